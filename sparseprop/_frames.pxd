@@ -1,0 +1,222 @@
+"""Engine time and co-moving frames in C; the same arithmetic, operation by operation, as in reference.py.
+
+A frame is what all neurons with one time constant (or one rotation rate) share: the growth E(n, s) of the
+exponential flow as mantissa and exponent, or the angle alpha(n, s) of the rotation. Both are pure functions of
+the engine-time pair.
+"""
+
+from libc.math cimport INFINITY, NAN, cos, exp, fabs, floor, ldexp, log, sin
+from libc.stdint cimport int64_t, uint64_t
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    /* n times a fixed-point number with 128 binary places: the whole part, and the first 64 places of the rest. */
+    static inline int64_t sp_advance(uint64_t whole, uint64_t high, uint64_t low, int64_t n, uint64_t *places) {
+        unsigned __int128 l = (unsigned __int128)(uint64_t)n * low;
+        unsigned __int128 h = (unsigned __int128)(uint64_t)n * high + (uint64_t)(l >> 64);
+        *places = (uint64_t)h;
+        return (int64_t)((uint64_t)n * whole + (uint64_t)(h >> 64));
+    }
+    """
+    int64_t sp_advance(uint64_t whole, uint64_t high, uint64_t low, int64_t n, uint64_t *places) noexcept nogil
+
+cdef enum:
+    # Frames of growth are rescaled in steps of 2^64, and states with them, so that both stay in range.
+    SCALE_STEP = 64
+
+cdef enum:
+    # Beyond 2^52 epochs an n would not be exact as a double; nothing happens there.
+    MAX_EPOCH = 4503599627370496
+
+cdef inline double LN2() noexcept nogil:
+    return 0.6931471805599453
+
+cdef inline double TWO_PI() noexcept nogil:
+    return 6.283185307179586
+
+
+cdef struct Pair:
+    int64_t n
+    double s
+
+
+cdef struct Frame:
+    # The advance per epoch, in powers of two or in turns.
+    uint64_t whole
+    uint64_t high
+    uint64_t low
+    # Growth: the time constant T in ms. Rotation: the rate in rad/ms.
+    double scale
+    # At the start of the present epoch. Growth: E = mantissa 2^exponent. Rotation: whole turns and the angle.
+    double mantissa
+    int64_t exponent
+    bint rotates
+    # The power of two by which the last change of epoch rescaled the states, in steps of 2^64.
+    int64_t steps
+    # At the present instant, valid if `instant` is the engine's. Growth: E 2^-shift. Rotation: cos and sin of alpha.
+    int64_t instant
+    double E
+    double sine
+
+
+cdef inline bint not_after(Pair a, Pair b) noexcept nogil:
+    return a.n < b.n or (a.n == b.n and a.s <= b.s)
+
+
+cdef inline bint before(Pair a, Pair b) noexcept nogil:
+    return a.n < b.n or (a.n == b.n and a.s < b.s)
+
+
+cdef inline Pair never() noexcept nogil:
+    cdef Pair p
+    p.n = (<int64_t> 1) << 62
+    p.s = 0.0
+    return p
+
+
+cdef inline Pair plus(Pair a, double interval, double H) noexcept nogil:
+    """a + interval; `never` beyond 2^52 epochs."""
+    cdef double s = a.s + interval
+    cdef double carry = floor(s / H)
+    if not (carry <= <double> MAX_EPOCH - a.n):
+        return never()
+    a.n += <int64_t> carry
+    a.s = s - carry * H
+    return a
+
+
+# Growth -----------------------------------------------------------------------------------------------------------
+
+cdef inline int64_t growth_epoch(const Frame *f, int64_t n, double *mantissa) noexcept nogil:
+    """E at the start of epoch n: the mantissa in [1, 2), and the exponent as the result."""
+    cdef uint64_t places
+    cdef int64_t exponent = sp_advance(f.whole, f.high, f.low, n, &places)
+    mantissa[0] = exp(<double> (places >> 11) * 1.1102230246251565e-16 * LN2())
+    return exponent
+
+
+cdef inline int64_t growth_shift(const Frame *f) noexcept nogil:
+    """The power of two taken out of E and of all states in the present epoch."""
+    return f.exponent & ~(<int64_t> (SCALE_STEP - 1))
+
+
+cdef inline double growth_at(const Frame *f, int64_t epoch, Pair t) noexcept nogil:
+    """E at any time t, with the present epoch's power of two taken out."""
+    cdef double mantissa = f.mantissa
+    cdef int64_t exponent = f.exponent
+    if t.n != epoch:
+        exponent = growth_epoch(f, t.n, &mantissa)
+    return ldexp(mantissa * exp(t.s / f.scale), <int> (exponent - growth_shift(f)))
+
+
+# Rotation ---------------------------------------------------------------------------------------------------------
+
+cdef inline int64_t rotation_epoch(const Frame *f, int64_t n, double *angle) noexcept nogil:
+    """The angle at the start of epoch n in [0, 2 pi], and the whole turns as the result."""
+    cdef uint64_t places
+    cdef int64_t turns = sp_advance(f.whole, f.high, f.low, n, &places)
+    angle[0] = <double> (places >> 11) * 1.1102230246251565e-16 * TWO_PI()
+    return turns
+
+
+cdef inline double rotation_at(const Frame *f, int64_t epoch, Pair t) noexcept nogil:
+    """alpha at any time t, up to whole turns."""
+    cdef double angle = f.mantissa
+    if t.n != epoch:
+        rotation_epoch(f, t.n, &angle)
+    return angle + f.scale * t.s
+
+
+# The present ------------------------------------------------------------------------------------------------------
+
+cdef inline void enter_epoch(Frame *f, int64_t n) noexcept nogil:
+    """Move the frame to epoch n; `steps` tells how often states must be multiplied by 2^-64."""
+    cdef int64_t shift
+    f.steps = 0
+    f.instant = -1
+    if f.rotates:
+        f.exponent = rotation_epoch(f, n, &f.mantissa)
+        return
+    shift = growth_shift(f)
+    f.exponent = growth_epoch(f, n, &f.mantissa)
+    f.steps = min((growth_shift(f) - shift) // SCALE_STEP, 40)
+
+
+cdef inline void enter_instant(Frame *f, Pair now, int64_t instant) noexcept nogil:
+    """The frame's numbers at `now`, which lies in the frame's epoch."""
+    cdef double alpha
+    if f.instant == instant:
+        return
+    f.instant = instant
+    if f.rotates:
+        alpha = rotation_at(f, now.n, now)
+        f.E = cos(alpha)
+        f.sine = sin(alpha)
+    else:
+        f.E = growth_at(f, now.n, now)
+
+
+# From a value back to the time at which the frame takes it ----------------------------------------------------------
+
+cdef inline double offset(const Frame *f, bint rotates, double value, int64_t anchor, int64_t epoch,
+                          int64_t n) noexcept nogil:
+    """The s, any real number, for which E(n, s) = value 2^anchor, or alpha(n, s) = value + 2 pi anchor."""
+    cdef double mantissa = f.mantissa
+    cdef int64_t exponent = f.exponent
+    if n != epoch:
+        exponent = rotation_epoch(f, n, &mantissa) if rotates else growth_epoch(f, n, &mantissa)
+    if rotates:
+        return ((value - mantissa) + TWO_PI() * <double> (anchor - exponent)) / f.scale
+    return f.scale * log(ldexp(value / mantissa, <int> (anchor - exponent)))
+
+
+cdef inline Pair locate(const Frame *f, bint rotates, double value, int64_t anchor, int64_t epoch,
+                        double H) noexcept nogil:
+    """The pair at which E = value 2^anchor or alpha = value + 2 pi anchor; the present epoch is only a start.
+
+    Its n is the smallest one for which s < H, and s is at least 0: a pure function of value and anchor. `never`
+    where that is beyond the largest time; s is NaN where value is no positive finite number (E) or NaN (alpha).
+    """
+    cdef Pair t
+    cdef double earlier
+    t.n = epoch
+    t.s = offset(f, rotates, value, anchor, epoch, epoch)
+    if not (0.0 <= t.s < H):
+        if not (fabs(t.s) < INFINITY):
+            t.s = NAN
+            return t
+        if t.s >= H * <double> MAX_EPOCH:
+            return never()
+        t.n += <int64_t> floor(t.s / H)
+        if t.n < 0:
+            t.n = 0
+        t.s = offset(f, rotates, value, anchor, epoch, t.n)
+        while t.s >= H:
+            t.n += 1
+            t.s = offset(f, rotates, value, anchor, epoch, t.n)
+    # Within rounding of an epoch's start the epoch before may still hold it: the smallest n counts.
+    while t.s < H * 9.094947017729282e-13 and t.n > 0:
+        earlier = offset(f, rotates, value, anchor, epoch, t.n - 1)
+        if earlier >= H:
+            break
+        t.n -= 1
+        t.s = earlier
+    if t.s < 0.0:
+        t.s = 0.0
+    return t
+
+
+cdef inline Pair growth_time(const Frame *f, double value, int64_t epoch, double H) noexcept nogil:
+    """The pair at which E, with the present epoch's power of two taken out, is `value`."""
+    return locate(f, False, value, growth_shift(f), epoch, H)
+
+
+cdef inline Pair rotation_time(const Frame *f, double beta, Pair since, int64_t epoch, double H) noexcept nogil:
+    """The pair at which alpha = beta modulo 2 pi, from a quarter turn before `since` to three quarters after."""
+    cdef double angle = f.mantissa
+    cdef int64_t turns = f.exponent
+    if since.n != epoch:
+        turns = rotation_epoch(f, since.n, &angle)
+    turns -= <int64_t> floor((beta - (angle + f.scale * since.s)) / TWO_PI() + 0.25)
+    return locate(f, True, beta, turns, epoch, H)

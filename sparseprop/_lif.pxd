@@ -1,0 +1,53 @@
+"""The LIF neuron in its co-moving frame: x = (V_inf - V) E is constant between events.
+
+State: one double. The mathematics is in docs/numerics.md and, operation by operation, in reference.py.
+"""
+
+from libc.math cimport INFINITY, fabs
+from libc.stdint cimport int64_t
+
+from ._frames cimport Frame, Pair, growth_at, growth_time, never
+from ._typedefs cimport neuron_t
+
+
+cdef struct LIF:
+    double tau
+    double V_inf
+    double V_inf_low      # V_inf + V_inf_low is the drive to twice the precision
+    double gap            # V_inf - V_th
+    double depth          # V_inf - V_reset
+    double V_reset
+    double t_ref
+    neuron_t frame
+
+
+cdef inline void lif_place(const LIF *m, double *x, double V, double E) noexcept nogil:
+    x[0] = ((m.V_inf - V) + m.V_inf_low) * E
+
+
+cdef inline bint lif_kick(const LIF *m, double *x, const Frame *f, double weight) noexcept nogil:
+    """Whether the new state is finite; if not, it is left as it was."""
+    cdef double kicked = x[0] - weight * f.E
+    if not (fabs(kicked) < INFINITY):
+        return False
+    x[0] = kicked
+    return True
+
+
+cdef inline bint lif_over_threshold(const LIF *m, const double *x, const Frame *f) noexcept nogil:
+    return x[0] <= m.gap * f.E
+
+
+cdef inline Pair lif_next_spike(const LIF *m, const double *x, const Frame *f, int64_t epoch,
+                                double H) noexcept nogil:
+    if m.gap <= 0.0:
+        return never()
+    return growth_time(f, x[0] / m.gap, epoch, H)
+
+
+cdef inline void lif_reset(const LIF *m, double *x, const Frame *f, int64_t epoch, Pair release) noexcept nogil:
+    x[0] = m.depth * growth_at(f, epoch, release)
+
+
+cdef inline double lif_voltage(const LIF *m, const double *x, const Frame *f) noexcept nogil:
+    return m.V_inf - x[0] / f.E

@@ -1,0 +1,42 @@
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+def philox(
+    counter: Sequence[int] | NDArray[np.uint64], key: Sequence[int] | NDArray[np.uint64]
+) -> NDArray[np.uint64]: ...
+def uniforms(key: NDArray[np.uint64], purpose: int, index: int, n: int) -> NDArray[np.float64]: ...
+def draw_rows(
+    key: NDArray[np.uint64],
+    purpose: int,
+    projection: int,
+    offsets: NDArray[np.int64],
+    n: int,
+    skip_self: bool,
+    with_replacement: bool,
+) -> NDArray[np.int32]: ...
+def draw_bernoulli(
+    key: NDArray[np.uint64],
+    purpose: int,
+    projection: int,
+    n_rows: int,
+    n: int,
+    p: float,
+    skip_self: bool,
+    capacity: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]: ...
+def draw_row_lengths(
+    key: NDArray[np.uint64],
+    purpose: int,
+    projection: int,
+    n_rows: int,
+    width: int,
+    total: int,
+    with_replacement: bool,
+) -> NDArray[np.int64]: ...
+def transpose(ids: NDArray[np.int32], k: int, n: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]: ...
+def sort_by_source(sources: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+def audit(
+    offsets: NDArray[np.int64], targets: NDArray[np.int32], n_post: int, same_population: bool
+) -> tuple[int, int, int, int]: ...

@@ -1,0 +1,480 @@
+"""Neuron models: what a user writes down, and the constants that both engines derive from it.
+
+Each parameter is declared once, in the model's table, with its unit, bounds and meaning; checking, messages,
+``repr``, configuration files and the random inputs of the tests all read that table.
+"""
+
+import dataclasses
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from . import _validation
+from .errors import ParameterError, unknown_name
+
+__all__ = ["LIF", "MODELS", "QIF", "NeuronModel", "Parameter", "Theta", "UniformPhase", "uniform_phase"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One row of a model's table.
+
+    Attributes
+    ----------
+    unit : str
+        ``"ms"`` or ``"V"`` (the user's unit of voltage).
+    doc : str
+        What it means.
+    allowed : str
+        The allowed values in words, for messages.
+    positive, nonnegative : bool
+        Lower bound.
+    infinite : float
+        An infinity that is allowed besides the finite numbers, or 0.
+    """
+
+    unit: str
+    doc: str
+    allowed: str = "a finite number"
+    positive: bool = False
+    nonnegative: bool = False
+    infinite: float = 0.0
+
+    def check(self, value, name):
+        """`value` as a float or as a read-only float64 array of shape (n,)."""
+        bounds: dict[str, Any] = {"infinite": self.infinite != 0.0}
+        if self.positive or self.nonnegative:
+            bounds |= {"low": 0.0, "low_open": self.positive}
+        if self.infinite > 0.0:
+            bounds |= {"low": -math.inf, "low_open": True}
+        elif self.infinite < 0.0:
+            bounds |= {"high": math.inf, "high_open": True}
+        if not _validation.is_array(value):
+            return _validation.real(value, name, self.allowed, **bounds)
+        array = _validation.real_array(value, name, self.allowed, **bounds)
+        array.flags.writeable = False
+        return array
+
+
+def _named_parameters(cls):
+    """Answer a misspelt parameter of the dataclass `cls` with the nearest name."""
+    init = cls.__init__
+
+    @functools.wraps(init)
+    def __init__(self, *args, **kwargs):
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in kwargs:
+            if name not in names:
+                raise unknown_name(f"parameter of {cls.__name__}", name, names)
+        init(self, *args, **kwargs)
+
+    cls.__init__ = __init__
+    return cls
+
+
+class NeuronModel:
+    """What all neuron models share: checking against the table, sizes, and the dictionary form."""
+
+    table: ClassVar[dict[str, Parameter]]
+
+    def __post_init__(self):
+        shape = {}
+        for name, parameter in self.table.items():
+            value = parameter.check(getattr(self, name), f"{type(self).__name__}.{name}")
+            object.__setattr__(self, name, value)
+            if isinstance(value, np.ndarray):
+                shape[name] = value.shape[0]
+        if len(set(shape.values())) > 1:
+            sizes = ", ".join(f"{name}: {n}" for name, n in shape.items())
+            raise ParameterError(
+                f"the parameters of {type(self).__name__} given per neuron must have one length, got {sizes}"
+            )
+        self._check_relations()
+
+    def _check_relations(self):
+        """Checks between parameters."""
+
+    @property
+    def size(self):
+        """The number of neurons the model's arrays are for, or None if every parameter is one number."""
+        for name in self.table:
+            value = getattr(self, name)
+            if isinstance(value, np.ndarray):
+                return value.shape[0]
+        return None
+
+    def parameters(self):
+        """The parameters of the equations, ``{name: float or array}``, in the order of :attr:`kernel_parameters`."""
+        return {name: getattr(self, name) for name in self.kernel_parameters}
+
+    def to_dict(self):
+        """The dictionary form: the model's name and its parameters."""
+        return {"name": type(self).__name__} | {name: getattr(self, name) for name in self.table}
+
+    def _relation(self, holds, message):
+        """Raise with `message` and the first index where `holds` is False."""
+        holds = np.asarray(holds)
+        if not holds.all():
+            where = f" at index {int(np.argmin(holds))}" if holds.ndim else ""
+            raise ParameterError(f"{type(self).__name__}: {message}{where}")
+
+    def _check_refractory(self, growth_tau):
+        # A refractory neuron holds the state of its release time, a factor exp(t_ref / tau) ahead of the present.
+        self._relation(
+            np.asarray(self.t_ref) <= 500.0 * np.asarray(growth_tau),
+            "t_ref must be at most 500 time constants of the exponential flow; use a shorter t_ref or a larger tau_m",
+        )
+
+
+_TAU_M = Parameter("ms", "membrane time constant", "a finite time > 0 ms", positive=True)
+_I_E = Parameter("V", "constant drive, in units of voltage (membrane resistance 1)")
+_T_REF = Parameter("ms", "refractory period: V stays at V_reset and kicks are dropped", "a finite time >= 0 ms",
+                   nonnegative=True)
+
+
+@_named_parameters
+@dataclass(frozen=True, eq=False)
+class LIF(NeuronModel):
+    """Leaky integrate-and-fire neuron, ``tau_m dV/dt = -(V - E_L) + I_e``, with delta synapses.
+
+    Every parameter is a number or an array with one value per neuron.
+
+    Parameters
+    ----------
+    tau_m : float or array_like
+        Membrane time constant in ms.
+    E_L : float or array_like
+        Resting potential.
+    V_th : float or array_like
+        Threshold. A spike is emitted when V reaches it, by itself or by a kick.
+    V_reset : float or array_like
+        Potential after a spike, below `V_th`.
+    I_e : float or array_like
+        Constant drive in units of voltage. The neuron oscillates if ``E_L + I_e > V_th``.
+    t_ref : float or array_like
+        Refractory period in ms: V stays at `V_reset` and kicks are dropped.
+
+    Raises
+    ------
+    ParameterError
+        For a value that is not allowed; the message names it.
+    """
+
+    table: ClassVar[dict[str, Parameter]] = {
+        "tau_m": _TAU_M,
+        "E_L": Parameter("V", "resting potential"),
+        "V_th": Parameter("V", "threshold"),
+        "V_reset": Parameter("V", "potential after a spike"),
+        "I_e": _I_E,
+        "t_ref": _T_REF,
+    }
+    kernel: ClassVar[str] = "LIF"
+    kernel_parameters: ClassVar[tuple[str, ...]] = ("tau_m", "E_L", "V_th", "V_reset", "I_e", "t_ref")
+
+    tau_m: Any
+    E_L: Any = 0.0
+    V_th: Any = 1.0
+    V_reset: Any = 0.0
+    I_e: Any = 0.0
+    t_ref: Any = 0.0
+
+    def _check_relations(self):
+        self._relation(np.asarray(self.V_reset) < np.asarray(self.V_th),
+                       f"V_reset must be below V_th, got V_reset = {self.V_reset} and V_th = {self.V_th}")
+        self._check_refractory(self.growth_time_constant())
+
+    def growth_time_constant(self):
+        """The time constant in ms of the exponential flow."""
+        return self.tau_m
+
+    def free_period(self):
+        """Time from reset to threshold without input in ms, ``inf`` for a neuron at rest; float or array."""
+        V_inf = np.asarray(self.E_L) + np.asarray(self.I_e)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = (np.asarray(self.V_th) - self.V_reset) / (V_inf - self.V_th)
+            return np.where(V_inf > self.V_th, self.tau_m * np.log1p(ratio), np.inf)[()]
+
+    def free_voltage(self, elapsed):
+        """V at `elapsed` ms after reset (0 <= elapsed < :meth:`free_period`) without input."""
+        V_inf = np.asarray(self.E_L) + np.asarray(self.I_e)
+        return V_inf - (V_inf - self.V_reset) * np.exp(-elapsed / self.tau_m)
+
+    def resting_voltage(self):
+        """Where a neuron that does not oscillate stays; V_reset for one driven exactly to threshold."""
+        V_inf = np.asarray(self.E_L) + np.asarray(self.I_e)
+        return np.where(V_inf < self.V_th, V_inf, self.V_reset)[()]
+
+    def threshold(self):
+        """The voltage at which the neuron fires."""
+        return self.V_th
+
+    def phase_to_voltage(self, phase):
+        """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
+        return _cycle_voltage(self, phase)
+
+
+class _Riccati(NeuronModel):
+    """What QIF and Theta share: ``tau_m dV/dt = V^2 + I_e`` between V_reset and V_peak."""
+
+    kernel: ClassVar[str] = "QIF"
+    kernel_parameters: ClassVar[tuple[str, ...]] = ("tau_m", "I_e", "V_peak", "V_reset", "t_ref")
+
+    def _check_relations(self):
+        self._relation(np.asarray(self.V_reset) < np.asarray(self.V_peak),
+                       f"V_reset must be below V_peak, got V_reset = {self.V_reset} and V_peak = {self.V_peak}")
+        self._relation(np.abs(self.I_e) <= 1e12, f"I_e must be between -1e12 and 1e12, got {self.I_e}")
+        self._check_refractory(self.growth_time_constant())
+
+    def growth_time_constant(self):
+        """The time constant in ms of the exponential flow, tau_m / (2 sqrt(-I_e)); inf where there is none."""
+        with np.errstate(divide="ignore"):
+            return self.tau_m / (2.0 * np.sqrt(np.maximum(-np.asarray(self.I_e), 0.0)))
+
+    def _angles(self):
+        """sqrt(I_e) and the angles atan(V / sqrt(I_e)) of reset and peak, for oscillating neurons."""
+        root = np.sqrt(np.asarray(self.I_e))
+        return root, np.arctan(self.V_reset / root), np.arctan(self.V_peak / root)
+
+    def free_period(self):
+        """Time from reset to peak without input in ms, ``inf`` for a neuron at rest; float or array."""
+        I_e, low, high = np.broadcast_arrays(self.I_e, self.V_reset, self.V_peak)
+        kappa = np.sqrt(np.maximum(-I_e, 0.0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            root, start, end = self._angles()
+            oscillating = (end - start) / root
+            returning = np.where(
+                I_e < 0.0, (np.arctanh(kappa / low) - np.arctanh(kappa / high)) / kappa, 1.0 / low - 1.0 / high
+            )
+        # For I_e <= 0 only a neuron reset above the unstable, or peaking below the stable point comes round.
+        silent = np.where((low > kappa) | (high < -kappa), returning, np.inf)
+        return (self.tau_m * np.where(I_e > 0.0, oscillating, silent))[()]
+
+    def free_voltage(self, elapsed):
+        """V at `elapsed` ms after reset (0 <= elapsed < :meth:`free_period`) without input."""
+        u = np.asarray(elapsed) / self.tau_m
+        I_e = np.asarray(self.I_e)
+        root = np.sqrt(np.abs(I_e))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            tangent = np.where(I_e > 0.0, np.tan(root * u) / root,
+                               np.where(I_e < 0.0, np.tanh(root * u) / root, u))
+            voltage = np.where(np.isinf(self.V_reset), -1.0 / tangent,
+                               (self.V_reset + I_e * tangent) / (1.0 - self.V_reset * tangent))
+        return voltage[()]
+
+    def resting_voltage(self):
+        """The stable fixed point -sqrt(-I_e) of a neuron that does not oscillate."""
+        return (-np.sqrt(np.maximum(-np.asarray(self.I_e), 0.0)))[()]
+
+    def threshold(self):
+        """The voltage at which the neuron fires."""
+        return self.V_peak
+
+
+@_named_parameters
+@dataclass(frozen=True, eq=False)
+class QIF(_Riccati):
+    """Quadratic integrate-and-fire neuron, ``tau_m dV/dt = V^2 + I_e``, V dimensionless, with delta synapses.
+
+    Every parameter is a number or an array with one value per neuron.
+
+    Parameters
+    ----------
+    tau_m : float or array_like
+        Membrane time constant in ms.
+    I_e : float or array_like
+        Constant drive. The neuron oscillates for ``I_e > 0`` and is excitable for ``I_e < 0``.
+    V_peak : float or array_like
+        Voltage at which a spike is emitted; ``inf`` (default) is the theta neuron's.
+    V_reset : float or array_like
+        Voltage after a spike, below `V_peak`; ``-inf`` (default) is the theta neuron's.
+    t_ref : float or array_like
+        Refractory period in ms: V stays at `V_reset` and kicks are dropped.
+
+    Raises
+    ------
+    ParameterError
+        For a value that is not allowed; the message names it.
+    """
+
+    table: ClassVar[dict[str, Parameter]] = {
+        "tau_m": _TAU_M,
+        "I_e": _I_E,
+        "V_peak": Parameter("V", "voltage of a spike", "a number or inf", infinite=1.0),
+        "V_reset": Parameter("V", "potential after a spike", "a number or -inf", infinite=-1.0),
+        "t_ref": _T_REF,
+    }
+
+    tau_m: Any
+    I_e: Any = 0.0
+    V_peak: Any = math.inf
+    V_reset: Any = -math.inf
+    t_ref: Any = 0.0
+
+    def phase_to_voltage(self, phase):
+        """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
+        return _cycle_voltage(self, phase)
+
+
+@_named_parameters
+@dataclass(frozen=True, eq=False)
+class Theta(_Riccati):
+    """Theta neuron, ``tau_m dtheta/dt = (1 - cos theta) + I_e (1 + cos theta)``, with delta synapses.
+
+    It is the :class:`QIF` with infinite peak and reset, ``V = tan(theta / 2)``: weights and V are voltages of
+    that form, and ``phase=`` gives the initial state as theta in (-pi, pi).
+
+    Parameters
+    ----------
+    tau_m : float or array_like
+        Membrane time constant in ms.
+    I_e : float or array_like
+        Constant drive. The neuron oscillates for ``I_e > 0`` and is excitable for ``I_e < 0``.
+
+    References
+    ----------
+    Ermentrout and Kopell (1986), SIAM J. Appl. Math. 46:233, doi:10.1137/0146017.
+    """
+
+    table: ClassVar[dict[str, Parameter]] = {"tau_m": _TAU_M, "I_e": _I_E}
+    V_peak: ClassVar[float] = math.inf
+    V_reset: ClassVar[float] = -math.inf
+    t_ref: ClassVar[float] = 0.0
+
+    tau_m: Any
+    I_e: Any = 0.0
+
+    def phase_to_voltage(self, phase):
+        """V at a phase theta in (-pi, pi)."""
+        if not (np.abs(phase) < np.pi).all():
+            raise ParameterError("phase of a Theta neuron must be in (-pi, pi), the range of theta")
+        return np.tan(np.asarray(phase) / 2.0)
+
+
+MODELS = {model.__name__: model for model in (LIF, QIF, Theta)}
+
+
+def _cycle_voltage(model, phase):
+    """V at the given fraction of the free oscillation (refractory period left out)."""
+    phase = np.asarray(phase)
+    if not ((phase >= 0.0) & (phase < 1.0)).all():
+        raise ParameterError(
+            f"phase of a {type(model).__name__} neuron must be in [0, 1), the fraction of its free oscillation"
+        )
+    period = model.free_period()
+    if not np.isfinite(period).all():
+        raise ParameterError(
+            f"phase= needs neurons that oscillate without input, and this {type(model).__name__} does not; "
+            "give the initial state as V= instead"
+        )
+    return model.free_voltage(phase * period)
+
+
+@dataclass(frozen=True)
+class UniformPhase:
+    """Initial states drawn uniformly in time along the free oscillation; see :func:`uniform_phase`."""
+
+    def to_dict(self):
+        """The dictionary form."""
+        return "uniform_phase"
+
+
+def uniform_phase():
+    """Initial states drawn uniformly in time along each neuron's free oscillation.
+
+    A neuron that oscillates with period T and refractory period t_ref is found at any point of its cycle
+    T + t_ref with equal probability, the refractory part included. Drawn from (network seed, population,
+    neuron). Neurons that do not oscillate without input have no such distribution, and adding them with it is
+    an error.
+    """
+    return UniformPhase()
+
+
+def lif_constants(fsum, tau_m, E_L, V_th, V_reset, I_e, t_ref):
+    """The constants of one LIF neuron, in the arithmetic of `fsum` (a correctly rounded sum).
+
+    Returns
+    -------
+    dict
+        ``V_inf`` and its rounding error ``V_inf_low``, ``gap = V_inf - V_th``, ``depth = V_inf - V_reset``, and
+        ``frame``: the flow's time constant as tau / root, with root^2 = square.
+        The differences are sums of the parameters themselves: subtracting from the rounded V_inf would cost up
+        to three digits of the spike times.
+    """
+    V_inf = fsum([E_L, I_e])
+    gap = fsum([E_L, I_e, -V_th])
+    if 0.0 < gap.real < 1e-200:
+        raise ParameterError(
+            f"LIF: E_L + I_e is within 1e-200 of V_th (E_L = {E_L}, I_e = {I_e}, V_th = {V_th}); "
+            "drive the neuron exactly to threshold or further above it"
+        )
+    return {
+        "tau": tau_m,
+        "V_inf": V_inf,
+        "V_inf_low": fsum([E_L, I_e, -V_inf]),
+        "gap": gap,
+        "depth": fsum([E_L, I_e, -V_reset]),
+        "V_reset": V_reset,
+        "t_ref": t_ref,
+        "frame": {"tau": tau_m, "root": 1.0, "square": 1.0, "rotates": False},
+    }
+
+
+# Below this |I_e| the eigen-coordinates of the Riccati flow lose digits (by 1 / sqrt|I_e|), and the neuron is
+# integrated from kick to kick instead. See docs/numerics.md.
+SHEAR_LIMIT = 1e-4
+
+
+def qif_regime(I_e):
+    """Which coordinates a Riccati neuron uses: ``"rotation"``, ``"saddle"`` or ``"shear"``."""
+    if abs(I_e) < SHEAR_LIMIT:
+        return "shear"
+    return "rotation" if I_e > 0.0 else "saddle"
+
+
+def _direction(a, b):
+    """The direction of the vector (a, b), scaled so that its larger component is 1; an infinite `b` counts as such."""
+    if math.isinf(b.real):
+        return 0.0 * a, math.copysign(1.0, b.real) + 0.0 * a
+    size = max(abs(a.real), abs(b.real))
+    return a / size, b / size
+
+
+def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref):
+    """The constants of one Riccati neuron, in the arithmetic of `sqrt`.
+
+    Returns
+    -------
+    dict
+        ``regime``, ``root = sqrt|I_e|``, and the directions of threshold and reset in the regime's coordinates:
+        V = v is the direction (root, v) of (p, q) for rotations, (1, v) for shears, and
+        (root + v, root - v) of (a, b E) for saddles. ``frame`` is None for shears.
+    """
+    regime = qif_regime(I_e.real)
+    constants = {"tau": tau_m, "I_e": I_e, "regime": regime, "V_reset": V_reset, "t_ref": t_ref,
+                 "finite_peak": not math.isinf(V_peak.real)}
+    root = sqrt(I_e if I_e.real >= 0.0 else -I_e)
+    constants["root"] = root
+    constants["frame"] = {
+        "rotation": {"tau": tau_m, "root": root, "square": I_e, "rotates": True},
+        "saddle": {"tau": tau_m, "root": 2.0 * root, "square": -4.0 * I_e, "rotates": False},
+    }.get(regime)
+    if regime == "saddle":
+        if math.isinf(V_peak.real):
+            constants["peak"] = (1.0 + 0.0 * root, -1.0 + 0.0 * root)
+        else:
+            constants["peak"] = _direction(root + V_peak, root - V_peak)
+        if math.isinf(V_reset.real):
+            constants["reset"] = (-1.0 + 0.0 * root, 1.0 + 0.0 * root)
+        else:
+            constants["reset"] = _direction(root + V_reset, root - V_reset)
+    else:
+        scale = root if regime == "rotation" else 1.0 + 0.0 * root
+        constants["peak"] = _direction(scale, V_peak)
+        constants["reset"] = _direction(scale, V_reset)
+    # Only this neuron passes through infinity as a straight line does: its reset is a change of sign.
+    constants["flips"] = (regime == "rotation" and math.isinf(V_peak.real) and math.isinf(V_reset.real)
+                          and t_ref == 0.0)
+    return constants

@@ -1,0 +1,763 @@
+"""What a user describes a network with: populations, projections, initial states; and what engines get of it."""
+
+import copy
+import dataclasses
+import math
+import secrets
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import _validation, _wiring, connectivity
+from .connectivity import Purpose, Rule
+from .engine_time import Clock
+from .errors import CapacityError, ConnectivityError, ParameterError, unknown_name
+from .models import LIF, MODELS, NeuronModel, UniformPhase, uniform_phase
+
+__all__ = ["EngineInput", "Network", "Population", "Projection", "balanced_network", "calibrate_rate"]
+
+MAX_NEURONS = 2**31 - 1
+
+
+class Population:
+    """Neurons of one model; made by :meth:`Network.add`.
+
+    Attributes
+    ----------
+    name : str
+    n : int
+        Number of neurons.
+    model : LIF, QIF or Theta
+    first : int
+        Global id of its first neuron; local id i is global id ``first + i``.
+    V : float, ndarray, UniformPhase or None
+        Initial state as given; None is the default (see :meth:`Network.add`).
+    """
+
+    def __init__(self, name, n, model, V, first, index):
+        self.name, self.n, self.model, self.V, self.first, self.index = name, n, model, V, first, index
+
+    def __len__(self):
+        return self.n
+
+    def __repr__(self):
+        return f"<Population {self.name!r}: {self.n} {type(self.model).__name__}>"
+
+    def initial_state(self, key):
+        """Initial voltages and refractory times.
+
+        Parameters
+        ----------
+        key : ndarray of uint64, shape (2,)
+            Of the random draws.
+
+        Returns
+        -------
+        V : ndarray, shape (n,)
+        refractory : ndarray, shape (n,), or None
+            Remaining refractory time in ms, where `uniform_phase` found neurons within it.
+        """
+        if self.V is None:
+            period = np.broadcast_to(self.model.free_period(), (self.n,))
+            V = np.array(np.broadcast_to(self.model.resting_voltage(), (self.n,)), dtype=float)
+            oscillates = np.isfinite(period)
+            if not oscillates.any():
+                return V, None
+            drawn, refractory = self._uniform_phase(key, period, oscillates)
+            V[oscillates] = drawn[oscillates]
+            return V, refractory
+        if isinstance(self.V, UniformPhase):
+            period = np.broadcast_to(self.model.free_period(), (self.n,))
+            return self._uniform_phase(key, period, np.ones(self.n, bool))
+        return np.array(np.broadcast_to(self.V, (self.n,)), dtype=float), None
+
+    def _uniform_phase(self, key, period, who):
+        """Voltages and remaining refractory times uniform in time along the free oscillation of `who`."""
+        phase = _wiring.uniforms(key, Purpose.INITIAL_STATE, self.index, self.n)
+        t_ref = np.broadcast_to(self.model.t_ref, (self.n,))
+        with np.errstate(invalid="ignore"):
+            since_spike = phase * (period + t_ref)
+            waiting = who & (since_spike < t_ref)
+            V = self.model.free_voltage(np.where(who & ~waiting, since_spike - t_ref, 0.0))
+        # Rounding at the very end of the cycle must not put a neuron at its threshold.
+        below = np.nextafter(self.model.threshold(), -np.inf)
+        V = np.minimum(np.broadcast_to(V, (self.n,)), below)
+        if not waiting.any():
+            return V, None
+        return V, np.where(waiting, t_ref - since_spike, 0.0)
+
+    def to_dict(self):
+        """The dictionary form."""
+        d = {"name": self.name, "n": self.n, "model": self.model.to_dict()}
+        if self.V is not None:
+            d["V"] = self.V.to_dict() if isinstance(self.V, UniformPhase) else self.V
+        return d
+
+
+class Projection:
+    """Synapses from one population to another; made by :meth:`Network.connect`.
+
+    Synapses are ordered by source; those of one source in the order in which the rule drew them or the user gave
+    them. Everything that has one value per synapse is in this order.
+
+    Attributes
+    ----------
+    pre, post : Population
+    sources, targets : ndarray of int, shape (n_synapses,)
+        Local ids.
+    weight : float or ndarray, shape (n_synapses,)
+        Voltage jump of the target; a number if all synapses share it.
+    delay : float
+        ms.
+    n_synapses, n_autapses, n_multapses : int
+        A multapse is a synapse beyond the first between the same two neurons.
+    """
+
+    def __init__(self, pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses):
+        self.pre, self.post, self.rule, self.adjacency = pre, post, rule, adjacency
+        self.weight, self.delay = weight, delay
+        self.allow_autapses, self.allow_multapses = allow_autapses, allow_multapses
+
+    def __repr__(self):
+        return f"<Projection {self.pre.name!r} -> {self.post.name!r}: {self.rule!r}, {self.n_synapses} synapses>"
+
+    @property
+    def sources(self):
+        return self.adjacency.sources
+
+    @property
+    def targets(self):
+        return self.adjacency.targets
+
+    @property
+    def n_synapses(self):
+        return self.adjacency.n_synapses
+
+    @property
+    def n_autapses(self):
+        return self.adjacency.n_autapses
+
+    @property
+    def n_multapses(self):
+        return self.adjacency.n_multapses
+
+    @property
+    def nbytes(self):
+        """Memory of the synapses in bytes."""
+        weights = self.weight.nbytes if isinstance(self.weight, np.ndarray) else 0
+        return self.adjacency.targets.nbytes + self.adjacency.offsets.nbytes + weights
+
+    def to_dict(self):
+        """The dictionary form."""
+        d = {"pre": self.pre.name, "post": self.post.name, "rule": self.rule.to_dict()}
+        if self.adjacency.weights is None:
+            weight = self.weight
+            if isinstance(weight, np.ndarray) and self.adjacency.order is not None:
+                weight = np.empty_like(weight)
+                weight[self.adjacency.order] = self.weight
+            d["weight"] = weight
+        return d | {
+            "delay": self.delay,
+            "allow_autapses": self.allow_autapses,
+            "allow_multapses": self.allow_multapses,
+        }
+
+
+class Network:
+    """Populations of neurons and the projections between them.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Everything random follows from it: connectivity and initial states. Without one, one is drawn and printed
+        to stderr, so that the run can be repeated.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(80, sp.LIF(tau_m=20.0, I_e=1.2), name="E")
+    >>> I = net.add(20, sp.LIF(tau_m=20.0, I_e=1.2), name="I")
+    >>> p = net.connect(E, I, sp.fixed_indegree(10), weight=0.05)
+    >>> p.n_synapses
+    200
+    """
+
+    def __init__(self, seed=None):
+        if seed is None:
+            seed = secrets.randbits(32)
+            print(f"sparseprop: no seed given, using Network(seed={seed})", file=sys.stderr)
+        self.seed = _validation.integer(seed, "Network.seed", "a whole number >= 0", low=0)
+        self.populations = []
+        self.projections = []
+
+    # Building ---------------------------------------------------------------------------------------------------
+
+    def add(self, n, model, name=None, V=None, phase=None):
+        """Add a population.
+
+        Parameters
+        ----------
+        n : int
+            Number of neurons, at least 1.
+        model : LIF, QIF or Theta
+        name : str, optional
+            Default ``"population_0"``, and so on.
+        V : float, array_like of shape (n,) or uniform_phase(), optional
+            Initial voltage. Default: `uniform_phase` for the neurons that oscillate without input, and the
+            resting point for the others.
+        phase : float or array_like of shape (n,), optional
+            The other way to give the initial state. LIF and QIF: fraction in [0, 1) of the free oscillation since
+            reset. Theta: theta in (-pi, pi).
+
+        Returns
+        -------
+        Population
+
+        Raises
+        ------
+        ParameterError
+            For a value that is not allowed.
+        CapacityError
+            For more than 2^31 - 1 neurons in the network.
+        """
+        if name is None:
+            name = f"population_{len(self.populations)}"
+        if not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
+            raise ParameterError(f"name of a population must be a text without '/', got {name!r}")
+        if any(name == population.name for population in self.populations):
+            raise ParameterError(f"name {name!r} is taken by another population; give each its own")
+        n = _validation.integer(n, f"n of population {name!r}", "a whole number of neurons >= 1", low=1)
+        if self.n_neurons + n > MAX_NEURONS:
+            raise CapacityError(f"a network can have {MAX_NEURONS} neurons, got {self.n_neurons + n}; use fewer")
+        if not isinstance(model, NeuronModel):
+            raise ParameterError(
+                f"model of population {name!r} must be a neuron model such as sp.LIF(tau_m=10.0), got {model!r}"
+            )
+        if model.size not in (None, n):
+            raise ParameterError(
+                f"the parameters of {type(model).__name__} are for {model.size} neurons, population {name!r} has {n}"
+            )
+        if phase is not None:
+            if V is not None:
+                raise ParameterError(f"give V or phase for population {name!r}, not both")
+            V = model.phase_to_voltage(_real_or_array(phase, f"phase of population {name!r}", n))
+            V = np.minimum(V, np.nextafter(model.threshold(), -np.inf))[()]
+        if isinstance(V, UniformPhase):
+            silent = ~np.isfinite(np.broadcast_to(model.free_period(), (n,)))
+            if silent.any():
+                raise ParameterError(
+                    f"V=uniform_phase() needs neurons that oscillate without input; neuron {int(np.argmax(silent))} "
+                    f"of population {name!r} does not. Leave V out, or give voltages"
+                )
+        elif V is not None:
+            V = self._initial_voltage(V, model, name, n)
+        population = Population(name, n, model, V, self.n_neurons, len(self.populations))
+        self.populations.append(population)
+        return population
+
+    @staticmethod
+    def _initial_voltage(V, model, name, n):
+        """V as a float or an array of n, finite (or a reset at -inf) and below threshold."""
+        what = f"V of population {name!r}"
+        if isinstance(V, str):
+            raise ParameterError(f"{what} must be a number, an array or sp.uniform_phase(), got {V!r}")
+        V = _real_or_array(V, what, n, infinite=bool(np.isinf(model.V_reset).any()))
+        threshold = np.broadcast_to(model.threshold(), (n,))
+        above = np.broadcast_to(V, (n,)) >= threshold
+        if above.any():
+            i = int(np.argmax(above))
+            got = float(np.broadcast_to(V, (n,))[i])
+            raise ParameterError(f"{what} must be below the threshold {threshold[i]}, got {got!r} for neuron {i}")
+        return V
+
+    def connect(self, pre, post, rule_or_matrix, weight=None, delay=0.0, allow_autapses=False, allow_multapses=False):
+        """Connect two populations.
+
+        Parameters
+        ----------
+        pre, post : Population or str
+            Populations of this network, or their names.
+        rule_or_matrix : rule, scipy.sparse array or matrix, or array_like of shape (post.n, pre.n)
+            A rule such as ``sp.fixed_indegree(100)``, or the weights ``W[target, source]``.
+        weight : float or array_like of shape (n_synapses,)
+            Voltage jump of the target (its sign is its effect). Needed unless a matrix gives the weights. One value
+            per synapse is in the order of the projection, or, for ``sp.edges``, in the order of the edges.
+        delay : float
+            ms from emission to effect.
+        allow_autapses, allow_multapses : bool
+            Whether a neuron may connect to itself, and two neurons more than once.
+
+        Returns
+        -------
+        Projection
+
+        Raises
+        ------
+        ConnectivityError
+            If the rule cannot be met, or a matrix or list of edges has what is not allowed.
+        ParameterError
+            For any other value that is not allowed.
+        InsufficientMemoryError
+            If the synapses would not fit into memory.
+        """
+        pre, post = self._population(pre, "pre"), self._population(post, "post")
+        where = f"projection {pre.name!r} -> {post.name!r}"
+        allow_autapses = _validation.flag(allow_autapses, "allow_autapses")
+        allow_multapses = _validation.flag(allow_multapses, "allow_multapses")
+        if _validation.real(delay, f"delay of {where}", "a finite time >= 0 ms", low=0.0) != 0.0:
+            raise ParameterError(f"delay of {where} must be 0.0: this version has no delays yet, got {delay!r} ms")
+        rule = rule_or_matrix if isinstance(rule_or_matrix, Rule) else connectivity.matrix(rule_or_matrix)
+        if (weight is None) != (rule.name == "matrix"):
+            raise ParameterError(
+                f"weight of {where} is missing; give weight=, the voltage jump of the target"
+                if weight is None
+                else f"weight of {where} is given twice; leave weight= out where a matrix gives the weights"
+            )
+        if weight is not None and not _validation.is_array(weight):
+            weight = _validation.real(weight, f"weight of {where}")
+        adjacency = connectivity.build(
+            rule, pre.n, post.n, same_population=pre is post, key=connectivity.random_key(self.seed),
+            projection=len(self.projections), allow_autapses=allow_autapses, allow_multapses=allow_multapses,
+            where=where,
+        )
+        if weight is None:
+            weight = adjacency.weights
+        elif not isinstance(weight, float):
+            weight = _validation.real_array(weight, f"weight of {where}", size=adjacency.n_synapses)
+            if adjacency.order is not None:
+                weight = weight[adjacency.order]
+        projection = Projection(pre, post, rule, adjacency, weight, 0.0, allow_autapses, allow_multapses)
+        self.projections.append(projection)
+        return projection
+
+    def _population(self, given, what):
+        """The population that `given`, itself or its name, stands for."""
+        if isinstance(given, str):
+            for population in self.populations:
+                if population.name == given:
+                    return population
+            raise unknown_name("population", given, [population.name for population in self.populations])
+        if not any(given is population for population in self.populations):
+            raise ParameterError(f"{what} must be a population of this network (what add() returned), got {given!r}")
+        return given
+
+    # Looking ----------------------------------------------------------------------------------------------------
+
+    @property
+    def n_neurons(self):
+        """Number of neurons."""
+        return sum(population.n for population in self.populations)
+
+    @property
+    def n_synapses(self):
+        """Number of synapses."""
+        return sum(projection.n_synapses for projection in self.projections)
+
+    def estimate_memory(self):
+        """Bytes that the network and a simulation of it with the default engine take, without recorded spikes."""
+        total = sum(projection.nbytes for projection in self.projections)
+        for population in self.populations:
+            # Heap entry and position, state, and what only some need: see the structs in _core.pyx.
+            each = 24 + 4 + (8 if population.model.kernel == "LIF" else 16) + 0.25
+            rows = 1 if population.model.size is None else population.n
+            if np.any(np.asarray(population.model.t_ref) > 0.0):
+                each += 16
+            if population.model.kernel == "QIF" and np.any(np.abs(population.model.I_e) < 1e-4):
+                each += 16
+            total += population.n * each + rows * 256
+            if isinstance(population.V, np.ndarray):
+                total += population.V.nbytes
+        return int(total)
+
+    def __str__(self):
+        lines = [
+            f"Network of {self.n_neurons:,} neurons and {self.n_synapses:,} synapses, seed {self.seed}, "
+            f"{_human_bytes(self.estimate_memory())} in a simulation"
+        ]
+        for population in self.populations:
+            lines.append(f"  {population.name}: {population.n:,} neurons, {population.model!r}")
+        for p in self.projections:
+            if isinstance(p.weight, float):
+                weight = f"weight {p.weight:g}"
+            elif len(p.weight):
+                weight = f"weights {p.weight.min():g} to {p.weight.max():g}"
+            else:
+                weight = "no weights"
+            lines.append(
+                f"  {p.pre.name} -> {p.post.name}: {p.rule!r}, {p.n_synapses:,} synapses, {weight}, "
+                f"{p.n_autapses:,} autapses, {p.n_multapses:,} multapses"
+            )
+        return "\n".join(lines)
+
+    def __repr__(self):
+        return f"<Network: {self.n_neurons} neurons, {self.n_synapses} synapses, seed {self.seed}>"
+
+    # Description ------------------------------------------------------------------------------------------------
+
+    def to_dict(self):
+        """The whole description as a dictionary of plain values and arrays; see :meth:`from_dict`."""
+        return {
+            "seed": self.seed,
+            "populations": [population.to_dict() for population in self.populations],
+            "projections": [projection.to_dict() for projection in self.projections],
+        }
+
+    @classmethod
+    def from_dict(cls, d):
+        """The network that a dictionary describes: what :meth:`to_dict` returns, or a configuration file's content.
+
+        Parameters
+        ----------
+        d : dict
+            ``seed`` (optional), ``populations``: a list of ``{"n", "model": {"name", parameters...}, "name", "V",
+            "phase"}``, and ``projections`` (optional): a list of ``{"pre", "post", "rule": {"name", ...}, "weight",
+            "delay", "allow_autapses", "allow_multapses"}``.
+
+        Raises
+        ------
+        ParameterError
+            For a missing or unknown entry, and for whatever :meth:`add` and :meth:`connect` refuse.
+        """
+        _check_keys(d, "the network", required=["populations"], optional=["seed", "projections"])
+        net = cls(d.get("seed"))
+        for k, entry in enumerate(_list_of_tables(d["populations"], "populations")):
+            _check_keys(entry, f"populations[{k}]", required=["n", "model"], optional=["name", "V", "phase"])
+            entry = dict(entry)
+            if entry.get("V") == "uniform_phase" and isinstance(entry["V"], str):
+                entry["V"] = uniform_phase()
+            net.add(entry.pop("n"), _model_from_dict(entry.pop("model"), f"populations[{k}].model"), **entry)
+        for k, entry in enumerate(_list_of_tables(d.get("projections", []), "projections")):
+            _check_keys(entry, f"projections[{k}]", required=["pre", "post", "rule"],
+                        optional=["weight", "delay", "allow_autapses", "allow_multapses"])
+            entry = dict(entry)
+            net.connect(entry.pop("pre"), entry.pop("post"), connectivity.rule_from_dict(entry.pop("rule")), **entry)
+        return net
+
+    def engine_input(self, seed=None):
+        """What the engines get: plain numbers, and initial states drawn from `seed` (default: the network's)."""
+        return EngineInput.of(self, self.seed if seed is None else seed)
+
+    # Running ----------------------------------------------------------------------------------------------------
+
+    def run(self, duration=None, *, n_spikes=None, engine="heap", record=None, progress=None, seed=None, n_threads=1,
+            tape=False):
+        """Simulate from the initial state; see :class:`sparseprop.Simulation` for runs that go on.
+
+        Parameters
+        ----------
+        duration : float, optional
+            ms. All instants with t < duration are taken.
+        n_spikes : int, optional
+            Stop after the instant in which this many spikes are reached. At least one of the two stop rules is
+            needed; whichever comes first ends the run.
+        engine : {"heap", "reference"}
+            Both give the same spikes, bit for bit; ``"reference"`` is the readable specification, and slow.
+        record : None or path
+            None keeps the spikes in memory; a path streams them into an HDF5 raster (SONATA).
+        progress : None, bool or callable, optional
+            None shows a bar on a terminal or in a notebook when the run takes more than a second. A callable gets
+            the fraction that is done.
+        seed : int, optional
+            Of the initial states, if they are to differ from the network's own.
+        n_threads : int
+            1; more threads come with the lookahead engine.
+        tape : bool
+            False; gradients come in a later version.
+
+        Returns
+        -------
+        Result
+        """
+        from .simulation import Simulation
+
+        if _validation.integer(n_threads, "n_threads", low=1) != 1:
+            raise ParameterError(f"n_threads must be 1: this version runs on one thread, got {n_threads}")
+        if _validation.flag(tape, "tape"):
+            raise ParameterError("tape must be False: this version has no gradients yet, got True")
+        simulation = Simulation(self, engine=engine, seed=seed)
+        return simulation.run(duration, n_spikes=n_spikes, record=record, progress=progress)
+
+
+# What engines get -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PopulationInput:
+    """A population in plain numbers."""
+
+    kernel: str
+    first: int
+    size: int
+    parameters: dict[str, Any]
+    V: np.ndarray
+    refractory: np.ndarray | None
+
+    def parameters_of(self, i):
+        """The parameters of neuron i."""
+        return {
+            name: float(value[i]) if isinstance(value, np.ndarray) else float(value)
+            for name, value in self.parameters.items()
+        }
+
+    def voltage_of(self, i):
+        """The initial voltage of neuron i."""
+        return float(self.V[i])
+
+    def rows(self):
+        """The parameters: one dictionary if all neurons share them, else one per neuron."""
+        one = not any(isinstance(value, np.ndarray) for value in self.parameters.values())
+        return [self.parameters_of(i) for i in range(1 if one else self.size)]
+
+
+@dataclass(frozen=True)
+class ProjectionInput:
+    """A projection in plain numbers; populations by index, targets by local id."""
+
+    pre: int
+    post: int
+    offsets: np.ndarray
+    targets: np.ndarray
+    weight: float | np.ndarray
+    has_multapses: bool
+
+
+@dataclass(frozen=True)
+class EngineInput:
+    """A network in plain numbers, with its initial state.
+
+    Attributes
+    ----------
+    clock : Clock
+    size : int
+        Number of neurons.
+    populations : list of PopulationInput
+    projections : list of ProjectionInput
+    """
+
+    clock: Clock
+    size: int
+    populations: list[PopulationInput]
+    projections: list[ProjectionInput]
+
+    @classmethod
+    def of(cls, net, seed):
+        """The input for a network with initial states drawn from `seed`."""
+        if not net.populations:
+            raise ParameterError("the network has no populations; add() some")
+        key = connectivity.random_key(seed)
+        populations = []
+        shortest = math.inf
+        for p in net.populations:
+            V, refractory = p.initial_state(key)
+            populations.append(PopulationInput(p.model.kernel, p.first, p.n, p.model.parameters(), V, refractory))
+            # An epoch must also not be long against the exponential flow of a strongly inhibited QIF neuron.
+            shortest = min(shortest, np.min(p.model.tau_m), 8.0 * np.min(p.model.growth_time_constant()))
+        projections = [
+            ProjectionInput(p.pre.index, p.post.index, p.adjacency.offsets, p.adjacency.targets, p.weight,
+                            p.n_multapses > 0)
+            for p in net.projections
+        ]
+        return cls(Clock(float(shortest)), net.n_neurons, populations, projections)
+
+    def synapses_of(self, i):
+        """(target, weight) of the synapses of neuron i, global ids, in the order in which weights are added."""
+        for index, population in enumerate(self.populations):
+            if population.first <= i < population.first + population.size:
+                break
+        for projection in self.projections:
+            if projection.pre != index:
+                continue
+            local = i - population.first
+            first = self.populations[projection.post].first
+            for k in range(projection.offsets[local], projection.offsets[local + 1]):
+                weight = projection.weight if isinstance(projection.weight, float) else projection.weight[k]
+                yield first + int(projection.targets[k]), float(weight)
+
+
+# Ready-made networks ----------------------------------------------------------------------------------------------
+
+
+def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
+    """The balanced inhibitory network of the SparseProp paper.
+
+    Each neuron inhibits `outdegree` others; drive and weights scale so that the two balance. With tau in seconds:
+    LIF ``I_e = (V_th - E_L) + (V_th - V_reset) tau sqrt(outdegree) j0 rate``, weight
+    ``-j0 (V_th - V_reset) / sqrt(outdegree)``; QIF and Theta ``I_e = tau sqrt(outdegree) j0 rate``, weight
+    ``-j0 / sqrt(outdegree)``. Initial states are uniform in phase.
+
+    Parameters
+    ----------
+    n : int
+        Number of neurons.
+    model : LIF, QIF or Theta
+        With numbers, not arrays, as parameters, and without I_e.
+    outdegree : int
+        Targets per neuron, K.
+    j0 : float
+        Coupling strength.
+    rate : float
+        Wanted rate in Hz. **Not the rate that comes out**: the balance is exact only for K to infinity. At K = 100
+        and 1 Hz wanted it is 3.4 Hz for LIF and 1.32 Hz for theta neurons; see :func:`calibrate_rate`.
+    seed : int, optional
+
+    Returns
+    -------
+    Network
+        With one population, named ``"neurons"``.
+
+    References
+    ----------
+    Engelken (2023), SparseProp, NeurIPS 36; van Vreeswijk and Sompolinsky (1996), doi:10.1126/science.274.5293.1724.
+    """
+    if not isinstance(model, NeuronModel):
+        raise ParameterError(f"model must be a neuron model such as sp.LIF(tau_m=10.0), got {model!r}")
+    if model.size is not None:
+        raise ParameterError("model of a balanced network must have numbers, not arrays, as parameters")
+    if model.I_e != 0.0:
+        raise ParameterError(f"model of a balanced network must not have its own I_e, got {model.I_e}; leave it out")
+    j0 = _validation.real(j0, "j0", "a finite number > 0", low=0.0, low_open=True)
+    rate = _validation.real(rate, "rate", "a finite rate > 0 Hz", low=0.0, low_open=True)
+    outdegree = _validation.integer(outdegree, "outdegree", "a whole number >= 1", low=1)
+    drive = model.tau_m * 1e-3 * math.sqrt(outdegree) * j0 * rate
+    weight = -j0 / math.sqrt(outdegree)
+    if isinstance(model, LIF):
+        scale = model.V_th - model.V_reset
+        model = dataclasses.replace(model, I_e=(model.V_th - model.E_L) + scale * drive)
+        weight *= scale
+    else:
+        model = dataclasses.replace(model, I_e=drive)
+    net = Network(seed)
+    neurons = net.add(n, model, name="neurons", V=uniform_phase())
+    net.connect(neurons, neurons, connectivity.fixed_outdegree(outdegree), weight=weight)
+    return net
+
+
+def calibrate_rate(net, target, tol=0.01):
+    """Scale the drive so that the network fires at a given rate.
+
+    Parameters
+    ----------
+    net : Network
+    target : float
+        Wanted mean rate over all neurons in Hz.
+    tol : float
+        Relative tolerance of the rate, as measured over enough spikes to resolve it.
+
+    Returns
+    -------
+    Network
+        A new network, the same but for I_e, which is multiplied by one number in all populations.
+
+    Raises
+    ------
+    ParameterError
+        If no drive gives that rate: the message has the range that was tried.
+    """
+    target = _validation.real(target, "target", "a finite rate > 0 Hz", low=0.0, low_open=True)
+    tol = _validation.real(tol, "tol", "a number in (0, 1)", low=0.0, low_open=True, high=1.0, high_open=True)
+    if all(np.all(np.asarray(population.model.I_e) == 0.0) for population in net.populations):
+        raise ParameterError("calibrate_rate scales I_e, and every I_e of this network is 0; give the models a drive")
+    # Counts of nearly independent spike trains: their relative error is below 1 / sqrt(count).
+    spikes = math.ceil(4.0 / tol**2)
+    duration = 1e3 * spikes / (target * net.n_neurons)
+
+    def measured(factor):
+        scaled = _with_drive(net, factor)
+        from .simulation import Simulation, StopReason
+
+        simulation = Simulation(scaled)
+        transient = simulation.run(max(0.25 * duration, 1e3 / target), n_spikes=20 * spikes, progress=False)
+        result = simulation.run(duration, n_spikes=20 * spikes, progress=False)
+        if StopReason.INTERRUPTED in (transient.stop_reason, result.stop_reason):
+            raise KeyboardInterrupt
+        return scaled, result.rate
+
+    tried = {}
+    low = high = 1.0
+    for _ in range(60):
+        factor = math.sqrt(low * high)
+        scaled, rate = measured(factor)
+        tried[factor] = rate
+        if abs(rate - target) <= tol * target:
+            return scaled
+        if rate < target:
+            low = factor
+            high = high if high > low else 2.0 * low
+        else:
+            high = factor
+            low = low if low < high else 0.5 * high
+        if high / low < 1.0 + 1e-12:
+            break
+        if len(tried) == 1:
+            low, high = (low, 4.0 * low) if rate < target else (0.25 * high, high)
+    nearest = min(tried, key=lambda factor: abs(tried[factor] - target))
+    raise ParameterError(
+        f"target must be a rate that some drive gives; {target} Hz was not met within {tol:.3g}: I_e times "
+        f"{nearest:.6g} gives {tried[nearest]:.6g} Hz"
+    )
+
+
+def _with_drive(net, factor):
+    """A copy of the network with every I_e multiplied; the synapses are shared."""
+    new = copy.copy(net)
+    new.populations = []
+    for p in net.populations:
+        model = dataclasses.replace(p.model, I_e=np.asarray(p.model.I_e)[()] * factor)
+        new.populations.append(Population(p.name, p.n, model, p.V, p.first, p.index))
+    new.projections = []
+    for p in net.projections:
+        moved = copy.copy(p)
+        moved.pre, moved.post = new.populations[p.pre.index], new.populations[p.post.index]
+        new.projections.append(moved)
+    return new
+
+
+# Small helpers ----------------------------------------------------------------------------------------------------
+
+
+def _real_or_array(value, name, n, **bounds):
+    """A float, or a float64 array of shape (n,)."""
+    if _validation.is_array(value):
+        return _validation.real_array(value, name, size=n, **bounds)
+    return _validation.real(value, name, **bounds)
+
+
+def _human_bytes(n):
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1000:
+            return f"{n:.3g} {unit}"
+        n /= 1000
+    return f"{n:.3g} TB"
+
+
+def _list_of_tables(value, name):
+    if not isinstance(value, (list, tuple)) or not all(isinstance(entry, dict) for entry in value):
+        raise ParameterError(f"{name} must be a list of tables, got {value!r}")
+    return value
+
+
+def _check_keys(table, name, required, optional):
+    """Every required key there, and no other than the optional ones besides."""
+    if not isinstance(table, dict):
+        raise ParameterError(f"{name} must be a table (dict), got {table!r}")
+    for key in table:
+        if key not in required + optional:
+            raise unknown_name(f"entry of {name}", key, required + optional)
+    for key in required:
+        if key not in table:
+            raise ParameterError(f"{name} has no entry {key!r}; it needs {', '.join(required)}")
+
+
+def _model_from_dict(d, name):
+    """The neuron model of a configuration's table."""
+    if not isinstance(d, dict) or "name" not in d:
+        raise ParameterError(f"{name} must be a table with the model's name and parameters, got {d!r}")
+    if d["name"] not in MODELS:
+        raise unknown_name("neuron model", d["name"], MODELS)
+    parameters = {key: value for key, value in d.items() if key != "name"}
+    if "tau_m" not in parameters:
+        raise ParameterError(f"{name} has no tau_m, the membrane time constant in ms")
+    return MODELS[d["name"]](**parameters)

@@ -1,0 +1,634 @@
+"""The reference engine: what every engine must compute, in plain Python, to be read in one sitting.
+
+Its functions come from an :class:`Arithmetic`. With :class:`DoubleArithmetic` (``math``) it is the bit-exact
+oracle of the compiled engines; with :class:`MultiprecisionArithmetic` (``mpmath``) the 50-digit one, which takes
+exponentials and angles of the full time instead of fixed-point epochs; with :class:`ComplexArithmetic` it carries
+an infinitesimal imaginary part along (the complex step). Numbers are ordered by their real parts.
+"""
+
+import cmath
+import math
+
+from sortedcontainers import SortedList
+
+from .engine_time import FRACTION_BITS, LN2, MAX_EPOCH, TWO_PI, advance_per_epoch
+from .errors import EngineFault
+from .models import lif_constants, qif_constants
+
+__all__ = ["ComplexArithmetic", "DoubleArithmetic", "MultiprecisionArithmetic", "ReferenceEngine"]
+
+NEVER = (2**62, 0.0)
+SCALE_STEP = 64  # growth factors, and states with them, are rescaled in steps of 2^64
+
+
+# Arithmetics ------------------------------------------------------------------------------------------------------
+
+
+class DoubleArithmetic:
+    """IEEE doubles and the platform's libm, as the compiled engines use them."""
+
+    exp, log, sin, cos, sqrt, tanh, log1p = math.exp, math.log, math.sin, math.cos, math.sqrt, math.tanh, math.log1p
+    atan2 = staticmethod(math.atan2)
+    fsum = staticmethod(math.fsum)
+    number = float
+
+    def scaled(self, x, exponent):
+        """x times a power of two, infinite where it overflows."""
+        try:
+            return math.ldexp(x, exponent)
+        except OverflowError:
+            return math.copysign(math.inf, x)
+
+    def isfinite(self, x):
+        """Whether x is neither infinite nor NaN."""
+        return math.isfinite(x)
+
+    def floor(self, x):
+        """The largest whole number below or at x."""
+        return math.floor(x)
+
+    def rate(self, unit, epoch, tau, square):
+        """What :meth:`advance` needs to know about a frame."""
+        return advance_per_epoch(unit, epoch, tau, square)
+
+    def advance(self, rate, n):
+        """n times the advance per epoch: the whole part and, as a double, the first 53 places of the rest."""
+        whole, places = divmod(rate * n, 1 << FRACTION_BITS)
+        return whole, (places >> (FRACTION_BITS - 53)) * 2.0**-53
+
+    def power(self, fraction):
+        """2 to a fraction in [0, 1)."""
+        return self.exp(fraction * LN2)
+
+    def angle(self, fraction):
+        """A fraction of a turn in rad."""
+        return fraction * TWO_PI
+
+    @property
+    def turn(self):
+        """2 pi."""
+        return TWO_PI
+
+
+class ComplexArithmetic(DoubleArithmetic):
+    """Doubles with an imaginary part that stands for a derivative: exact to first order in it.
+
+    Frame rates are real in value; their derivative is carried to the fraction by the product rule.
+    """
+
+    exp, log, sin, cos, sqrt, tanh = cmath.exp, cmath.log, cmath.sin, cmath.cos, cmath.sqrt, cmath.tanh
+    number = complex
+
+    def log1p(self, z):
+        return complex(math.log1p(z.real), z.imag / (1.0 + z.real))
+
+    def atan2(self, y, x):
+        y, x = complex(y), complex(x)
+        derivative = (x.real * y.imag - y.real * x.imag) / (x.real**2 + y.real**2)
+        return complex(math.atan2(y.real, x.real), derivative)
+
+    def fsum(self, terms):
+        terms = [complex(term) for term in terms]
+        return complex(math.fsum(z.real for z in terms), math.fsum(z.imag for z in terms))
+
+    def scaled(self, x, exponent):
+        x = complex(x)
+        return complex(super().scaled(x.real, exponent), super().scaled(x.imag, exponent))
+
+    def isfinite(self, x):
+        return cmath.isfinite(x)
+
+    def rate(self, unit, epoch, tau, square):
+        tau, square = complex(tau), complex(square)
+        fixed = advance_per_epoch(unit, epoch, tau.real, square.real)
+        relative = square.imag / (2.0 * square.real) - tau.imag / tau.real
+        return fixed, relative * (fixed / (1 << FRACTION_BITS))
+
+    def advance(self, rate, n):
+        whole, fraction = super().advance(rate[0], n)
+        return whole, complex(fraction, n * rate[1])
+
+
+class MultiprecisionArithmetic:
+    """mpmath numbers with `digits` decimal digits; an oracle for accuracy, independent of fixed-point epochs."""
+
+    def __init__(self, digits=50):
+        import mpmath
+
+        self.mp = mpmath.mp.clone()
+        self.mp.dps = digits
+        for name in ("exp", "log", "sin", "cos", "sqrt", "tanh", "log1p", "atan2", "fsum", "isfinite"):
+            setattr(self, name, getattr(self.mp, name))
+        self.number = self.mp.mpf
+        self.turn = 2 * self.mp.pi
+
+    def scaled(self, x, exponent):
+        return self.mp.ldexp(x, exponent)
+
+    def floor(self, x):
+        return int(self.mp.floor(x))
+
+    def rate(self, unit, epoch, tau, square):
+        unit = self.mp.log(2) if unit == "powers of two" else self.turn
+        return epoch * self.mp.sqrt(square) / (tau * unit)
+
+    def advance(self, rate, n):
+        total = rate * n
+        whole = int(self.mp.floor(total))
+        return whole, total - whole
+
+    def power(self, fraction):
+        return self.mp.mpf(2) ** fraction
+
+    def angle(self, fraction):
+        return fraction * self.turn
+
+
+# Frames -----------------------------------------------------------------------------------------------------------
+
+
+class Frame:
+    """The growth E = exp(t / T) or the angle alpha = rate t, as functions of the engine-time pair."""
+
+    def __init__(self, arithmetic, clock, tau, root, square, rotates):
+        self.a, self.clock, self.rotates = arithmetic, clock, rotates
+        self.rate = arithmetic.rate("turns" if rotates else "powers of two", clock.epoch, tau, square)
+        self.scale = root / tau if rotates else tau / root
+        self.epochs = {}
+
+    def epoch(self, n):
+        """At the start of epoch n: the mantissa in [1, 2) and the exponent of E, or the angle and whole turns."""
+        if n not in self.epochs:
+            whole, fraction = self.a.advance(self.rate, n)
+            self.epochs = {n: (self.a.angle(fraction) if self.rotates else self.a.power(fraction), whole)}
+        return self.epochs[n]
+
+    def shift(self, n):
+        """The power of two taken out of E, and of states, in epoch n."""
+        return self.epoch(n)[1] // SCALE_STEP * SCALE_STEP
+
+    def growth(self, t, shift):
+        """E at t, divided by 2^shift."""
+        mantissa, exponent = self.epoch(t[0])
+        return self.a.scaled(mantissa * self.a.exp(t[1] / self.scale), exponent - shift)
+
+    def alpha(self, t):
+        """The angle at t up to whole turns."""
+        return self.epoch(t[0])[0] + self.scale * t[1]
+
+    def offset(self, value, anchor, n):
+        """The s, any real number, for which E(n, s) = value 2^anchor, or alpha(n, s) = value + 2 pi anchor."""
+        mantissa, exponent = self.epoch(n)
+        if self.rotates:
+            return ((value - mantissa) + self.a.turn * (anchor - exponent)) / self.scale
+        if not value.real > 0.0:
+            return math.nan
+        return self.scale * self.a.log(self.a.scaled(value / mantissa, anchor - exponent))
+
+    def locate(self, value, anchor, n):
+        """The pair at which E = value 2^anchor or alpha = value + 2 pi anchor; n is only where to begin.
+
+        The pair's n is the smallest one for which s < H, and s is at least 0: a pure function of value and anchor.
+        """
+        H = self.clock.epoch
+        s = self.offset(value, anchor, n)
+        if not 0.0 <= s.real < H:
+            if not self.a.isfinite(s):
+                return n, math.nan
+            if s.real >= H * MAX_EPOCH:
+                return NEVER
+            n = max(n + math.floor(s.real / H), 0)
+            s = self.offset(value, anchor, n)
+            while s.real >= H:
+                n += 1
+                s = self.offset(value, anchor, n)
+        while s.real < H * 2.0**-40 and n > 0:
+            earlier = self.offset(value, anchor, n - 1)
+            if earlier.real >= H:
+                break
+            n, s = n - 1, earlier
+        if s.real < 0.0:
+            s = s - s.real
+        return n, s
+
+    def turn_to(self, beta, since):
+        """The pair at which alpha = beta modulo 2 pi, from a quarter turn before `since` to three quarters after."""
+        angle, turns = self.epoch(since[0])
+        ahead = (beta - (angle + self.scale * since[1])) / self.a.turn
+        return self.locate(beta, turns - math.floor(ahead.real + 0.25), since[0])
+
+
+# Neurons: a state that is constant between events, and what a kick, a spike and a threshold are in it ---------------
+
+
+class Neuron:
+    """One neuron. Subclasses are the models' coordinates; times are engine-time pairs.
+
+    ``place(V, now)`` sets the state from a voltage, ``kick(weight, now)`` adds `weight` to V,
+    ``over_threshold(now)`` is asked after a kick only, ``next_spike(since, now)`` is the next spike without
+    input, ``reset(release, now)`` is the state after a spike for the time `release`, ``voltage(now)`` reads V.
+    """
+
+    frame = None
+    shift = 0
+
+    def __init__(self, engine):
+        self.engine, self.a = engine, engine.a
+        self.release = (0, 0.0)  # the end of the refractory period
+
+    def enter(self, now):
+        """Bring a state that grows with E to the scale of the present epoch, in steps that all engines share."""
+        shift = self.frame.shift(now[0])
+        for _ in range(min((shift - self.shift) // SCALE_STEP, 40)):
+            self.grown = self.a.scaled(self.grown, -SCALE_STEP)
+        self.shift = shift
+
+
+class LIFNeuron(Neuron):
+    """x = (V_inf - V) E, kept with 2^shift taken out of x and E."""
+
+    def __init__(self, engine, parameters):
+        super().__init__(engine)
+        vars(self).update(lif_constants(self.a.fsum, **parameters))
+        self.frame = engine.frame(**self.frame)
+
+    def place(self, V, now):
+        self.grown = ((self.V_inf - V) + self.V_inf_low) * self.frame.growth(now, self.shift)
+
+    def kick(self, weight, now):
+        grown = self.grown - weight * self.frame.growth(now, self.shift)
+        if not self.a.isfinite(grown):
+            return False
+        self.grown = grown
+        return True
+
+    def over_threshold(self, now):
+        return self.grown.real <= (self.gap * self.frame.growth(now, self.shift)).real
+
+    def next_spike(self, since, now):
+        if self.gap.real <= 0.0:
+            return NEVER
+        return self.frame.locate(self.grown / self.gap, self.shift, now[0])
+
+    def reset(self, release, now):
+        self.grown = self.depth * self.frame.growth(release, self.shift)
+
+    def voltage(self, now):
+        return self.V_inf - self.grown / self.frame.growth(now, self.shift)
+
+
+class RiccatiNeuron(Neuron):
+    """tau dV/dt = V^2 + I; the state is a direction in the plane, its length has no meaning."""
+
+    def __init__(self, engine, constants):
+        super().__init__(engine)
+        vars(self).update(constants)
+        self.frame = engine.frame(**self.frame) if self.frame else None
+        self.inverse_root = 1.0 / self.root if self.regime != "shear" else None
+
+    def in_range(self, x, y, unit=1.0):
+        """(x, y), rescaled by a power of two when far from `unit`; None if it is not finite."""
+        size = abs(x.real) + abs(y.real) * unit
+        if not self.a.isfinite(size):
+            return None
+        step = -100 if size > unit * 2.0**100 else 100 if size < unit * 2.0**-100 else 0
+        return (self.a.scaled(x, step), self.a.scaled(y, step)) if step else (x, y)
+
+    def direction(self, x, y):
+        """(x, y) scaled so that its larger component is 1."""
+        size = max(abs(x.real), abs(y.real))
+        return x / size, y / size
+
+    @staticmethod
+    def ratio(above, below):
+        """above / below, infinite where the neuron is passing through infinity."""
+        return above / below if below.real != 0.0 else math.copysign(math.inf, above.real)
+
+
+class RotationNeuron(RiccatiNeuron):
+    """I > 0: V / sqrt(I) = q / p; (p, q) is constant in the frame that rotates with alpha, and p >= 0 as seen now."""
+
+    def enter(self, now):
+        """Nothing grows here."""
+
+    def turned(self, t):
+        """cos and sin of alpha."""
+        alpha = self.frame.alpha(t)
+        return self.a.cos(alpha), self.a.sin(alpha)
+
+    def place(self, V, now):
+        p, q = (0.0, -1.0) if math.isinf(V.real) else self.direction(self.root, V)
+        c, s = self.turned(now)
+        self.p, self.q = p * c + q * s, q * c - p * s
+
+    def kick(self, weight, now):
+        c, s = self.turned(now)
+        d = weight * self.inverse_root * (self.p * c - self.q * s)
+        state = self.in_range(self.p + d * s, self.q + d * c)
+        self.p, self.q = state or (self.p, self.q)
+        return state is not None
+
+    def over_threshold(self, now):
+        if not self.finite_peak:
+            return False
+        c, s = self.turned(now)
+        a, b = self.peak
+        return (b * (self.p * c - self.q * s) - a * (self.p * s + self.q * c)).real <= 0.0
+
+    def next_spike(self, since, now):
+        a, b = self.peak
+        beta = self.a.atan2(b * self.p - a * self.q, a * self.p + b * self.q)
+        return self.frame.turn_to(beta, since)
+
+    def reset(self, release, now):
+        if self.flips:
+            self.p, self.q = -self.p, -self.q
+            return
+        a, b = self.reset_direction
+        c, s = self.turned(release)
+        self.p, self.q = a * c + b * s, b * c - a * s
+
+    def voltage(self, now):
+        c, s = self.turned(now)
+        return self.ratio(self.root * (self.p * s + self.q * c), self.p * c - self.q * s)
+
+
+class SaddleNeuron(RiccatiNeuron):
+    """I < 0: V = kappa (a - b E) / (a + b E), kappa = sqrt(-I), E = exp(2 kappa t / tau); a is kept as x is in LIF."""
+
+    def place(self, V, now):
+        first, self.b = (-1.0, 1.0) if math.isinf(V.real) else self.direction(self.root + V, self.root - V)
+        self.grown = first * self.frame.growth(now, self.shift)
+
+    def kick(self, weight, now):
+        E = self.frame.growth(now, self.shift)
+        d = weight * (self.grown + self.b * E) / (2.0 * self.root)
+        state = self.in_range(self.grown + d, self.b - d / E, E.real)
+        self.grown, self.b = state or (self.grown, self.b)
+        return state is not None
+
+    def over_threshold(self, now):
+        if not self.finite_peak:
+            return False
+        a, b = self.peak
+        return (a * (self.b * self.frame.growth(now, self.shift)) - b * self.grown).real <= 0.0
+
+    def next_spike(self, since, now):
+        a, b = self.peak
+        if (a * self.b).real >= 0.0:
+            return NEVER
+        return self.frame.locate((b * self.grown) / (a * self.b), self.shift, now[0])
+
+    def reset(self, release, now):
+        a, self.b = self.reset_direction
+        self.grown = a * self.frame.growth(release, self.shift)
+
+    def voltage(self, now):
+        E = self.frame.growth(now, self.shift)
+        return self.ratio(self.root * (self.grown - self.b * E), self.grown + self.b * E)
+
+
+class ShearNeuron(RiccatiNeuron):
+    """I at or near 0: V = q / p at the time `base` of the last kick or spike."""
+
+    def enter(self, now):
+        """Nothing grows here."""
+
+    def at(self, now):
+        """(p, q) at `now`, up to a positive factor."""
+        H = self.engine.clock.epoch
+        u = ((now[0] - self.base[0]) * H + (now[1] - self.base[1])) / self.tau
+        if self.I_e.real > 0.0:
+            C, S = self.a.cos(self.root * u), self.a.sin(self.root * u) / self.root
+            return C * self.p - S * self.q, self.I_e * S * self.p + C * self.q
+        S = self.a.tanh(self.root * u) / self.root if self.I_e.real < 0.0 else u
+        return self.p - S * self.q, self.I_e * S * self.p + self.q
+
+    def place(self, V, now):
+        self.p, self.q = (0.0, -1.0) if math.isinf(V.real) else self.direction(self.a.number(1.0), V)
+        self.base = now
+
+    def kick(self, weight, now):
+        p, q = self.at(now)
+        state = self.in_range(p, q + weight * p)
+        if state is not None:
+            (self.p, self.q), self.base = state, now
+        return state is not None
+
+    def over_threshold(self, now):
+        a, b = self.peak
+        return self.finite_peak and (b * self.p - a * self.q).real <= 0.0
+
+    def next_spike(self, since, now):
+        a, b = self.peak
+        across = b * self.p - a * self.q
+        along = b * self.q + a * self.I_e * self.p
+        if self.I_e.real > 0.0:
+            u = self.a.atan2(self.root * across, along) / self.root
+        elif along.real <= 0.0:
+            return NEVER
+        elif self.I_e.real == 0.0:
+            u = across / along
+        else:
+            u = self.root * across / along
+            if u.real >= 1.0:
+                return NEVER
+            u = 0.5 * self.a.log1p(2.0 * u / (1.0 - u)) / self.root
+        return self.engine.plus(self.base, self.tau * u if u.real > 0.0 else 0.0 * u)
+
+    def reset(self, release, now):
+        self.p, self.q = self.reset_direction
+        self.base = release
+
+    def voltage(self, now):
+        p, q = self.at(now)
+        return self.ratio(q, p)
+
+
+REGIMES = {"rotation": RotationNeuron, "saddle": SaddleNeuron, "shear": ShearNeuron}
+
+
+def qif_neuron(engine, parameters):
+    """A Riccati neuron in the coordinates of its regime."""
+    constants = qif_constants(engine.a.sqrt, **parameters)
+    constants["reset_direction"] = constants.pop("reset")  # `reset` is the method
+    return REGIMES[constants["regime"]](engine, constants)
+
+
+KERNELS = {"LIF": LIFNeuron, "QIF": qif_neuron}
+
+
+# The event loop ---------------------------------------------------------------------------------------------------
+
+
+class ReferenceEngine:
+    """The event loop over a :class:`~sparseprop.network.EngineInput`, instant by instant.
+
+    Parameters
+    ----------
+    network : EngineInput
+        Populations and projections with plain numbers.
+    arithmetic : DoubleArithmetic, ComplexArithmetic or MultiprecisionArithmetic
+        Where the functions come from.
+
+    Attributes
+    ----------
+    now : tuple
+        The present as an engine-time pair.
+    spikes : list of (pair, int)
+        What fired since :meth:`take`, in the order (time, generation, id).
+    """
+
+    name = "reference"
+
+    def __init__(self, network, arithmetic=None):
+        self.a = arithmetic or DoubleArithmetic()
+        self.network, self.clock = network, network.clock
+        self.now = (0, self.a.number(0.0))
+        self.spikes = []
+        self.n_spikes = self.n_events = self.n_synaptic_events = 0
+        self.frames = {}
+        self.neurons = []
+        for population in network.populations:
+            make = KERNELS[population.kernel]
+            for i in range(population.size):
+                number = self.a.number
+                neuron = make(self, {k: number(v) for k, v in population.parameters_of(i).items()})
+                if population.refractory is not None and population.refractory[i] > 0.0:
+                    neuron.release = self.plus(self.now, number(population.refractory[i]))
+                    neuron.reset(neuron.release, self.now)
+                else:
+                    neuron.place(number(population.voltage_of(i)), self.now)
+                self.neurons.append(neuron)
+        self.next_spike = [self._next_spike(neuron) for neuron in self.neurons]
+        self.queue = SortedList(self._entry(i) for i in range(len(self.neurons)))
+
+    def frame(self, tau, root, square, rotates):
+        """The frame of this rate, shared by all neurons that have it."""
+        key = (tau, root, rotates)
+        if key not in self.frames:
+            self.frames[key] = Frame(self.a, self.clock, tau, root, square, rotates)
+        return self.frames[key]
+
+    def plus(self, pair, interval):
+        """`pair` + `interval`; NEVER beyond the largest time."""
+        n, s = pair
+        s = s + interval
+        carry = self.a.floor(s.real / self.clock.epoch)
+        if carry > MAX_EPOCH - n:
+            return NEVER
+        return n + carry, s - carry * self.clock.epoch
+
+    def advance(self, until, max_spikes=None, budget=None):
+        """Take instants before `until` (a pair).
+
+        Parameters
+        ----------
+        until : tuple
+            The first time that is not taken.
+        max_spikes : int, optional
+            Stop after the instant in which this many spikes since the start of the simulation are reached.
+        budget : int, optional
+            Return after about this many events, to be called again.
+
+        Returns
+        -------
+        str
+            ``"time"``, ``"spikes"``, ``"quiescent"`` (nobody will ever fire), or ``"running"`` when the budget is used up.
+        """
+        stop_at = None if budget is None else self.n_events + budget
+        while max_spikes is None or self.n_spikes < max_spikes:
+            if stop_at is not None and self.n_events >= stop_at:
+                return "running"
+            instant = self.next_spike[self.queue[0][2]] if self.queue else NEVER
+            if instant[0] >= NEVER[0]:
+                if until[0] < MAX_EPOCH:
+                    self.now = until
+                return "quiescent"
+            if not self._before(instant, until):
+                self.now = until
+                return "time"
+            self.now = instant
+            self._instant()
+        return "spikes"
+
+    def _instant(self):
+        """Generations of spikes at one time, until nobody fires."""
+        fired = set()
+        while generation := sorted(self._due()):
+            for i in generation:
+                if i in fired:
+                    raise EngineFault("runaway", i, self.clock.milliseconds(self.now))
+                fired.add(i)
+                self.spikes.append((self.now, i))
+                self._fire(i)
+            self.n_spikes += len(generation)
+            self.n_events += len(generation)
+            arriving = {}
+            for i in generation:
+                for target, weight in self.network.synapses_of(i):
+                    arriving[target] = arriving[target] + weight if target in arriving else self.a.number(weight)
+                    self.n_synaptic_events += 1
+            for target, weight in arriving.items():
+                self._kick(target, weight)
+
+    def _due(self):
+        """The neurons whose next spike is now or was an instant ago by rounding."""
+        for n, s, i in self.queue:
+            if (n, s) > (self.now[0], self.now[1].real):
+                return
+            yield i
+
+    def _fire(self, i):
+        neuron = self.neurons[i]
+        neuron.enter(self.now)
+        neuron.release = self.plus(self.now, neuron.t_ref)
+        neuron.reset(neuron.release, self.now)
+        self._requeue(i, self._next_spike(neuron))
+
+    def _kick(self, i, weight):
+        neuron = self.neurons[i]
+        if self._before(self.now, neuron.release):
+            return
+        neuron.enter(self.now)
+        if not neuron.kick(weight, self.now):
+            raise EngineFault("numerical", i, self.clock.milliseconds(self.now), neuron.voltage(self.now))
+        over = neuron.over_threshold(self.now)
+        self._requeue(i, self.now if over else self._next_spike(neuron))
+
+    def _next_spike(self, neuron):
+        """When it will fire without input, not before the end of its refractory period."""
+        since = neuron.release if self._before(self.now, neuron.release) else self.now
+        t = neuron.next_spike(since, self.now)
+        if t[1] != t[1]:
+            where = self.neurons.index(neuron)
+            raise EngineFault("numerical", where, self.clock.milliseconds(self.now),
+                              neuron.voltage(self.now))
+        return neuron.release if self._before(t, neuron.release) else t
+
+    def _entry(self, i):
+        n, s = self.next_spike[i]
+        return n, s.real, i
+
+    def _requeue(self, i, t):
+        self.queue.remove(self._entry(i))
+        self.next_spike[i] = t
+        self.queue.add(self._entry(i))
+
+    @staticmethod
+    def _before(a, b):
+        return (a[0], a[1].real) < (b[0], b[1].real)
+
+    def take(self):
+        """Times in ms and ids of the spikes since the last call."""
+        spikes, self.spikes = self.spikes, []
+        return [self.clock.milliseconds(t) for t, _ in spikes], [i for _, i in spikes]
+
+    def voltages(self):
+        """V of all neurons now."""
+        values = []
+        for neuron in self.neurons:
+            neuron.enter(self.now)
+            refractory = self._before(self.now, neuron.release)
+            values.append(neuron.V_reset if refractory else neuron.voltage(self.now))
+        return values

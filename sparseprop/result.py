@@ -1,0 +1,229 @@
+"""What comes out of a run."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import unknown_name
+
+__all__ = ["PopulationInfo", "Result", "load"]
+
+_ENDS = {
+    "time": "the time was reached",
+    "spikes": "the number of spikes was reached",
+    "quiescent": "the network is silent: no neuron will ever fire again without input",
+    "interrupted": "it was interrupted; run() on the same Simulation goes on from there",
+}
+
+
+@dataclass(frozen=True)
+class PopulationInfo:
+    """Name, size and model name of a population, and the global id of its first neuron."""
+
+    name: str
+    n: int
+    model: str = ""
+    first: int = 0
+
+
+class Result:
+    """The spikes of a run and what is to be known about them.
+
+    Attributes
+    ----------
+    times : ndarray of float64, shape (n_spikes,)
+        Spike times in ms, in the order (time, generation, id).
+    ids : ndarray of int64, shape (n_spikes,)
+        Who fired: global ids (local ones in what :meth:`population` returns).
+    populations : tuple of PopulationInfo
+    t_start, t_stop : float
+        The simulated interval in ms.
+    n_spikes, n_synaptic_events : int
+        A synaptic event is one spike that reaches one target; None where it is not known.
+    stop_reason : StopReason
+        Why the run ended.
+    wall_time : float
+        Seconds.
+    header : dict
+        The network's description, seed, engine and versions.
+    path : str or None
+        The raster that the spikes are in, if they were streamed; `times` and `ids` then read it when first asked for.
+    """
+
+    def __init__(self, spikes, populations, *, t_start, t_stop, stop_reason=None, n_spikes=None,
+                 n_synaptic_events=None, wall_time=None, header=None, path=None):
+        self._spikes = spikes
+        self.populations = tuple(populations)
+        self.t_start, self.t_stop = t_start, t_stop
+        self.stop_reason, self.wall_time = stop_reason, wall_time
+        self.n_synaptic_events = n_synaptic_events
+        self._n_spikes = n_spikes
+        self.header = header or {}
+        self.path = path
+
+    def _arrays(self):
+        if callable(self._spikes):
+            self._spikes = self._spikes()
+        return self._spikes
+
+    @property
+    def times(self):
+        return self._arrays()[0]
+
+    @property
+    def ids(self):
+        return self._arrays()[1]
+
+    @property
+    def n_spikes(self):
+        return len(self.times) if self._n_spikes is None else self._n_spikes
+
+    @property
+    def n_neurons(self):
+        """Number of neurons."""
+        return sum(population.n for population in self.populations)
+
+    @property
+    def duration(self):
+        """Simulated time in ms."""
+        return self.t_stop - self.t_start
+
+    @property
+    def rate(self):
+        """Mean rate per neuron in Hz; NaN for a run of no time."""
+        time = self.n_neurons * self.duration
+        return 1e3 * self.n_spikes / time if time > 0.0 else float("nan")
+
+    @property
+    def cv_isi(self):
+        """Irregularity: standard deviation over mean of a neuron's interspike intervals, averaged over neurons.
+
+        Over the neurons with at least two intervals; NaN if there is none. 0 for a clock, 1 for a Poisson process.
+        """
+        order = np.argsort(self.ids, kind="stable")
+        ids, times = self.ids[order], self.times[order]
+        intervals = np.diff(times)[ids[1:] == ids[:-1]]
+        owner = ids[1:][ids[1:] == ids[:-1]]
+        if owner.size == 0:
+            return float("nan")
+        _, owner, count = np.unique(owner, return_inverse=True, return_counts=True)
+        mean = np.bincount(owner, intervals) / count
+        spread = np.sqrt(np.bincount(owner, (intervals - mean[owner]) ** 2) / count)
+        enough = (count >= 2) & (mean > 0.0)
+        return float(np.mean(spread[enough] / mean[enough])) if enough.any() else float("nan")
+
+    def population(self, name):
+        """The spikes of one population, as a Result with local ids.
+
+        Raises
+        ------
+        ParameterError
+            If there is no population of that name.
+        """
+        for info in self.populations:
+            if info.name == name:
+                break
+        else:
+            raise unknown_name("population", name, [info.name for info in self.populations])
+        mine = (self.ids >= info.first) & (self.ids < info.first + info.n)
+        return Result(
+            (self.times[mine], self.ids[mine] - info.first), [PopulationInfo(info.name, info.n, info.model)],
+            t_start=self.t_start, t_stop=self.t_stop, stop_reason=self.stop_reason, wall_time=self.wall_time,
+            header=self.header,
+        )
+
+    def save(self, path):
+        """Write an HDF5 raster in the SONATA layout; :func:`sparseprop.load` reads it back.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written; an existing file is then left as it was.
+        """
+        from .raster import write_raster
+
+        write_raster(path, self.times, self.ids, [(info.name, info.n) for info in self.populations],
+                     header=self.file_header(), footer=self.file_footer())
+
+    def file_header(self):
+        """What a raster file says about the run before its spikes."""
+        return self.header | {
+            "t_start": float(self.t_start),
+            "populations": [{"name": info.name, "n": info.n, "model": info.model} for info in self.populations],
+        }
+
+    def file_footer(self):
+        """What a raster file says about the run after its spikes."""
+        return {
+            "t_stop": float(self.t_stop),
+            "stop_reason": None if self.stop_reason is None else str(self.stop_reason),
+            "n_synaptic_events": self.n_synaptic_events,
+            "wall_time": self.wall_time,
+        }
+
+    def plot_raster(self, ax=None, **options):
+        """Raster over a histogram of the rate; see :func:`sparseprop.plotting.plot_raster`. Returns the Axes."""
+        from .plotting import plot_raster
+
+        return plot_raster(self, ax, **options)
+
+    def __str__(self):
+        names = ", ".join(f"{info.name}: {info.n:,}" for info in self.populations)
+        lines = [
+            f"{self.n_spikes:,} spikes of {self.n_neurons:,} neurons ({names}) from {self.t_start:g} to "
+            f"{self.t_stop:g} ms",
+            f"  rate {self.rate:.4g} Hz, CV of the interspike intervals {self.cv_isi:.3g}",
+        ]
+        if self.stop_reason is not None:
+            lines.append(f"  the run ended because {_ENDS[self.stop_reason]}")
+        if self.wall_time and self.n_synaptic_events is not None:
+            speed = f"  {self.wall_time:.3g} s of computing"
+            if self.n_spikes:
+                speed += f", {1e6 * self.wall_time / self.n_spikes:.3g} microseconds per spike"
+            if self.n_synaptic_events:
+                speed += (f", {1e9 * self.wall_time / self.n_synaptic_events:.3g} ns per synaptic event "
+                          f"({self.n_synaptic_events:,} of them)")
+            lines.append(speed)
+        if self.path is not None:
+            lines.append(f"  spikes are in {self.path}")
+        return "\n".join(lines)
+
+    def __repr__(self):
+        return f"<Result: {self.n_spikes} spikes of {self.n_neurons} neurons, {self.t_start:g} to {self.t_stop:g} ms>"
+
+
+def load(path):
+    """Read a raster that :meth:`Result.save` or ``run(record=path)`` wrote, or any SONATA spike file.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be opened.
+    FileFormatError
+        If it is damaged or not a raster.
+    """
+    from .raster import read_raster
+    from .simulation import StopReason
+
+    data = read_raster(path)
+    header, footer = dict(data.header), data.footer or {}
+    models = {entry["name"]: entry["model"] for entry in header.pop("populations", [])}
+    infos, first = [], 0
+    for name, n in data.populations:
+        infos.append(PopulationInfo(name, n, models.get(name, ""), first))
+        first += n
+    last = float(data.times[-1]) if len(data.times) else 0.0
+    reason = footer.get("stop_reason")
+    return Result(
+        (data.times, data.ids), infos, t_start=header.pop("t_start", 0.0), t_stop=footer.get("t_stop", last),
+        stop_reason=None if reason is None else StopReason(reason), wall_time=footer.get("wall_time"),
+        n_synaptic_events=footer.get("n_synaptic_events"), header=header,
+    )
