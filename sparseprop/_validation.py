@@ -92,7 +92,10 @@ def real_array(value, name, allowed="one finite number per entry", *, size=None,
 
 def index_array(value, name, n):
     """`value` as a one-dimensional int64 array of indices in ``[0, n)``."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{name} must be an array of integers, got {type(value).__name__} ({error})") from None
     if array.size == 0 and array.ndim == 1:
         return np.zeros(0, np.int64)
     if array.dtype.kind not in "iu":

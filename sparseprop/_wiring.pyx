@@ -342,38 +342,26 @@ def transpose(const neuron_t[::1] ids, synapse_t k, synapse_t n):
 
     Notes
     -----
-    O(n + ids), a counting sort. It is made in several passes over ranges of ids, if there are so many that
-    the ends of all their lists do not fit into the cache; what is in a row of these comes one after the other.
+    O(n + ids), a counting sort.
     """
-    cdef synapse_t n_rows = ids.shape[0] // k, j, i, stop, step = BLOCK // k + 1
-    cdef synapse_t n_passes = max(1, min(n >> 16, k >> 2)), turn
-    cdef neuron_t limit
-    cdef const neuron_t *source
+    cdef synapse_t n_rows = ids.shape[0] // k, j = 0, i, stop, step = BLOCK // k + 1
+    cdef const neuron_t *source = const_neurons_of(ids)
     cdef neuron_t *target
     offsets = np.zeros(n + 1, dtype=np.int64)
     rows = np.empty(ids.shape[0], dtype=np.int32)
-    done = np.zeros(n_rows, dtype=np.int32)
     cdef synapse_t[::1] cursor = offsets
-    cdef neuron_t[::1] first = done
     target = neurons_of(rows)
     count_ids(ids, cursor)
-    for turn in range(n_passes):
-        limit = <neuron_t>(n * (turn + 1) // n_passes)
-        source = const_neurons_of(ids)
-        j = 0
-        while j < n_rows:
-            stop = min(n_rows, j + step)
-            with nogil:
-                while j < stop:
-                    i = first[j]
-                    while i < k and source[i] < limit:
-                        target[cursor[source[i]]] = <neuron_t>j
-                        cursor[source[i]] += 1
-                        i += 1
-                    first[j] = <neuron_t>i
-                    source += k
-                    j += 1
-            PyErr_CheckSignals()
+    while j < n_rows:
+        stop = min(n_rows, j + step)
+        with nogil:
+            while j < stop:
+                for i in range(k):
+                    target[cursor[source[i]]] = <neuron_t>j
+                    cursor[source[i]] += 1
+                source += k
+                j += 1
+        PyErr_CheckSignals()
     rewind(cursor)
     return offsets, rows
 

@@ -143,7 +143,7 @@ class _Site:
     def error(self, kind, message):
         return kind(f"{self.where}: {message}" if self.where else message)
 
-    def require_memory(self, n_synapses, bytes_each, remedy):
+    def require_memory(self, n_synapses, bytes_each, remedy, longest=0):
         """Refuse before the work begins what cannot end well.
 
         Parameters
@@ -153,9 +153,12 @@ class _Site:
         bytes_each : int
             Memory per synapse while they are made: the result, and what is needed on the way.
         remedy : str
+        longest : int
+            Length of the longest row that is drawn through a table.
         """
-        # Per neuron: the lengths of the rows, and where they begin, as drawn and as they come out.
-        needed = n_synapses * bytes_each + 24 * (max(self.n_pre, self.n_post) + 1)
+        # Per neuron: the lengths of the rows, and where they begin, as drawn and as they come out. The table
+        # has up to five places of four bytes per value.
+        needed = n_synapses * bytes_each + 24 * (max(self.n_pre, self.n_post) + 1) + 20 * longest
         available = _available_memory()
         if needed > available:
             raise self.error(
@@ -303,7 +306,7 @@ class _FixedOutdegree(Rule):
 
     def _wire(self, site):
         site.require_degree(self, site.n_post, "targets", "source")
-        site.require_memory(site.n_pre * self.k, 4, "choose a smaller k")
+        site.require_memory(site.n_pre * self.k, 4, "choose a smaller k", longest=self.k)
         return site.drawn(*site.draw_rows(np.full(site.n_pre, self.k), site.n_post))
 
 
@@ -318,7 +321,7 @@ class _FixedIndegree(Rule):
     def _wire(self, site):
         site.require_degree(self, site.n_pre, "sources", "target")
         # Twice the result: as drawn, and turned around.
-        site.require_memory(site.n_post * self.k, 8, "choose a smaller k")
+        site.require_memory(site.n_post * self.k, 8, "choose a smaller k", longest=self.k)
         _, sources = site.draw_rows(np.full(site.n_post, self.k), site.n_pre)
         return site.drawn(*_wiring.transpose(sources, max(self.k, 1), site.n_pre))
 
@@ -375,7 +378,7 @@ class _FixedTotalNumber(Rule):
                 f"are {cells} pairs{among} between {site.n_pre} sources and {site.n_post} targets; choose "
                 f"n <= {cells}{remedy}",
             )
-        site.require_memory(self.n, 4, "choose a smaller n")
+        site.require_memory(self.n, 4, "choose a smaller n", longest=self.n // max(site.n_pre, 1))
         # Above half of all pairs, draw where an edge is missing.
         missing = not site.allow_multapses and 2 * self.n > cells
         lengths = _wiring.draw_row_lengths(
@@ -841,7 +844,8 @@ def build(
 
     Notes
     -----
-    O(n_pre + n_post + number of synapses), 10 ns or so per synapse on one core; Ctrl-C is heard in between.
+    O(n_pre + n_post + number of synapses), some 10 to 50 ns per synapse on one core. Ctrl-C is heard after
+    every 2 million synapses or so, but not within a row.
     """
     if not isinstance(rule, Rule):
         raise ParameterError(f"rule must be a connection rule such as fixed_indegree(k), got {rule!r}")

@@ -31,11 +31,12 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import math
 import os
 import resource
-import time
+import struct
 import warnings
 import weakref
 import zlib
@@ -72,6 +73,14 @@ _RUNNING, _UNFINISHED, _FINISHED = 0, 1, 2
 # What h5py raises when HDF5 reports an error.
 _HDF5_ERRORS = (OSError, RuntimeError, ValueError)
 _IN_USE = (errno.EAGAIN, errno.EACCES)
+
+# The first bytes of an HDF5 file: signature, version, sizes of offsets and lengths, who has it open, four
+# addresses (base, extension, end of file, root group), checksum.
+_SUPERBLOCK = struct.Struct("<8s4B4QI")
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SWMR_WRITE = 4
+_WORD = 0xFFFFFFFF
+
 _READ_ATTEMPTS = 3
 
 _LIVE: "weakref.WeakSet[RasterWriter]" = weakref.WeakSet()
@@ -657,14 +666,15 @@ class RasterWriter:
         return self
 
     def __exit__(self, kind, error, trace):
-        if error is None:
-            self.close()
-        elif os.getpid() == self._pid and not self._closed:
-            # The exception on its way says what went wrong; if this fails, the last commit is what remains.
-            with contextlib.suppress(StorageError):
-                if not self._atomic and self._failure is None:
+        try:
+            if error is None:
+                self.close()
+            elif not (self._closed or self._atomic or self._failure or os.getpid() != self._pid):
+                # The exception on its way says what went wrong; if this fails, the last commit remains.
+                with contextlib.suppress(StorageError):
                     self._finish(_UNFINISHED, b"")
-            self._finalizer()
+        finally:
+            self._finalizer()       # nothing to do after all went well, nor in a child process
             self._closed = True
 
     def __repr__(self):
@@ -842,8 +852,8 @@ def write_raster(path, times, ids, populations, *, header, footer):
     path : path-like
         Name of the file.
     times, ids : array_like, shape (n_spikes,)
-        Times in ms (float64, >= 0, non-decreasing) and global ids (int64), in the order in which they are to be
-        read.
+        Times in ms (float64, >= 0, non-decreasing) and global ids (int64), in the order in which they are to
+        be read.
     populations, header
         As for :class:`RasterWriter`.
     footer : dict
@@ -912,9 +922,9 @@ class _Info(NamedTuple):
 def _reading(path):
     """The open HDF5 file, and whether its writer never closed it; h5py's many errors become one of ours."""
     name = _readable(path)
-    file, left_open = _opened(name)
+    file, patched = _opened(name)
     try:
-        yield file, left_open
+        yield file, patched is not None
     except MemoryError:
         raise
     except FileFormatError as error:
@@ -925,20 +935,93 @@ def _reading(path):
         raise FileFormatError(f"{name} is damaged: {error}") from error
     finally:
         file.close()
+        if patched is not None:
+            patched.close()
 
 
 def _opened(name):
+    """The open file, and what stands between it and HDF5 if its writer never closed it (else None)."""
     import h5py
 
     try:
-        return h5py.File(name, "r"), False
+        return h5py.File(name, "r"), None
     except Exception as error:
-        # A file that was never closed by its (SWMR) writer opens only in this way.
-        with contextlib.suppress(Exception):
-            return h5py.File(name, "r", swmr=True), True
+        superblock = _left_open_superblock(name)
+        if superblock is not None:
+            with contextlib.suppress(Exception):
+                patched = _Patched(name, superblock)
+                return h5py.File(patched, "r"), patched
         if getattr(error, "errno", None) in _IN_USE:
             raise StorageError(f"cannot read {name}: another program has it open for writing") from error
         raise FileFormatError(f"{name} is no HDF5 file, or is damaged: {error}") from error
+
+
+def _left_open_superblock(name):
+    """The first bytes of a file as if its SWMR writer had closed it; None for any other file.
+
+    HDF5 itself opens such a file only in its mode for SWMR readers. That waits for damaged metadata to become
+    right, ever longer and in the end for years.
+    """
+    with open(name, "rb") as file:
+        head = file.read(_SUPERBLOCK.size)
+    if len(head) < _SUPERBLOCK.size:
+        return None
+    *fields, checksum = _SUPERBLOCK.unpack(head)
+    signature, version, _, _, flags, _, _, _, _ = fields
+    left_open = signature == _SIGNATURE and version == 3 and flags & _SWMR_WRITE
+    if not left_open or checksum != _lookup3(head[:-4]):
+        return None
+    fields[4], fields[7] = 0, os.path.getsize(name)        # open for nobody; the end of the file is here
+    head = _SUPERBLOCK.pack(*fields, 0)[:-4]
+    return head + _lookup3(head).to_bytes(4, "little")
+
+
+def _lookup3(data):
+    """Checksum of HDF5's metadata, Bob Jenkins's lookup3 (slow, and not for no data at all)."""
+    def rotated(x, k):
+        return (x << k | x >> (32 - k)) & _WORD
+
+    a = b = c = (0xDEADBEEF + len(data)) & _WORD
+    words = np.frombuffer(data + bytes(-len(data) % 12), "<u4").tolist()
+    for k in range(0, len(words), 3):
+        a, b, c = (a + words[k]) & _WORD, (b + words[k + 1]) & _WORD, (c + words[k + 2]) & _WORD
+        if k + 3 < len(words):
+            for shift in (4, 6, 8, 16, 19, 4):
+                a = (a - c & _WORD) ^ rotated(c, shift)
+                a, b, c = b, (c + b) & _WORD, a
+    for shift in (14, 11, 25, 16, 4, 14, 24):
+        c = (c ^ b) - rotated(b, shift) & _WORD
+        a, b, c = b, c, a
+    return b
+
+
+class _Patched(io.RawIOBase):
+    """A file, to be read with other bytes at its beginning."""
+
+    def __init__(self, name, head):
+        super().__init__()
+        self._file = open(name, "rb", buffering=0)      # noqa: SIM115 (closed with this object)
+        self._head = head
+
+    def seek(self, offset, whence=os.SEEK_SET):
+        return self._file.seek(offset, whence)
+
+    def tell(self):
+        return self._file.tell()
+
+    def readinto(self, buffer):
+        view = memoryview(buffer).cast("B")
+        start, n = self._file.tell(), 0
+        while n < len(view) and (k := self._file.readinto(view[n:])):
+            n += k
+        view[n:] = bytes(len(view) - n)         # behind the end; HDF5 does not look at how much was read
+        n_head = len(self._head[start:start + len(view)])
+        view[:n_head] = self._head[start:start + n_head]
+        return len(view)
+
+    def close(self):
+        self._file.close()
+        super().close()
 
 
 def _is_ours(file):
@@ -1071,19 +1154,25 @@ def _read_foreign(file):
     return RasterData(times[order], ids[order], populations, {}, None, True)
 
 
+def _stamp(path):
+    status = os.stat(path)
+    return status.st_mtime_ns, status.st_size
+
+
 def _read(path):
     """The raster, and whether its writer never closed it."""
-    for attempt in range(_READ_ATTEMPTS):
-        left_open = False
+    name = _readable(path)
+    attempt = 0
+    while True:
+        attempt += 1
+        stamp = _stamp(name)
         try:
-            with _reading(path) as (file, left_open):
+            with _reading(name) as (file, left_open):
                 return _read_ours(file) if _is_ours(file) else _read_foreign(file), left_open
         except FileFormatError:
-            # A writer that is still at work may have overtaken us.
-            if not left_open or attempt == _READ_ATTEMPTS - 1:
+            # A writer that is at work may have overtaken us; a file that rests is damaged.
+            if attempt == _READ_ATTEMPTS or _stamp(name) == stamp:
                 raise
-            time.sleep(0.05)
-    raise AssertionError("unreachable")
 
 
 def read_raster(path):

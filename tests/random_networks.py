@@ -1,0 +1,100 @@
+"""Random networks of all kinds, for the tests that compare engines."""
+
+import math
+
+import numpy as np
+
+import sparseprop as sp
+
+
+def random_model(rng, n, tau_scale):
+    """A model with random parameters, numbers or one value per neuron; drives above, at and below threshold."""
+
+    def parameter(low, high, log=False):
+        size = n if rng.random() < 0.3 else None
+        value = rng.uniform(math.log(low), math.log(high), size) if log else rng.uniform(low, high, size)
+        return np.exp(value) if log else value
+
+    tau_m = 10.0 if rng.random() < 0.4 else tau_scale * parameter(0.5, 2.0, log=True)
+    t_ref = 0.0 if rng.random() < 0.6 else parameter(0.01, 3.0, log=True)
+    if rng.random() < 0.5:
+        V_th, V_reset = parameter(0.9, 1.1), parameter(-1.0, 0.5)
+        drive = rng.choice(["above", "mixed", "at", "below"])
+        I_e = {
+            "above": lambda: parameter(1.2, 3.0),
+            "mixed": lambda: rng.uniform(0.5, 2.0, n),
+            "at": lambda: V_th,
+            "below": lambda: parameter(0.3, 0.89),
+        }[drive]()
+        return sp.LIF(tau_m=tau_m, V_th=V_th, V_reset=V_reset, I_e=I_e, t_ref=t_ref)
+    drive = rng.choice(["above", "mixed", "zero", "tiny", "below"])
+    I_e = {
+        "above": lambda: parameter(0.01, 2.0),
+        "mixed": lambda: rng.uniform(-0.5, 1.0, n),
+        "zero": lambda: 0.0,
+        "tiny": lambda: rng.choice([-1.0, 1.0]) * parameter(1e-12, 1e-3, log=True),
+        "below": lambda: -parameter(0.001, 2.0),
+    }[drive]()
+    if rng.random() < 0.3:
+        return sp.Theta(tau_m=tau_m, I_e=I_e)
+    V_peak = math.inf if rng.random() < 0.5 else parameter(2.0, 30.0)
+    V_reset = -math.inf if rng.random() < 0.5 else parameter(-30.0, 1.5)
+    return sp.QIF(tau_m=tau_m, I_e=I_e, V_peak=V_peak, V_reset=V_reset, t_ref=t_ref)
+
+
+def random_voltage(rng, n, model):
+    """Initial voltages: the default, all equal (many ties), or random."""
+    kind = rng.choice(["default", "equal", "random"])
+    if kind == "default":
+        return None
+    highest = min(float(np.min(model.threshold())), 1.0) - 0.05
+    if kind == "equal":
+        return float(rng.uniform(-1.0, highest))
+    return rng.uniform(-1.0, highest, n)
+
+
+def random_network(seed):
+    """A network of 1 to 200 neurons in 1 to 3 populations with random projections."""
+    rng = np.random.default_rng(seed)
+    net = sp.Network(seed=int(rng.integers(2**32)))
+    tau_scales = [10.0] if rng.random() < 0.6 else 10.0 ** rng.uniform(-0.5, 2.5, 3)
+    total = int(np.exp(rng.uniform(0.0, math.log(200.0))))
+    n_populations = int(min(rng.integers(1, 4), total))
+    sizes = np.full(n_populations, total // n_populations)
+    sizes[0] += total - sizes.sum()
+    populations = []
+    for k, n in enumerate(sizes):
+        model = random_model(rng, int(n), rng.choice(tau_scales))
+        populations.append(net.add(int(n), model, name=f"p{k}", V=random_voltage(rng, int(n), model)))
+    sign = rng.choice(["inhibitory", "excitatory", "mixed"])
+    dyadic = rng.random() < 0.5  # sums of weights are exact
+    for pre in populations:
+        for post in populations:
+            if rng.random() < 0.3:
+                continue
+            autapses, multapses = bool(rng.random() < 0.3), bool(rng.random() < 0.3)
+            available = post.n if autapses or pre is not post else post.n - 1
+            k = int(rng.integers(0, min(available, 20) + 1))
+            rule = sp.fixed_outdegree(k) if rng.random() < 0.5 else sp.pairwise_bernoulli(min(1.0, k / post.n))
+            strength = rng.exponential(0.15) / math.sqrt(k + 1.0)
+            if dyadic:
+                strength = math.ldexp(max(1.0, round(strength * 256.0)), -8)
+            signed = -strength if sign == "inhibitory" or (sign == "mixed" and rng.random() < 0.5) else strength
+            p = net.connect(pre, post, rule, weight=signed, allow_autapses=autapses, allow_multapses=multapses)
+            if rng.random() < 0.3 and not dyadic:  # one value per synapse
+                p.weight = signed * rng.uniform(0.2, 2.0, p.n_synapses)
+    return net
+
+
+def longest_period(net):
+    """A time in ms in which neurons of the network that oscillate fire a few times."""
+    return 20.0 * max(float(np.max(p.model.tau_m)) for p in net.populations)
+
+
+def outcome(net, engine, duration, **stops):
+    """Times, ids and end of a run; an error counts as an outcome, with its message."""
+    try:
+        result = net.run(duration, engine=engine, progress=False, **stops)
+    except (sp.errors.RunawayError, sp.errors.NumericalError) as error:
+        return type(error).__name__, str(error)
+    return result.times.tobytes(), result.ids.tobytes(), str(result.stop_reason), result.n_synaptic_events

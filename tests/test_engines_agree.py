@@ -1,0 +1,124 @@
+"""Promises 1 and 3: the engines give bit-identical spikes, however a run is cut, recorded or placed."""
+
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from random_networks import longest_period, outcome, random_network
+
+import sparseprop as sp
+
+
+def assert_engines_agree(seeds):
+    different = []
+    spikes = 0
+    for seed in seeds:
+        net = random_network(seed)
+        runs = [outcome(net, engine, longest_period(net), n_spikes=1500) for engine in ("heap", "reference")]
+        spikes += len(runs[0][0]) // 8
+        if runs[0] != runs[1]:
+            different.append(seed)
+    assert not different, f"engines differ on random_network(seed) for seeds {different}"
+    return spikes
+
+
+@pytest.mark.parametrize("first", range(0, 500, 50))
+def test_compiled_engine_equals_reference_on_random_networks(first):
+    spikes = assert_engines_agree(range(first, first + 50))
+    assert spikes > 5000  # the networks do something
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("first", range(1000, 21_000, 500))
+def test_compiled_engine_equals_reference_on_20000_random_networks(first):
+    assert_engines_agree(range(first, first + 500))
+
+
+@pytest.mark.parametrize("engine", ["heap", "reference"])
+@pytest.mark.parametrize("seed", range(700, 730))
+def test_a_run_cut_at_random_points_equals_a_whole_one(seed, engine):
+    net = random_network(seed)
+    try:
+        duration = net.run(longest_period(net), n_spikes=1000, progress=False).t_stop
+        whole = net.run(duration, engine=engine, progress=False)
+    except (sp.errors.RunawayError, sp.errors.NumericalError):
+        pytest.skip("this network ends with an error")
+    rng = np.random.default_rng(seed)
+    sim = sp.Simulation(net, engine=engine)
+    pieces = []
+    while sim.time < 0.9 * duration:
+        if rng.random() < 0.3:
+            pieces.append(sim.run(duration - sim.time, n_spikes=int(rng.integers(0, 20)), progress=False))
+            _ = sim.V  # looking at the state changes nothing
+        else:
+            cut = duration * rng.exponential(0.1)
+            pieces.append(sim.run(min(cut, duration - sim.time), progress=False))
+    pieces.append(sim.run(1.1 * duration - sim.time, progress=False))  # times of cuts are rounded: end well after
+    times = np.concatenate([piece.times for piece in pieces])
+    n = whole.n_spikes
+    assert np.array_equal(times[:n], whole.times)
+    assert np.array_equal(np.concatenate([piece.ids for piece in pieces])[:n], whole.ids)
+    assert (times[n:] >= duration).all()
+    for before, after in zip(pieces, pieces[1:], strict=False):
+        assert before.t_stop == after.t_start
+
+
+def test_block_sizes_change_nothing():
+    net = sp.balanced_network(300, sp.LIF(tau_m=10.0), outdegree=30, seed=4)
+    whole = net.run(300.0, progress=False)
+    source = net.engine_input()
+    for budget in (1, 7, 1000, 10**6):
+        engine = sp.simulation.ENGINES["heap"](source)
+        times, ids = [], []
+        while True:
+            end = engine.advance(source.clock.pair(300.0), None, budget)
+            t, i = engine.take()
+            times.append(t)
+            ids.append(i)
+            if end != "running":
+                break
+        assert np.array_equal(np.concatenate(times), whole.times)
+        assert np.array_equal(np.concatenate(ids), whole.ids)
+
+
+DIGEST = """
+import hashlib, sys, sparseprop as sp
+net = sp.balanced_network(500, sp.{model}(tau_m=10.0), outdegree=50, seed=9)
+res = net.run(300.0, {options})
+print(hashlib.sha256(res.times.tobytes() + res.ids.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("model", ["LIF", "Theta"])
+def test_any_process_recording_and_progress_gives_the_same_spikes(model, tmp_path):
+    options = [
+        "progress=False",
+        "progress=True",
+        "progress=lambda fraction: None",
+        f"record={str(tmp_path / 'raster.h5')!r}",
+        "engine='reference'",
+    ]
+    digests = set()
+    for k, option in enumerate(options):
+        script = DIGEST.format(model=model, options=option)
+        done = subprocess.run(
+            [sys.executable, "-c", script], env={"PYTHONHASHSEED": str(k)}, capture_output=True, text=True, check=True
+        )
+        digests.add(done.stdout.strip())
+    assert len(digests) == 1
+
+
+def test_threads_at_once_give_the_same_spikes():
+    import concurrent.futures
+
+    net = sp.balanced_network(500, sp.LIF(tau_m=10.0), outdegree=50, seed=9)
+
+    def digest(_):
+        res = net.run(200.0, progress=False)
+        return hashlib.sha256(res.times.tobytes() + res.ids.tobytes()).hexdigest()
+
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        assert len(set(pool.map(digest, range(20)))) == 1
