@@ -1,7 +1,7 @@
 """Excitatory and inhibitory neurons: strong inhibition keeps them irregular and prevents a runaway.
 
-Every neuron is driven above its threshold, gets spikes from 100 excitatory and 25 inhibitory neurons, and rests
-for 2 ms after its own. Voltages are in mV.
+Every neuron is driven above its threshold, gets spikes from 100 excitatory and 25 inhibitory neurons, and
+rests for 2 ms after its own. Voltages are in mV.
 
 Run it with `python excitatory_inhibitory.py`; it writes excitatory_inhibitory.png.
 """

@@ -28,6 +28,7 @@ OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 FAILURES = (*(getattr(errors, name) for name in errors.__all__), OSError, MemoryError, ImportError)
 RUN_KEYS = ("duration", "n_spikes", "engine", "seed")
 CV_MAX_SPIKES = 50_000_000  # the CV needs all spikes in memory
+CV_MIN_SPIKES = 20  # per neuron; with fewer the CV is visibly too small
 
 ENDS = {
     StopReason.TIME: "the time was reached",
@@ -40,9 +41,9 @@ EXIT_CODES = "exit codes: 0 success, 1 error (one line on stderr), 2 wrong usage
 
 DEMO_HELP = """\
 Simulate the balanced network of the SparseProp paper (Engelken 2023): leaky integrate-and-fire neurons
-(tau 10 ms) that inhibit 100 others each (K = 100, j0 = 1) and fire irregularly, although nothing in the
-network is random but its wiring. Writes raster.h5 (all spikes) and raster.png (a picture; needs matplotlib)
-into the current folder, and replaces files of these names there. Takes about 10 seconds."""
+(tau 10 ms) that inhibit 100 others each (K = 100, j0 = 1) and fire irregularly, although no noise drives
+them. Writes raster.h5 (all spikes) and raster.png (a picture; needs matplotlib) into the current folder, and
+replaces files of these names there. Takes about 10 seconds."""
 
 DEMO_EXAMPLE = """\
 examples:
@@ -305,6 +306,8 @@ def _summary(result):
     if not math.isnan(cv):
         lines.append(f"Irregularity  {cv:.2f}: the CV of the intervals between a neuron's spikes (a clock "
                      "has 0, a Poisson process 1)")
+        if result.n_spikes < CV_MIN_SPIKES * result.n_neurons:
+            lines.append("              (short runs miss the long intervals: it grows with the duration)")
     if result.stop_reason != StopReason.TIME:
         lines.append(f"End           {ENDS[result.stop_reason]}")
     speed = f"Computing     {result.wall_time:.3g} s"

@@ -1,0 +1,276 @@
+"""Promise 5: bad input is a clear error that names the parameter, the value, what is allowed and the remedy."""
+
+import dataclasses
+import math
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sparseprop as sp
+from sparseprop.errors import ParameterError
+from sparseprop.models import MODELS
+
+LIF = sp.LIF(tau_m=10.0)
+
+
+def one_population(n=5, model=LIF, **options):
+    net = sp.Network(seed=1)
+    return net, net.add(n, model, name="E", **options)
+
+
+MODEL_CASES = [
+    (lambda: sp.LIF(tau_m=-10.0), r"LIF\.tau_m must be a finite time > 0 ms, got -10\.0"),
+    (lambda: sp.LIF(tau_m=0), r"LIF\.tau_m must be a finite time > 0 ms, got 0\.0"),
+    (lambda: sp.LIF(tau_m=math.nan), r"LIF\.tau_m .* got nan"),
+    (lambda: sp.LIF(tau_m=math.inf), r"LIF\.tau_m .* got inf"),
+    (lambda: sp.LIF(tau_m="10"), r"LIF\.tau_m .* got '10'"),
+    (lambda: sp.LIF(tau_m=True), r"LIF\.tau_m .* got True"),
+    (lambda: sp.LIF(tau_m=10**400), r"LIF\.tau_m must be"),
+    (lambda: sp.LIF(tau_m=1j), r"LIF\.tau_m .* got 1j"),
+    (lambda: sp.LIF(tau_m=None), r"LIF\.tau_m .* got None"),
+    (lambda: sp.LIF(tau_m=[10.0, -1.0]), r"LIF\.tau_m .* got -1\.0 at index 1"),
+    (lambda: sp.LIF(tau_m=[[10.0]]), r"LIF\.tau_m must be one-dimensional, got shape \(1, 1\)"),
+    (lambda: sp.LIF(tau_m=[1.0, [2.0]]), r"LIF\.tau_m must be an array of numbers"),
+    (lambda: sp.LIF(tau_m=np.array([1.0, None])), r"LIF\.tau_m must be an array of real numbers, got dtype object"),
+    (lambda: sp.LIF(tau_m=10.0, I_e=[1.0, math.nan]), r"LIF\.I_e must be a finite number, got nan at index 1"),
+    (lambda: sp.LIF(tau_m=10.0, t_ref=-1.0), r"LIF\.t_ref must be a finite time >= 0 ms, got -1\.0"),
+    (lambda: sp.LIF(tau_m=10.0, V_reset=1.0), r"V_reset must be below V_th, got V_reset = 1\.0 and V_th = 1\.0"),
+    (lambda: sp.LIF(tau_m=10.0, V_reset=[0.0, 2.0]), r"V_reset must be below V_th.* at index 1"),
+    (lambda: sp.LIF(tau_m=[1.0, 2.0], I_e=[1.0]), r"must have one length, got tau_m: 2, I_e: 1"),
+    (lambda: sp.LIF(tau_m=10.0, tref=2.0), r"unknown parameter of LIF: 'tref'.*did you mean 't_ref'\?"),
+    (lambda: sp.LIF(tau_m=1.0, t_ref=600.0), r"t_ref must be at most 500 time constants"),
+    (lambda: sp.QIF(tau_m=10.0, V_peak=-math.inf), r"QIF\.V_peak must be a number or inf, got -inf"),
+    (lambda: sp.QIF(tau_m=10.0, V_reset=math.inf), r"QIF\.V_reset must be a number or -inf, got inf"),
+    (lambda: sp.QIF(tau_m=10.0, V_peak=1.0, V_reset=2.0), r"V_reset must be below V_peak"),
+    (lambda: sp.QIF(tau_m=10.0, I_e=1e13), r"I_e must be between -1e12 and 1e12"),
+    (lambda: sp.QIF(tau_m=1.0, I_e=-1e6, t_ref=10.0), r"t_ref must be at most 500 time constants"),
+    (lambda: sp.Theta(tau_m=10.0, V_reset=0.0), r"unknown parameter of Theta: 'V_reset'"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), MODEL_CASES)
+def test_models_refuse(make, message):
+    with pytest.raises(ParameterError, match=message):
+        make()
+
+
+def test_missing_parameter_is_python_s_own_error():
+    with pytest.raises(TypeError, match="tau_m"):
+        sp.LIF()
+
+
+NETWORK_CASES = [
+    (lambda net, E: net.add(0, LIF), r"n of population 'population_1' must be a whole number of neurons >= 1, got 0"),
+    (lambda net, E: net.add(2.0, LIF), r"n of population .* got 2\.0"),
+    (lambda net, E: net.add(2, LIF, name="E"), r"name 'E' is taken"),
+    (lambda net, E: net.add(2, LIF, name="a/b"), r"must be a text without '/', got 'a/b'"),
+    (lambda net, E: net.add(2, LIF, name=""), r"must be a text"),
+    (lambda net, E: net.add(2, sp.LIF), r"model of population .* must be a neuron model"),
+    (lambda net, E: net.add(2, sp.LIF(tau_m=[1.0, 2.0, 3.0])), r"are for 3 neurons, population .* has 2"),
+    (lambda net, E: net.add(2, LIF, V=1.0), r"V of population .* below the threshold 1\.0, got 1\.0 for neuron 0"),
+    (lambda net, E: net.add(2, LIF, V=[0.0, 1.5]), r"got 1\.5 for neuron 1"),
+    (lambda net, E: net.add(2, LIF, V=[0.0]), r"must have 2 entries, got 1"),
+    (lambda net, E: net.add(2, LIF, V=math.nan), r"V of population .* got nan"),
+    (lambda net, E: net.add(2, LIF, V=-math.inf), r"V of population .* got -inf"),
+    (lambda net, E: net.add(2, LIF, V="uniform"), r"must be a number, an array or sp\.uniform_phase\(\), got 'uniform'"),
+    (lambda net, E: net.add(2, LIF, V=sp.uniform_phase()), r"neuron 0 of population .* Leave V out"),
+    (lambda net, E: net.add(2, LIF, V=0.0, phase=0.5), r"give V or phase .*, not both"),
+    (lambda net, E: net.add(2, LIF, phase=0.5), r"phase= needs neurons that oscillate"),
+    (lambda net, E: net.add(2, sp.LIF(tau_m=1.0, I_e=2.0), phase=1.0), r"phase of a LIF neuron must be in \[0, 1\)"),
+    (lambda net, E: net.add(2, sp.Theta(tau_m=1.0), phase=4.0), r"must be in \(-pi, pi\)"),
+    (lambda net, E: net.connect(E, "F", sp.all_to_all(), weight=1.0), r"unknown population: 'F' \(there are: E\)"),
+    (lambda net, E: net.connect(E, 3, sp.all_to_all(), weight=1.0), r"post must be a population of this network"),
+    (lambda net, E: net.connect(one_population()[1], E, sp.all_to_all(), weight=1.0), r"pre must be a population of this"),
+    (lambda net, E: net.connect(E, E, sp.all_to_all()), r"weight of projection 'E' -> 'E' is missing"),
+    (lambda net, E: net.connect(E, E, np.zeros((5, 5)), weight=1.0), r"is given twice"),
+    (lambda net, E: net.connect(E, E, sp.all_to_all(), weight=math.nan), r"weight of projection .* got nan"),
+    (lambda net, E: net.connect(E, E, sp.all_to_all(), weight=[1.0]), r"must have 20 entries, got 1"),
+    (lambda net, E: net.connect(E, E, sp.all_to_all(), weight=1.0, delay=-1.0), r"delay of .* >= 0 ms, got -1\.0"),
+    (lambda net, E: net.connect(E, E, sp.all_to_all(), weight=1.0, delay=1.0), r"this version has no delays yet"),
+    (lambda net, E: net.connect(E, E, sp.all_to_all(), weight=1.0, allow_autapses=1), r"must be True or False, got 1"),
+    (lambda net, E: net.run(), r"run\(\) needs a duration in ms, or n_spikes, or both"),
+    (lambda net, E: net.run(-1.0), r"duration must be a finite time >= 0 ms, got -1\.0"),
+    (lambda net, E: net.run(math.inf), r"duration .* got inf"),
+    (lambda net, E: net.run(n_spikes=1.5), r"n_spikes must be a whole number >= 0, got 1\.5"),
+    (lambda net, E: net.run(n_spikes=-1), r"n_spikes .* got -1"),
+    (lambda net, E: net.run(1.0, engine="windows"), r"unknown engine: 'windows' \(there are: heap, reference\)"),
+    (lambda net, E: net.run(1.0, engine="haep"), r"did you mean 'heap'\?"),
+    (lambda net, E: net.run(1.0, n_threads=2), r"n_threads must be 1.*got 2"),
+    (lambda net, E: net.run(1.0, tape=True), r"tape must be False"),
+    (lambda net, E: net.run(1.0, progress="yes"), r"progress must be None, True, False or a callable, got 'yes'"),
+    (lambda net, E: net.run(1.0, seed=-1), r"seed must be a whole number >= 0, got -1"),
+    (lambda net, E: sp.Network(seed=1.0), r"Network\.seed must be a whole number >= 0, got 1\.0"),
+    (lambda net, E: sp.Network(seed=1).run(1.0), r"the network has no populations"),
+    (lambda net, E: sp.calibrate_rate(net, -1.0), r"target must be a finite rate > 0 Hz"),
+    (lambda net, E: sp.calibrate_rate(net, 1.0, tol=2.0), r"tol must be a number in \(0, 1\)"),
+    (lambda net, E: sp.balanced_network(10, sp.LIF(tau_m=1.0, I_e=1.0), 5), r"must not have its own I_e, got 1\.0"),
+    (lambda net, E: sp.balanced_network(10, sp.LIF(tau_m=[1.0] * 10), 5), r"must have numbers, not arrays"),
+    (lambda net, E: sp.balanced_network(10, "LIF", 5), r"must be a neuron model"),
+    (lambda net, E: sp.balanced_network(10, LIF, 0), r"outdegree must be a whole number >= 1"),
+    (lambda net, E: sp.balanced_network(10, LIF, 10), r"asks for 10 targets"),
+    (lambda net, E: sp.balanced_network(10, LIF, 5, j0=0.0), r"j0 must be a finite number > 0"),
+    (lambda net, E: sp.balanced_network(10, LIF, 5, rate=0.0), r"rate must be a finite rate > 0 Hz"),
+    (lambda net, E: net.run(1.0).population("I"), r"unknown population: 'I'"),
+]
+
+
+@pytest.mark.parametrize(("act", "message"), NETWORK_CASES)
+def test_networks_and_runs_refuse(act, message):
+    with pytest.raises(ParameterError, match=message):
+        act(*one_population())
+
+
+def test_drive_a_hair_above_threshold_is_refused():
+    net, _ = one_population(1, sp.LIF(tau_m=10.0, V_th=0.0, V_reset=-1.0, I_e=1e-300), V=-1.0)
+    with pytest.raises(ParameterError, match="within 1e-200 of V_th"):
+        net.run(1.0)
+
+
+def test_too_many_neurons_and_too_long_times_are_capacity_errors():
+    net, _ = one_population()
+    with pytest.raises(sp.errors.CapacityError, match="2147483647 neurons"):
+        net.add(2**31 - 1, LIF)
+    with pytest.raises(sp.errors.CapacityError, match="shorter duration"):
+        net.run(1e300)
+
+
+CONFIG_CASES = [
+    ({}, r"the network has no entry 'populations'"),
+    ({"populations": [], "poplations": []}, r"unknown entry of the network: 'poplations'.*did you mean 'populations'\?"),
+    ({"populations": {"n": 1}}, r"populations must be a list of tables"),
+    ({"seed": 1, "populations": [{"n": 1}]}, r"populations\[0\] has no entry 'model'"),
+    ({"seed": 1, "populations": [{"n": 1, "model": "LIF"}]}, r"populations\[0\]\.model must be a table"),
+    ({"seed": 1, "populations": [{"n": 1, "model": {"name": "LFI"}}]}, r"unknown neuron model: 'LFI'.*did you mean 'LIF'"),
+    ({"seed": 1, "populations": [{"n": 1, "model": {"name": "LIF"}}]}, r"populations\[0\]\.model has no tau_m"),
+    ({"seed": 1, "populations": [{"n": 1, "model": {"name": "LIF", "tau_m": 1.0, "tau": 2}}]}, r"unknown parameter of LIF"),
+    ({"seed": 1, "populations": [], "projections": [{"pre": "E"}]}, r"projections\[0\] has no entry 'post'"),
+    ({"seed": 1, "populations": [], "projections": ["E"]}, r"projections must be a list of tables"),
+    ([], r"the network must be a table"),
+]
+
+
+@pytest.mark.parametrize(("config", "message"), CONFIG_CASES)
+def test_configurations_refuse(config, message):
+    with pytest.raises(ParameterError, match=message):
+        sp.Network.from_dict(config)
+
+
+def test_two_threads_on_one_simulation_are_refused():
+    net = sp.balanced_network(1000, LIF, outdegree=100, seed=1)
+    sim = sp.Simulation(net)
+    started, errors = threading.Event(), []
+
+    def run():
+        sim.run(1500.0, progress=lambda fraction: started.set())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert started.wait(30)
+    try:
+        sim.run(1.0)
+    except ParameterError as error:
+        errors.append(str(error))
+    thread.join()
+    assert "already running in another thread" in errors[0]
+
+
+def test_misuse_of_the_compiled_engine():
+    engine = sp.simulation.ENGINES["heap"].__new__(sp.simulation.ENGINES["heap"])
+    with pytest.raises(RuntimeError, match="never initialised"):
+        engine.advance((1, 0.0))
+    assert engine.n_spikes == 0
+    assert len(engine.voltages()) == 0
+    assert [len(array) for array in engine.take()] == [0, 0]
+    net, _ = one_population()
+    engine.__init__(net.engine_input())
+    with pytest.raises(RuntimeError, match="initialised once"):
+        engine.__init__(net.engine_input())
+
+
+NASTY = [
+    None, "", "x", b"x", True, math.nan, math.inf, -math.inf, -1, -1.0, 0, 2**31, 2**63, 2**64, 1e308, 1j, [], [[]], [None],
+    np.zeros(0), np.zeros((2, 2)), np.array([1.0, math.nan, 3.0]), np.array(["a", "b", "c"]), np.arange(3, dtype=object),
+    np.array([0.1, 0.2, 0.3], dtype=">f8"), np.arange(6.0)[::2] / 10, {}, object(), lambda: 0,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", NASTY, ids=lambda value: repr(value)[:40])
+def test_every_parameter_with_every_nasty_value_works_or_is_an_error_of_ours(value):
+    for cls in MODELS.values():
+        for name in cls.table:
+            try:
+                model = cls(**({"tau_m": 10.0} | {name: value}))
+                net, _ = one_population(3, model)
+                net.run(1.0)
+            except (ParameterError, sp.errors.CapacityError, sp.errors.RunawayError) as error:
+                assert str(error)  # noqa: PT017
+    for name in ("n", "name", "V", "phase"):
+        arguments = {"n": 3, "name": "x", name: value}
+        # An enormous n is allowed until memory is needed; it is not what this test is about.
+        if name == "n" and isinstance(value, int) and value > 10**6 and value < 2**31:
+            continue
+        try:
+            net = sp.Network(seed=1)
+            net.add(arguments.pop("n"), sp.LIF(tau_m=10.0, I_e=1.5), **arguments)
+            net.run(1.0)
+        except (ParameterError, sp.errors.CapacityError):
+            pass
+    for name in ("weight", "delay", "allow_autapses", "allow_multapses"):
+        net, E = one_population(3)
+        try:
+            net.connect(E, E, sp.all_to_all(), **({"weight": 0.1} | {name: value}))
+            net.run(1.0)
+        except ParameterError:
+            pass
+
+
+finite = st.floats(-1e6, 1e6)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    tau_m=st.floats(1e-3, 1e4), E_L=finite, V_th=finite, V_reset=finite, I_e=finite, t_ref=st.floats(0.0, 1e3),
+    weight=finite, V=finite,
+)  # fmt: skip
+def test_lif_with_any_numbers_runs_alike_in_both_engines_or_is_refused(tau_m, E_L, V_th, V_reset, I_e, t_ref, weight, V):
+    try:
+        model = sp.LIF(tau_m=tau_m, E_L=E_L, V_th=V_th, V_reset=V_reset, I_e=I_e, t_ref=t_ref)
+        net = sp.Network(seed=1)
+        p = net.add(3, model, V=V)
+    except ParameterError:
+        return
+    net.connect(p, p, sp.all_to_all(), weight=weight)
+    compare_engines(net)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    tau_m=st.floats(1e-3, 1e4), I_e=st.one_of(finite, st.floats(-1e-3, 1e-3)), V_peak=st.one_of(finite, st.just(math.inf)),
+    V_reset=st.one_of(finite, st.just(-math.inf)), t_ref=st.floats(0.0, 1e3), weight=finite, V=finite,
+)  # fmt: skip
+def test_qif_with_any_numbers_runs_alike_in_both_engines_or_is_refused(tau_m, I_e, V_peak, V_reset, t_ref, weight, V):
+    try:
+        model = sp.QIF(tau_m=tau_m, I_e=I_e, V_peak=V_peak, V_reset=V_reset, t_ref=t_ref)
+        net = sp.Network(seed=1)
+        p = net.add(3, model, V=V)
+    except ParameterError:
+        return
+    net.connect(p, p, sp.all_to_all(), weight=weight)
+    compare_engines(net)
+
+
+def compare_engines(net):
+    from random_networks import outcome
+
+    assert outcome(net, "heap", 200.0, n_spikes=200) == outcome(net, "reference", 200.0, n_spikes=200)
+
+
+def test_models_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        LIF.tau_m = 3.0
+    model = sp.LIF(tau_m=[1.0, 2.0])
+    with pytest.raises(ValueError, match="read-only"):
+        model.tau_m[0] = 3.0

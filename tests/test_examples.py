@@ -1,0 +1,88 @@
+"""The examples run, small and as scripts, and do what they say."""
+
+import runpy
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import pyplot
+
+import sparseprop as sp
+from sparseprop import cli
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    backend = matplotlib.get_backend()
+    matplotlib.use("Agg")
+    yield tmp_path
+    pyplot.close("all")
+    matplotlib.use(backend)
+
+
+def main_of(name):
+    return runpy.run_path(str(EXAMPLES / name))["main"]
+
+
+def test_scripts_are_those_that_are_tested():
+    assert SCRIPTS == ["balanced.py", "excitatory_inhibitory.py", "from_matrix.py"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_scripts_are_short(name):
+    assert len((EXAMPLES / name).read_text().splitlines()) < 60
+
+
+def test_balanced(empty_folder, capsys):
+    result = main_of("balanced.py")(n=200, duration=100.0)
+    assert result.n_neurons == 200 and result.t_stop == 100.0
+    loaded = sp.load("balanced.h5")
+    assert np.array_equal(loaded.times, result.times) and np.array_equal(loaded.ids, result.ids)
+    assert sorted(path.name for path in empty_folder.iterdir()) == ["balanced.h5", "balanced.png"]
+    assert "Network of 200 neurons" in capsys.readouterr().out
+
+
+def test_excitatory_inhibitory_is_irregular_and_sane(empty_folder, capsys):
+    result = main_of("excitatory_inhibitory.py")(n=1000, duration=500.0)
+    for name in ("E", "I"):
+        population = result.population(name)
+        assert 5.0 < population.rate < 30.0
+        assert 0.6 < population.cv_isi < 1.5
+    assert "E: " in capsys.readouterr().out
+    assert [path.name for path in empty_folder.iterdir()] == ["excitatory_inhibitory.png"]
+
+
+def test_from_matrix(empty_folder, capsys):
+    result = main_of("from_matrix.py")(n=50, duration=100.0)
+    assert result.n_spikes > 0 and np.unique(result.ids).size == 50
+    assert "strongest synapse: 0 -> 1, weight -0.24" in capsys.readouterr().out
+    assert [path.name for path in empty_folder.iterdir()] == ["from_matrix.png"]
+
+
+def test_matrix_is_target_by_source():
+    W = runpy.run_path(str(EXAMPLES / "from_matrix.py"))["ring"](20, reach=3).toarray()
+    assert np.count_nonzero(W) == 120 and np.all(W <= 0.0)
+    assert np.flatnonzero(W[:, 0]).tolist() == [1, 2, 3, 17, 18, 19]
+    assert W[1, 0] == W[19, 0] == W.min()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_as_script(name, empty_folder, capsys):
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    assert capsys.readouterr().out
+    assert list(empty_folder.glob("*.png"))
+
+
+def test_config(empty_folder, capsys):
+    config = str(EXAMPLES / "network.toml")
+    assert cli.main(["info", config]) == 0
+    assert "E -> I: fixed_indegree(k=100)" in capsys.readouterr().out
+    assert cli.main(["run", config, "-o", "raster.h5", "--duration", "50"]) == 0
+    result = sp.load("raster.h5")
+    assert [(info.name, info.n) for info in result.populations] == [("E", 4000), ("I", 1000)]
+    assert result.t_stop == 50.0 and result.n_spikes > 1000
