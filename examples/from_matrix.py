@@ -36,8 +36,10 @@ def main(n=200, duration=500.0):
 
     # Everything that has one value per synapse is in the order of the projection.
     strongest = np.argmin(projection.weight)
-    print(f"strongest synapse: {projection.sources[strongest]} -> {projection.targets[strongest]}, "
-          f"weight {projection.weight[strongest]:.3f}")
+    print(
+        f"strongest synapse: {projection.sources[strongest]} -> {projection.targets[strongest]}, "
+        f"weight {projection.weight[strongest]:.3f}"
+    )
     return res
 
 

@@ -4,8 +4,7 @@ Names of phases and the order of everything within an instant are those of :mod:
 computes the same numbers bit for bit and is the place to read first.
 """
 
-from libc.math cimport isfinite
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memset
 
@@ -261,11 +260,11 @@ cdef inline double voltage(const State *e, const Population *p, const Model *row
 cdef void rescale(Population *p, const Model *rows) noexcept nogil:
     """Take the powers of two that left the frames out of the states, one step after the other."""
     cdef neuron_t i
-    cdef int64_t step
+    cdef int64_t _
     cdef const Model *m
     for i in range(p.size):
         m = row(p, rows, i)
-        for step in range(p.frames[m.frame].steps):
+        for _ in range(p.frames[m.frame].steps):
             p.x[p.width * i] *= 5.421010862427522e-20  # 2^-64
 
 

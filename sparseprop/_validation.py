@@ -12,8 +12,17 @@ from .errors import ParameterError
 _REAL_KINDS = "biuf"
 
 
-def real(value, name, allowed="a finite number", *, low=-math.inf, high=math.inf, low_open=False,
-         high_open=False, infinite=False):
+def real(
+    value,
+    name,
+    allowed="a finite number",
+    *,
+    low=-math.inf,
+    high=math.inf,
+    low_open=False,
+    high_open=False,
+    infinite=False,
+):
     """`value` as a float in the given range.
 
     Raises
@@ -23,8 +32,11 @@ def real(value, name, allowed="a finite number", *, low=-math.inf, high=math.inf
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.number)) or isinstance(
-            value, np.complexfloating):
+    if (
+        isinstance(value, (bool, np.bool_))
+        or not isinstance(value, (numbers.Real, np.number))
+        or isinstance(value, np.complexfloating)
+    ):
         raise ParameterError(f"{name} must be {allowed}, got {value!r}")
     try:
         number = float(value)
@@ -62,8 +74,18 @@ def is_array(value):
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
-def real_array(value, name, allowed="one finite number per entry", *, size=None, low=-math.inf, high=math.inf,
-               low_open=False, high_open=False, infinite=False):
+def real_array(
+    value,
+    name,
+    allowed="one finite number per entry",
+    *,
+    size=None,
+    low=-math.inf,
+    high=math.inf,
+    low_open=False,
+    high_open=False,
+    infinite=False,
+):
     """`value` as a fresh one-dimensional float64 array, every entry in the given range.
 
     Raises

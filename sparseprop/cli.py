@@ -129,8 +129,10 @@ def main(argv=None):
 
 def _demo(arguments):
     outdegree = 100
-    _say(f"The balanced network of the SparseProp paper: {arguments.neurons:,} leaky integrate-and-fire "
-         f"neurons, each of which inhibits {outdegree} others.\n")
+    _say(
+        f"The balanced network of the SparseProp paper: {arguments.neurons:,} leaky integrate-and-fire "
+        f"neurons, each of which inhibits {outdegree} others.\n"
+    )
     net = balanced_network(arguments.neurons, LIF(tau_m=10.0), outdegree, j0=1.0, seed=arguments.seed)
     _say(net)
     _say(f"\nSimulating {arguments.duration:g} ms, from spike to spike, without time steps ...")
@@ -138,7 +140,7 @@ def _demo(arguments):
     if result.stop_reason == StopReason.INTERRUPTED:
         return _interrupted(_what_is_kept(result))
     _say(f"\n{_summary(result)}\n")
-    _say("raster.h5   all spikes; in Python: sparseprop.load(\"raster.h5\")")
+    _say('raster.h5   all spikes; in Python: sparseprop.load("raster.h5")')
     neurons = min(1000, arguments.neurons)
     try:
         _picture(result, "raster.png", neurons=neurons)
@@ -158,8 +160,10 @@ def _run(arguments):
     if arguments.seed is not None:
         config["seed"] = arguments.seed
     if "duration" not in options and "n_spikes" not in options:
-        raise ParameterError("nothing says when to stop: give --duration MS or --n-spikes N, or duration or "
-                             f"n_spikes in the table [run] of {arguments.config}")
+        raise ParameterError(
+            "nothing says when to stop: give --duration MS or --n-spikes N, or duration or "
+            f"n_spikes in the table [run] of {arguments.config}"
+        )
     if os.path.exists(arguments.out) and os.path.samefile(arguments.config, arguments.out):
         raise ParameterError(f"-o must not be the configuration itself, {arguments.out}; give another name")
     net = _build(config, arguments.config)
@@ -195,8 +199,10 @@ def _info_raster(path):
         sizes = {population.name: population.n for population in result.populations}
         t_stop, until = result.t_stop, " (the last spike)"
     duration = t_stop - t_start
-    _say(f"{path}: {info['n_spikes']:,} spikes of {sum(sizes.values()):,} neurons from {t_start:g} to "
-         f"{t_stop:g} ms{until}")
+    _say(
+        f"{path}: {info['n_spikes']:,} spikes of {sum(sizes.values()):,} neurons from {t_start:g} to "
+        f"{t_stop:g} ms{until}"
+    )
     for name, n in sizes.items():
         count = info["counts"][name]
         rate = f", {1e3 * count / (n * duration):.4g} Hz" if n and duration > 0.0 else ""
@@ -304,16 +310,20 @@ def _summary(result):
         lines.append(f"Rate          {result.rate:.3g} Hz: spikes of a neuron per second, on average")
     cv = result.cv_isi if result.n_spikes <= CV_MAX_SPIKES else math.nan
     if not math.isnan(cv):
-        lines.append(f"Irregularity  {cv:.2f}: the CV of the intervals between a neuron's spikes (a clock "
-                     "has 0, a Poisson process 1)")
+        lines.append(
+            f"Irregularity  {cv:.2f}: the CV of the intervals between a neuron's spikes (a clock "
+            "has 0, a Poisson process 1)"
+        )
         if result.n_spikes < CV_MIN_SPIKES * result.n_neurons:
             lines.append("              (short runs miss the long intervals: it grows with the duration)")
     if result.stop_reason != StopReason.TIME:
         lines.append(f"End           {ENDS[result.stop_reason]}")
     speed = f"Computing     {result.wall_time:.3g} s"
     if result.n_synaptic_events:
-        speed += (f": {1e6 * result.wall_time / result.n_spikes:.3g} microseconds per spike, "
-                  f"{1e9 * result.wall_time / result.n_synaptic_events:.3g} ns per synaptic event")
+        speed += (
+            f": {1e6 * result.wall_time / result.n_spikes:.3g} microseconds per spike, "
+            f"{1e9 * result.wall_time / result.n_synaptic_events:.3g} ns per synaptic event"
+        )
     return "\n".join([*lines, speed])
 
 
@@ -439,42 +449,59 @@ def _whole(low):
 
 def _parser():
     parser = _Parser(
-        prog="sparseprop", allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="sparseprop",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Exact event-based simulation of sparse spiking networks.",
         epilog=f"Begin with `sparseprop demo`. `sparseprop COMMAND --help` tells more.\n\n{EXIT_CODES}",
     )
-    parser.add_argument("--version", action="version",
-                        version=f"sparseprop {importlib.metadata.version('sparseprop-sim')}")
+    parser.add_argument(
+        "--version", action="version", version=f"sparseprop {importlib.metadata.version('sparseprop-sim')}"
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
 
     def command(name, function, summary, description, example):
         sub = commands.add_parser(
-            name, help=summary, description=description, epilog=f"{example}\n\n{EXIT_CODES}",
-            allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+            name,
+            help=summary,
+            description=description,
+            epilog=f"{example}\n\n{EXIT_CODES}",
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         sub.set_defaults(command=function)
         return sub
 
     demo = command("demo", _demo, "simulate the paper's network of 100,000 neurons", DEMO_HELP, DEMO_EXAMPLE)
-    demo.add_argument("--neurons", type=_whole(101), default=100_000, metavar="N",
-                      help="number of neurons, more than 100 (default: 100000)")
-    demo.add_argument("--duration", type=_time, default=1000.0, metavar="MS",
-                      help="time to simulate in ms (default: 1000)")
-    demo.add_argument("--seed", type=_whole(0), default=1, metavar="N",
-                      help="of the wiring and the initial states (default: 1)")
+    demo.add_argument(
+        "--neurons",
+        type=_whole(101),
+        default=100_000,
+        metavar="N",
+        help="number of neurons, more than 100 (default: 100000)",
+    )
+    demo.add_argument(
+        "--duration", type=_time, default=1000.0, metavar="MS", help="time to simulate in ms (default: 1000)"
+    )
+    demo.add_argument(
+        "--seed", type=_whole(0), default=1, metavar="N", help="of the wiring and the initial states (default: 1)"
+    )
 
     run = command("run", _run, "run the network of a configuration file", RUN_HELP, RUN_EXAMPLE)
     run.add_argument("config", metavar="CONFIG.toml", help="the network")
-    run.add_argument("-o", "--out", required=True, metavar="OUT.h5",
-                     help="the raster; an existing file is replaced")
-    run.add_argument("--duration", type=_time, metavar="MS",
-                     help="time to simulate in ms (default: that of [run])")
-    run.add_argument("--n-spikes", type=_whole(0), metavar="N",
-                     help="stop after this many spikes (default: that of [run])")
-    run.add_argument("--engine", choices=tuple(ENGINES),
-                     help="how to compute; both give the same spikes (default: that of [run], else heap)")
-    run.add_argument("--seed", type=_whole(0), metavar="N",
-                     help="of everything random, in place of the configuration's seeds")
+    run.add_argument("-o", "--out", required=True, metavar="OUT.h5", help="the raster; an existing file is replaced")
+    run.add_argument("--duration", type=_time, metavar="MS", help="time to simulate in ms (default: that of [run])")
+    run.add_argument(
+        "--n-spikes", type=_whole(0), metavar="N", help="stop after this many spikes (default: that of [run])"
+    )
+    run.add_argument(
+        "--engine",
+        choices=tuple(ENGINES),
+        help="how to compute; both give the same spikes (default: that of [run], else heap)",
+    )
+    run.add_argument(
+        "--seed", type=_whole(0), metavar="N", help="of everything random, in place of the configuration's seeds"
+    )
     run.add_argument("--quiet", action="store_true", help="print nothing but errors, and show no progress")
 
     info = command("info", _info, "describe a raster or a configuration file", INFO_HELP, INFO_EXAMPLE)
@@ -485,6 +512,7 @@ def _parser():
     plot.add_argument("-o", "--out", metavar="OUT.png", help="the picture (default: FILE.png beside it)")
     plot.add_argument("--from", dest="start", type=_time, metavar="MS", help="begin, in ms (default: all)")
     plot.add_argument("--to", dest="stop", type=_time, metavar="MS", help="end, in ms (default: all)")
-    plot.add_argument("--neurons", type=_whole(1), metavar="N",
-                      help="show only the first N neurons of each population (default: all)")
+    plot.add_argument(
+        "--neurons", type=_whole(1), metavar="N", help="show only the first N neurons of each population (default: all)"
+    )
     return parser

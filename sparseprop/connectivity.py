@@ -159,7 +159,7 @@ class _Site:
         # Per neuron: the lengths of the rows, and where they begin, as drawn and as they come out. The table
         # has up to five places of four bytes per value.
         needed = n_synapses * bytes_each + 24 * (max(self.n_pre, self.n_post) + 1) + 20 * longest
-        available = _available_memory()
+        available = available_memory()
         if needed > available:
             raise self.error(
                 InsufficientMemoryError,
@@ -229,9 +229,7 @@ class _Site:
         targets = targets.copy() if order is None else targets[order]
         if weights is not None:
             weights = weights.copy() if order is None else weights[order]
-        n_autapses, autapse, n_multapses, multapse = _wiring.audit(
-            offsets, targets, self.n_post, self.same_population
-        )
+        n_autapses, autapse, n_multapses, multapse = _wiring.audit(offsets, targets, self.n_post, self.same_population)
         for count, first, allowed, what, option in (
             (n_autapses, autapse, self.allow_autapses, "connect a neuron to itself", "allow_autapses"),
             (n_multapses, multapse, self.allow_multapses, "repeat another one", "allow_multapses"),
@@ -247,7 +245,7 @@ class _Site:
         return Adjacency(offsets, targets, weights, order, n_autapses, n_multapses)
 
 
-def _available_memory():
+def available_memory():
     """Bytes of memory that can be had now: Linux's own estimate, elsewhere the whole of it."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
@@ -270,16 +268,11 @@ class Rule:
     name: ClassVar[str]
 
     def to_dict(self):
-        """Name and parameters as plain data, such as ``{"name": "fixed_indegree", "k": 100}``."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {"name": self.name} | {
-            key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in values.items()
-        }
+        """Name and parameters as plain values and arrays, such as ``{"name": "fixed_indegree", "k": 100}``."""
+        return {"name": self.name} | {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def __repr__(self):
-        values = ", ".join(
-            f"{field.name}={getattr(self, field.name)!r}" for field in dataclasses.fields(self)
-        )
+        values = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in dataclasses.fields(self))
         return f"{self.name}({values})"
 
     # Each rule has a method _wire(site): the `Adjacency` between the populations of a `_Site`.
@@ -402,8 +395,7 @@ class _OneToOne(Rule):
         if n != site.n_post:
             raise site.error(
                 ConnectivityError,
-                f"{self!r} needs as many sources as targets, got {n} and {site.n_post}; use "
-                "edges(sources, targets)",
+                f"{self!r} needs as many sources as targets, got {n} and {site.n_post}; use edges(sources, targets)",
             )
         if site.skip_self and n:
             raise site.error(
@@ -413,9 +405,7 @@ class _OneToOne(Rule):
             )
         site.require_memory(n, 4, "use smaller populations")
         n_autapses = n if site.same_population else 0
-        return Adjacency(
-            np.arange(n + 1, dtype=np.int64), np.arange(n, dtype=np.int32), n_autapses=n_autapses
-        )
+        return Adjacency(np.arange(n + 1, dtype=np.int64), np.arange(n, dtype=np.int32), n_autapses=n_autapses)
 
 
 @dataclass(frozen=True, repr=False)
@@ -438,8 +428,7 @@ class _ArrayRule(Rule):
         if type(self) is not type(other):
             return NotImplemented
         return all(
-            np.array_equal(getattr(self, field.name), getattr(other, field.name))
-            for field in dataclasses.fields(self)
+            np.array_equal(getattr(self, field.name), getattr(other, field.name)) for field in dataclasses.fields(self)
         )
 
     def __hash__(self):
@@ -505,7 +494,7 @@ class _Matrix(_ArrayRule):
         self._put("weights", weights)
 
     def to_dict(self):
-        """Name and parameters as plain data: the shape, and each edge as source, target and weight."""
+        """Name and parameters: the shape, and arrays with each edge's source, target and weight."""
         return super().to_dict() | {"shape": list(self.shape)}
 
     def _wire(self, site):
@@ -513,8 +502,7 @@ class _Matrix(_ArrayRule):
             turned = "; it looks transposed, give W.T" if self.shape == (site.n_pre, site.n_post) else ""
             raise site.error(
                 ConnectivityError,
-                f"the matrix W[target, source] must have shape {(site.n_post, site.n_pre)}, got "
-                f"{self.shape}{turned}",
+                f"the matrix W[target, source] must have shape {(site.n_post, site.n_pre)}, got {self.shape}{turned}",
             )
         return site.given(self.sources, self.targets, self.weights, "the matrix")
 
@@ -710,9 +698,7 @@ def matrix(W):
     try:
         W = np.asarray(W)
     except (TypeError, ValueError) as error:
-        raise ParameterError(
-            f"matrix: W must be a matrix of numbers, got {type(W).__name__} ({error})"
-        ) from None
+        raise ParameterError(f"matrix: W must be a matrix of numbers, got {type(W).__name__} ({error})") from None
     if W.ndim != 2:
         raise ParameterError(
             f"a connection must be a rule such as fixed_indegree(k), or a matrix W[target, source] with two "

@@ -18,6 +18,10 @@ from .errors import ParameterError, unknown_name
 __all__ = ["LIF", "MODELS", "QIF", "NeuronModel", "Parameter", "Theta", "UniformPhase", "uniform_phase"]
 
 
+# Within this range no sum or product of parameters leaves the range of a double.
+LARGEST = 1e60
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One row of a model's table.
@@ -52,11 +56,17 @@ class Parameter:
             bounds |= {"low": -math.inf, "low_open": True}
         elif self.infinite < 0.0:
             bounds |= {"high": math.inf, "high_open": True}
-        if not _validation.is_array(value):
-            return _validation.real(value, name, self.allowed, **bounds)
-        array = _validation.real_array(value, name, self.allowed, **bounds)
-        array.flags.writeable = False
-        return array
+        if _validation.is_array(value):
+            value = _validation.real_array(value, name, self.allowed, **bounds)
+            value.flags.writeable = False
+        else:
+            value = _validation.real(value, name, self.allowed, **bounds)
+        size = np.abs(value)
+        extreme = (np.isfinite(size) & (size > LARGEST)) | (self.positive & (size < 1.0 / LARGEST))
+        if extreme.any():
+            got = float(np.ravel(value)[int(np.argmax(extreme))])
+            raise ParameterError(f"{name} must be between 1 / {LARGEST:g} and {LARGEST:g} in size, got {got!r}")
+        return value
 
 
 def _named_parameters(cls):
@@ -131,8 +141,9 @@ class NeuronModel:
 
 _TAU_M = Parameter("ms", "membrane time constant", "a finite time > 0 ms", positive=True)
 _I_E = Parameter("V", "constant drive, in units of voltage (membrane resistance 1)")
-_T_REF = Parameter("ms", "refractory period: V stays at V_reset and kicks are dropped", "a finite time >= 0 ms",
-                   nonnegative=True)
+_T_REF = Parameter(
+    "ms", "refractory period: V stays at V_reset and kicks are dropped", "a finite time >= 0 ms", nonnegative=True
+)
 
 
 @_named_parameters
@@ -182,8 +193,10 @@ class LIF(NeuronModel):
     t_ref: Any = 0.0
 
     def _check_relations(self):
-        self._relation(np.asarray(self.V_reset) < np.asarray(self.V_th),
-                       f"V_reset must be below V_th, got V_reset = {self.V_reset} and V_th = {self.V_th}")
+        self._relation(
+            np.asarray(self.V_reset) < np.asarray(self.V_th),
+            f"V_reset must be below V_th, got V_reset = {self.V_reset} and V_th = {self.V_th}",
+        )
         self._check_refractory(self.growth_time_constant())
 
     def growth_time_constant(self):
@@ -223,8 +236,10 @@ class _Riccati(NeuronModel):
     kernel_parameters: ClassVar[tuple[str, ...]] = ("tau_m", "I_e", "V_peak", "V_reset", "t_ref")
 
     def _check_relations(self):
-        self._relation(np.asarray(self.V_reset) < np.asarray(self.V_peak),
-                       f"V_reset must be below V_peak, got V_reset = {self.V_reset} and V_peak = {self.V_peak}")
+        self._relation(
+            np.asarray(self.V_reset) < np.asarray(self.V_peak),
+            f"V_reset must be below V_peak, got V_reset = {self.V_reset} and V_peak = {self.V_peak}",
+        )
         self._relation(np.abs(self.I_e) <= 1e12, f"I_e must be between -1e12 and 1e12, got {self.I_e}")
         self._check_refractory(self.growth_time_constant())
 
@@ -258,10 +273,10 @@ class _Riccati(NeuronModel):
         I_e = np.asarray(self.I_e)
         root = np.sqrt(np.abs(I_e))
         with np.errstate(divide="ignore", invalid="ignore"):
-            tangent = np.where(I_e > 0.0, np.tan(root * u) / root,
-                               np.where(I_e < 0.0, np.tanh(root * u) / root, u))
-            voltage = np.where(np.isinf(self.V_reset), -1.0 / tangent,
-                               (self.V_reset + I_e * tangent) / (1.0 - self.V_reset * tangent))
+            tangent = np.where(I_e > 0.0, np.tan(root * u) / root, np.where(I_e < 0.0, np.tanh(root * u) / root, u))
+            voltage = np.where(
+                np.isinf(self.V_reset), -1.0 / tangent, (self.V_reset + I_e * tangent) / (1.0 - self.V_reset * tangent)
+            )
         return voltage[()]
 
     def resting_voltage(self):
@@ -453,8 +468,14 @@ def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref):
         (root + v, root - v) of (a, b E) for saddles. ``frame`` is None for shears.
     """
     regime = qif_regime(I_e.real)
-    constants = {"tau": tau_m, "I_e": I_e, "regime": regime, "V_reset": V_reset, "t_ref": t_ref,
-                 "finite_peak": not math.isinf(V_peak.real)}
+    constants = {
+        "tau": tau_m,
+        "I_e": I_e,
+        "regime": regime,
+        "V_reset": V_reset,
+        "t_ref": t_ref,
+        "finite_peak": not math.isinf(V_peak.real),
+    }
     root = sqrt(I_e if I_e.real >= 0.0 else -I_e)
     constants["root"] = root
     constants["frame"] = {
@@ -475,6 +496,5 @@ def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref):
         constants["peak"] = _direction(scale, V_peak)
         constants["reset"] = _direction(scale, V_reset)
     # Only this neuron passes through infinity as a straight line does: its reset is a change of sign.
-    constants["flips"] = (regime == "rotation" and math.isinf(V_peak.real) and math.isinf(V_reset.real)
-                          and t_ref == 0.0)
+    constants["flips"] = regime == "rotation" and math.isinf(V_peak.real) and math.isinf(V_reset.real) and t_ref == 0.0
     return constants

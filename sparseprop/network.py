@@ -13,7 +13,7 @@ import numpy as np
 from . import _validation, _wiring, connectivity
 from .connectivity import Purpose, Rule
 from .engine_time import Clock
-from .errors import CapacityError, ConnectivityError, ParameterError, unknown_name
+from .errors import CapacityError, InsufficientMemoryError, ParameterError, unknown_name
 from .models import LIF, MODELS, NeuronModel, UniformPhase, uniform_phase
 
 __all__ = ["EngineInput", "Network", "Population", "Projection", "balanced_network", "calibrate_rate"]
@@ -319,8 +319,14 @@ class Network:
         if weight is not None and not _validation.is_array(weight):
             weight = _validation.real(weight, f"weight of {where}")
         adjacency = connectivity.build(
-            rule, pre.n, post.n, same_population=pre is post, key=connectivity.random_key(self.seed),
-            projection=len(self.projections), allow_autapses=allow_autapses, allow_multapses=allow_multapses,
+            rule,
+            pre.n,
+            post.n,
+            same_population=pre is post,
+            key=connectivity.random_key(self.seed),
+            projection=len(self.projections),
+            allow_autapses=allow_autapses,
+            allow_multapses=allow_multapses,
             where=where,
         )
         if weight is None:
@@ -360,8 +366,8 @@ class Network:
         """Bytes that the network and a simulation of it with the default engine take, without recorded spikes."""
         total = sum(projection.nbytes for projection in self.projections)
         for population in self.populations:
-            # Heap entry and position, state, and what only some need: see the structs in _core.pyx.
-            each = 24 + 4 + (8 if population.model.kernel == "LIF" else 16) + 0.25
+            # Initial voltage, heap entry and position, state, and what only some need: see the structs in _core.pyx.
+            each = 8 + 24 + 4 + (8 if population.model.kernel == "LIF" else 16) + 0.25
             rows = 1 if population.model.size is None else population.n
             if np.any(np.asarray(population.model.t_ref) > 0.0):
                 each += 16
@@ -377,8 +383,7 @@ class Network:
             f"Network of {self.n_neurons:,} neurons and {self.n_synapses:,} synapses, seed {self.seed}, "
             f"{_human_bytes(self.estimate_memory())} in a simulation"
         ]
-        for population in self.populations:
-            lines.append(f"  {population.name}: {population.n:,} neurons, {population.model!r}")
+        lines += [f"  {p.name}: {p.n:,} neurons, {p.model!r}" for p in self.populations]
         for p in self.projections:
             if isinstance(p.weight, float):
                 weight = f"weight {p.weight:g}"
@@ -426,12 +431,16 @@ class Network:
         for k, entry in enumerate(_list_of_tables(d["populations"], "populations")):
             _check_keys(entry, f"populations[{k}]", required=["n", "model"], optional=["name", "V", "phase"])
             entry = dict(entry)
-            if entry.get("V") == "uniform_phase" and isinstance(entry["V"], str):
+            if isinstance(entry.get("V"), str) and entry["V"] == "uniform_phase":
                 entry["V"] = uniform_phase()
             net.add(entry.pop("n"), _model_from_dict(entry.pop("model"), f"populations[{k}].model"), **entry)
         for k, entry in enumerate(_list_of_tables(d.get("projections", []), "projections")):
-            _check_keys(entry, f"projections[{k}]", required=["pre", "post", "rule"],
-                        optional=["weight", "delay", "allow_autapses", "allow_multapses"])
+            _check_keys(
+                entry,
+                f"projections[{k}]",
+                required=["pre", "post", "rule"],
+                optional=["weight", "delay", "allow_autapses", "allow_multapses"],
+            )
             entry = dict(entry)
             net.connect(entry.pop("pre"), entry.pop("post"), connectivity.rule_from_dict(entry.pop("rule")), **entry)
         return net
@@ -442,8 +451,18 @@ class Network:
 
     # Running ----------------------------------------------------------------------------------------------------
 
-    def run(self, duration=None, *, n_spikes=None, engine="heap", record=None, progress=None, seed=None, n_threads=1,
-            tape=False):
+    def run(
+        self,
+        duration=None,
+        *,
+        n_spikes=None,
+        engine="heap",
+        record=None,
+        progress=None,
+        seed=None,
+        n_threads=1,
+        tape=False,
+    ):
         """Simulate from the initial state; see :class:`sparseprop.Simulation` for runs that go on.
 
         Parameters
@@ -547,6 +566,13 @@ class EngineInput:
         """The input for a network with initial states drawn from `seed`."""
         if not net.populations:
             raise ParameterError("the network has no populations; add() some")
+        needed = net.estimate_memory() - sum(projection.nbytes for projection in net.projections)
+        available = connectivity.available_memory()
+        if needed > available:
+            raise InsufficientMemoryError(
+                f"a simulation of {net.n_neurons:,} neurons needs {_human_bytes(needed)}, and "
+                f"{_human_bytes(available)} of memory are available; use fewer neurons"
+            )
         key = connectivity.random_key(seed)
         populations = []
         shortest = math.inf
@@ -556,21 +582,20 @@ class EngineInput:
             # An epoch must also not be long against the exponential flow of a strongly inhibited QIF neuron.
             shortest = min(shortest, np.min(p.model.tau_m), 8.0 * np.min(p.model.growth_time_constant()))
         projections = [
-            ProjectionInput(p.pre.index, p.post.index, p.adjacency.offsets, p.adjacency.targets, p.weight,
-                            p.n_multapses > 0)
+            ProjectionInput(
+                p.pre.index, p.post.index, p.adjacency.offsets, p.adjacency.targets, p.weight, p.n_multapses > 0
+            )
             for p in net.projections
         ]
         return cls(Clock(float(shortest)), net.n_neurons, populations, projections)
 
     def synapses_of(self, i):
         """(target, weight) of the synapses of neuron i, global ids, in the order in which weights are added."""
-        for index, population in enumerate(self.populations):
-            if population.first <= i < population.first + population.size:
-                break
+        pre = max(k for k, population in enumerate(self.populations) if population.first <= i)
+        local = i - self.populations[pre].first
         for projection in self.projections:
-            if projection.pre != index:
+            if projection.pre != pre:
                 continue
-            local = i - population.first
             first = self.populations[projection.post].first
             for k in range(projection.offsets[local], projection.offsets[local + 1]):
                 weight = projection.weight if isinstance(projection.weight, float) else projection.weight[k]
@@ -755,7 +780,7 @@ def _model_from_dict(d, name):
     """The neuron model of a configuration's table."""
     if not isinstance(d, dict) or "name" not in d:
         raise ParameterError(f"{name} must be a table with the model's name and parameters, got {d!r}")
-    if d["name"] not in MODELS:
+    if not isinstance(d["name"], str) or d["name"] not in MODELS:
         raise unknown_name("neuron model", d["name"], MODELS)
     parameters = {key: value for key, value in d.items() if key != "name"}
     if "tau_m" not in parameters:

@@ -22,8 +22,7 @@ MAX_BINS = 1_000_000
 BLOCK = 1 << 20  # spikes that are counted at a time
 
 
-def plot_raster(result, ax=None, *, t_start=None, t_stop=None, neurons=None, bin_width=None,
-                max_markers=20_000):
+def plot_raster(result, ax=None, *, t_start=None, t_stop=None, neurons=None, bin_width=None, max_markers=20_000):
     """Spike raster over a histogram of the population rates, sharing the time axis.
 
     Up to `max_markers` spikes are drawn as one marker each. More are counted on a grid nearly as fine as the
@@ -175,8 +174,10 @@ def _interval(result, t_start, t_stop):
     if t_stop is not None:
         last = _validation.real(t_stop, "t_stop", "a finite time in ms")
     if (t_start is not None or t_stop is not None) and not first < last:
-        raise ParameterError(f"t_start must be before t_stop, got {first:g} and {last:g} ms (the run is from "
-                             f"{result.t_start:g} to {result.t_stop:g} ms)")
+        raise ParameterError(
+            f"t_start must be before t_stop, got {first:g} and {last:g} ms (the run is from "
+            f"{result.t_start:g} to {result.t_stop:g} ms)"
+        )
     return first, last if last - first > 1e-12 * abs(first) else first + 1.0
 
 
@@ -189,8 +190,10 @@ def _bin_edges(first, last, bin_width):
     else:
         bin_width = _validation.real(bin_width, "bin_width", "a finite time > 0 ms", low=0.0, low_open=True)
         if last - first > MAX_BINS * bin_width:
-            raise ParameterError(f"bin_width must be at least {(last - first) / MAX_BINS:g} ms, which makes "
-                                 f"{MAX_BINS:,} bins, got {bin_width:g}")
+            raise ParameterError(
+                f"bin_width must be at least {(last - first) / MAX_BINS:g} ms, which makes "
+                f"{MAX_BINS:,} bins, got {bin_width:g}"
+            )
     n = max(math.ceil((last - first) / bin_width * (1.0 - 1e-12)), 1)
     return np.append(first + bin_width * np.arange(n), last)
 
@@ -234,14 +237,24 @@ def _draw_markers(ax, bands, times, ids, points_per_row):
     if points_per_row >= 3.0:
         style = {"marker": "|", "markersize": min(0.8 * points_per_row, 12.0), "markeredgewidth": 0.8}
     else:
-        style = {"marker": "o", "markersize": min(max(120.0 / max(times.size, 1) ** 0.5, 1.0), 2.5),
-                 "markeredgewidth": 0.0}
+        style = {
+            "marker": "o",
+            "markersize": min(max(120.0 / max(times.size, 1) ** 0.5, 1.0), 2.5),
+            "markeredgewidth": 0.0,
+        }
     index, local = _located(bands, ids)
     for k, band in enumerate(bands):
         mine = index == k
         # In a vector format many markers would make a file that no viewer likes.
-        ax.plot(times[mine], local[mine] + band.bottom, linestyle="none", color=band.color, label=band.name,
-                rasterized=times.size > 5000, **style)
+        ax.plot(
+            times[mine],
+            local[mine] + band.bottom,
+            linestyle="none",
+            color=band.color,
+            label=band.name,
+            rasterized=times.size > 5000,
+            **style,
+        )
 
 
 def _draw_density(ax, bands, times, ids, drawn, interval, columns, rows):
@@ -266,7 +279,11 @@ def _draw_density(ax, bands, times, ids, drawn, interval, columns, rows):
     for k, band in enumerate(bands):
         if band.shown:
             ax.imshow(
-                counts[start[k]:start[k + 1]], norm=norm, label=band.name, origin="lower", aspect="auto",
+                counts[start[k] : start[k + 1]],
+                norm=norm,
+                label=band.name,
+                origin="lower",
+                aspect="auto",
                 cmap=LinearSegmentedColormap.from_list(band.name, ["#ffffff00", band.color]),
                 extent=(first, last, band.bottom - 0.5, band.bottom + band.shown - 0.5),
                 interpolation="nearest",
@@ -292,8 +309,7 @@ def _draw_rates(ax, bands, times, ids, edges):
     if separate:
         for k, band in reversed(list(enumerate(bands))):
             rate = counts[k] / (max(band.n, 1) * seconds)
-            ax.stairs(rate, edges, color=band.color if len(bands) > 1 else FILL, fill=len(bands) == 1,
-                      label=band.name)
+            ax.stairs(rate, edges, color=band.color if len(bands) > 1 else FILL, fill=len(bands) == 1, label=band.name)
     else:
         n = max(sum(band.n for band in bands), 1)
         ax.stairs(counts[0] / (n * seconds), edges, color=FILL, fill=True, label="all")

@@ -60,12 +60,12 @@ _LIBVER = ("v110", "v110")
 
 # Records per HDF5 chunk. Every dataset ends in a chunk that is mostly empty, so many get small ones.
 _CHUNK_MAX, _CHUNK_MIN, _CHUNK_TOTAL = 2048, 64, 32768
-_TAIL_CHUNK = 4096          # bytes
-_SLICE = 1 << 20            # records that `write_raster` hands over at a time
+_TAIL_CHUNK = 4096  # bytes
+_SLICE = 1 << 20  # records that `write_raster` hands over at a time
 
-_BALLAST = 512 * 1024       # bytes set aside so that a file on a full disk can still be closed
-_MARGIN = 512 * 1024        # bytes that must stay free after a commit
-_METADATA = 8 * 1024        # bytes of HDF5 metadata that one dataset may take
+_BALLAST = 512 * 1024  # bytes set aside so that a file on a full disk can still be closed
+_MARGIN = 512 * 1024  # bytes that must stay free after a commit
+_METADATA = 8 * 1024  # bytes of HDF5 metadata that one dataset may take
 
 # How far a file has come; in the rows of `committed`.
 _RUNNING, _UNFINISHED, _FINISHED = 0, 1, 2
@@ -89,6 +89,7 @@ _LIVE: "weakref.WeakSet[RasterWriter]" = weakref.WeakSet()
 # -----------------------------------------------------------------------------------------------------------
 # Text: JSON with arrays beside it
 # -----------------------------------------------------------------------------------------------------------
+
 
 def _sha256(data):
     return hashlib.sha256(data).digest()
@@ -115,25 +116,32 @@ def _encode(value, where, arrays):
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str) or key.startswith("$"):
-                raise ParameterError(f"keys in {where} must be strings that do not begin with '$', "
-                                     f"got {key!r}")
+                raise ParameterError(f"keys in {where} must be strings that do not begin with '$', got {key!r}")
         return {key: _encode(item, f"{where}[{key!r}]", arrays) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_encode(item, f"{where}[{k}]", arrays) for k, item in enumerate(value)]
-    raise ParameterError(f"{where} must be made of None, bool, int, float, str, list, dict"
-                         f"{'' if arrays is None else ' and arrays'}, got {type(value).__name__}")
+    raise ParameterError(
+        f"{where} must be made of None, bool, int, float, str, list, dict"
+        f"{'' if arrays is None else ' and arrays'}, got {type(value).__name__}"
+    )
 
 
 def _encode_array(array, where, arrays):
     if arrays is None:
         raise ParameterError(f"{where} must not be an array (the footer holds plain values; use .tolist())")
     if array.dtype.kind not in "biufc" or array.dtype.itemsize > (16 if array.dtype.kind == "c" else 8):
-        raise ParameterError(f"{where} must be an array of booleans, integers, floats or complex numbers of "
-                             f"at most 64 bits per number, got dtype {array.dtype}")
+        raise ParameterError(
+            f"{where} must be an array of booleans, integers, floats or complex numbers of "
+            f"at most 64 bits per number, got dtype {array.dtype}"
+        )
     array = np.array(array, order="C")
     arrays.append(array)
-    return {"$array": len(arrays) - 1, "dtype": array.dtype.str, "shape": list(array.shape),
-            "sha256": _sha256(array.reshape(-1).view(np.uint8)).hex()}
+    return {
+        "$array": len(arrays) - 1,
+        "dtype": array.dtype.str,
+        "shape": list(array.shape),
+        "sha256": _sha256(array.reshape(-1).view(np.uint8)).hex(),
+    }
 
 
 def _decode(value, arrays):
@@ -162,6 +170,7 @@ def _to_text(content):
 # The row that says what is valid
 # -----------------------------------------------------------------------------------------------------------
 
+
 class _Row(NamedTuple):
     """What of a file is valid. On disk: the fields in this order as 64-bit words, then a SHA-256 of them.
 
@@ -181,8 +190,9 @@ class _Row(NamedTuple):
     def words(self):
         """The row as it is on disk."""
         head = np.array([self.sequence, self.stage, self.n_spikes, self.footer_size], "<u8")
-        body = np.concatenate([head, np.frombuffer(self.footer_sha256, "<u8"), np.array(self.counts, "<u8"),
-                               np.array(self.crcs, "<u8")])
+        body = np.concatenate(
+            [head, np.frombuffer(self.footer_sha256, "<u8"), np.array(self.counts, "<u8"), np.array(self.crcs, "<u8")]
+        )
         return np.concatenate([body, np.frombuffer(_sha256(body), "<u8")])
 
     @classmethod
@@ -194,8 +204,15 @@ class _Row(NamedTuple):
             return None
         n_streams = (body.size - 8) // 2
         sequence, stage, n_spikes, footer_size = body[:4].tolist()
-        return cls(sequence, stage, n_spikes, footer_size, body[4:8].tobytes(),
-                   tuple(body[8:8 + n_streams].tolist()), tuple(body[8 + n_streams:].tolist()))
+        return cls(
+            sequence,
+            stage,
+            n_spikes,
+            footer_size,
+            body[4:8].tobytes(),
+            tuple(body[8 : 8 + n_streams].tolist()),
+            tuple(body[8 + n_streams :].tolist()),
+        )
 
 
 def _n_words(n_streams):
@@ -206,6 +223,7 @@ def _n_words(n_streams):
 # Names of files, locks and space
 # -----------------------------------------------------------------------------------------------------------
 
+
 def _name(path):
     try:
         name = os.fsdecode(path)
@@ -213,7 +231,7 @@ def _name(path):
         raise ParameterError(f"path must be the name of a file, got {path!r}") from None
     if "\0" in name:
         raise ParameterError(f"path must not contain a null character, got {name!r}")
-    return os.path.realpath(name)      # os.replace would put the file in place of a link
+    return os.path.realpath(name)  # os.replace would put the file in place of a link
 
 
 def _writable(path):
@@ -281,7 +299,7 @@ class _Claim:
             # Not zeros: file systems that compress would not set anything aside.
             data = os.urandom(_BALLAST)
             while data:
-                data = data[os.write(self.fd, data):]
+                data = data[os.write(self.fd, data) :]
         except BaseException:
             self.release()
             raise
@@ -293,13 +311,14 @@ class _Claim:
         except BlockingIOError:
             owned = False
         except OSError:
-            return fd           # a file system without locks: better to write unguarded than not at all
+            return fd  # a file system without locks: better to write unguarded than not at all
         else:
-            owned = _is_open_as(fd, self.path)      # not so if its writer removed it between our two calls
+            owned = _is_open_as(fd, self.path)  # not so if its writer removed it between our two calls
         if not owned:
             os.close(fd)
-            raise StorageError(f"cannot write {name}: another writer has it open; close that one first, "
-                               "or choose another name")
+            raise StorageError(
+                f"cannot write {name}: another writer has it open; close that one first, or choose another name"
+            )
         return fd
 
     def empty(self):
@@ -347,6 +366,7 @@ os.register_at_fork(after_in_child=_detach_after_fork)
 # Writing
 # -----------------------------------------------------------------------------------------------------------
 
+
 def _write(dataset, start, records):
     """Put `records` at `start`, making the dataset longer if needed; doing it twice changes nothing."""
     stop = start + records.shape[0]
@@ -374,10 +394,10 @@ class _Part(NamedTuple):
 class _State(NamedTuple):
     """All that changes while a writer works, replaced in one assignment so that no interrupt can tear it."""
 
-    times: np.ndarray           # buffer of records not yet committed: the first n_buffered count
+    times: np.ndarray  # buffer of records not yet committed: the first n_buffered count
     ids: np.ndarray
     n_buffered: int
-    n_spikes: int               # all that were appended
+    n_spikes: int  # all that were appended
     last_time: float
     sequence: int
     n_committed: int
@@ -397,12 +417,16 @@ def _checked_populations(populations):
     for name, _ in pairs:
         # They become names of HDF5 groups.
         if not isinstance(name, str) or not name or name == "." or not name.isprintable() or "/" in name:
-            raise ParameterError("the name of a population must be a printable string without '/', "
-                                 f"got {name!r}")
+            raise ParameterError(f"the name of a population must be a printable string without '/', got {name!r}")
     if len({name for name, _ in pairs}) < len(pairs):
         raise ParameterError(f"the names of populations must differ, got {[name for name, _ in pairs]}")
-    return tuple((str(name), integer(n, f"the size of population {name!r}", "a whole number from 0 to 2^46",
-                                     low=0, high=1 << 46)) for name, n in pairs)
+    return tuple(
+        (
+            str(name),
+            integer(n, f"the size of population {name!r}", "a whole number from 0 to 2^46", low=0, high=1 << 46),
+        )
+        for name, n in pairs
+    )
 
 
 def _checked_header(header):
@@ -486,8 +510,17 @@ class RasterWriter:
         self._open(_to_text({"populations": self._populations, "header": encoded}), arrays)
         times, ids = self._buffers(0)
         parts = tuple(_Part(0, 0, np.zeros(0, stream.dtype)) for stream in self._streams)
-        self._state = _State(times, ids, n_buffered=0, n_spikes=0, last_time=-math.inf, sequence=0,
-                             n_committed=0, parts=parts, final=False)
+        self._state = _State(
+            times,
+            ids,
+            n_buffered=0,
+            n_spikes=0,
+            last_time=-math.inf,
+            sequence=0,
+            n_committed=0,
+            parts=parts,
+            final=False,
+        )
         _LIVE.add(self)
 
     # -- setting up
@@ -500,8 +533,10 @@ class RasterWriter:
         need += _METADATA * (8 + len(arrays) + 2 * len(self._populations))
         room = _room(os.path.dirname(self._name), 0)
         if room < need:
-            raise StorageError(f"cannot write {self._name}: {room} bytes free, {need} needed to begin; make "
-                               "room or choose another disk")
+            raise StorageError(
+                f"cannot write {self._name}: {room} bytes free, {need} needed to begin; make "
+                "room or choose another disk"
+            )
         try:
             self._claim = _Claim(self._name)
         except StorageError:
@@ -524,8 +559,9 @@ class RasterWriter:
             raise
         self._file = file
         self._fd = file.id.get_vfd_handle()
-        self._finalizer = weakref.finalize(self, _abandon, file, self._claim,
-                                           self._partial if self._atomic else None, self._pid)
+        self._finalizer = weakref.finalize(
+            self, _abandon, file, self._claim, self._partial if self._atomic else None, self._pid
+        )
 
     def _lay_out(self, file, text, arrays):
         """Make every group, dataset and attribute: none can be added in SWMR mode."""
@@ -548,8 +584,7 @@ class RasterWriter:
         if len(self._populations) > 1:
             kind = "u1" if len(self._populations) <= 256 else "<u2"
             self._streams.append(run.create_dataset("order", dtype=kind, **records))
-        header = run.create_dataset("header", data=np.frombuffer(text, "u1"), chunks=(len(text),),
-                                    fletcher32=True)
+        header = run.create_dataset("header", data=np.frombuffer(text, "u1"), chunks=(len(text),), fletcher32=True)
         header.attrs.create("sha256", np.frombuffer(_sha256(text), "u1"))
         run.create_group("arrays")
         for k, array in enumerate(arrays):
@@ -614,8 +649,10 @@ class RasterWriter:
         back = times < np.concatenate([[state.last_time], times[:-1]])
         if back.any():
             k = int(np.argmax(back))
-            raise ParameterError(f"times must not decrease, got {float(times[k])!r} after "
-                                 f"{float(times[k - 1]) if k else state.last_time!r} at index {k}")
+            raise ParameterError(
+                f"times must not decrease, got {float(times[k])!r} after "
+                f"{float(times[k - 1]) if k else state.last_time!r} at index {k}"
+            )
         self._state = self._with_block(state, times, ids)
         if self._state.n_buffered >= self._chunk:
             self._commit(_RUNNING)
@@ -674,7 +711,7 @@ class RasterWriter:
                 with contextlib.suppress(StorageError):
                     self._finish(_UNFINISHED, b"")
         finally:
-            self._finalizer()       # nothing to do after all went well, nor in a child process
+            self._finalizer()  # nothing to do after all went well, nor in a child process
             self._closed = True
 
     def __repr__(self):
@@ -685,8 +722,10 @@ class RasterWriter:
 
     def _check_process(self):
         if os.getpid() != self._pid:
-            raise StorageError(f"{self._name} is written by process {self._pid}, not by {os.getpid()}; open "
-                               "it in the process that writes")
+            raise StorageError(
+                f"{self._name} is written by process {self._pid}, not by {os.getpid()}; open "
+                "it in the process that writes"
+            )
 
     def _check_failure(self):
         if self._failure is not None:
@@ -704,16 +743,21 @@ class RasterWriter:
         if n > state.times.size:
             buffers = self._buffers(n)
             for new, old in zip(buffers, (state.times, state.ids), strict=True):
-                new[:state.n_buffered] = old[:state.n_buffered]
+                new[: state.n_buffered] = old[: state.n_buffered]
         # Behind what counts so far: an interrupt here changes nothing.
-        buffers[0][state.n_buffered:n] = times
-        buffers[1][state.n_buffered:n] = ids
-        return state._replace(times=buffers[0], ids=buffers[1], n_buffered=n, last_time=float(times[-1]),
-                              n_spikes=state.n_spikes + times.size)
+        buffers[0][state.n_buffered : n] = times
+        buffers[1][state.n_buffered : n] = ids
+        return state._replace(
+            times=buffers[0],
+            ids=buffers[1],
+            n_buffered=n,
+            last_time=float(times[-1]),
+            n_spikes=state.n_spikes + times.size,
+        )
 
     def _split(self, state):
         """New records of each stream (see `_Row` for their order), from the spikes in the buffer."""
-        times, ids = state.times[:state.n_buffered], state.ids[:state.n_buffered]
+        times, ids = state.times[: state.n_buffered], state.ids[: state.n_buffered]
         if len(self._populations) == 1:
             return [times, ids.astype("<u8")]
         # The last population that starts at or before an id; empty ones start where the next one does.
@@ -735,8 +779,10 @@ class RasterWriter:
         places again, and the committed row is the old one or the new one.
         """
         state = self._state
-        pieces = [np.concatenate([part.tail, new]) if new.size else part.tail
-                  for part, new in zip(state.parts, self._split(state), strict=True)]
+        pieces = [
+            np.concatenate([part.tail, new]) if new.size else part.tail
+            for part, new in zip(state.parts, self._split(state), strict=True)
+        ]
         self._check_room(sum(piece.nbytes for piece in pieces) + len(footer))
         with self._giving_up():
             parts = self._write_chunks(state.parts, pieces, whole_only=stage == _RUNNING)
@@ -747,8 +793,15 @@ class RasterWriter:
                 sequence, n_committed = self._write_running(sequence, state.n_spikes, parts)
         oversized = state.times.size > 2 * self._chunk
         times, ids = self._buffers(0) if oversized else (state.times, state.ids)
-        self._state = state._replace(times=times, ids=ids, n_buffered=0, sequence=sequence, parts=parts,
-                                     n_committed=n_committed, final=stage != _RUNNING)
+        self._state = state._replace(
+            times=times,
+            ids=ids,
+            n_buffered=0,
+            sequence=sequence,
+            parts=parts,
+            n_committed=n_committed,
+            final=stage != _RUNNING,
+        )
 
     def _write_chunks(self, parts, pieces, whole_only):
         """Write each stream up to its last whole chunk, or to the end."""
@@ -767,7 +820,7 @@ class RasterWriter:
         sequence += 1
         tails = b"".join(part.tail.tobytes() for part in parts)
         if tails:
-            self._tails[sequence % 2, :len(tails)] = np.frombuffer(tails, "u1")
+            self._tails[sequence % 2, : len(tails)] = np.frombuffer(tails, "u1")
             _flush(self._tails)
         self._write_row(sequence, _RUNNING, n_spikes, parts, b"")
         return sequence, n_spikes
@@ -776,15 +829,21 @@ class RasterWriter:
         if footer:
             _write(self._footer, 0, np.frombuffer(footer, "u1"))
             _flush(self._footer)
-        for _ in range(2):      # both rows, so that damage to one of them loses nothing
+        for _ in range(2):  # both rows, so that damage to one of them loses nothing
             sequence += 1
             self._write_row(sequence, stage, n_spikes, parts, footer)
         return sequence, n_spikes
 
     def _write_row(self, sequence, stage, n_spikes, parts, footer):
-        row = _Row(sequence, stage, n_spikes, len(footer), _sha256(footer),
-                   tuple(part.stored + part.tail.size for part in parts),
-                   tuple(_crc(part.tail, part.crc) for part in parts))
+        row = _Row(
+            sequence,
+            stage,
+            n_spikes,
+            len(footer),
+            _sha256(footer),
+            tuple(part.stored + part.tail.size for part in parts),
+            tuple(_crc(part.tail, part.crc) for part in parts),
+        )
         self._committed[sequence % 2] = row.words()
         _flush(self._committed)
 
@@ -809,9 +868,11 @@ class RasterWriter:
         need = n_bytes + sum(self._chunk_records * stream.dtype.itemsize + 1024 for stream in self._streams)
         room = _room(self._fd, os.fstat(self._fd).st_size)
         if room < need + _MARGIN:
-            raise StorageError(f"cannot write {self._name}: the disk is nearly full ({room} bytes free, "
-                               f"{need + _MARGIN} needed); {self._safe()}; make room and call flush or "
-                               "close, or record to another disk")
+            raise StorageError(
+                f"cannot write {self._name}: the disk is nearly full ({room} bytes free, "
+                f"{need + _MARGIN} needed); {self._safe()}; make room and call flush or "
+                "close, or record to another disk"
+            )
 
     def _safe(self):
         return f"{self.n_committed} of {self.n_spikes} spikes are safe in the file"
@@ -822,13 +883,15 @@ class RasterWriter:
         try:
             yield
         except _HDF5_ERRORS as error:
-            self._failure = (f"cannot write {self._name}: {error} ({_free(self._claim.fd)} bytes free); "
-                             f"{self._safe()} and can be read with read_raster; record to another disk")
+            self._failure = (
+                f"cannot write {self._name}: {error} ({_free(self._claim.fd)} bytes free); "
+                f"{self._safe()} and can be read with read_raster; record to another disk"
+            )
             self._finalizer()
             raise StorageError(self._failure) from error
 
     def _detach(self):
-        if not self._file:      # closed: the number may belong to another file by now
+        if not self._file:  # closed: the number may belong to another file by now
             return
         nowhere = os.memfd_create("raster")
         os.dup2(nowhere, self._fd)
@@ -874,13 +937,14 @@ def write_raster(path, times, ids, populations, *, header, footer):
         if times.size != ids.size:
             raise ParameterError(f"times and ids must have the same length, got {times.size} and {ids.size}")
         for start in range(0, times.size, _SLICE):
-            writer.append(times[start:start + _SLICE], ids[start:start + _SLICE])
+            writer.append(times[start : start + _SLICE], ids[start : start + _SLICE])
         writer._finish(_FINISHED, _to_text(_encode(footer, "footer", None)))
 
 
 # -----------------------------------------------------------------------------------------------------------
 # Reading
 # -----------------------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True, eq=False)
 class RasterData:
@@ -915,7 +979,7 @@ class _Info(NamedTuple):
 
     populations: tuple[tuple[str, int], ...]
     header: dict[str, Any]
-    rows: list[_Row]            # newest first
+    rows: list[_Row]  # newest first
 
 
 @contextlib.contextmanager
@@ -971,13 +1035,14 @@ def _left_open_superblock(name):
     left_open = signature == _SIGNATURE and version == 3 and flags & _SWMR_WRITE
     if not left_open or checksum != _lookup3(head[:-4]):
         return None
-    fields[4], fields[7] = 0, os.path.getsize(name)        # open for nobody; the end of the file is here
+    fields[4], fields[7] = 0, os.path.getsize(name)  # open for nobody; the end of the file is here
     head = _SUPERBLOCK.pack(*fields, 0)[:-4]
     return head + _lookup3(head).to_bytes(4, "little")
 
 
 def _lookup3(data):
     """Checksum of HDF5's metadata, Bob Jenkins's lookup3 (slow, and not for no data at all)."""
+
     def rotated(x, k):
         return (x << k | x >> (32 - k)) & _WORD
 
@@ -1000,7 +1065,7 @@ class _Patched(io.RawIOBase):
 
     def __init__(self, name, head):
         super().__init__()
-        self._file = open(name, "rb", buffering=0)      # noqa: SIM115 (closed with this object)
+        self._file = open(name, "rb", buffering=0)  # noqa: SIM115 (closed with this object)
         self._head = head
 
     def seek(self, offset, whence=os.SEEK_SET):
@@ -1014,9 +1079,9 @@ class _Patched(io.RawIOBase):
         start, n = self._file.tell(), 0
         while n < len(view) and (k := self._file.readinto(view[n:])):
             n += k
-        view[n:] = bytes(len(view) - n)         # behind the end; HDF5 does not look at how much was read
-        n_head = len(self._head[start:start + len(view)])
-        view[:n_head] = self._head[start:start + n_head]
+        view[n:] = bytes(len(view) - n)  # behind the end; HDF5 does not look at how much was read
+        n_head = len(self._head[start : start + len(view)])
+        view[:n_head] = self._head[start : start + n_head]
         return len(view)
 
     def close(self):
@@ -1029,8 +1094,10 @@ def _is_ours(file):
         return False
     version = int(file["run"].attrs["sparseprop_raster"])
     if version > _FORMAT:
-        raise FileFormatError(f"written by a newer version of sparseprop (format {version}, this one reads "
-                              f"up to {_FORMAT}); update sparseprop")
+        raise FileFormatError(
+            f"written by a newer version of sparseprop (format {version}, this one reads "
+            f"up to {_FORMAT}); update sparseprop"
+        )
     return True
 
 
@@ -1065,7 +1132,7 @@ def _read_records(file, streams, row):
         parts = [stream[:stored]]
         if count > stored:
             n_bytes = (count - stored) * stream.dtype.itemsize
-            parts.append(file["run/tails"][row.sequence % 2, at:at + n_bytes].view(stream.dtype))
+            parts.append(file["run/tails"][row.sequence % 2, at : at + n_bytes].view(stream.dtype))
             at += n_bytes
         data = np.concatenate(parts)
         if data.size != count or _crc(data) != crc:
@@ -1078,7 +1145,7 @@ def _read_footer(file, row):
     """The footer of a finished run, or None."""
     if row.stage != _FINISHED:
         return None
-    text = file["run/footer"][:row.footer_size].tobytes()
+    text = file["run/footer"][: row.footer_size].tobytes()
     if _sha256(text) != row.footer_sha256:
         raise FileFormatError("the footer does not match its checksum")
     return _decode(json.loads(text), None)
@@ -1093,15 +1160,16 @@ def _merged(populations, records):
     times = np.empty(by_population.size)
     ids = np.empty(by_population.size, np.int64)
     times[by_population] = np.concatenate(records[0:-1:2])
-    ids[by_population] = np.concatenate([local.astype(np.int64) + start
-                                         for local, start in zip(records[1::2], starts, strict=False)])
+    ids[by_population] = np.concatenate(
+        [local.astype(np.int64) + start for local, start in zip(records[1::2], starts, strict=False)]
+    )
     return times, ids
 
 
 def _read_ours(file):
     info = _read_info(file)
     streams = _streams(file, info.populations)
-    if not info.rows:           # the writer was killed before its first commit
+    if not info.rows:  # the writer was killed before its first commit
         return RasterData(np.zeros(0), np.zeros(0, np.int64), info.populations, info.header, None, False)
     failure: Exception | None = None
     for row in info.rows:
@@ -1117,11 +1185,15 @@ def _read_ours(file):
 
 def _foreign_groups(file):
     spikes = file.get("spikes")
-    groups = {} if spikes is None else {name: spikes[name] for name in spikes
-                                        if "timestamps" in spikes[name] and "node_ids" in spikes[name]}
+    groups = (
+        {}
+        if spikes is None
+        else {name: spikes[name] for name in spikes if "timestamps" in spikes[name] and "node_ids" in spikes[name]}
+    )
     if not groups:
-        raise FileFormatError("this HDF5 file has no spikes in SONATA format "
-                              "(/spikes/<population>/timestamps and node_ids)")
+        raise FileFormatError(
+            "this HDF5 file has no spikes in SONATA format (/spikes/<population>/timestamps and node_ids)"
+        )
     return groups
 
 
@@ -1148,8 +1220,9 @@ def _read_foreign(file):
     populations = tuple((name, int(ids.max()) + 1 if ids.size else 0) for name, (_, ids) in columns.items())
     starts = np.cumsum([0] + [n for _, n in populations])
     times = np.concatenate([times for times, _ in columns.values()])
-    ids = np.concatenate([ids.astype(np.int64) + start
-                          for (_, ids), start in zip(columns.values(), starts, strict=False)])
+    ids = np.concatenate(
+        [ids.astype(np.int64) + start for (_, ids), start in zip(columns.values(), starts, strict=False)]
+    )
     order = np.argsort(times, kind="stable")
     return RasterData(times[order], ids[order], populations, {}, None, True)
 
@@ -1204,8 +1277,12 @@ def read_raster(path):
     data, left_open = _read(path)
     if not data.finished:
         remedy = "; recover_raster copies them into a file that every program can read" if left_open else ""
-        warnings.warn(f"{_name(path)}: the run that writes this file did not finish, or still goes on; "
-                      f"{data.times.size} spikes are in it{remedy}", UserWarning, stacklevel=2)
+        warnings.warn(
+            f"{_name(path)}: the run that writes this file did not finish, or still goes on; "
+            f"{data.times.size} spikes are in it{remedy}",
+            UserWarning,
+            stacklevel=2,
+        )
     return data
 
 
@@ -1258,11 +1335,22 @@ def raster_info(path):
         if not _is_ours(file):
             groups = _foreign_groups(file)
             counts = {name: int(group["timestamps"].shape[0]) for name, group in groups.items()}
-            return {"populations": tuple((name, None) for name in counts), "header": {}, "footer": None,
-                    "finished": True, "n_spikes": sum(counts.values()), "counts": counts}
+            return {
+                "populations": tuple((name, None) for name in counts),
+                "header": {},
+                "footer": None,
+                "finished": True,
+                "n_spikes": sum(counts.values()),
+                "counts": counts,
+            }
         info = _read_info(file)
         names = [name for name, _ in info.populations]
         row = info.rows[0] if info.rows else _Row(0, _RUNNING, 0, 0, b"", (0, 0) * len(names), ())
-        return {"populations": info.populations, "header": info.header, "footer": _read_footer(file, row),
-                "finished": row.stage == _FINISHED, "n_spikes": row.n_spikes,
-                "counts": dict(zip(names, row.counts[0:2 * len(names):2], strict=True))}
+        return {
+            "populations": info.populations,
+            "header": info.header,
+            "footer": _read_footer(file, row),
+            "finished": row.stage == _FINISHED,
+            "n_spikes": row.n_spikes,
+            "counts": dict(zip(names, row.counts[0 : 2 * len(names) : 2], strict=True)),
+        }

@@ -76,8 +76,8 @@ class ComplexArithmetic(DoubleArithmetic):
     Frame rates are real in value; their derivative is carried to the fraction by the product rule.
     """
 
-    exp, log, sin, cos, sqrt, tanh = cmath.exp, cmath.log, cmath.sin, cmath.cos, cmath.sqrt, cmath.tanh
-    number = complex
+    exp, log, sin, cos, sqrt, tanh = cmath.exp, cmath.log, cmath.sin, cmath.cos, cmath.sqrt, cmath.tanh  # type: ignore
+    number = complex  # type: ignore
 
     def log1p(self, z):
         return complex(math.log1p(z.real), z.imag / (1.0 + z.real))
@@ -534,7 +534,7 @@ class ReferenceEngine:
         Returns
         -------
         str
-            ``"time"``, ``"spikes"``, ``"quiescent"`` (nobody will ever fire), or ``"running"`` when the budget is used up.
+            ``"time"``, ``"spikes"``, ``"quiescent"`` (nobody will ever fire), or ``"running"`` at the end of the budget.
         """
         stop_at = None if budget is None else self.n_events + budget
         while max_spikes is None or self.n_spikes < max_spikes:
@@ -602,8 +602,7 @@ class ReferenceEngine:
         t = neuron.next_spike(since, self.now)
         if t[1] != t[1]:
             where = self.neurons.index(neuron)
-            raise EngineFault("numerical", where, self.clock.milliseconds(self.now),
-                              neuron.voltage(self.now))
+            raise EngineFault("numerical", where, self.clock.milliseconds(self.now), neuron.voltage(self.now))
         return neuron.release if self._before(t, neuron.release) else t
 
     def _entry(self, i):

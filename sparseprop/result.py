@@ -50,8 +50,20 @@ class Result:
         The raster that the spikes are in, if they were streamed; `times` and `ids` then read it when first asked for.
     """
 
-    def __init__(self, spikes, populations, *, t_start, t_stop, stop_reason=None, n_spikes=None,
-                 n_synaptic_events=None, wall_time=None, header=None, path=None):
+    def __init__(
+        self,
+        spikes,
+        populations,
+        *,
+        t_start,
+        t_stop,
+        stop_reason=None,
+        n_spikes=None,
+        n_synaptic_events=None,
+        wall_time=None,
+        header=None,
+        path=None,
+    ):
         self._spikes = spikes
         self.populations = tuple(populations)
         self.t_start, self.t_stop = t_start, t_stop
@@ -99,6 +111,8 @@ class Result:
         """Irregularity: standard deviation over mean of a neuron's interspike intervals, averaged over neurons.
 
         Over the neurons with at least two intervals; NaN if there is none. 0 for a clock, 1 for a Poisson process.
+        Short trains bias it towards 0, as they hold no long intervals: the balanced theta network gives 0.69 for
+        trains of 26 spikes, 0.73 for 50 and 0.77 for 260.
         """
         order = np.argsort(self.ids, kind="stable")
         ids, times = self.ids[order], self.times[order]
@@ -127,8 +141,12 @@ class Result:
             raise unknown_name("population", name, [info.name for info in self.populations])
         mine = (self.ids >= info.first) & (self.ids < info.first + info.n)
         return Result(
-            (self.times[mine], self.ids[mine] - info.first), [PopulationInfo(info.name, info.n, info.model)],
-            t_start=self.t_start, t_stop=self.t_stop, stop_reason=self.stop_reason, wall_time=self.wall_time,
+            (self.times[mine], self.ids[mine] - info.first),
+            [PopulationInfo(info.name, info.n, info.model)],
+            t_start=self.t_start,
+            t_stop=self.t_stop,
+            stop_reason=self.stop_reason,
+            wall_time=self.wall_time,
             header=self.header,
         )
 
@@ -142,8 +160,14 @@ class Result:
         """
         from .raster import write_raster
 
-        write_raster(path, self.times, self.ids, [(info.name, info.n) for info in self.populations],
-                     header=self.file_header(), footer=self.file_footer())
+        write_raster(
+            path,
+            self.times,
+            self.ids,
+            [(info.name, info.n) for info in self.populations],
+            header=self.file_header(),
+            footer=self.file_footer(),
+        )
 
     def file_header(self):
         """What a raster file says about the run before its spikes."""
@@ -169,10 +193,12 @@ class Result:
 
     def __str__(self):
         names = ", ".join(f"{info.name}: {info.n:,}" for info in self.populations)
+        # Spikes that are only in a file are not read for the sake of a summary.
+        cv = "" if callable(self._spikes) else f", CV of the interspike intervals {self.cv_isi:.3g}"
         lines = [
             f"{self.n_spikes:,} spikes of {self.n_neurons:,} neurons ({names}) from {self.t_start:g} to "
             f"{self.t_stop:g} ms",
-            f"  rate {self.rate:.4g} Hz, CV of the interspike intervals {self.cv_isi:.3g}",
+            f"  rate {self.rate:.4g} Hz{cv}",
         ]
         if self.stop_reason is not None:
             lines.append(f"  the run ended because {_ENDS[self.stop_reason]}")
@@ -181,8 +207,10 @@ class Result:
             if self.n_spikes:
                 speed += f", {1e6 * self.wall_time / self.n_spikes:.3g} microseconds per spike"
             if self.n_synaptic_events:
-                speed += (f", {1e9 * self.wall_time / self.n_synaptic_events:.3g} ns per synaptic event "
-                          f"({self.n_synaptic_events:,} of them)")
+                speed += (
+                    f", {1e9 * self.wall_time / self.n_synaptic_events:.3g} ns per synaptic event "
+                    f"({self.n_synaptic_events:,} of them)"
+                )
             lines.append(speed)
         if self.path is not None:
             lines.append(f"  spikes are in {self.path}")
@@ -223,7 +251,12 @@ def load(path):
     last = float(data.times[-1]) if len(data.times) else 0.0
     reason = footer.get("stop_reason")
     return Result(
-        (data.times, data.ids), infos, t_start=header.pop("t_start", 0.0), t_stop=footer.get("t_stop", last),
-        stop_reason=None if reason is None else StopReason(reason), wall_time=footer.get("wall_time"),
-        n_synaptic_events=footer.get("n_synaptic_events"), header=header,
+        (data.times, data.ids),
+        infos,
+        t_start=header.pop("t_start", 0.0),
+        t_stop=footer.get("t_stop", last),
+        stop_reason=None if reason is None else StopReason(reason),
+        wall_time=footer.get("wall_time"),
+        n_synaptic_events=footer.get("n_synaptic_events"),
+        header=header,
     )

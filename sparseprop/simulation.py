@@ -56,7 +56,7 @@ class Simulation:
     """
 
     def __init__(self, net, engine="heap", seed=None):
-        if engine not in ENGINES:
+        if not isinstance(engine, str) or engine not in ENGINES:
             raise unknown_name("engine", engine, ENGINES)
         if seed is not None:
             seed = _validation.integer(seed, "seed", "a whole number >= 0", low=0)
@@ -135,7 +135,9 @@ class Simulation:
         if duration is not None:
             duration = _validation.real(duration, "duration", "a finite time >= 0 ms", low=0.0)
         if n_spikes is not None:
-            n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 0", low=0)
+            n_spikes = _validation.integer(
+                n_spikes, "n_spikes", "a whole number >= 0 and below 2^62", low=0, high=2**62
+            )
         if not self._running.acquire(blocking=False):
             raise ParameterError("this Simulation is already running in another thread; make one Simulation for each")
         try:
@@ -152,7 +154,11 @@ class Simulation:
         before = engine.n_spikes, engine.n_synaptic_events
         t_start = self.time
         result = Result(
-            None, self._populations, t_start=t_start, t_stop=t_start, header=self._header,
+            None,
+            self._populations,
+            t_start=t_start,
+            t_stop=t_start,
+            header=self._header,
             path=None if record is None else str(record),
         )
         recorder = _MemoryRecorder() if record is None else _file_recorder(record, result)
@@ -265,8 +271,10 @@ class _Interrupts:
         self.installed = False
 
     def __enter__(self):
-        if (threading.current_thread() is threading.main_thread()
-                and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
             signal.signal(signal.SIGINT, self._first)
             self.installed = True
         return self
@@ -296,7 +304,10 @@ class _Progress:
             from tqdm.auto import tqdm
 
             self.bar = tqdm(
-                total=100.0, unit="%", delay=0.0 if self.wanted else 1.0, leave=False,
+                total=100.0,
+                unit="%",
+                delay=0.0 if self.wanted else 1.0,
+                leave=False,
                 bar_format="{percentage:3.0f}% |{bar}| {elapsed} < {remaining}",
             )
         return self
@@ -317,6 +328,7 @@ class _Progress:
         if error[0] is None:
             self._show()
         if self.bar is not None:
+            self.bar.refresh()
             self.bar.close()
         return False
 

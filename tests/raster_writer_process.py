@@ -33,8 +33,12 @@ def spikes(n):
 def is_prefix(data):
     """Whether a raster is, bit for bit, the beginning of the endless one."""
     times, ids = spikes(data.times.size)
-    return (data.times.tobytes() == times.tobytes() and data.ids.tobytes() == ids.tobytes()
-            and data.populations == POPULATIONS and np.array_equal(data.header["weights"], np.arange(50.0)))
+    return (
+        data.times.tobytes() == times.tobytes()
+        and data.ids.tobytes() == ids.tobytes()
+        and data.populations == POPULATIONS
+        and np.array_equal(data.header["weights"], np.arange(50.0))
+    )
 
 
 def write_endlessly(path, pipe, seed):
@@ -47,7 +51,7 @@ def write_endlessly(path, pipe, seed):
     n = 0
     while n < min(last, times.size - 400):
         k = rnd.randrange(1, 400)
-        writer.append(times[n:n + k], ids[n:n + k])
+        writer.append(times[n : n + k], ids[n : n + k])
         n += k
         promised = writer.flush() if rnd.random() < 0.2 else writer.n_committed
         os.write(pipe, promised.to_bytes(8, "little"))
@@ -82,9 +86,14 @@ def kill(folder, repetitions, seed):
                 data = raster.read_raster(path)
             recovered = raster.recover_raster(path, path + ".new")
             again = raster.read_raster(path + ".new")
-            good = (is_prefix(data) and is_prefix(again) and again.finished
-                    and again.times.size == recovered.times.size == data.times.size
-                    and bool(caught) != data.finished and raster.raster_info(path)["n_spikes"] >= promised)
+            good = (
+                is_prefix(data)
+                and is_prefix(again)
+                and again.finished
+                and again.times.size == recovered.times.size == data.times.size
+                and bool(caught) != data.finished
+                and raster.raster_info(path)["n_spikes"] >= promised
+            )
         except (FileFormatError, StorageError) as error:
             result["bad"].append(str(error))
             continue
@@ -103,7 +112,7 @@ def damage(path, flips, truncations, seed):
     with open(path, "rb") as file:
         whole = file.read()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")         # of the file that is not finished
+        warnings.simplefilter("ignore")  # of the file that is not finished
         good = raster.read_raster(path)
     info = repr(raster.raster_info(path))
     rnd = random.Random(seed)
@@ -127,11 +136,15 @@ def damage(path, flips, truncations, seed):
             n = data.times.size
             # Of an unfinished file the beginning is right as well: it is told how many spikes there are.
             complete = n == good.times.size or (caught and not good.finished)
-            same = bool(complete and data.times.tobytes() == good.times[:n].tobytes()
-                        and data.ids.tobytes() == good.ids[:n].tobytes()
-                        and repr(data.header) == repr(good.header)
-                        and data.populations == good.populations and data.footer == good.footer
-                        and data.finished == good.finished == (not caught))
+            same = bool(
+                complete
+                and data.times.tobytes() == good.times[:n].tobytes()
+                and data.ids.tobytes() == good.ids[:n].tobytes()
+                and repr(data.header) == repr(good.header)
+                and data.populations == good.populations
+                and data.footer == good.footer
+                and data.finished == good.finished == (not caught)
+            )
             result["same"] += same
             if not same:
                 result["wrong"].append([k, at])
@@ -155,7 +168,7 @@ def fill(path, limit, guarded, caught):
     writer = raster.RasterWriter(path, POPULATIONS, header={"weights": np.arange(50.0)}, chunk=1000)
     try:
         for k in range(0, times.size, 700):
-            writer.append(times[k:k + 700], ids[k:k + 700])
+            writer.append(times[k : k + 700], ids[k : k + 700])
     except StorageError as error:
         result = {"committed": writer.n_committed, "message": str(error)}
         if not caught:
@@ -163,7 +176,7 @@ def fill(path, limit, guarded, caught):
             raise
         result["repr"] = repr(writer)
         try:
-            with writer:        # its end tries again, and then lets go of the file
+            with writer:  # its end tries again, and then lets go of the file
                 pass
         except StorageError as second:
             result["second"] = str(second)
@@ -180,8 +193,10 @@ def memory(path):
             if k == 10:
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             writer.append(np.linspace(k, k + 1, n, endpoint=False), rng.integers(0, 101, n))
-    return {"growth": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before,
-            "n_spikes": raster.raster_info(path)["n_spikes"]}
+    return {
+        "growth": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before,
+        "n_spikes": raster.raster_info(path)["n_spikes"],
+    }
 
 
 def fork(path):
@@ -205,7 +220,7 @@ def fork(path):
         os.close(send)
         os.read(wait, 1)
         with writer:
-            sys.exit(0)         # the exit handlers of Python, h5py and HDF5 run; they know a shorter file
+            sys.exit(0)  # the exit handlers of Python, h5py and HDF5 run; they know a shorter file
     os.close(send)
     with os.fdopen(receive) as messages:
         result["messages"] = messages.read()
@@ -213,7 +228,7 @@ def fork(path):
     os.close(go)
     result["status"] = os.waitpid(child, 0)[1]
     committed = writer.n_committed
-    shutil.copy(path, path + ".copy")       # what a kill at this moment would leave
+    shutil.copy(path, path + ".copy")  # what a kill at this moment would leave
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         copy = raster.read_raster(path + ".copy")
@@ -230,9 +245,11 @@ def permission(folder):
         os.setuid(65534)
     result = []
     secret = os.path.join(folder, "open", "secret.h5")
-    for call in (lambda: raster.RasterWriter(os.path.join(folder, "new.h5"), [("E", 1)], header={}),
-                 lambda: raster.RasterWriter(secret, [("E", 1)], header={}),
-                 lambda: raster.read_raster(secret)):
+    for call in (
+        lambda: raster.RasterWriter(os.path.join(folder, "new.h5"), [("E", 1)], header={}),
+        lambda: raster.RasterWriter(secret, [("E", 1)], header={}),
+        lambda: raster.read_raster(secret),
+    ):
         try:
             call()
             result.append("no error")

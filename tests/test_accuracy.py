@@ -130,7 +130,8 @@ def test_f_i_curve():
 
 
 @pytest.mark.parametrize(
-    "model", [sp.LIF(tau_m=10.0, I_e=1.1), sp.Theta(tau_m=10.0, I_e=0.1), sp.QIF(tau_m=10.0, I_e=0.0, V_reset=0.5)],
+    "model",
+    [sp.LIF(tau_m=10.0, I_e=1.1), sp.Theta(tau_m=10.0, I_e=0.1), sp.QIF(tau_m=10.0, I_e=0.0, V_reset=0.5)],
     ids=repr,
 )
 def test_nothing_drifts_over_a_million_periods(model):
@@ -164,7 +165,7 @@ def test_fixed_point_constants_against_mpmath():
         for epoch, tau, square in ((64.0, 10.0, 1.0), (2.0**-7, 0.013, 0.1), (1024.0, 130.7, 1e12), (8.0, 1.0, 1e-4)):
             exact = mp.mpf(epoch) * mp.sqrt(mp.mpf(square)) / (mp.mpf(tau) * value)
             error = mp.mpf(advance_per_epoch(unit, epoch, tau, square)) / mp.mpf(2) ** FRACTION_BITS - exact
-            assert -mp.mpf(2) ** -FRACTION_BITS <= error <= 0
+            assert -(mp.mpf(2) ** -FRACTION_BITS) <= error <= 0
     assert float(mp.log(2)) == LN2
     assert float(2 * mp.pi) == TWO_PI
 

@@ -101,9 +101,16 @@ def test_demo(run, empty_folder):
     net = sp.balanced_network(500, sp.LIF(tau_m=10.0), outdegree=100, j0=1.0, rate=1.0, seed=7)
     expected = net.run(200.0)
     assert_same_spikes(sp.load("raster.h5"), expected)
-    for part in ("500 neurons", f"{expected.n_spikes:,} in 200 ms", f"{expected.rate:.3g} Hz",
-                 f"{expected.cv_isi:.2f}: the CV", "per spike", "it grows with the duration", "raster.h5",
-                 "raster.png"):
+    for part in (
+        "500 neurons",
+        f"{expected.n_spikes:,} in 200 ms",
+        f"{expected.rate:.3g} Hz",
+        f"{expected.cv_isi:.2f}: the CV",
+        "per spike",
+        "it grows with the duration",
+        "raster.h5",
+        "raster.png",
+    ):
         assert part in out
 
 
@@ -162,8 +169,9 @@ def test_run_stops_at_spikes(run):
 
 
 def test_run_of_a_silent_network(run):
-    code, out, _ = run("run", config(CONFIG.replace("1.5", "0.5").replace("1.0 }", "-1.0 }")), "-o", "out.h5",
-                       "--duration", 10)
+    code, out, _ = run(
+        "run", config(CONFIG.replace("1.5", "0.5").replace("1.0 }", "-1.0 }")), "-o", "out.h5", "--duration", 10
+    )
     assert code == 0 and "the network is silent" in out
     assert sp.load("out.h5").n_spikes == 0
 
@@ -197,8 +205,10 @@ def test_run_without_a_seed_says_which_one_it_took(run):
         (('pre = "I"', 'pre = "J"'), "unknown population: 'J'"),
         (("weight = -0.1", ""), "weight of projection 'I' -> 'E' is missing"),
         (("weight = -0.1", 'weight = "strong"'), "weight of projection 'I' -> 'E' must be a finite number"),
-        (("weight = -0.1", "weight = -0.1\n[run]\ndurations = 5"),
-         "network.toml: unknown entry of [run]: 'durations' ... did you mean 'duration'?"),
+        (
+            ("weight = -0.1", "weight = -0.1\n[run]\ndurations = 5"),
+            "network.toml: unknown entry of [run]: 'durations' ... did you mean 'duration'?",
+        ),
         (("weight = -0.1", 'weight = -0.1\n[run]\nduration = "long"'), "duration must be a finite time >= 0"),
         (("weight = -0.1", 'weight = -0.1\n[run]\nengine = "hep"'), "unknown engine: 'hep'"),
         (("seed = 3", "seed = 3\nrun = 5"), "network.toml: run must be a table, [run], got 5"),
@@ -229,8 +239,7 @@ def test_run_missing_files(fails):
 
 
 def test_run_does_not_replace_its_configuration(fails):
-    assert "must not be the configuration itself" in fails(1, "run", config(), "-o", "./network.toml",
-                                                           "--duration", 10)
+    assert "must not be the configuration itself" in fails(1, "run", config(), "-o", "./network.toml", "--duration", 10)
     assert Path("network.toml").read_text() == CONFIG
 
 
@@ -261,12 +270,15 @@ def test_info_of_a_raster(run):
     code, out, err = run("info", "out.h5")
     assert (code, err) == (0, "")
     excitatory = result.population("E")
-    for part in (f"out.h5: {result.n_spikes:,} spikes of 100 neurons from 0 to 100 ms",
-                 f"E: 80 neurons, {excitatory.n_spikes:,} spikes, {excitatory.rate:.4g} Hz",
-                 "the run ended because the time was reached", "seed 3, engine heap, sparseprop ",
-                 "E: 80 neurons, LIF(tau_m=10, E_L=0, V_th=1, V_reset=0, I_e=1.5, t_ref=0)",
-                 "I: 20 neurons, QIF(tau_m=10, I_e=1, V_peak=inf, V_reset=-inf, t_ref=0)",
-                 "I -> E: fixed_outdegree(k=10, procedural=False), weight -0.1"):
+    for part in (
+        f"out.h5: {result.n_spikes:,} spikes of 100 neurons from 0 to 100 ms",
+        f"E: 80 neurons, {excitatory.n_spikes:,} spikes, {excitatory.rate:.4g} Hz",
+        "the run ended because the time was reached",
+        "seed 3, engine heap, sparseprop ",
+        "E: 80 neurons, LIF(tau_m=10, E_L=0, V_th=1, V_reset=0, I_e=1.5, t_ref=0)",
+        "I: 20 neurons, QIF(tau_m=10, I_e=1, V_peak=inf, V_reset=-inf, t_ref=0)",
+        "I -> E: fixed_outdegree(k=10, procedural=False), weight -0.1",
+    ):
         assert part in out
 
 
@@ -378,7 +390,7 @@ def test_help(run, command):
 
 def test_the_configuration_in_the_help_works(run):
     _, out, _ = run("run", "--help")
-    text = out[out.index("  seed = 1"):out.index("exit codes")]
+    text = out[out.index("  seed = 1") : out.index("exit codes")]
     assert run("run", config(text), "-o", "out.h5", "--duration", 10)[0] == 0
 
 
@@ -420,8 +432,10 @@ def test_installed_script_demo(empty_folder):
 
 def test_command_leaves_pyplot_alone():
     network().run(100.0).save("out.h5")
-    code = ("import sys; from sparseprop.cli import main; main(['plot', 'out.h5']); "
-            "print('matplotlib.pyplot' in sys.modules)")
+    code = (
+        "import sys; from sparseprop.cli import main; main(['plot', 'out.h5']); "
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
     with process(sys.executable, "-c", code) as started:
         out, err = started.communicate(timeout=60)
     assert (out, err) == ("The picture is in out.png\nFalse\n", "")
@@ -443,8 +457,10 @@ def test_a_reader_that_goes_away_stops_nothing():
 
 def test_interrupt():
     # A shell may have told this process, and so its children, to ignore SIGINT.
-    code = ("import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-            "from sparseprop.cli import main; sys.exit(main(sys.argv[1:]))")
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from sparseprop.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
     with process(sys.executable, "-c", code, "run", config(), "-o", "out.h5", "--duration", 1e9) as started:
         until = time.monotonic() + 60
         while not (Path("out.h5").exists() and Path("out.h5").stat().st_size > 200_000):
@@ -454,8 +470,9 @@ def test_interrupt():
         out, err = started.communicate(timeout=60)
     assert started.returncode == 130
     result = sp.load("out.h5")
-    assert err == (f"sparseprop: interrupted at {result.t_stop:g} ms; the {result.n_spikes:,} spikes until "
-                   "then are in out.h5\n")
+    assert err == (
+        f"sparseprop: interrupted at {result.t_stop:g} ms; the {result.n_spikes:,} spikes until then are in out.h5\n"
+    )
     assert out == f"{network()}\n"
     assert result.stop_reason == sp.StopReason.INTERRUPTED and result.n_spikes > 0
     assert_same_spikes(result, network().run(n_spikes=result.n_spikes))

@@ -203,8 +203,7 @@ def assert_multisets(seen, cells, k):
     """Drawn with replacement: multinomial."""
     outcomes = list(itertools.combinations_with_replacement(cells, k))
     chances = [
-        math.factorial(k) / math.prod(map(math.factorial, Counter(o).values())) / len(cells) ** k
-        for o in outcomes
+        math.factorial(k) / math.prod(map(math.factorial, Counter(o).values())) / len(cells) ** k for o in outcomes
     ]
     seen = Counter(seen)
     assert set(seen) <= set(outcomes)
@@ -435,9 +434,9 @@ def test_neighbouring_neurons_seeds_and_projections_have_nothing_in_common():
     """The published code seeds neuron j's generator with seed + j: seeds 1 and 2 share nearly all rows."""
     n, k = 1000, 50
     nets = {
-        (seed, projection): wire(
-            fixed_outdegree(k), n, n, key=random_key(seed), projection=projection
-        ).targets.reshape(n, k)
+        (seed, projection): wire(fixed_outdegree(k), n, n, key=random_key(seed), projection=projection).targets.reshape(
+            n, k
+        )
         for seed in (1, 2, 3)
         for projection in (0, 1)
     }
@@ -509,9 +508,7 @@ def test_edges_that_are_sorted_already_need_no_permutation():
     assert pairs(a) == [(0, 3), (0, 2), (1, 0), (2, 1)]
 
 
-@pytest.mark.parametrize(
-    "rule", [edges([], []), matrix(np.zeros((4, 3))), matrix(scipy.sparse.coo_array((4, 3)))]
-)
+@pytest.mark.parametrize("rule", [edges([], []), matrix(np.zeros((4, 3))), matrix(scipy.sparse.coo_array((4, 3)))])
 def test_no_edges(rule):
     a = wire(rule, 3, 4)
     assert a.n_synapses == 0

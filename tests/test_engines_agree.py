@@ -105,8 +105,12 @@ def test_any_process_recording_and_progress_gives_the_same_spikes(model, tmp_pat
     for k, option in enumerate(options):
         script = DIGEST.format(model=model, options=option)
         done = subprocess.run(
-            [sys.executable, "-c", script], env={"PYTHONHASHSEED": str(k)}, cwd=tmp_path, capture_output=True,
-            text=True, check=True,
+            [sys.executable, "-c", script],
+            env={"PYTHONHASHSEED": str(k)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         digests.add(done.stdout.strip())
     assert len(digests) == 1

@@ -75,7 +75,9 @@ def test_kicks_are_dropped_in_the_refractory_period_and_count_at_its_end(engine)
         target = net.add(1, sp.LIF(tau_m=20.0, t_ref=4.0), name="target")
         # A neuron with tau_m = 20 and I_e = 2.1 reaches threshold at 20 log((2.1 - V) / 1.1).
         sources = net.add(
-            2, sp.LIF(tau_m=20.0, I_e=2.1, t_ref=1000.0), V=[2.1 - 1.1 * math.exp(t / 20.0) for t in (8.0, 8.0 + interval)]
+            2,
+            sp.LIF(tau_m=20.0, I_e=2.1, t_ref=1000.0),
+            V=[2.1 - 1.1 * math.exp(t / 20.0) for t in (8.0, 8.0 + interval)],
         )
         net.connect(sources, target, sp.edges([0, 1], [0, 0]), weight=[2.0, -0.5])
         sim = sp.Simulation(net, engine=engine)

@@ -31,9 +31,13 @@ POPULATIONS = (("E", 80), ("I", 20))
 
 def job(name, *arguments, timeout=120, status=0):
     """Run a job of ``raster_writer_process.py``; its result."""
-    done = subprocess.run([sys.executable, JOBS, name, *(json.dumps(a, default=str) for a in arguments)],
-                          capture_output=True, text=True, timeout=timeout,
-                          env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [sys.executable, JOBS, name, *(json.dumps(a, default=str) for a in arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )
     assert done.returncode == status, f"exit code {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -46,9 +50,12 @@ def spikes(n, n_neurons=100, seed=1):
 
 def same(data, times, ids):
     """Whether the spikes are these, bit for bit."""
-    return (data.times.dtype == np.float64 and data.ids.dtype == np.int64
-            and data.times.tobytes() == np.asarray(times, np.float64).tobytes()
-            and data.ids.tobytes() == np.asarray(ids, np.int64).tobytes())
+    return (
+        data.times.dtype == np.float64
+        and data.ids.dtype == np.int64
+        and data.times.tobytes() == np.asarray(times, np.float64).tobytes()
+        and data.ids.tobytes() == np.asarray(ids, np.int64).tobytes()
+    )
 
 
 def check_sonata(path, times, ids, populations):
@@ -70,8 +77,7 @@ def check_sonata(path, times, ids, populations):
         assert file.attrs["version"].tolist() == [0, 1] and file.attrs["version"].dtype == np.uint32
         assert set(file) == {"spikes", "run"} and set(file["spikes"]) == {name for name, _ in populations}
         for group in file["spikes"].values():
-            assert h5py.check_enum_dtype(group.attrs.get_id("sorting").dtype) == {
-                "none": 0, "by_id": 1, "by_time": 2}
+            assert h5py.check_enum_dtype(group.attrs.get_id("sorting").dtype) == {"none": 0, "by_id": 1, "by_time": 2}
             assert group.attrs["sorting"] == 2 and group["timestamps"].attrs["units"] == "ms"
             assert set(group) == {"timestamps", "node_ids"}
             for records, dtype in ((group["timestamps"], np.float64), (group["node_ids"], np.uint64)):
@@ -87,9 +93,17 @@ def test_the_jobs_agree_with_the_module():
 # What is written is read
 # -----------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("populations", [
-    (("E", 100),), POPULATIONS, (("E", 80), ("none", 0), ("I", 20), ("last", 0)),
-    tuple((f"p{k}", 1) for k in range(100)), (("ünï cödé", 60), ("b.c", 40))])
+
+@pytest.mark.parametrize(
+    "populations",
+    [
+        (("E", 100),),
+        POPULATIONS,
+        (("E", 80), ("none", 0), ("I", 20), ("last", 0)),
+        tuple((f"p{k}", 1) for k in range(100)),
+        (("ünï cödé", 60), ("b.c", 40)),
+    ],
+)
 @pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 1000])
 @pytest.mark.parametrize("how", ["streamed", "whole"])
 def test_round_trip_and_libsonata(tmp_path, populations, n, how):
@@ -101,7 +115,7 @@ def test_round_trip_and_libsonata(tmp_path, populations, n, how):
     else:
         with RasterWriter(path, populations, header=header, chunk=64) as writer:
             for k in range(0, n, 17):
-                writer.append(times[k:k + 17], ids[k:k + 17])
+                writer.append(times[k : k + 17], ids[k : k + 17])
             assert writer.n_spikes == n and writer.n_committed > n - 64
             writer.close(**footer)
     check_sonata(path, times, ids, populations)
@@ -138,8 +152,12 @@ def test_extreme_times_keep_their_bits(tmp_path):
 
 
 @settings(max_examples=60, deadline=None)
-@given(sizes=st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(any), chunk=st.integers(1, 300),
-       blocks=st.lists(st.tuples(st.integers(0, 400), st.booleans()), max_size=6), seed=st.integers(0, 99))
+@given(
+    sizes=st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(any),
+    chunk=st.integers(1, 300),
+    blocks=st.lists(st.tuples(st.integers(0, 400), st.booleans()), max_size=6),
+    seed=st.integers(0, 99),
+)
 def test_any_blocks_any_chunk(sizes, chunk, blocks, seed):
     populations = tuple((f"p{k}", n) for k, n in enumerate(sizes))
     times, ids = spikes(sum(k for k, _ in blocks), sum(sizes), seed)
@@ -148,7 +166,7 @@ def test_any_blocks_any_chunk(sizes, chunk, blocks, seed):
         with RasterWriter(path, populations, header={}, chunk=chunk) as writer:
             n = 0
             for k, flush in blocks:
-                writer.append(times[n:n + k], ids[n:n + k])
+                writer.append(times[n : n + k], ids[n : n + k])
                 n += k
                 if flush:
                     assert writer.flush() == n
@@ -161,29 +179,47 @@ def test_any_blocks_any_chunk(sizes, chunk, blocks, seed):
 @pytest.mark.parametrize("dtype", ["?", "i1", "u2", ">i4", "<i8", "u8", "f2", "f4", ">f8", "f8", "c8", "c16"])
 def test_arrays_of_the_header_come_back_exactly(tmp_path, dtype):
     whole = np.arange(-6, 6).astype(dtype).reshape(3, 4)
-    header = {"a": whole, "b": [{"c": whole[::2, 1], "d": whole.T}], "e": whole[0, 0:0],
-              "f": np.array(3).astype(dtype), "g": np.zeros((2, 0, 3), dtype)}
+    header = {
+        "a": whole,
+        "b": [{"c": whole[::2, 1], "d": whole.T}],
+        "e": whole[0, 0:0],
+        "f": np.array(3).astype(dtype),
+        "g": np.zeros((2, 0, 3), dtype),
+    }
     with RasterWriter(tmp_path / "a.h5", POPULATIONS, header=header):
         pass
     found = read_raster(tmp_path / "a.h5").header
-    for a, b in [(found["a"], whole), (found["b"][0]["c"], whole[::2, 1]), (found["b"][0]["d"], whole.T),
-                 (found["e"], header["e"]), (found["f"], header["f"]), (found["g"], header["g"])]:
+    for a, b in [
+        (found["a"], whole),
+        (found["b"][0]["c"], whole[::2, 1]),
+        (found["b"][0]["d"], whole.T),
+        (found["e"], header["e"]),
+        (found["f"], header["f"]),
+        (found["g"], header["g"]),
+    ]:
         assert a.dtype == b.dtype and a.dtype.str == b.dtype.str and a.shape == b.shape
         assert a.tobytes() == b.tobytes()
 
 
 def test_values_of_the_header_come_back(tmp_path):
-    header = {"none": None, "yes": True, "n": 2**80, "x": 0.1, "text": "grün \ud800 \0",
-              "list": [1, [2.5, {}]],
-              "tuple": (1, 2), "inf": [np.inf, -np.inf],
-              "numpy": [np.int8(3), np.float32(0.1), np.bool_(True)],
-              "long": "x" * 200_000, "": {}}
-    write_raster(tmp_path / "a.h5", [], [], POPULATIONS, header={**header, "nan": np.nan},
-                 footer={"x": np.inf})
+    header = {
+        "none": None,
+        "yes": True,
+        "n": 2**80,
+        "x": 0.1,
+        "text": "grün \ud800 \0",
+        "list": [1, [2.5, {}]],
+        "tuple": (1, 2),
+        "inf": [np.inf, -np.inf],
+        "numpy": [np.int8(3), np.float32(0.1), np.bool_(True)],
+        "long": "x" * 200_000,
+        "": {},
+    }
+    write_raster(tmp_path / "a.h5", [], [], POPULATIONS, header={**header, "nan": np.nan}, footer={"x": np.inf})
     data = read_raster(tmp_path / "a.h5")
     assert np.isnan(data.header.pop("nan")) and data.footer == {"x": np.inf}
     assert data.header == {**header, "tuple": [1, 2], "numpy": [3, float(np.float32(0.1)), True]}
-    with h5py.File(tmp_path / "a.h5") as file:      # strict JSON
+    with h5py.File(tmp_path / "a.h5") as file:  # strict JSON
         json.loads(file["run/header"][()].tobytes(), parse_constant=pytest.fail)
 
 
@@ -207,26 +243,37 @@ def test_raster_data_is_frozen(tmp_path):
 # What is refused
 # -----------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"path": 3}, "path must be the name of a file, got 3"),
-    ({"path": "a\0b"}, "null character"),
-    ({"populations": "E"}, "sequence of"), ({"populations": 3}, "sequence of"),
-    ({"populations": [("E", 1, 2)]}, "sequence of"), ({"populations": []}, "1 to 65536"),
-    ({"populations": [(3, 1)]}, "name of a population"),
-    ({"populations": [("a/b", 1)]}, "name of a population"),
-    ({"populations": [("", 1)]}, "name of a population"), ({"populations": [("\ud800", 1)]}, "name of a pop"),
-    ({"populations": [(".", 1)]}, "name of a population"),
-    ({"populations": [("..", -1)]}, "size of population"),
-    ({"populations": [("E", 1), ("E", 2)]}, "must differ"),
-    ({"populations": [("E", 1.0)]}, "size of population"),
-    ({"chunk": 0}, "chunk"), ({"chunk": 2**40}, "chunk"), ({"atomic": 1}, "atomic"),
-    ({"header": None}, "header must be a dict"), ({"header": {3: 1}}, "keys in header"),
-    ({"header": {"a": {"$b": 1}}}, r"keys in header\['a'\]"),
-    ({"header": {"a": [1, {2}]}}, r"header\['a'\]\[1\]"),
-    ({"header": {"a": 1j}}, "and arrays, got complex"), ({"header": {"a": np.array(["x"])}}, "got dtype <U1"),
-    ({"header": {"a": np.zeros(1, np.longdouble)}}, "got dtype"),
-    ({"header": {"a": np.array([{}])}}, "dtype object"),
-])
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"path": 3}, "path must be the name of a file, got 3"),
+        ({"path": "a\0b"}, "null character"),
+        ({"populations": "E"}, "sequence of"),
+        ({"populations": 3}, "sequence of"),
+        ({"populations": [("E", 1, 2)]}, "sequence of"),
+        ({"populations": []}, "1 to 65536"),
+        ({"populations": [(3, 1)]}, "name of a population"),
+        ({"populations": [("a/b", 1)]}, "name of a population"),
+        ({"populations": [("", 1)]}, "name of a population"),
+        ({"populations": [("\ud800", 1)]}, "name of a pop"),
+        ({"populations": [(".", 1)]}, "name of a population"),
+        ({"populations": [("..", -1)]}, "size of population"),
+        ({"populations": [("E", 1), ("E", 2)]}, "must differ"),
+        ({"populations": [("E", 1.0)]}, "size of population"),
+        ({"chunk": 0}, "chunk"),
+        ({"chunk": 2**40}, "chunk"),
+        ({"atomic": 1}, "atomic"),
+        ({"header": None}, "header must be a dict"),
+        ({"header": {3: 1}}, "keys in header"),
+        ({"header": {"a": {"$b": 1}}}, r"keys in header\['a'\]"),
+        ({"header": {"a": [1, {2}]}}, r"header\['a'\]\[1\]"),
+        ({"header": {"a": 1j}}, "and arrays, got complex"),
+        ({"header": {"a": np.array(["x"])}}, "got dtype <U1"),
+        ({"header": {"a": np.zeros(1, np.longdouble)}}, "got dtype"),
+        ({"header": {"a": np.array([{}])}}, "dtype object"),
+    ],
+)
 def test_bad_parameters_leave_no_file(tmp_path, change, message):
     arguments = {"path": tmp_path / "a.h5", "populations": POPULATIONS, "header": {}, **change}
     with pytest.raises(ParameterError, match=message):
@@ -234,13 +281,22 @@ def test_bad_parameters_leave_no_file(tmp_path, change, message):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(("times", "ids", "message"), [
-    ([1.0, 0.5], [1, 2], r"must not decrease, got 0.5 after 1.0 at index 1"),
-    ([2.0], [1], r"must not decrease, got 2.0 after 3.0 at index 0"),
-    ([-1.0], [1], "times must be finite times >= 0"),
-    ([np.nan], [1], "times"), ([np.inf], [1], "times"), ([1.0], [100], "ids"), ([1.0], [-1], "ids"),
-    ([1.0], [0.5], "ids"), ([1.0], [1, 2], "same length"), ([[1.0]], [1], "times"), (["x"], [1], "times"),
-])
+@pytest.mark.parametrize(
+    ("times", "ids", "message"),
+    [
+        ([1.0, 0.5], [1, 2], r"must not decrease, got 0.5 after 1.0 at index 1"),
+        ([2.0], [1], r"must not decrease, got 2.0 after 3.0 at index 0"),
+        ([-1.0], [1], "times must be finite times >= 0"),
+        ([np.nan], [1], "times"),
+        ([np.inf], [1], "times"),
+        ([1.0], [100], "ids"),
+        ([1.0], [-1], "ids"),
+        ([1.0], [0.5], "ids"),
+        ([1.0], [1, 2], "same length"),
+        ([[1.0]], [1], "times"),
+        (["x"], [1], "times"),
+    ],
+)
 def test_bad_spikes_change_nothing(tmp_path, times, ids, message):
     with RasterWriter(tmp_path / "a.h5", POPULATIONS, header={}) as writer:
         if 2.0 in times:
@@ -249,18 +305,23 @@ def test_bad_spikes_change_nothing(tmp_path, times, ids, message):
             writer.append(times, ids)
         n = writer.n_spikes
         writer.append([4.0], [6])
-    assert same(read_raster(tmp_path / "a.h5"), [3.0, 4.0][1 - n:], [5, 6][1 - n:])
+    assert same(read_raster(tmp_path / "a.h5"), [3.0, 4.0][1 - n :], [5, 6][1 - n :])
 
 
 def test_whole_raster_refuses_and_keeps_the_old_file(tmp_path):
     path = tmp_path / "a.h5"
     write_raster(path, [1.0], [5], POPULATIONS, header={}, footer={})
     before = path.read_bytes()
-    cases = [({"ids": [1, 2]}, "same length"), ({"times": [np.nan]}, "times"), ({"ids": [100]}, "ids"),
-             ({"times": [2.0, 1.0], "ids": [1, 1]}, "must not decrease"),
-             ({"footer": None}, "footer must be a dict"), ({"footer": {"a": {1}}}, "footer"),
-             ({"footer": {"a": np.zeros(2)}}, r"footer\['a'\] must not be an array"),
-             ({"header": {"a": {1}}}, "header")]
+    cases = [
+        ({"ids": [1, 2]}, "same length"),
+        ({"times": [np.nan]}, "times"),
+        ({"ids": [100]}, "ids"),
+        ({"times": [2.0, 1.0], "ids": [1, 1]}, "must not decrease"),
+        ({"footer": None}, "footer must be a dict"),
+        ({"footer": {"a": {1}}}, "footer"),
+        ({"footer": {"a": np.zeros(2)}}, r"footer\['a'\] must not be an array"),
+        ({"header": {"a": {1}}}, "header"),
+    ]
     for change, message in cases:
         arguments = {"times": [1.0], "ids": [5], "header": {}, "footer": {}, **change}
         with pytest.raises(ParameterError, match=message):
@@ -272,7 +333,7 @@ def test_a_closed_writer_refuses(tmp_path):
     writer = RasterWriter(tmp_path / "a.h5", POPULATIONS, header={})
     assert "open, 0 spikes, 0 committed" in repr(writer)
     writer.close(a=1)
-    writer.close(a=2)           # nothing happens
+    writer.close(a=2)  # nothing happens
     for call in (lambda: writer.append([1.0], [1]), writer.flush):
         with pytest.raises(StorageError, match="has been closed"):
             call()
@@ -281,8 +342,7 @@ def test_a_closed_writer_refuses(tmp_path):
 
 def test_a_bad_footer_leaves_the_writer_open(tmp_path):
     with RasterWriter(tmp_path / "a.h5", POPULATIONS, header={}) as writer:
-        with pytest.raises(ParameterError,
-                           match=r"footer\['t'\] must be made of None, bool, .* dict, got set"):
+        with pytest.raises(ParameterError, match=r"footer\['t'\] must be made of None, bool, .* dict, got set"):
             writer.close(t={1})
         writer.append([1.0], [1])
         writer.close(t=1)
@@ -292,15 +352,23 @@ def test_a_bad_footer_leaves_the_writer_open(tmp_path):
 def test_places_that_cannot_be_written_or_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     os.symlink(tmp_path / "nowhere" / "x", tmp_path / "broken")
-    for path, message in ((tmp_path / "no" / "a.h5", "does not exist; create it"), (tmp_path, "is a folder"),
-                          (tmp_path / "pipe", "a device"), ("/dev/null", "a device"),
-                          (tmp_path / ("x" * 250), "File name too long")):
+    for path, message in (
+        (tmp_path / "no" / "a.h5", "does not exist; create it"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "pipe", "a device"),
+        ("/dev/null", "a device"),
+        (tmp_path / ("x" * 250), "File name too long"),
+    ):
         with pytest.raises(StorageError, match=message):
             RasterWriter(path, POPULATIONS, header={})
         with pytest.raises(StorageError, match=message):
             write_raster(path, [], [], POPULATIONS, header={}, footer={})
-    for path, message in ((tmp_path / "no.h5", "No such file"), (tmp_path, "is a folder"),
-                          (tmp_path / "pipe", "a device"), (tmp_path / "broken", "No such file")):
+    for path, message in (
+        (tmp_path / "no.h5", "No such file"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "pipe", "a device"),
+        (tmp_path / "broken", "No such file"),
+    ):
         for read in (read_raster, raster_info, lambda path: recover_raster(path, tmp_path / "new.h5")):
             with pytest.raises(StorageError, match=message):
                 read(path)
@@ -314,7 +382,7 @@ def test_a_link_stays_a_link(tmp_path):
 
 
 def test_without_permission():
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:     # pytest's own folders are closed to others
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own folders are closed to others
         os.mkdir(os.path.join(folder, "open"))
         secret = os.path.join(folder, "open", "secret.h5")
         write_raster(secret, [], [], POPULATIONS, header={}, footer={})
@@ -342,7 +410,7 @@ def test_two_writers_of_one_file(tmp_path):
         with pytest.raises(StorageError, match="another writer"):
             recover_raster(path, path)
     assert same(read_raster(path), times, ids)
-    write_raster(path, [], [], POPULATIONS, header={}, footer={})       # the lock is gone
+    write_raster(path, [], [], POPULATIONS, header={}, footer={})  # the lock is gone
 
 
 def test_a_lock_whose_file_was_removed_meanwhile_is_not_trusted(tmp_path, monkeypatch):
@@ -369,9 +437,9 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
 
 def test_a_file_that_another_program_writes(tmp_path):
     path = tmp_path / "a.h5"
-    with subprocess.Popen([sys.executable, JOBS, "hold", json.dumps(str(path))], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE,
-                          text=True) as other:
+    with subprocess.Popen(
+        [sys.executable, JOBS, "hold", json.dumps(str(path))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout.readline() == "open\n"
         with pytest.raises(StorageError, match="another program has it open for writing"):
             read_raster(path)
@@ -385,6 +453,7 @@ def test_a_file_that_another_program_writes(tmp_path):
 # -----------------------------------------------------------------------------------------------------------
 # Ends that are no ends: exceptions, kills, forks, interrupts
 # -----------------------------------------------------------------------------------------------------------
+
 
 def test_an_exception_leaves_an_unfinished_file_with_everything(tmp_path):
     path = tmp_path / "a.h5"
@@ -404,7 +473,7 @@ def test_an_exception_leaves_an_unfinished_file_with_everything(tmp_path):
     assert same(data, times, ids) and same(recovered, times, ids)
     assert data.finished and data.header == {"a": 1}
     assert data.footer == recovered.footer == {"recovered": True}
-    recover_raster(path, path)                          # in place
+    recover_raster(path, path)  # in place
     assert same(read_raster(path), times, ids)
 
 
@@ -419,7 +488,7 @@ def test_an_exception_in_an_atomic_writer_leaves_the_old_file(tmp_path):
     write_raster(path, [1.0], [5], POPULATIONS, header={}, footer={})
     with pytest.raises(ZeroDivisionError), RasterWriter(path, POPULATIONS, header={}, atomic=True) as writer:
         writer.append(*spikes(1000))
-        assert writer.flush() == 0                      # nothing is promised before the end
+        assert writer.flush() == 0  # nothing is promised before the end
         raise ZeroDivisionError
     assert os.listdir(tmp_path) == ["a.h5"] and same(read_raster(path), [1.0], [5])
 
@@ -473,7 +542,7 @@ def test_a_reader_that_was_overtaken_tries_again(tmp_path, monkeypatch):
 def test_kill(tmp_path):
     result = job("kill", tmp_path, 20, 1)
     assert result["lost"] == 0 and result["bad"] == [] and result["good"] == 20
-    assert result["spikes"] > 1000              # else nothing was tested
+    assert result["spikes"] > 1000  # else nothing was tested
 
 
 @pytest.mark.long
@@ -505,10 +574,11 @@ class Interrupting:
             interrupt = self.calls - 1 == self.at
             if interrupt and not self.after:
                 raise KeyboardInterrupt
-            if name != "_sync":                         # slow, and not what this is about
+            if name != "_sync":  # slow, and not what this is about
                 function(*arguments)
             if interrupt:
                 raise KeyboardInterrupt
+
         return call
 
 
@@ -518,7 +588,7 @@ def stubbornly(writer, times, ids, footer):
     for k, (start, stop) in enumerate(steps):
         with contextlib.suppress(KeyboardInterrupt):
             writer.append(times[start:stop], ids[start:stop])
-        if writer.n_spikes == start:                    # the interrupt came before the block was taken
+        if writer.n_spikes == start:  # the interrupt came before the block was taken
             writer.append(times[start:stop], ids[start:stop])
         if k in (0, 2):
             with contextlib.suppress(KeyboardInterrupt):
@@ -557,14 +627,14 @@ def test_interrupts_at_any_moment(tmp_path):
 
     def interrupt(_, frame):
         nonlocal n_interrupts
-        if frame.f_code is not run.__code__:            # the loop below has to survive
+        if frame.f_code is not run.__code__:  # the loop below has to survive
             n_interrupts += 1
             raise KeyboardInterrupt
 
     def go_on(writer):
         while writer.n_spikes < times.size:
             n = writer.n_spikes
-            writer.append(times[n:n + 70], ids[n:n + 70])
+            writer.append(times[n : n + 70], ids[n : n + 70])
         writer.close()
 
     def run(writer):
@@ -604,6 +674,7 @@ def test_an_interrupt_while_it_is_set_up(tmp_path, monkeypatch):
 # No room
 # -----------------------------------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def mounted(tmp_path):
     """A function that makes a disk of that many KiB."""
@@ -612,8 +683,9 @@ def mounted(tmp_path):
     def mount(size, options="rw"):
         folder = tmp_path / f"disk{len(disks)}"
         folder.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k,{options}", "tmpfs", folder],
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}k,{options}", "tmpfs", folder], capture_output=True, text=True
+        )
         if done.returncode:
             pytest.skip(f"cannot mount a small disk: {done.stderr.strip()}")
         disks.append(folder)
@@ -658,7 +730,7 @@ def test_a_full_disk(mounted, size, guarded):
 @pytest.mark.parametrize("guarded", [True, False])
 def test_a_full_disk_that_nobody_cares_about(mounted, guarded):
     path = mounted(2048) / "a.h5"
-    check_full(path, job("fill", path, 0, guarded, False, status=1))     # a traceback, no segmentation fault
+    check_full(path, job("fill", path, 0, guarded, False, status=1))  # a traceback, no segmentation fault
 
 
 @pytest.mark.parametrize("limit", [1_500_000, 2_000_000, 3_000_001])
@@ -741,9 +813,13 @@ def test_an_error_of_the_disk_is_told_and_final(tmp_path, monkeypatch):
         patch.setattr(h5py.File, "close", closing)
         with pytest.raises(StorageError, match="on fire.*300 of 600 spikes are safe in the file and can be"):
             writer.append(times[300:600], ids[300:600])
-    assert at_close == [0]              # there was room for what HDF5 had still to write
-    for call in (lambda: writer.append([1e9], [1]), writer.flush, writer.close,
-                 lambda: writer.__exit__(None, None, None)):
+    assert at_close == [0]  # there was room for what HDF5 had still to write
+    for call in (
+        lambda: writer.append([1e9], [1]),
+        writer.flush,
+        writer.close,
+        lambda: writer.__exit__(None, None, None),
+    ):
         with pytest.raises(StorageError, match="on fire"):
             call()
     assert os.listdir(tmp_path) == ["a.h5"]
@@ -770,12 +846,13 @@ def test_a_disk_that_may_only_be_read(mounted):
 def test_memory_is_bounded(tmp_path):
     result = job("memory", tmp_path / "a.h5")
     assert result["n_spikes"] == 10_000_000
-    assert result["growth"] < 8 * 1024                  # KiB; the raster has 170 MB
+    assert result["growth"] < 8 * 1024  # KiB; the raster has 170 MB
 
 
 # -----------------------------------------------------------------------------------------------------------
 # Damage
 # -----------------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def two_files(tmp_path):
@@ -787,7 +864,7 @@ def two_files(tmp_path):
     header = {"seed": 1, "weights": np.arange(500.0), "text": "x" * 300}
     with RasterWriter(tmp_path / "a.h5", POPULATIONS, header=header, chunk=128) as writer:
         for k in range(0, 1500, 100):
-            writer.append(times[k:k + 100], ids[k:k + 100])
+            writer.append(times[k : k + 100], ids[k : k + 100])
         writer.flush()
         (tmp_path / "c.h5").write_bytes((tmp_path / "a.h5").read_bytes())
         writer.close(t_stop=3.0, why="time")
@@ -812,10 +889,14 @@ def test_damage_often(two_files):
 
 def test_damage_that_hdf5_does_not_see(two_files):
     """Contents that HDF5 finds in order, but that are not what was written."""
-    for name, message in (("header", "the header does not match"), ("footer", "the footer does not match"),
-                          ("arrays/0", "array 0 of the header"), ("order", "/run/order do not match"),
-                          ("../spikes/I/timestamps", "/spikes/I/timestamps do not match"),
-                          ("../spikes/E/node_ids", "/spikes/E/node_ids do not match")):
+    for name, message in (
+        ("header", "the header does not match"),
+        ("footer", "the footer does not match"),
+        ("arrays/0", "array 0 of the header"),
+        ("order", "/run/order do not match"),
+        ("../spikes/I/timestamps", "/spikes/I/timestamps do not match"),
+        ("../spikes/E/node_ids", "/spikes/E/node_ids do not match"),
+    ):
         for path in two_files:
             copy = path.with_name("copy.h5")
             copy.write_bytes(path.read_bytes())
@@ -856,7 +937,7 @@ def test_a_torn_commit_gives_the_one_before(tmp_path):
         with h5py.File(copy, "r", swmr=True) as file:
             info = file["run"][name].id.get_chunk_info_by_coord((sequence % 2, 0))
         torn = bytearray(content)
-        torn[info.byte_offset + 8:info.byte_offset + 40] = bytes(32)
+        torn[info.byte_offset + 8 : info.byte_offset + 40] = bytes(32)
         copy.write_bytes(torn)
         with pytest.warns(UserWarning, match="150 spikes"):
             assert same(read_raster(copy), times[:150], ids[:150])
@@ -885,9 +966,13 @@ def test_not_a_raster(tmp_path):
 
 
 def test_errors_of_the_system_while_reading(two_files, monkeypatch):
-    cases = [(OSError(errno.EIO, "Input/output error"), StorageError, "Input/output"),
-             (MemoryError("much"), MemoryError, "much"), (KeyError("x"), FileFormatError, "damaged")]
+    cases = [
+        (OSError(errno.EIO, "Input/output error"), StorageError, "Input/output"),
+        (MemoryError("much"), MemoryError, "much"),
+        (KeyError("x"), FileFormatError, "damaged"),
+    ]
     for raised, expected, message in cases:
+
         def broken(file, raised=raised):
             raise raised
 
@@ -899,6 +984,7 @@ def test_errors_of_the_system_while_reading(two_files, monkeypatch):
 # -----------------------------------------------------------------------------------------------------------
 # Files of other programs
 # -----------------------------------------------------------------------------------------------------------
+
 
 def foreign(path, units="ms", times=(3.0, 1.0, 2.0), ids=(0, 4, 2), **more):
     """A SONATA file with two populations, the first as given."""
@@ -916,8 +1002,7 @@ def foreign(path, units="ms", times=(3.0, 1.0, 2.0), ids=(0, 4, 2), **more):
         file["spikes/else/x"] = 1
 
 
-@pytest.mark.parametrize(("units", "factor"),
-                         [("ms", 1.0), (None, 1.0), ("s", 1000.0), (np.bytes_(b"s"), 1000.0)])
+@pytest.mark.parametrize(("units", "factor"), [("ms", 1.0), (None, 1.0), ("s", 1000.0), (np.bytes_(b"s"), 1000.0)])
 def test_foreign_files(tmp_path, units, factor):
     path = tmp_path / "a.h5"
     foreign(path, units, times=np.array([3.0, 1.0, 2.0]) / factor, compression="gzip")
@@ -932,14 +1017,19 @@ def test_foreign_files(tmp_path, units, factor):
     check_sonata(tmp_path / "b.h5", data.times, data.ids, data.populations)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"units": "min"}, "times of population 'a' are in 'min'"),
-    ({"times": [1.0, np.nan, 2.0]}, "population 'a' has times that are not finite"),
-    ({"times": [1.0, 2.0]}, "no column of numbers"), ({"times": [[1.0], [2.0], [3.0]]}, "no column"),
-    ({"times": [b"1", b"2", b"3"]}, "no column"), ({"ids": [1.0, 2.0, 3.0]}, "no column"),
-    ({"ids": [1, -1, 2]}, "ids out of range"),
-    ({"ids": np.array([1, 2**63, 2], np.uint64)}, "ids out of range"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"units": "min"}, "times of population 'a' are in 'min'"),
+        ({"times": [1.0, np.nan, 2.0]}, "population 'a' has times that are not finite"),
+        ({"times": [1.0, 2.0]}, "no column of numbers"),
+        ({"times": [[1.0], [2.0], [3.0]]}, "no column"),
+        ({"times": [b"1", b"2", b"3"]}, "no column"),
+        ({"ids": [1.0, 2.0, 3.0]}, "no column"),
+        ({"ids": [1, -1, 2]}, "ids out of range"),
+        ({"ids": np.array([1, 2**63, 2], np.uint64)}, "ids out of range"),
+    ],
+)
 def test_bad_foreign_files(tmp_path, change, message):
     foreign(tmp_path / "a.h5", **change)
     with pytest.raises(FileFormatError, match=message):

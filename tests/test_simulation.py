@@ -1,0 +1,216 @@
+"""Stop rules, interrupts, progress, results."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import sparseprop as sp
+
+
+@pytest.fixture
+def net():
+    return sp.balanced_network(500, sp.LIF(tau_m=10.0), outdegree=50, seed=1)
+
+
+@pytest.mark.parametrize("engine", ["heap", "reference"])
+def test_stop_rules(net, engine):
+    res = net.run(20.0, engine=engine)
+    assert (res.stop_reason, res.t_start, res.t_stop) == ("time", 0.0, 20.0)
+    assert res.times.max() < 20.0
+    few = net.run(20.0, n_spikes=5, engine=engine)
+    assert few.stop_reason is sp.StopReason.SPIKES
+    assert few.n_spikes == 5
+    assert few.t_stop == few.times[-1] == res.times[4]
+    assert net.run(20.0, n_spikes=10**6, engine=engine).stop_reason == "time"
+    assert net.run(0.0, engine=engine).n_spikes == 0
+    assert net.run(n_spikes=0, engine=engine).t_stop == 0.0
+
+
+@pytest.mark.parametrize("engine", ["heap", "reference"])
+def test_a_spike_count_ends_after_the_whole_instant(engine):
+    net = sp.Network(seed=1)
+    net.add(10, sp.LIF(tau_m=10.0, I_e=2.0), V=0.0)
+    res = net.run(n_spikes=12, engine=engine)
+    assert res.n_spikes == 20
+    assert len(set(res.times)) == 2
+
+
+@pytest.mark.parametrize("engine", ["heap", "reference"])
+def test_a_silent_network_says_so(engine):
+    net = sp.Network(seed=1)
+    net.add(10, sp.LIF(tau_m=10.0, I_e=0.5))
+    sim = sp.Simulation(net, engine=engine)
+    res = sim.run(100.0)
+    assert res.stop_reason == "quiescent"
+    assert (res.t_stop, res.rate) == (100.0, 0.0)
+    assert np.isnan(res.cv_isi)
+    assert "no neuron will ever fire" in str(res)
+    res = sim.run(n_spikes=1)
+    assert (res.stop_reason, res.t_start, res.t_stop) == ("quiescent", 100.0, 100.0)
+    assert np.isnan(res.rate)
+
+
+def test_pieces_count_from_the_call(net):
+    sim = sp.Simulation(net)
+    first = sim.run(20.0)
+    second = sim.run(30.0, n_spikes=10**6)
+    assert (second.t_start, second.t_stop, sim.time) == (20.0, 50.0, 50.0)
+    assert sim.n_spikes == first.n_spikes + second.n_spikes
+    third = sim.run(n_spikes=3)
+    assert third.n_spikes == 3
+
+
+def test_an_event_at_the_end_belongs_to_the_next_piece():
+    net = sp.Network(seed=1)
+    net.add(1, sp.LIF(tau_m=10.0, V_th=0.5, I_e=1.0), V=0.0)
+    t = net.run(n_spikes=1).times[0]
+    assert net.run(t).n_spikes == 0
+    sim = sp.Simulation(net)
+    sim.run(t)
+    assert sim.run(1e-9).n_spikes == 1
+
+
+INTERRUPTED = """
+import os, signal, threading, time, sys
+import sparseprop as sp
+net = sp.balanced_network({n}, sp.LIF(tau_m=10.0), outdegree={k}, seed=1)
+sim = sp.Simulation(net)
+def poke():
+    time.sleep(0.4)
+    stamps.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+stamps = []
+threading.Thread(target=poke).start()
+res = sim.run(1e9, progress=False)
+latency = time.perf_counter() - stamps[0]
+assert res.stop_reason == "interrupted", res.stop_reason
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+rest = sim.run(20.0, progress=False)
+whole = net.run(sim.time + 1e-3, progress=False)
+times = list(res.times) + list(rest.times)
+assert times == list(whole.times[: len(times)]) and rest.n_spikes > 0
+print(latency)
+"""
+
+
+@pytest.mark.parametrize(("n", "k"), [(1000, 100), (20_000, 10_000)])
+def test_ctrl_c_is_heard_within_100_ms_and_the_run_can_go_on(n, k, tmp_path):
+    script = INTERRUPTED.format(n=n, k=k)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "goes on from there" in done.stderr  # said through logging
+    assert float(done.stdout) < 0.1
+
+
+def test_a_second_ctrl_c_raises(net):
+    def poke():
+        for _ in range(2):
+            time.sleep(0.3)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def slow(fraction):
+        time.sleep(1.0)  # so that both arrive within one block
+
+    thread = threading.Thread(target=poke)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        try:
+            sp.Simulation(net).run(1e9, progress=slow)
+        finally:
+            thread.join()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_progress_goes_from_0_to_1(net):
+    seen = []
+    net.run(60_000.0, progress=seen.append)
+    assert seen == sorted(seen)
+    assert len(seen) >= 2
+    assert seen[-1] == 1.0
+    seen = []
+    net.run(n_spikes=4000, progress=seen.append)
+    assert seen[-1] == 1.0
+
+
+def test_progress_bar_on_demand_and_not_without_a_terminal(net, capsys):
+    net.run(50.0)
+    assert capsys.readouterr().err == ""
+    net.run(50.0, progress=True)
+    assert "100%" in capsys.readouterr().err
+
+
+def test_result(net, tmp_path):
+    res = net.run(100.0)
+    assert res.times.dtype == np.float64
+    assert res.ids.dtype == np.int64
+    assert res.n_synaptic_events == 50 * res.n_spikes
+    assert res.rate == pytest.approx(res.n_spikes / 500 / 0.1)
+    text = str(res)
+    for part in ("500 neurons", "Hz", "the time was reached", "per spike"):
+        assert part in text
+    assert f"{res.n_spikes} spikes" in repr(res)
+    res.save(tmp_path / "raster.h5")
+    again = sp.load(tmp_path / "raster.h5")
+    for name in ("times", "ids"):
+        assert np.array_equal(getattr(again, name), getattr(res, name))
+    for name in ("t_start", "t_stop", "stop_reason", "n_synaptic_events", "wall_time", "populations", "rate"):
+        assert getattr(again, name) == getattr(res, name)
+    assert sp.Network.from_dict(again.header["network"]).run(100.0).times.tolist() == res.times.tolist()
+
+
+def test_populations_of_a_result(tmp_path):
+    net = sp.Network(seed=1)
+    E, I = net.add(30, sp.LIF(tau_m=10.0, I_e=1.5), name="E"), net.add(10, sp.Theta(tau_m=10.0, I_e=1.0), name="I")
+    net.connect(E, I, sp.fixed_outdegree(5), weight=-0.1)
+    net.connect(I, E, sp.fixed_outdegree(5), weight=-0.1)
+    res = net.run(200.0)
+    part = res.population("I")
+    assert part.ids.min() >= 0
+    assert part.ids.max() <= 9
+    assert np.array_equal(part.times, res.times[res.ids >= 30])
+    assert np.array_equal(part.ids + 30, res.ids[res.ids >= 30])
+    assert part.n_synaptic_events is None
+    assert res.population("E").n_spikes + part.n_spikes == res.n_spikes
+    streamed = net.run(200.0, record=tmp_path / "raster.h5")
+    assert "raster.h5" in str(streamed)
+    for other in (streamed, sp.load(tmp_path / "raster.h5")):
+        assert np.array_equal(other.times, res.times)
+        assert np.array_equal(other.ids, res.ids)
+        assert [info.model for info in other.populations] == ["LIF", "Theta"]
+
+
+def test_cv_of_clocks_and_poisson_processes():
+    rng = np.random.default_rng(0)
+    poisson = np.cumsum(rng.exponential(10.0, (20, 500)), axis=1)
+    clock = 7.0 * np.arange(1.0, 501.0) * np.ones((20, 1))
+
+    def result(times):
+        ids = np.repeat(np.arange(20), 500)
+        order = np.argsort(times.ravel(), kind="stable")
+        info = sp.result.PopulationInfo("x", 20)
+        return sp.Result((times.ravel()[order], ids[order]), [info], t_start=0.0, t_stop=float(times.max()))
+
+    expected = np.mean([np.std(np.diff(train)) / np.mean(np.diff(train)) for train in poisson])
+    assert result(poisson).cv_isi == pytest.approx(expected, rel=1e-12)
+    assert result(poisson).cv_isi == pytest.approx(1.0, abs=0.05)
+    assert result(clock).cv_isi == pytest.approx(0.0, abs=1e-12)
+
+
+def test_errors_keep_what_was_recorded_to_a_file(tmp_path):
+    net = sp.Network(seed=1)
+    a = net.add(1, sp.LIF(tau_m=10.0, I_e=2.0), V=0.0, name="a")
+    b = net.add(1, sp.LIF(tau_m=100.0, I_e=1.1), V=0.0, name="b")
+    net.connect(b, a, sp.one_to_one(), weight=1.5)
+    net.connect(a, b, sp.one_to_one(), weight=1e-3)
+    net.connect(b, b, sp.one_to_one(), weight=5.0, allow_autapses=True)
+    with pytest.raises(sp.errors.RunawayError):
+        net.run(1000.0, record=tmp_path / "raster.h5")
+    with pytest.warns(UserWarning, match="did not finish"):
+        res = sp.load(tmp_path / "raster.h5")
+    assert res.n_spikes > 10
