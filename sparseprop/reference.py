@@ -534,7 +534,7 @@ class ReferenceEngine:
         Returns
         -------
         str
-            ``"time"``, ``"spikes"``, ``"quiescent"`` (nobody will ever fire), or ``"running"`` at the end of the budget.
+            ``"time"``, ``"spikes"``, ``"quiescent"`` (nobody will ever fire) or ``"running"`` (budget used up).
         """
         stop_at = None if budget is None else self.n_events + budget
         while max_spikes is None or self.n_spikes < max_spikes:

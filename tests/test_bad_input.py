@@ -213,7 +213,8 @@ def test_misuse_of_the_compiled_engine():
 NASTY = [
     None, "", "x", b"x", True, math.nan, math.inf, -math.inf, -1, -1.0, 0, 2**31, 2**63, 2**64, 1e308, 1j, [],
     [[]], [None], np.zeros(0), np.zeros((2, 2)), np.array([1.0, math.nan, 3.0]), np.array(["a", "b", "c"]),
-    np.arange(3, dtype=object), np.array([0.1, 0.2, 0.3], dtype=">f8"), np.arange(6.0)[::2] / 10, {}, object(), lambda: 0,
+    np.arange(3, dtype=object), np.array([0.1, 0.2, 0.3], dtype=">f8"), np.arange(6.0)[::2] / 10, {},
+    object(), lambda: 0,
 ]  # fmt: skip
 
 
@@ -270,8 +271,9 @@ def test_lif_with_any_numbers_runs_alike_in_both_engines_or_is_refused(
 
 @settings(max_examples=150, deadline=None)
 @given(
-    tau_m=st.floats(1e-3, 1e4), I_e=st.one_of(finite, st.floats(-1e-3, 1e-3)), V_peak=st.one_of(finite, st.just(math.inf)),
-    V_reset=st.one_of(finite, st.just(-math.inf)), t_ref=st.floats(0.0, 1e3), weight=finite, V=finite,
+    tau_m=st.floats(1e-3, 1e4), I_e=st.one_of(finite, st.floats(-1e-3, 1e-3)),
+    V_peak=st.one_of(finite, st.just(math.inf)), V_reset=st.one_of(finite, st.just(-math.inf)),
+    t_ref=st.floats(0.0, 1e3), weight=finite, V=finite,
 )  # fmt: skip
 def test_qif_with_any_numbers_runs_alike_in_both_engines_or_is_refused(tau_m, I_e, V_peak, V_reset, t_ref, weight, V):
     try:

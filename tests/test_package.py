@@ -44,7 +44,8 @@ def test_imports_point_one_way():
 
 
 def test_import_is_light(tmp_path):
-    script = "import sys, sparseprop; print([m for m in ('scipy', 'h5py', 'matplotlib', 'torch', 'mpmath') if m in sys.modules])"
+    heavy = ("scipy", "h5py", "matplotlib", "torch", "mpmath")
+    script = f"import sys, sparseprop; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
