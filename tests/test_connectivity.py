@@ -606,7 +606,8 @@ ALL_RULES = [
 def test_rules_are_data(rule, d):
     assert isinstance(rule, Rule)
     assert rule.name == d["name"]
-    assert rule.to_dict() == d
+    plain = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in rule.to_dict().items()}
+    assert plain == d
     for again in (rule_from_dict(json.loads(json.dumps(d))), pickle.loads(pickle.dumps(rule))):
         assert again == rule
         assert hash(again) == hash(rule)
@@ -799,11 +800,11 @@ MUCH = [
 
 @pytest.mark.parametrize(("rule", "n_pre", "n_post", "needed"), MUCH, ids=lambda x: getattr(x, "name", ""))
 def test_too_little_memory_is_told_before_the_work_begins(monkeypatch, rule, n_pre, n_post, needed):
-    monkeypatch.setattr(connectivity, "_available_memory", lambda: needed)
+    monkeypatch.setattr(connectivity, "available_memory", lambda: needed)
     message = r"^projection 'E' -> 'I': \d+ synapses need .* GiB while they are made, and .* are available; "
     with pytest.raises(errors.InsufficientMemoryError, match=message):
         wire(rule, n_pre, n_post, **WHERE)
-    monkeypatch.setattr(connectivity, "_available_memory", lambda: needed + 30 * n_pre + 10_000)
+    monkeypatch.setattr(connectivity, "available_memory", lambda: needed + 30 * n_pre + 10_000)
     wire(rule, n_pre, n_post)
 
 
@@ -822,13 +823,13 @@ def test_absurd_sizes_are_refused_at_once():
 
 def test_available_memory(monkeypatch):
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert 0 < connectivity._available_memory() <= whole
+    assert 0 < connectivity.available_memory() <= whole
 
     def refuse(*args, **kwargs):
         raise FileNotFoundError
 
     monkeypatch.setattr("builtins.open", refuse)
-    assert connectivity._available_memory() == whole
+    assert connectivity.available_memory() == whole
 
 
 @pytest.mark.parametrize(
