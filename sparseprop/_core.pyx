@@ -1,9 +1,10 @@
-"""The compiled engine: event loop and event queue over the models' inline functions.
+"""The compiled engines: one event loop over two kinds of event queue and the models' inline functions.
 
 Names of phases and the order of everything within an instant are those of :mod:`sparseprop.reference`, which
 computes the same numbers bit for bit and is the place to read first.
 """
 
+from libc.math cimport fabs
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memset
@@ -11,19 +12,24 @@ from libc.string cimport memset
 import numpy as np
 
 from ._frames cimport (
-    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, never, not_after, plus,
+    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, never, not_after, place_edge, plus,
 )
 from ._heap cimport (
     Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_move, heap_order,
 )
 from ._lif cimport (
-    LIF, lif_kick, lif_next_spike, lif_over_threshold, lif_place, lif_reset, lif_voltage,
+    LIF, lif_fires_before_edge, lif_kick, lif_next_spike, lif_over_threshold, lif_place, lif_reset, lif_voltage,
 )
 from ._memory cimport allocate, reallocate
 from ._qif cimport (
-    QIF, ROTATION, SADDLE, SHEAR, qif_kick, qif_next_spike, qif_over_threshold, qif_place, qif_reset, qif_voltage,
+    QIF, ROTATION, SADDLE, SHEAR, qif_fires_before_edge, qif_kick, qif_next_spike, qif_over_threshold, qif_place,
+    qif_reset, qif_voltage,
 )
+from ._scan cimport find_below, find_turned, prefetch, subtract, subtract_and_find, turn
 from ._typedefs cimport count_t, neuron_t, synapse_t
+from ._window cimport (
+    Window, window_append, window_free, window_is_ordered, window_order, window_pop, window_push, window_sift_down,
+)
 
 from .engine_time import FRACTION_BITS, advance_per_epoch
 from .errors import EngineFault, InsufficientMemoryError
@@ -55,6 +61,12 @@ ctypedef fused Model:
     LIF
     QIF
 
+# The event queues. A heap has an entry for every neuron, moved at every kick. A window has entries only for those that
+# may fire before its edge, and knows when they can be stale.
+ctypedef fused Queue:
+    Heap
+    Window
+
 cdef enum Status:
     RUNNING = 0
     TIME = 1
@@ -72,6 +84,7 @@ _ENDS = {RUNNING: "running", TIME: "time", SPIKES: "spikes", QUIESCENT: "quiesce
 cdef struct Projection:
     int64_t post                # index of the target population
     const synapse_t *offsets
+    int64_t degree              # of every source, or -1 if they differ
     const neuron_t *targets
     const double *weights       # one per synapse, or NULL
     double weight               # of all synapses
@@ -93,6 +106,8 @@ cdef struct Population:
     int64_t first_projection
     int64_t n_projections
     bint one_weight_per_target  # one spike reaches no target twice
+    bint oscillates             # some neuron may fire by itself
+    bint plain                  # one parameter row, no refractoriness: the hot loops apply
 
 
 cdef struct List:
@@ -101,17 +116,30 @@ cdef struct List:
     count_t capacity
 
 
-cdef inline bint append(List *a, neuron_t item) noexcept nogil:
+cdef bint reserve(List *a, count_t n) noexcept nogil:
+    """Room for n items; False if there is no memory."""
     cdef void *grown
-    if a.size == a.capacity:
-        grown = reallocate(a.items, 2 * a.capacity + 64, sizeof(neuron_t))
+    if n > a.capacity:
+        n = max(n, 2 * a.capacity + 64)
+        grown = reallocate(a.items, n, sizeof(neuron_t))
         if grown == NULL:
             return False
         a.items = <neuron_t *> grown
-        a.capacity = 2 * a.capacity + 64
+        a.capacity = n
+    return True
+
+
+cdef inline bint append(List *a, neuron_t item) noexcept nogil:
+    if a.size == a.capacity and not reserve(a, a.size + 1):
+        return False
     a.items[a.size] = item
     a.size += 1
     return True
+
+
+cdef enum:
+    # Neurons that are scanned at a time, so that the scratch of a scan stays small.
+    SCAN_BLOCK = 4096
 
 
 cdef struct State:
@@ -122,9 +150,12 @@ cdef struct State:
     int64_t n_populations
     Population *populations
     Projection *projections
-    Heap queue
+    double margin               # ms; rounding never moves a next spike by as much
+    neuron_t verified           # window: the top entry's neuron, if it is known to fire now
     # This instant.
     List due                    # heap positions, then ids, of the generation
+    List driven                 # window: neurons that a kick of this generation brought to threshold
+    List found                  # scratch of the hot loops
     List fired                  # all that fired in this instant
     List touched                # targets with an arriving weight
     uint8_t *has_fired          # bit sets over all neurons
@@ -195,15 +226,31 @@ cdef inline Pair next_spike(const State *e, const Population *p, const Model *m,
     return t
 
 
-cdef inline Status requeue(State *e, Population *p, neuron_t i, Pair key) noexcept nogil:
-    if key.s != key.s:
-        e.faulty = p.first + i
-        return NUMERICAL
-    heap_move(&e.queue, p.first + i, key)
+cdef inline bint fires_before_edge(const State *e, const Window *q, const Population *p, const Model *m,
+                                   neuron_t i) noexcept nogil:
+    """Whether neuron i may fire before the window's edge; cheap, and never False if it does."""
+    if p.release != NULL and not before(p.release[i], q.edge):
+        return False
+    if Model is LIF:
+        return lif_fires_before_edge(m, &p.x[i], &p.frames[m.frame])
+    else:
+        return qif_fires_before_edge(m, &p.x[2 * <int64_t> i], p.base + i if p.base != NULL else NULL,
+                                     &p.frames[m.frame], q.edge, e.H)
+
+
+cdef inline Status schedule(State *e, Queue *q, const Population *p, const Model *m, neuron_t i) noexcept nogil:
+    """Neuron i has a new state from which it may fire sooner than the queue knows."""
+    cdef Pair t
+    if Queue is Heap:
+        heap_move(q, p.first + i, next_spike(e, p, m, i))
+    elif fires_before_edge(e, q, p, m, i):
+        t = next_spike(e, p, m, i)
+        if before(t, q.edge) and not window_push(q, t, p.first + i):
+            return NO_MEMORY
     return RUNNING
 
 
-cdef inline Status kick(State *e, Population *p, const Model *rows, neuron_t i, double weight) noexcept nogil:
+cdef inline Status kick(State *e, Queue *q, Population *p, const Model *rows, neuron_t i, double weight) noexcept nogil:
     """V += weight now, unless refractory; then the neuron's place in the queue."""
     cdef const Model *m = row(p, rows, i)
     cdef Frame *f
@@ -216,19 +263,29 @@ cdef inline Status kick(State *e, Population *p, const Model *rows, neuron_t i, 
     if Model is LIF:
         x = &p.x[i]
         finite = lif_kick(m, x, f, weight)
-        over = lif_over_threshold(m, x, f)
+        over = weight > 0.0 and lif_over_threshold(m, x, f)
     else:
         x = &p.x[2 * <int64_t> i]
         base = p.base + i if p.base != NULL else NULL
         finite = qif_kick(m, x, base, f, e.now, e.H, weight)
-        over = qif_over_threshold(m, x, f)
+        over = weight > 0.0 and qif_over_threshold(m, x, f)
     if not finite:
         e.faulty = p.first + i
         return NUMERICAL
-    return requeue(e, p, i, e.now if over else next_spike(e, p, m, i))
+    if Queue is Heap:
+        heap_move(q, p.first + i, e.now if over else next_spike(e, p, m, i))
+        return RUNNING
+    else:
+        if over:
+            return RUNNING if append(&e.driven, p.first + i) else NO_MEMORY
+        # Inhibition moves a spike later: what the window has stays a lower bound. A shear is set anew by any kick,
+        # which may move a spike far ahead by more than the margin.
+        if weight > 0.0 or (Model is QIF and m.regime == SHEAR):
+            return schedule(e, q, p, m, i)
+        return RUNNING
 
 
-cdef inline Status reset(State *e, Population *p, const Model *rows, neuron_t i) noexcept nogil:
+cdef inline Status reset(State *e, Queue *q, Population *p, const Model *rows, neuron_t i) noexcept nogil:
     """The state after a spike now."""
     cdef const Model *m = row(p, rows, i)
     cdef Frame *f = frame_now(e, p, m)
@@ -240,7 +297,7 @@ cdef inline Status reset(State *e, Population *p, const Model *rows, neuron_t i)
         lif_reset(m, &p.x[i], f, p.epoch, release)
     else:
         qif_reset(m, &p.x[2 * <int64_t> i], p.base + i if p.base != NULL else NULL, f, p.epoch, release)
-    return requeue(e, p, i, next_spike(e, p, m, i))
+    return schedule(e, q, p, m, i)
 
 
 cdef inline double voltage(const State *e, const Population *p, const Model *rows, neuron_t i) noexcept nogil:
@@ -268,7 +325,7 @@ cdef void rescale(Population *p, const Model *rows) noexcept nogil:
             p.x[p.width * i] *= 5.421010862427522e-20  # 2^-64
 
 
-cdef void enter_present(State *e) noexcept nogil:
+cdef void enter_present(State *e, Queue *q) noexcept nogil:
     """Bring all frames and states to the present epoch and mark a new instant."""
     cdef int64_t k
     cdef neuron_t j
@@ -283,6 +340,8 @@ cdef void enter_present(State *e) noexcept nogil:
         for j in range(p.n_frames):
             enter_epoch(&p.frames[j], e.now.n)
             scaled = scaled or p.frames[j].steps > 0
+            if Queue is Window:
+                place_edge(&p.frames[j], e.now.n, q.edge, q.length)
         p.epoch = e.now.n
         if scaled and p.lif != NULL:
             rescale(p, p.lif)
@@ -290,43 +349,301 @@ cdef void enter_present(State *e) noexcept nogil:
             rescale(p, p.qif)
 
 
-cdef Status deliver(State *e, Population *p, const Model *rows, const neuron_t *targets, const double *weights,
-                    double weight, int64_t count) noexcept nogil:
+cdef Status deliver_each(State *e, Queue *q, Population *p, const Model *rows, const neuron_t *targets,
+                         const double *weights, double weight, int64_t count) noexcept nogil:
     """Kick each of `count` targets (local ids) once."""
     cdef int64_t k
     cdef Status status
     for k in range(count):
-        status = kick(e, p, rows, targets[k], weights[k] if weights != NULL else weight)
+        status = kick(e, q, p, rows, targets[k], weights[k] if weights != NULL else weight)
         if status != RUNNING:
             return status
     return RUNNING
 
 
-# The instant ------------------------------------------------------------------------------------------------------
+cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const neuron_t *targets,
+                    const double *weights, double weight, int64_t count) noexcept nogil:
+    """`deliver_each`, in a hot loop where there is one."""
+    cdef Frame *f
+    cdef double d, bound
+    cdef int64_t k, n
+    cdef Status status
+    if Queue is Window:
+        if p.plain and weights == NULL and count > 0:
+            f = frame_now(e, p, rows)
+            if Model is LIF:
+                d = weight * f.E
+                # So no sum of kicks leaves the range of a double between two rescalings.
+                if fabs(d) < 8.452712498170644e270:
+                    if weight <= 0.0:
+                        subtract(p.x, targets, count, d)
+                        return RUNNING
+                    if not reserve(&e.found, count + 1):
+                        return NO_MEMORY
+                    bound = rows.gap * (f.edge_E if rows.gap > 0.0 and f.edge_E > f.E else f.E)
+                    n = subtract_and_find(p.x, targets, count, d, bound, e.found.items)
+                    for k in range(n):
+                        status = settle(e, q, p, rows, e.found.items[k], f)
+                        if status != RUNNING:
+                            return status
+                    return RUNNING
+            elif rows.regime == ROTATION and weight <= 0.0:
+                n = 0
+                while True:
+                    n += turn(p.x, targets + n, count - n, weight * rows.inverse_root, f.E, f.sine,
+                              7.888609052210118e-31, 1.2676506002282294e30)
+                    if n == count:
+                        return RUNNING
+                    status = kick(e, q, p, rows, targets[n], weight)
+                    if status != RUNNING:
+                        return status
+                    n += 1
+    return deliver_each(e, q, p, rows, targets, weights, weight, count)
 
-cdef Status collect_due(State *e) noexcept nogil:
-    """The ids of all neurons that are due, ascending, in e.due: the top of the heap, O(their number)."""
+
+cdef inline Status settle(State *e, Window *q, Population *p, const Model *m, neuron_t i,
+                          const Frame *f) noexcept nogil:
+    """The place in the queue of a neuron that excitation brought near its threshold."""
+    cdef bint over
+    if Model is LIF:
+        over = lif_over_threshold(m, &p.x[i], f)
+    else:
+        over = qif_over_threshold(m, &p.x[2 * <int64_t> i], f)
+    if over:
+        return RUNNING if append(&e.driven, p.first + i) else NO_MEMORY
+    return schedule(e, q, p, m, i)
+
+
+# The queue's part in an instant -------------------------------------------------------------------------------------
+
+cdef inline Pair next_spike_of(const State *e, neuron_t i) noexcept nogil:
+    """When the neuron of global id i fires without input."""
+    cdef Population *p = &e.populations[population_of(e, i)]
+    cdef neuron_t local = i - p.first
+    if p.lif != NULL:
+        return next_spike(e, p, row(p, p.lif, local), local)
+    return next_spike(e, p, row(p, p.qif, local), local)
+
+
+cdef void sort_due(State *e) noexcept nogil:
+    """e.due ascending, each neuron once."""
+    cdef count_t k, kept = 0
+    if e.due.size < 2:
+        return
+    qsort(e.due.items, e.due.size, sizeof(neuron_t), compare_ids)
+    for k in range(e.due.size):
+        if kept == 0 or e.due.items[k] != e.due.items[kept - 1]:
+            e.due.items[kept] = e.due.items[k]
+            kept += 1
+    e.due.size = kept
+
+
+cdef Status collect_due(State *e, Queue *q) noexcept nogil:
+    """The ids of all neurons that are due, ascending, in e.due."""
     cdef count_t k = 0
     cdef int64_t child
-    cdef neuron_t at
+    cdef neuron_t at, i
+    cdef Pair soon, t
+    cdef Window later
     e.due.size = 0
-    if e.queue.size == 0 or not not_after(heap_key(&e.queue, 0), e.now):
-        return RUNNING
-    if not append(&e.due, 0):
-        return NO_MEMORY
-    while k < e.due.size:
-        at = e.due.items[k]
-        for child in range(2 * <int64_t> at + 1, min(2 * <int64_t> at + 3, <int64_t> e.queue.size)):
-            if not_after(heap_key(&e.queue, <neuron_t> child), e.now) and not append(&e.due, <neuron_t> child):
+    if Queue is Heap:
+        # The top of the heap, O(the number of the due).
+        if q.size == 0 or not not_after(heap_key(q, 0), e.now):
+            return RUNNING
+        if not append(&e.due, 0):
+            return NO_MEMORY
+        while k < e.due.size:
+            at = e.due.items[k]
+            for child in range(2 * <int64_t> at + 1, min(2 * <int64_t> at + 3, <int64_t> q.size)):
+                if not_after(heap_key(q, <neuron_t> child), e.now) and not append(&e.due, <neuron_t> child):
+                    return NO_MEMORY
+            e.due.items[k] = q.entries[at].neuron
+            k += 1
+    else:
+        for k in range(e.driven.size):
+            if not append(&e.due, e.driven.items[k]):
                 return NO_MEMORY
-        e.due.items[k] = e.queue.entries[at].neuron
-        k += 1
-    if e.due.size > 1:
-        qsort(e.due.items, e.due.size, sizeof(neuron_t), compare_ids)
+        e.driven.size = 0
+        soon = plus(e.now, e.margin, e.H)
+        memset(&later, 0, sizeof(Window))
+        while q.size and not_after(q.entries[0].time, soon):
+            i = q.entries[0].neuron
+            t = e.now if i == e.verified else next_spike_of(e, i)
+            e.verified = -1
+            window_pop(q)
+            if not_after(t, e.now):
+                if not append(&e.due, i):
+                    return NO_MEMORY
+            elif before(t, q.edge) and not window_append(&later, t, i):
+                return NO_MEMORY
+        for k in range(later.size):
+            if not window_push(q, later.entries[k].time, later.entries[k].neuron):
+                return NO_MEMORY
+        window_free(&later)
+    sort_due(e)
     return RUNNING
 
 
-cdef Status fire(State *e) noexcept nogil:
+cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept nogil:
+    """The first spontaneous spike. At or after `until` it may be any time from there on; `never` if there is none."""
+    cdef Pair t
+    cdef Status status
+    if Queue is Heap:
+        instant[0] = heap_key(q, 0) if q.size > 0 else never()
+        return RUNNING
+    else:
+        while True:
+            if q.size == 0:
+                if not_after(until, q.edge) and q.edge.n < never().n:
+                    instant[0] = q.edge if anyone_fires(e) else never()
+                    return RUNNING
+                status = advance_window(e, q)
+                if status != RUNNING:
+                    return status
+                if q.edge.n >= never().n:
+                    instant[0] = never()
+                    return RUNNING
+                continue
+            t = next_spike_of(e, q.entries[0].neuron)
+            q.looks += 1
+            if not before(q.entries[0].time, t):
+                instant[0] = earliest_near(e, q, t)
+                e.verified = q.entries[0].neuron if not before(instant[0], t) else -1
+                return RUNNING
+            if before(t, q.edge):
+                q.entries[0].time = t
+                window_sift_down(q, 0)
+            else:
+                window_pop(q)
+
+
+cdef Pair earliest_near(const State *e, const Window *q, Pair t) noexcept nogil:
+    """The earliest next spike, when t is that of the top entry and others may precede it by rounding only."""
+    cdef Pair soon = plus(t, e.margin, e.H), other, first = t
+    cdef count_t k
+    if not ((q.size > 1 and not_after(q.entries[1].time, soon))
+            or (q.size > 2 and not_after(q.entries[2].time, soon))):
+        return t
+    # Rare: some neurons are due together, or nearly.
+    for k in range(1, q.size):
+        if not_after(q.entries[k].time, soon):
+            other = next_spike_of(e, q.entries[k].neuron)
+            if before(other, first):
+                first = other
+    return first
+
+
+# The window ---------------------------------------------------------------------------------------------------------
+
+cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept nogil:
+    """Append an entry for every neuron of the population that fires before the edge."""
+    cdef int64_t k, n, found
+    cdef neuron_t i
+    cdef const Model *m = rows
+    cdef const Frame *f
+    cdef Pair t
+    k = 0
+    while k < p.size:
+        n = min(<int64_t> p.size - k, SCAN_BLOCK)
+        if not reserve(&e.found, n):
+            return NO_MEMORY
+        f = &p.frames[rows.frame]
+        if Model is LIF and not p.heterogeneous:
+            found = find_below(p.x + k, n, rows.gap * f.edge_E, e.found.items)
+        elif Model is QIF and not p.heterogeneous and rows.regime == ROTATION and not f.edge_is_far:
+            found = find_turned(p.x + 2 * k, n, rows.peak_b * f.edge_E - rows.peak_a * f.edge_sine,
+                                -rows.peak_b * f.edge_sine - rows.peak_a * f.edge_E, 1.8189894035458565e-12,
+                                e.found.items)
+        else:
+            found = 0
+            for i in range(n):
+                if fires_before_edge(e, q, p, row(p, rows, <neuron_t> k + i), <neuron_t> k + i):
+                    e.found.items[found] = i
+                    found += 1
+        for n in range(found):
+            i = <neuron_t> k + e.found.items[n]
+            if p.release != NULL and not before(p.release[i], q.edge):
+                continue
+            t = next_spike(e, p, row(p, rows, i), i)
+            q.looks += 1
+            if before(t, q.edge) and not window_append(q, t, p.first + i):
+                return NO_MEMORY
+        k += SCAN_BLOCK
+    return RUNNING
+
+
+cdef Pair first_spike(State *e) noexcept nogil:
+    """The earliest next spike of all neurons, by looking at each."""
+    cdef neuron_t i
+    cdef Pair first = never(), t
+    for i in range(e.n):
+        t = next_spike_of(e, i)
+        if before(t, first):
+            first = t
+    return first
+
+
+cdef bint anyone_fires(const State *e) noexcept nogil:
+    """Whether some neuron will ever fire without input; the first one that does ends the search."""
+    cdef neuron_t i
+    for i in range(e.n):
+        if next_spike_of(e, i).n < never().n:
+            return True
+    return False
+
+
+cdef Status advance_window(State *e, Window *q) noexcept nogil:
+    """Move the edge on and collect the candidates; the edge becomes `never` if nobody will fire."""
+    cdef int64_t k
+    cdef neuron_t j
+    cdef Population *p
+    cdef Status status
+    cdef count_t scanned = 0, done = e.n_spikes * 8 + e.n_synaptic_events + q.looks * 24 - q.work
+    cdef Pair start = q.edge
+    # Neurons that may fire by themselves; the others can be left out.
+    for k in range(e.n_populations):
+        if e.populations[k].oscillates:
+            scanned += e.populations[k].size
+    if scanned == 0:
+        q.edge = never()
+        return RUNNING
+    if q.empty_scans >= 2:
+        # A gap: jump over it.
+        start = first_spike(e)
+        q.empty_scans = 0
+        if start.n >= never().n:
+            q.edge = start
+            return RUNNING
+    elif q.empty_scans > 0:
+        q.length *= 2.0
+    else:
+        # So long that the scan is a small part of the work, and the candidates are few.
+        q.length *= min(max((0.6 * scanned + 400.0) / (done + 1.0), 0.5), 2.0)
+    q.work = e.n_spikes * 8 + e.n_synaptic_events + q.looks * 24
+    q.edge = plus(start, q.length, e.H)
+    if q.edge.n >= never().n:
+        q.edge.n = MAX_EPOCH
+        q.edge.s = 0.0
+    for k in range(e.n_populations):
+        p = &e.populations[k]
+        for j in range(p.n_frames):
+            place_edge(&p.frames[j], p.epoch, q.edge, q.length)
+        if not p.oscillates:
+            continue
+        if p.lif != NULL:
+            status = scan(e, q, p, p.lif)
+        else:
+            status = scan(e, q, p, p.qif)
+        if status != RUNNING:
+            return status
+    window_order(q)
+    q.empty_scans = q.empty_scans + 1 if q.size == 0 else 0
+    return RUNNING
+
+
+# The instant ------------------------------------------------------------------------------------------------------
+
+cdef Status fire(State *e, Queue *q) noexcept nogil:
     """Record and reset all neurons of e.due."""
     cdef count_t k
     cdef neuron_t i
@@ -350,16 +667,41 @@ cdef Status fire(State *e) noexcept nogil:
         e.spike_times[e.spike_ids.size - 1] = e.now.n * e.H + e.now.s
         p = &e.populations[population_of(e, i)]
         if p.lif != NULL:
-            status = reset(e, p, p.lif, i - p.first)
+            status = reset(e, q, p, p.lif, i - p.first)
         else:
-            status = reset(e, p, p.qif, i - p.first)
+            status = reset(e, q, p, p.qif, i - p.first)
         if status != RUNNING:
             return status
     e.n_spikes += e.due.size
     return RUNNING
 
 
-cdef Status propagate_one(State *e, neuron_t source) noexcept nogil:
+cdef inline void find_row(const Projection *c, neuron_t source, synapse_t *begin, synapse_t *count) noexcept nogil:
+    """Where the synapses of a source (local id) are."""
+    if c.degree >= 0:
+        begin[0] = source * c.degree
+        count[0] = c.degree
+    else:
+        begin[0] = c.offsets[source]
+        count[0] = c.offsets[source + 1] - begin[0]
+
+
+cdef void prefetch_rows(const State *e, const Window *q) noexcept nogil:
+    """Ask for the rows of the neurons that will probably fire next."""
+    cdef count_t k
+    cdef int64_t c
+    cdef synapse_t begin, count
+    cdef neuron_t i
+    cdef const Population *p
+    for k in range(min(q.size, <count_t> 3)):
+        i = q.entries[k].neuron
+        p = &e.populations[population_of(e, i)]
+        for c in range(p.first_projection, p.first_projection + p.n_projections):
+            find_row(&e.projections[c], i - p.first, &begin, &count)
+            prefetch(e.projections[c].targets + begin, min(count, <synapse_t> 1024) * sizeof(neuron_t))
+
+
+cdef Status propagate_one(State *e, Queue *q, neuron_t source) noexcept nogil:
     """The kicks of a single spike that reaches no target twice."""
     cdef Population *p = &e.populations[population_of(e, source)]
     cdef Population *post
@@ -371,23 +713,23 @@ cdef Status propagate_one(State *e, neuron_t source) noexcept nogil:
     for k in range(p.first_projection, p.first_projection + p.n_projections):
         c = &e.projections[k]
         post = &e.populations[c.post]
-        begin = c.offsets[source - p.first]
-        count = c.offsets[source - p.first + 1] - begin
+        find_row(c, source - p.first, &begin, &count)
         weights = c.weights + begin if c.weights != NULL else NULL
         e.n_synaptic_events += count
         if post.lif != NULL:
-            status = deliver(e, post, post.lif, c.targets + begin, weights, c.weight, count)
+            status = deliver(e, q, post, post.lif, c.targets + begin, weights, c.weight, count)
         else:
-            status = deliver(e, post, post.qif, c.targets + begin, weights, c.weight, count)
+            status = deliver(e, q, post, post.qif, c.targets + begin, weights, c.weight, count)
         if status != RUNNING:
             return status
     return RUNNING
 
 
-cdef Status propagate_many(State *e) noexcept nogil:
+cdef Status propagate_many(State *e, Queue *q) noexcept nogil:
     """The kicks of all neurons in e.due: weights are added per target in order of source, projection and row."""
     cdef count_t k
     cdef int64_t c, at
+    cdef synapse_t begin, count
     cdef neuron_t source, i
     cdef Population *p
     cdef Projection *projection
@@ -403,10 +745,11 @@ cdef Status propagate_many(State *e) noexcept nogil:
         p = &e.populations[population_of(e, source)]
         for c in range(p.first_projection, p.first_projection + p.n_projections):
             projection = &e.projections[c]
-            for at in range(projection.offsets[source - p.first], projection.offsets[source - p.first + 1]):
+            find_row(projection, source - p.first, &begin, &count)
+            e.n_synaptic_events += count
+            for at in range(begin, begin + count):
                 i = e.populations[projection.post].first + projection.targets[at]
                 weight = projection.weights[at] if projection.weights != NULL else projection.weight
-                e.n_synaptic_events += 1
                 if get_bit(e.has_arrival, i):
                     e.arriving[i] += weight
                     continue
@@ -419,43 +762,66 @@ cdef Status propagate_many(State *e) noexcept nogil:
         clear_bit(e.has_arrival, i)
         p = &e.populations[population_of(e, i)]
         if p.lif != NULL:
-            status = kick(e, p, p.lif, i - p.first, e.arriving[i])
+            status = kick(e, q, p, p.lif, i - p.first, e.arriving[i])
         else:
-            status = kick(e, p, p.qif, i - p.first, e.arriving[i])
+            status = kick(e, q, p, p.qif, i - p.first, e.arriving[i])
         if status != RUNNING:
             return status
     return RUNNING
 
 
-cdef Status take_instant(State *e) noexcept nogil:
+cdef Status take_instant(State *e, Queue *q) noexcept nogil:
     """All generations of spikes at e.now."""
     cdef Status status
     cdef count_t k
-    enter_present(e)
+    enter_present(e, q)
     e.fired.size = 0
     while True:
-        status = collect_due(e)
+        status = collect_due(e, q)
         if status != RUNNING:
             return status
         if e.due.size == 0:
             break
-        status = fire(e)
+        if Queue is Window:
+            prefetch_rows(e, q)
+        status = fire(e, q)
         if status != RUNNING:
             return status
         if e.due.size == 1 and e.populations[population_of(e, e.due.items[0])].one_weight_per_target:
-            status = propagate_one(e, e.due.items[0])
+            status = propagate_one(e, q, e.due.items[0])
         else:
-            status = propagate_many(e)
+            status = propagate_many(e, q)
         if status != RUNNING:
             return status
     for k in range(e.fired.size):
         clear_bit(e.has_fired, e.fired.items[k])
-    if DEBUG and not heap_is_ordered(&e.queue):
+    if DEBUG and not is_sound(e, q):
         return DISORDER
     return RUNNING
 
 
-cdef Status take_instants(State *e, Pair until, count_t max_spikes, count_t budget) noexcept nogil:
+cdef bint is_sound(const State *e, const Queue *q) noexcept nogil:
+    """The audit of a debug build: the queue's order, and (small networks) that the window misses nobody."""
+    cdef neuron_t i
+    cdef count_t k
+    cdef Pair t
+    if Queue is Heap:
+        return heap_is_ordered(q)
+    else:
+        for i in range(e.n if e.n <= 300 else 0):
+            t = next_spike_of(e, i)
+            if not before(t, q.edge):
+                continue
+            k = 0
+            while k < q.size and not (q.entries[k].neuron == i
+                                      and not_after(q.entries[k].time, plus(t, e.margin, e.H))):
+                k += 1
+            if k == q.size:
+                return False
+        return window_is_ordered(q)
+
+
+cdef Status take_instants(State *e, Queue *q, Pair until, count_t max_spikes, count_t budget) noexcept nogil:
     """Instants before `until`, up to `max_spikes` spikes in all, for about `budget` events."""
     cdef Status status
     cdef Pair instant
@@ -464,7 +830,9 @@ cdef Status take_instants(State *e, Pair until, count_t max_spikes, count_t budg
         if e.n_spikes + e.n_synaptic_events >= stop:
             return RUNNING
         # The earliest of all sources of events; so far the queue of spontaneous spikes is the only one.
-        instant = heap_key(&e.queue, 0) if e.queue.size > 0 else never()
+        status = next_instant(e, q, until, &instant)
+        if status != RUNNING:
+            return status
         if instant.n >= never().n:
             if until.n < MAX_EPOCH:
                 e.now = until
@@ -473,19 +841,22 @@ cdef Status take_instants(State *e, Pair until, count_t max_spikes, count_t budg
             e.now = until
             return TIME
         e.now = instant
-        status = take_instant(e)
+        status = take_instant(e, q)
         if status != RUNNING:
             return status
     return SPIKES
 
 
-cdef class HeapEngine:
-    """The paper's indexed binary heap over all neurons, with kicks in co-moving frames: O(K log N) per spike.
+cdef class Engine:
+    """The event loop in C, with one of two event queues; the spikes are the same bit for bit.
 
     Parameters
     ----------
     network : EngineInput
         Populations and projections with plain numbers; the arrays of the projections are used in place.
+    name : {"window", "heap"}
+        ``"heap"``: the paper's indexed binary heap over all neurons, O(K log N) per spike. ``"window"``: only the
+        neurons that may fire soon are queued, amortised O(K) per spike.
 
     Attributes
     ----------
@@ -495,14 +866,18 @@ cdef class HeapEngine:
         Since the start.
     """
 
-    name = "heap"
-
+    cdef readonly str name
     cdef State e
+    cdef Heap heap
+    cdef Window window
+    cdef bint windowed
     cdef object clock
     cdef list arrays            # keeps alive what the structs point into
 
     def __cinit__(self):
         memset(&self.e, 0, sizeof(State))
+        memset(&self.heap, 0, sizeof(Heap))
+        memset(&self.window, 0, sizeof(Window))
 
     def __dealloc__(self):
         cdef int64_t k
@@ -517,8 +892,11 @@ cdef class HeapEngine:
             free(p.release)
         free(self.e.populations)
         free(self.e.projections)
-        heap_free(&self.e.queue)
+        heap_free(&self.heap)
+        window_free(&self.window)
         free(self.e.due.items)
+        free(self.e.driven.items)
+        free(self.e.found.items)
         free(self.e.fired.items)
         free(self.e.touched.items)
         free(self.e.has_fired)
@@ -527,9 +905,11 @@ cdef class HeapEngine:
         free(self.e.spike_times)
         free(self.e.spike_ids.items)
 
-    def __init__(self, network):
+    def __init__(self, network, name):
         if self.e.populations != NULL:
-            raise RuntimeError("a HeapEngine is initialised once; make a new one")
+            raise RuntimeError("an Engine is initialised once; make a new one")
+        self.name = name
+        self.windowed = name == "window"
         self.clock = network.clock
         self.arrays = []
         self.e.H = network.clock.epoch
@@ -545,18 +925,16 @@ cdef class HeapEngine:
         self.e.has_arrival = <uint8_t *> owned(allocate(self.e.n // 8 + 1, 1))
         memset(self.e.has_fired, 0, self.e.n // 8 + 1)
         memset(self.e.has_arrival, 0, self.e.n // 8 + 1)
-        if not heap_create(&self.e.queue, self.e.n):
-            owned(NULL)
-        cdef int64_t k
-        cdef Status status = RUNNING
-        for k in range(self.e.n_populations):
-            if self.e.populations[k].lif != NULL:
-                status = first_keys(&self.e, &self.e.populations[k], self.e.populations[k].lif)
-            else:
-                status = first_keys(&self.e, &self.e.populations[k], self.e.populations[k].qif)
-            if status != RUNNING:
-                self._fault(status)
-        heap_order(&self.e.queue)
+        # Rounding moves a next spike by some 2^-52 of the slowest time scale; the margin is far above that.
+        self.e.margin *= 2.0**-36
+        self.e.verified = -1
+        if self.windowed:
+            self.window.length = self.e.H / 64.0
+        else:
+            if not heap_create(&self.heap, self.e.n):
+                owned(NULL)
+            with nogil:
+                order_by_first_spike(&self.e, &self.heap)
 
     cdef _add_population(self, Population *p, population):
         """Fill in the constants, frames and initial states of one population."""
@@ -581,6 +959,7 @@ cdef class HeapEngine:
                     p.base = <Pair *> owned(allocate(p.size, sizeof(Pair)))
                     memset(p.base, 0, p.size * sizeof(Pair))
         p.heterogeneous = len(rows) > 1
+        p.oscillates = p.qif != NULL or any(p.lif[k].gap > 0.0 for k in range(len(rows)))
         p.n_frames = len(frames.entries)
         p.frames = <Frame *> owned(allocate(p.n_frames, sizeof(Frame)))
         for k in range(p.n_frames):
@@ -592,10 +971,12 @@ cdef class HeapEngine:
             p.frames[k].scale = scale
             p.frames[k].rotates = rotates
             enter_epoch(&p.frames[k], 0)
+            self.e.margin = max(self.e.margin, 1.0 / scale if rotates else scale)
         p.x = <double *> owned(allocate(p.width * <int64_t> p.size, sizeof(double)))
         if population.refractory is not None or any(values["t_ref"] > 0.0 for values in rows):
             p.release = <Pair *> owned(allocate(p.size, sizeof(Pair)))
             memset(p.release, 0, p.size * sizeof(Pair))
+        p.plain = not p.heterogeneous and p.release == NULL
         V = population.V
         refractory = population.refractory if population.refractory is not None else np.zeros(0)
         with nogil:
@@ -624,6 +1005,7 @@ cdef class HeapEngine:
                 offsets, targets = projection.offsets, projection.targets
                 c.post = projection.post
                 c.offsets = &offsets[0]
+                c.degree = uniform_degree(offsets)
                 c.targets = &targets[0] if targets.shape[0] else NULL
                 c.weights, c.weight = NULL, 0.0
                 if isinstance(projection.weight, float):
@@ -658,13 +1040,16 @@ cdef class HeapEngine:
         `budget` counts spikes and synaptic events.
         """
         if self.e.populations == NULL:
-            raise RuntimeError("this HeapEngine was never initialised")
+            raise RuntimeError("this Engine was never initialised")
         cdef Pair end
         cdef count_t most = (<count_t> 1) << 62 if max_spikes is None else max_spikes
         cdef Status status
         end.n, end.s = until
         with nogil:
-            status = take_instants(&self.e, end, most, budget)
+            if self.windowed:
+                status = take_instants(&self.e, &self.window, end, most, budget)
+            else:
+                status = take_instants(&self.e, &self.heap, end, most, budget)
         if status > QUIESCENT:
             self._fault(status)
         return _ENDS[status]
@@ -697,7 +1082,10 @@ cdef class HeapEngine:
         cdef int64_t k
         cdef neuron_t i
         cdef Population *p
-        enter_present(&self.e)
+        if self.windowed:
+            enter_present(&self.e, &self.window)
+        else:
+            enter_present(&self.e, &self.heap)
         for k in range(self.e.n_populations):
             p = &self.e.populations[k]
             for i in range(p.size):
@@ -727,18 +1115,25 @@ cdef void place(State *e, Population *p, const Model *rows, const double *V, con
             qif_place(m, &p.x[2 * <int64_t> i], base, V[i], f, e.now)
 
 
-cdef Status first_keys(State *e, Population *p, const Model *rows) noexcept nogil:
-    """The first spike of every neuron, into the queue in any order."""
+cdef void order_by_first_spike(State *e, Heap *h) noexcept nogil:
+    """Fill in the first spike of every neuron and order the heap."""
     cdef neuron_t i
     cdef Pair key
-    for i in range(p.size):
-        key = next_spike(e, p, row(p, rows, i), i)
-        if key.s != key.s:
-            e.faulty = p.first + i
-            return NUMERICAL
-        e.queue.entries[p.first + i].n = key.n
-        e.queue.entries[p.first + i].s = key.s
-    return RUNNING
+    for i in range(e.n):
+        key = next_spike_of(e, i)
+        h.entries[i].n = key.n
+        h.entries[i].s = key.s
+    heap_order(h)
+
+
+cdef int64_t uniform_degree(const synapse_t[::1] offsets) noexcept:
+    """The number of synapses of every source, or -1 if they differ."""
+    cdef Py_ssize_t k
+    cdef int64_t degree = offsets[1] - offsets[0]
+    for k in range(offsets.shape[0] - 1):
+        if offsets[k + 1] - offsets[k] != degree:
+            return -1
+    return degree
 
 
 class _Frames:
@@ -773,6 +1168,7 @@ cdef fill_lif(LIF *m, constants, frame):
     m.frame = frame
     m.tau, m.V_inf, m.V_inf_low = constants["tau"], constants["V_inf"], constants["V_inf_low"]
     m.gap, m.depth = constants["gap"], constants["depth"]
+    m.gap_mantissa, m.gap_exponent = math.frexp(constants["gap"])
     m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
 
 

@@ -5,7 +5,7 @@ exponential flow as mantissa and exponent, or the angle alpha(n, s) of the rotat
 the engine-time pair.
 """
 
-from libc.math cimport INFINITY, NAN, cos, exp, fabs, floor, ldexp, log, sin
+from libc.math cimport cos, exp, floor, ldexp, log, sin
 from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from *:
@@ -58,6 +58,11 @@ cdef struct Frame:
     int64_t instant
     double E
     double sine
+    # At the window's edge. Growth: slightly more than E, at the present scale. Rotation: cos and sin of alpha, and
+    # whether the window is too long for the sign of a sine to tell who fires in it.
+    double edge_E
+    double edge_sine
+    bint edge_is_far
 
 
 cdef inline bint not_after(Pair a, Pair b) noexcept nogil:
@@ -107,7 +112,8 @@ cdef inline double growth_at(const Frame *f, int64_t epoch, Pair t) noexcept nog
     cdef int64_t exponent = f.exponent
     if t.n != epoch:
         exponent = growth_epoch(f, t.n, &mantissa)
-    return ldexp(mantissa * exp(t.s / f.scale), <int> (exponent - growth_shift(f)))
+    # Far in the future it is infinite, far in the past 0.
+    return ldexp(mantissa * exp(t.s / f.scale), <int> min(max(exponent - growth_shift(f), -3000), 3000))
 
 
 # Rotation ---------------------------------------------------------------------------------------------------------
@@ -157,6 +163,18 @@ cdef inline void enter_instant(Frame *f, Pair now, int64_t instant) noexcept nog
         f.E = growth_at(f, now.n, now)
 
 
+cdef inline void place_edge(Frame *f, int64_t epoch, Pair edge, double length) noexcept nogil:
+    """The frame's numbers at the edge of a window that is `length` ms long."""
+    cdef double alpha
+    if f.rotates:
+        alpha = rotation_at(f, epoch, edge)
+        f.edge_E = cos(alpha)
+        f.edge_sine = sin(alpha)
+        f.edge_is_far = not (f.scale * length < 1.5)
+    else:
+        f.edge_E = growth_at(f, epoch, edge) * (1.0 + 9.094947017729282e-13)
+
+
 # From a value back to the time at which the frame takes it ----------------------------------------------------------
 
 cdef inline double offset(const Frame *f, bint rotates, double value, int64_t anchor, int64_t epoch,
@@ -176,17 +194,14 @@ cdef inline Pair locate(const Frame *f, bint rotates, double value, int64_t anch
     """The pair at which E = value 2^anchor or alpha = value + 2 pi anchor; the present epoch is only a start.
 
     Its n is the smallest one for which s < H, and s is at least 0: a pure function of value and anchor. `never`
-    where that is beyond the largest time; s is NaN where value is no positive finite number (E) or NaN (alpha).
+    where that is beyond the largest time, or value is infinite.
     """
     cdef Pair t
     cdef double earlier
     t.n = epoch
     t.s = offset(f, rotates, value, anchor, epoch, epoch)
     if not (0.0 <= t.s < H):
-        if not (fabs(t.s) < INFINITY):
-            t.s = NAN
-            return t
-        if t.s >= H * <double> MAX_EPOCH:
+        if not (t.s < H * <double> MAX_EPOCH):
             return never()
         t.n += <int64_t> floor(t.s / H)
         if t.n < 0:
@@ -207,9 +222,9 @@ cdef inline Pair locate(const Frame *f, bint rotates, double value, int64_t anch
     return t
 
 
-cdef inline Pair growth_time(const Frame *f, double value, int64_t epoch, double H) noexcept nogil:
-    """The pair at which E, with the present epoch's power of two taken out, is `value`."""
-    return locate(f, False, value, growth_shift(f), epoch, H)
+cdef inline Pair growth_time(const Frame *f, double value, int64_t power, int64_t epoch, double H) noexcept nogil:
+    """The pair at which E, with the present epoch's power of two taken out, is value 2^power."""
+    return locate(f, False, value, growth_shift(f) + power, epoch, H)
 
 
 cdef inline Pair rotation_time(const Frame *f, double beta, Pair since, int64_t epoch, double H) noexcept nogil:

@@ -14,7 +14,9 @@ cdef struct LIF:
     double tau
     double V_inf
     double V_inf_low      # V_inf + V_inf_low is the drive to twice the precision
-    double gap            # V_inf - V_th
+    double gap            # V_inf - V_th = gap_mantissa 2^gap_exponent
+    double gap_mantissa
+    int64_t gap_exponent
     double depth          # V_inf - V_reset
     double V_reset
     double t_ref
@@ -42,7 +44,12 @@ cdef inline Pair lif_next_spike(const LIF *m, const double *x, const Frame *f, i
                                 double H) noexcept nogil:
     if m.gap <= 0.0:
         return never()
-    return growth_time(f, x[0] / m.gap, epoch, H)
+    return growth_time(f, x[0] / m.gap_mantissa, -m.gap_exponent, epoch, H)
+
+
+cdef inline bint lif_fires_before_edge(const LIF *m, const double *x, const Frame *f) noexcept nogil:
+    """Whether the neuron may fire before the window's edge; never False if it does."""
+    return m.gap > 0.0 and x[0] <= m.gap * f.edge_E
 
 
 cdef inline void lif_reset(const LIF *m, double *x, const Frame *f, int64_t epoch, Pair release) noexcept nogil:

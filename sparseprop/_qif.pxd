@@ -9,7 +9,7 @@ State: two doubles (a, b).
 The mathematics is in docs/numerics.md and, operation by operation, in reference.py.
 """
 
-from libc.math cimport INFINITY, NAN, atan2, cos, fabs, isinf, log1p, sin, tanh
+from libc.math cimport INFINITY, atan2, cos, fabs, isinf, log1p, sin, tanh
 from libc.stdint cimport int64_t
 
 from ._frames cimport Frame, Pair, growth_at, growth_time, never, plus, rotation_at, rotation_time
@@ -131,7 +131,6 @@ cdef inline Pair qif_next_spike(const QIF *m, const double *x, const Pair *base,
                                 int64_t epoch, double H) noexcept nogil:
     """The next spike without input; `since` (now, or the release time) selects the turn of a rotation."""
     cdef double across, along, u
-    cdef Pair t
     if m.regime == ROTATION:
         return rotation_time(
             f, atan2(m.peak_b * x[0] - m.peak_a * x[1], m.peak_a * x[0] + m.peak_b * x[1]), since, epoch, H
@@ -140,7 +139,7 @@ cdef inline Pair qif_next_spike(const QIF *m, const double *x, const Pair *base,
         # The distance to threshold, peak_a b E - peak_b a, is positive and must fall.
         if m.peak_a * x[1] >= 0.0:
             return never()
-        return growth_time(f, (m.peak_b * x[0]) / (m.peak_a * x[1]), epoch, H)
+        return growth_time(f, (m.peak_b * x[0]) / (m.peak_a * x[1]), 0, epoch, H)
     across = m.peak_b * x[0] - m.peak_a * x[1]
     along = m.peak_b * x[1] + m.peak_a * m.I_e * x[0]
     if m.I_e > 0.0:
@@ -154,11 +153,35 @@ cdef inline Pair qif_next_spike(const QIF *m, const double *x, const Pair *base,
         if u >= 1.0:
             return never()
         u = 0.5 * log1p(2.0 * u / (1.0 - u)) / m.root
-    if not (u == u):
-        t = base[0]
-        t.s = NAN
-        return t
     return plus(base[0], m.tau * max(u, 0.0), H)
+
+
+cdef inline bint qif_fires_before_edge(const QIF *m, const double *x, const Pair *base, const Frame *f, Pair edge,
+                                       double H) noexcept nogil:
+    """Whether the neuron may fire before the window's edge; never False if it does.
+
+    The distance to threshold at the edge, with a margin for rounding.
+    """
+    cdef double across, along, u, size
+    if m.regime == ROTATION:
+        if f.edge_is_far:
+            return True
+        across = m.peak_b * (x[0] * f.edge_E - x[1] * f.edge_sine) - m.peak_a * (x[0] * f.edge_sine + x[1] * f.edge_E)
+        size = fabs(x[0]) + fabs(x[1])
+        return across <= size * 9.094947017729282e-13
+    if m.regime == SADDLE:
+        size = fabs(x[0]) + fabs(x[1]) * f.edge_E
+        return m.peak_a * (x[1] * f.edge_E) - m.peak_b * x[0] <= size * 9.094947017729282e-13
+    u = elapsed(base[0], edge, H, m.tau)
+    if m.root * u > 1.0:
+        return True
+    across = m.peak_b * x[0] - m.peak_a * x[1]
+    along = m.peak_b * x[1] + m.peak_a * m.I_e * x[0]
+    # tan z <= z (1 + z^2) for z <= 1, and tanh z <= z
+    if m.I_e > 0.0:
+        u *= 1.0 + m.I_e * u * u
+    size = fabs(across) + fabs(u * along)
+    return u >= 0.0 and across - u * along <= size * 9.094947017729282e-13
 
 
 cdef inline void qif_reset(const QIF *m, double *x, Pair *base, const Frame *f, int64_t epoch,

@@ -420,11 +420,6 @@ def lif_constants(fsum, tau_m, E_L, V_th, V_reset, I_e, t_ref):
     """
     V_inf = fsum([E_L, I_e])
     gap = fsum([E_L, I_e, -V_th])
-    if 0.0 < gap.real < 1e-200:
-        raise ParameterError(
-            f"LIF: E_L + I_e is within 1e-200 of V_th (E_L = {E_L}, I_e = {I_e}, V_th = {V_th}); "
-            "drive the neuron exactly to threshold or further above it"
-        )
     return {
         "tau": tau_m,
         "V_inf": V_inf,

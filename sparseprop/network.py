@@ -456,7 +456,7 @@ class Network:
         duration=None,
         *,
         n_spikes=None,
-        engine="heap",
+        engine="window",
         record=None,
         progress=None,
         seed=None,
@@ -472,8 +472,9 @@ class Network:
         n_spikes : int, optional
             Stop after the instant in which this many spikes are reached. At least one of the two stop rules is
             needed; whichever comes first ends the run.
-        engine : {"heap", "reference"}
-            Both give the same spikes, bit for bit; ``"reference"`` is the readable specification, and slow.
+        engine : {"window", "heap", "reference"}
+            All give the same spikes, bit for bit; ``"window"`` is the fastest, ``"reference"`` the readable
+            specification, and slow.
         record : None or path
             None keeps the spikes in memory; a path streams them into an HDF5 raster (SONATA).
         progress : None, bool or callable, optional

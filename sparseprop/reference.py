@@ -181,8 +181,6 @@ class Frame:
         mantissa, exponent = self.epoch(n)
         if self.rotates:
             return ((value - mantissa) + self.a.turn * (anchor - exponent)) / self.scale
-        if not value.real > 0.0:
-            return math.nan
         return self.scale * self.a.log(self.a.scaled(value / mantissa, anchor - exponent))
 
     def locate(self, value, anchor, n):
@@ -193,8 +191,6 @@ class Frame:
         H = self.clock.epoch
         s = self.offset(value, anchor, n)
         if not 0.0 <= s.real < H:
-            if not self.a.isfinite(s):
-                return n, math.nan
             if s.real >= H * MAX_EPOCH:
                 return NEVER
             n = max(n + math.floor(s.real / H), 0)
@@ -268,7 +264,8 @@ class LIFNeuron(Neuron):
     def next_spike(self, since, now):
         if self.gap.real <= 0.0:
             return NEVER
-        return self.frame.locate(self.grown / self.gap, self.shift, now[0])
+        power = math.frexp(self.gap.real)[1]
+        return self.frame.locate(self.grown / self.a.scaled(self.gap, -power), self.shift - power, now[0])
 
     def reset(self, release, now):
         self.grown = self.depth * self.frame.growth(release, self.shift)
@@ -593,16 +590,13 @@ class ReferenceEngine:
         neuron.enter(self.now)
         if not neuron.kick(weight, self.now):
             raise EngineFault("numerical", i, self.clock.milliseconds(self.now), neuron.voltage(self.now))
-        over = neuron.over_threshold(self.now)
+        over = weight.real > 0.0 and neuron.over_threshold(self.now)
         self._requeue(i, self.now if over else self._next_spike(neuron))
 
     def _next_spike(self, neuron):
         """When it will fire without input, not before the end of its refractory period."""
         since = neuron.release if self._before(self.now, neuron.release) else self.now
         t = neuron.next_spike(since, self.now)
-        if t[1] != t[1]:
-            where = self.neurons.index(neuron)
-            raise EngineFault("numerical", where, self.clock.milliseconds(self.now), neuron.voltage(self.now))
         return neuron.release if self._before(t, neuron.release) else t
 
     def _entry(self, i):

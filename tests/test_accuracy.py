@@ -101,7 +101,7 @@ def test_period_against_closed_form(model):
     net = sp.Network(seed=1)
     net.add(1, model, V=model.V_reset if math.isfinite(model.V_reset) else None)
     source = net.engine_input()
-    for engine in (_core.HeapEngine(source), ReferenceEngine(source)):
+    for engine in (_core.Engine(source, "window"), _core.Engine(source, "heap"), ReferenceEngine(source)):
         pairs = []
         for k in range(1, 201):
             engine.advance((2**51, 0.0), k)
@@ -138,7 +138,7 @@ def test_nothing_drifts_over_a_million_periods(model):
     net = sp.Network(seed=1)
     net.add(1, model, V=model.V_reset if math.isfinite(model.V_reset) else -1e300)
     source = net.engine_input()
-    engine = _core.HeapEngine(source)
+    engine = _core.Engine(source, "window")
     period = closed_form_period(model)
     first = last = None
     for start in (1, 1000, 999_000):

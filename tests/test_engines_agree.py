@@ -11,21 +11,24 @@ from random_networks import longest_period, outcome, random_network
 import sparseprop as sp
 
 
+ENGINES = ["window", "heap", "reference"]
+
+
 def assert_engines_agree(seeds):
     different = []
     spikes = 0
     for seed in seeds:
         net = random_network(seed)
-        runs = [outcome(net, engine, longest_period(net), n_spikes=1500) for engine in ("heap", "reference")]
+        runs = [outcome(net, engine, longest_period(net), n_spikes=1500) for engine in ENGINES]
         spikes += len(runs[0][0]) // 8
-        if runs[0] != runs[1]:
+        if not runs[0] == runs[1] == runs[2]:
             different.append(seed)
     assert not different, f"engines differ on random_network(seed) for seeds {different}"
     return spikes
 
 
 @pytest.mark.parametrize("first", range(0, 500, 50))
-def test_compiled_engine_equals_reference_on_random_networks(first):
+def test_engines_agree_on_random_networks(first):
     spikes = assert_engines_agree(range(first, first + 50))
     assert spikes > 5000  # the networks do something
 
@@ -33,11 +36,11 @@ def test_compiled_engine_equals_reference_on_random_networks(first):
 @pytest.mark.long
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("first", range(1000, 21_000, 500))
-def test_compiled_engine_equals_reference_on_20000_random_networks(first):
+def test_engines_agree_on_20000_random_networks(first):
     assert_engines_agree(range(first, first + 500))
 
 
-@pytest.mark.parametrize("engine", ["heap", "reference"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("seed", range(700, 730))
 def test_a_run_cut_at_random_points_equals_a_whole_one(seed, engine):
     net = random_network(seed)
@@ -66,12 +69,13 @@ def test_a_run_cut_at_random_points_equals_a_whole_one(seed, engine):
         assert before.t_stop == after.t_start
 
 
-def test_block_sizes_change_nothing():
+@pytest.mark.parametrize("name", ["window", "heap"])
+def test_block_sizes_change_nothing(name):
     net = sp.balanced_network(300, sp.LIF(tau_m=10.0), outdegree=30, seed=4)
     whole = net.run(300.0, progress=False)
     source = net.engine_input()
     for budget in (1, 7, 1000, 10**6):
-        engine = sp.simulation.ENGINES["heap"](source)
+        engine = sp.simulation.ENGINES[name](source)
         times, ids = [], []
         while True:
             end = engine.advance(source.clock.pair(300.0), None, budget)
@@ -99,6 +103,7 @@ def test_any_process_recording_and_progress_gives_the_same_spikes(model, tmp_pat
         "progress=True",
         "progress=lambda fraction: None",
         f"record={str(tmp_path / 'raster.h5')!r}",
+        "engine='heap'",
         "engine='reference'",
     ]
     digests = set()
@@ -114,6 +119,26 @@ def test_any_process_recording_and_progress_gives_the_same_spikes(model, tmp_pat
         )
         digests.add(done.stdout.strip())
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "weight"),
+    [
+        (sp.LIF(tau_m=10.0, I_e=1.1), -0.1),
+        (sp.Theta(tau_m=10.0, I_e=0.1), -0.1),
+        (sp.LIF(tau_m=10.0, I_e=1.1, t_ref=2.0), 2.0**-8),
+        (sp.QIF(tau_m=10.0, I_e=0.1, V_peak=10.0, V_reset=-5.0, t_ref=2.0), 2.0**-7),
+    ],
+    ids=["LIF-inhibitory", "Theta-inhibitory", "LIF-excitatory", "QIF-excitatory"],
+)
+def test_window_equals_heap_on_a_large_network(model, weight):
+    """10,000 neurons, 200,000 spikes: many windows, epochs and rescalings."""
+    net = sp.Network(seed=6)
+    p = net.add(10_000, model)
+    net.connect(p, p, sp.fixed_outdegree(30), weight=weight)
+    runs = [net.run(n_spikes=200_000, engine=engine, progress=False) for engine in ("window", "heap")]
+    assert np.array_equal(runs[0].times, runs[1].times)
+    assert np.array_equal(runs[0].ids, runs[1].ids)
 
 
 def test_threads_at_once_give_the_same_spikes():

@@ -7,7 +7,7 @@ import pytest
 
 import sparseprop as sp
 
-ENGINES = ["heap", "reference"]
+ENGINES = ["window", "heap", "reference"]
 RESTING = sp.LIF(tau_m=20.0)  # rests at 0, threshold 1
 
 

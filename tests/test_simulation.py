@@ -18,7 +18,7 @@ def net():
     return sp.balanced_network(500, sp.LIF(tau_m=10.0), outdegree=50, seed=1)
 
 
-@pytest.mark.parametrize("engine", ["heap", "reference"])
+@pytest.mark.parametrize("engine", ["window", "heap", "reference"])
 def test_stop_rules(net, engine):
     res = net.run(20.0, engine=engine)
     assert (res.stop_reason, res.t_start, res.t_stop) == ("time", 0.0, 20.0)
@@ -32,7 +32,7 @@ def test_stop_rules(net, engine):
     assert net.run(n_spikes=0, engine=engine).t_stop == 0.0
 
 
-@pytest.mark.parametrize("engine", ["heap", "reference"])
+@pytest.mark.parametrize("engine", ["window", "heap", "reference"])
 def test_a_spike_count_ends_after_the_whole_instant(engine):
     net = sp.Network(seed=1)
     net.add(10, sp.LIF(tau_m=10.0, I_e=2.0), V=0.0)
@@ -41,7 +41,7 @@ def test_a_spike_count_ends_after_the_whole_instant(engine):
     assert len(set(res.times)) == 2
 
 
-@pytest.mark.parametrize("engine", ["heap", "reference"])
+@pytest.mark.parametrize("engine", ["window", "heap", "reference"])
 def test_a_silent_network_says_so(engine):
     net = sp.Network(seed=1)
     net.add(10, sp.LIF(tau_m=10.0, I_e=0.5))
@@ -129,12 +129,12 @@ def test_a_second_ctrl_c_raises(net):
 
 def test_progress_goes_from_0_to_1(net):
     seen = []
-    net.run(60_000.0, progress=seen.append)
+    net.run(1_000_000.0, progress=seen.append)
     assert seen == sorted(seen)
     assert len(seen) >= 2
     assert seen[-1] == 1.0
     seen = []
-    net.run(n_spikes=4000, progress=seen.append)
+    net.run(n_spikes=400_000, progress=seen.append)
     assert seen[-1] == 1.0
 
 

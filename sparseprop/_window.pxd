@@ -1,0 +1,103 @@
+"""The candidates of a time window: a binary min-heap of (time, neuron) entries.
+
+An entry's time is a lower bound of its neuron's next spike, to the engine's margin for rounding. Every neuron that
+fires before the window's edge has one; a neuron may have several, of which the stale ones are found out at the top.
+"""
+
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free
+
+from ._frames cimport Pair, before
+from ._memory cimport reallocate
+from ._typedefs cimport count_t, neuron_t
+
+
+cdef struct Candidate:
+    Pair time
+    neuron_t neuron
+
+
+cdef struct Window:
+    Candidate *entries
+    count_t size
+    count_t capacity
+    Pair edge              # all that fire before it are among the entries
+    double length          # ms, of the present window
+    count_t work           # at the time of the last scan: spikes, kicks and looks at entries
+    count_t looks          # at entries, since the start
+    int64_t empty_scans    # in a row
+
+
+cdef inline void window_free(Window *w) noexcept nogil:
+    free(w.entries)
+
+
+cdef inline void window_sift_down(Window *w, count_t at) noexcept nogil:
+    cdef Candidate entry = w.entries[at]
+    cdef count_t child
+    while True:
+        child = 2 * at + 1
+        if child >= w.size:
+            break
+        if child + 1 < w.size and before(w.entries[child + 1].time, w.entries[child].time):
+            child += 1
+        if not before(w.entries[child].time, entry.time):
+            break
+        w.entries[at] = w.entries[child]
+        at = child
+    w.entries[at] = entry
+
+
+cdef inline bint window_append(Window *w, Pair time, neuron_t neuron) noexcept nogil:
+    """Add an entry without ordering; False if there is no memory."""
+    cdef void *grown
+    if w.size == w.capacity:
+        grown = reallocate(w.entries, 2 * w.capacity + 64, sizeof(Candidate))
+        if grown == NULL:
+            return False
+        w.entries = <Candidate *> grown
+        w.capacity = 2 * w.capacity + 64
+    w.entries[w.size].time = time
+    w.entries[w.size].neuron = neuron
+    w.size += 1
+    return True
+
+
+cdef inline void window_order(Window *w) noexcept nogil:
+    """Establish the heap property from any order."""
+    cdef count_t at
+    for at in range(w.size // 2 - 1, -1, -1):
+        window_sift_down(w, at)
+
+
+cdef inline bint window_push(Window *w, Pair time, neuron_t neuron) noexcept nogil:
+    cdef count_t at, parent
+    if not window_append(w, time, neuron):
+        return False
+    at = w.size - 1
+    while at > 0:
+        parent = (at - 1) // 2
+        if not before(time, w.entries[parent].time):
+            break
+        w.entries[at] = w.entries[parent]
+        at = parent
+    w.entries[at].time = time
+    w.entries[at].neuron = neuron
+    return True
+
+
+cdef inline void window_pop(Window *w) noexcept nogil:
+    """Remove the earliest entry."""
+    w.size -= 1
+    if w.size:
+        w.entries[0] = w.entries[w.size]
+        window_sift_down(w, 0)
+
+
+cdef inline bint window_is_ordered(const Window *w) noexcept nogil:
+    """The audit of a debug build."""
+    cdef count_t at
+    for at in range(1, w.size):
+        if before(w.entries[at].time, w.entries[(at - 1) // 2].time):
+            return False
+    return True
