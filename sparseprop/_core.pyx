@@ -539,7 +539,6 @@ cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept
     """Append an entry for every neuron of the population that fires before the edge."""
     cdef int64_t k, n, found
     cdef neuron_t i
-    cdef const Model *m = rows
     cdef const Frame *f
     cdef Pair t
     k = 0

@@ -198,6 +198,8 @@ cdef inline Pair locate(const Frame *f, bint rotates, double value, int64_t anch
     """
     cdef Pair t
     cdef double earlier
+    # s is rounded relative to H and to the frame's time scale, which may be much longer.
+    cdef double margin = 9.094947017729282e-13 * (H + (1.0 / f.scale if rotates else f.scale))
     t.n = epoch
     t.s = offset(f, rotates, value, anchor, epoch, epoch)
     if not (0.0 <= t.s < H):
@@ -211,7 +213,7 @@ cdef inline Pair locate(const Frame *f, bint rotates, double value, int64_t anch
             t.n += 1
             t.s = offset(f, rotates, value, anchor, epoch, t.n)
     # Within rounding of an epoch's start the epoch before may still hold it: the smallest n counts.
-    while t.s < H * 9.094947017729282e-13 and t.n > 0:
+    while t.s < margin and t.n > 0:
         earlier = offset(f, rotates, value, anchor, epoch, t.n - 1)
         if earlier >= H:
             break

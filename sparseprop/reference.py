@@ -189,6 +189,8 @@ class Frame:
         The pair's n is the smallest one for which s < H, and s is at least 0: a pure function of value and anchor.
         """
         H = self.clock.epoch
+        # s is rounded relative to H and to the frame's time scale, which may be much longer.
+        margin = 2.0**-40 * (H + (1.0 / self.scale.real if self.rotates else self.scale.real))
         s = self.offset(value, anchor, n)
         if not 0.0 <= s.real < H:
             if s.real >= H * MAX_EPOCH:
@@ -198,7 +200,7 @@ class Frame:
             while s.real >= H:
                 n += 1
                 s = self.offset(value, anchor, n)
-        while s.real < H * 2.0**-40 and n > 0:
+        while s.real < margin and n > 0:
             earlier = self.offset(value, anchor, n - 1)
             if earlier.real >= H:
                 break
@@ -511,6 +513,8 @@ class ReferenceEngine:
         """`pair` + `interval`; NEVER beyond the largest time."""
         n, s = pair
         s = s + interval
+        if not self.a.isfinite(s):
+            return NEVER
         carry = self.a.floor(s.real / self.clock.epoch)
         if carry > MAX_EPOCH - n:
             return NEVER
