@@ -20,7 +20,7 @@ from ._heap cimport (
 from ._lif cimport (
     LIF, lif_fires_before_edge, lif_kick, lif_next_spike, lif_over_threshold, lif_place, lif_reset, lif_voltage,
 )
-from ._memory cimport allocate, reallocate
+from ._memory cimport allocate, allocate_large, reallocate
 from ._qif cimport (
     QIF, ROTATION, SADDLE, SHEAR, qif_fires_before_edge, qif_kick, qif_next_spike, qif_over_threshold, qif_place,
     qif_reset, qif_voltage,
@@ -28,7 +28,8 @@ from ._qif cimport (
 from ._scan cimport find_below, find_turned, prefetch, subtract, subtract_and_find, turn
 from ._typedefs cimport count_t, neuron_t, synapse_t
 from ._window cimport (
-    Window, window_append, window_free, window_is_ordered, window_order, window_pop, window_push, window_sift_down,
+    Window, window_append, window_free, window_is_ordered, window_key, window_order, window_pop, window_push,
+    window_sift_down,
 )
 
 from .engine_time import FRACTION_BITS, advance_per_epoch
@@ -140,6 +141,8 @@ cdef inline bint append(List *a, neuron_t item) noexcept nogil:
 cdef enum:
     # Neurons that are scanned at a time, so that the scratch of a scan stays small.
     SCAN_BLOCK = 4096
+    # States beyond this number, half a MiB of LIF, do not stay in the caches near a core.
+    FAR = 65536
 
 
 cdef struct State:
@@ -245,7 +248,7 @@ cdef inline Status schedule(State *e, Queue *q, const Population *p, const Model
         heap_move(q, p.first + i, next_spike(e, p, m, i))
     elif fires_before_edge(e, q, p, m, i):
         t = next_spike(e, p, m, i)
-        if before(t, q.edge) and not window_push(q, t, p.first + i):
+        if before(t, q.edge) and not window_push(q, window_key(q, t, e.H), p.first + i):
             return NO_MEMORY
     return RUNNING
 
@@ -376,7 +379,7 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                 # So no sum of kicks leaves the range of a double between two rescalings.
                 if fabs(d) < 8.452712498170644e270:
                     if weight <= 0.0:
-                        subtract(p.x, targets, count, d)
+                        subtract(p.x, targets, count, d, p.size > FAR)
                         return RUNNING
                     if not reserve(&e.found, count + 1):
                         return NO_MEMORY
@@ -443,7 +446,8 @@ cdef Status collect_due(State *e, Queue *q) noexcept nogil:
     cdef count_t k = 0
     cdef int64_t child
     cdef neuron_t at, i
-    cdef Pair soon, t
+    cdef Pair t
+    cdef double soon
     cdef Window later
     e.due.size = 0
     if Queue is Heap:
@@ -464,9 +468,9 @@ cdef Status collect_due(State *e, Queue *q) noexcept nogil:
             if not append(&e.due, e.driven.items[k]):
                 return NO_MEMORY
         e.driven.size = 0
-        soon = plus(e.now, e.margin, e.H)
+        soon = window_key(q, e.now, e.H) + e.margin
         memset(&later, 0, sizeof(Window))
-        while q.size and not_after(q.entries[0].time, soon):
+        while q.size and q.entries[0].key <= soon:
             i = q.entries[0].neuron
             t = e.now if i == e.verified else next_spike_of(e, i)
             e.verified = -1
@@ -474,10 +478,10 @@ cdef Status collect_due(State *e, Queue *q) noexcept nogil:
             if not_after(t, e.now):
                 if not append(&e.due, i):
                     return NO_MEMORY
-            elif before(t, q.edge) and not window_append(&later, t, i):
+            elif before(t, q.edge) and not window_append(&later, window_key(q, t, e.H), i):
                 return NO_MEMORY
         for k in range(later.size):
-            if not window_push(q, later.entries[k].time, later.entries[k].neuron):
+            if not window_push(q, later.entries[k].key, later.entries[k].neuron):
                 return NO_MEMORY
         window_free(&later)
     sort_due(e)
@@ -487,6 +491,7 @@ cdef Status collect_due(State *e, Queue *q) noexcept nogil:
 cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept nogil:
     """The first spontaneous spike. At or after `until` it may be any time from there on; `never` if there is none."""
     cdef Pair t
+    cdef double key
     cdef Status status
     if Queue is Heap:
         instant[0] = heap_key(q, 0) if q.size > 0 else never()
@@ -506,12 +511,13 @@ cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept
                 continue
             t = next_spike_of(e, q.entries[0].neuron)
             q.looks += 1
-            if not before(q.entries[0].time, t):
+            key = window_key(q, t, e.H)
+            if q.entries[0].key >= key:
                 instant[0] = earliest_near(e, q, t)
                 e.verified = q.entries[0].neuron if not before(instant[0], t) else -1
                 return RUNNING
             if before(t, q.edge):
-                q.entries[0].time = t
+                q.entries[0].key = key
                 window_sift_down(q, 0)
             else:
                 window_pop(q)
@@ -519,14 +525,14 @@ cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept
 
 cdef Pair earliest_near(const State *e, const Window *q, Pair t) noexcept nogil:
     """The earliest next spike, when t is that of the top entry and others may precede it by rounding only."""
-    cdef Pair soon = plus(t, e.margin, e.H), other, first = t
+    cdef double soon = window_key(q, t, e.H) + e.margin
+    cdef Pair other, first = t
     cdef count_t k
-    if not ((q.size > 1 and not_after(q.entries[1].time, soon))
-            or (q.size > 2 and not_after(q.entries[2].time, soon))):
+    if not ((q.size > 1 and q.entries[1].key <= soon) or (q.size > 2 and q.entries[2].key <= soon)):
         return t
     # Rare: some neurons are due together, or nearly.
     for k in range(1, q.size):
-        if not_after(q.entries[k].time, soon):
+        if q.entries[k].key <= soon:
             other = next_spike_of(e, q.entries[k].neuron)
             if before(other, first):
                 first = other
@@ -565,7 +571,7 @@ cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept
                 continue
             t = next_spike(e, p, row(p, rows, i), i)
             q.looks += 1
-            if before(t, q.edge) and not window_append(q, t, p.first + i):
+            if before(t, q.edge) and not window_append(q, window_key(q, t, e.H), p.first + i):
                 return NO_MEMORY
         k += SCAN_BLOCK
     return RUNNING
@@ -619,6 +625,7 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
         # So long that the scan is a small part of the work, and the candidates are few.
         q.length *= min(max((0.6 * scanned + 400.0) / (done + 1.0), 0.5), 2.0)
     q.work = e.n_spikes * 8 + e.n_synaptic_events + q.looks * 24
+    q.first_epoch = start.n
     q.edge = plus(start, q.length, e.H)
     if q.edge.n >= never().n:
         q.edge.n = MAX_EPOCH
@@ -686,13 +693,13 @@ cdef inline void find_row(const Projection *c, neuron_t source, synapse_t *begin
 
 
 cdef void prefetch_rows(const State *e, const Window *q) noexcept nogil:
-    """Ask for the rows of the neurons that will probably fire next."""
+    """Ask for the rows of neurons that will probably fire soon; that of the very next one has been asked for before."""
     cdef count_t k
     cdef int64_t c
     cdef synapse_t begin, count
     cdef neuron_t i
     cdef const Population *p
-    for k in range(min(q.size, <count_t> 3)):
+    for k in range(1, min(q.size, <count_t> 3)):
         i = q.entries[k].neuron
         p = &e.populations[population_of(e, i)]
         for c in range(p.first_projection, p.first_projection + p.n_projections):
@@ -813,7 +820,7 @@ cdef bint is_sound(const State *e, const Queue *q) noexcept nogil:
                 continue
             k = 0
             while k < q.size and not (q.entries[k].neuron == i
-                                      and not_after(q.entries[k].time, plus(t, e.margin, e.H))):
+                                      and q.entries[k].key <= window_key(q, t, e.H) + e.margin):
                 k += 1
             if k == q.size:
                 return False
@@ -971,7 +978,7 @@ cdef class Engine:
             p.frames[k].rotates = rotates
             enter_epoch(&p.frames[k], 0)
             self.e.margin = max(self.e.margin, 1.0 / scale if rotates else scale)
-        p.x = <double *> owned(allocate(p.width * <int64_t> p.size, sizeof(double)))
+        p.x = <double *> owned(allocate_large(p.width * <int64_t> p.size, sizeof(double)))
         if population.refractory is not None or any(values["t_ref"] > 0.0 for values in rows):
             p.release = <Pair *> owned(allocate(p.size, sizeof(Pair)))
             memset(p.release, 0, p.size * sizeof(Pair))
@@ -1167,7 +1174,7 @@ cdef fill_lif(LIF *m, constants, frame):
     m.frame = frame
     m.tau, m.V_inf, m.V_inf_low = constants["tau"], constants["V_inf"], constants["V_inf_low"]
     m.gap, m.depth = constants["gap"], constants["depth"]
-    m.gap_mantissa, m.gap_exponent = math.frexp(constants["gap"])
+    m.gap_mantissa, m.gap_exponent = constants["gap_scaled"]
     m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
 
 

@@ -51,6 +51,7 @@ cdef struct Frame:
     # At the start of the present epoch. Growth: E = mantissa 2^exponent. Rotation: whole turns and the angle.
     double mantissa
     int64_t exponent
+    double start                # growth: E 2^-shift there
     bint rotates
     # The power of two by which the last change of epoch rescaled the states, in steps of 2^64.
     int64_t steps
@@ -107,12 +108,12 @@ cdef inline int64_t growth_shift(const Frame *f) noexcept nogil:
 
 
 cdef inline double growth_at(const Frame *f, int64_t epoch, Pair t) noexcept nogil:
-    """E at any time t, with the present epoch's power of two taken out."""
-    cdef double mantissa = f.mantissa
-    cdef int64_t exponent = f.exponent
-    if t.n != epoch:
-        exponent = growth_epoch(f, t.n, &mantissa)
-    # Far in the future it is infinite, far in the past 0.
+    """E at any time t, with the present epoch's power of two taken out; infinite far in the future."""
+    cdef double mantissa
+    cdef int64_t exponent
+    if t.n == epoch:
+        return f.start * exp(t.s / f.scale)
+    exponent = growth_epoch(f, t.n, &mantissa)
     return ldexp(mantissa * exp(t.s / f.scale), <int> min(max(exponent - growth_shift(f), -3000), 3000))
 
 
@@ -147,6 +148,7 @@ cdef inline void enter_epoch(Frame *f, int64_t n) noexcept nogil:
     shift = growth_shift(f)
     f.exponent = growth_epoch(f, n, &f.mantissa)
     f.steps = min((growth_shift(f) - shift) // SCALE_STEP, 40)
+    f.start = ldexp(f.mantissa, <int> (f.exponent - growth_shift(f)))
 
 
 cdef inline void enter_instant(Frame *f, Pair now, int64_t instant) noexcept nogil:

@@ -16,7 +16,7 @@ cdef extern from *:
     #define SP_DISPATCH
     #endif
 
-    #define SP_BLOCK 32
+    #define SP_BLOCK 16
     /* How far ahead of the target that is kicked memory is asked for. */
     #define SP_AHEAD 24
 
@@ -64,10 +64,10 @@ cdef extern from *:
         return count;
     }
 
-    /* x[target] -= d for each target. */
-    static inline void sp_subtract(double *x, const int32_t *targets, int64_t count, double d) {
+    /* x[target] -= d for each target; `far` where x is larger than the caches near the core. */
+    static inline void sp_subtract(double *x, const int32_t *targets, int64_t count, double d, int far) {
         int64_t k = 0;
-        for (; k + SP_AHEAD < count; k++) {
+        for (; far && k + SP_AHEAD < count; k++) {
             __builtin_prefetch(&x[targets[k + SP_AHEAD]], 1);
             x[targets[k]] -= d;
         }
@@ -121,7 +121,7 @@ cdef extern from *:
     int64_t find_below "sp_find_below"(const double *x, int64_t n, double bound, int32_t *found) noexcept nogil
     int64_t find_turned "sp_find_turned"(const double *x, int64_t n, double a, double b, double margin,
                                          int32_t *found) noexcept nogil
-    void subtract "sp_subtract"(double *x, const int32_t *targets, int64_t count, double d) noexcept nogil
+    void subtract "sp_subtract"(double *x, const int32_t *targets, int64_t count, double d, bint far) noexcept nogil
     int64_t subtract_and_find "sp_subtract_and_find"(double *x, const int32_t *targets, int64_t count, double d,
                                                      double bound, int32_t *found) noexcept nogil
     int64_t turn "sp_turn"(double *x, const int32_t *targets, int64_t count, double c, double cosine, double sine,

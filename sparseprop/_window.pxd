@@ -1,19 +1,20 @@
 """The candidates of a time window: a binary min-heap of (time, neuron) entries.
 
-An entry's time is a lower bound of its neuron's next spike, to the engine's margin for rounding. Every neuron that
-fires before the window's edge has one; a neuron may have several, of which the stale ones are found out at the top.
+An entry's key, a time in ms since the window's first epoch, is a lower bound of its neuron's next spike, to the
+engine's margin for rounding. Every neuron that fires before the window's edge has an entry; a neuron may have several,
+of which the stale ones are found out at the top.
 """
 
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
-from ._frames cimport Pair, before
+from ._frames cimport Pair
 from ._memory cimport reallocate
 from ._typedefs cimport count_t, neuron_t
 
 
 cdef struct Candidate:
-    Pair time
+    double key
     neuron_t neuron
 
 
@@ -22,6 +23,7 @@ cdef struct Window:
     count_t size
     count_t capacity
     Pair edge              # all that fire before it are among the entries
+    int64_t first_epoch    # what keys count from
     double length          # ms, of the present window
     count_t work           # at the time of the last scan: spikes, kicks and looks at entries
     count_t looks          # at entries, since the start
@@ -32,6 +34,10 @@ cdef inline void window_free(Window *w) noexcept nogil:
     free(w.entries)
 
 
+cdef inline double window_key(const Window *w, Pair t, double H) noexcept nogil:
+    return <double> (t.n - w.first_epoch) * H + t.s
+
+
 cdef inline void window_sift_down(Window *w, count_t at) noexcept nogil:
     cdef Candidate entry = w.entries[at]
     cdef count_t child
@@ -39,16 +45,16 @@ cdef inline void window_sift_down(Window *w, count_t at) noexcept nogil:
         child = 2 * at + 1
         if child >= w.size:
             break
-        if child + 1 < w.size and before(w.entries[child + 1].time, w.entries[child].time):
+        if child + 1 < w.size and w.entries[child + 1].key < w.entries[child].key:
             child += 1
-        if not before(w.entries[child].time, entry.time):
+        if w.entries[child].key >= entry.key:
             break
         w.entries[at] = w.entries[child]
         at = child
     w.entries[at] = entry
 
 
-cdef inline bint window_append(Window *w, Pair time, neuron_t neuron) noexcept nogil:
+cdef inline bint window_append(Window *w, double key, neuron_t neuron) noexcept nogil:
     """Add an entry without ordering; False if there is no memory."""
     cdef void *grown
     if w.size == w.capacity:
@@ -57,7 +63,7 @@ cdef inline bint window_append(Window *w, Pair time, neuron_t neuron) noexcept n
             return False
         w.entries = <Candidate *> grown
         w.capacity = 2 * w.capacity + 64
-    w.entries[w.size].time = time
+    w.entries[w.size].key = key
     w.entries[w.size].neuron = neuron
     w.size += 1
     return True
@@ -70,18 +76,18 @@ cdef inline void window_order(Window *w) noexcept nogil:
         window_sift_down(w, at)
 
 
-cdef inline bint window_push(Window *w, Pair time, neuron_t neuron) noexcept nogil:
+cdef inline bint window_push(Window *w, double key, neuron_t neuron) noexcept nogil:
     cdef count_t at, parent
-    if not window_append(w, time, neuron):
+    if not window_append(w, key, neuron):
         return False
     at = w.size - 1
     while at > 0:
         parent = (at - 1) // 2
-        if not before(time, w.entries[parent].time):
+        if w.entries[parent].key <= key:
             break
         w.entries[at] = w.entries[parent]
         at = parent
-    w.entries[at].time = time
+    w.entries[at].key = key
     w.entries[at].neuron = neuron
     return True
 
@@ -98,6 +104,6 @@ cdef inline bint window_is_ordered(const Window *w) noexcept nogil:
     """The audit of a debug build."""
     cdef count_t at
     for at in range(1, w.size):
-        if before(w.entries[at].time, w.entries[(at - 1) // 2].time):
+        if w.entries[at].key < w.entries[(at - 1) // 2].key:
             return False
     return True

@@ -413,8 +413,8 @@ def lif_constants(fsum, tau_m, E_L, V_th, V_reset, I_e, t_ref):
     Returns
     -------
     dict
-        ``V_inf`` and its rounding error ``V_inf_low``, ``gap = V_inf - V_th``, ``depth = V_inf - V_reset``, and
-        ``frame``: the flow's time constant as tau / root, with root^2 = square.
+        ``V_inf`` and its rounding error ``V_inf_low``, ``gap = V_inf - V_th`` (also as mantissa and power of two in
+        ``gap_scaled``), ``depth = V_inf - V_reset``, and ``frame``: the flow's time constant as tau / root, with root^2 = square.
         The differences are sums of the parameters themselves: subtracting from the rounded V_inf would cost up
         to three digits of the spike times.
     """
@@ -425,11 +425,18 @@ def lif_constants(fsum, tau_m, E_L, V_th, V_reset, I_e, t_ref):
         "V_inf": V_inf,
         "V_inf_low": fsum([E_L, I_e, -V_inf]),
         "gap": gap,
+        "gap_scaled": _scaled(gap),
         "depth": fsum([E_L, I_e, -V_reset]),
         "V_reset": V_reset,
         "t_ref": t_ref,
         "frame": {"tau": tau_m, "root": 1.0, "square": 1.0, "rotates": False},
     }
+
+
+def _scaled(gap):
+    """(g, k) with gap = g 2^k. k is 0 unless the gap is so small that a state divided by it could overflow."""
+    k = math.frexp(gap.real)[1] if 0.0 < gap.real < 2.0**-200 else 0
+    return (gap * 2.0 ** (-k // 2) * 2.0 ** (-k - -k // 2) if k else gap), k
 
 
 # Below this |I_e| the eigen-coordinates of the Riccati flow lose digits (by 1 / sqrt|I_e|), and the neuron is

@@ -266,8 +266,8 @@ class LIFNeuron(Neuron):
     def next_spike(self, since, now):
         if self.gap.real <= 0.0:
             return NEVER
-        power = math.frexp(self.gap.real)[1]
-        return self.frame.locate(self.grown / self.a.scaled(self.gap, -power), self.shift - power, now[0])
+        gap, power = self.gap_scaled
+        return self.frame.locate(self.grown / gap, self.shift - power, now[0])
 
     def reset(self, release, now):
         self.grown = self.depth * self.frame.growth(release, self.shift)
