@@ -215,7 +215,7 @@ cdef inline Frame *frame_now(const State *e, const Population *p, const Model *m
 
 
 cdef inline Pair next_spike(const State *e, const Population *p, const Model *m, neuron_t i) noexcept nogil:
-    """When neuron i fires without input, not before the end of its refractory period; s is NaN for a fault."""
+    """When neuron i fires without input, not before the end of its refractory period."""
     cdef Frame *f = &p.frames[m.frame]
     cdef Pair since = e.now, t
     if p.release != NULL and before(e.now, p.release[i]):
@@ -324,6 +324,10 @@ cdef void rescale(Population *p, const Model *rows) noexcept nogil:
     cdef const Model *m
     for i in range(p.size):
         m = row(p, rows, i)
+        if Model is QIF:
+            # At the unstable point there is no growth, and the length of the vector has no meaning.
+            if p.x[2 * <int64_t> i + 1] == 0.0:
+                continue
         for _ in range(p.frames[m.frame].steps):
             p.x[p.width * i] *= 5.421010862427522e-20  # 2^-64
 
@@ -343,7 +347,7 @@ cdef void enter_present(State *e, Queue *q) noexcept nogil:
         for j in range(p.n_frames):
             enter_epoch(&p.frames[j], e.now.n)
             scaled = scaled or p.frames[j].steps > 0
-            if Queue is Window:
+            if Queue is Window and p.oscillates:
                 place_edge(&p.frames[j], e.now.n, q.edge, q.length)
         p.epoch = e.now.n
         if scaled and p.lif != NULL:
@@ -376,8 +380,8 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
             f = frame_now(e, p, rows)
             if Model is LIF:
                 d = weight * f.E
-                # So no sum of kicks leaves the range of a double between two rescalings.
-                if fabs(d) < 8.452712498170644e270:
+                # No sum of such kicks leaves the range of a state.
+                if fabs(d) < 6.668014432879854e240:
                     if weight <= 0.0:
                         subtract(p.x, targets, count, d, p.size > FAR)
                         return RUNNING
@@ -624,6 +628,8 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
     else:
         # So long that the scan is a small part of the work, and the candidates are few.
         q.length *= min(max((0.6 * scanned + 400.0) / (done + 1.0), 0.5), 2.0)
+    # Above the resolution of time, so that the edge moves.
+    q.length = max(q.length, e.H * 9.313225746154785e-10)
     q.work = e.n_spikes * 8 + e.n_synaptic_events + q.looks * 24
     q.first_epoch = start.n
     q.edge = plus(start, q.length, e.H)
@@ -632,10 +638,10 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
         q.edge.s = 0.0
     for k in range(e.n_populations):
         p = &e.populations[k]
-        for j in range(p.n_frames):
-            place_edge(&p.frames[j], p.epoch, q.edge, q.length)
         if not p.oscillates:
             continue
+        for j in range(p.n_frames):
+            place_edge(&p.frames[j], p.epoch, q.edge, q.length)
         if p.lif != NULL:
             status = scan(e, q, p, p.lif)
         else:
@@ -1018,6 +1024,8 @@ cdef class Engine:
                     c.weight = projection.weight
                 elif targets.shape[0]:
                     weights = projection.weight
+                    if weights.shape[0] != targets.shape[0]:
+                        raise ValueError(f"{weights.shape[0]} weights for {targets.shape[0]} synapses")
                     self.arrays.append(weights)
                     c.weights = &weights[0]
                 self.arrays += [offsets, targets]
@@ -1172,7 +1180,7 @@ cdef void *owned(void *memory) except NULL:
 
 cdef fill_lif(LIF *m, constants, frame):
     m.frame = frame
-    m.tau, m.V_inf, m.V_inf_low = constants["tau"], constants["V_inf"], constants["V_inf_low"]
+    m.V_inf, m.V_inf_low = constants["V_inf"], constants["V_inf_low"]
     m.gap, m.depth = constants["gap"], constants["depth"]
     m.gap_mantissa, m.gap_exponent = constants["gap_scaled"]
     m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]

@@ -25,6 +25,13 @@ cdef enum:
     # Frames of growth are rescaled in steps of 2^64, and states with them, so that both stay in range.
     SCALE_STEP = 64
 
+cdef extern from *:
+    """
+    /* 2^900: a state of this size is a numerical error, so that no quotient or sum that is taken of states overflows. */
+    #define SP_LARGEST_STATE 8.452712498170644e270
+    """
+    const double LARGEST_STATE "SP_LARGEST_STATE"
+
 cdef enum:
     # Beyond 2^52 epochs an n would not be exact as a double; nothing happens there.
     MAX_EPOCH = 4503599627370496
@@ -212,7 +219,7 @@ cdef inline Pair locate(const Frame *f, bint rotates, double value, int64_t anch
             t.n = 0
         t.s = offset(f, rotates, value, anchor, epoch, t.n)
         while t.s >= H:
-            t.n += 1
+            t.n += <int64_t> floor(t.s / H)
             t.s = offset(f, rotates, value, anchor, epoch, t.n)
     # Within rounding of an epoch's start the epoch before may still hold it: the smallest n counts.
     while t.s < margin and t.n > 0:

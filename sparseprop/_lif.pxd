@@ -3,15 +3,14 @@
 State: one double. The mathematics is in docs/numerics.md and, operation by operation, in reference.py.
 """
 
-from libc.math cimport INFINITY, fabs
+from libc.math cimport fabs
 from libc.stdint cimport int64_t
 
-from ._frames cimport Frame, Pair, growth_at, growth_time, never
+from ._frames cimport LARGEST_STATE, Frame, Pair, growth_at, growth_time, never
 from ._typedefs cimport neuron_t
 
 
 cdef struct LIF:
-    double tau
     double V_inf
     double V_inf_low      # V_inf + V_inf_low is the drive to twice the precision
     double gap            # V_inf - V_th = gap_mantissa 2^gap_exponent
@@ -28,9 +27,9 @@ cdef inline void lif_place(const LIF *m, double *x, double V, double E) noexcept
 
 
 cdef inline bint lif_kick(const LIF *m, double *x, const Frame *f, double weight) noexcept nogil:
-    """Whether the new state is finite; if not, it is left as it was."""
+    """Whether the new state is in range; if not, it is left as it was."""
     cdef double kicked = x[0] - weight * f.E
-    if not (fabs(kicked) < INFINITY):
+    if not (fabs(kicked) < LARGEST_STATE):
         return False
     x[0] = kicked
     return True

@@ -9,10 +9,10 @@ State: two doubles (a, b).
 The mathematics is in docs/numerics.md and, operation by operation, in reference.py.
 """
 
-from libc.math cimport INFINITY, atan2, cos, fabs, isinf, log1p, sin, tanh
+from libc.math cimport atan2, cos, fabs, isinf, log1p, sin, tanh
 from libc.stdint cimport int64_t
 
-from ._frames cimport Frame, Pair, growth_at, growth_time, never, plus, rotation_at, rotation_time
+from ._frames cimport LARGEST_STATE, Frame, Pair, growth_at, growth_time, never, plus, rotation_at, rotation_time
 from ._typedefs cimport neuron_t
 
 cdef enum:
@@ -43,7 +43,7 @@ cdef inline bint store(double *x, double a, double b, double unit) noexcept nogi
     Kicks are shears of the plane, so the length drifts; only the direction has a meaning.
     """
     cdef double size = fabs(a) + fabs(b) * unit
-    if not (size < INFINITY):
+    if not (size < LARGEST_STATE):
         return False
     if size > unit * 1.2676506002282294e30:
         a *= 7.888609052210118e-31
@@ -101,7 +101,7 @@ cdef inline void qif_place(const QIF *m, double *x, Pair *base, double V, const 
 
 cdef inline bint qif_kick(const QIF *m, double *x, Pair *base, const Frame *f, Pair now, double H,
                           double weight) noexcept nogil:
-    """Whether the new state is finite; if not, it is left as it was."""
+    """Whether the new state is in range; if not, it is left as it was."""
     cdef double d, p, q
     if m.regime == ROTATION:
         d = weight * m.inverse_root * (x[0] * f.E - x[1] * f.sine)

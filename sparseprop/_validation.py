@@ -68,10 +68,10 @@ def flag(value, name):
 
 
 def is_array(value):
-    """Whether `value` is meant as several values: an array with a dimension, a list, a tuple or a range."""
-    if isinstance(value, np.ndarray):
-        return value.ndim > 0
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+    """Whether `value` is meant as several values: an array or Series, a list, a tuple or a range."""
+    if isinstance(value, (str, bytes)):
+        return False
+    return getattr(value, "ndim", 0) > 0 or isinstance(value, Sequence)
 
 
 def real_array(

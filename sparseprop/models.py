@@ -205,10 +205,17 @@ class LIF(NeuronModel):
 
     def free_period(self):
         """Time from reset to threshold without input in ms, ``inf`` for a neuron at rest; float or array."""
-        V_inf = np.asarray(self.E_L) + np.asarray(self.I_e)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = (np.asarray(self.V_th) - self.V_reset) / (V_inf - self.V_th)
-            return np.where(V_inf > self.V_th, self.tau_m * np.log1p(ratio), np.inf)[()]
+        gap = self._gap()
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            ratio = (np.asarray(self.V_th) - self.V_reset) / gap
+            return np.where(gap > 0.0, self.tau_m * np.log1p(ratio), np.inf)[()]
+
+    def _gap(self):
+        """E_L + I_e - V_th, with the rounding of the first sum put back."""
+        E_L, I_e = np.asarray(self.E_L), np.asarray(self.I_e)
+        V_inf = E_L + I_e
+        back = V_inf - E_L
+        return (V_inf - self.V_th) + ((E_L - (V_inf - back)) + (I_e - back))
 
     def free_voltage(self, elapsed):
         """V at `elapsed` ms after reset (0 <= elapsed < :meth:`free_period`) without input."""
@@ -218,7 +225,7 @@ class LIF(NeuronModel):
     def resting_voltage(self):
         """Where a neuron that does not oscillate stays; V_reset for one driven exactly to threshold."""
         V_inf = np.asarray(self.E_L) + np.asarray(self.I_e)
-        return np.where(V_inf < self.V_th, V_inf, self.V_reset)[()]
+        return np.where(self._gap() < 0.0, np.minimum(V_inf, np.nextafter(self.V_th, -np.inf)), self.V_reset)[()]
 
     def threshold(self):
         """The voltage at which the neuron fires."""
@@ -248,18 +255,16 @@ class _Riccati(NeuronModel):
         with np.errstate(divide="ignore"):
             return self.tau_m / (2.0 * np.sqrt(np.maximum(-np.asarray(self.I_e), 0.0)))
 
-    def _angles(self):
-        """sqrt(I_e) and the angles atan(V / sqrt(I_e)) of reset and peak, for oscillating neurons."""
-        root = np.sqrt(np.asarray(self.I_e))
-        return root, np.arctan(self.V_reset / root), np.arctan(self.V_peak / root)
-
     def free_period(self):
         """Time from reset to peak without input in ms, ``inf`` for a neuron at rest; float or array."""
         I_e, low, high = np.broadcast_arrays(self.I_e, self.V_reset, self.V_peak)
         kappa = np.sqrt(np.maximum(-I_e, 0.0))
         with np.errstate(divide="ignore", invalid="ignore"):
-            root, start, end = self._angles()
-            oscillating = (end - start) / root
+            root = np.sqrt(I_e)
+            # atan(high / root) - atan(low / root), which would cancel for small roots
+            finite = np.arctan2(root * (high - low), I_e + low * high) / root
+            infinite = (np.arctan2(high, root) - np.arctan2(low, root)) / root
+            oscillating = np.where(np.isfinite(low) & np.isfinite(high), finite, infinite)
             returning = np.where(
                 I_e < 0.0, (np.arctanh(kappa / low) - np.arctanh(kappa / high)) / kappa, 1.0 / low - 1.0 / high
             )
@@ -280,8 +285,9 @@ class _Riccati(NeuronModel):
         return voltage[()]
 
     def resting_voltage(self):
-        """The stable fixed point -sqrt(-I_e) of a neuron that does not oscillate."""
-        return (-np.sqrt(np.maximum(-np.asarray(self.I_e), 0.0)))[()]
+        """The stable fixed point -sqrt(-I_e) of a neuron that does not oscillate; V_reset if V_peak is not above it."""
+        fixed = -np.sqrt(np.maximum(-np.asarray(self.I_e), 0.0))
+        return np.where(fixed < self.V_peak, fixed, self.V_reset)[()]
 
     def threshold(self):
         """The voltage at which the neuron fires."""
@@ -414,7 +420,8 @@ def lif_constants(fsum, tau_m, E_L, V_th, V_reset, I_e, t_ref):
     -------
     dict
         ``V_inf`` and its rounding error ``V_inf_low``, ``gap = V_inf - V_th`` (also as mantissa and power of two in
-        ``gap_scaled``), ``depth = V_inf - V_reset``, and ``frame``: the flow's time constant as tau / root, with root^2 = square.
+        ``gap_scaled``), ``depth = V_inf - V_reset``, and ``frame``: the flow's time constant as tau / root, with
+        root^2 = square.
         The differences are sums of the parameters themselves: subtracting from the rounded V_inf would cost up
         to three digits of the spike times.
     """
@@ -435,7 +442,7 @@ def lif_constants(fsum, tau_m, E_L, V_th, V_reset, I_e, t_ref):
 
 def _scaled(gap):
     """(g, k) with gap = g 2^k. k is 0 unless the gap is so small that a state divided by it could overflow."""
-    k = math.frexp(gap.real)[1] if 0.0 < gap.real < 2.0**-200 else 0
+    k = math.frexp(gap.real)[1] if 0.0 < gap.real < 2.0**-100 else 0
     return (gap * 2.0 ** (-k // 2) * 2.0 ** (-k - -k // 2) if k else gap), k
 
 

@@ -14,15 +14,30 @@ from . import _validation, _wiring, connectivity
 from .connectivity import Purpose, Rule
 from .engine_time import Clock
 from .errors import CapacityError, InsufficientMemoryError, ParameterError, unknown_name
-from .models import LIF, MODELS, NeuronModel, UniformPhase, uniform_phase
+from .models import LARGEST, LIF, MODELS, SHEAR_LIMIT, NeuronModel, UniformPhase, uniform_phase
 
 __all__ = ["EngineInput", "Network", "Population", "Projection", "balanced_network", "calibrate_rate"]
 
-MAX_NEURONS = 2**31 - 1
+
+class _ReadOnly:
+    """Attributes that are set once, by the network; a later assignment is an error and not a surprise."""
+
+    __slots__ = ()
+
+    def _set(self, **attributes):
+        for name, value in attributes.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name, value):
+        raise AttributeError(
+            f"{name!r} of a {type(self).__name__} cannot be set; describe a new Network"
+            if hasattr(self, name)
+            else f"a {type(self).__name__} has no attribute {name!r}"
+        )
 
 
-class Population:
-    """Neurons of one model; made by :meth:`Network.add`.
+class Population(_ReadOnly):
+    """Neurons of one model; made by :meth:`Network.add`, and not to be changed.
 
     Attributes
     ----------
@@ -30,14 +45,20 @@ class Population:
     n : int
         Number of neurons.
     model : LIF, QIF or Theta
-    first : int
-        Global id of its first neuron; local id i is global id ``first + i``.
     V : float, ndarray, UniformPhase or None
         Initial state as given; None is the default (see :meth:`Network.add`).
+    first : int
+        Global id of its first neuron; local id i is global id ``first + i``.
+    index : int
+        Its place in ``net.populations``.
     """
 
+    __slots__ = ("V", "first", "index", "model", "n", "name")
+
     def __init__(self, name, n, model, V, first, index):
-        self.name, self.n, self.model, self.V, self.first, self.index = name, n, model, V, first, index
+        if isinstance(V, np.ndarray):
+            V.flags.writeable = False
+        self._set(name=name, n=n, model=model, V=V, first=first, index=index)
 
     def __len__(self):
         return self.n
@@ -96,29 +117,49 @@ class Population:
         return d
 
 
-class Projection:
+class Projection(_ReadOnly):
     """Synapses from one population to another; made by :meth:`Network.connect`.
 
     Synapses are ordered by source; those of one source in the order in which the rule drew them or the user gave
-    them. Everything that has one value per synapse is in this order.
+    them. Everything that has one value per synapse is in this order. Only `weight` can be set.
 
     Attributes
     ----------
     pre, post : Population
+    rule : Rule
     sources, targets : ndarray of int, shape (n_synapses,)
         Local ids.
     weight : float or ndarray, shape (n_synapses,)
-        Voltage jump of the target; a number if all synapses share it.
+        Voltage jump of the target; a number if all synapses share it. Assign a new number or array to change it
+        (the array itself is read-only); simulations that exist already keep what they have.
     delay : float
         ms.
     n_synapses, n_autapses, n_multapses : int
         A multapse is a synapse beyond the first between the same two neurons.
     """
 
+    __slots__ = ("_weight", "adjacency", "allow_autapses", "allow_multapses", "delay", "post", "pre", "rule")
+
     def __init__(self, pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses):
-        self.pre, self.post, self.rule, self.adjacency = pre, post, rule, adjacency
-        self.weight, self.delay = weight, delay
-        self.allow_autapses, self.allow_multapses = allow_autapses, allow_multapses
+        adjacency.targets.flags.writeable = adjacency.offsets.flags.writeable = False
+        self._set(pre=pre, post=post, rule=rule, adjacency=adjacency, delay=delay)
+        self._set(allow_autapses=allow_autapses, allow_multapses=allow_multapses)
+        self.weight = weight
+
+    def __setattr__(self, name, value):
+        if name != "weight":
+            super().__setattr__(name, value)
+        name = f"weight of projection {self.pre.name!r} -> {self.post.name!r}"
+        if _validation.is_array(value):
+            value = _validation.real_array(value, name, size=self.n_synapses)
+            value.flags.writeable = False
+        else:
+            value = _validation.real(value, name)
+        self._set(_weight=value)
+
+    @property
+    def weight(self):
+        return self._weight
 
     def __repr__(self):
         return f"<Projection {self.pre.name!r} -> {self.post.name!r}: {self.rule!r}, {self.n_synapses} synapses>"
@@ -151,12 +192,17 @@ class Projection:
 
     def to_dict(self):
         """The dictionary form."""
-        d = {"pre": self.pre.name, "post": self.post.name, "rule": self.rule.to_dict()}
-        if self.adjacency.weights is None:
-            weight = self.weight
-            if isinstance(weight, np.ndarray) and self.adjacency.order is not None:
-                weight = np.empty_like(weight)
-                weight[self.adjacency.order] = self.weight
+        rule, weight = self.rule, self.weight
+        if self.adjacency.weights is not None:
+            if weight is self.adjacency.weights or np.array_equal(weight, self.adjacency.weights):
+                weight = None  # the matrix has them
+            else:
+                rule = connectivity.edges(self.sources, self.targets)
+        elif isinstance(weight, np.ndarray) and self.adjacency.order is not None:
+            weight = np.empty_like(weight)
+            weight[self.adjacency.order] = self.weight
+        d = {"pre": self.pre.name, "post": self.post.name, "rule": rule.to_dict()}
+        if weight is not None:
             d["weight"] = weight
         return d | {
             "delay": self.delay,
@@ -225,13 +271,15 @@ class Network:
         """
         if name is None:
             name = f"population_{len(self.populations)}"
-        if not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
-            raise ParameterError(f"name of a population must be a text without '/', got {name!r}")
+        if not isinstance(name, str) or not name.isprintable() or not name or "/" in name or name in (".", ".."):
+            raise ParameterError(f"name of a population must be a printable text without '/', got {name!r}")
         if any(name == population.name for population in self.populations):
             raise ParameterError(f"name {name!r} is taken by another population; give each its own")
         n = _validation.integer(n, f"n of population {name!r}", "a whole number of neurons >= 1", low=1)
-        if self.n_neurons + n > MAX_NEURONS:
-            raise CapacityError(f"a network can have {MAX_NEURONS} neurons, got {self.n_neurons + n}; use fewer")
+        if self.n_neurons + n > connectivity.MAX_NEURONS:
+            raise CapacityError(
+                f"a network can have {connectivity.MAX_NEURONS} neurons, got {self.n_neurons + n}; use fewer"
+            )
         if not isinstance(model, NeuronModel):
             raise ParameterError(
                 f"model of population {name!r} must be a neuron model such as sp.LIF(tau_m=10.0), got {model!r}"
@@ -265,6 +313,8 @@ class Network:
         if isinstance(V, str):
             raise ParameterError(f"{what} must be a number, an array or sp.uniform_phase(), got {V!r}")
         V = _real_or_array(V, what, n, infinite=bool(np.isinf(model.V_reset).any()))
+        if (np.isfinite(V) & (np.abs(V) > LARGEST)).any():
+            raise ParameterError(f"{what} must be at most {LARGEST:g} in size, got {V!r}")
         threshold = np.broadcast_to(model.threshold(), (n,))
         above = np.broadcast_to(V, (n,)) >= threshold
         if above.any():
@@ -371,7 +421,7 @@ class Network:
             rows = 1 if population.model.size is None else population.n
             if np.any(np.asarray(population.model.t_ref) > 0.0):
                 each += 16
-            if population.model.kernel == "QIF" and np.any(np.abs(population.model.I_e) < 1e-4):
+            if population.model.kernel == "QIF" and np.any(np.abs(population.model.I_e) < SHEAR_LIMIT):
                 each += 16
             total += population.n * each + rows * 256
             if isinstance(population.V, np.ndarray):
@@ -576,12 +626,18 @@ class EngineInput:
             )
         key = connectivity.random_key(seed)
         populations = []
-        shortest = math.inf
+        shortest, longest = math.inf, 0.0
         for p in net.populations:
             V, refractory = p.initial_state(key)
             populations.append(PopulationInput(p.model.kernel, p.first, p.n, p.model.parameters(), V, refractory))
             # An epoch must also not be long against the exponential flow of a strongly inhibited QIF neuron.
             shortest = min(shortest, np.min(p.model.tau_m), 8.0 * np.min(p.model.growth_time_constant()))
+            longest = max(longest, np.max(p.model.tau_m))
+        if longest > 1e12 * shortest:
+            raise ParameterError(
+                f"tau_m must be at most 1e12 times the shortest time constant of the network, got {longest} ms and "
+                f"{shortest} ms: times have no digits left for such a neuron"
+            )
         projections = [
             ProjectionInput(
                 p.pre.index, p.post.index, p.adjacency.offsets, p.adjacency.targets, p.weight, p.n_multapses > 0
@@ -682,6 +738,8 @@ def calibrate_rate(net, target, tol=0.01):
     ParameterError
         If no drive gives that rate: the message has the range that was tried.
     """
+    if not isinstance(net, Network):
+        raise ParameterError(f"net must be a Network, got {net!r}")
     target = _validation.real(target, "target", "a finite rate > 0 Hz", low=0.0, low_open=True)
     tol = _validation.real(tol, "tol", "a number in (0, 1)", low=0.0, low_open=True, high=1.0, high_open=True)
     if all(np.all(np.asarray(population.model.I_e) == 0.0) for population in net.populations):
@@ -702,28 +760,42 @@ def calibrate_rate(net, target, tol=0.01):
         return scaled, result.rate
 
     tried = {}
-    low = high = 1.0
-    for _ in range(60):
-        factor = math.sqrt(low * high)
-        scaled, rate = measured(factor)
-        tried[factor] = rate
-        if abs(rate - target) <= tol * target:
-            return scaled
-        if rate < target:
-            low = factor
-            high = high if high > low else 2.0 * low
-        else:
-            high = factor
-            low = low if low < high else 0.5 * high
-        if high / low < 1.0 + 1e-12:
-            break
-        if len(tried) == 1:
-            low, high = (low, 4.0 * low) if rate < target else (0.25 * high, high)
-    nearest = min(tried, key=lambda factor: abs(tried[factor] - target))
+
+    def low_enough(factor):
+        """Whether the drive gives less than the target; ends the search where it gives the target."""
+        scaled, tried[factor] = measured(factor)
+        if abs(tried[factor] - target) <= tol * target:
+            raise _Found(scaled)
+        return tried[factor] < target
+
+    try:
+        factor, step = 1.0, 2.0
+        below = low_enough(factor)
+        # More drive means a higher rate, so search upwards or downwards until the target lies between two factors.
+        while True:
+            other = factor * step if below else factor / step
+            if low_enough(other) != below or not 1e-9 < other < 1e9:
+                break
+            factor, step = other, 2.0 * step
+        low, high = sorted((factor, other))
+        while len(tried) < 64 and high / low > 1.0 + 1e-12:
+            middle = math.sqrt(low * high)
+            low, high = (middle, high) if low_enough(middle) else (low, middle)
+    except _Found as found:
+        return found.network
+    rates = ", ".join(f"{tried[factor]:.4g} Hz at {factor:.4g}" for factor in (min(tried), max(tried)))
     raise ParameterError(
-        f"target must be a rate that some drive gives; {target} Hz was not met within {tol:.3g}: I_e times "
-        f"{nearest:.6g} gives {tried[nearest]:.6g} Hz"
+        f"target must be a rate that some drive gives; {target} Hz was not met within {tol:.3g}: I_e was multiplied by "
+        f"{min(tried):.4g} to {max(tried):.4g} ({rates})"
     )
+
+
+class _Found(Exception):
+    """The end of a search, with the network that was looked for."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
 
 
 def _with_drive(net, factor):
@@ -735,9 +807,10 @@ def _with_drive(net, factor):
         new.populations.append(Population(p.name, p.n, model, p.V, p.first, p.index))
     new.projections = []
     for p in net.projections:
-        moved = copy.copy(p)
-        moved.pre, moved.post = new.populations[p.pre.index], new.populations[p.post.index]
-        new.projections.append(moved)
+        pre, post = new.populations[p.pre.index], new.populations[p.post.index]
+        new.projections.append(
+            Projection(pre, post, p.rule, p.adjacency, p.weight, p.delay, p.allow_autapses, p.allow_multapses)
+        )
     return new
 
 
@@ -784,6 +857,6 @@ def _model_from_dict(d, name):
     if not isinstance(d["name"], str) or d["name"] not in MODELS:
         raise unknown_name("neuron model", d["name"], MODELS)
     parameters = {key: value for key, value in d.items() if key != "name"}
-    if "tau_m" not in parameters:
-        raise ParameterError(f"{name} has no tau_m, the membrane time constant in ms")
-    return MODELS[d["name"]](**parameters)
+    model = MODELS[d["name"]]
+    _check_keys(parameters, name, required=["tau_m"], optional=[key for key in model.table if key != "tau_m"])
+    return model(**parameters)

@@ -18,6 +18,7 @@ from .models import lif_constants, qif_constants
 __all__ = ["ComplexArithmetic", "DoubleArithmetic", "MultiprecisionArithmetic", "ReferenceEngine"]
 
 NEVER = (2**62, 0.0)
+LARGEST_STATE = 2.0**900  # so that no quotient or sum that is taken of states overflows
 SCALE_STEP = 64  # growth factors, and states with them, are rescaled in steps of 2^64
 
 
@@ -195,10 +196,10 @@ class Frame:
         if not 0.0 <= s.real < H:
             if s.real >= H * MAX_EPOCH:
                 return NEVER
-            n = max(n + math.floor(s.real / H), 0)
+            n = max(n + self.a.floor(s.real / H), 0)
             s = self.offset(value, anchor, n)
             while s.real >= H:
-                n += 1
+                n += self.a.floor(s.real / H)
                 s = self.offset(value, anchor, n)
         while s.real < margin and n > 0:
             earlier = self.offset(value, anchor, n - 1)
@@ -209,11 +210,11 @@ class Frame:
             s = s - s.real
         return n, s
 
-    def turn_to(self, beta, since):
+    def turn_to(self, beta, since, n):
         """The pair at which alpha = beta modulo 2 pi, from a quarter turn before `since` to three quarters after."""
         angle, turns = self.epoch(since[0])
         ahead = (beta - (angle + self.scale * since[1])) / self.a.turn
-        return self.locate(beta, turns - math.floor(ahead.real + 0.25), since[0])
+        return self.locate(beta, turns - self.a.floor(ahead.real + 0.25), n)
 
 
 # Neurons: a state that is constant between events, and what a kick, a spike and a threshold are in it ---------------
@@ -255,7 +256,7 @@ class LIFNeuron(Neuron):
 
     def kick(self, weight, now):
         grown = self.grown - weight * self.frame.growth(now, self.shift)
-        if not self.a.isfinite(grown):
+        if not abs(grown.real) < LARGEST_STATE:
             return False
         self.grown = grown
         return True
@@ -288,7 +289,7 @@ class RiccatiNeuron(Neuron):
     def in_range(self, x, y, unit=1.0):
         """(x, y), rescaled by a power of two when far from `unit`; None if it is not finite."""
         size = abs(x.real) + abs(y.real) * unit
-        if not self.a.isfinite(size):
+        if not size < LARGEST_STATE:
             return None
         step = -100 if size > unit * 2.0**100 else 100 if size < unit * 2.0**-100 else 0
         return (self.a.scaled(x, step), self.a.scaled(y, step)) if step else (x, y)
@@ -337,7 +338,7 @@ class RotationNeuron(RiccatiNeuron):
     def next_spike(self, since, now):
         a, b = self.peak
         beta = self.a.atan2(b * self.p - a * self.q, a * self.p + b * self.q)
-        return self.frame.turn_to(beta, since)
+        return self.frame.turn_to(beta, since, now[0])
 
     def reset(self, release, now):
         if self.flips:
@@ -354,6 +355,11 @@ class RotationNeuron(RiccatiNeuron):
 
 class SaddleNeuron(RiccatiNeuron):
     """I < 0: V = kappa (a - b E) / (a + b E), kappa = sqrt(-I), E = exp(2 kappa t / tau); a is kept as x is in LIF."""
+
+    def enter(self, now):
+        if self.b.real != 0.0:  # at the unstable point nothing grows, and the length of the vector has no meaning
+            super().enter(now)
+        self.shift = self.frame.shift(now[0])
 
     def place(self, V, now):
         first, self.b = (-1.0, 1.0) if math.isinf(V.real) else self.direction(self.root + V, self.root - V)
@@ -570,6 +576,7 @@ class ReferenceEngine:
                 for target, weight in self.network.synapses_of(i):
                     arriving[target] = arriving[target] + weight if target in arriving else self.a.number(weight)
                     self.n_synaptic_events += 1
+                    self.n_events += 1
             for target, weight in arriving.items():
                 self._kick(target, weight)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import unknown_name
+from .errors import FileFormatError, StorageError, unknown_name
 
 __all__ = ["PopulationInfo", "Result", "load"]
 
@@ -220,6 +220,24 @@ class Result:
         return f"<Result: {self.n_spikes} spikes of {self.n_neurons} neurons, {self.t_start:g} to {self.t_stop:g} ms>"
 
 
+class SpikesInFile:
+    """The spikes of a streamed run, read from its file when they are first asked for."""
+
+    def __init__(self, path, n_spikes):
+        self.path, self.n_spikes = path, n_spikes
+
+    def __call__(self):
+        from .raster import read_raster
+
+        data = read_raster(self.path)
+        if len(data.times) != self.n_spikes:
+            raise StorageError(
+                f"{self.path} has {len(data.times)} spikes, but the run recorded {self.n_spikes} there: the file was "
+                "replaced since. Record each run in a file of its own, or look at `times` before the next run"
+            )
+        return data.times, data.ids
+
+
 def load(path):
     """Read a raster that :meth:`Result.save` or ``run(record=path)`` wrote, or any SONATA spike file.
 
@@ -250,6 +268,8 @@ def load(path):
         first += n
     last = float(data.times[-1]) if len(data.times) else 0.0
     reason = footer.get("stop_reason")
+    if reason is not None and reason not in list(StopReason):
+        raise FileFormatError(f"{path} gives {reason!r} as the reason for the end of the run, which there is not")
     return Result(
         (data.times, data.ids),
         infos,

@@ -1,9 +1,11 @@
 """What runs a network: stop rules, recording, progress, interrupts."""
 
+import contextlib
 import enum
 import functools
 import importlib.metadata
 import logging
+import os
 import platform
 import signal
 import sys
@@ -15,7 +17,7 @@ import numpy as np
 from . import _core, _validation, reference
 from .engine_time import MAX_EPOCH
 from .errors import EngineFault, NumericalError, ParameterError, RunawayError, unknown_name
-from .result import PopulationInfo, Result
+from .result import PopulationInfo, Result, SpikesInFile
 
 __all__ = ["Simulation", "StopReason"]
 
@@ -62,6 +64,8 @@ class Simulation:
     """
 
     def __init__(self, net, engine="window", seed=None):
+        if not hasattr(net, "engine_input"):
+            raise ParameterError(f"net must be a Network, got {net!r}")
         if not isinstance(engine, str) or engine not in ENGINES:
             raise unknown_name("engine", engine, ENGINES)
         if seed is not None:
@@ -82,7 +86,8 @@ class Simulation:
             },
         }
         self._fault = None
-        self._running = threading.Lock()
+        self._lock = threading.RLock()  # one thread at a time; a progress callable may look at the state
+        self._running = False
         try:
             self._engine = ENGINES[engine](source)
         except EngineFault as fault:
@@ -101,7 +106,21 @@ class Simulation:
     @property
     def V(self):
         """Membrane potentials now, shape (n_neurons,), global order; V_reset where refractory."""
-        return np.asarray(self._engine.voltages(), dtype=float)
+        with self._owned():
+            return np.asarray(self._engine.voltages(), dtype=float)
+
+    @contextlib.contextmanager
+    def _owned(self):
+        """Nothing else may use the engine meanwhile."""
+        if not self._lock.acquire(blocking=False):
+            raise ParameterError("this Simulation is running in another thread; make one Simulation for each thread")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def __reduce__(self):
+        raise TypeError("a Simulation cannot be copied or pickled; make a new one from its network")
 
     def run(self, duration=None, *, n_spikes=None, record=None, progress=None):
         """Go on from the present.
@@ -134,7 +153,8 @@ class Simulation:
         NumericalError
             If a state leaves the range of a double.
         StorageError
-            If the raster cannot be written. What it says is committed stays readable.
+            If the raster cannot be written. What the message calls safe stays readable; spikes after that are lost,
+            and the simulation is at the time of the failure.
         """
         if duration is None and n_spikes is None:
             raise ParameterError("run() needs a duration in ms, or n_spikes, or both")
@@ -144,14 +164,16 @@ class Simulation:
             n_spikes = _validation.integer(
                 n_spikes, "n_spikes", "a whole number >= 0 and below 2^62", low=0, high=2**62
             )
-        if not self._running.acquire(blocking=False):
-            raise ParameterError("this Simulation is already running in another thread; make one Simulation for each")
-        try:
+        with self._owned():
+            if self._running:
+                raise ParameterError("run() was called by the progress callable of a run of the same Simulation")
             if self._fault is not None:
                 raise type(self._fault)(f"this simulation has ended with an error; make a new one. {self._fault}")
-            return self._run(duration, n_spikes, record, progress)
-        finally:
-            self._running.release()
+            self._running = True
+            try:
+                return self._run(duration, n_spikes, record, progress)
+            finally:
+                self._running = False
 
     def _run(self, duration, n_spikes, record, progress):
         engine = self._engine
@@ -165,12 +187,14 @@ class Simulation:
             t_start=t_start,
             t_stop=t_start,
             header=self._header,
-            path=None if record is None else str(record),
+            path=None if record is None else os.path.abspath(record),
         )
-        recorder = _MemoryRecorder() if record is None else _file_recorder(record, result)
+        shown = _Progress(progress)
+        recorder = _MemoryRecorder() if record is None else _FileRecorder(result)
         began = time.perf_counter()
 
         def fraction():
+            """How much of the run is done."""
             parts = [0.0]
             if duration:
                 parts.append((self.time - t_start) / duration)
@@ -178,8 +202,8 @@ class Simulation:
                 parts.append((engine.n_spikes - before[0]) / n_spikes)
             return min(max(parts), 1.0)
 
-        with recorder, _Interrupts() as interrupts, _Progress(progress, fraction) as shown:
-            budget = 10_000
+        with recorder, _Interrupts() as interrupts, shown:
+            budget = 1000
             while True:
                 block = time.perf_counter()
                 try:
@@ -189,7 +213,7 @@ class Simulation:
                     raise self._fault from None
                 finally:
                     recorder.append(*engine.take())
-                shown.update()
+                shown.update(fraction)
                 if end != "running":
                     result.stop_reason = StopReason(end)
                     break
@@ -202,6 +226,7 @@ class Simulation:
             result.n_synaptic_events = engine.n_synaptic_events - before[1]
             result.wall_time = time.perf_counter() - began
             result._spikes = recorder.finish(result)
+            shown.finish(fraction)
         if result.stop_reason == StopReason.INTERRUPTED:
             log.warning("interrupted at %g ms; run() on the same Simulation goes on from there", self.time)
         return result
@@ -248,21 +273,28 @@ class _MemoryRecorder:
         return tuple(np.concatenate(arrays) for arrays in zip(*self.blocks, strict=True))
 
 
-def _file_recorder(path, result):
+class _FileRecorder:
     """Streams spikes into a raster file."""
-    from .raster import RasterWriter, read_raster
 
-    class FileRecorder(RasterWriter):
-        def finish(self, result):
-            self.close(**result.file_footer())
+    def __init__(self, result):
+        from .raster import RasterWriter
 
-            def spikes():
-                data = read_raster(path)
-                return data.times, data.ids
+        populations = [(info.name, info.n) for info in result.populations]
+        self.writer = RasterWriter(result.path, populations, header=result.file_header())
 
-            return spikes
+    def __enter__(self):
+        self.writer.__enter__()
+        return self
 
-    return FileRecorder(path, [(info.name, info.n) for info in result.populations], header=result.file_header())
+    def __exit__(self, *error):
+        return self.writer.__exit__(*error)
+
+    def append(self, times, ids):
+        self.writer.append(times, ids)
+
+    def finish(self, result):
+        self.writer.close(**result.file_footer())
+        return SpikesInFile(result.path, result.n_spikes)
 
 
 class _Interrupts:
@@ -298,10 +330,10 @@ class _Interrupts:
 class _Progress:
     """A bar, a callable, or nothing; updated at most ten times a second."""
 
-    def __init__(self, wanted, fraction):
+    def __init__(self, wanted):
         if not (wanted is None or isinstance(wanted, bool) or callable(wanted)):
             raise ParameterError(f"progress must be None, True, False or a callable, got {wanted!r}")
-        self.wanted, self.fraction = wanted, fraction
+        self.wanted = wanted
         self.bar = None
         self.last = time.perf_counter()
 
@@ -318,23 +350,23 @@ class _Progress:
             )
         return self
 
-    def update(self):
+    def update(self, fraction):
+        """Show how far it is; `fraction` is a function."""
         now = time.perf_counter()
         if now - self.last >= 0.1:
             self.last = now
-            self._show()
+            self.finish(fraction)
 
-    def _show(self):
+    def finish(self, fraction):
+        """Show it in any case."""
         if self.bar is not None:
-            self.bar.update(100.0 * self.fraction() - self.bar.n)
+            self.bar.update(100.0 * fraction() - self.bar.n)
+            self.bar.refresh()
         elif callable(self.wanted):
-            self.wanted(self.fraction())
+            self.wanted(fraction())
 
     def __exit__(self, *error):
-        if error[0] is None:
-            self._show()
         if self.bar is not None:
-            self.bar.refresh()
             self.bar.close()
         return False
 

@@ -11,7 +11,6 @@ from random_networks import longest_period, outcome, random_network
 
 import sparseprop as sp
 
-
 ENGINES = ["window", "heap", "reference"]
 
 

@@ -235,3 +235,39 @@ def test_uniform_phase_is_uniform_in_time_with_the_refractory_period():
         _, first = np.unique(res.ids, return_index=True)
         phase = np.sort(res.times[first]) / cycle
         assert np.abs(phase - np.arange(len(phase)) / len(phase)).max() < 1.63 / math.sqrt(4000)  # KS, p = 0.01
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("second", [1e-9, 1.0, -1e-9])
+def test_a_saddle_kicked_onto_its_unstable_point_stays_there_until_the_next_kick(engine, second):
+    """V = kappa without input: nothing grows, for thousands of time constants."""
+    net = sp.Network(seed=1)
+    sources = net.add(2, sp.LIF(tau_m=20.0, I_e=2.1, t_ref=1000.0), V=[0.5, -1e4])
+    target = net.add(1, sp.QIF(tau_m=0.01, I_e=-1.0, V_peak=10.0, V_reset=-1.0), V=-1.0, name="target")
+    net.connect(sources, target, sp.edges([0, 1], [0, 0]), weight=[2.0, second])
+    sim = sp.Simulation(net, engine=engine)
+    sim.run(100.0)
+    assert sim.V[2] == 1.0
+    fired = sim.run(400.0).population("target").times
+    if second < 0.0:
+        assert len(fired) == 0
+        assert sim.V[2] == pytest.approx(-1.0)
+    else:
+        t = 20.0 * math.log((2.1 + 1e4) / 1.1)
+        # From 1 + w to 10: V' = V^2 - 1
+        climb = 0.01 * 0.5 * math.log(9.0 / 11.0 * (2.0 + second) / second)
+        assert fired == pytest.approx([t + climb], abs=1e-9)
+
+
+def test_free_periods_do_not_cancel():
+    for I_e in (1e-40, 1e-30, 1e-20, 0.0):
+        model = sp.QIF(tau_m=10.0, I_e=I_e, V_reset=1.0, V_peak=2.0)
+        assert model.free_period() == pytest.approx(5.0, rel=1e-14)
+    assert sp.LIF(tau_m=10.0, E_L=1.0, I_e=1e-20, V_th=1.0).free_period() == pytest.approx(10.0 * math.log(1e20))
+
+
+def test_default_states_are_below_threshold():
+    net = sp.Network(seed=1)
+    net.add(1, sp.QIF(tau_m=10.0, I_e=-1.0, V_peak=-1.0, V_reset=-3.0))
+    net.add(1, sp.QIF(tau_m=10.0, I_e=0.0, V_peak=0.0, V_reset=-1.0))
+    assert sp.Simulation(net).V.tolist() == [-3.0, -1.0]

@@ -55,6 +55,15 @@ def test_dictionaries_of_matrices_edges_and_weights():
     assert spikes(net) == spikes(again)
 
 
+def test_weights_that_were_set_later_are_part_of_the_description():
+    net = sp.Network(seed=1)
+    a = net.add(3, LIF, name="a")
+    net.connect(a, a, np.array([[0.0, 0.1, 0.0], [0.0, 0.0, 0.2], [0.3, 0.0, 0.0]])).weight = [-0.1, -0.2, -0.3]
+    again = sp.Network.from_dict(net.to_dict())
+    assert again.projections[0].weight.tolist() == [-0.1, -0.2, -0.3]
+    assert spikes(net) == spikes(again)
+
+
 def test_matrix_is_target_by_source():
     W = np.zeros((3, 2))
     W[2, 0] = 1.5

@@ -30,6 +30,14 @@ def test_calibrate_rate_reaches_the_wanted_rate():
     assert calibrated.projections[0].targets is net.projections[0].targets
 
 
+def test_calibrate_rate_searches_as_far_as_it_must():
+    net = sp.Network(seed=1)
+    net.add(10, sp.LIF(tau_m=10.0, I_e=1.5))
+    for target in (1000.0, 30.0):
+        calibrated = sp.calibrate_rate(net, target, tol=0.05)
+        assert calibrated.run(20_000.0, n_spikes=10**5).rate == pytest.approx(target, rel=0.06)
+
+
 def test_calibrate_rate_says_what_cannot_be_reached():
     net = sp.Network(seed=1)
     net.add(10, sp.LIF(tau_m=10.0, I_e=1.5, t_ref=5.0))

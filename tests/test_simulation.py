@@ -1,6 +1,8 @@
 """Stop rules, interrupts, progress, results."""
 
+import copy
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -214,3 +216,75 @@ def test_errors_keep_what_was_recorded_to_a_file(tmp_path):
     with pytest.warns(UserWarning, match="did not finish"):
         res = sp.load(tmp_path / "raster.h5")
     assert res.n_spikes > 10
+
+
+def test_a_simulation_keeps_the_weights_it_began_with():
+    net = sp.balanced_network(200, sp.LIF(tau_m=10.0), outdegree=20, seed=1)
+    p = net.projections[0]
+    p.weight = np.full(p.n_synapses, -0.2)
+    whole = net.run(60.0)
+    sim = sp.Simulation(net)
+    first = sim.run(30.0)
+    p.weight = 0.0
+    second = sim.run(30.0)
+    assert np.array_equal(np.concatenate([first.times, second.times]), whole.times)
+    assert net.run(60.0).n_spikes != whole.n_spikes
+
+
+def test_looking_at_a_running_simulation_from_another_thread_is_refused(net):
+    sim = sp.Simulation(net)
+    started, seen = threading.Event(), []
+
+    def look(fraction):
+        seen.append(sim.V)  # the progress callable may
+        started.set()
+
+    thread = threading.Thread(target=lambda: sim.run(300_000.0, progress=look))
+    thread.start()
+    assert started.wait(60)
+    try:
+        with pytest.raises(sp.errors.ParameterError, match="another thread"):
+            _ = sim.V
+    finally:
+        thread.join()
+    assert len(seen[0]) == 500
+
+
+def test_a_progress_callable_cannot_run_the_simulation_it_watches(net):
+    sim = sp.Simulation(net)
+    with pytest.raises(sp.errors.ParameterError, match="by the progress callable"):
+        sim.run(10.0, progress=lambda fraction: sim.run(1.0))
+
+
+def test_a_wrong_option_leaves_an_existing_raster_alone(net, tmp_path):
+    net.run(20.0).save(tmp_path / "keep.h5")
+    before = (tmp_path / "keep.h5").read_bytes()
+    with pytest.raises(sp.errors.ParameterError, match="progress"):
+        net.run(20.0, record=tmp_path / "keep.h5", progress="yes")
+    assert (tmp_path / "keep.h5").read_bytes() == before
+
+
+def test_a_recorded_result_belongs_to_its_file(net, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sim = sp.Simulation(net)
+    first = sim.run(20.0, record="y.h5")
+    other = pickle.loads(pickle.dumps(first))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert np.array_equal(first.times, net.run(20.0).times)
+    sim.run(200.0, record=tmp_path / "y.h5")
+    with pytest.raises(sp.errors.StorageError, match="replaced since"):
+        _ = other.times
+
+
+def test_a_simulation_is_not_copied(net):
+    with pytest.raises(TypeError, match="make a new one from its network"):
+        copy.copy(sp.Simulation(net))
+
+
+def test_an_unknown_end_in_a_file_is_a_format_error(net, tmp_path):
+    res = net.run(20.0)
+    res.stop_reason = "tired"
+    res.save(tmp_path / "raster.h5")
+    with pytest.raises(sp.errors.FileFormatError, match="'tired'"):
+        sp.load(tmp_path / "raster.h5")
