@@ -50,7 +50,7 @@ extensions = [
         extra_compile_args=compile_args,
         extra_link_args=link_args,
     )
-    for name in ("_core", "_wiring")
+    for name in ("_core", "_wiring", "_yardsticks")
 ]
 
 setup(

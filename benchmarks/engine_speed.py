@@ -16,39 +16,23 @@ The figure to compare is the CPU time. Wall time suffers from whatever else the 
 """
 
 import argparse
-import ast
-import datetime
-import importlib.metadata
 import json
 import os
-import pathlib
-import platform
-import re
 import statistics
-import subprocess
 import sys
-import sysconfig
 import time
 
+from common import MODELS, in_process, memory, picture, report_head, save, settle
+
 import sparseprop as sp
-from sparseprop import _core
 from sparseprop.simulation import ENGINES
 
-MODELS = {"LIF": sp.LIF, "Theta": sp.Theta}
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 TRANSIENT_SPIKES_PER_NEURON = 2
+OF_ALL_CASES = ("outdegree", "rate", "seed", "spikes", "repeats", "transient_seconds")
+QUICK = {"sizes": [1000, 10_000, 100_000], "spikes": 50_000, "transient_seconds": 3.0}
 
 
 # One case, in a process of its own --------------------------------------------------------------------------------
-
-
-def memory(name):
-    """A line of /proc/self/status in bytes. (ru_maxrss would do for the peak, but a child inherits its parent's.)"""
-    with open("/proc/self/status", encoding="ascii") as lines:
-        for line in lines:
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1]) * 1024
-    raise RuntimeError(f"/proc/self/status has no {name}")
 
 
 def run_case(case):
@@ -56,22 +40,12 @@ def run_case(case):
     before = memory("VmRSS")
     began = time.process_time(), time.perf_counter()
     net = sp.balanced_network(
-        case["n"], MODELS[case["model"]](tau_m=10.0), outdegree=case["outdegree"], j0=1.0, rate=1.0, seed=case["seed"]
+        case["n"], MODELS[case["model"]](tau_m=10.0), case["outdegree"], j0=1.0, rate=case["rate"], seed=case["seed"]
     )
     simulation = sp.Simulation(net, engine=case["engine"])
     construction = time.process_time() - began[0], time.perf_counter() - began[1]
 
-    began = time.process_time()
-    wanted = TRANSIENT_SPIKES_PER_NEURON * case["n"]
-    while simulation.n_spikes < wanted and time.process_time() - began < case["transient_seconds"]:
-        # In pieces of about a twentieth, which are short enough for the limit of time also with a slow engine.
-        simulation.run(n_spikes=min(max(wanted // 20, 1), 2000, wanted - simulation.n_spikes), progress=False)
-    transient = {
-        "spikes_wanted": wanted,
-        "spikes": simulation.n_spikes,
-        "simulated_ms": simulation.time,
-        "cpu_seconds": time.process_time() - began,
-    }
+    transient = settle(simulation, TRANSIENT_SPIKES_PER_NEURON * case["n"], case["transient_seconds"])
 
     repeats = []
     for _ in range(case["repeats"]):
@@ -115,81 +89,7 @@ def summary(repeats, name):
     return {"median": statistics.median(values), "best": min(values)}
 
 
-# What was measured on what ----------------------------------------------------------------------------------------
-
-
-def machine():
-    """Processor, cores, memory and load."""
-    cpu = platform.processor()
-    total = None
-    try:
-        for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                cpu = line.partition(":")[2].strip()
-                break
-        total = int(re.search(r"MemTotal:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text())[1]) * 1024
-    except (OSError, TypeError):
-        pass  # another system, or another processor; what is not known is not said
-    return {
-        "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_bytes": total,
-        "load_average": os.getloadavg(),
-        "platform": platform.platform(),
-        "libc": " ".join(platform.libc_ver()),
-    }
-
-
-def commit():
-    """Commit of the source tree around this script, and whether files differ from it; None outside of git."""
-
-    def git(*arguments):
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "modified": bool(git("status", "--porcelain", "-uno"))}
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def build():
-    """Compiler and flags of the extension, as far as they are known."""
-    found = re.search(rb"(GCC: \([ -~]+|(?:[ -~]*)clang version [ -~]+)", pathlib.Path(_core.__file__).read_bytes())
-    flags = None
-    try:
-        # The package may have been built from another tree; what this one would use is the best there is to know.
-        for node in ast.walk(ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "compile_args":
-                flags = ast.literal_eval(node.value)
-                break
-    except OSError:
-        pass
-    return {
-        "mode": _core.BUILD_MODE,
-        "compiler": found[1].decode("ascii") if found else None,
-        "flags_of_setup_py": flags,
-        "flags_of_python": sysconfig.get_config_var("CFLAGS"),
-        "fuses_multiply_add": _core.contracts_multiply_add(),
-    }
-
-
-def versions():
-    """Versions of what takes part."""
-    packages = {name: importlib.metadata.version(name) for name in ("sparseprop-sim", "numpy")}
-    return {**packages, "python": platform.python_version()}
-
-
 # All of them ------------------------------------------------------------------------------------------------------
-
-
-def measure(case):
-    """The case's figures, or what went wrong, from a fresh process."""
-    command = [sys.executable, os.path.abspath(__file__), "--case", json.dumps(case)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        return {**case, "error": done.stderr.strip() or f"exit code {done.returncode}"}
-    return json.loads(done.stdout)
 
 
 HEADER = (
@@ -212,8 +112,21 @@ def table_row(done):
     )
 
 
+def draw(report, path):
+    """Costs over N, one panel per model."""
+    panels = {}
+    for case in report["cases"]:
+        if "error" not in case:
+            curves = panels.setdefault(f"{case['model']}, K = {case['outdegree']}", {})
+            sizes, costs = curves.setdefault(case["engine"], ([], []))
+            sizes.append(case["n"])
+            costs.append(case["ns_per_synaptic_event"]["median"])
+    picture(path, panels, "number of neurons N", "CPU time per synaptic event (ns)")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="other defaults, for a minute")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000], metavar="N")
     parser.add_argument("--spikes", type=int, default=200_000, help="of each repeat (default: %(default)s)")
     parser.add_argument(
@@ -225,39 +138,33 @@ def main():
     )
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--outdegree", type=int, default=100, help="K (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=1.0, help="in Hz, wanted; more comes out (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--transient-seconds", type=float, default=10.0, help="at most (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     parser.add_argument("-o", "--out", metavar="FILE.json", help="where the figures go")
+    parser.add_argument("--plot", action="store_true", help="also draw FILE.png (needs matplotlib)")
     parser.add_argument("--case", help=argparse.SUPPRESS)  # used for the processes of the single cases
+    if parser.parse_known_args()[0].quick:
+        parser.set_defaults(**QUICK)
     options = parser.parse_args()
     if options.case is not None:
         print(json.dumps(run_case(json.loads(options.case))))
         return 0
 
-    report = {
-        "benchmark": "engine_speed",
-        "question": "What do a spike and a synaptic event of the paper's balanced network cost?",
-        "command": [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]],
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "source": commit(),
-        "build": build(),
-        "versions": versions(),
-        "seed": options.seed,
-        "cases": [],
-    }
+    question = "What do a spike and a synaptic event of the paper's balanced network cost?"
+    report = {**report_head("engine_speed", question, seed=options.seed), "cases": []}
     print(HEADER, flush=True)
     for model in options.models:
         for engine in options.engines:
             for n in options.sizes:
-                case = {"n": n, "model": model, "engine": engine, "outdegree": options.outdegree, "seed": options.seed}
-                case |= {name: getattr(options, name) for name in ("spikes", "repeats", "transient_seconds")}
-                report["cases"].append(measure(case))
+                case = {"n": n, "model": model, "engine": engine}
+                case |= {name: getattr(options, name) for name in OF_ALL_CASES}
+                report["cases"].append(in_process(__file__, case))
                 print(table_row(report["cases"][-1]), flush=True)
-                if options.out is not None:  # also after each case, in case a later one takes too long
-                    with open(options.out, "w", encoding="utf-8") as file:
-                        json.dump(report, file, indent=1)
+                save(report, options.out)  # also after each case, in case a later one takes too long
+    if options.plot:
+        draw(report, options.out)
     failed = [case for case in report["cases"] if "error" in case]
     for case in failed:
         print(f"\n{case['model']}, N = {case['n']}, {case['engine']}:\n{case['error']}", file=sys.stderr)

@@ -5,7 +5,7 @@ computes the same numbers bit for bit and is the place to read first.
 """
 
 from libc.math cimport fabs
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memset
 
@@ -25,6 +25,8 @@ from ._qif cimport (
     QIF, ROTATION, SADDLE, SHEAR, qif_fires_before_edge, qif_kick, qif_next_spike, qif_over_threshold, qif_place,
     qif_reset, qif_voltage,
 )
+from ._philox cimport philox_open, philox_stream
+from ._rows cimport draw_row, table_size
 from ._scan cimport find_below, find_turned, prefetch, subtract, subtract_and_find, turn
 from ._typedefs cimport count_t, neuron_t, synapse_t
 from ._window cimport (
@@ -32,6 +34,7 @@ from ._window cimport (
     window_sift_down,
 )
 
+from .connectivity import ProceduralAdjacency, Purpose
 from .engine_time import FRACTION_BITS, advance_per_epoch
 from .errors import EngineFault, InsufficientMemoryError
 from .models import lif_constants, qif_constants
@@ -56,6 +59,9 @@ def contracts_multiply_add():
     """Whether this build fuses a multiplication and an addition, which would change spike trains."""
     cdef double a = 1.0 + 2.0**-30
     return sp_contracted(a, a, -(1.0 + 2.0**-29)) != 0.0
+
+
+cdef uint64_t PURPOSE = Purpose.CONNECTIVITY
 
 
 ctypedef fused Model:
@@ -84,6 +90,12 @@ _ENDS = {RUNNING: "running", TIME: "time", SPIKES: "spikes", QUIESCENT: "quiesce
 
 cdef struct Projection:
     int64_t post                # index of the target population
+    bint procedural             # rows are drawn when they are needed: what follows up to n_post; otherwise stored
+    uint64_t key[2]
+    uint64_t stream
+    bint skip_self
+    bint with_replacement
+    int64_t n_post
     const synapse_t *offsets
     int64_t degree              # of every source, or -1 if they differ
     const neuron_t *targets
@@ -159,6 +171,8 @@ cdef struct State:
     List due                    # heap positions, then ids, of the generation
     List driven                 # window: neurons that a kick of this generation brought to threshold
     List found                  # scratch of the hot loops
+    List drawn                  # the present row of a procedural projection
+    uint32_t *table             # scratch for drawing, all bits set
     List fired                  # all that fired in this instant
     List touched                # targets with an arriving weight
     uint8_t *has_fired          # bit sets over all neurons
@@ -688,29 +702,46 @@ cdef Status fire(State *e, Queue *q) noexcept nogil:
     return RUNNING
 
 
-cdef inline void find_row(const Projection *c, neuron_t source, synapse_t *begin, synapse_t *count) noexcept nogil:
-    """Where the synapses of a source (local id) are."""
+cdef inline synapse_t find_row(const State *e, const Projection *c, neuron_t source, const neuron_t **targets,
+                               const double **weights) noexcept nogil:
+    """The targets and weights (or NULL) of a source (local id), and how many; valid until the next call."""
+    cdef synapse_t begin, count, available
+    cdef philox_stream stream
+    if c.procedural:
+        available = c.n_post - c.skip_self
+        philox_open(&stream, c.key, source, c.stream, PURPOSE)
+        draw_row(e.drawn.items, c.degree, available, source if c.skip_self else available, c.with_replacement,
+                 &stream, e.table)
+        targets[0] = e.drawn.items
+        weights[0] = NULL
+        return c.degree
     if c.degree >= 0:
-        begin[0] = source * c.degree
-        count[0] = c.degree
+        begin = source * c.degree
+        count = c.degree
     else:
-        begin[0] = c.offsets[source]
-        count[0] = c.offsets[source + 1] - begin[0]
+        begin = c.offsets[source]
+        count = c.offsets[source + 1] - begin
+    targets[0] = c.targets + begin
+    weights[0] = c.weights + begin if c.weights != NULL else NULL
+    return count
 
 
 cdef void prefetch_rows(const State *e, const Window *q) noexcept nogil:
     """Ask for the rows of neurons that will probably fire soon; that of the very next one has been asked for before."""
     cdef count_t k
     cdef int64_t c
-    cdef synapse_t begin, count
+    cdef synapse_t count
+    cdef const neuron_t *targets
+    cdef const double *weights
     cdef neuron_t i
     cdef const Population *p
     for k in range(1, min(q.size, <count_t> 3)):
         i = q.entries[k].neuron
         p = &e.populations[population_of(e, i)]
         for c in range(p.first_projection, p.first_projection + p.n_projections):
-            find_row(&e.projections[c], i - p.first, &begin, &count)
-            prefetch(e.projections[c].targets + begin, min(count, <synapse_t> 1024) * sizeof(neuron_t))
+            if not e.projections[c].procedural:
+                count = find_row(e, &e.projections[c], i - p.first, &targets, &weights)
+                prefetch(targets, min(count, <synapse_t> 1024) * sizeof(neuron_t))
 
 
 cdef Status propagate_one(State *e, Queue *q, neuron_t source) noexcept nogil:
@@ -719,19 +750,19 @@ cdef Status propagate_one(State *e, Queue *q, neuron_t source) noexcept nogil:
     cdef Population *post
     cdef Projection *c
     cdef int64_t k
-    cdef synapse_t begin, count
+    cdef synapse_t count
+    cdef const neuron_t *targets
     cdef const double *weights
     cdef Status status
     for k in range(p.first_projection, p.first_projection + p.n_projections):
         c = &e.projections[k]
         post = &e.populations[c.post]
-        find_row(c, source - p.first, &begin, &count)
-        weights = c.weights + begin if c.weights != NULL else NULL
+        count = find_row(e, c, source - p.first, &targets, &weights)
         e.n_synaptic_events += count
         if post.lif != NULL:
-            status = deliver(e, q, post, post.lif, c.targets + begin, weights, c.weight, count)
+            status = deliver(e, q, post, post.lif, targets, weights, c.weight, count)
         else:
-            status = deliver(e, q, post, post.qif, c.targets + begin, weights, c.weight, count)
+            status = deliver(e, q, post, post.qif, targets, weights, c.weight, count)
         if status != RUNNING:
             return status
     return RUNNING
@@ -740,8 +771,10 @@ cdef Status propagate_one(State *e, Queue *q, neuron_t source) noexcept nogil:
 cdef Status propagate_many(State *e, Queue *q) noexcept nogil:
     """The kicks of all neurons in e.due: weights are added per target in order of source, projection and row."""
     cdef count_t k
-    cdef int64_t c, at
-    cdef synapse_t begin, count
+    cdef int64_t c
+    cdef synapse_t count, at
+    cdef const neuron_t *targets
+    cdef const double *weights
     cdef neuron_t source, i
     cdef Population *p
     cdef Projection *projection
@@ -757,11 +790,11 @@ cdef Status propagate_many(State *e, Queue *q) noexcept nogil:
         p = &e.populations[population_of(e, source)]
         for c in range(p.first_projection, p.first_projection + p.n_projections):
             projection = &e.projections[c]
-            find_row(projection, source - p.first, &begin, &count)
+            count = find_row(e, projection, source - p.first, &targets, &weights)
             e.n_synaptic_events += count
-            for at in range(begin, begin + count):
-                i = e.populations[projection.post].first + projection.targets[at]
-                weight = projection.weights[at] if projection.weights != NULL else projection.weight
+            for at in range(count):
+                i = e.populations[projection.post].first + targets[at]
+                weight = weights[at] if weights != NULL else projection.weight
                 if get_bit(e.has_arrival, i):
                     e.arriving[i] += weight
                     continue
@@ -909,6 +942,8 @@ cdef class Engine:
         free(self.e.due.items)
         free(self.e.driven.items)
         free(self.e.found.items)
+        free(self.e.drawn.items)
+        free(self.e.table)
         free(self.e.fired.items)
         free(self.e.touched.items)
         free(self.e.has_fired)
@@ -1002,6 +1037,7 @@ cdef class Engine:
     cdef _add_projections(self, network):
         """Point the structs at the adjacency arrays, grouped by source population in order of creation."""
         cdef int64_t k, filled = 0
+        cdef synapse_t scratch = 0
         cdef Population *p
         cdef Projection *c
         cdef const synapse_t[::1] offsets
@@ -1014,12 +1050,17 @@ cdef class Engine:
             outgoing = [projection for projection in network.projections if projection.pre == k]
             for projection in outgoing:
                 c = &self.e.projections[filled]
-                offsets, targets = projection.offsets, projection.targets
+                filled += 1
+                memset(c, 0, sizeof(Projection))
                 c.post = projection.post
+                if isinstance(projection.adjacency, ProceduralAdjacency):
+                    c.weight = projection.weight
+                    scratch = max(scratch, self._add_procedural(c, projection.adjacency))
+                    continue
+                offsets, targets = projection.adjacency.offsets, projection.adjacency.targets
                 c.offsets = &offsets[0]
                 c.degree = uniform_degree(offsets)
                 c.targets = &targets[0] if targets.shape[0] else NULL
-                c.weights, c.weight = NULL, 0.0
                 if isinstance(projection.weight, float):
                     c.weight = projection.weight
                 elif targets.shape[0]:
@@ -1029,12 +1070,27 @@ cdef class Engine:
                     self.arrays.append(weights)
                     c.weights = &weights[0]
                 self.arrays += [offsets, targets]
-                filled += 1
             p.n_projections = filled - p.first_projection
             posts = [projection.post for projection in outgoing]
             p.one_weight_per_target = len(set(posts)) == len(posts) and not any(
                 projection.has_multapses for projection in outgoing
             )
+        self.e.table = <uint32_t *> owned(allocate(scratch, sizeof(uint32_t)))
+        memset(self.e.table, 0xFF, scratch * sizeof(uint32_t))
+
+    cdef synapse_t _add_procedural(self, Projection *c, adjacency) except -1:
+        """Fill in how rows are drawn; the scratch that this needs."""
+        cdef const uint64_t[::1] key = adjacency.key
+        c.procedural = True
+        c.key[0], c.key[1] = key[0], key[1]
+        c.stream = adjacency.projection
+        c.degree = adjacency.degree
+        c.n_post = adjacency.n_post
+        c.skip_self = adjacency.skip_self
+        c.with_replacement = adjacency.with_replacement
+        if not reserve(&self.e.drawn, c.degree + 1):
+            owned(NULL)
+        return table_size(c.degree, c.n_post - c.skip_self, c.with_replacement) if c.degree else 0
 
     @property
     def now(self):

@@ -27,7 +27,7 @@ cdef enum:
 
 cdef extern from *:
     """
-    /* 2^900: a state of this size is a numerical error, so that no quotient or sum that is taken of states overflows. */
+    /* 2^900: a state of this size is a numerical error, so that no quotient or sum of states overflows. */
     #define SP_LARGEST_STATE 8.452712498170644e270
     """
     const double LARGEST_STATE "SP_LARGEST_STATE"

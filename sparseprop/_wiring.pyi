@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 def philox(
     counter: Sequence[int] | NDArray[np.uint64], key: Sequence[int] | NDArray[np.uint64]
 ) -> NDArray[np.uint64]: ...
-def uniforms(key: NDArray[np.uint64], purpose: int, index: int, n: int) -> NDArray[np.float64]: ...
+def uniforms(key: NDArray[np.uint64], purpose: int, index: int, n: int, first: int = 0) -> NDArray[np.float64]: ...
 def draw_rows(
     key: NDArray[np.uint64],
     purpose: int,
@@ -15,6 +15,7 @@ def draw_rows(
     n: int,
     skip_self: bool,
     with_replacement: bool,
+    first: int = 0,
 ) -> NDArray[np.int32]: ...
 def draw_bernoulli(
     key: NDArray[np.uint64],

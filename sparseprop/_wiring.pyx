@@ -78,7 +78,7 @@ def philox(counter, key):
     return words
 
 
-def uniforms(const uint64_t[::1] key, uint64_t purpose, uint64_t index, synapse_t n):
+def uniforms(const uint64_t[::1] key, uint64_t purpose, uint64_t index, synapse_t n, synapse_t first=0):
     """One uniform number per neuron.
 
     Parameters
@@ -88,12 +88,14 @@ def uniforms(const uint64_t[::1] key, uint64_t purpose, uint64_t index, synapse_
         What the numbers are for, and which one of these (a population, say).
     n : int
         How many.
+    first : int
+        Of which neuron the first one is.
 
     Returns
     -------
     ndarray of float64, shape (n,)
-        Multiples of 2^-53 in [0, 1). Number i depends on (key, purpose, index, i) only: it is the first word
-        of the block (0, i, index, purpose).
+        Multiples of 2^-53 in [0, 1). That of neuron i depends on (key, purpose, index, i) only: it is the first
+        word of the block (0, i, index, purpose).
 
     Raises
     ------
@@ -114,7 +116,7 @@ def uniforms(const uint64_t[::1] key, uint64_t purpose, uint64_t index, synapse_
         stop = min(n, i + BLOCK)
         with nogil:
             while i < stop:
-                philox4x64(words, 0, <uint64_t>i, index, purpose, k[0], k[1])
+                philox4x64(words, 0, <uint64_t>(first + i), index, purpose, k[0], k[1])
                 out[i] = unit_closed_open(words[0])
                 i += 1
         PyErr_CheckSignals()
@@ -122,7 +124,7 @@ def uniforms(const uint64_t[::1] key, uint64_t purpose, uint64_t index, synapse_
 
 
 def draw_rows(const uint64_t[::1] key, uint64_t purpose, uint64_t projection, const synapse_t[::1] offsets,
-              synapse_t n, bint skip_self, bint with_replacement):
+              synapse_t n, bint skip_self, bint with_replacement, synapse_t first=0):
     """Draw the ids of every row, uniformly.
 
     Parameters
@@ -138,6 +140,8 @@ def draw_rows(const uint64_t[::1] key, uint64_t purpose, uint64_t projection, co
         Leave id j out of row j.
     with_replacement : bool
         Whether an id may come several times in a row.
+    first : int
+        Number of the first row.
 
     Returns
     -------
@@ -187,8 +191,8 @@ def draw_rows(const uint64_t[::1] key, uint64_t purpose, uint64_t projection, co
             with nogil:
                 while j < n_rows and budget > 0:
                     k = offsets[j + 1] - offsets[j]
-                    philox_open(&stream, words, <uint64_t>j, projection, purpose)
-                    draw_row(row, k, available, j if skip_self else available, with_replacement, &stream,
+                    philox_open(&stream, words, <uint64_t>(first + j), projection, purpose)
+                    draw_row(row, k, available, first + j if skip_self else available, with_replacement, &stream,
                              table)
                     row += k
                     budget -= k + 1

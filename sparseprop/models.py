@@ -116,6 +116,15 @@ class NeuronModel:
                 return value.shape[0]
         return None
 
+    def part(self, neurons):
+        """The model of a slice of the neurons; itself if all share their parameters."""
+        if self.size is None:
+            return self
+        arrays = {name: getattr(self, name) for name in self.table}
+        return dataclasses.replace(
+            self, **{name: value[neurons] for name, value in arrays.items() if isinstance(value, np.ndarray)}
+        )
+
     def parameters(self):
         """The parameters of the equations, ``{name: float or array}``, in the order of :attr:`kernel_parameters`."""
         return {name: getattr(self, name) for name in self.kernel_parameters}

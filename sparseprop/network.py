@@ -80,34 +80,31 @@ class Population(_ReadOnly):
         refractory : ndarray, shape (n,), or None
             Remaining refractory time in ms, where `uniform_phase` found neurons within it.
         """
-        if self.V is None:
-            period = np.broadcast_to(self.model.free_period(), (self.n,))
-            V = np.array(np.broadcast_to(self.model.resting_voltage(), (self.n,)), dtype=float)
-            oscillates = np.isfinite(period)
-            if not oscillates.any():
-                return V, None
-            drawn, refractory = self._uniform_phase(key, period, oscillates)
-            V[oscillates] = drawn[oscillates]
-            return V, refractory
-        if isinstance(self.V, UniformPhase):
-            period = np.broadcast_to(self.model.free_period(), (self.n,))
-            return self._uniform_phase(key, period, np.ones(self.n, bool))
-        return np.array(np.broadcast_to(self.V, (self.n,)), dtype=float), None
-
-    def _uniform_phase(self, key, period, who):
-        """Voltages and remaining refractory times uniform in time along the free oscillation of `who`."""
-        phase = _wiring.uniforms(key, Purpose.INITIAL_STATE, self.index, self.n)
+        if self.V is not None and not isinstance(self.V, UniformPhase):
+            return np.array(np.broadcast_to(self.V, (self.n,)), dtype=float), None
+        V = np.array(np.broadcast_to(self.model.resting_voltage(), (self.n,)), dtype=float)
+        period = np.broadcast_to(self.model.free_period(), (self.n,))
         t_ref = np.broadcast_to(self.model.t_ref, (self.n,))
-        with np.errstate(invalid="ignore"):
-            since_spike = phase * (period + t_ref)
-            waiting = who & (since_spike < t_ref)
-            V = self.model.free_voltage(np.where(who & ~waiting, since_spike - t_ref, 0.0))
-        # Rounding at the very end of the cycle must not put a neuron at its threshold.
-        below = np.nextafter(self.model.threshold(), -np.inf)
-        V = np.minimum(np.broadcast_to(V, (self.n,)), below)
-        if not waiting.any():
+        refractory = np.zeros(self.n) if t_ref.max() > 0.0 else None
+        if not np.isfinite(self.model.free_period()).any():
             return V, None
-        return V, np.where(waiting, t_ref - since_spike, 0.0)
+        # In blocks, so that temporary arrays stay small in large networks.
+        for first in range(0, self.n, 1 << 16):
+            part = slice(first, first + (1 << 16))
+            oscillates = np.isfinite(period[part])
+            phase = _wiring.uniforms(key, Purpose.INITIAL_STATE, self.index, len(oscillates), first)
+            with np.errstate(invalid="ignore"):
+                since_spike = phase * (period[part] + t_ref[part])
+                waiting = oscillates & (since_spike < t_ref[part])
+                drawn = self.model.part(part).free_voltage(
+                    np.where(oscillates & ~waiting, since_spike - t_ref[part], 0.0)
+                )
+            V[part] = np.where(oscillates, drawn, V[part])
+            if refractory is not None:
+                refractory[part] = np.where(waiting, t_ref[part] - since_spike, 0.0)
+        # Rounding at the very end of the cycle must not put a neuron at its threshold.
+        np.minimum(V, np.nextafter(self.model.threshold(), -np.inf), out=V)
+        return V, refractory
 
     def to_dict(self):
         """The dictionary form."""
@@ -135,13 +132,15 @@ class Projection(_ReadOnly):
     delay : float
         ms.
     n_synapses, n_autapses, n_multapses : int
-        A multapse is a synapse beyond the first between the same two neurons.
+        A multapse is a synapse beyond the first between the same two neurons. Autapses and multapses that are allowed
+        are not counted (None) where synapses are procedural.
     """
 
     __slots__ = ("_weight", "adjacency", "allow_autapses", "allow_multapses", "delay", "post", "pre", "rule")
 
     def __init__(self, pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses):
-        adjacency.targets.flags.writeable = adjacency.offsets.flags.writeable = False
+        if isinstance(adjacency, connectivity.Adjacency):
+            adjacency.targets.flags.writeable = adjacency.offsets.flags.writeable = False
         self._set(pre=pre, post=post, rule=rule, adjacency=adjacency, delay=delay)
         self._set(allow_autapses=allow_autapses, allow_multapses=allow_multapses)
         self.weight = weight
@@ -151,6 +150,8 @@ class Projection(_ReadOnly):
             super().__setattr__(name, value)
         name = f"weight of projection {self.pre.name!r} -> {self.post.name!r}"
         if _validation.is_array(value):
+            if isinstance(self.adjacency, connectivity.ProceduralAdjacency):
+                raise ParameterError(f"{name} must be one number, as procedural synapses store nothing of their own")
             value = _validation.real_array(value, name, size=self.n_synapses)
             value.flags.writeable = False
         else:
@@ -187,6 +188,8 @@ class Projection(_ReadOnly):
     @property
     def nbytes(self):
         """Memory of the synapses in bytes."""
+        if isinstance(self.adjacency, connectivity.ProceduralAdjacency):
+            return 0
         weights = self.weight.nbytes if isinstance(self.weight, np.ndarray) else 0
         return self.adjacency.targets.nbytes + self.adjacency.offsets.nbytes + weights
 
@@ -443,7 +446,7 @@ class Network:
                 weight = "no weights"
             lines.append(
                 f"  {p.pre.name} -> {p.post.name}: {p.rule!r}, {p.n_synapses:,} synapses, {weight}, "
-                f"{p.n_autapses:,} autapses, {p.n_multapses:,} multapses"
+                f"{_count(p.n_autapses)} autapses, {_count(p.n_multapses)} multapses"
             )
         return "\n".join(lines)
 
@@ -588,10 +591,20 @@ class ProjectionInput:
 
     pre: int
     post: int
-    offsets: np.ndarray
-    targets: np.ndarray
+    adjacency: connectivity.Adjacency | connectivity.ProceduralAdjacency
     weight: float | np.ndarray
     has_multapses: bool
+
+    def row(self, source):
+        """(target, weight) of the synapses of a source (local ids), in order."""
+        if isinstance(self.adjacency, connectivity.ProceduralAdjacency):
+            targets, weights = self.adjacency.row(source), self.weight
+        else:
+            part = slice(self.adjacency.offsets[source], self.adjacency.offsets[source + 1])
+            targets = self.adjacency.targets[part]
+            weights = self.weight if isinstance(self.weight, float) else self.weight[part]
+        weights = np.broadcast_to(weights, targets.shape)
+        return zip(targets.tolist(), weights.tolist(), strict=True)
 
 
 @dataclass(frozen=True)
@@ -639,9 +652,7 @@ class EngineInput:
                 f"{shortest} ms: times have no digits left for such a neuron"
             )
         projections = [
-            ProjectionInput(
-                p.pre.index, p.post.index, p.adjacency.offsets, p.adjacency.targets, p.weight, p.n_multapses > 0
-            )
+            ProjectionInput(p.pre.index, p.post.index, p.adjacency, p.weight, p.n_multapses != 0)
             for p in net.projections
         ]
         return cls(Clock(float(shortest)), net.n_neurons, populations, projections)
@@ -649,14 +660,12 @@ class EngineInput:
     def synapses_of(self, i):
         """(target, weight) of the synapses of neuron i, global ids, in the order in which weights are added."""
         pre = max(k for k, population in enumerate(self.populations) if population.first <= i)
-        local = i - self.populations[pre].first
         for projection in self.projections:
             if projection.pre != pre:
                 continue
             first = self.populations[projection.post].first
-            for k in range(projection.offsets[local], projection.offsets[local + 1]):
-                weight = projection.weight if isinstance(projection.weight, float) else projection.weight[k]
-                yield first + int(projection.targets[k]), float(weight)
+            for target, weight in projection.row(i - self.populations[pre].first):
+                yield first + target, weight
 
 
 # Ready-made networks ----------------------------------------------------------------------------------------------
@@ -822,6 +831,11 @@ def _real_or_array(value, name, n, **bounds):
     if _validation.is_array(value):
         return _validation.real_array(value, name, size=n, **bounds)
     return _validation.real(value, name, **bounds)
+
+
+def _count(n):
+    """A number that may not be known."""
+    return "uncounted" if n is None else f"{n:,}"
 
 
 def _human_bytes(n):

@@ -75,13 +75,16 @@ def random_network(seed):
             autapses, multapses = bool(rng.random() < 0.3), bool(rng.random() < 0.3)
             available = post.n if autapses or pre is not post else post.n - 1
             k = int(rng.integers(0, min(available, 20) + 1))
-            rule = sp.fixed_outdegree(k) if rng.random() < 0.5 else sp.pairwise_bernoulli(min(1.0, k / post.n))
+            procedural = bool(rng.random() < 0.3)
+            rule = (
+                sp.fixed_outdegree(k, procedural) if rng.random() < 0.5 else sp.pairwise_bernoulli(min(1.0, k / post.n))
+            )
             strength = rng.exponential(0.15) / math.sqrt(k + 1.0)
             if dyadic:
                 strength = math.ldexp(max(1.0, round(strength * 256.0)), -8)
             signed = -strength if sign == "inhibitory" or (sign == "mixed" and rng.random() < 0.5) else strength
             p = net.connect(pre, post, rule, weight=signed, allow_autapses=autapses, allow_multapses=multapses)
-            if rng.random() < 0.3 and not dyadic:  # one value per synapse
+            if rng.random() < 0.3 and not dyadic and p.nbytes:  # one value per synapse
                 p.weight = signed * rng.uniform(0.2, 2.0, p.n_synapses)
     return net
 

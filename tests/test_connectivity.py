@@ -684,7 +684,6 @@ def test_bad_descriptions(d, message):
         (lambda: fixed_outdegree(2.0), "fixed_outdegree: k must be a whole number >= 0 of targets, got 2.0"),
         (lambda: fixed_outdegree(True), "fixed_outdegree: k must be .*, got True"),
         (lambda: fixed_outdegree(3, procedural=1), "procedural must be True or False, got 1"),
-        (lambda: fixed_outdegree(3, procedural=True), "not available in this version; leave it False"),
         (lambda: fixed_indegree("3"), "fixed_indegree: k must be a whole number >= 0 of sources, got '3'"),
         (lambda: pairwise_bernoulli(1.5), r"p must be a probability in \[0, 1\], got 1.5"),
         (lambda: pairwise_bernoulli(-1e-9), "pairwise_bernoulli: p must be"),

@@ -55,6 +55,42 @@ def test_dictionaries_of_matrices_edges_and_weights():
     assert spikes(net) == spikes(again)
 
 
+@pytest.mark.parametrize("options", [{}, {"allow_autapses": True}, {"allow_multapses": True}])
+@pytest.mark.parametrize("k", [0, 1, 30, 70])
+def test_procedural_synapses_are_the_stored_ones(k, options):
+    runs, projections = [], []
+    for procedural in (False, True):
+        net = sp.Network(seed=5)
+        a = net.add(80, sp.LIF(tau_m=10.0, I_e=1.2), name="a")
+        b = net.add(71, sp.Theta(tau_m=10.0, I_e=0.4), name="b")
+        projections.append([])
+        for pre, post in ((a, a), (a, b), (b, a), (b, b)):
+            p = net.connect(pre, post, sp.fixed_outdegree(k, procedural), weight=-0.05, **options)
+            projections[-1].append(p)
+        runs += [spikes(net, engine=engine) for engine in ("window", "heap", "reference")]
+        assert spikes(sp.Network.from_dict(net.to_dict())) == runs[0]
+    assert all(run == runs[0] for run in runs)
+    for stored, drawn in zip(*projections, strict=True):
+        assert np.array_equal(stored.targets, drawn.targets)
+        assert np.array_equal(stored.sources, drawn.sources)
+        assert np.array_equal(stored.adjacency.offsets, drawn.adjacency.offsets)
+        assert stored.n_synapses == drawn.n_synapses
+        assert drawn.nbytes == 0
+        assert "uncounted" in str(net) or not options
+        with pytest.raises(sp.errors.ParameterError, match="must be one number, as procedural synapses"):
+            drawn.weight = np.zeros(drawn.n_synapses)
+
+
+def test_procedural_targets_that_do_not_fit_into_memory():
+    net = sp.Network(seed=1)
+    a = net.add(100_000_000, sp.LIF(tau_m=10.0))
+    p = net.connect(a, a, sp.fixed_outdegree(1000, procedural=True), weight=-0.1)
+    assert p.n_synapses == 10**11
+    with pytest.raises(sp.errors.InsufficientMemoryError, match="ask for rows with row"):
+        _ = p.targets
+    assert len(set(p.adjacency.row(99_999_999))) == 1000
+
+
 def test_weights_that_were_set_later_are_part_of_the_description():
     net = sp.Network(seed=1)
     a = net.add(3, LIF, name="a")

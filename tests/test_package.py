@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import sparseprop as sp
-from sparseprop import _core, _wiring
+from sparseprop import _core, _wiring, _yardsticks
 
 FOLDER = pathlib.Path(sp.__file__).parent
 # Imports at module level point from left to right only (design, section 7).
@@ -20,10 +20,10 @@ LAYERS = [
     {"_validation", "engine_time", "_wiring"},
     {"models", "connectivity"},
     {"network"},
-    {"_core", "reference"},
+    {"_core", "_yardsticks", "reference"},
     {"raster", "result"},
     {"simulation"},
-    {"plotting", "cli"},
+    {"plotting", "bench", "cli"},
     {"__main__"},
 ]
 
@@ -67,7 +67,7 @@ def test_multiplication_and_addition_are_not_fused():
     assert not _core.contracts_multiply_add()
 
 
-@pytest.mark.parametrize("module", [_core, _wiring])
+@pytest.mark.parametrize("module", [_core, _wiring, _yardsticks])
 def test_stubs_name_what_is_there(module):
     stub = ast.parse((FOLDER / f"{module.__name__.split('.')[-1]}.pyi").read_text())
     names = [node for node in stub.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]

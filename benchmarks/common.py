@@ -1,0 +1,93 @@
+"""What all benchmark scripts share: the head of a report, cases in processes of their own, memory, tables, plots."""
+
+import ast
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+from sparseprop import bench
+from sparseprop.bench import MODELS, markdown, save, save_lines  # also for the scripts
+
+__all__ = ["MODELS", "in_process", "markdown", "memory", "picture", "report_head", "save", "settle"]
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def report_head(benchmark, question, **more):
+    """What a report begins with; beside what the package knows, the commit and the flags of this tree."""
+    head = bench.heading(benchmark, question)
+    # The package may have been built from another tree; what this one would use is the best there is to know.
+    head["build"]["flags_of_setup_py"] = flags()
+    return {**head, "source": commit(), **more}
+
+
+def commit():
+    """Commit of the source tree around this script, and whether files differ from it; None outside of git."""
+
+    def git(*arguments):
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "modified": bool(git("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def flags():
+    """The compiler's flags in setup.py of this tree, or None."""
+    try:
+        for node in ast.walk(ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "compile_args":
+                return ast.literal_eval(node.value)
+    except OSError:
+        pass
+    return None
+
+
+def memory(name):
+    """A line of /proc/self/status in bytes. (ru_maxrss would do for the peak, but a child inherits its parent's.)"""
+    with open("/proc/self/status", encoding="ascii") as lines:
+        for line in lines:
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/self/status has no {name}")
+
+
+def in_process(script, case, timeout=None):
+    """The figures of a case from a fresh ``script --case JSON``, or the case with ``error``: what went wrong."""
+    command = [sys.executable, str(script), "--case", json.dumps(case)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return {**case, "error": f"took longer than {timeout:g} s"}
+    if done.returncode != 0:
+        return {**case, "error": done.stderr.strip() or f"exit code {done.returncode}"}
+    return json.loads(done.stdout.splitlines()[-1])  # simulators greet on stdout
+
+
+def settle(simulation, wanted, seconds):
+    """Run for `wanted` spikes, or fewer if that many seconds of CPU time pass first; what was done."""
+    began = time.process_time()
+    while simulation.n_spikes < wanted and time.process_time() - began < seconds:
+        # In pieces of about a twentieth, which are short enough for the limit of time also with a slow engine.
+        piece = max(wanted // 20, 1) if simulation.n_spikes else min(wanted, 2000)
+        simulation.run(n_spikes=min(piece, wanted - simulation.n_spikes), progress=False)
+    return {
+        "spikes_wanted": wanted,
+        "spikes": simulation.n_spikes,
+        "simulated_ms": simulation.time,
+        "cpu_seconds": time.process_time() - began,
+    }
+
+
+def picture(report_path, panels, xlabel, ylabel):
+    """Draw curves into a file beside the report; without matplotlib, say so."""
+    if report_path is None:
+        return
+    try:
+        save_lines(panels, pathlib.Path(report_path).with_suffix(".png"), xlabel, ylabel)
+    except ImportError as error:
+        print(f"the picture was skipped: {error}", file=sys.stderr)

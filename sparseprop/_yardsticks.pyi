@@ -1,0 +1,37 @@
+import numpy as np
+from numpy.typing import NDArray
+
+PREFETCHING: tuple[str, ...]
+
+def random_updates(
+    targets: NDArray[np.int32], degree: int, rows: NDArray[np.int64], n: int, prefetching: str = "none"
+) -> float: ...
+
+class Phases:
+    def __init__(
+        self,
+        model: str,
+        phases: NDArray[np.float64],
+        targets: NDArray[np.int32],
+        degree: int,
+        kick: float,
+        omega: float,
+        period: float,
+    ) -> None: ...
+    def advance(self, n_spikes: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
+
+class PaperHeap(Phases):
+    def __init__(
+        self,
+        model: str,
+        phases: NDArray[np.float64],
+        targets: NDArray[np.int32],
+        degree: int,
+        kick: float,
+        omega: float,
+        period: float,
+        *,
+        prefetching: bool = False,
+    ) -> None: ...
+
+class Conventional(Phases): ...
