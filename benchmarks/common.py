@@ -8,7 +8,7 @@ import sys
 import time
 
 from sparseprop import bench
-from sparseprop.bench import MODELS, markdown, save, save_lines  # also for the scripts
+from sparseprop.bench import MODELS, markdown, save, save_lines  # most of it for the scripts
 
 __all__ = ["MODELS", "in_process", "markdown", "memory", "picture", "report_head", "save", "settle"]
 

@@ -30,7 +30,7 @@ from ._rows cimport draw_row, table_size
 from ._scan cimport find_below, find_turned, prefetch, subtract, subtract_and_find, turn
 from ._typedefs cimport count_t, neuron_t, synapse_t
 from ._window cimport (
-    Window, window_append, window_free, window_is_ordered, window_key, window_order, window_pop, window_push,
+    Candidate, Window, window_append, window_free, window_is_ordered, window_key, window_order, window_pop, window_push,
     window_sift_down,
 )
 
@@ -157,6 +157,11 @@ cdef enum:
     FAR = 65536
 
 
+cdef struct Gathered:
+    Pair time
+    neuron_t neuron
+
+
 cdef struct State:
     double H
     Pair now
@@ -166,7 +171,10 @@ cdef struct State:
     Population *populations
     Projection *projections
     double margin               # ms; rounding never moves a next spike by as much
-    neuron_t verified           # window: the top entry's neuron, if it is known to fire now
+    bint collected              # window: e.due has been filled while the instant was looked for
+    Gathered *gathered          # window: entries that are due together, or nearly
+    count_t n_gathered
+    count_t gathered_capacity
     # This instant.
     List due                    # heap positions, then ids, of the generation
     List driven                 # window: neurons that a kick of this generation brought to threshold
@@ -463,11 +471,11 @@ cdef Status collect_due(State *e, Queue *q) noexcept nogil:
     """The ids of all neurons that are due, ascending, in e.due."""
     cdef count_t k = 0
     cdef int64_t child
-    cdef neuron_t at, i
-    cdef Pair t
-    cdef double soon
-    cdef Window later
-    e.due.size = 0
+    cdef neuron_t at
+    cdef Pair first
+    cdef Status status
+    if Queue is Heap or not e.collected:
+        e.due.size = 0
     if Queue is Heap:
         # The top of the heap, O(the number of the due).
         if q.size == 0 or not not_after(heap_key(q, 0), e.now):
@@ -481,27 +489,18 @@ cdef Status collect_due(State *e, Queue *q) noexcept nogil:
                     return NO_MEMORY
             e.due.items[k] = q.entries[at].neuron
             k += 1
+    elif e.collected:
+        e.collected = False
     else:
         for k in range(e.driven.size):
             if not append(&e.due, e.driven.items[k]):
                 return NO_MEMORY
         e.driven.size = 0
-        soon = window_key(q, e.now, e.H) + e.margin
-        memset(&later, 0, sizeof(Window))
-        while q.size and q.entries[0].key <= soon:
-            i = q.entries[0].neuron
-            t = e.now if i == e.verified else next_spike_of(e, i)
-            e.verified = -1
-            window_pop(q)
-            if not_after(t, e.now):
-                if not append(&e.due, i):
-                    return NO_MEMORY
-            elif before(t, q.edge) and not window_append(&later, window_key(q, t, e.H), i):
-                return NO_MEMORY
-        for k in range(later.size):
-            if not window_push(q, later.entries[k].key, later.entries[k].neuron):
-                return NO_MEMORY
-        window_free(&later)
+        status = gather(e, q, window_key(q, e.now, e.H) + e.margin, &first)
+        if status == RUNNING:
+            status = split_gathered(e, q, e.now)
+        if status != RUNNING:
+            return status
     sort_due(e)
     return RUNNING
 
@@ -509,7 +508,7 @@ cdef Status collect_due(State *e, Queue *q) noexcept nogil:
 cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept nogil:
     """The first spontaneous spike. At or after `until` it may be any time from there on; `never` if there is none."""
     cdef Pair t
-    cdef double key
+    cdef double key, soon
     cdef Status status
     if Queue is Heap:
         instant[0] = heap_key(q, 0) if q.size > 0 else never()
@@ -527,34 +526,129 @@ cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept
                     instant[0] = never()
                     return RUNNING
                 continue
-            t = next_spike_of(e, q.entries[0].neuron)
-            q.looks += 1
+            t = refreshed(e, q, &q.entries[0])
             key = window_key(q, t, e.H)
-            if q.entries[0].key >= key:
-                instant[0] = earliest_near(e, q, t)
-                e.verified = q.entries[0].neuron if not before(instant[0], t) else -1
-                return RUNNING
-            if before(t, q.edge):
-                q.entries[0].key = key
-                window_sift_down(q, 0)
-            else:
+            if q.entries[0].key < key:
+                if before(t, q.edge):
+                    q.entries[0].key = key
+                    window_sift_down(q, 0)
+                else:
+                    window_pop(q)
+                continue
+            instant[0] = t
+            soon = key + e.margin
+            if (q.size > 1 and q.entries[1].key <= soon) or (q.size > 2 and q.entries[2].key <= soon):
+                # Several are due together, or nearly: rounding may have put them in any order.
+                status = gather(e, q, soon, instant)
+                if status != RUNNING:
+                    return status
+                e.due.size = 0
+                e.collected = before(instant[0], until)
+                return split_gathered(e, q, instant[0] if e.collected else nowhere())
+            if before(t, until):
+                e.due.size = 0
+                e.collected = True
+                if not append(&e.due, q.entries[0].neuron):
+                    return NO_MEMORY
                 window_pop(q)
+            return RUNNING
 
 
-cdef Pair earliest_near(const State *e, const Window *q, Pair t) noexcept nogil:
-    """The earliest next spike, when t is that of the top entry and others may precede it by rounding only."""
-    cdef double soon = window_key(q, t, e.H) + e.margin
-    cdef Pair other, first = t
-    cdef count_t k
-    if not ((q.size > 1 and q.entries[1].key <= soon) or (q.size > 2 and q.entries[2].key <= soon)):
+cdef inline Pair nowhere() noexcept nogil:
+    """Before all times."""
+    cdef Pair t
+    t.n = -1
+    t.s = 0.0
+    return t
+
+
+cdef inline Pair refreshed(const State *e, Window *q, const Candidate *entry) noexcept nogil:
+    """The next spike of an entry's neuron, or `never` if it is not before the edge."""
+    cdef Pair t
+    cdef Population *p
+    cdef neuron_t i
+    # Without a kick since the scan it is the key itself.
+    if q.n_synaptic_events == e.n_synaptic_events and entry.key < e.H:
+        t.n = q.first_epoch
+        t.s = entry.key
         return t
-    # Rare: some neurons are due together, or nearly.
-    for k in range(1, q.size):
-        if q.entries[k].key <= soon:
-            other = next_spike_of(e, q.entries[k].neuron)
-            if before(other, first):
-                first = other
-    return first
+    p = &e.populations[population_of(e, entry.neuron)]
+    i = entry.neuron - p.first
+    if p.lif != NULL:
+        if not fires_before_edge(e, q, p, row(p, p.lif, i), i):
+            return never()
+        q.looks += 1
+        return next_spike(e, p, row(p, p.lif, i), i)
+    if not fires_before_edge(e, q, p, row(p, p.qif, i), i):
+        return never()
+    q.looks += 1
+    return next_spike(e, p, row(p, p.qif, i), i)
+
+
+cdef Status gather(State *e, Window *q, double soon, Pair *first) noexcept nogil:
+    """Take all entries with a key up to `soon` out of the window, with their next spikes; the earliest as `first`."""
+    cdef count_t k, kept = 0
+    cdef Pair t
+    e.n_gathered = 0
+    first[0] = never()
+    while q.size and q.entries[0].key <= soon:
+        if e.n_gathered < 64:
+            t = refreshed(e, q, &q.entries[0])
+            if not keep_gathered(e, t, q.entries[0].neuron):
+                return NO_MEMORY
+            window_pop(q)
+        else:
+            # Many: one pass over all entries is cheaper than taking them one by one.
+            for k in range(q.size):
+                if q.entries[k].key <= soon:
+                    t = refreshed(e, q, &q.entries[k])
+                    if not keep_gathered(e, t, q.entries[k].neuron):
+                        return NO_MEMORY
+                else:
+                    q.entries[kept] = q.entries[k]
+                    kept += 1
+            q.size = kept
+            window_order(q)
+            break
+    for k in range(e.n_gathered):
+        if before(e.gathered[k].time, first[0]):
+            first[0] = e.gathered[k].time
+    return RUNNING
+
+
+cdef inline bint keep_gathered(State *e, Pair t, neuron_t neuron) noexcept nogil:
+    cdef void *grown
+    if e.n_gathered == e.gathered_capacity:
+        grown = reallocate(e.gathered, 2 * e.gathered_capacity + 64, sizeof(Gathered))
+        if grown == NULL:
+            return False
+        e.gathered = <Gathered *> grown
+        e.gathered_capacity = 2 * e.gathered_capacity + 64
+    e.gathered[e.n_gathered].time = t
+    e.gathered[e.n_gathered].neuron = neuron
+    e.n_gathered += 1
+    return True
+
+
+cdef Status split_gathered(State *e, Window *q, Pair now) noexcept nogil:
+    """Those that were gathered and are due into e.due, the others back into the window."""
+    cdef count_t k, returned = 0
+    cdef Pair t
+    for k in range(e.n_gathered):
+        t = e.gathered[k].time
+        if not_after(t, now):
+            if not append(&e.due, e.gathered[k].neuron):
+                return NO_MEMORY
+        elif before(t, q.edge):
+            returned += 1
+            if returned < 64:
+                if not window_push(q, window_key(q, t, e.H), e.gathered[k].neuron):
+                    return NO_MEMORY
+            elif not window_append(q, window_key(q, t, e.H), e.gathered[k].neuron):
+                return NO_MEMORY
+    if returned >= 64:
+        window_order(q)
+    return RUNNING
 
 
 # The window ---------------------------------------------------------------------------------------------------------
@@ -646,6 +740,7 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
     q.length = max(q.length, e.H * 9.313225746154785e-10)
     q.work = e.n_spikes * 8 + e.n_synaptic_events + q.looks * 24
     q.first_epoch = start.n
+    q.n_synaptic_events = e.n_synaptic_events
     q.edge = plus(start, q.length, e.H)
     if q.edge.n >= never().n:
         q.edge.n = MAX_EPOCH
@@ -943,6 +1038,7 @@ cdef class Engine:
         free(self.e.driven.items)
         free(self.e.found.items)
         free(self.e.drawn.items)
+        free(self.e.gathered)
         free(self.e.table)
         free(self.e.fired.items)
         free(self.e.touched.items)
@@ -974,7 +1070,6 @@ cdef class Engine:
         memset(self.e.has_arrival, 0, self.e.n // 8 + 1)
         # Rounding moves a next spike by some 2^-52 of the slowest time scale; the margin is far above that.
         self.e.margin *= 2.0**-36
-        self.e.verified = -1
         if self.windowed:
             self.window.length = self.e.H / 64.0
         else:
@@ -1250,4 +1345,4 @@ cdef fill_qif(QIF *m, constants, frame):
     m.peak_a, m.peak_b = constants["peak"]
     m.reset_a, m.reset_b = constants["reset"]
     m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
-    m.finite_peak, m.flips = constants["finite_peak"], constants["flips"]
+    m.finite_peak = constants["finite_peak"]

@@ -34,7 +34,6 @@ cdef struct QIF:
     neuron_t frame        # none (0) for shears
     neuron_t regime
     bint finite_peak
-    bint flips            # reset from +inf to -inf is a change of sign
 
 
 cdef inline bint store(double *x, double a, double b, double unit) noexcept nogil:
@@ -187,10 +186,7 @@ cdef inline bint qif_fires_before_edge(const QIF *m, const double *x, const Pair
 cdef inline void qif_reset(const QIF *m, double *x, Pair *base, const Frame *f, int64_t epoch,
                            Pair release) noexcept nogil:
     cdef double alpha, c, s
-    if m.flips:
-        x[0] = -x[0]
-        x[1] = -x[1]
-    elif m.regime == ROTATION:
+    if m.regime == ROTATION:
         alpha = rotation_at(f, epoch, release)
         c = cos(alpha)
         s = sin(alpha)

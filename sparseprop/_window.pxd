@@ -28,6 +28,7 @@ cdef struct Window:
     count_t work           # at the time of the last scan: spikes, kicks and looks at entries
     count_t looks          # at entries, since the start
     int64_t empty_scans    # in a row
+    count_t n_synaptic_events  # at the last scan
 
 
 cdef inline void window_free(Window *w) noexcept nogil:

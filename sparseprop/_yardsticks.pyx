@@ -10,7 +10,7 @@ spikes, and their rounding errors are those of a clock that is never set back.
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport atan, exp, log, tan
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
 from sparseprop._memory cimport allocate_large
@@ -275,14 +275,14 @@ cdef class Phases:
         Raises
         ------
         ParameterError
-            If `n_spikes` is negative.
+            If `n_spikes` is negative, or there is no network because ``__init__`` was not called.
 
         Notes
         -----
         O(n_spikes * degree * log(n)) for `PaperHeap`, O(n_spikes * (n + degree)) for `Conventional`.
         """
-        if n_spikes < 0:
-            raise ParameterError(f"n_spikes must be >= 0, got {n_spikes}")
+        if n_spikes < 0 or self.size == 0:
+            raise ParameterError(f"n_spikes must be >= 0 and the network not empty, got {n_spikes} and {self.size}")
         spike_times, spike_ids = np.empty(n_spikes), np.empty(n_spikes, np.int64)
         cdef double[::1] times = spike_times
         cdef int64_t[::1] ids = spike_ids

@@ -43,7 +43,7 @@ DEMO_HELP = """\
 Simulate the balanced network of the SparseProp paper (Engelken 2023): leaky integrate-and-fire neurons
 (tau 10 ms) that inhibit 100 others each (K = 100, j0 = 1) and fire irregularly, although no noise drives
 them. Writes raster.h5 (all spikes) and raster.png (a picture; needs matplotlib) into the current folder, and
-replaces files of these names there. Takes about 10 seconds."""
+replaces files of these names there. Takes some seconds."""
 
 DEMO_EXAMPLE = """\
 examples:
@@ -102,7 +102,8 @@ BENCH_HELP = """\
 Measure what a synaptic event costs on this machine: with this package, with the algorithm of the SparseProp paper,
 with the conventional algorithm, and by the machine's bound, its random memory accesses. All take turns in one process
 on the paper's balanced network. Writes bench.json (all figures, and on what they were measured) and bench.png (a
-picture; needs matplotlib), and replaces files of these names. Takes about a minute, with --full about ten and 1 GiB."""
+picture; needs matplotlib), and replaces files of these names. Takes about half a minute; with --full some minutes
+and 1 GiB."""
 
 BENCH_EXAMPLE = """\
 examples:

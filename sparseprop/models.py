@@ -513,6 +513,4 @@ def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref):
         scale = root if regime == "rotation" else 1.0 + 0.0 * root
         constants["peak"] = _direction(scale, V_peak)
         constants["reset"] = _direction(scale, V_reset)
-    # Only this neuron passes through infinity as a straight line does: its reset is a change of sign.
-    constants["flips"] = regime == "rotation" and math.isinf(V_peak.real) and math.isinf(V_reset.real) and t_ref == 0.0
     return constants

@@ -341,9 +341,6 @@ class RotationNeuron(RiccatiNeuron):
         return self.frame.turn_to(beta, since, now[0])
 
     def reset(self, release, now):
-        if self.flips:
-            self.p, self.q = -self.p, -self.q
-            return
         a, b = self.reset_direction
         c, s = self.turned(release)
         self.p, self.q = a * c + b * s, b * c - a * s

@@ -6,6 +6,9 @@ import numpy as np
 
 import sparseprop as sp
 
+# The window is to be tested on small networks too, which would get a heap.
+sp.simulation.SMALL = 0
+
 
 def random_model(rng, n, tau_scale):
     """A model with random parameters, numbers or one value per neuron; drives above, at and below threshold."""

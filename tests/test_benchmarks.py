@@ -1,10 +1,13 @@
 """The benchmark scripts run and say on what and how they measured; how fast they found it is not tested."""
 
+import importlib
+import importlib.util
 import json
 import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from sparseprop.simulation import ENGINES
@@ -13,8 +16,8 @@ BENCHMARKS = pathlib.Path(__file__).resolve().parent.parent / "benchmarks"
 COMPILED = [name for name in ENGINES if name != "reference"]
 
 
-def run(tmp_path, arguments):
-    command = [sys.executable, str(BENCHMARKS / "engine_speed.py"), *arguments.split()]
+def run(tmp_path, arguments, script="engine_speed.py"):
+    command = [sys.executable, str(BENCHMARKS / script), *arguments.split()]
     return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
 
 
@@ -26,6 +29,7 @@ def test_engine_speed(tmp_path):
     assert report["benchmark"] == "engine_speed"
     assert report["command"][0] == "engine_speed.py"
     assert report["seed"] == 1
+    assert report["cases"][0]["rate"] == 1.0
     assert set(report["versions"]) == {"sparseprop-sim", "numpy", "python"}
     assert report["machine"]["cores"] >= 1
     assert report["machine"]["cpu"]
@@ -91,3 +95,79 @@ def test_engine_speed_refuses_an_unknown_engine(tmp_path):
     done = run(tmp_path, "--engines warp")
     assert done.returncode == 2
     assert "invalid choice: 'warp'" in done.stderr
+
+
+def test_engine_speed_draws_and_takes_degree_and_rate(tmp_path):
+    options = "--quick --sizes 200 --outdegree 30 --rate 5 --spikes 500 --models LIF --repeats 1 -o out.json --plot"
+    done = run(tmp_path, options)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    for case in json.loads((tmp_path / "out.json").read_text())["cases"]:
+        assert (case["outdegree"], case["rate"], case["transient_seconds"]) == (30, 5.0, 3.0)
+        assert case["rate_hz"] > 5.0
+
+
+def test_bound_and_paper(tmp_path):
+    options = "--quick --sizes 200 300 --outdegrees 20 100 --models LIF --events 20000 --rounds 2 -o out.json"
+    done = run(tmp_path, options, "bound_and_paper.py")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report["benchmark"] == "bound_and_paper"
+    assert "-ffp-contract=off" in report["build"]["flags_of_setup_py"]
+    sizes = [(case["n"], case["outdegree"], case["spikes"], case["slow_spikes"]) for case in report["cases"]]
+    assert sizes == [(200, 20, 1000, 200), (300, 20, 1000, 200), (200, 100, 200, 40), (300, 100, 200, 40)]
+    assert sum(line.startswith("|") for line in done.stdout.splitlines()) == 2 + 4
+    assert (tmp_path / "out.png").is_file()
+
+
+def test_large(tmp_path):
+    options = "--quick --sizes 200 2000000000 --spikes 500 -o out.json"
+    done = run(tmp_path, options, "large.py")
+    assert done.returncode == 0, done.stderr
+    cases = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert [(case["n"], case["rows"]) for case in cases] == [
+        (n, rows) for rows in ("stored", "procedural") for n in (200, 2_000_000_000)
+    ]
+    small, huge = cases[::2], cases[1::2]
+    assert all("GiB, more than is free" in case["skipped"] for case in huge)
+    assert len({case["rate_hz"] for case in small}) == 1  # the same network, drawn or stored
+    assert all(case["ns_per_synaptic_event"] > 0.0 and case["n_spikes"] == 500 for case in small)
+    assert done.stdout.count("skipped: needs about") == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"out.json", "out.png", "out_memory.png"}
+
+
+def test_peers_skips_what_is_not_installed(tmp_path):
+    if importlib.util.find_spec("nest"):
+        pytest.skip("NEST is installed")
+    done = run(tmp_path, "--sizes 200 --durations 100 --peers nest -o out.json", "peers.py")
+    assert done.returncode == 0, done.stderr
+    ours, nest = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert ours["peer"] == "sparseprop" and ours["rate_hz"] > 1.0
+    assert nest["peer"] == "nest" and "cannot import nest" in nest["skipped"]
+    assert "skipped: cannot import nest" in done.stdout
+
+
+def test_peers_wants_a_duration_for_each_size(tmp_path):
+    done = run(tmp_path, "--sizes 200 --durations 100 50", "peers.py")
+    assert done.returncode == 2
+    assert "--durations needs 1 times" in done.stderr
+
+
+def test_peers_finds_where_two_spike_trains_part(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    peers = importlib.import_module("peers")
+    exact = {"times": np.array([0.11, 0.12, 0.31, 0.42, 0.55]), "ids": np.array([3, 1, 3, 0, 2])}
+    same = peers.compared(exact, exact)
+    assert same == {"same_spikes": 5, "diverges": False, "diverges_at_ms": None, "largest_error_us": 0.0}
+    # On a grid the first two come at once, in whatever order; then neurons 2 and 0 change places.
+    grid = {"times": np.array([0.2, 0.2, 0.4, 0.5, 0.6]), "ids": np.array([1, 3, 3, 2, 0])}
+    found = peers.compared(exact, grid)
+    assert (found["same_spikes"], found["diverges"], found["diverges_at_ms"]) == (3, True, 0.42)
+    assert found["largest_error_us"] == pytest.approx(90.0)
+    # A spike that the exact train does not have, and a train that is shorter but the same.
+    other = {"times": np.array([0.11, 0.115, 0.12]), "ids": np.array([3, 3, 1])}
+    assert peers.compared(exact, other)["same_spikes"] == 1
+    assert not peers.compared(exact, {name: values[:4] for name, values in exact.items()})["diverges"]
+    assert peers.compared(exact, {"times": np.array([0.1]), "ids": np.array([2])})["largest_error_us"] is None
+    with pytest.raises(RuntimeError, match="no spikes to compare"):
+        peers.compared(exact, {"times": np.zeros(0), "ids": np.zeros(0, np.int64)})

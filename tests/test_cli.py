@@ -198,7 +198,7 @@ def test_run_without_a_seed_says_which_one_it_took(run):
         (("seed = 3", "sed = 3"), "network.toml: unknown entry of the network: 'sed' ... mean 'seed'?"),
         (("n = 80", "m = 80"), "network.toml: unknown entry of populations[0]: 'm'"),
         (("LIF", "LFI"), "network.toml: unknown neuron model: 'LFI' ... did you mean 'LIF'?"),
-        (("I_e = 1.5", "I_ee = 1.5"), "unknown parameter of LIF: 'I_ee' ... did you mean 'I_e'?"),
+        (("I_e = 1.5", "I_ee = 1.5"), "unknown entry of populations[0].model: 'I_ee' ... did you mean 'I_e'?"),
         (("tau_m = 10.0, I_e = 1.5", "tau_m = -1.0"), "LIF.tau_m must be a finite time > 0 ms, got -1.0"),
         (("k = 10", "k = 1000"), "network.toml: "),
         (("fixed_outdegree", "fixed_outdegre"), "did you mean 'fixed_outdegree'?"),
@@ -274,7 +274,7 @@ def test_info_of_a_raster(run):
         f"out.h5: {result.n_spikes:,} spikes of 100 neurons from 0 to 100 ms",
         f"E: 80 neurons, {excitatory.n_spikes:,} spikes, {excitatory.rate:.4g} Hz",
         "the run ended because the time was reached",
-        "seed 3, engine heap, sparseprop ",
+        "seed 3, engine window, sparseprop ",
         "E: 80 neurons, LIF(tau_m=10, E_L=0, V_th=1, V_reset=0, I_e=1.5, t_ref=0)",
         "I: 20 neurons, QIF(tau_m=10, I_e=1, V_peak=inf, V_reset=-inf, t_ref=0)",
         "I -> E: fixed_outdegree(k=10, procedural=False), weight -0.1",
@@ -471,7 +471,8 @@ def test_interrupt():
     assert started.returncode == 130
     result = sp.load("out.h5")
     assert err == (
-        f"sparseprop: interrupted at {result.t_stop:g} ms; the {result.n_spikes:,} spikes until then are in out.h5\n"
+        f"sparseprop: interrupted at {result.t_stop:g} ms; the {result.n_spikes:,} spikes until then are in "
+        f"{Path('out.h5').absolute()}\n"
     )
     assert out == f"{network()}\n"
     assert result.stop_reason == sp.StopReason.INTERRUPTED and result.n_spikes > 0
