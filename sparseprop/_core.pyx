@@ -4,7 +4,6 @@ Names of phases and the order of everything within an instant are those of :mod:
 computes the same numbers bit for bit and is the place to read first.
 """
 
-from libc.math cimport fabs
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memset
@@ -27,7 +26,7 @@ from ._qif cimport (
 )
 from ._philox cimport philox_open, philox_stream
 from ._rows cimport draw_row, table_size
-from ._scan cimport find_below, find_turned, prefetch, subtract, subtract_and_find, turn
+from ._scan cimport find_below, find_turned, kick_row, prefetch, subtract, turn
 from ._typedefs cimport count_t, neuron_t, synapse_t
 from ._window cimport (
     Candidate, Window, window_append, window_free, window_is_ordered, window_key, window_order, window_pop, window_push,
@@ -101,6 +100,7 @@ cdef struct Projection:
     const neuron_t *targets
     const double *weights       # one per synapse, or NULL
     double weight               # of all synapses
+    double largest              # size of a weight
 
 
 cdef struct Population:
@@ -116,6 +116,7 @@ cdef struct Population:
     double *x
     Pair *base                  # QIF: when a shear's state was set, or NULL
     Pair *release               # end of the refractory period, or NULL without one
+    uint8_t *waiting            # with `release`: a bit for every neuron that may be refractory
     int64_t first_projection
     int64_t n_projections
     bint one_weight_per_target  # one spike reaches no target twice
@@ -179,6 +180,7 @@ cdef struct State:
     List due                    # heap positions, then ids, of the generation
     List driven                 # window: neurons that a kick of this generation brought to threshold
     List found                  # scratch of the hot loops
+    List held
     List drawn                  # the present row of a procedural projection
     uint32_t *table             # scratch for drawing, all bits set
     List fired                  # all that fired in this instant
@@ -282,8 +284,10 @@ cdef inline Status kick(State *e, Queue *q, Population *p, const Model *rows, ne
     cdef double *x
     cdef Pair *base
     cdef bint finite, over
-    if p.release != NULL and before(e.now, p.release[i]):
-        return RUNNING
+    if p.release != NULL and get_bit(p.waiting, i):
+        if before(e.now, p.release[i]):
+            return RUNNING
+        clear_bit(p.waiting, i)
     f = frame_now(e, p, m)
     if Model is LIF:
         x = &p.x[i]
@@ -318,6 +322,7 @@ cdef inline Status reset(State *e, Queue *q, Population *p, const Model *rows, n
     if p.release != NULL:
         release = plus(e.now, m.t_ref, e.H)
         p.release[i] = release
+        set_bit(p.waiting, i)
     if Model is LIF:
         lif_reset(m, &p.x[i], f, p.epoch, release)
     else:
@@ -391,32 +396,39 @@ cdef Status deliver_each(State *e, Queue *q, Population *p, const Model *rows, c
 
 
 cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const neuron_t *targets,
-                    const double *weights, double weight, int64_t count) noexcept nogil:
-    """`deliver_each`, in a hot loop where there is one."""
+                    const double *weights, double weight, double largest, int64_t count) noexcept nogil:
+    """`deliver_each`, in a hot loop where there is one; no weight is larger in size than `largest`."""
     cdef Frame *f
-    cdef double d, bound
-    cdef int64_t k, n
+    cdef double bound
+    cdef int64_t k, n, held = 0
+    cdef neuron_t i
     cdef Status status
     if Queue is Window:
-        if p.plain and weights == NULL and count > 0:
-            f = frame_now(e, p, rows)
-            if Model is LIF:
-                d = weight * f.E
-                # No sum of such kicks leaves the range of a state.
-                if fabs(d) < 6.668014432879854e240:
-                    if weight <= 0.0:
-                        subtract(p.x, targets, count, d, p.size > FAR)
-                        return RUNNING
-                    if not reserve(&e.found, count + 1):
-                        return NO_MEMORY
-                    bound = rows.gap * (f.edge_E if rows.gap > 0.0 and f.edge_E > f.E else f.E)
-                    n = subtract_and_find(p.x, targets, count, d, bound, e.found.items)
-                    for k in range(n):
-                        status = settle(e, q, p, rows, e.found.items[k], f)
-                        if status != RUNNING:
-                            return status
+        if Model is LIF:
+            # No sum of kicks of this size leaves the range of a state.
+            if not p.heterogeneous and largest * frame_now(e, p, rows).E < 6.668014432879854e240:
+                f = frame_now(e, p, rows)
+                if weights == NULL and weight <= 0.0 and p.release == NULL:
+                    subtract(p.x, targets, count, weight * f.E, p.size > FAR)
                     return RUNNING
-            elif rows.regime == ROTATION and weight <= 0.0:
+                if not reserve(&e.found, count + 1) or not reserve(&e.held, count):
+                    return NO_MEMORY
+                bound = rows.gap * (f.edge_E if rows.gap > 0.0 and f.edge_E > f.E else f.E)
+                n = kick_row(p.x, targets, weights, weight, count, f.E, bound, p.waiting, p.size > FAR,
+                             e.found.items, e.held.items, &held)
+                for k in range(n):
+                    status = settle(e, q, p, rows, e.found.items[k], f)
+                    if status != RUNNING:
+                        return status
+                for k in range(held):
+                    i = e.held.items[k]
+                    status = kick(e, q, p, rows, targets[i], weights[i] if weights != NULL else weight)
+                    if status != RUNNING:
+                        return status
+                return RUNNING
+        else:
+            if p.plain and weights == NULL and rows.regime == ROTATION and weight <= 0.0:
+                f = frame_now(e, p, rows)
                 n = 0
                 while True:
                     n += turn(p.x, targets + n, count - n, weight * rows.inverse_root, f.E, f.sine,
@@ -430,15 +442,10 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
     return deliver_each(e, q, p, rows, targets, weights, weight, count)
 
 
-cdef inline Status settle(State *e, Window *q, Population *p, const Model *m, neuron_t i,
+cdef inline Status settle(State *e, Window *q, Population *p, const LIF *m, neuron_t i,
                           const Frame *f) noexcept nogil:
     """The place in the queue of a neuron that excitation brought near its threshold."""
-    cdef bint over
-    if Model is LIF:
-        over = lif_over_threshold(m, &p.x[i], f)
-    else:
-        over = qif_over_threshold(m, &p.x[2 * <int64_t> i], f)
-    if over:
+    if lif_over_threshold(m, &p.x[i], f):
         return RUNNING if append(&e.driven, p.first + i) else NO_MEMORY
     return schedule(e, q, p, m, i)
 
@@ -855,9 +862,9 @@ cdef Status propagate_one(State *e, Queue *q, neuron_t source) noexcept nogil:
         count = find_row(e, c, source - p.first, &targets, &weights)
         e.n_synaptic_events += count
         if post.lif != NULL:
-            status = deliver(e, q, post, post.lif, targets, weights, c.weight, count)
+            status = deliver(e, q, post, post.lif, targets, weights, c.weight, c.largest, count)
         else:
-            status = deliver(e, q, post, post.qif, targets, weights, c.weight, count)
+            status = deliver(e, q, post, post.qif, targets, weights, c.weight, c.largest, count)
         if status != RUNNING:
             return status
     return RUNNING
@@ -1030,6 +1037,7 @@ cdef class Engine:
             free(p.x)
             free(p.base)
             free(p.release)
+            free(p.waiting)
         free(self.e.populations)
         free(self.e.projections)
         heap_free(&self.heap)
@@ -1037,6 +1045,7 @@ cdef class Engine:
         free(self.e.due.items)
         free(self.e.driven.items)
         free(self.e.found.items)
+        free(self.e.held.items)
         free(self.e.drawn.items)
         free(self.e.gathered)
         free(self.e.table)
@@ -1118,6 +1127,8 @@ cdef class Engine:
         if population.refractory is not None or any(values["t_ref"] > 0.0 for values in rows):
             p.release = <Pair *> owned(allocate(p.size, sizeof(Pair)))
             memset(p.release, 0, p.size * sizeof(Pair))
+            p.waiting = <uint8_t *> owned(allocate(p.size // 8 + 1, 1))
+            memset(p.waiting, 0, p.size // 8 + 1)
         p.plain = not p.heterogeneous and p.release == NULL
         V = population.V
         refractory = population.refractory if population.refractory is not None else np.zeros(0)
@@ -1148,6 +1159,7 @@ cdef class Engine:
                 filled += 1
                 memset(c, 0, sizeof(Projection))
                 c.post = projection.post
+                c.largest = float(np.abs(projection.weight).max(initial=0.0))
                 if isinstance(projection.adjacency, ProceduralAdjacency):
                     c.weight = projection.weight
                     scratch = max(scratch, self._add_procedural(c, projection.adjacency))
@@ -1269,6 +1281,7 @@ cdef void place(State *e, Population *p, const Model *rows, const double *V, con
         f = frame_now(e, p, m)
         if refractory != NULL and refractory[i] > 0.0:
             p.release[i] = plus(e.now, refractory[i], e.H)
+            set_bit(p.waiting, i)
             if Model is LIF:
                 lif_reset(m, &p.x[i], f, p.epoch, p.release[i])
             else:

@@ -3,7 +3,7 @@
 The scans only compare, so the wider registers that are chosen at run time give the same bits.
 """
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 cdef extern from *:
     """
@@ -75,20 +75,41 @@ cdef extern from *:
             x[targets[k]] -= d;
     }
 
-    /* The same, and which of them came to or below `bound`: their ids into `found`; returns how many. */
-    static inline int64_t sp_subtract_and_find(double *x, const int32_t *targets, int64_t count, double d,
-                                               double bound, int32_t *found) {
-        int64_t k, n = 0;
+    /* LIF kicks of a row, x[target] -= w E. Neurons that excitation brought to or below `bound` go into `found`, the
+       result is how many. Targets with their bit set may be refractory: not kicked, their places in the row go into
+       `held`. With constants for weights and bits the compiler leaves out what is not needed. */
+    static inline __attribute__((always_inline)) int64_t sp_kick_row(
+        double *x, const int32_t *targets, const double *weights, double weight, int64_t count, double E, double bound,
+        const uint8_t *bits, int far, int32_t *found, int32_t *held, int64_t *n_held) {
+        int64_t k, n = 0, m = 0;
         for (k = 0; k < count; k++) {
             int32_t i = targets[k];
-            double kicked = x[i] - d;
-            if (k + SP_AHEAD < count)
+            double w = weights ? weights[k] : weight, kicked;
+            if (far && k + SP_AHEAD < count)
                 __builtin_prefetch(&x[targets[k + SP_AHEAD]], 1);
+            if (bits && (bits[i >> 3] >> (i & 7)) & 1) {
+                held[m++] = (int32_t)k;
+                continue;
+            }
+            kicked = x[i] - w * E;
             x[i] = kicked;
             found[n] = i;
-            n += kicked <= bound;
+            n += (w > 0.0) & (kicked <= bound);
         }
+        *n_held = m;
         return n;
+    }
+
+    static int64_t sp_kicks(double *x, const int32_t *targets, const double *weights, double weight, int64_t count,
+                            double E, double bound, const uint8_t *bits, int far, int32_t *found, int32_t *held,
+                            int64_t *n_held) {
+        if (weights && bits)
+            return sp_kick_row(x, targets, weights, weight, count, E, bound, bits, far, found, held, n_held);
+        if (weights)
+            return sp_kick_row(x, targets, weights, weight, count, E, bound, NULL, far, found, held, n_held);
+        if (bits)
+            return sp_kick_row(x, targets, NULL, weight, count, E, bound, bits, far, found, held, n_held);
+        return sp_kick_row(x, targets, NULL, weight, count, E, bound, NULL, far, found, held, n_held);
     }
 
     /* Kicks of rotating vectors: v += c (p cos - q sin) (sin, cos). The length may drift out of [low, high], where
@@ -122,8 +143,9 @@ cdef extern from *:
     int64_t find_turned "sp_find_turned"(const double *x, int64_t n, double a, double b, double margin,
                                          int32_t *found) noexcept nogil
     void subtract "sp_subtract"(double *x, const int32_t *targets, int64_t count, double d, bint far) noexcept nogil
-    int64_t subtract_and_find "sp_subtract_and_find"(double *x, const int32_t *targets, int64_t count, double d,
-                                                     double bound, int32_t *found) noexcept nogil
+    int64_t kick_row "sp_kicks"(double *x, const int32_t *targets, const double *weights, double weight,
+                                int64_t count, double E, double bound, const uint8_t *bits, bint far, int32_t *found,
+                                int32_t *held, int64_t *n_held) noexcept nogil
     int64_t turn "sp_turn"(double *x, const int32_t *targets, int64_t count, double c, double cosine, double sine,
                            double low, double high) noexcept nogil
     void prefetch "sp_prefetch"(const void *start, int64_t bytes) noexcept nogil
