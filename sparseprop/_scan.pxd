@@ -16,7 +16,8 @@ cdef extern from *:
     #define SP_DISPATCH
     #endif
 
-    #define SP_BLOCK 16
+    /* Neurons that are compared at once; flags of the width of a double, so that they need no repacking. */
+    #define SP_BLOCK 32
     /* How far ahead of the target that is kicked memory is asked for. */
     #define SP_AHEAD 24
 
@@ -25,13 +26,14 @@ cdef extern from *:
     static int64_t sp_find_below(const double *x, int64_t n, double bound, int32_t *found) {
         int64_t i = 0, count = 0;
         for (; i + SP_BLOCK <= n; i += SP_BLOCK) {
-            int any = 0;
+            int64_t any = 0;
             for (int k = 0; k < SP_BLOCK; k++)
                 any |= x[i + k] <= bound;
             if (any)
-                for (int k = 0; k < SP_BLOCK; k++)
-                    if (x[i + k] <= bound)
-                        found[count++] = (int32_t)(i + k);
+                for (int k = 0; k < SP_BLOCK; k++) {
+                    found[count] = (int32_t)(i + k);
+                    count += x[i + k] <= bound;
+                }
         }
         for (; i < n; i++)
             if (x[i] <= bound)
@@ -44,7 +46,7 @@ cdef extern from *:
     static int64_t sp_find_turned(const double *x, int64_t n, double a, double b, double margin, int32_t *found) {
         int64_t i = 0, count = 0;
         for (; i + SP_BLOCK <= n; i += SP_BLOCK) {
-            int any = 0;
+            int64_t any = 0;
             for (int k = 0; k < SP_BLOCK; k++) {
                 double p = x[2 * (i + k)], q = x[2 * (i + k) + 1];
                 any |= a * p + b * q <= margin * (fabs(p) + fabs(q));
@@ -52,8 +54,8 @@ cdef extern from *:
             if (any)
                 for (int k = 0; k < SP_BLOCK; k++) {
                     double p = x[2 * (i + k)], q = x[2 * (i + k) + 1];
-                    if (a * p + b * q <= margin * (fabs(p) + fabs(q)))
-                        found[count++] = (int32_t)(i + k);
+                    found[count] = (int32_t)(i + k);
+                    count += a * p + b * q <= margin * (fabs(p) + fabs(q));
                 }
         }
         for (; i < n; i++) {

@@ -428,7 +428,7 @@ def save_lines(panels, path, xlabel, ylabel):
     Parameters
     ----------
     panels : dict
-        By title a dictionary of curves: by name x and y. Panels without points are left out.
+        By title a dictionary of curves: by name x and y; all with the same names. Panels without points are left out.
     path : path
     xlabel, ylabel : str
 
@@ -441,7 +441,7 @@ def save_lines(panels, path, xlabel, ylabel):
     from matplotlib.figure import Figure
 
     panels = {title: curves for title, curves in panels.items() if any(x for x, _ in curves.values())}
-    figure = Figure(figsize=(4.5 * max(len(panels), 1), 4.0), layout="constrained")
+    figure = Figure(figsize=(1.5 + 4.5 * max(len(panels), 1), 4.0), layout="constrained")
     for k, (title, curves) in enumerate(panels.items()):
         ax = figure.add_subplot(1, len(panels), k + 1)
         for color, (name, (x, y)) in zip(itertools.cycle(COLORS), curves.items(), strict=False):
@@ -450,7 +450,8 @@ def save_lines(panels, path, xlabel, ylabel):
         ax.set_xlabel(xlabel)
         ax.set_ylabel(ylabel)
         ax.grid(alpha=0.3)
-        ax.legend(frameon=False, fontsize="small")
+    if panels:  # all have the same curves
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize="small")
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:
