@@ -646,14 +646,13 @@ def test_interrupts_at_any_moment(tmp_path):
 
     before = signal.signal(signal.SIGVTALRM, interrupt)
     try:
-        for k in range(10):
-            writer = RasterWriter(tmp_path / f"{k}.h5", POPULATIONS, header={}, chunk=64)
+        while n_interrupts < 30:  # how many hit one file depends on the machine
+            writer = RasterWriter(tmp_path / "a.h5", POPULATIONS, header={}, chunk=64)
             run(writer)
-            assert same(read_raster(tmp_path / f"{k}.h5"), times, ids)
+            assert same(read_raster(tmp_path / "a.h5"), times, ids)
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
-    assert n_interrupts > 30
 
 
 def test_an_interrupt_while_it_is_set_up(tmp_path, monkeypatch):
