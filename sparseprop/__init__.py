@@ -18,20 +18,28 @@ from .connectivity import (
     one_to_one,
     pairwise_bernoulli,
 )
+from .distributions import normal, uniform
+from .inputs import PoissonSource, SpikeSource, poisson, steps
 from .models import LIF, QIF, Theta, uniform_phase
 from .network import Network, Population, Projection, balanced_network, calibrate_rate
+from .recording import Record
 from .result import Result, load
 from .simulation import Simulation, StopReason
+from .sweep import SweepResult, sweep
 
 __all__ = [
     "LIF",
     "QIF",
     "Network",
+    "PoissonSource",
     "Population",
     "Projection",
+    "Record",
     "Result",
     "Simulation",
+    "SpikeSource",
     "StopReason",
+    "SweepResult",
     "Theta",
     "all_to_all",
     "balanced_network",
@@ -42,7 +50,12 @@ __all__ = [
     "fixed_outdegree",
     "fixed_total_number",
     "load",
+    "normal",
     "one_to_one",
     "pairwise_bernoulli",
+    "poisson",
+    "steps",
+    "sweep",
+    "uniform",
     "uniform_phase",
 ]

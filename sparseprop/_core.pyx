@@ -4,12 +4,17 @@ Names of phases and the order of everything within an instant are those of :mod:
 computes the same numbers bit for bit and is the place to read first.
 """
 
+from libc.math cimport NAN
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
-from libc.string cimport memset
+from libc.string cimport memcpy, memmove, memset
 
 import numpy as np
 
+from ._agenda cimport (
+    CURSOR, LANE, PROCESS, TRAIN, Agenda, Item, agenda_free, agenda_has_two, agenda_pop, agenda_push,
+    agenda_replace,
+)
 from ._frames cimport (
     MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, never, not_after, place_edge, plus,
 )
@@ -19,12 +24,13 @@ from ._heap cimport (
 from ._lif cimport (
     LIF, lif_fires_before_edge, lif_kick, lif_next_spike, lif_over_threshold, lif_place, lif_reset, lif_voltage,
 )
-from ._memory cimport allocate, allocate_large, reallocate
+from ._memory cimport allocate, allocate_large, grow
 from ._qif cimport (
-    QIF, ROTATION, SADDLE, SHEAR, qif_fires_before_edge, qif_kick, qif_next_spike, qif_over_threshold, qif_place,
-    qif_reset, qif_voltage,
+    QIF, ROTATION, SADDLE, SHEAR, qif_direction, qif_fires_before_edge, qif_kick, qif_next_spike,
+    qif_over_threshold, qif_place, qif_place_direction, qif_reset, qif_voltage,
 )
 from ._philox cimport philox_open, philox_stream
+from ._poisson cimport INTERVAL_BITS, Poisson, poisson_fill, poisson_free
 from ._rows cimport draw_row, table_size
 from ._scan cimport find_below, find_turned, kick_row, prefetch, subtract, turn
 from ._typedefs cimport count_t, neuron_t, synapse_t
@@ -37,6 +43,7 @@ from .connectivity import ProceduralAdjacency, Purpose
 from .engine_time import FRACTION_BITS, advance_per_epoch
 from .errors import EngineFault, InsufficientMemoryError
 from .models import lif_constants, qif_constants
+from .network import parameter_rows
 
 import math
 
@@ -89,6 +96,11 @@ _ENDS = {RUNNING: "running", TIME: "time", SPIKES: "spikes", QUIESCENT: "quiesce
 
 cdef struct Projection:
     int64_t post                # index of the target population
+    int64_t rank                # its number in the network
+    bint has_multapses
+    double delay                # ms, of all synapses
+    const double *delays        # one per synapse, or NULL; rows are then in the order of delays
+    const neuron_t *places      # with `delays`: where in the row each synapse is for the user
     bint procedural             # rows are drawn when they are needed: what follows up to n_post; otherwise stored
     uint64_t key[2]
     uint64_t stream
@@ -101,6 +113,62 @@ cdef struct Projection:
     const double *weights       # one per synapse, or NULL
     double weight               # of all synapses
     double largest              # size of a weight
+
+
+cdef struct Flight:
+    Pair emission
+    neuron_t source             # local id
+
+
+# All synapses of a population that have one delay.
+cdef struct Lane:
+    int64_t population
+    double delay
+    int64_t first_projection
+    int64_t n_projections
+    bint one_weight_per_target
+    count_t next                # number of the spike in the log that is delivered next
+
+
+# A spike on its way through a row of synapses with a delay each.
+cdef struct Cursor:
+    Pair emission
+    neuron_t source             # local id
+    int64_t population
+    int64_t projection
+    count_t number              # of the spike, as in the log
+    synapse_t at                # the next synapse, in the arrays of the projection
+    synapse_t stop
+    int64_t next_free
+
+
+cdef struct Train:
+    const double *times         # ms
+    const int64_t *ids          # global
+    count_t size
+    count_t at
+
+
+cdef struct Process:
+    Poisson poisson
+    int64_t population
+    bint is_source
+    const double *weights       # one per neuron, or NULL
+    double weight
+    Pair start                  # of the interval that is drawn
+    count_t at
+
+
+# A part of what arrives in an instant: a row, one synapse of it, or an event of a drive.
+cdef struct Arrival:
+    int64_t source              # global id; for a drive a number above all
+    int64_t rank
+    int64_t place
+    Pair emission
+    int64_t projection          # -1 for a drive
+    synapse_t at                # in the projection's arrays, or -1 for the whole row
+    neuron_t target             # global id, for a drive
+    double weight
 
 
 cdef struct Population:
@@ -117,9 +185,17 @@ cdef struct Population:
     Pair *base                  # QIF: when a shear's state was set, or NULL
     Pair *release               # end of the refractory period, or NULL without one
     uint8_t *waiting            # with `release`: a bit for every neuron that may be refractory
-    int64_t first_projection
+    int64_t first_projection    # of those without delay
     int64_t n_projections
-    bint one_weight_per_target  # one spike reaches no target twice
+    int64_t first_delayed       # of those with a delay for each synapse
+    int64_t n_delayed
+    int64_t first_lane          # of the others
+    int64_t n_lanes
+    Flight *log                 # spikes that some lane has not delivered yet
+    count_t log_start           # the number of the first one, of all spikes since the start
+    count_t log_size
+    count_t log_capacity
+    bint one_weight_per_target  # one spike reaches no target twice without delay
     bint oscillates             # some neuron may fire by itself
     bint plain                  # one parameter row, no refractoriness: the hot loops apply
 
@@ -132,15 +208,7 @@ cdef struct List:
 
 cdef bint reserve(List *a, count_t n) noexcept nogil:
     """Room for n items; False if there is no memory."""
-    cdef void *grown
-    if n > a.capacity:
-        n = max(n, 2 * a.capacity + 64)
-        grown = reallocate(a.items, n, sizeof(neuron_t))
-        if grown == NULL:
-            return False
-        a.items = <neuron_t *> grown
-        a.capacity = n
-    return True
+    return grow(<void **> &a.items, &a.capacity, n, sizeof(neuron_t))
 
 
 cdef inline bint append(List *a, neuron_t item) noexcept nogil:
@@ -154,6 +222,8 @@ cdef inline bint append(List *a, neuron_t item) noexcept nogil:
 cdef enum:
     # Neurons that are scanned at a time, so that the scratch of a scan stays small.
     SCAN_BLOCK = 4096
+    # The longest window, in epochs.
+    LONGEST_WINDOW = 1024
     # States beyond this number, half a MiB of LIF, do not stay in the caches near a core.
     FAR = 65536
 
@@ -166,18 +236,31 @@ cdef struct Gathered:
 cdef struct State:
     double H
     Pair now
+    Pair last                   # the instant that was taken last: what came by then is over
+    bint restoring              # spikes are put on their way again, and what was over is left out
     int64_t instant             # counts instants; what frames are stamped with
     neuron_t n
     int64_t n_populations
     Population *populations
     Projection *projections
     double margin               # ms; rounding never moves a next spike by as much
+    Agenda agenda
+    Lane *lanes
+    int64_t n_lanes
+    Cursor *cursors
+    count_t n_cursors
+    count_t cursors_capacity
+    int64_t free_cursor         # the first of a chain of free ones, or -1
+    Train train
+    Process *processes
+    int64_t n_processes
     bint collected              # window: e.due has been filled while the instant was looked for
     Gathered *gathered          # window: entries that are due together, or nearly
     count_t n_gathered
     count_t gathered_capacity
     # This instant.
     List due                    # heap positions, then ids, of the generation
+    List forced                 # neurons that were due when their parameters changed
     List driven                 # window: neurons that a kick of this generation brought to threshold
     List found                  # scratch of the hot loops
     List held
@@ -185,15 +268,21 @@ cdef struct State:
     uint32_t *table             # scratch for drawing, all bits set
     List fired                  # all that fired in this instant
     List touched                # targets with an arriving weight
+    List emitting               # sources that spike now
+    Arrival *arrivals
+    count_t n_arrivals
+    count_t arrivals_capacity
     uint8_t *has_fired          # bit sets over all neurons
     uint8_t *has_arrival
     double *arriving            # summed weights of this generation, allocated when first needed
     # What came out.
+    bint record_sources
     double *spike_times
     List spike_ids
     count_t spike_capacity
     count_t n_spikes
     count_t n_synaptic_events
+    count_t n_input_events      # spikes of sources and events of drives
     # Where a fault happened.
     neuron_t faulty
 
@@ -314,6 +403,14 @@ cdef inline Status kick(State *e, Queue *q, Population *p, const Model *rows, ne
         return RUNNING
 
 
+cdef inline void reset_state(Population *p, const Model *m, neuron_t i, const Frame *f, Pair release) noexcept nogil:
+    """The state of neuron i at the end of its refractory period."""
+    if Model is LIF:
+        lif_reset(m, &p.x[i], f, p.epoch, release)
+    else:
+        qif_reset(m, &p.x[2 * <int64_t> i], p.base + i if p.base != NULL else NULL, f, p.epoch, release)
+
+
 cdef inline Status reset(State *e, Queue *q, Population *p, const Model *rows, neuron_t i) noexcept nogil:
     """The state after a spike now."""
     cdef const Model *m = row(p, rows, i)
@@ -323,10 +420,7 @@ cdef inline Status reset(State *e, Queue *q, Population *p, const Model *rows, n
         release = plus(e.now, m.t_ref, e.H)
         p.release[i] = release
         set_bit(p.waiting, i)
-    if Model is LIF:
-        lif_reset(m, &p.x[i], f, p.epoch, release)
-    else:
-        qif_reset(m, &p.x[2 * <int64_t> i], p.base + i if p.base != NULL else NULL, f, p.epoch, release)
+    reset_state(p, m, i, f, release)
     return schedule(e, q, p, m, i)
 
 
@@ -357,6 +451,26 @@ cdef void rescale(Population *p, const Model *rows) noexcept nogil:
                 continue
         for _ in range(p.frames[m.frame].steps):
             p.x[p.width * i] *= 5.421010862427522e-20  # 2^-64
+
+
+cdef void take_over(State *e, Population *p, const Model *old, bint old_heterogeneous, const Model *rows,
+                    const double *directions) noexcept nogil:
+    """The states of neurons whose parameters change now from those of `old`; for QIF from their `directions`."""
+    cdef neuron_t i
+    cdef const Model *m
+    cdef const Model *before_change
+    cdef Frame *f
+    for i in range(p.size):
+        m = row(p, rows, i)
+        f = frame_now(e, p, m)
+        if p.release != NULL and before(e.now, p.release[i]):
+            reset_state(p, m, i, f, p.release[i])
+        elif Model is LIF:
+            before_change = &old[i] if old_heterogeneous else old
+            p.x[i] += ((m.V_inf - before_change.V_inf) + (m.V_inf_low - before_change.V_inf_low)) * f.E
+        else:
+            qif_place_direction(m, &p.x[2 * <int64_t> i], p.base + i if p.base != NULL else NULL,
+                                directions[2 * <int64_t> i], directions[2 * <int64_t> i + 1], f, e.now)
 
 
 cdef void enter_present(State *e, Queue *q) noexcept nogil:
@@ -458,7 +572,9 @@ cdef inline Pair next_spike_of(const State *e, neuron_t i) noexcept nogil:
     cdef neuron_t local = i - p.first
     if p.lif != NULL:
         return next_spike(e, p, row(p, p.lif, local), local)
-    return next_spike(e, p, row(p, p.qif, local), local)
+    if p.qif != NULL:
+        return next_spike(e, p, row(p, p.qif, local), local)
+    return never()
 
 
 cdef void sort_due(State *e) noexcept nogil:
@@ -485,9 +601,7 @@ cdef Status collect_due(State *e, Queue *q) noexcept nogil:
         e.due.size = 0
     if Queue is Heap:
         # The top of the heap, O(the number of the due).
-        if q.size == 0 or not not_after(heap_key(q, 0), e.now):
-            return RUNNING
-        if not append(&e.due, 0):
+        if q.size > 0 and not_after(heap_key(q, 0), e.now) and not append(&e.due, 0):
             return NO_MEMORY
         while k < e.due.size:
             at = e.due.items[k]
@@ -508,12 +622,19 @@ cdef Status collect_due(State *e, Queue *q) noexcept nogil:
             status = split_gathered(e, q, e.now)
         if status != RUNNING:
             return status
+    for k in range(e.forced.size):
+        if not append(&e.due, e.forced.items[k]):
+            return NO_MEMORY
+    e.forced.size = 0
     sort_due(e)
     return RUNNING
 
 
 cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept nogil:
-    """The first spontaneous spike. At or after `until` it may be any time from there on; `never` if there is none."""
+    """The first spontaneous spike; if it is not before `until`, any time from there on, or `never`.
+
+    The window's edge is then behind `until`.
+    """
     cdef Pair t
     cdef double key, soon
     cdef Status status
@@ -523,15 +644,13 @@ cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept
     else:
         while True:
             if q.size == 0:
-                if not_after(until, q.edge) and q.edge.n < never().n:
-                    instant[0] = q.edge if anyone_fires(e) else never()
+                if before(until, q.edge) or q.edge.n >= MAX_EPOCH or (q.nobody and until.n >= MAX_EPOCH
+                                                                      and kicks_so_far(e) == q.kicks):
+                    instant[0] = never()
                     return RUNNING
                 status = advance_window(e, q)
                 if status != RUNNING:
                     return status
-                if q.edge.n >= never().n:
-                    instant[0] = never()
-                    return RUNNING
                 continue
             t = refreshed(e, q, &q.entries[0])
             key = window_key(q, t, e.H)
@@ -575,7 +694,7 @@ cdef inline Pair refreshed(const State *e, Window *q, const Candidate *entry) no
     cdef Population *p
     cdef neuron_t i
     # Without a kick since the scan it is the key itself.
-    if q.n_synaptic_events == e.n_synaptic_events and entry.key < e.H:
+    if q.kicks == kicks_so_far(e) and entry.key < e.H:
         t.n = q.first_epoch
         t.s = entry.key
         return t
@@ -624,13 +743,8 @@ cdef Status gather(State *e, Window *q, double soon, Pair *first) noexcept nogil
 
 
 cdef inline bint keep_gathered(State *e, Pair t, neuron_t neuron) noexcept nogil:
-    cdef void *grown
-    if e.n_gathered == e.gathered_capacity:
-        grown = reallocate(e.gathered, 2 * e.gathered_capacity + 64, sizeof(Gathered))
-        if grown == NULL:
-            return False
-        e.gathered = <Gathered *> grown
-        e.gathered_capacity = 2 * e.gathered_capacity + 64
+    if not grow(<void **> &e.gathered, &e.gathered_capacity, e.n_gathered + 1, sizeof(Gathered)):
+        return False
     e.gathered[e.n_gathered].time = t
     e.gathered[e.n_gathered].neuron = neuron
     e.n_gathered += 1
@@ -716,13 +830,22 @@ cdef bint anyone_fires(const State *e) noexcept nogil:
     return False
 
 
+cdef inline count_t kicks_so_far(const State *e) noexcept nogil:
+    return e.n_synaptic_events + e.n_input_events
+
+
+cdef inline count_t work_so_far(const State *e, const Window *q) noexcept nogil:
+    """In units of a kick."""
+    return e.n_spikes * 8 + kicks_so_far(e) + q.looks * 24
+
+
 cdef Status advance_window(State *e, Window *q) noexcept nogil:
-    """Move the edge on and collect the candidates; the edge becomes `never` if nobody will fire."""
+    """Move the edge on and collect the candidates; the edge becomes `never` if nobody can fire by himself."""
     cdef int64_t k
     cdef neuron_t j
     cdef Population *p
     cdef Status status
-    cdef count_t scanned = 0, done = e.n_spikes * 8 + e.n_synaptic_events + q.looks * 24 - q.work
+    cdef count_t scanned = 0, done = work_so_far(e, q) - q.work
     cdef Pair start = q.edge
     # Neurons that may fire by themselves; the others can be left out.
     for k in range(e.n_populations):
@@ -731,23 +854,26 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
     if scanned == 0:
         q.edge = never()
         return RUNNING
+    q.nobody = False
     if q.empty_scans >= 2:
         # A gap: jump over it.
-        start = first_spike(e)
         q.empty_scans = 0
+        start = first_spike(e)
         if start.n >= never().n:
-            q.edge = start
-            return RUNNING
+            # Nobody fires without input. The edge only says up to where kicked neurons become candidates at once.
+            q.nobody = True
+            start = e.now if before(q.edge, e.now) else q.edge
+            q.length = LONGEST_WINDOW * e.H
     elif q.empty_scans > 0:
         q.length *= 2.0
     else:
         # So long that the scan is a small part of the work, and the candidates are few.
         q.length *= min(max((0.6 * scanned + 400.0) / (done + 1.0), 0.5), 2.0)
-    # Above the resolution of time, so that the edge moves.
-    q.length = max(q.length, e.H * 9.313225746154785e-10)
-    q.work = e.n_spikes * 8 + e.n_synaptic_events + q.looks * 24
+    # Above the resolution of time, so that the edge moves; and so short that keys stay precise.
+    q.length = min(max(q.length, e.H * 9.313225746154785e-10), LONGEST_WINDOW * e.H)
+    q.work = work_so_far(e, q)
+    q.kicks = kicks_so_far(e)
     q.first_epoch = start.n
-    q.n_synaptic_events = e.n_synaptic_events
     q.edge = plus(start, q.length, e.H)
     if q.edge.n >= never().n:
         q.edge.n = MAX_EPOCH
@@ -758,6 +884,8 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
             continue
         for j in range(p.n_frames):
             place_edge(&p.frames[j], p.epoch, q.edge, q.length)
+        if q.nobody:
+            continue
         if p.lif != NULL:
             status = scan(e, q, p, p.lif)
         else:
@@ -765,44 +893,204 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
         if status != RUNNING:
             return status
     window_order(q)
-    q.empty_scans = q.empty_scans + 1 if q.size == 0 else 0
+    q.empty_scans = q.empty_scans + 1 if q.size == 0 and not q.nobody else 0
     return RUNNING
 
 
 # The instant ------------------------------------------------------------------------------------------------------
 
+cdef bint record(State *e, neuron_t i) noexcept nogil:
+    """Note a spike now; False if there is no memory."""
+    if not append(&e.spike_ids, i) or not grow(<void **> &e.spike_times, &e.spike_capacity, e.spike_ids.capacity,
+                                               sizeof(double)):
+        return False
+    e.spike_times[e.spike_ids.size - 1] = e.now.n * e.H + e.now.s
+    return True
+
+
 cdef Status fire(State *e, Queue *q) noexcept nogil:
-    """Record and reset all neurons of e.due."""
+    """Record and reset all neurons of e.due, and send their delayed spikes."""
     cdef count_t k
     cdef neuron_t i
     cdef Population *p
     cdef Status status
-    cdef void *grown
     for k in range(e.due.size):
         i = e.due.items[k]
         if get_bit(e.has_fired, i):
             e.faulty = i
             return RUNAWAY
         set_bit(e.has_fired, i)
-        if not append(&e.fired, i) or not append(&e.spike_ids, i):
+        if not append(&e.fired, i) or not record(e, i):
             return NO_MEMORY
-        if e.spike_ids.capacity > e.spike_capacity:
-            grown = reallocate(e.spike_times, e.spike_ids.capacity, sizeof(double))
-            if grown == NULL:
-                return NO_MEMORY
-            e.spike_times = <double *> grown
-            e.spike_capacity = e.spike_ids.capacity
-        e.spike_times[e.spike_ids.size - 1] = e.now.n * e.H + e.now.s
         p = &e.populations[population_of(e, i)]
         if p.lif != NULL:
             status = reset(e, q, p, p.lif, i - p.first)
         else:
             status = reset(e, q, p, p.qif, i - p.first)
+        if status == RUNNING and (p.n_lanes or p.n_delayed):
+            status = send(e, p, i - p.first, e.now)
         if status != RUNNING:
             return status
     e.n_spikes += e.due.size
     return RUNNING
 
+
+# Spikes on their way ------------------------------------------------------------------------------------------------
+
+cdef inline Pair lane_time(const State *e, const Lane *lane) noexcept nogil:
+    """When the next spike of a lane arrives."""
+    cdef const Population *p = &e.populations[lane.population]
+    return plus(p.log[lane.next - p.log_start].emission, lane.delay, e.H)
+
+
+cdef inline bint lane_is_empty(const State *e, const Lane *lane) noexcept nogil:
+    cdef const Population *p = &e.populations[lane.population]
+    return lane.next == p.log_start + p.log_size
+
+
+cdef void trim_log(State *e, Population *p) noexcept nogil:
+    """Forget the spikes that all lanes have delivered."""
+    cdef int64_t k
+    cdef count_t done = p.log_start + p.log_size
+    for k in range(p.first_lane, p.first_lane + p.n_lanes):
+        done = min(done, e.lanes[k].next)
+    done -= p.log_start
+    if done > 0:
+        memmove(p.log, p.log + done, (p.log_size - done) * sizeof(Flight))
+    p.log_start += done
+    p.log_size -= done
+
+
+cdef Status send(State *e, Population *p, neuron_t source, Pair emission) noexcept nogil:
+    """Put a spike on its way through all synapses with a delay."""
+    cdef int64_t k
+    cdef Lane *lane
+    cdef Pair arrival
+    cdef count_t number = p.log_start + p.log_size
+    if p.n_lanes:
+        if p.log_size == p.log_capacity:
+            trim_log(e, p)
+            # Where little was to be forgotten, so that this is rare.
+            if not grow(<void **> &p.log, &p.log_capacity, 2 * p.log_size + 1, sizeof(Flight)):
+                return NO_MEMORY
+        p.log[p.log_size].emission = emission
+        p.log[p.log_size].source = source
+        p.log_size += 1
+    else:
+        p.log_start += 1
+    for k in range(p.first_lane, p.first_lane + p.n_lanes):
+        lane = &e.lanes[k]
+        if lane.next != number:
+            continue
+        arrival = lane_time(e, lane)
+        if e.restoring and not_after(arrival, e.last):
+            lane.next += 1
+        elif not agenda_push(&e.agenda, arrival, LANE, k):
+            return NO_MEMORY
+    for k in range(p.first_delayed, p.first_delayed + p.n_delayed):
+        if not open_cursor(e, p, k, source, emission, number):
+            return NO_MEMORY
+    return RUNNING
+
+
+cdef bint open_cursor(State *e, Population *p, int64_t projection, neuron_t source, Pair emission,
+                      count_t number) noexcept nogil:
+    """Begin the way of a spike through a row of synapses with a delay each; False if there is no memory."""
+    cdef const Projection *c = &e.projections[projection]
+    cdef Cursor *cursor
+    cdef count_t k
+    cdef synapse_t at = c.offsets[source], stop = c.offsets[source + 1]
+    if e.restoring:
+        while at < stop and not_after(plus(emission, c.delays[at], e.H), e.last):
+            at += 1
+    if at == stop:
+        return True
+    k = e.free_cursor
+    if k < 0:
+        k = e.n_cursors
+        if not grow(<void **> &e.cursors, &e.cursors_capacity, k + 1, sizeof(Cursor)):
+            return False
+        e.n_cursors += 1
+    else:
+        e.free_cursor = e.cursors[k].next_free
+    cursor = &e.cursors[k]
+    cursor.emission = emission
+    cursor.source = source
+    cursor.population = p - e.populations
+    cursor.projection = projection
+    cursor.number = number
+    cursor.at = at
+    cursor.stop = stop
+    return agenda_push(&e.agenda, plus(emission, c.delays[at], e.H), CURSOR, k)
+
+
+cdef inline void agenda_move(State *e, Pair time) noexcept nogil:
+    """The first entry's stream goes on at `time`, or has ended if that is `never`."""
+    if time.n >= never().n:
+        agenda_pop(&e.agenda)
+    else:
+        agenda_replace(&e.agenda, time)
+
+
+cdef inline Pair pass_lane(State *e, Lane *lane) noexcept nogil:
+    """Go on to the next spike of a lane; when that arrives."""
+    lane.next += 1
+    return never() if lane_is_empty(e, lane) else lane_time(e, lane)
+
+
+cdef inline Pair pass_cursor(State *e, int64_t k) noexcept nogil:
+    """Go on to the next synapse; when the spike arrives there."""
+    cdef Cursor *cursor = &e.cursors[k]
+    cursor.at += 1
+    if cursor.at < cursor.stop:
+        return plus(cursor.emission, e.projections[cursor.projection].delays[cursor.at], e.H)
+    cursor.next_free = e.free_cursor
+    cursor.population = -1
+    e.free_cursor = k
+    return never()
+
+
+cdef inline Pair train_time(const State *e) noexcept nogil:
+    """The next given spike; times in ms are pairs exactly."""
+    cdef Pair start
+    if e.train.at == e.train.size:
+        return never()
+    start.n = 0
+    start.s = 0.0
+    return plus(start, e.train.times[e.train.at], e.H)
+
+
+cdef inline Pair interval_start(const State *e, const Process *c, int64_t k) noexcept nogil:
+    """The pair at which interval k of a Poisson input begins; lengths are powers of two, so it is exact."""
+    cdef Pair start
+    cdef int64_t ratio
+    if k >> INTERVAL_BITS:
+        return never()
+    start.s = 0.0
+    if c.poisson.interval > e.H:
+        start.n = k * <int64_t> (c.poisson.interval / e.H)
+    else:
+        ratio = <int64_t> (e.H / c.poisson.interval)
+        start.n = k // ratio
+        start.s = <double> (k - start.n * ratio) * c.poisson.interval
+    return start
+
+
+cdef inline Pair process_time(const State *e, const Process *c, count_t at) noexcept nogil:
+    """When event `at` of the interval happens; behind the last one, the start of the next interval."""
+    if at < c.poisson.n_events:
+        return plus(c.start, c.poisson.events[at].offset, e.H)
+    return interval_start(e, c, c.poisson.k + 1)
+
+
+cdef bint draw_interval(State *e, Process *c) noexcept nogil:
+    """The events of the next interval; False if there is no memory."""
+    c.start = interval_start(e, c, c.poisson.k + 1)
+    c.at = 0
+    return poisson_fill(&c.poisson, c.poisson.k + 1)
+
+
+# What arrives -------------------------------------------------------------------------------------------------------
 
 cdef inline synapse_t find_row(const State *e, const Projection *c, neuron_t source, const neuron_t **targets,
                                const double **weights) noexcept nogil:
@@ -846,8 +1134,8 @@ cdef void prefetch_rows(const State *e, const Window *q) noexcept nogil:
                 prefetch(targets, min(count, <synapse_t> 1024) * sizeof(neuron_t))
 
 
-cdef Status propagate_one(State *e, Queue *q, neuron_t source) noexcept nogil:
-    """The kicks of a single spike that reaches no target twice."""
+cdef Status propagate_rows(State *e, Queue *q, neuron_t source, int64_t first, int64_t n) noexcept nogil:
+    """The kicks of a single spike of a source (global id) through n projections by which it reaches no target twice."""
     cdef Population *p = &e.populations[population_of(e, source)]
     cdef Population *post
     cdef Projection *c
@@ -856,11 +1144,11 @@ cdef Status propagate_one(State *e, Queue *q, neuron_t source) noexcept nogil:
     cdef const neuron_t *targets
     cdef const double *weights
     cdef Status status
-    for k in range(p.first_projection, p.first_projection + p.n_projections):
+    for k in range(first, first + n):
         c = &e.projections[k]
-        post = &e.populations[c.post]
         count = find_row(e, c, source - p.first, &targets, &weights)
         e.n_synaptic_events += count
+        post = &e.populations[c.post]
         if post.lif != NULL:
             status = deliver(e, q, post, post.lif, targets, weights, c.weight, c.largest, count)
         else:
@@ -870,58 +1158,331 @@ cdef Status propagate_one(State *e, Queue *q, neuron_t source) noexcept nogil:
     return RUNNING
 
 
+cdef inline bint add(State *e, neuron_t i, double weight) noexcept nogil:
+    """Add a weight to what arrives at a neuron (global id) in this phase; False if there is no memory."""
+    if get_bit(e.has_arrival, i):
+        e.arriving[i] += weight
+        return True
+    if not append(&e.touched, i):
+        return False
+    set_bit(e.has_arrival, i)
+    e.arriving[i] = weight
+    return True
+
+
+cdef bint add_row(State *e, int64_t projection, neuron_t source) noexcept nogil:
+    """`add` for all synapses of a source (local id); False if there is no memory."""
+    cdef const Projection *c = &e.projections[projection]
+    cdef neuron_t first = e.populations[c.post].first
+    cdef const neuron_t *targets
+    cdef const double *weights
+    cdef synapse_t at, count = find_row(e, c, source, &targets, &weights)
+    e.n_synaptic_events += count
+    for at in range(count):
+        if not add(e, first + targets[at], weights[at] if weights != NULL else c.weight):
+            return False
+    return True
+
+
+cdef Status kick_one(State *e, Queue *q, neuron_t i, double weight) noexcept nogil:
+    """`kick` for a global id."""
+    cdef Population *p = &e.populations[population_of(e, i)]
+    if p.lif != NULL:
+        return kick(e, q, p, p.lif, i - p.first, weight)
+    return kick(e, q, p, p.qif, i - p.first, weight)
+
+
+cdef Status kick_touched(State *e, Queue *q) noexcept nogil:
+    """One kick for each neuron at which something arrived."""
+    cdef count_t k
+    cdef neuron_t i
+    cdef Status status
+    for k in range(e.touched.size):
+        i = e.touched.items[k]
+        clear_bit(e.has_arrival, i)
+        status = kick_one(e, q, i, e.arriving[i])
+        if status != RUNNING:
+            return status
+    e.touched.size = 0
+    return RUNNING
+
+
+cdef bint can_add(State *e) noexcept nogil:
+    """Make the memory for sums; False if there is none."""
+    if e.arriving == NULL:
+        e.arriving = <double *> allocate(e.n, sizeof(double))
+    return e.arriving != NULL
+
+
 cdef Status propagate_many(State *e, Queue *q) noexcept nogil:
     """The kicks of all neurons in e.due: weights are added per target in order of source, projection and row."""
     cdef count_t k
     cdef int64_t c
-    cdef synapse_t count, at
-    cdef const neuron_t *targets
-    cdef const double *weights
-    cdef neuron_t source, i
+    cdef neuron_t source
     cdef Population *p
-    cdef Projection *projection
-    cdef double weight
-    cdef Status status = RUNNING
-    if e.arriving == NULL:
-        e.arriving = <double *> allocate(e.n, sizeof(double))
-        if e.arriving == NULL:
-            return NO_MEMORY
-    e.touched.size = 0
+    if not can_add(e):
+        return NO_MEMORY
     for k in range(e.due.size):
         source = e.due.items[k]
         p = &e.populations[population_of(e, source)]
         for c in range(p.first_projection, p.first_projection + p.n_projections):
-            projection = &e.projections[c]
-            count = find_row(e, projection, source - p.first, &targets, &weights)
-            e.n_synaptic_events += count
-            for at in range(count):
-                i = e.populations[projection.post].first + targets[at]
-                weight = weights[at] if weights != NULL else projection.weight
-                if get_bit(e.has_arrival, i):
-                    e.arriving[i] += weight
-                    continue
-                if not append(&e.touched, i):
-                    return NO_MEMORY
-                set_bit(e.has_arrival, i)
-                e.arriving[i] = weight
-    for k in range(e.touched.size):
-        i = e.touched.items[k]
-        clear_bit(e.has_arrival, i)
-        p = &e.populations[population_of(e, i)]
-        if p.lif != NULL:
-            status = kick(e, q, p, p.lif, i - p.first, e.arriving[i])
-        else:
-            status = kick(e, q, p, p.qif, i - p.first, e.arriving[i])
-        if status != RUNNING:
-            return status
+            if not add_row(e, c, source - p.first):
+                return NO_MEMORY
+    return kick_touched(e, q)
+
+
+cdef inline bint arrives_now(const State *e) noexcept nogil:
+    return e.agenda.size > 0 and not_after(e.agenda.items[0].time, e.now)
+
+
+cdef Status deliver_first(State *e, Queue *q, bint *done) noexcept nogil:
+    """Deliver the first entry of the agenda in a hot loop, if it is the only one now and reaches no target twice."""
+    cdef Item item = e.agenda.items[0]
+    cdef Lane *lane
+    cdef Cursor *cursor
+    cdef Projection *c
+    cdef Population *p
+    cdef Pair next
+    cdef synapse_t begin
+    done[0] = False
+    if agenda_has_two(&e.agenda, e.now):
+        return RUNNING
+    if item.kind == LANE:
+        lane = &e.lanes[item.index]
+        p = &e.populations[lane.population]
+        begin = lane.next - p.log_start
+        next = never()
+        if begin + 1 < p.log_size:
+            next = plus(p.log[begin + 1].emission, lane.delay, e.H)
+        if not lane.one_weight_per_target or not_after(next, e.now):
+            return RUNNING
+        done[0] = True
+        lane.next += 1
+        agenda_move(e, next)
+        if begin + 2 < p.log_size:
+            prefetch_row(e, lane, p.log[begin + 2].source)
+        return propagate_rows(e, q, p.first + p.log[begin].source, lane.first_projection, lane.n_projections)
+    if item.kind == CURSOR:
+        cursor = &e.cursors[item.index]
+        c = &e.projections[cursor.projection]
+        if c.has_multapses:
+            return RUNNING
+        done[0] = True
+        begin = cursor.at
+        while True:
+            next = pass_cursor(e, item.index)
+            if not not_after(next, e.now):
+                break
+        agenda_move(e, next)
+        return deliver_part(e, q, c, begin, cursor.at - begin)
     return RUNNING
 
 
+cdef inline void prefetch_row(const State *e, const Lane *lane, neuron_t source) noexcept nogil:
+    """Ask for the rows of a spike (of a local id) that will arrive soon."""
+    cdef int64_t k
+    cdef synapse_t count
+    cdef const neuron_t *targets
+    cdef const double *weights
+    for k in range(lane.first_projection, lane.first_projection + lane.n_projections):
+        if not e.projections[k].procedural:
+            count = find_row(e, &e.projections[k], source, &targets, &weights)
+            prefetch(targets, min(count, <synapse_t> 1024) * sizeof(neuron_t))
+
+
+cdef Status deliver_part(State *e, Queue *q, Projection *c, synapse_t begin, synapse_t count) noexcept nogil:
+    """The kicks of a part of a row."""
+    cdef Population *post = &e.populations[c.post]
+    cdef const double *weights = c.weights + begin if c.weights != NULL else NULL
+    e.n_synaptic_events += count
+    if post.lif != NULL:
+        return deliver(e, q, post, post.lif, c.targets + begin, weights, c.weight, c.largest, count)
+    return deliver(e, q, post, post.qif, c.targets + begin, weights, c.weight, c.largest, count)
+
+
+cdef Arrival *new_arrival(State *e) noexcept nogil:
+    """Room for one more; NULL if there is no memory."""
+    if not grow(<void **> &e.arrivals, &e.arrivals_capacity, e.n_arrivals + 1, sizeof(Arrival)):
+        return NULL
+    e.n_arrivals += 1
+    memset(&e.arrivals[e.n_arrivals - 1], 0, sizeof(Arrival))
+    return &e.arrivals[e.n_arrivals - 1]
+
+
+cdef bint note_row(State *e, neuron_t source, neuron_t first, int64_t projection, Pair emission) noexcept nogil:
+    cdef Arrival *a = new_arrival(e)
+    if a == NULL:
+        return False
+    a.source = source
+    a.target = source - first
+    a.projection = projection
+    a.rank = e.projections[projection].rank
+    a.emission = emission
+    a.at = -1
+    return True
+
+
+cdef bint note_undelayed(State *e, neuron_t source) noexcept nogil:
+    """The rows without delay of a source (global id) that spikes now."""
+    cdef Population *p = &e.populations[population_of(e, source)]
+    cdef int64_t c
+    for c in range(p.first_projection, p.first_projection + p.n_projections):
+        if not note_row(e, source, p.first, c, e.now):
+            return False
+    return True
+
+
+cdef bint note_first(State *e) noexcept nogil:
+    """Take the first entry of the agenda: what arrives by it now is noted, sources that spike go into e.emitting."""
+    cdef Item item = e.agenda.items[0]
+    cdef Lane *lane
+    cdef Cursor *cursor
+    cdef Projection *c
+    cdef Population *p
+    cdef Process *process
+    cdef Arrival *a
+    cdef Pair next
+    cdef neuron_t i
+    if item.kind == LANE:
+        lane = &e.lanes[item.index]
+        p = &e.populations[lane.population]
+        for k in range(lane.first_projection, lane.first_projection + lane.n_projections):
+            if not note_row(e, p.first + p.log[lane.next - p.log_start].source, p.first, k,
+                            p.log[lane.next - p.log_start].emission):
+                return False
+        next = pass_lane(e, lane)
+    elif item.kind == CURSOR:
+        cursor = &e.cursors[item.index]
+        c = &e.projections[cursor.projection]
+        a = new_arrival(e)
+        if a == NULL:
+            return False
+        a.source = e.populations[cursor.population].first + cursor.source
+        a.projection = cursor.projection
+        a.rank = c.rank
+        a.place = c.places[cursor.at]
+        a.emission = cursor.emission
+        a.at = cursor.at
+        next = pass_cursor(e, item.index)
+    elif item.kind == TRAIN:
+        e.n_input_events += 1
+        if not append(&e.emitting, <neuron_t> e.train.ids[e.train.at]):
+            return False
+        e.train.at += 1
+        next = train_time(e)
+    else:
+        process = &e.processes[item.index]
+        p = &e.populations[process.population]
+        if process.at == process.poisson.n_events:
+            if not draw_interval(e, process):
+                return False
+        else:
+            e.n_input_events += 1
+            i = process.poisson.events[process.at].neuron
+            process.at += 1
+            if process.is_source:
+                if not append(&e.emitting, p.first + i):
+                    return False
+            else:
+                a = new_arrival(e)
+                if a == NULL:
+                    return False
+                a.source = <int64_t> e.n + item.index
+                a.projection = -1
+                a.place = i
+                a.target = p.first + i
+                a.weight = process.weights[i] if process.weights != NULL else process.weight
+                a.emission = e.now
+        next = process_time(e, process, process.at)
+    agenda_move(e, next)
+    return True
+
+
+cdef int compare_arrivals(const void *x, const void *y) noexcept nogil:
+    """Source, projection, place in the row, time of emission."""
+    cdef const Arrival *a = <const Arrival *> x
+    cdef const Arrival *b = <const Arrival *> y
+    if a.source != b.source:
+        return 1 if a.source > b.source else -1
+    if a.rank != b.rank:
+        return 1 if a.rank > b.rank else -1
+    if a.place != b.place:
+        return 1 if a.place > b.place else -1
+    return before(b.emission, a.emission) - before(a.emission, b.emission)
+
+
+cdef Status deliver_all(State *e, Queue *q, bint after_spikes) noexcept nogil:
+    """Everything that the agenda has for now, and (after_spikes) the undelayed spikes of e.due: one kick per target."""
+    cdef count_t k
+    cdef Arrival *a
+    cdef Projection *c
+    cdef Population *p
+    cdef neuron_t source
+    cdef Status status
+    if not can_add(e):
+        return NO_MEMORY
+    e.n_arrivals = 0
+    e.emitting.size = 0
+    while arrives_now(e):
+        if not note_first(e):
+            return NO_MEMORY
+    if e.emitting.size > 1:
+        qsort(e.emitting.items, e.emitting.size, sizeof(neuron_t), compare_ids)
+    for k in range(e.emitting.size):
+        source = e.emitting.items[k]
+        p = &e.populations[population_of(e, source)]
+        if (e.record_sources and not record(e, source)) or not note_undelayed(e, source):
+            return NO_MEMORY
+        status = send(e, p, source - p.first, e.now) if p.n_lanes or p.n_delayed else RUNNING
+        if status != RUNNING:
+            return status
+    if after_spikes:
+        for k in range(e.due.size):
+            if not note_undelayed(e, e.due.items[k]):
+                return NO_MEMORY
+    # By delays too short to move a time.
+    while arrives_now(e):
+        if not note_first(e):
+            return NO_MEMORY
+    if e.n_arrivals > 1:
+        qsort(e.arrivals, e.n_arrivals, sizeof(Arrival), compare_arrivals)
+    for k in range(e.n_arrivals):
+        a = &e.arrivals[k]
+        if a.projection < 0:
+            if not add(e, a.target, a.weight):
+                return NO_MEMORY
+        elif a.at < 0:
+            if not add_row(e, a.projection, a.target):
+                return NO_MEMORY
+        else:
+            c = &e.projections[a.projection]
+            e.n_synaptic_events += 1
+            if not add(e, e.populations[c.post].first + c.targets[a.at],
+                       c.weights[a.at] if c.weights != NULL else c.weight):
+                return NO_MEMORY
+    return kick_touched(e, q)
+
+
 cdef Status take_instant(State *e, Queue *q) noexcept nogil:
-    """All generations of spikes at e.now."""
+    """What arrives at e.now, and all generations of spikes."""
+    cdef bint done = False
+    cdef Status status
+    enter_present(e, q)
+    e.last = e.now
+    if arrives_now(e):
+        status = deliver_first(e, q, &done)
+        if status == RUNNING and not done:
+            status = deliver_all(e, q, False)
+        if status != RUNNING:
+            return status
+    return take_generations(e, q)
+
+
+cdef Status take_generations(State *e, Queue *q) noexcept nogil:
+    """Generations of spikes at e.now until nobody fires."""
     cdef Status status
     cdef count_t k
-    enter_present(e, q)
+    cdef Population *p
     e.fired.size = 0
     while True:
         status = collect_due(e, q)
@@ -934,8 +1495,11 @@ cdef Status take_instant(State *e, Queue *q) noexcept nogil:
         status = fire(e, q)
         if status != RUNNING:
             return status
-        if e.due.size == 1 and e.populations[population_of(e, e.due.items[0])].one_weight_per_target:
-            status = propagate_one(e, q, e.due.items[0])
+        p = &e.populations[population_of(e, e.due.items[0])]
+        if arrives_now(e):
+            status = deliver_all(e, q, True)
+        elif e.due.size == 1 and p.one_weight_per_target:
+            status = propagate_rows(e, q, e.due.items[0], p.first_projection, p.n_projections)
         else:
             status = propagate_many(e, q)
         if status != RUNNING:
@@ -968,29 +1532,107 @@ cdef bint is_sound(const State *e, const Queue *q) noexcept nogil:
         return window_is_ordered(q)
 
 
+cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept nogil:
+    """Single kicks that are first on the agenda (events of drives, synapses with their own delays), one after the
+    other as long as nothing else happens."""
+    cdef Item item
+    cdef Process *process
+    cdef Cursor *cursor
+    cdef Projection *c
+    cdef Population *p
+    cdef Pair next
+    cdef neuron_t i
+    cdef double weight
+    cdef Status status
+    while e.agenda.size and e.n_spikes + kicks_so_far(e) < stop:
+        item = e.agenda.items[0]
+        if item.kind == PROCESS:
+            process = &e.processes[item.index]
+            if process.is_source or process.at == process.poisson.n_events:
+                return RUNNING
+            next = process_time(e, process, process.at + 1)
+            p = &e.populations[process.population]
+            i = process.poisson.events[process.at].neuron
+            weight = process.weights[i] if process.weights != NULL else process.weight
+        elif item.kind == CURSOR:
+            cursor = &e.cursors[item.index]
+            c = &e.projections[cursor.projection]
+            next = never()
+            if cursor.at + 1 < cursor.stop:
+                next = plus(cursor.emission, c.delays[cursor.at + 1], e.H)
+            p = &e.populations[c.post]
+            i = c.targets[cursor.at]
+            weight = c.weights[cursor.at] if c.weights != NULL else c.weight
+        else:
+            return RUNNING
+        if (
+            not before(item.time, until) or not before(item.time, q.edge) or not before(item.time, next)
+            or agenda_has_two(&e.agenda, item.time)
+            or (q.size and q.entries[0].key <= window_key(q, item.time, e.H) + e.margin)
+        ):
+            return RUNNING
+        e.now = item.time
+        e.last = item.time
+        if p.epoch != item.time.n:
+            enter_present(e, q)
+        else:
+            e.instant += 1
+        if item.kind == PROCESS:
+            e.n_input_events += 1
+            process.at += 1
+            if process.at + 8 < process.poisson.n_events:
+                prefetch(&p.x[p.width * process.poisson.events[process.at + 8].neuron], 1)
+        else:
+            e.n_synaptic_events += 1
+            pass_cursor(e, item.index)
+        agenda_move(e, next)
+        if p.lif != NULL:
+            status = kick(e, q, p, p.lif, i, weight)
+        else:
+            status = kick(e, q, p, p.qif, i, weight)
+        if status == RUNNING and e.driven.size:
+            # Who fires may reach the stop rule.
+            return take_generations(e, q)
+        if status != RUNNING:
+            return status
+    return RUNNING
+
+
 cdef Status take_instants(State *e, Queue *q, Pair until, count_t max_spikes, count_t budget) noexcept nogil:
     """Instants before `until`, up to `max_spikes` spikes in all, for about `budget` events."""
     cdef Status status
-    cdef Pair instant
-    cdef count_t stop = e.n_spikes + e.n_synaptic_events + budget
+    cdef Pair instant, known
+    cdef count_t stop = e.n_spikes + kicks_so_far(e) + budget
     while e.n_spikes < max_spikes:
-        if e.n_spikes + e.n_synaptic_events >= stop:
+        if Queue is Window:
+            if e.agenda.size:
+                status = take_kicks(e, q, until, stop)
+                if status != RUNNING:
+                    return status
+                if e.n_spikes >= max_spikes:
+                    break
+        if e.n_spikes + kicks_so_far(e) >= stop:
             return RUNNING
-        # The earliest of all sources of events; so far the queue of spontaneous spikes is the only one.
-        status = next_instant(e, q, until, &instant)
+        known = e.agenda.items[0].time if e.agenda.size else never()
+        status = next_instant(e, q, until if before(until, known) else known, &instant)
         if status != RUNNING:
             return status
-        if instant.n >= never().n:
-            if until.n < MAX_EPOCH:
-                e.now = until
-            return QUIESCENT
-        if not before(instant, until):
+        if not before(instant, known):
+            instant = known
+        if before(instant, until):
+            e.now = instant
+            status = take_instant(e, q)
+            if status != RUNNING:
+                return status
+            continue
+        if until.n < MAX_EPOCH:
             e.now = until
+        if e.agenda.size or (instant.n < never().n):
             return TIME
-        e.now = instant
-        status = take_instant(e, q)
-        if status != RUNNING:
-            return status
+        if Queue is Window:
+            return TIME if anyone_fires(e) else QUIESCENT
+        else:
+            return QUIESCENT
     return SPIKES
 
 
@@ -1018,7 +1660,9 @@ cdef class Engine:
     cdef Heap heap
     cdef Window window
     cdef bint windowed
+    cdef object network
     cdef object clock
+    cdef int64_t n_changes
     cdef list arrays            # keeps alive what the structs point into
 
     def __cinit__(self):
@@ -1038,34 +1682,47 @@ cdef class Engine:
             free(p.base)
             free(p.release)
             free(p.waiting)
+            free(p.log)
+        for k in range(self.e.n_processes):
+            poisson_free(&self.e.processes[k].poisson)
         free(self.e.populations)
         free(self.e.projections)
+        free(self.e.lanes)
+        free(self.e.cursors)
+        free(self.e.processes)
+        agenda_free(&self.e.agenda)
         heap_free(&self.heap)
         window_free(&self.window)
         free(self.e.due.items)
+        free(self.e.forced.items)
         free(self.e.driven.items)
         free(self.e.found.items)
         free(self.e.held.items)
         free(self.e.drawn.items)
-        free(self.e.gathered)
-        free(self.e.table)
         free(self.e.fired.items)
         free(self.e.touched.items)
+        free(self.e.emitting.items)
+        free(self.e.spike_ids.items)
+        free(self.e.gathered)
+        free(self.e.table)
+        free(self.e.arrivals)
         free(self.e.has_fired)
         free(self.e.has_arrival)
         free(self.e.arriving)
         free(self.e.spike_times)
-        free(self.e.spike_ids.items)
 
     def __init__(self, network, name):
         if self.e.populations != NULL:
             raise RuntimeError("an Engine is initialised once; make a new one")
         self.name = name
         self.windowed = name == "window"
+        self.network = network
         self.clock = network.clock
         self.arrays = []
         self.e.H = network.clock.epoch
         self.e.n = network.size
+        self.e.last.n = -1
+        self.e.free_cursor = -1
         self.e.populations = <Population *> owned(allocate(len(network.populations), sizeof(Population)))
         memset(self.e.populations, 0, len(network.populations) * sizeof(Population))
         for population in network.populations:
@@ -1073,63 +1730,32 @@ cdef class Engine:
             self.e.n_populations += 1
             self._add_population(&self.e.populations[self.e.n_populations - 1], population)
         self._add_projections(network)
+        self._add_inputs(network)
         self.e.has_fired = <uint8_t *> owned(allocate(self.e.n // 8 + 1, 1))
         self.e.has_arrival = <uint8_t *> owned(allocate(self.e.n // 8 + 1, 1))
         memset(self.e.has_fired, 0, self.e.n // 8 + 1)
         memset(self.e.has_arrival, 0, self.e.n // 8 + 1)
-        # Rounding moves a next spike by some 2^-52 of the slowest time scale; the margin is far above that.
-        self.e.margin *= 2.0**-36
         if self.windowed:
             self.window.length = self.e.H / 64.0
-        else:
-            if not heap_create(&self.heap, self.e.n):
-                owned(NULL)
-            with nogil:
-                order_by_first_spike(&self.e, &self.heap)
+        elif not heap_create(&self.heap, self.e.n):
+            owned(NULL)
+        self._order()
 
     cdef _add_population(self, Population *p, population):
         """Fill in the constants, frames and initial states of one population."""
-        cdef neuron_t k
         cdef const double[::1] V, refractory
         p.first, p.size = population.first, population.size
-        rows = population.rows()
-        frames = _Frames(self.clock.epoch)
-        if population.kernel == "LIF":
-            p.width = 1
-            p.lif = <LIF *> owned(allocate(len(rows), sizeof(LIF)))
-            for k in range(len(rows)):
-                constants = lif_constants(math.fsum, **rows[k])
-                fill_lif(&p.lif[k], constants, frames.index(constants["frame"]))
-        else:
-            p.width = 2
-            p.qif = <QIF *> owned(allocate(len(rows), sizeof(QIF)))
-            for k in range(len(rows)):
-                constants = qif_constants(math.sqrt, **rows[k])
-                fill_qif(&p.qif[k], constants, frames.index(constants["frame"]))
-                if p.qif[k].regime == SHEAR and p.base == NULL:
-                    p.base = <Pair *> owned(allocate(p.size, sizeof(Pair)))
-                    memset(p.base, 0, p.size * sizeof(Pair))
-        p.heterogeneous = len(rows) > 1
-        p.oscillates = p.qif != NULL or any(p.lif[k].gap > 0.0 for k in range(len(rows)))
-        p.n_frames = len(frames.entries)
-        p.frames = <Frame *> owned(allocate(p.n_frames, sizeof(Frame)))
-        for k in range(p.n_frames):
-            rotates, rate, scale = frames.entries[k]
-            memset(&p.frames[k], 0, sizeof(Frame))
-            p.frames[k].whole = rate >> FRACTION_BITS
-            p.frames[k].high = (rate >> 64) & 0xFFFFFFFFFFFFFFFF
-            p.frames[k].low = rate & 0xFFFFFFFFFFFFFFFF
-            p.frames[k].scale = scale
-            p.frames[k].rotates = rotates
-            enter_epoch(&p.frames[k], 0)
-            self.e.margin = max(self.e.margin, 1.0 / scale if rotates else scale)
-        p.x = <double *> owned(allocate_large(p.width * <int64_t> p.size, sizeof(double)))
-        if population.refractory is not None or any(values["t_ref"] > 0.0 for values in rows):
+        if population.kernel == "source":
+            return
+        p.width = 1 if population.kernel == "LIF" else 2
+        t_ref = population.parameters["t_ref"]
+        if population.refractory is not None or np.max(t_ref) > 0.0:
             p.release = <Pair *> owned(allocate(p.size, sizeof(Pair)))
             memset(p.release, 0, p.size * sizeof(Pair))
             p.waiting = <uint8_t *> owned(allocate(p.size // 8 + 1, 1))
             memset(p.waiting, 0, p.size // 8 + 1)
-        p.plain = not p.heterogeneous and p.release == NULL
+        p.x = <double *> owned(allocate_large(p.width * <int64_t> p.size, sizeof(double)))
+        self._set_rows(p, population.kernel, population.parameters)
         V = population.V
         refractory = population.refractory if population.refractory is not None else np.zeros(0)
         with nogil:
@@ -1140,50 +1766,136 @@ cdef class Engine:
                 place(&self.e, p, p.qif, &V[0] if V.shape[0] else NULL,
                       &refractory[0] if refractory.shape[0] else NULL)
 
+    cdef _set_rows(self, Population *p, kernel, parameters):
+        """Fill in the constants and frames that follow from parameters, in the present epoch."""
+        cdef neuron_t k
+        rows = parameter_rows(parameters, p.size)
+        frames = _Frames(self.clock.epoch)
+        if kernel == "LIF":
+            p.lif = <LIF *> owned(allocate(len(rows), sizeof(LIF)))
+            for k in range(len(rows)):
+                constants = lif_constants(math.fsum, **rows[k])
+                fill_lif(&p.lif[k], constants, frames.index(constants["frame"]))
+        else:
+            p.qif = <QIF *> owned(allocate(len(rows), sizeof(QIF)))
+            for k in range(len(rows)):
+                constants = qif_constants(math.sqrt, **rows[k])
+                fill_qif(&p.qif[k], constants, frames.index(constants["frame"]))
+                if p.qif[k].regime == SHEAR and p.base == NULL:
+                    p.base = <Pair *> owned(allocate(p.size, sizeof(Pair)))
+                    memset(p.base, 0, p.size * sizeof(Pair))
+        p.heterogeneous = len(rows) > 1
+        p.oscillates = p.qif != NULL or any(p.lif[k].gap > 0.0 for k in range(len(rows)))
+        p.plain = not p.heterogeneous and p.release == NULL
+        p.epoch = self.e.now.n
+        p.n_frames = len(frames.entries)
+        p.frames = <Frame *> owned(allocate(p.n_frames, sizeof(Frame)))
+        for k in range(p.n_frames):
+            rotates, rate, scale = frames.entries[k]
+            memset(&p.frames[k], 0, sizeof(Frame))
+            p.frames[k].whole = rate >> FRACTION_BITS
+            p.frames[k].high = (rate >> 64) & 0xFFFFFFFFFFFFFFFF
+            p.frames[k].low = rate & 0xFFFFFFFFFFFFFFFF
+            p.frames[k].scale = scale
+            p.frames[k].rotates = rotates
+            enter_epoch(&p.frames[k], p.epoch)
+            # Rounding moves a next spike by some 2^-52 of the slowest time scale; the margin is far above that.
+            self.e.margin = max(self.e.margin, (1.0 / scale if rotates else scale) * 2.0**-36)
+
+    cdef _order(self):
+        """Fill the queue of spontaneous spikes from the states."""
+        if self.windowed:
+            # Nothing is known of what comes next: the window is to begin now.
+            self.window.size = 0
+            self.window.edge = self.e.now
+            self.window.nobody = False
+            self.window.empty_scans = 0
+        else:
+            with nogil:
+                order_by_first_spike(&self.e, &self.heap)
+
     cdef _add_projections(self, network):
-        """Point the structs at the adjacency arrays, grouped by source population in order of creation."""
+        """Point the structs at the adjacency arrays: by source population without delay, by delay, and with many."""
         cdef int64_t k, filled = 0
         cdef synapse_t scratch = 0
         cdef Population *p
-        cdef Projection *c
+        cdef Lane *lane
+        self.e.projections = <Projection *> owned(allocate(len(network.projections), sizeof(Projection)))
+        self.e.lanes = <Lane *> owned(allocate(len(network.projections), sizeof(Lane)))
+        ranked = list(enumerate(network.projections))
+        for k in range(self.e.n_populations):
+            p = &self.e.populations[k]
+            groups = {0.0: [], None: []}
+            for rank, projection in ranked:
+                if projection.pre == k:
+                    groups.setdefault(_only_value(projection.delay), []).append((rank, projection))
+            undelayed, separate = groups.pop(0.0), groups.pop(None)
+            p.first_projection, p.n_projections = filled, len(undelayed)
+            p.one_weight_per_target = _one_weight_per_target(undelayed)
+            for rank, projection in undelayed:
+                scratch = max(scratch, self._add_projection(&self.e.projections[filled], rank, projection))
+                filled += 1
+            p.first_lane, p.n_lanes = self.e.n_lanes, len(groups)
+            for delay, members in groups.items():
+                lane = &self.e.lanes[self.e.n_lanes]
+                memset(lane, 0, sizeof(Lane))
+                self.e.n_lanes += 1
+                lane.population, lane.delay = k, delay
+                lane.first_projection, lane.n_projections = filled, len(members)
+                lane.one_weight_per_target = _one_weight_per_target(members)
+                for rank, projection in members:
+                    scratch = max(scratch, self._add_projection(&self.e.projections[filled], rank, projection))
+                    filled += 1
+            p.first_delayed, p.n_delayed = filled, len(separate)
+            for rank, projection in separate:
+                self._add_delayed(&self.e.projections[filled], rank, projection)
+                filled += 1
+        self.e.table = <uint32_t *> owned(allocate(scratch, sizeof(uint32_t)))
+        memset(self.e.table, 0xFF, scratch * sizeof(uint32_t))
+
+    cdef synapse_t _add_projection(self, Projection *c, rank, projection) except -1:
+        """Fill in a projection; the scratch that drawing its rows needs."""
         cdef const synapse_t[::1] offsets
         cdef const neuron_t[::1] targets
         cdef const double[::1] weights
-        self.e.projections = <Projection *> owned(allocate(len(network.projections), sizeof(Projection)))
-        for k in range(self.e.n_populations):
-            p = &self.e.populations[k]
-            p.first_projection = filled
-            outgoing = [projection for projection in network.projections if projection.pre == k]
-            for projection in outgoing:
-                c = &self.e.projections[filled]
-                filled += 1
-                memset(c, 0, sizeof(Projection))
-                c.post = projection.post
-                c.largest = float(np.abs(projection.weight).max(initial=0.0))
-                if isinstance(projection.adjacency, ProceduralAdjacency):
-                    c.weight = projection.weight
-                    scratch = max(scratch, self._add_procedural(c, projection.adjacency))
-                    continue
-                offsets, targets = projection.adjacency.offsets, projection.adjacency.targets
-                c.offsets = &offsets[0]
-                c.degree = uniform_degree(offsets)
-                c.targets = &targets[0] if targets.shape[0] else NULL
-                if isinstance(projection.weight, float):
-                    c.weight = projection.weight
-                elif targets.shape[0]:
-                    weights = projection.weight
-                    if weights.shape[0] != targets.shape[0]:
-                        raise ValueError(f"{weights.shape[0]} weights for {targets.shape[0]} synapses")
-                    self.arrays.append(weights)
-                    c.weights = &weights[0]
-                self.arrays += [offsets, targets]
-            p.n_projections = filled - p.first_projection
-            posts = [projection.post for projection in outgoing]
-            p.one_weight_per_target = len(set(posts)) == len(posts) and not any(
-                projection.has_multapses for projection in outgoing
-            )
-        self.e.table = <uint32_t *> owned(allocate(scratch, sizeof(uint32_t)))
-        memset(self.e.table, 0xFF, scratch * sizeof(uint32_t))
+        memset(c, 0, sizeof(Projection))
+        c.post, c.rank, c.has_multapses = projection.post, rank, projection.has_multapses
+        c.largest = float(np.abs(projection.weight).max(initial=0.0))
+        if isinstance(projection.adjacency, ProceduralAdjacency):
+            c.weight = projection.weight
+            return self._add_procedural(c, projection.adjacency)
+        offsets, targets = projection.adjacency.offsets, projection.adjacency.targets
+        c.offsets = &offsets[0]
+        c.degree = uniform_degree(offsets)
+        c.targets = &targets[0] if targets.shape[0] else NULL
+        if isinstance(projection.weight, float):
+            c.weight = projection.weight
+        elif targets.shape[0]:
+            weights = projection.weight
+            if weights.shape[0] != targets.shape[0]:
+                raise ValueError(f"{weights.shape[0]} weights for {targets.shape[0]} synapses")
+            self.arrays.append(weights)
+            c.weights = &weights[0]
+        self.arrays += [offsets, targets]
+        return 0
+
+    cdef _add_delayed(self, Projection *c, rank, projection):
+        """Fill in a projection with a delay for each synapse: its rows are brought into the order of delays."""
+        cdef const double[::1] weights, delays
+        cdef const neuron_t[::1] targets, places
+        self._add_projection(c, rank, projection)
+        adjacency = projection.adjacency
+        sources = adjacency.sources
+        order = np.lexsort((projection.delay, sources))
+        targets = adjacency.targets[order]
+        places = (order - adjacency.offsets[sources]).astype(np.int32)
+        delays = projection.delay[order]
+        self.arrays += [targets, places, delays]
+        c.targets, c.places, c.delays = &targets[0], &places[0], &delays[0]
+        if c.weights != NULL:
+            weights = projection.weight[order]
+            self.arrays.append(weights)
+            c.weights = &weights[0]
 
     cdef synapse_t _add_procedural(self, Projection *c, adjacency) except -1:
         """Fill in how rows are drawn; the scratch that this needs."""
@@ -1199,6 +1911,69 @@ cdef class Engine:
             owned(NULL)
         return table_size(c.degree, c.n_post - c.skip_self, c.with_replacement) if c.degree else 0
 
+    cdef _add_inputs(self, network):
+        """Point the structs at spike trains and at the rates of Poisson processes; each gets onto the agenda."""
+        cdef const double[::1] times, means, weights
+        cdef const double[:, ::1] fractions
+        cdef const int64_t[::1] ids
+        cdef const uint64_t[::1] key
+        cdef Process *c
+        times, ids = network.spikes
+        self.e.train.size = times.shape[0]
+        if times.shape[0]:
+            self.arrays += [times, ids]
+            self.e.train.times, self.e.train.ids = &times[0], &ids[0]
+        self.e.processes = <Process *> owned(allocate(len(network.processes), sizeof(Process)))
+        for process in network.processes:
+            c = &self.e.processes[self.e.n_processes]
+            memset(c, 0, sizeof(Process))
+            self.e.n_processes += 1
+            c.population, c.is_source = process.population, process.weight is None
+            key = process.key
+            c.poisson.key[0], c.poisson.key[1] = key[0], key[1]
+            c.poisson.purpose, c.poisson.index = process.purpose, process.index
+            c.poisson.n, c.poisson.interval = process.n, process.interval
+            means = process.means
+            c.poisson.means, c.poisson.mean_each = &means[0], means.shape[0] > 1
+            self.arrays.append(means)
+            if process.times is not None:
+                times, fractions = process.times, process.fractions
+                c.poisson.times, c.poisson.n_times = &times[0], times.shape[0]
+                c.poisson.fractions, c.poisson.fraction_each = &fractions[0, 0], fractions.shape[1] > 1
+                self.arrays += [times, fractions]
+            if isinstance(process.weight, np.ndarray):
+                weights = process.weight
+                c.weights = &weights[0]
+                self.arrays.append(weights)
+            elif process.weight is not None:
+                c.weight = process.weight
+        self._start_inputs()
+
+    cdef _start_inputs(self):
+        """Put all inputs onto the agenda, at what comes after the last instant."""
+        cdef int64_t k
+        cdef Process *c
+        cdef Train *train = &self.e.train
+        train.at = 0
+        while train.at < train.size and not_after(train_time(&self.e), self.e.last):
+            train.at += 1
+        if train.at < train.size and not agenda_push(&self.e.agenda, train_time(&self.e), TRAIN, 0):
+            owned(NULL)
+        for k in range(self.e.n_processes):
+            c = &self.e.processes[k]
+            c.at = c.poisson.n_events = 0
+            c.poisson.k = -1
+            if self.e.last.n >= 0:
+                c.poisson.k = max(int(self.e.last.n * (self.e.H / c.poisson.interval))
+                                  + int(self.e.last.s / c.poisson.interval) - 1, -1)
+                while not_after(process_time(&self.e, c, c.at), self.e.last):
+                    if c.at < c.poisson.n_events:
+                        c.at += 1
+                    elif not draw_interval(&self.e, c):
+                        owned(NULL)
+            if not agenda_push(&self.e.agenda, process_time(&self.e, c, c.at), PROCESS, k):
+                owned(NULL)
+
     @property
     def now(self):
         return self.e.now.n, self.e.now.s
@@ -1211,36 +1986,118 @@ cdef class Engine:
     def n_synaptic_events(self):
         return self.e.n_synaptic_events
 
+    @property
+    def n_input_events(self):
+        return self.e.n_input_events
+
+    @property
+    def record_sources(self):
+        return self.e.record_sources
+
+    @record_sources.setter
+    def record_sources(self, bint wanted):
+        self.e.record_sources = wanted
+
     def advance(self, until, max_spikes=None, count_t budget=1 << 62):
         """Take instants before the pair `until`; see :meth:`sparseprop.reference.ReferenceEngine.advance`.
 
-        `budget` counts spikes and synaptic events.
+        `budget` counts spikes, synaptic events and input events.
         """
         if self.e.populations == NULL:
             raise RuntimeError("this Engine was never initialised")
-        cdef Pair end
+        cdef Pair end, change, stop
         cdef count_t most = (<count_t> 1) << 62 if max_spikes is None else max_spikes
-        cdef Status status
+        cdef count_t spent, before_block
+        cdef Status status = RUNNING
         end.n, end.s = until
+        budget = min(budget, (<count_t> 1) << 61)
+        spent = self.e.n_spikes + kicks_so_far(&self.e)
+        while True:
+            change = self._next_change()
+            stop = change if before(change, end) else end
+            before_block = self.e.n_spikes + kicks_so_far(&self.e)
+            with nogil:
+                if self.windowed:
+                    status = take_instants(&self.e, &self.window, stop, most, budget - (before_block - spent))
+                else:
+                    status = take_instants(&self.e, &self.heap, stop, most, budget - (before_block - spent))
+            if status > QUIESCENT:
+                self._fault(status)
+            if status == RUNNING or status == SPIKES:
+                return _ENDS[status]
+            if not before(change, end):
+                return _ENDS[TIME if change.n < never().n else status]
+            self._change_parameters(change)
+
+    cdef Pair _next_change(self):
+        """When parameters change next."""
+        cdef Pair change = never()
+        if self.n_changes < len(self.network.changes):
+            change.n, change.s = self.clock.pair(self.network.changes[self.n_changes][0])
+        return change
+
+    cdef _change_parameters(self, Pair now):
+        """The changes that are due now; neurons that were due stay due, and fire now."""
+        cdef Pair instant
+        cdef Status status
+        self.e.now = now
+        if self.windowed:
+            enter_present(&self.e, &self.window)
+        else:
+            enter_present(&self.e, &self.heap)
+        while not before(now, self._next_change()):
+            _, number, parameters = self.network.changes[self.n_changes]
+            self.n_changes += 1
+            self._change_population(&self.e.populations[number], self.network.populations[number].kernel, parameters)
+        self._order()
+        if self.e.forced.size == 0:
+            return
         with nogil:
             if self.windowed:
-                status = take_instants(&self.e, &self.window, end, most, budget)
+                status = next_instant(&self.e, &self.window, now, &instant)
+                if status == RUNNING:
+                    status = take_instant(&self.e, &self.window)
             else:
-                status = take_instants(&self.e, &self.heap, end, most, budget)
-        if status > QUIESCENT:
+                status = take_instant(&self.e, &self.heap)
+        if status != RUNNING:
             self._fault(status)
-        return _ENDS[status]
+
+    cdef _change_population(self, Population *p, kernel, parameters):
+        """Give a population other parameters; V stays."""
+        cdef LIF *lif = p.lif
+        cdef QIF *qif = p.qif
+        cdef Frame *frames = p.frames
+        cdef bint heterogeneous = p.heterogeneous
+        cdef neuron_t i
+        cdef const QIF *m
+        cdef double[::1] directions = np.empty(2 * p.size if qif != NULL else 1)
+        for i in range(p.size):
+            if not_after(next_spike_of(&self.e, p.first + i), self.e.now) and not append(&self.e.forced, p.first + i):
+                owned(NULL)
+            if qif != NULL:
+                m = row(p, qif, i)
+                qif_direction(m, &p.x[2 * <int64_t> i], p.base + i if p.base != NULL else NULL,
+                              frame_now(&self.e, p, m), self.e.now, self.e.H, &directions[2 * i],
+                              &directions[2 * i + 1])
+        try:
+            self._set_rows(p, kernel, parameters)
+            if lif != NULL:
+                take_over(&self.e, p, lif, heterogeneous, p.lif, NULL)
+            else:
+                take_over(&self.e, p, qif, heterogeneous, p.qif, &directions[0])
+        finally:
+            free(lif)
+            free(qif)
+            free(frames)
 
     cdef _fault(self, Status status):
         if status == NO_MEMORY:
             raise InsufficientMemoryError("the engine ran out of memory for spikes or arriving weights")
         if status == DISORDER:
             raise AssertionError(f"the event queue lost its order at {self.clock.milliseconds(self.now)} ms")
-        cdef Population *p = &self.e.populations[population_of(&self.e, self.e.faulty)]
-        cdef neuron_t i = self.e.faulty - p.first
-        V = voltage(&self.e, p, p.lif, i) if p.lif != NULL else voltage(&self.e, p, p.qif, i)
         kind = "runaway" if status == RUNAWAY else "numerical"
-        raise EngineFault(kind, int(self.e.faulty), self.clock.milliseconds(self.now), V)
+        voltage_before = voltage_of(&self.e, self.e.faulty)
+        raise EngineFault(kind, int(self.e.faulty), self.clock.milliseconds(self.now), voltage_before)
 
     def take(self):
         """Times in ms (float64) and global ids (int64) of the spikes since the last call."""
@@ -1253,21 +2110,152 @@ cdef class Engine:
         self.e.spike_ids.size = 0
         return times.base, ids.base
 
-    def voltages(self):
-        """V of all neurons now, shape (n,)."""
-        cdef double[::1] V = np.empty(self.e.n)
-        cdef int64_t k
-        cdef neuron_t i
-        cdef Population *p
+    def _enter_present(self):
         if self.windowed:
             enter_present(&self.e, &self.window)
         else:
             enter_present(&self.e, &self.heap)
+
+    def voltages(self, ids=None):
+        """V now of all neurons, or of those with the given global ids (int64); NaN for sources."""
+        cdef const int64_t[::1] chosen = np.arange(self.e.n, dtype=np.int64) if ids is None else ids
+        cdef double[::1] V = np.empty(chosen.shape[0])
+        cdef int64_t k
+        self._enter_present()
+        for k in range(chosen.shape[0]):
+            if not 0 <= chosen[k] < self.e.n:
+                raise ValueError(f"there is no neuron {chosen[k]}")
+            V[k] = voltage_of(&self.e, <neuron_t> chosen[k])
+        return V.base
+
+    def state(self):
+        """All that says how the simulation goes on; see :meth:`sparseprop.reference.ReferenceEngine.state`."""
+        cdef int64_t k, j
+        cdef Population *p
+        cdef Cursor *cursor
+        cdef double[:, ::1] x
+        self._enter_present()
+        populations, emissions = [], {}
         for k in range(self.e.n_populations):
             p = &self.e.populations[k]
-            for i in range(p.size):
-                V[p.first + i] = voltage(&self.e, p, p.lif, i) if p.lif != NULL else voltage(&self.e, p, p.qif, i)
-        return V.base
+            trim_log(&self.e, p)
+            for j in range(p.log_size):
+                emissions[k, p.log_start + j] = (p.log[j].emission.n, p.log[j].emission.s, p.first + p.log[j].source)
+            if p.x == NULL:
+                populations.append(None)
+                continue
+            x = np.empty((p.size, p.width))
+            memcpy(&x[0, 0], p.x, p.size * p.width * sizeof(double))
+            populations.append({
+                "x": x.base, "base": saved_pairs(p.base, p.size), "release": saved_pairs(p.release, p.size),
+            })
+        for k in range(self.e.n_cursors):
+            cursor = &self.e.cursors[k]
+            if cursor.population >= 0:
+                emissions[cursor.population, cursor.number] = (
+                    cursor.emission.n, cursor.emission.s, self.e.populations[cursor.population].first + cursor.source
+                )
+        return {
+            "now": self.now,
+            "last": (self.e.last.n, self.e.last.s),
+            "n_spikes": self.e.n_spikes,
+            "n_synaptic_events": self.e.n_synaptic_events,
+            "n_input_events": self.e.n_input_events,
+            "n_changes": self.n_changes,
+            "populations": populations,
+            "emissions": np.array(sorted(emissions.values()), dtype=float).reshape(-1, 3),
+        }
+
+    def restore(self, state):
+        """Go on from what `state` of an engine of the same network returned; only for a fresh engine."""
+        cdef int64_t k
+        cdef neuron_t i
+        cdef Population *p
+        cdef Pair emission
+        cdef const double[:, ::1] x
+        self.e.now.n, self.e.now.s = state["now"]
+        self.e.last.n, self.e.last.s = state["last"]
+        self.e.n_spikes, self.e.n_synaptic_events = state["n_spikes"], state["n_synaptic_events"]
+        self.e.n_input_events, self.n_changes = state["n_input_events"], state["n_changes"]
+        changed = {number: parameters for _, number, parameters in self.network.changes[: self.n_changes]}
+        for k, saved in enumerate(state["populations"]):
+            p = &self.e.populations[k]
+            if saved is None:
+                continue
+            if k in changed:
+                free(p.frames)
+                free(p.lif)
+                free(p.qif)
+                p.frames, p.lif, p.qif = NULL, NULL, NULL
+                self._set_rows(p, self.network.populations[k].kernel, changed[k])
+            p.epoch = self.e.now.n
+            for i in range(p.n_frames):
+                enter_epoch(&p.frames[i], p.epoch)
+            x = saved["x"]
+            if x.shape[0] != p.size or x.shape[1] != p.width:
+                raise ValueError(f"states of shape {saved['x'].shape} for {p.size} neurons")
+            memcpy(p.x, &x[0, 0], p.size * p.width * sizeof(double))
+            restore_pairs(p.base, saved["base"])
+            restore_pairs(p.release, saved["release"])
+            for i in range(p.size if p.release != NULL else 0):
+                if before(self.e.now, p.release[i]):
+                    set_bit(p.waiting, i)
+        self.e.agenda.size = 0
+        self._start_inputs()
+        self.e.restoring = True
+        for n, s, source in state["emissions"].tolist():
+            emission.n, emission.s = n, s
+            p = &self.e.populations[population_of(&self.e, <neuron_t> source)]
+            if send(&self.e, p, <neuron_t> source - p.first, emission) != RUNNING:
+                owned(NULL)
+        self.e.restoring = False
+        self._order()
+
+
+def _only_value(delay):
+    """The delay that all synapses have, or None."""
+    if isinstance(delay, float):
+        return delay
+    return float(delay[0]) if delay.size and (delay == delay[0]).all() else None if delay.size else 0.0
+
+
+def _one_weight_per_target(members):
+    """Whether one spike reaches no target twice through these projections."""
+    posts = [projection.post for _, projection in members]
+    return len(set(posts)) == len(posts) and not any(projection.has_multapses for _, projection in members)
+
+
+cdef saved_pairs(const Pair *pairs, neuron_t n):
+    """An array of shape (n, 2), or None."""
+    if pairs == NULL:
+        return None
+    cdef double[:, ::1] array = np.empty((n, 2))
+    cdef neuron_t i
+    for i in range(n):
+        array[i, 0] = pairs[i].n
+        array[i, 1] = pairs[i].s
+    return array.base
+
+
+cdef restore_pairs(Pair *pairs, saved):
+    cdef const double[:, ::1] array
+    cdef neuron_t i
+    if pairs == NULL or saved is None:
+        return
+    array = saved
+    for i in range(array.shape[0]):
+        pairs[i].n = <int64_t> array[i, 0]
+        pairs[i].s = array[i, 1]
+
+
+cdef double voltage_of(const State *e, neuron_t i) noexcept nogil:
+    """V of the neuron of global id i now; NaN for a source."""
+    cdef const Population *p = &e.populations[population_of(e, i)]
+    if p.lif != NULL:
+        return voltage(e, p, p.lif, i - p.first)
+    if p.qif != NULL:
+        return voltage(e, p, p.qif, i - p.first)
+    return NAN
 
 
 cdef void place(State *e, Population *p, const Model *rows, const double *V, const double *refractory) noexcept nogil:
@@ -1282,10 +2270,7 @@ cdef void place(State *e, Population *p, const Model *rows, const double *V, con
         if refractory != NULL and refractory[i] > 0.0:
             p.release[i] = plus(e.now, refractory[i], e.H)
             set_bit(p.waiting, i)
-            if Model is LIF:
-                lif_reset(m, &p.x[i], f, p.epoch, p.release[i])
-            else:
-                qif_reset(m, &p.x[2 * <int64_t> i], p.base + i if p.base != NULL else NULL, f, p.epoch, p.release[i])
+            reset_state(p, m, i, f, p.release[i])
         elif Model is LIF:
             lif_place(m, &p.x[i], V[i], f.E)
         else:
@@ -1298,7 +2283,7 @@ cdef void order_by_first_spike(State *e, Heap *h) noexcept nogil:
     cdef neuron_t i
     cdef Pair key
     for i in range(e.n):
-        key = next_spike_of(e, i)
+        key = next_spike_of(e, h.entries[i].neuron)
         h.entries[i].n = key.n
         h.entries[i].s = key.s
     heap_order(h)

@@ -1,6 +1,6 @@
 """Allocation with the size checked for overflow."""
 
-from libc.stdint cimport SIZE_MAX
+from libc.stdint cimport SIZE_MAX, int64_t
 from libc.stdlib cimport malloc, realloc
 
 cdef extern from *:
@@ -35,6 +35,20 @@ cdef inline void *reallocate(void *old, size_t n, size_t size) noexcept nogil:
     if n > (SIZE_MAX - size) // size:
         return NULL
     return realloc(old, n * size + size)
+
+
+cdef inline bint grow(void **items, int64_t *capacity, int64_t n, size_t size) noexcept nogil:
+    """Make an array long enough for n items of `size` bytes; False, and all as it was, if there is no memory."""
+    cdef void *grown
+    if n <= capacity[0]:
+        return True
+    n = max(n, 2 * capacity[0] + 64)
+    grown = reallocate(items[0], n, size)
+    if grown == NULL:
+        return False
+    items[0] = grown
+    capacity[0] = n
+    return True
 
 
 cdef inline void *allocate_large(size_t n, size_t size) noexcept nogil:

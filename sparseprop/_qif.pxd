@@ -74,15 +74,15 @@ cdef inline void shear(const QIF *m, const double *x, double u, double *p, doubl
         q[0] = m.I_e * S * x[0] + x[1]
 
 
-cdef inline void qif_place(const QIF *m, double *x, Pair *base, double V, const Frame *f, Pair now) noexcept nogil:
-    """The state of a neuron whose voltage now is V (finite, or -inf)."""
-    cdef double first, second, size, p, q
+cdef inline void qif_place_direction(const QIF *m, double *x, Pair *base, double P, double Q, const Frame *f,
+                                     Pair now) noexcept nogil:
+    """The state of a neuron with V = Q / P now, where P >= 0."""
+    cdef double first = P, second = Q, size, p, q
     if m.regime == SADDLE:
-        first = -1.0 if isinf(V) else m.root + V
-        second = 1.0 if isinf(V) else m.root - V
-    else:
-        first = 0.0 if isinf(V) else m.root if m.regime == ROTATION else 1.0
-        second = -1.0 if isinf(V) else V
+        first = m.root * P + Q
+        second = m.root * P - Q
+    elif m.regime == ROTATION:
+        first = m.root * P
     size = max(fabs(first), fabs(second))
     p = first / size
     q = second / size
@@ -96,6 +96,27 @@ cdef inline void qif_place(const QIF *m, double *x, Pair *base, double V, const 
         x[0] = p
         x[1] = q
         base[0] = now
+
+
+cdef inline void qif_place(const QIF *m, double *x, Pair *base, double V, const Frame *f, Pair now) noexcept nogil:
+    """The state of a neuron whose voltage now is V (finite, or -inf)."""
+    if isinf(V):
+        qif_place_direction(m, x, base, 0.0, -1.0, f, now)
+    else:
+        qif_place_direction(m, x, base, 1.0, V, f, now)
+
+
+cdef inline void qif_direction(const QIF *m, const double *x, const Pair *base, const Frame *f, Pair now, double H,
+                               double *P, double *Q) noexcept nogil:
+    """(P, Q) with V = Q / P now, up to a positive factor."""
+    if m.regime == ROTATION:
+        P[0] = x[0] * f.E - x[1] * f.sine
+        Q[0] = m.root * (x[0] * f.sine + x[1] * f.E)
+    elif m.regime == SADDLE:
+        P[0] = x[0] + x[1] * f.E
+        Q[0] = m.root * (x[0] - x[1] * f.E)
+    else:
+        shear(m, x, elapsed(base[0], now, H, m.tau), P, Q)
 
 
 cdef inline bint qif_kick(const QIF *m, double *x, Pair *base, const Frame *f, Pair now, double H,
@@ -203,10 +224,6 @@ cdef inline void qif_reset(const QIF *m, double *x, Pair *base, const Frame *f, 
 
 cdef inline double qif_voltage(const QIF *m, const double *x, const Pair *base, const Frame *f, Pair now,
                                double H) noexcept nogil:
-    cdef double p, q
-    if m.regime == ROTATION:
-        return m.root * (x[0] * f.sine + x[1] * f.E) / (x[0] * f.E - x[1] * f.sine)
-    if m.regime == SADDLE:
-        return m.root * (x[0] - x[1] * f.E) / (x[0] + x[1] * f.E)
-    shear(m, x, elapsed(base[0], now, H, m.tau), &p, &q)
-    return q / p
+    cdef double P, Q
+    qif_direction(m, x, base, f, now, H, &P, &Q)
+    return Q / P

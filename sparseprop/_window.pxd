@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
 from ._frames cimport Pair
-from ._memory cimport reallocate
+from ._memory cimport grow
 from ._typedefs cimport count_t, neuron_t
 
 
@@ -28,7 +28,8 @@ cdef struct Window:
     count_t work           # at the time of the last scan: spikes, kicks and looks at entries
     count_t looks          # at entries, since the start
     int64_t empty_scans    # in a row
-    count_t n_synaptic_events  # at the last scan
+    count_t kicks          # before the last scan, since the start
+    bint nobody            # would fire without further kicks, at the last scan
 
 
 cdef inline void window_free(Window *w) noexcept nogil:
@@ -57,13 +58,8 @@ cdef inline void window_sift_down(Window *w, count_t at) noexcept nogil:
 
 cdef inline bint window_append(Window *w, double key, neuron_t neuron) noexcept nogil:
     """Add an entry without ordering; False if there is no memory."""
-    cdef void *grown
-    if w.size == w.capacity:
-        grown = reallocate(w.entries, 2 * w.capacity + 64, sizeof(Candidate))
-        if grown == NULL:
-            return False
-        w.entries = <Candidate *> grown
-        w.capacity = 2 * w.capacity + 64
+    if not grow(<void **> &w.entries, &w.capacity, w.size + 1, sizeof(Candidate)):
+        return False
     w.entries[w.size].key = key
     w.entries[w.size].neuron = neuron
     w.size += 1

@@ -41,3 +41,25 @@ def sort_by_source(sources: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64
 def audit(
     offsets: NDArray[np.int64], targets: NDArray[np.int32], n_post: int, same_population: bool
 ) -> tuple[int, int, int, int]: ...
+def synapse_values(
+    key: NDArray[np.uint64],
+    purpose: int,
+    projection: int,
+    offsets: NDArray[np.int64],
+    kind: str,
+    a: float,
+    b: float,
+    low: float,
+    high: float,
+) -> NDArray[np.float64]: ...
+def poisson_events(
+    key: NDArray[np.uint64],
+    purpose: int,
+    index: int,
+    n: int,
+    interval: float,
+    means: NDArray[np.float64],
+    times: NDArray[np.float64] | None,
+    fractions: NDArray[np.float64] | None,
+    k: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]: ...

@@ -5,12 +5,15 @@ works with the GIL released, in blocks of whole rows and about 2 million synapse
 """
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport log1p
-from libc.stdint cimport INT32_MAX, uint32_t, uint64_t
+from libc.math cimport cos, log, log1p, sqrt
+from libc.stdint cimport INT32_MAX, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove, memset
 
-from sparseprop._philox cimport philox4x64, philox_below, philox_open, philox_stream, unit_closed_open
+from sparseprop._philox cimport (
+    philox4x64, philox_below, philox_open, philox_stream, philox_word, unit_closed_open, unit_open,
+)
+from sparseprop._poisson cimport INTERVAL_BITS, Poisson, poisson_fill, poisson_free
 from sparseprop._rows cimport draw_bernoulli_row, draw_row, table_size
 from sparseprop._typedefs cimport neuron_t, synapse_t
 
@@ -478,3 +481,108 @@ def audit(const synapse_t[::1] offsets, const neuron_t[::1] targets, synapse_t n
                 j += 1
         PyErr_CheckSignals()
     return n_autapses, first_autapse, n_multapses, first_multapse
+
+
+def synapse_values(const uint64_t[::1] key, uint64_t purpose, uint64_t projection, const synapse_t[::1] offsets,
+                   str kind, double a, double b, double low, double high):
+    """One random number per synapse.
+
+    Parameters
+    ----------
+    key : ndarray of uint64, shape (2,)
+    purpose, projection : int
+    offsets : ndarray of int64, shape (n_rows + 1,)
+        Synapses of row j are from ``offsets[j]`` to ``offsets[j + 1]``.
+    kind : {"uniform", "normal"}
+    a, b : float
+        Bounds of the uniform distribution; mean and standard deviation of the normal one.
+    low, high : float
+        Numbers outside are drawn again. Refusing bounds that would never be met is up to the caller.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_synapses,)
+        Those of a row depend on (key, purpose, projection, row, length of the row) only.
+
+    Notes
+    -----
+    Normal numbers by the transformation of Box and Muller (1958), doi 10.1214/aoms/1177706645.
+    """
+    cdef uint64_t[2] k
+    cdef philox_stream stream
+    cdef synapse_t row, at
+    cdef double radius, value
+    cdef bint normal = kind == "normal"
+    checked_key(key, k)
+    values = np.empty(offsets[offsets.shape[0] - 1], dtype=np.float64)
+    cdef double[::1] out = values
+    for row in range(offsets.shape[0] - 1):
+        philox_open(&stream, k, row, projection, purpose)
+        for at in range(offsets[row], offsets[row + 1]):
+            while True:
+                if normal:
+                    radius = sqrt(-2.0 * log(unit_open(philox_word(&stream))))
+                    value = a + b * radius * cos(6.283185307179586 * unit_closed_open(philox_word(&stream)))
+                else:
+                    value = a + (b - a) * unit_closed_open(philox_word(&stream))
+                if low <= value <= high:
+                    break
+            out[at] = value
+        if row & 0xFFF == 0:
+            PyErr_CheckSignals()
+    return values
+
+
+def poisson_events(const uint64_t[::1] key, uint64_t purpose, uint64_t index, neuron_t n, double interval,
+                   const double[::1] means, times, fractions, int64_t k):
+    """The events of `n` independent Poisson processes in one interval; see ``_poisson.pxd``.
+
+    Parameters
+    ----------
+    key : ndarray of uint64, shape (2,)
+    purpose, index : int
+    n : int
+    interval : float
+        Its length in ms.
+    means : ndarray, shape (1,) or (n,)
+        Expected number of events at the highest rate.
+    times, fractions : ndarray or None
+        Shapes (T,), and (T, 1) or (T, n): from times[j] on the rate is that fraction of the highest one.
+    k : int
+        Number of the interval.
+
+    Returns
+    -------
+    offsets : ndarray of float64
+        Times in ms since the interval began, ascending.
+    neurons : ndarray of int32
+    """
+    cdef Poisson p
+    cdef bint found
+    cdef uint64_t[2] words
+    cdef const double[::1] starts
+    cdef const double[:, ::1] parts
+    checked_key(key, words)
+    if means.shape[0] not in (1, n) or k < 0 or k >> INTERVAL_BITS:
+        raise ValueError(f"{means.shape[0]} means for {n} neurons in interval {k}")
+    memset(&p, 0, sizeof(Poisson))
+    p.key[0], p.key[1] = words[0], words[1]
+    p.purpose, p.index, p.n, p.interval = purpose, index, n, interval
+    p.means, p.mean_each = &means[0], means.shape[0] > 1
+    if times is not None:
+        starts, parts = times, fractions
+        p.times, p.fractions, p.n_times, p.fraction_each = &starts[0], &parts[0, 0], len(times), parts.shape[1] > 1
+    with nogil:
+        found = poisson_fill(&p, k)
+    if not found:
+        poisson_free(&p)
+        raise MemoryError("not enough memory for the events of a Poisson input")
+    offsets, neurons = np.empty(p.n_events, np.float64), np.empty(p.n_events, np.int32)
+    cdef double[::1] o = offsets
+    cdef neuron_t[::1] i = neurons
+    cdef synapse_t j
+    for j in range(p.n_events):
+        o[j] = p.events[j].offset
+        i[j] = p.events[j].neuron
+    poisson_free(&p)
+    return offsets, neurons

@@ -1,10 +1,13 @@
-"""The command ``sparseprop``: a demonstration, runs of configuration files, a look at what came out, a benchmark.
+"""The command ``sparseprop``: a demonstration, runs and sweeps of configuration files, a look at what came out, and a
+benchmark.
 
 Exit codes: 0 success, 1 an error (one line on stderr says which), 2 wrong usage, 130 interrupted by Ctrl-C.
 """
 
 import argparse
 import contextlib
+import copy
+import functools
 import importlib.metadata
 import logging
 import math
@@ -17,16 +20,18 @@ import numpy as np
 
 from . import errors
 from .errors import FileFormatError, ParameterError, StorageError, unknown_name
-from .models import LIF
-from .network import Network, balanced_network
+from .models import LIF, MODELS
+from .network import ENTRIES, Network, balanced_network
+from .recording import Record
 from .result import load
-from .simulation import ENGINES, StopReason
+from .simulation import ENGINES, Simulation, StopReason
+from .sweep import sweep
 
 __all__ = ["main"]
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 FAILURES = (*(getattr(errors, name) for name in errors.__all__), OSError, MemoryError, ImportError)
-RUN_KEYS = ("duration", "n_spikes", "engine", "seed")
+RUN_KEYS = ("duration", "n_spikes", "engine", "seed", "checkpoint", "every")
 CV_MAX_SPIKES = 50_000_000  # the CV needs all spikes in memory
 CV_MIN_SPIKES = 20  # per neuron; with fewer the CV is visibly too small
 
@@ -35,6 +40,7 @@ ENDS = {
     StopReason.SPIKES: "the number of spikes was reached",
     StopReason.QUIESCENT: "the network is silent: no neuron will ever fire again without input",
     StopReason.INTERRUPTED: "it was interrupted",
+    StopReason.CALLBACK: "a callback asked for it",
 }
 
 EXIT_CODES = "exit codes: 0 success, 1 error (one line on stderr), 2 wrong usage, 130 interrupted by Ctrl-C"
@@ -53,11 +59,16 @@ examples:
 RUN_HELP = """\
 Run the network of a configuration file and stream its spikes into an HDF5 raster (SONATA layout), which
 sp.load(), `sparseprop info` and `sparseprop plot` read. Ctrl-C ends the run early; what was recorded stays in
-the file."""
+the file. Of a raster instead of a configuration the run that wrote it is repeated, bit for bit (on the same
+machine and C library). With --checkpoint the state is saved again and again, and after a crash the same
+command with --resume ends the run as if nothing had happened."""
 
 RUN_EXAMPLE = """\
-example:
+examples:
   sparseprop run network.toml -o raster.h5 --duration 500
+  sparseprop run raster.h5 -o again.h5
+  sparseprop run network.toml -o raster.h5 --checkpoint state.h5 --every 100
+  sparseprop run network.toml -o raster.h5 --checkpoint state.h5 --every 100 --resume
 
 The configuration is TOML: what sp.Network.from_dict takes, and a table [run] that the command line overrules:
 
@@ -78,7 +89,27 @@ The configuration is TOML: what sp.Network.from_dict takes, and a table [run] th
   duration = 1000.0     # ms; here or on the command line there must be a duration, n_spikes, or both
   n_spikes = 100000     # stop after this many spikes; whichever comes first ends the run
   engine = "heap"
-  seed = 2              # of the initial states, if they are to differ from the network's own"""
+  seed = 2              # of initial states and Poisson input, if they are to differ from the network's own
+  # checkpoint = "state.h5"
+  # every = 100.0       # ms between two checkpoints"""
+
+SWEEP_HELP = """\
+Run the network of a configuration file with many parameters, in several processes, and measure each run: one
+row of a CSV file, written as soon as it has finished. A point that fails is a row with an error, and the
+others go on. Ctrl-C ends the sweep early; rows that had finished stay in the file, and --resume goes on from
+there."""
+
+SWEEP_EXAMPLE = """\
+example:
+  sparseprop sweep network.toml -o sweep.csv --workers 4
+
+The configuration is that of `sparseprop run` and a table [sweep], of which all combinations are run. Its keys
+are paths into the configuration, with populations by name or number and projections by number from 0:
+
+  [sweep]
+  "populations.neurons.model.I_e" = [1.05, 1.1, 1.2]
+  "projections.0.weight" = [-0.05, -0.1]
+  seed = [1, 2, 3]"""
 
 INFO_HELP = """\
 Describe a file. Of a raster: populations, spikes, rates, duration, seed, versions, whether the run finished,
@@ -164,8 +195,9 @@ def _demo(arguments):
 
 
 def _run(arguments):
-    config = _read_config(arguments.config)
-    options = _run_table(config, arguments.config)
+    config, options, record = _run_of(arguments.config)
+    if "sweep" in config:
+        raise ParameterError(f"{arguments.config} has a table [sweep]; use `sparseprop sweep`, or take it out")
     for key in RUN_KEYS:
         if getattr(arguments, key) is not None:
             options[key] = getattr(arguments, key)
@@ -176,15 +208,56 @@ def _run(arguments):
             "nothing says when to stop: give --duration MS or --n-spikes N, or duration or "
             f"n_spikes in the table [run] of {arguments.config}"
         )
-    if os.path.exists(arguments.out) and os.path.samefile(arguments.config, arguments.out):
-        raise ParameterError(f"-o must not be the configuration itself, {arguments.out}; give another name")
+    _check_out(arguments)
     net = _build(config, arguments.config)
     say = _ignore if arguments.quiet else _say
     say(net)
-    result = _simulate(net, arguments.out, options, progress=False if arguments.quiet else None)
+    progress = False if arguments.quiet else None
+    checkpoint = options.get("checkpoint")
+    if arguments.resume and checkpoint is None:
+        raise ParameterError("--resume needs --checkpoint FILE, or checkpoint in the table [run]: where the state is")
+    if arguments.resume and os.path.exists(checkpoint):
+        simulation = Simulation.load(checkpoint, net)
+        if not simulation.is_resumable:
+            say(f"\nThe run has ended already, at {simulation.time:g} ms; spikes are in {arguments.out}")
+            return OK
+        say(f"\nGoing on from {simulation.time:g} ms, where {checkpoint} was saved")
+        with _without_log():
+            result = simulation.resume(progress)
+    else:
+        result = _simulate(net, Record(**(record | {"path": arguments.out})), options, progress)
     if result.stop_reason == StopReason.INTERRUPTED:
         return _interrupted(_what_is_kept(result))
     say(f"\n{_summary(result)}\n\nSpikes are in {arguments.out}")
+    return OK
+
+
+def _sweep(arguments):
+    path = arguments.config
+    config = _read_config(path)
+    options = _run_table(config, path, RUN_KEYS[:4])
+    if "duration" not in options and "n_spikes" not in options:
+        raise ParameterError(f"nothing says when to stop: give duration or n_spikes in the table [run] of {path}")
+    grid = _sweep_table(config, path)
+    if not grid:
+        raise ParameterError(f'{path} has no table [sweep]; add one, such as "projections.0.weight" = [-0.1, -0.2]')
+    _check_out(arguments)
+    with _without_log():
+        result = sweep(
+            functools.partial(_swept_network, config),
+            grid,
+            **options,
+            workers=arguments.workers,
+            out=arguments.out,
+            resume=arguments.resume,
+            progress=False if arguments.quiet else None,
+        )
+    if result.interrupted:
+        return _interrupted(f"; the {len(result)} points that had finished are in {arguments.out}, use --resume")
+    if not arguments.quiet:
+        _say(f"{result}\n\nThe table is in {arguments.out}")
+    if result.failures:
+        return _failed(f"{len(result.failures)} of {len(result)} points failed: see the last column of {arguments.out}")
     return OK
 
 
@@ -193,9 +266,12 @@ def _info(arguments):
         return _info_raster(arguments.file)
     config = _read_config(arguments.file)
     options = _run_table(config, arguments.file)
+    grid = _sweep_table(config, arguments.file)
     _say(_build(config, arguments.file))
     if options:
         _say("  run: " + ", ".join(f"{key} {value}" for key, value in options.items()))
+    if grid:
+        _say(f"  sweep: {math.prod(map(len, grid.values()))} points of {', '.join(grid)}")
     return OK
 
 
@@ -288,15 +364,109 @@ def _read_config(path):
         raise FileFormatError(f"{path} is no text in UTF-8 (byte {error.start})") from error
 
 
-def _run_table(config, path):
+def _run_of(path):
+    """The network, the run and the Record (as dictionaries) of a configuration, or of the run that wrote a raster."""
+    if not path.lower().endswith((".h5", ".hdf5")):
+        config = _read_config(path)
+        return config, _run_table(config, path), {}
+    from .raster import raster_info
+
+    header = raster_info(path)["header"]
+    if "network" not in header or "run" not in header:
+        raise ParameterError(f"{path} does not say how it was made: it has no network and run in its header")
+    if header.get("t_start", 0.0) != 0.0:
+        raise ParameterError(
+            f"{path} holds a later piece of a simulation, from {header['t_start']:g} ms on; repeat all of it"
+        )
+    options = {key: header["run"][key] for key in ("duration", "n_spikes") if header["run"][key] is not None}
+    return header["network"], options | {key: header[key] for key in ("engine", "seed")}, header["run"]["record"]
+
+
+def _run_table(config, path, keys=RUN_KEYS):
     """Take the table [run] out of a configuration."""
     options = config.pop("run", {})
     if not isinstance(options, dict):
         raise ParameterError(f"{path}: run must be a table, [run], got {options!r}")
     for key in options:
-        if key not in RUN_KEYS:
-            raise ParameterError(f"{path}: {unknown_name('entry of [run]', key, RUN_KEYS)}")
+        if key not in keys:
+            raise ParameterError(f"{path}: {unknown_name('entry of [run]', key, keys)}")
     return options
+
+
+def _sweep_table(config, path):
+    """Take the table [sweep] out of a configuration, as a grid of paths that are there."""
+    table = config.pop("sweep", {})
+    if not isinstance(table, dict):
+        raise ParameterError(f"{path}: sweep must be a table, [sweep], got {table!r}")
+    grid = dict(_flat(table))
+    for name, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise ParameterError(f"{path}: {name} in [sweep] must be a list of values such as [1, 2], got {values!r}")
+        try:
+            _place(config, name)
+        except ParameterError as error:
+            raise ParameterError(f"{path}: {error}") from error
+    return grid
+
+
+def _flat(table, path=""):
+    """(path, values) of a table; without quotes around a path, TOML makes tables in tables of it."""
+    for key, value in table.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{path}{key}.")
+        else:
+            yield path + key, value
+
+
+def _place(config, path):
+    """The table or list that a path leads to, and the key in it."""
+    place, above = config, []
+    parts = path.split(".")
+    for k, part in enumerate(parts):
+        if isinstance(place, list):
+            names = [entry.get("name") if isinstance(entry, dict) else None for entry in place]
+            keys = {str(key): key for key in range(len(place))} | {
+                name: key for key, name in enumerate(names) if above == ["populations"] and isinstance(name, str)
+            }
+        elif isinstance(place, dict):
+            keys = {key: key for key in [*place, *_optional_entries(place, above)]}
+        else:
+            keys = {}
+        if part not in keys:
+            what = f"part of the path {path!r} in [sweep]"
+            if not keys:
+                raise ParameterError(f"unknown {what}: {part!r}, as {'.'.join(parts[:k])} has no parts")
+            raise unknown_name(what, part, keys)
+        above.append(part)
+        if k < len(parts) - 1:
+            if isinstance(place, dict) and keys[part] not in place:
+                raise ParameterError(f"path {path!r} in [sweep] leads through {part!r}, which the configuration lacks")
+            place = place[keys[part]]
+    return place, keys[part]
+
+
+def _optional_entries(table, above):
+    """What a table of a configuration may have besides what it has."""
+    if not above or (len(above) == 2 and above[0] in ENTRIES):
+        required, optional = ENTRIES[above[0] if above else "network"]
+        return required + optional
+    if above[0] == "populations" and above[2:] == ["model"] and str(table.get("name")) in MODELS:
+        return list(MODELS[table["name"]].table)
+    return []
+
+
+def _swept_network(config, **point):
+    """The network of a configuration with other values at some paths."""
+    config = copy.deepcopy(config)
+    for path, value in point.items():
+        place, key = _place(config, path)
+        place[key] = copy.deepcopy(value)
+    return Network.from_dict(config)
+
+
+def _check_out(arguments):
+    if os.path.exists(arguments.out) and os.path.samefile(arguments.config, arguments.out):
+        raise ParameterError(f"-o must not be the configuration itself, {arguments.out}; give another name")
 
 
 def _build(config, path):
@@ -307,13 +477,13 @@ def _build(config, path):
         raise ParameterError(f"{path}: {error}") from error
 
 
-def _simulate(net, out, options, progress):
+def _simulate(net, record, options, progress):
     """Run and record into a file."""
     with _without_log():
         try:
-            return net.run(**options, record=out, progress=progress)
+            return net.run(**options, record=record, progress=progress)
         except KeyboardInterrupt:  # before the first spike, or a second Ctrl-C that did not wait for the file
-            raise KeyboardInterrupt(f"; what was recorded until then is in {out}") from None
+            raise KeyboardInterrupt(f"; what was recorded until then is in {getattr(record, 'path', record)}") from None
 
 
 @contextlib.contextmanager
@@ -528,7 +698,7 @@ def _parser():
     )
 
     run = command("run", _run, "run the network of a configuration file", RUN_HELP, RUN_EXAMPLE)
-    run.add_argument("config", metavar="CONFIG.toml", help="the network")
+    run.add_argument("config", metavar="CONFIG", help="the network (*.toml), or a raster (*.h5) to repeat")
     run.add_argument("-o", "--out", required=True, metavar="OUT.h5", help="the raster; an existing file is replaced")
     run.add_argument("--duration", type=_time, metavar="MS", help="time to simulate in ms (default: that of [run])")
     run.add_argument(
@@ -537,12 +707,28 @@ def _parser():
     run.add_argument(
         "--engine",
         choices=tuple(ENGINES),
-        help="how to compute; both give the same spikes (default: that of [run], else heap)",
+        help="how to compute; all give the same spikes (default: that of [run], else window)",
     )
     run.add_argument(
         "--seed", type=_whole(0), metavar="N", help="of everything random, in place of the configuration's seeds"
     )
+    run.add_argument("--checkpoint", metavar="STATE.h5", help="save the state in this file, again and again")
+    run.add_argument("--every", type=_time, metavar="MS", help="simulated ms between two checkpoints")
+    run.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the checkpoint, if there is one; else from the beginning",
+    )
     run.add_argument("--quiet", action="store_true", help="print nothing but errors, and show no progress")
+
+    sweep = command("sweep", _sweep, "run a network with many parameters", SWEEP_HELP, SWEEP_EXAMPLE)
+    sweep.add_argument("config", metavar="CONFIG.toml", help="the network, with a table [sweep]")
+    sweep.add_argument("-o", "--out", required=True, metavar="OUT.csv", help="the table; an existing file is replaced")
+    sweep.add_argument(
+        "--workers", type=_whole(1), metavar="N", help="number of processes (default: one for each core)"
+    )
+    sweep.add_argument("--resume", action="store_true", help="run only points that OUT.csv lacks, or that failed there")
+    sweep.add_argument("--quiet", action="store_true", help="print nothing but errors, and show no progress")
 
     info = command("info", _info, "describe a raster or a configuration file", INFO_HELP, INFO_EXAMPLE)
     info.add_argument("file", metavar="FILE", help="a raster, or a configuration (*.toml)")

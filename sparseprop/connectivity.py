@@ -56,6 +56,14 @@ class Purpose(enum.IntEnum):
     INITIAL_STATE = 2
     #: How many edges of `fixed_total_number` each source has; index = projection, neuron = 0.
     ROW_LENGTHS = 3
+    #: Events of a drive; index = number of the drive and of the interval (see ``_poisson.pxd``).
+    DRIVE = 4
+    #: Spikes of a PoissonSource; index = population and interval.
+    POISSON_SOURCE = 5
+    #: Weights; index = projection, neuron = source.
+    WEIGHT = 6
+    #: Delays; index = projection, neuron = source.
+    DELAY = 7
 
 
 def random_key(seed):

@@ -10,13 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from . import _validation, _wiring, connectivity
+from . import _validation, _wiring, connectivity, inputs
 from .connectivity import Purpose, Rule
+from .distributions import Distribution, distribution_from_dict
 from .engine_time import Clock
 from .errors import CapacityError, InsufficientMemoryError, ParameterError, unknown_name
 from .models import LARGEST, LIF, MODELS, SHEAR_LIMIT, NeuronModel, UniformPhase, uniform_phase
 
-__all__ = ["EngineInput", "Network", "Population", "Projection", "balanced_network", "calibrate_rate"]
+__all__ = ["Drive", "EngineInput", "Network", "Population", "Projection", "balanced_network", "calibrate_rate"]
+
+SOURCES = ("SpikeSource", "PoissonSource")
+
+# Tables of a configuration: the entries that each must have, and those that it may have.
+ENTRIES = {
+    "network": (["populations"], ["seed", "projections", "drives"]),
+    "populations": (["n", "model"], ["name", "V", "phase"]),
+    "projections": (["pre", "post", "rule"], ["weight", "delay", "allow_autapses", "allow_multapses"]),
+    "drives": (["population", "input"], ["weight"]),
+}
 
 
 class _ReadOnly:
@@ -37,16 +48,16 @@ class _ReadOnly:
 
 
 class Population(_ReadOnly):
-    """Neurons of one model; made by :meth:`Network.add`, and not to be changed.
+    """Neurons of one model, or sources of spikes; made by :meth:`Network.add`, and not to be changed.
 
     Attributes
     ----------
     name : str
     n : int
         Number of neurons.
-    model : LIF, QIF or Theta
+    model : LIF, QIF, Theta, SpikeSource or PoissonSource
     V : float, ndarray, UniformPhase or None
-        Initial state as given; None is the default (see :meth:`Network.add`).
+        Initial state as given; None is the default (see :meth:`Network.add`), and for sources.
     first : int
         Global id of its first neuron; local id i is global id ``first + i``.
     index : int
@@ -65,6 +76,11 @@ class Population(_ReadOnly):
 
     def __repr__(self):
         return f"<Population {self.name!r}: {self.n} {type(self.model).__name__}>"
+
+    @property
+    def is_source(self):
+        """Whether it emits spikes and receives none."""
+        return isinstance(self.model, inputs.Source)
 
     def initial_state(self, key):
         """Initial voltages and refractory times.
@@ -129,21 +145,35 @@ class Projection(_ReadOnly):
     weight : float or ndarray, shape (n_synapses,)
         Voltage jump of the target; a number if all synapses share it. Assign a new number or array to change it
         (the array itself is read-only); simulations that exist already keep what they have.
-    delay : float
-        ms.
+    delay : float or ndarray, shape (n_synapses,)
+        ms from emission to effect.
     n_synapses, n_autapses, n_multapses : int
         A multapse is a synapse beyond the first between the same two neurons. Autapses and multapses that are allowed
         are not counted (None) where synapses are procedural.
     """
 
-    __slots__ = ("_weight", "adjacency", "allow_autapses", "allow_multapses", "delay", "post", "pre", "rule")
+    __slots__ = (
+        "_described",
+        "_weight",
+        "adjacency",
+        "allow_autapses",
+        "allow_multapses",
+        "delay",
+        "post",
+        "pre",
+        "rule",
+    )
 
-    def __init__(self, pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses):
+    def __init__(self, pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, described=None):
+        """`described`: the distributions that `weight` and `delay` were drawn from, ``{"weight": ...}``."""
         if isinstance(adjacency, connectivity.Adjacency):
             adjacency.targets.flags.writeable = adjacency.offsets.flags.writeable = False
+        if isinstance(delay, np.ndarray):
+            delay.flags.writeable = False
         self._set(pre=pre, post=post, rule=rule, adjacency=adjacency, delay=delay)
         self._set(allow_autapses=allow_autapses, allow_multapses=allow_multapses)
         self.weight = weight
+        self._set(_described=described or {})
 
     def __setattr__(self, name, value):
         if name != "weight":
@@ -156,7 +186,7 @@ class Projection(_ReadOnly):
             value.flags.writeable = False
         else:
             value = _validation.real(value, name)
-        self._set(_weight=value)
+        self._set(_weight=value, _described={})
 
     @property
     def weight(self):
@@ -190,38 +220,77 @@ class Projection(_ReadOnly):
         """Memory of the synapses in bytes."""
         if isinstance(self.adjacency, connectivity.ProceduralAdjacency):
             return 0
-        weights = self.weight.nbytes if isinstance(self.weight, np.ndarray) else 0
-        return self.adjacency.targets.nbytes + self.adjacency.offsets.nbytes + weights
+        total = self.adjacency.targets.nbytes + self.adjacency.offsets.nbytes
+        if isinstance(self.delay, np.ndarray):
+            # The engine's rows in the order of delays: target, place, delay, weight.
+            total += self.delay.nbytes + self.n_synapses * 24
+        return total + (self.weight.nbytes if isinstance(self.weight, np.ndarray) else 0)
 
     def to_dict(self):
         """The dictionary form."""
-        rule, weight = self.rule, self.weight
+        rule, weight, delay = self.rule, self.weight, self._as_given(self.delay)
         if self.adjacency.weights is not None:
             if weight is self.adjacency.weights or np.array_equal(weight, self.adjacency.weights):
                 weight = None  # the matrix has them
             else:
-                rule = connectivity.edges(self.sources, self.targets)
-        elif isinstance(weight, np.ndarray) and self.adjacency.order is not None:
-            weight = np.empty_like(weight)
-            weight[self.adjacency.order] = self.weight
+                rule, delay = connectivity.edges(self.sources, self.targets), self.delay
+        else:
+            weight = self._as_given(weight)
         d = {"pre": self.pre.name, "post": self.post.name, "rule": rule.to_dict()}
         if weight is not None:
             d["weight"] = weight
-        return d | {
-            "delay": self.delay,
-            "allow_autapses": self.allow_autapses,
-            "allow_multapses": self.allow_multapses,
-        }
+        d["delay"] = delay
+        return (
+            d
+            | {name: distribution.to_dict() for name, distribution in self._described.items()}
+            | {
+                "allow_autapses": self.allow_autapses,
+                "allow_multapses": self.allow_multapses,
+            }
+        )
+
+    def _as_given(self, values):
+        """One number, or one per synapse in the order in which the user gave the edges."""
+        return _given(self.adjacency, values) if isinstance(values, np.ndarray) else values
+
+
+class Drive(_ReadOnly):
+    """Input from outside to one population; made by :meth:`Network.drive`, and not to be changed.
+
+    Attributes
+    ----------
+    population : Population
+    input : what :func:`sparseprop.poisson` or :func:`sparseprop.steps` returned
+    weight : float, ndarray of shape (n,), or None
+        Voltage jump at each event of a Poisson process.
+    index : int
+        Its place in ``net.drives``; random numbers depend on it.
+    """
+
+    __slots__ = ("index", "input", "population", "weight")
+
+    def __init__(self, population, input, weight, index):
+        if isinstance(weight, np.ndarray):
+            weight.flags.writeable = False
+        self._set(population=population, input=input, weight=weight, index=index)
+
+    def __repr__(self):
+        return f"<Drive of {self.population.name!r}: {self.input!r}>"
+
+    def to_dict(self):
+        """The dictionary form."""
+        d = {"population": self.population.name, "input": self.input.to_dict()}
+        return d if self.weight is None else d | {"weight": self.weight}
 
 
 class Network:
-    """Populations of neurons and the projections between them.
+    """Populations of neurons and sources, the projections between them, and what drives them.
 
     Parameters
     ----------
     seed : int, optional
-        Everything random follows from it: connectivity and initial states. Without one, one is drawn and printed
-        to stderr, so that the run can be repeated.
+        Everything random follows from it: connectivity, initial states and Poisson input. Without one, one is drawn
+        and printed to stderr, so that the run can be repeated.
 
     Examples
     --------
@@ -241,6 +310,7 @@ class Network:
         self.seed = _validation.integer(seed, "Network.seed", "a whole number >= 0", low=0)
         self.populations = []
         self.projections = []
+        self.drives = []
 
     # Building ---------------------------------------------------------------------------------------------------
 
@@ -251,7 +321,7 @@ class Network:
         ----------
         n : int
             Number of neurons, at least 1.
-        model : LIF, QIF or Theta
+        model : LIF, QIF, Theta, SpikeSource or PoissonSource
         name : str, optional
             Default ``"population_0"``, and so on.
         V : float, array_like of shape (n,) or uniform_phase(), optional
@@ -279,19 +349,28 @@ class Network:
         if any(name == population.name for population in self.populations):
             raise ParameterError(f"name {name!r} is taken by another population; give each its own")
         n = _validation.integer(n, f"n of population {name!r}", "a whole number of neurons >= 1", low=1)
-        if self.n_neurons + n > connectivity.MAX_NEURONS:
+        if self.size + n > connectivity.MAX_NEURONS:
             raise CapacityError(
-                f"a network can have {connectivity.MAX_NEURONS} neurons, got {self.n_neurons + n}; use fewer"
+                f"a network can have {connectivity.MAX_NEURONS} neurons and sources, got {self.size + n}; use fewer"
             )
-        if not isinstance(model, NeuronModel):
+        if not isinstance(model, (NeuronModel, inputs.Source)):
             raise ParameterError(
-                f"model of population {name!r} must be a neuron model such as sp.LIF(tau_m=10.0), got {model!r}"
+                f"model of population {name!r} must be a neuron model such as sp.LIF(tau_m=10.0), or a source such as "
+                f"sp.SpikeSource(times, ids), got {model!r}"
             )
         if model.size not in (None, n):
             raise ParameterError(
                 f"the parameters of {type(model).__name__} are for {model.size} neurons, population {name!r} has {n}"
             )
-        if phase is not None:
+        if isinstance(model, inputs.Source):
+            if V is not None or phase is not None:
+                raise ParameterError(f"population {name!r} is a source, which has no V and no phase; leave them out")
+            if isinstance(model, inputs.SpikeSource) and model.ids.size and model.ids.max() >= n:
+                raise ParameterError(
+                    f"ids of the SpikeSource {name!r} must be below n = {n}, got {int(model.ids.max())}; they are "
+                    "local to the population"
+                )
+        elif phase is not None:
             if V is not None:
                 raise ParameterError(f"give V or phase for population {name!r}, not both")
             V = model.phase_to_voltage(_real_or_array(phase, f"phase of population {name!r}", n))
@@ -305,7 +384,7 @@ class Network:
                 )
         elif V is not None:
             V = self._initial_voltage(V, model, name, n)
-        population = Population(name, n, model, V, self.n_neurons, len(self.populations))
+        population = Population(name, n, model, V, self.size, len(self.populations))
         self.populations.append(population)
         return population
 
@@ -335,11 +414,13 @@ class Network:
             Populations of this network, or their names.
         rule_or_matrix : rule, scipy.sparse array or matrix, or array_like of shape (post.n, pre.n)
             A rule such as ``sp.fixed_indegree(100)``, or the weights ``W[target, source]``.
-        weight : float or array_like of shape (n_synapses,)
+        weight : float, distribution or array_like of shape (n_synapses,)
             Voltage jump of the target (its sign is its effect). Needed unless a matrix gives the weights. One value
             per synapse is in the order of the projection, or, for ``sp.edges``, in the order of the edges.
-        delay : float
-            ms from emission to effect.
+            Distributions are :func:`sparseprop.uniform` and :func:`sparseprop.normal`.
+        delay : float, distribution, array_like of shape (n_synapses,) or (post.n, pre.n)
+            ms from emission to effect, >= 0. One value per synapse is in the order of `weight`; where a matrix gives
+            the weights, in that of its entries (``W.tocoo()``), or itself a matrix ``D[target, source]``.
         allow_autapses, allow_multapses : bool
             Whether a neuron may connect to itself, and two neurons more than once.
 
@@ -360,8 +441,10 @@ class Network:
         where = f"projection {pre.name!r} -> {post.name!r}"
         allow_autapses = _validation.flag(allow_autapses, "allow_autapses")
         allow_multapses = _validation.flag(allow_multapses, "allow_multapses")
-        if _validation.real(delay, f"delay of {where}", "a finite time >= 0 ms", low=0.0) != 0.0:
-            raise ParameterError(f"delay of {where} must be 0.0: this version has no delays yet, got {delay!r} ms")
+        if post.is_source:
+            raise ParameterError(
+                f"{where}: {post.name!r} is a source, which receives no spikes; connect from it instead"
+            )
         rule = rule_or_matrix if isinstance(rule_or_matrix, Rule) else connectivity.matrix(rule_or_matrix)
         if (weight is None) != (rule.name == "matrix"):
             raise ParameterError(
@@ -369,28 +452,79 @@ class Network:
                 if weight is None
                 else f"weight of {where} is given twice; leave weight= out where a matrix gives the weights"
             )
-        if weight is not None and not _validation.is_array(weight):
-            weight = _validation.real(weight, f"weight of {where}")
+        key = connectivity.random_key(self.seed)
         adjacency = connectivity.build(
             rule,
             pre.n,
             post.n,
             same_population=pre is post,
-            key=connectivity.random_key(self.seed),
+            key=key,
             projection=len(self.projections),
             allow_autapses=allow_autapses,
             allow_multapses=allow_multapses,
             where=where,
         )
+        described = {}
+
+        def per_synapse(value, name, purpose, low, allowed):
+            value = distribution_from_dict(value, name) if isinstance(value, dict) else value
+            if isinstance(value, Distribution):
+                described[name.split()[0]] = value
+                if not value.bounds()[0] >= low:
+                    raise ParameterError(f"{name} must be {allowed}, got {value!r}; give it low={low:g}")
+            return _per_synapse(value, name, adjacency, key, purpose, len(self.projections), low, allowed)
+
         if weight is None:
             weight = adjacency.weights
-        elif not isinstance(weight, float):
-            weight = _validation.real_array(weight, f"weight of {where}", size=adjacency.n_synapses)
-            if adjacency.order is not None:
-                weight = weight[adjacency.order]
-        projection = Projection(pre, post, rule, adjacency, weight, 0.0, allow_autapses, allow_multapses)
+        else:
+            weight = per_synapse(weight, f"weight of {where}", Purpose.WEIGHT, -math.inf, "a finite number")
+        delay = per_synapse(delay, f"delay of {where}", Purpose.DELAY, 0.0, "a finite time >= 0 ms")
+        projection = Projection(pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, described)
         self.projections.append(projection)
         return projection
+
+    def drive(self, population, input, weight=None):
+        """Drive a population from outside.
+
+        Parameters
+        ----------
+        population : Population or str
+            Of neurons, not of sources.
+        input : what ``sp.poisson(rate)`` or ``sp.steps(times, values)`` returned
+            Poisson: each neuron gets events of its own, independent of all others. Steps: a current that is added to
+            I_e, in its unit, and changes exactly at the given times.
+        weight : float or array_like of shape (n,)
+            Voltage jump at each event of a Poisson process; steps have none.
+
+        Returns
+        -------
+        Drive
+
+        Raises
+        ------
+        ParameterError
+            For a value that is not allowed.
+        """
+        population = self._population(population, "population")
+        where = f"drive of population {population.name!r}"
+        if population.is_source:
+            raise ParameterError(f"{where}: it is a source, which receives nothing; drive its targets instead")
+        if not isinstance(input, (inputs.Poisson, inputs.Steps)):
+            raise ParameterError(f"{where} must be sp.poisson(rate) or sp.steps(times, values), got {input!r}")
+        if input.size not in (None, population.n):
+            raise ParameterError(f"{where}: {input!r} is for {input.size} neurons, the population has {population.n}")
+        if isinstance(input, inputs.Steps):
+            if weight is not None:
+                raise ParameterError(f"weight of {where} must be left out: the values of steps are the current itself")
+            for value in input.values:
+                _with_current(population.model, value if input.size else float(value[0]))
+        elif weight is None:
+            raise ParameterError(f"weight of {where} is missing; give weight=, the voltage jump at each event")
+        else:
+            weight = _real_or_array(weight, f"weight of {where}", population.n)
+        drive = Drive(population, input, weight, len(self.drives))
+        self.drives.append(drive)
+        return drive
 
     def _population(self, given, what):
         """The population that `given`, itself or its name, stands for."""
@@ -407,7 +541,12 @@ class Network:
 
     @property
     def n_neurons(self):
-        """Number of neurons."""
+        """Number of neurons, without sources."""
+        return sum(population.n for population in self.populations if not population.is_source)
+
+    @property
+    def size(self):
+        """Number of global ids: neurons and sources."""
         return sum(population.n for population in self.populations)
 
     @property
@@ -418,7 +557,17 @@ class Network:
     def estimate_memory(self):
         """Bytes that the network and a simulation of it with the default engine take, without recorded spikes."""
         total = sum(projection.nbytes for projection in self.projections)
+        for drive in self.drives:
+            if isinstance(drive.input, inputs.Poisson):  # events of an interval, sorted and not
+                total += drive.population.n * int(40 * inputs.EVENTS_PER_INTERVAL)
         for population in self.populations:
+            if population.is_source:
+                total += population.n * 28 + (
+                    population.model.times.nbytes * 2
+                    if isinstance(population.model, inputs.SpikeSource)
+                    else population.n * int(40 * inputs.EVENTS_PER_INTERVAL)
+                )
+                continue
             # Initial voltage, heap entry and position, state, and what only some need: see the structs in _core.pyx.
             each = 8 + 24 + 4 + (8 if population.model.kernel == "LIF" else 16) + 0.25
             rows = 1 if population.model.size is None else population.n
@@ -436,18 +585,19 @@ class Network:
             f"Network of {self.n_neurons:,} neurons and {self.n_synapses:,} synapses, seed {self.seed}, "
             f"{_human_bytes(self.estimate_memory())} in a simulation"
         ]
-        lines += [f"  {p.name}: {p.n:,} neurons, {p.model!r}" for p in self.populations]
+        lines += [
+            f"  {p.name}: {p.n:,} {'sources' if p.is_source else 'neurons'}, {p.model!r}" for p in self.populations
+        ]
         for p in self.projections:
-            if isinstance(p.weight, float):
-                weight = f"weight {p.weight:g}"
-            elif len(p.weight):
-                weight = f"weights {p.weight.min():g} to {p.weight.max():g}"
-            else:
-                weight = "no weights"
+            delay = "" if isinstance(p.delay, float) and p.delay == 0.0 else f", {_range('delay', p.delay)} ms"
             lines.append(
-                f"  {p.pre.name} -> {p.post.name}: {p.rule!r}, {p.n_synapses:,} synapses, {weight}, "
-                f"{_count(p.n_autapses)} autapses, {_count(p.n_multapses)} multapses"
+                f"  {p.pre.name} -> {p.post.name}: {p.rule!r}, {p.n_synapses:,} synapses, "
+                f"{_range('weight', p.weight)}{delay}, {_count(p.n_autapses)} autapses, "
+                f"{_count(p.n_multapses)} multapses"
             )
+        for drive in self.drives:
+            weight = "" if drive.weight is None else f", {_range('weight', drive.weight)}"
+            lines.append(f"  input to {drive.population.name}: {drive.input!r}{weight}")
         return "\n".join(lines)
 
     def __repr__(self):
@@ -461,6 +611,7 @@ class Network:
             "seed": self.seed,
             "populations": [population.to_dict() for population in self.populations],
             "projections": [projection.to_dict() for projection in self.projections],
+            "drives": [drive.to_dict() for drive in self.drives],
         }
 
     @classmethod
@@ -471,35 +622,35 @@ class Network:
         ----------
         d : dict
             ``seed`` (optional), ``populations``: a list of ``{"n", "model": {"name", parameters...}, "name", "V",
-            "phase"}``, and ``projections`` (optional): a list of ``{"pre", "post", "rule": {"name", ...}, "weight",
-            "delay", "allow_autapses", "allow_multapses"}``.
+            "phase"}``, ``projections`` (optional): a list of ``{"pre", "post", "rule": {"name", ...}, "weight",
+            "delay", "allow_autapses", "allow_multapses"}``, and ``drives`` (optional): a list of ``{"population",
+            "input": {"name", ...}, "weight"}``. A weight or delay may be ``{"distribution": "normal", "mean", "std"}``,
+            the model of a population ``{"name": "SpikeSource", "file": "raster.h5", "population": "E"}``.
 
         Raises
         ------
         ParameterError
             For a missing or unknown entry, and for whatever :meth:`add` and :meth:`connect` refuse.
         """
-        _check_keys(d, "the network", required=["populations"], optional=["seed", "projections"])
+        _check_keys(d, "the network", *ENTRIES["network"])
         net = cls(d.get("seed"))
         for k, entry in enumerate(_list_of_tables(d["populations"], "populations")):
-            _check_keys(entry, f"populations[{k}]", required=["n", "model"], optional=["name", "V", "phase"])
+            _check_keys(entry, f"populations[{k}]", *ENTRIES["populations"])
             entry = dict(entry)
             if isinstance(entry.get("V"), str) and entry["V"] == "uniform_phase":
                 entry["V"] = uniform_phase()
             net.add(entry.pop("n"), _model_from_dict(entry.pop("model"), f"populations[{k}].model"), **entry)
         for k, entry in enumerate(_list_of_tables(d.get("projections", []), "projections")):
-            _check_keys(
-                entry,
-                f"projections[{k}]",
-                required=["pre", "post", "rule"],
-                optional=["weight", "delay", "allow_autapses", "allow_multapses"],
-            )
+            _check_keys(entry, f"projections[{k}]", *ENTRIES["projections"])
             entry = dict(entry)
             net.connect(entry.pop("pre"), entry.pop("post"), connectivity.rule_from_dict(entry.pop("rule")), **entry)
+        for k, entry in enumerate(_list_of_tables(d.get("drives", []), "drives")):
+            _check_keys(entry, f"drives[{k}]", *ENTRIES["drives"])
+            net.drive(entry["population"], inputs.input_from_dict(entry["input"]), entry.get("weight"))
         return net
 
     def engine_input(self, seed=None):
-        """What the engines get: plain numbers, and initial states drawn from `seed` (default: the network's)."""
+        """What the engines get: plain numbers, and what is drawn per run from `seed` (default: the network's)."""
         return EngineInput.of(self, self.seed if seed is None else seed)
 
     # Running ----------------------------------------------------------------------------------------------------
@@ -515,6 +666,9 @@ class Network:
         seed=None,
         n_threads=1,
         tape=False,
+        callback=None,
+        checkpoint=None,
+        every=None,
     ):
         """Simulate from the initial state; see :class:`sparseprop.Simulation` for runs that go on.
 
@@ -528,17 +682,20 @@ class Network:
         engine : {"window", "heap", "reference"}
             All give the same spikes, bit for bit; ``"window"`` is the fastest, ``"reference"`` the readable
             specification, and slow.
-        record : None or path
-            None keeps the spikes in memory; a path streams them into an HDF5 raster (SONATA).
+        record : None, path or Record
+            None keeps the spikes in memory; a path streams them into an HDF5 raster (SONATA); see
+            :class:`sparseprop.Record` for more.
         progress : None, bool or callable, optional
             None shows a bar on a terminal or in a notebook when the run takes more than a second. A callable gets
             the fraction that is done.
         seed : int, optional
-            Of the initial states, if they are to differ from the network's own.
+            Of initial states and Poisson input, if they are to differ from the network's own.
         n_threads : int
             1; more threads come with the lookahead engine.
         tape : bool
             False; gradients come in a later version.
+        callback, checkpoint, every
+            See :meth:`sparseprop.Simulation.run`.
 
         Returns
         -------
@@ -551,7 +708,15 @@ class Network:
         if _validation.flag(tape, "tape"):
             raise ParameterError("tape must be False: this version has no gradients yet, got True")
         simulation = Simulation(self, engine=engine, seed=seed)
-        return simulation.run(duration, n_spikes=n_spikes, record=record, progress=progress)
+        return simulation.run(
+            duration,
+            n_spikes=n_spikes,
+            record=record,
+            progress=progress,
+            callback=callback,
+            checkpoint=checkpoint,
+            every=every,
+        )
 
 
 # What engines get -------------------------------------------------------------------------------------------------
@@ -559,7 +724,7 @@ class Network:
 
 @dataclass(frozen=True)
 class PopulationInput:
-    """A population in plain numbers."""
+    """A population in plain numbers; the kernel of sources is ``"source"``."""
 
     kernel: str
     first: int
@@ -568,21 +733,22 @@ class PopulationInput:
     V: np.ndarray
     refractory: np.ndarray | None
 
-    def parameters_of(self, i):
-        """The parameters of neuron i."""
-        return {
-            name: float(value[i]) if isinstance(value, np.ndarray) else float(value)
-            for name, value in self.parameters.items()
-        }
-
     def voltage_of(self, i):
         """The initial voltage of neuron i."""
         return float(self.V[i])
 
-    def rows(self):
-        """The parameters: one dictionary if all neurons share them, else one per neuron."""
-        one = not any(isinstance(value, np.ndarray) for value in self.parameters.values())
-        return [self.parameters_of(i) for i in range(1 if one else self.size)]
+
+def parameters_of(parameters, i):
+    """The parameters of neuron i, of numbers and arrays."""
+    return {
+        name: float(value[i]) if isinstance(value, np.ndarray) else float(value) for name, value in parameters.items()
+    }
+
+
+def parameter_rows(parameters, size):
+    """The parameters: one dictionary if all neurons share them, else one per neuron."""
+    one = not any(isinstance(value, np.ndarray) for value in parameters.values())
+    return [parameters_of(parameters, i) for i in range(1 if one else size)]
 
 
 @dataclass(frozen=True)
@@ -593,18 +759,59 @@ class ProjectionInput:
     post: int
     adjacency: connectivity.Adjacency | connectivity.ProceduralAdjacency
     weight: float | np.ndarray
+    delay: float | np.ndarray
     has_multapses: bool
 
     def row(self, source):
-        """(target, weight) of the synapses of a source (local ids), in order."""
+        """(target, weight, delay) of the synapses of a source (local ids), in order."""
+        part = slice(None)
         if isinstance(self.adjacency, connectivity.ProceduralAdjacency):
-            targets, weights = self.adjacency.row(source), self.weight
+            targets = self.adjacency.row(source)
         else:
             part = slice(self.adjacency.offsets[source], self.adjacency.offsets[source + 1])
             targets = self.adjacency.targets[part]
-            weights = self.weight if isinstance(self.weight, float) else self.weight[part]
-        weights = np.broadcast_to(weights, targets.shape)
-        return zip(targets.tolist(), weights.tolist(), strict=True)
+        columns = [
+            np.broadcast_to(values[part] if isinstance(values, np.ndarray) else values, targets.shape).tolist()
+            for values in (self.weight, self.delay)
+        ]
+        return zip(targets.tolist(), *columns, strict=True)
+
+
+@dataclass(frozen=True)
+class PoissonInput:
+    """Poisson processes of a population: kicks of its neurons, or spikes of its sources (no weight).
+
+    Their events are those of :func:`sparseprop._wiring.poisson_events`.
+    """
+
+    population: int
+    n: int
+    key: np.ndarray
+    purpose: int
+    index: int
+    interval: float
+    means: np.ndarray
+    times: np.ndarray | None
+    fractions: np.ndarray | None
+    weight: float | np.ndarray | None
+
+    @classmethod
+    def of(cls, process, population, key, purpose, index, weight, epoch):
+        """The input for a :class:`sparseprop.inputs.Poisson`; None where no event ever comes."""
+        interval = process.interval(16.0 * epoch)
+        means = process.highest() * interval
+        if not means.any():
+            return None
+        fractions = process.fractions()
+        return cls(
+            population.index, population.n, key, int(purpose), index, interval, means, process.times, fractions, weight
+        )
+
+    def events(self, k):
+        """Offsets in ms from the start of interval k, ascending, and whose (local ids)."""
+        return _wiring.poisson_events(
+            self.key, self.purpose, self.index, self.n, self.interval, self.means, self.times, self.fractions, k
+        )
 
 
 @dataclass(frozen=True)
@@ -615,19 +822,28 @@ class EngineInput:
     ----------
     clock : Clock
     size : int
-        Number of neurons.
+        Number of neurons and sources.
     populations : list of PopulationInput
     projections : list of ProjectionInput
+    spikes : tuple of ndarray
+        Times in ms, ascending, and global ids of the spikes of all SpikeSources.
+    processes : list of PoissonInput
+        First those of sources, then drives.
+    changes : list of (float, int, dict)
+        Time in ms, index of the population, and its parameters from then on; ascending.
     """
 
     clock: Clock
     size: int
     populations: list[PopulationInput]
     projections: list[ProjectionInput]
+    spikes: tuple[np.ndarray, np.ndarray]
+    processes: list[PoissonInput]
+    changes: list[tuple[float, int, dict[str, Any]]]
 
     @classmethod
     def of(cls, net, seed):
-        """The input for a network with initial states drawn from `seed`."""
+        """The input for a network with initial states and Poisson input drawn from `seed`."""
         if not net.populations:
             raise ParameterError("the network has no populations; add() some")
         needed = net.estimate_memory() - sum(projection.nbytes for projection in net.projections)
@@ -638,34 +854,86 @@ class EngineInput:
                 f"{_human_bytes(available)} of memory are available; use fewer neurons"
             )
         key = connectivity.random_key(seed)
-        populations = []
-        shortest, longest = math.inf, 0.0
-        for p in net.populations:
-            V, refractory = p.initial_state(key)
-            populations.append(PopulationInput(p.model.kernel, p.first, p.n, p.model.parameters(), V, refractory))
-            # An epoch must also not be long against the exponential flow of a strongly inhibited QIF neuron.
-            shortest = min(shortest, np.min(p.model.tau_m), 8.0 * np.min(p.model.growth_time_constant()))
-            longest = max(longest, np.max(p.model.tau_m))
+        changes = _changes(net)
+        models = [p.model for p in net.populations if not p.is_source] + [model for _, _, model in changes]
+        # An epoch must also not be long against the exponential flow of a strongly inhibited QIF neuron.
+        shortest = min((_shortest_time(model) for model in models), default=1.0)
+        longest = max((np.max(model.tau_m) for model in models), default=1.0)
         if longest > 1e12 * shortest:
             raise ParameterError(
                 f"tau_m must be at most 1e12 times the shortest time constant of the network, got {longest} ms and "
                 f"{shortest} ms: times have no digits left for such a neuron"
             )
+        clock = Clock(float(shortest))
+        populations = []
+        trains = [(np.zeros(0), np.zeros(0, np.int64))]
+        processes = []
+        for p in net.populations:
+            if isinstance(p.model, inputs.SpikeSource):
+                trains.append((p.model.times, p.model.ids + p.first))
+            elif isinstance(p.model, inputs.PoissonSource):
+                processes.append(
+                    PoissonInput.of(p.model.process, p, key, Purpose.POISSON_SOURCE, p.index, None, clock.epoch)
+                )
+            if p.is_source:
+                populations.append(PopulationInput("source", p.first, p.n, {}, np.zeros(0), None))
+                continue
+            V, refractory = p.initial_state(key)
+            populations.append(PopulationInput(p.model.kernel, p.first, p.n, p.model.parameters(), V, refractory))
+        processes += [
+            PoissonInput.of(d.input, d.population, key, Purpose.DRIVE, d.index, d.weight, clock.epoch)
+            for d in net.drives
+            if isinstance(d.input, inputs.Poisson)
+        ]
+        times, ids = (np.concatenate(arrays) for arrays in zip(*trains, strict=True))
+        order = np.lexsort((ids, times))
         projections = [
-            ProjectionInput(p.pre.index, p.post.index, p.adjacency, p.weight, p.n_multapses != 0)
+            ProjectionInput(p.pre.index, p.post.index, p.adjacency, p.weight, p.delay, p.n_multapses != 0)
             for p in net.projections
         ]
-        return cls(Clock(float(shortest)), net.n_neurons, populations, projections)
+        return cls(
+            clock,
+            net.size,
+            populations,
+            projections,
+            (times[order], ids[order]),
+            [process for process in processes if process is not None],
+            [(time, index, model.parameters()) for time, index, model in changes],
+        )
+
+    def population_of(self, i):
+        """The index of the population of a global id."""
+        return max(k for k, population in enumerate(self.populations) if population.first <= i)
 
     def synapses_of(self, i):
-        """(target, weight) of the synapses of neuron i, global ids, in the order in which weights are added."""
-        pre = max(k for k, population in enumerate(self.populations) if population.first <= i)
-        for projection in self.projections:
+        """(projection, place in its row, target, weight, delay) of the synapses of a global id, targets global."""
+        pre = self.population_of(i)
+        for k, projection in enumerate(self.projections):
             if projection.pre != pre:
                 continue
             first = self.populations[projection.post].first
-            for target, weight in projection.row(i - self.populations[pre].first):
-                yield first + target, weight
+            for place, (target, weight, delay) in enumerate(projection.row(i - self.populations[pre].first)):
+                yield k, place, first + target, weight, delay
+
+
+def _shortest_time(model):
+    return min(np.min(model.tau_m), 8.0 * np.min(model.growth_time_constant()))
+
+
+def _changes(net):
+    """(time, index of the population, model from then on) of all steps, ascending."""
+    changes = []
+    for p in net.populations:
+        drives = [d.input for d in net.drives if d.population is p and isinstance(d.input, inputs.Steps)]
+        for time in sorted({float(time) for drive in drives for time in drive.times}):
+            current = sum((drive.value(time) for drive in drives), 0.0)
+            changes.append((time, p.index, _with_current(p.model, current)))
+    return sorted(changes, key=lambda change: change[:2])
+
+
+def _with_current(model, current):
+    """The model with `current` added to its I_e."""
+    return dataclasses.replace(model, I_e=model.I_e + current)
 
 
 # Ready-made networks ----------------------------------------------------------------------------------------------
@@ -751,7 +1019,8 @@ def calibrate_rate(net, target, tol=0.01):
         raise ParameterError(f"net must be a Network, got {net!r}")
     target = _validation.real(target, "target", "a finite rate > 0 Hz", low=0.0, low_open=True)
     tol = _validation.real(tol, "tol", "a number in (0, 1)", low=0.0, low_open=True, high=1.0, high_open=True)
-    if all(np.all(np.asarray(population.model.I_e) == 0.0) for population in net.populations):
+    neurons = [population for population in net.populations if not population.is_source]
+    if all(np.all(np.asarray(population.model.I_e) == 0.0) for population in neurons):
         raise ParameterError("calibrate_rate scales I_e, and every I_e of this network is 0; give the models a drive")
     # Counts of nearly independent spike trains: their relative error is below 1 / sqrt(count).
     spikes = math.ceil(4.0 / tol**2)
@@ -812,18 +1081,63 @@ def _with_drive(net, factor):
     new = copy.copy(net)
     new.populations = []
     for p in net.populations:
-        model = dataclasses.replace(p.model, I_e=np.asarray(p.model.I_e)[()] * factor)
+        model = p.model
+        if not p.is_source:
+            model = dataclasses.replace(model, I_e=np.asarray(model.I_e)[()] * factor)
         new.populations.append(Population(p.name, p.n, model, p.V, p.first, p.index))
     new.projections = []
     for p in net.projections:
         pre, post = new.populations[p.pre.index], new.populations[p.post.index]
         new.projections.append(
-            Projection(pre, post, p.rule, p.adjacency, p.weight, p.delay, p.allow_autapses, p.allow_multapses)
+            Projection(
+                pre, post, p.rule, p.adjacency, p.weight, p.delay, p.allow_autapses, p.allow_multapses, p._described
+            )
         )
+    new.drives = [Drive(new.populations[d.population.index], d.input, d.weight, d.index) for d in net.drives]
     return new
 
 
 # Small helpers ----------------------------------------------------------------------------------------------------
+
+
+def _per_synapse(value, name, adjacency, key, purpose, projection, low, allowed):
+    """A number, or an array with one per synapse in the order of the projection."""
+    matrix = getattr(value, "ndim", 0) == 2
+    if not (matrix or isinstance(value, Distribution) or _validation.is_array(value)):
+        return _validation.real(value, name, allowed, low=low)
+    if isinstance(adjacency, connectivity.ProceduralAdjacency):
+        raise ParameterError(f"{name} must be one number, as procedural synapses store nothing of their own")
+    if isinstance(value, Distribution):
+        return value.draw(key, purpose, projection, adjacency.offsets)
+    if matrix and hasattr(value, "tocoo"):
+        entries = value.tocoo()
+        rows, columns = _given(adjacency, adjacency.targets), _given(adjacency, adjacency.sources)
+        if not (np.array_equal(entries.row, rows) and np.array_equal(entries.col, columns)):
+            raise ParameterError(f"{name}: a sparse matrix must have the entries of the matrix of weights, no others")
+        value, matrix = entries.data, False
+    if matrix:
+        n_post, n_pre = int(adjacency.targets.max(initial=-1)) + 1, adjacency.offsets.shape[0] - 1
+        if value.shape[1] != n_pre or value.shape[0] < n_post:
+            raise ParameterError(f"{name} must have shape (post.n, pre.n), as value[target, source]; got {value.shape}")
+        return _validation.real_array(np.asarray(value)[adjacency.targets, adjacency.sources], name, allowed, low=low)
+    value = _validation.real_array(value, name, allowed, size=adjacency.n_synapses, low=low)
+    return value if adjacency.order is None else value[adjacency.order]
+
+
+def _given(adjacency, values):
+    """Values of synapses in the order in which the user gave them."""
+    if adjacency.order is None:
+        return values
+    given = np.empty_like(values)
+    given[adjacency.order] = values
+    return given
+
+
+def _range(name, values):
+    """A number, or the smallest and largest of several."""
+    if isinstance(values, float):
+        return f"{name} {values:g}"
+    return f"{name}s {values.min():g} to {values.max():g}" if len(values) else f"no {name}s"
 
 
 def _real_or_array(value, name, n, **bounds):
@@ -868,8 +1182,10 @@ def _model_from_dict(d, name):
     """The neuron model of a configuration's table."""
     if not isinstance(d, dict) or "name" not in d:
         raise ParameterError(f"{name} must be a table with the model's name and parameters, got {d!r}")
+    if isinstance(d["name"], str) and d["name"] in SOURCES:
+        return inputs.source_from_dict(d)
     if not isinstance(d["name"], str) or d["name"] not in MODELS:
-        raise unknown_name("neuron model", d["name"], MODELS)
+        raise unknown_name("neuron model", d["name"], [*MODELS, *SOURCES])
     parameters = {key: value for key, value in d.items() if key != "name"}
     model = MODELS[d["name"]]
     _check_keys(parameters, name, required=["tau_m"], optional=[key for key in model.table if key != "tau_m"])

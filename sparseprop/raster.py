@@ -13,6 +13,7 @@ in the group ``/run``::
         order               population of each spike in the merged order (only with several populations)
         tails               two slots for records that do not fill a chunk yet (only in streamed files)
         footer              JSON text, written at the end
+        values              the arrays of the footer, byte after byte (their SHA-256 is in the footer text)
         committed           two rows of 64-bit words: what of all this is valid (see `_Row`)
 
 How a raster survives ``kill -9`` at any moment. Bulk data have a checksum per chunk, so a chunk is written
@@ -20,7 +21,8 @@ once and whole: rewriting one can tear it. Records that do not fill a chunk go i
 ``tails``, and then a row of ``committed`` (with a sequence number and its own SHA-256) says how many records
 of each dataset count, with a CRC of them. Slots and rows alternate: while one is written, the other one and
 the chunks that it speaks of are left alone. A reader takes the newest row whose checks hold. The last rows,
-written when the file is closed, are both the same, so damage to one of them loses nothing.
+written when the file is closed, are both the same, so damage to one of them loses nothing. To go on with a
+raster, the spikes to be kept are copied into a new file, which takes the name once they are committed there.
 
 HDF5 is never shown a full disk if that can be helped, as it takes the interpreter down with it: the space is
 checked before each commit, and a hidden ballast file beside the raster is emptied at the first error, so that
@@ -30,7 +32,6 @@ the file can be closed. The ballast file carries the lock that keeps a second wr
 import contextlib
 import errno
 import fcntl
-import hashlib
 import io
 import json
 import math
@@ -48,6 +49,19 @@ import numpy as np
 
 from ._validation import flag, index_array, integer, real_array
 from .errors import FileFormatError, ParameterError, StorageError
+from .storage import (
+    Arrays,
+    as_bytes,
+    beside,
+    decode,
+    encode,
+    full_name,
+    readable,
+    sha256,
+    sync_folder,
+    to_text,
+    writable,
+)
 
 __all__ = ["RasterData", "RasterWriter", "raster_info", "read_raster", "recover_raster", "write_raster"]
 
@@ -61,7 +75,9 @@ _LIBVER = ("v110", "v110")
 # Records per HDF5 chunk. Every dataset ends in a chunk that is mostly empty, so many get small ones.
 _CHUNK_MAX, _CHUNK_MIN, _CHUNK_TOTAL = 2048, 64, 32768
 _TAIL_CHUNK = 4096  # bytes
+_VALUES_CHUNK = 8192  # bytes
 _SLICE = 1 << 20  # records that `write_raster` hands over at a time
+_COPY = 1 << 16  # and those that `RasterWriter.resume` takes over at a time
 
 _BALLAST = 512 * 1024  # bytes set aside so that a file on a full disk can still be closed
 _MARGIN = 512 * 1024  # bytes that must stay free after a commit
@@ -86,84 +102,9 @@ _READ_ATTEMPTS = 3
 _LIVE: "weakref.WeakSet[RasterWriter]" = weakref.WeakSet()
 
 
-# -----------------------------------------------------------------------------------------------------------
-# Text: JSON with arrays beside it
-# -----------------------------------------------------------------------------------------------------------
-
-
-def _sha256(data):
-    return hashlib.sha256(data).digest()
-
-
 def _crc(records, before=0):
     """CRC of `records`, going on from that of the ones before them."""
     return zlib.crc32(records, before)
-
-
-def _encode(value, where, arrays):
-    """`value` as strict JSON; arrays are moved to the list `arrays` (None: not allowed)."""
-    if isinstance(value, np.ndarray):
-        return _encode_array(value, where, arrays)
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        # Strict JSON has no infinity, and an infinite threshold is a common parameter.
-        return float(value) if math.isfinite(value) else {"$float": repr(float(value))}
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str) or key.startswith("$"):
-                raise ParameterError(f"keys in {where} must be strings that do not begin with '$', got {key!r}")
-        return {key: _encode(item, f"{where}[{key!r}]", arrays) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_encode(item, f"{where}[{k}]", arrays) for k, item in enumerate(value)]
-    raise ParameterError(
-        f"{where} must be made of None, bool, int, float, str, list, dict"
-        f"{'' if arrays is None else ' and arrays'}, got {type(value).__name__}"
-    )
-
-
-def _encode_array(array, where, arrays):
-    if arrays is None:
-        raise ParameterError(f"{where} must not be an array (the footer holds plain values; use .tolist())")
-    if array.dtype.kind not in "biufc" or array.dtype.itemsize > (16 if array.dtype.kind == "c" else 8):
-        raise ParameterError(
-            f"{where} must be an array of booleans, integers, floats or complex numbers of "
-            f"at most 64 bits per number, got dtype {array.dtype}"
-        )
-    array = np.array(array, order="C")
-    arrays.append(array)
-    return {
-        "$array": len(arrays) - 1,
-        "dtype": array.dtype.str,
-        "shape": list(array.shape),
-        "sha256": _sha256(array.reshape(-1).view(np.uint8)).hex(),
-    }
-
-
-def _decode(value, arrays):
-    """The inverse of `_encode`; `arrays` is the HDF5 group that holds the arrays."""
-    if isinstance(value, list):
-        return [_decode(item, arrays) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "$float" in value:
-        return float(value["$float"])
-    if "$array" in value:
-        array = np.zeros(value["shape"], value["dtype"])
-        if array.size:
-            array[...] = arrays[str(value["$array"])][()].reshape(array.shape)
-        if _sha256(array.reshape(-1).view(np.uint8)).hex() != value["sha256"]:
-            raise FileFormatError(f"array {value['$array']} of the header does not match its checksum")
-        return array
-    return {key: _decode(item, arrays) for key, item in value.items()}
-
-
-def _to_text(content):
-    return json.dumps(content, allow_nan=False).encode("ascii")
 
 
 # -----------------------------------------------------------------------------------------------------------
@@ -193,14 +134,14 @@ class _Row(NamedTuple):
         body = np.concatenate(
             [head, np.frombuffer(self.footer_sha256, "<u8"), np.array(self.counts, "<u8"), np.array(self.crcs, "<u8")]
         )
-        return np.concatenate([body, np.frombuffer(_sha256(body), "<u8")])
+        return np.concatenate([body, np.frombuffer(sha256(body), "<u8")])
 
     @classmethod
     def from_words(cls, words):
         """The row, or None if it is torn, damaged or was never written."""
         words = np.ascontiguousarray(words, "<u8")
         body = words[:-4]
-        if _sha256(body) != words[-4:].tobytes():
+        if sha256(body) != words[-4:].tobytes():
             return None
         n_streams = (body.size - 8) // 2
         sequence, stage, n_spikes, footer_size = body[:4].tolist()
@@ -224,51 +165,6 @@ def _n_words(n_streams):
 # -----------------------------------------------------------------------------------------------------------
 
 
-def _name(path):
-    try:
-        name = os.fsdecode(path)
-    except TypeError:
-        raise ParameterError(f"path must be the name of a file, got {path!r}") from None
-    if "\0" in name:
-        raise ParameterError(f"path must not contain a null character, got {name!r}")
-    return os.path.realpath(name)  # os.replace would put the file in place of a link
-
-
-def _writable(path):
-    """The full name of a file that may be written.
-
-    Raises
-    ------
-    StorageError
-        The folder is missing or read-only, or something else has that name.
-    """
-    name = _name(path)
-    folder = os.path.dirname(name)
-    if not os.path.isdir(folder):
-        raise StorageError(f"cannot write {name}: the folder {folder} does not exist; create it first")
-    if os.path.lexists(name) and not os.path.isfile(name):
-        raise StorageError(f"cannot write {name}: it is a folder or a device; choose the name of a file")
-    if not os.access(folder, os.W_OK | os.X_OK) or (os.path.exists(name) and not os.access(name, os.W_OK)):
-        raise StorageError(f"cannot write {name}: no permission; choose another folder or change that")
-    return name
-
-
-def _readable(path):
-    """The full name of a regular file that may be read."""
-    name = _name(path)
-    if os.path.lexists(name) and not os.path.isfile(name):
-        raise StorageError(f"cannot read {name}: it is a folder or a device, not a file")
-    try:
-        with open(name, "rb"):
-            return name
-    except OSError as error:
-        raise StorageError(f"cannot read {name}: {error.strerror}") from error
-
-
-def _beside(name, suffix):
-    return os.path.join(os.path.dirname(name), f".{os.path.basename(name)}.{suffix}")
-
-
 def _free(where):
     """Free bytes on the disk of a folder or an open file."""
     disk = os.statvfs(where)
@@ -288,11 +184,29 @@ def _is_open_as(fd, path):
         return False
 
 
+def _check_space(name, need):
+    """Refuse to begin a file for which there is no room."""
+    room = _room(os.path.dirname(name), 0)
+    if room < need:
+        raise StorageError(
+            f"cannot write {name}: {room} bytes free, {need} needed to begin; make room or choose another disk"
+        )
+
+
+def _claimed(name):
+    try:
+        return _Claim(name)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"cannot write {name}: {error}") from error
+
+
 class _Claim:
     """The hidden file beside a raster that holds the lock of its writer, and some space in reserve."""
 
     def __init__(self, name):
-        self.path = _beside(name, "ballast")
+        self.path = beside(name, "ballast")
         self.fd = self._locked(name)
         try:
             self.empty()
@@ -429,10 +343,20 @@ def _checked_populations(populations):
     )
 
 
+def _checked_chunk(chunk):
+    return integer(chunk, "chunk", "a whole number of spikes from 1 to 2^26", low=1, high=1 << 26)
+
+
 def _checked_header(header):
     if not isinstance(header, Mapping):
         raise ParameterError(f"header must be a dict, got {type(header).__name__}")
     return header
+
+
+def _encoded_footer(footer):
+    """The text of a footer, and the arrays for ``values``."""
+    arrays = Arrays(by_byte=True)
+    return to_text(encode(footer, "footer", arrays)), arrays.items
 
 
 def _round_up(n):
@@ -493,24 +417,127 @@ class RasterWriter:
     """
 
     def __init__(self, path, populations, *, header, chunk=65536, atomic=False):
-        self._populations = _checked_populations(populations)
-        self._chunk = integer(chunk, "chunk", "a whole number of spikes from 1 to 2^26", low=1, high=1 << 26)
-        self._atomic = flag(atomic, "atomic")
-        arrays: list[np.ndarray] = []
-        encoded = _encode(_checked_header(header), "header", arrays)
-        self._name = _writable(path)
-        self._partial = _beside(self._name, "partial")
+        populations, chunk, atomic = _checked_populations(populations), _checked_chunk(chunk), flag(atomic, "atomic")
+        self._begin(path, populations, _checked_header(header), chunk, atomic=atomic)
+
+    @classmethod
+    def resume(cls, path, n_spikes, *, chunk=65536):
+        """Go on with a raster behind its first spikes; the others, and its footer, are dropped.
+
+        These spikes are copied into a new file, with the populations and the header, which replaces the old
+        one when all of them are safe in it. Until then, whatever happens, the old file stays as it is.
+
+        Parameters
+        ----------
+        path : path-like
+            A raster that was written here, whether its run finished or not.
+        n_spikes : int
+            How many to keep, in the merged order; at most those that are committed
+            (``raster_info(path)["n_spikes"]``).
+        chunk : int
+            As for :class:`RasterWriter`.
+
+        Returns
+        -------
+        RasterWriter
+            It holds `n_spikes` spikes, and all of them are committed.
+
+        Raises
+        ------
+        ParameterError
+            A parameter that is not allowed.
+        StorageError
+            There is no such file, no room for a second one, or another writer has it open.
+        FileFormatError
+            The file is damaged, of another program, or has fewer spikes.
+
+        Notes
+        -----
+        The whole file is read, in slices, and checked: time is linear in its spikes, memory bounded as for
+        writing.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "raster.h5")
+        >>> write_raster(path, [0.5, 1.0, 2.0], [3, 1, 7], [("E", 10)], header={}, footer={})
+        >>> with RasterWriter.resume(path, 2) as writer:
+        ...     writer.append([1.5], [9])
+        >>> read_raster(path).ids
+        array([3, 1, 9])
+        """
+        n_spikes = integer(n_spikes, "n_spikes", "a whole number of spikes >= 0", low=0)
+        chunk = _checked_chunk(chunk)
+        name = writable(readable(path))
+        _check_space(name, _BALLAST + _MARGIN)
+        claim = _claimed(name)  # before reading: nobody may write meanwhile
+        writer = cls.__new__(cls)
+        try:
+            with _reading(name) as (file, _):
+                kept = _kept(file, n_spikes)
+                writer._begin(name, kept.populations, kept.header, chunk, claim=claim, kept=kept)
+        except BaseException:
+            getattr(writer, "_finalizer", claim.release)()
+            raise
+        return writer
+
+    # -- setting up
+
+    def _begin(self, path, populations, header, chunk, *, atomic=False, claim=None, kept=None):
+        self._populations, self._chunk, self._atomic = populations, chunk, atomic
+        arrays = Arrays(by_byte=False)
+        text = to_text({"populations": populations, "header": encode(header, "header", arrays)})
+        self._name = writable(path)
+        self._partial = beside(self._name, "partial")
         self._pid = os.getpid()
         self._closing = self._closed = False
+        self._copying = kept is not None
         self._failure: str | None = None
-        ends = np.cumsum([n for _, n in self._populations], dtype=np.int64)
+        ends = np.cumsum([n for _, n in populations], dtype=np.int64)
         self._starts = np.concatenate([[0], ends[:-1]])
         self._n_neurons = int(ends[-1])
-        self._chunk_records = _chunk_records(len(self._populations), self._chunk)
-        self._open(_to_text({"populations": self._populations, "header": encoded}), arrays)
+        self._chunk_records = _chunk_records(len(populations), chunk)
+        self._open(text, arrays, claim, kept)
+
+    def _open(self, text, arrays, claim, kept):
+        """Make the file under a provisional name; it gets its own when all is in place."""
+        import h5py
+
+        need = len(text) + arrays.n_bytes + _MARGIN + (_BALLAST if claim is None else 0)
+        need += _METADATA * (8 + len(arrays.items) + 2 * len(self._populations))
+        need += 0 if kept is None else 18 * kept.n_spikes  # time, id, population
+        _check_space(self._name, need)
+        self._claim = claim or _claimed(self._name)
+        file = None
+        try:
+            # No chunk cache: only whole chunks are written, and after an error nothing must be left in it.
+            file = h5py.File(self._partial, "w", libver=_LIBVER, rdcc_nbytes=0)
+            self._lay_out(file, text, arrays.items)
+            self._file, self._fd = file, file.id.get_vfd_handle()
+            # Once the file has its name, there is nothing left to remove.
+            self._finalizer = weakref.finalize(self, _abandon, file, self._claim, self._partial, self._pid)
+            self._state = self._nothing_yet()
+            _LIVE.add(self)
+            if not self._atomic:
+                file.swmr_mode = True
+                if kept is not None:
+                    for times, ids in kept.blocks():
+                        self.append(times, ids)
+                    self.flush()
+                os.replace(self._partial, self._name)
+                if kept is not None:
+                    self._copying = False
+                    sync_folder(self._name)
+        except BaseException as error:
+            # Ctrl-C as well: nothing stays behind, and a file that was there is there still.
+            _abandon(file, self._claim, self._partial, self._pid)
+            if isinstance(error, _HDF5_ERRORS) and not isinstance(error, StorageError):
+                raise StorageError(f"cannot write {self._name}: {error}") from error
+            raise
+
+    def _nothing_yet(self):
         times, ids = self._buffers(0)
-        parts = tuple(_Part(0, 0, np.zeros(0, stream.dtype)) for stream in self._streams)
-        self._state = _State(
+        return _State(
             times,
             ids,
             n_buffered=0,
@@ -518,49 +545,8 @@ class RasterWriter:
             last_time=-math.inf,
             sequence=0,
             n_committed=0,
-            parts=parts,
+            parts=tuple(_Part(0, 0, np.zeros(0, stream.dtype)) for stream in self._streams),
             final=False,
-        )
-        _LIVE.add(self)
-
-    # -- setting up
-
-    def _open(self, text, arrays):
-        """Make the file under a provisional name; it gets its own when all is in place."""
-        import h5py
-
-        need = len(text) + sum(array.nbytes for array in arrays) + _BALLAST + _MARGIN
-        need += _METADATA * (8 + len(arrays) + 2 * len(self._populations))
-        room = _room(os.path.dirname(self._name), 0)
-        if room < need:
-            raise StorageError(
-                f"cannot write {self._name}: {room} bytes free, {need} needed to begin; make "
-                "room or choose another disk"
-            )
-        try:
-            self._claim = _Claim(self._name)
-        except StorageError:
-            raise
-        except OSError as error:
-            raise StorageError(f"cannot write {self._name}: {error}") from error
-        file = None
-        try:
-            # No chunk cache: only whole chunks are written, and after an error nothing must be left in it.
-            file = h5py.File(self._partial, "w", libver=_LIBVER, rdcc_nbytes=0)
-            self._lay_out(file, text, arrays)
-            if not self._atomic:
-                file.swmr_mode = True
-                os.replace(self._partial, self._name)
-        except BaseException as error:
-            # Ctrl-C as well: nothing stays behind, and a file that was there is there still.
-            _abandon(file, self._claim, self._partial, self._pid)
-            if isinstance(error, _HDF5_ERRORS):
-                raise StorageError(f"cannot write {self._name}: {error}") from error
-            raise
-        self._file = file
-        self._fd = file.id.get_vfd_handle()
-        self._finalizer = weakref.finalize(
-            self, _abandon, file, self._claim, self._partial if self._atomic else None, self._pid
         )
 
     def _lay_out(self, file, text, arrays):
@@ -585,12 +571,13 @@ class RasterWriter:
             kind = "u1" if len(self._populations) <= 256 else "<u2"
             self._streams.append(run.create_dataset("order", dtype=kind, **records))
         header = run.create_dataset("header", data=np.frombuffer(text, "u1"), chunks=(len(text),), fletcher32=True)
-        header.attrs.create("sha256", np.frombuffer(_sha256(text), "u1"))
+        header.attrs.create("sha256", np.frombuffer(sha256(text), "u1"))
         run.create_group("arrays")
         for k, array in enumerate(arrays):
             if array.size:
                 run.create_dataset(f"arrays/{k}", data=np.atleast_1d(array), chunks=True, fletcher32=True)
         self._footer = run.create_dataset("footer", dtype="u1", chunks=(1024,), **growing)
+        self._values = run.create_dataset("values", dtype="u1", chunks=(_VALUES_CHUNK,), **growing)
         if not self._atomic:
             size = max((self._chunk_records - 1) * sum(stream.dtype.itemsize for stream in self._streams), 1)
             chunks = (1, min(size, _TAIL_CHUNK))
@@ -684,7 +671,7 @@ class RasterWriter:
         Parameters
         ----------
         **footer
-            What is known at the end, as values of JSON (no arrays).
+            What is known at the end: values as in the header, arrays among them.
 
         Raises
         ------
@@ -697,7 +684,7 @@ class RasterWriter:
         if self._closed:
             return
         self._check_failure()
-        self._finish(_FINISHED, _to_text(_encode(footer, "footer", None)))
+        self._finish(_FINISHED, *_encoded_footer(footer))
 
     def __enter__(self):
         return self
@@ -709,7 +696,7 @@ class RasterWriter:
             elif not (self._closed or self._atomic or self._failure or os.getpid() != self._pid):
                 # The exception on its way says what went wrong; if this fails, the last commit remains.
                 with contextlib.suppress(StorageError):
-                    self._finish(_UNFINISHED, b"")
+                    self._finish(_UNFINISHED)
         finally:
             self._finalizer()  # nothing to do after all went well, nor in a child process
             self._closed = True
@@ -772,7 +759,7 @@ class RasterWriter:
             streams += [times[start:end], local[start:end]]
         return [*streams, order]
 
-    def _commit(self, stage, footer=b""):
+    def _commit(self, stage, footer=b"", values=()):
         """Write the buffer and then the row that makes it count; the writer's own state changes last.
 
         Interrupted anywhere, the same call (also with more in the buffer) writes the same records to the same
@@ -783,12 +770,14 @@ class RasterWriter:
             np.concatenate([part.tail, new]) if new.size else part.tail
             for part, new in zip(state.parts, self._split(state), strict=True)
         ]
-        self._check_room(sum(piece.nbytes for piece in pieces) + len(footer))
+        n_values = sum(array.nbytes for array in values)
+        n_values += n_values // 128 + _VALUES_CHUNK  # HDF5 keeps some 20 bytes for each chunk
+        self._check_room(sum(piece.nbytes for piece in pieces) + len(footer) + n_values)
         with self._giving_up():
             parts = self._write_chunks(state.parts, pieces, whole_only=stage == _RUNNING)
             sequence, n_committed = state.sequence, state.n_committed
             if stage != _RUNNING:
-                sequence, n_committed = self._write_final(sequence, stage, state.n_spikes, parts, footer)
+                sequence, n_committed = self._write_final(sequence, stage, state.n_spikes, parts, footer, values)
             elif not self._atomic:
                 sequence, n_committed = self._write_running(sequence, state.n_spikes, parts)
         oversized = state.times.size > 2 * self._chunk
@@ -825,7 +814,13 @@ class RasterWriter:
         self._write_row(sequence, _RUNNING, n_spikes, parts, b"")
         return sequence, n_spikes
 
-    def _write_final(self, sequence, stage, n_spikes, parts, footer):
+    def _write_final(self, sequence, stage, n_spikes, parts, footer, values):
+        start = 0
+        for array in values:
+            _write(self._values, start, as_bytes(array))
+            start += array.nbytes
+        if start:
+            _flush(self._values)
         if footer:
             _write(self._footer, 0, np.frombuffer(footer, "u1"))
             _flush(self._footer)
@@ -840,25 +835,25 @@ class RasterWriter:
             stage,
             n_spikes,
             len(footer),
-            _sha256(footer),
+            sha256(footer),
             tuple(part.stored + part.tail.size for part in parts),
             tuple(_crc(part.tail, part.crc) for part in parts),
         )
         self._committed[sequence % 2] = row.words()
         _flush(self._committed)
 
-    def _finish(self, stage, footer):
+    def _finish(self, stage, footer=b"", values=()):
         """Write the end of the file and let go of it; goes on where an interrupted call stopped."""
         self._closing = True
         if not self._state.final:
-            self._commit(stage, footer)
+            self._commit(stage, footer, values)
         with self._giving_up():
             if self._file:
                 _sync(self._fd)
                 self._file.close()
             if self._atomic and os.path.exists(self._partial):
                 os.replace(self._partial, self._name)
-            _sync_folder(self._name)
+            sync_folder(self._name)
             self._claim.release()
         self._finalizer.detach()
         self._closed = True
@@ -870,12 +865,14 @@ class RasterWriter:
         if room < need + _MARGIN:
             raise StorageError(
                 f"cannot write {self._name}: the disk is nearly full ({room} bytes free, "
-                f"{need + _MARGIN} needed); {self._safe()}; make room and call flush or "
-                "close, or record to another disk"
+                f"{need + _MARGIN} needed); "
+                + self._safe("; make room and call flush or close, or record to another disk")
             )
 
-    def _safe(self):
-        return f"{self.n_committed} of {self.n_spikes} spikes are safe in the file"
+    def _safe(self, remedy):
+        if self._copying:
+            return "the file is as it was; make room and try again"
+        return f"{self.n_committed} of {self.n_spikes} spikes are safe in the file{remedy}"
 
     @contextlib.contextmanager
     def _giving_up(self):
@@ -883,9 +880,8 @@ class RasterWriter:
         try:
             yield
         except _HDF5_ERRORS as error:
-            self._failure = (
-                f"cannot write {self._name}: {error} ({_free(self._claim.fd)} bytes free); "
-                f"{self._safe()} and can be read with read_raster; record to another disk"
+            self._failure = f"cannot write {self._name}: {error} ({_free(self._claim.fd)} bytes free); " + self._safe(
+                " and can be read with read_raster; record to another disk"
             )
             self._finalizer()
             raise StorageError(self._failure) from error
@@ -896,15 +892,6 @@ class RasterWriter:
         nowhere = os.memfd_create("raster")
         os.dup2(nowhere, self._fd)
         os.close(nowhere)
-
-
-def _sync_folder(name):
-    """Make the name of a file survive a loss of power."""
-    fd = os.open(os.path.dirname(name), os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def write_raster(path, times, ids, populations, *, header, footer):
@@ -920,7 +907,7 @@ def write_raster(path, times, ids, populations, *, header, footer):
     populations, header
         As for :class:`RasterWriter`.
     footer : dict
-        What is known at the end of the run, as values of JSON (no arrays).
+        What is known at the end of the run: values as in the header, arrays among them.
 
     Raises
     ------
@@ -938,7 +925,7 @@ def write_raster(path, times, ids, populations, *, header, footer):
             raise ParameterError(f"times and ids must have the same length, got {times.size} and {ids.size}")
         for start in range(0, times.size, _SLICE):
             writer.append(times[start : start + _SLICE], ids[start : start + _SLICE])
-        writer._finish(_FINISHED, _to_text(_encode(footer, "footer", None)))
+        writer._finish(_FINISHED, *_encoded_footer(footer))
 
 
 # -----------------------------------------------------------------------------------------------------------
@@ -985,11 +972,11 @@ class _Info(NamedTuple):
 @contextlib.contextmanager
 def _reading(path):
     """The open HDF5 file, and whether its writer never closed it; h5py's many errors become one of ours."""
-    name = _readable(path)
+    name = readable(path)
     file, patched = _opened(name)
     try:
         yield file, patched is not None
-    except MemoryError:
+    except (MemoryError, StorageError):
         raise
     except FileFormatError as error:
         raise FileFormatError(f"{name}: {error}") from error
@@ -1104,7 +1091,7 @@ def _is_ours(file):
 def _read_info(file):
     run = file["run"]
     text = run["header"][()].tobytes()
-    if _sha256(text) != run["header"].attrs["sha256"].tobytes():
+    if sha256(text) != run["header"].attrs["sha256"].tobytes():
         raise FileFormatError("the header does not match its checksum")
     content = json.loads(text)
     rows = [_Row.from_words(words) for words in run["committed"][()]]
@@ -1112,7 +1099,8 @@ def _read_info(file):
     if not valid and run["committed"][()].any():
         raise FileFormatError("the table of committed spikes is damaged")
     populations = tuple((name, n) for name, n in content["populations"])
-    return _Info(populations, _decode(content["header"], run.get("arrays")), valid)
+    header = decode(content["header"], "header", lambda k, like: run[f"arrays/{k}"][()])
+    return _Info(populations, header, valid)
 
 
 def _streams(file, populations):
@@ -1123,20 +1111,47 @@ def _streams(file, populations):
     return streams + ([file["run/order"]] if len(populations) > 1 else [])
 
 
-def _read_records(file, streams, row):
-    """The records of each stream that `row` speaks of, checked against their CRC."""
-    records = []
+class _Column(NamedTuple):
+    """The records of a stream that a row speaks of: first those in its dataset, then those in the tails."""
+
+    stream: Any
+    size: int
+    crc: int
+    stored: int
+    tail: np.ndarray
+
+    def read(self, start, stop):
+        """Records `start` to `stop`."""
+        stored = self.stream[min(start, self.stored) : min(stop, self.stored)]
+        return np.concatenate([stored, self.tail[max(start - self.stored, 0) : max(stop - self.stored, 0)]])
+
+    def check(self, slices):
+        """Insist that `slices` are all the records, whole and in order."""
+        n, crc = 0, 0
+        for records in slices:
+            n, crc = n + records.size, _crc(records, crc)
+        if n != self.size or crc != self.crc:
+            raise FileFormatError(f"the records of {self.stream.name} do not match their checksum")
+
+
+def _columns(file, streams, row):
+    columns = []
     at = 0
     for stream, count, crc in zip(streams, row.counts, row.crcs, strict=True):
         stored = count - count % stream.chunks[0] if row.stage == _RUNNING else count
-        parts = [stream[:stored]]
-        if count > stored:
-            n_bytes = (count - stored) * stream.dtype.itemsize
-            parts.append(file["run/tails"][row.sequence % 2, at : at + n_bytes].view(stream.dtype))
-            at += n_bytes
-        data = np.concatenate(parts)
-        if data.size != count or _crc(data) != crc:
-            raise FileFormatError(f"the records of {stream.name} do not match their checksum")
+        n_bytes = (count - stored) * stream.dtype.itemsize
+        tail = file["run/tails"][row.sequence % 2, at : at + n_bytes] if n_bytes else np.zeros(0, "u1")
+        columns.append(_Column(stream, count, crc, stored, tail.view(stream.dtype)))
+        at += n_bytes
+    return columns
+
+
+def _read_records(file, streams, row):
+    """The records of each stream that `row` speaks of, checked against their CRC."""
+    records = []
+    for column in _columns(file, streams, row):
+        data = column.read(0, column.size)
+        column.check([data])
         records.append(data)
     return records
 
@@ -1146,9 +1161,13 @@ def _read_footer(file, row):
     if row.stage != _FINISHED:
         return None
     text = file["run/footer"][: row.footer_size].tobytes()
-    if _sha256(text) != row.footer_sha256:
+    if sha256(text) != row.footer_sha256:
         raise FileFormatError("the footer does not match its checksum")
-    return _decode(json.loads(text), None)
+    return decode(
+        json.loads(text),
+        "footer",
+        lambda start, like: file["run/values"][start : start + like.nbytes].view(like.dtype),
+    )
 
 
 def _merged(populations, records):
@@ -1166,21 +1185,73 @@ def _merged(populations, records):
     return times, ids
 
 
+def _newest(rows, read):
+    """What `read` makes of the newest row whose checks hold; None if no row was written yet."""
+    failure: Exception | None = None
+    for row in rows:
+        try:
+            return read(row)
+        except (FileFormatError, *_HDF5_ERRORS) as error:
+            failure = failure or error
+    if failure is not None:
+        raise FileFormatError(str(failure)) from failure
+    return None
+
+
 def _read_ours(file):
     info = _read_info(file)
     streams = _streams(file, info.populations)
-    if not info.rows:  # the writer was killed before its first commit
-        return RasterData(np.zeros(0), np.zeros(0, np.int64), info.populations, info.header, None, False)
-    failure: Exception | None = None
-    for row in info.rows:
-        try:
-            footer = _read_footer(file, row)
-            times, ids = _merged(info.populations, _read_records(file, streams, row))
-        except (FileFormatError, *_HDF5_ERRORS) as error:
-            failure = failure or error
-            continue
+
+    def data(row):
+        footer = _read_footer(file, row)
+        times, ids = _merged(info.populations, _read_records(file, streams, row))
         return RasterData(times, ids, info.populations, info.header, footer, row.stage == _FINISHED)
-    raise FileFormatError(str(failure)) from failure
+
+    nothing = RasterData(np.zeros(0), np.zeros(0, np.int64), info.populations, info.header, None, False)
+    return _newest(info.rows, data) or nothing  # the writer was killed before its first commit
+
+
+class _Kept(NamedTuple):
+    """The first spikes of a raster, to begin a new one with."""
+
+    populations: tuple[tuple[str, int], ...]
+    header: dict[str, Any]
+    n_spikes: int
+    columns: list[_Column]
+
+    def blocks(self):
+        """Times and ids in the merged order, slice by slice."""
+        done = [0] * len(self.populations)
+        for start in range(0, self.n_spikes, _COPY):
+            stop = min(start + _COPY, self.n_spikes)
+            order = self.columns[-1].read(start, stop) if len(done) > 1 else np.zeros(stop - start, np.uint8)
+            records = []
+            for k, n in enumerate(np.bincount(order, minlength=len(done)).tolist()):
+                records += [column.read(done[k], done[k] + n) for column in self.columns[2 * k : 2 * k + 2]]
+                done[k] += n
+            yield _merged(self.populations, [*records, order])
+
+
+def _kept(file, n_spikes):
+    """The first `n_spikes` spikes of a file, after all checks."""
+    if not _is_ours(file):
+        raise FileFormatError("this file of another program cannot be gone on with; load it and record to a new one")
+    info = _read_info(file)
+    streams = _streams(file, info.populations)
+
+    def checked(row):
+        columns = _columns(file, streams, row)
+        for column in columns:
+            column.check(column.read(at, min(at + _COPY, column.size)) for at in range(0, column.size, _COPY))
+        return row.n_spikes, columns
+
+    n_committed, columns = _newest(info.rows, checked) or (0, [])
+    if n_committed < n_spikes:
+        raise FileFormatError(
+            f"{n_committed} spikes are committed in this file, too few to go on behind the first {n_spikes}; go on "
+            "from an earlier state, or begin a new file"
+        )
+    return _Kept(info.populations, info.header, n_spikes, columns)
 
 
 def _foreign_groups(file):
@@ -1234,7 +1305,7 @@ def _stamp(path):
 
 def _read(path):
     """The raster, and whether its writer never closed it."""
-    name = _readable(path)
+    name = readable(path)
     attempt = 0
     while True:
         attempt += 1
@@ -1278,7 +1349,7 @@ def read_raster(path):
     if not data.finished:
         remedy = "; recover_raster copies them into a file that every program can read" if left_open else ""
         warnings.warn(
-            f"{_name(path)}: the run that writes this file did not finish, or still goes on; "
+            f"{full_name(path)}: the run that writes this file did not finish, or still goes on; "
             f"{data.times.size} spikes are in it{remedy}",
             UserWarning,
             stacklevel=2,

@@ -8,12 +8,15 @@ an infinitesimal imaginary part along (the complex step). Numbers are ordered by
 
 import cmath
 import math
+from typing import NamedTuple
 
-from sortedcontainers import SortedList
+import numpy as np
+from sortedcontainers import SortedKeyList, SortedList
 
 from .engine_time import FRACTION_BITS, LN2, MAX_EPOCH, TWO_PI, advance_per_epoch
 from .errors import EngineFault
 from .models import lif_constants, qif_constants
+from .network import parameters_of
 
 __all__ = ["ComplexArithmetic", "DoubleArithmetic", "MultiprecisionArithmetic", "ReferenceEngine"]
 
@@ -225,8 +228,12 @@ class Neuron:
 
     ``place(V, now)`` sets the state from a voltage, ``kick(weight, now)`` adds `weight` to V,
     ``over_threshold(now)`` is asked after a kick only, ``next_spike(since, now)`` is the next spike without
-    input, ``reset(release, now)`` is the state after a spike for the time `release`, ``voltage(now)`` reads V.
+    input, ``reset(release, now)`` is the state after a spike for the time `release`, ``voltage(now)`` reads V,
+    ``take_over(other, now)`` sets the state to that of `other`, the same neuron with other parameters.
+    ``state`` names the attributes that say all about the present.
     """
+
+    state: tuple[str, ...]
 
     frame = None
     shift = 0
@@ -246,6 +253,8 @@ class Neuron:
 class LIFNeuron(Neuron):
     """x = (V_inf - V) E, kept with 2^shift taken out of x and E."""
 
+    state = ("grown",)
+
     def __init__(self, engine, parameters):
         super().__init__(engine)
         vars(self).update(lif_constants(self.a.fsum, **parameters))
@@ -253,6 +262,10 @@ class LIFNeuron(Neuron):
 
     def place(self, V, now):
         self.grown = ((self.V_inf - V) + self.V_inf_low) * self.frame.growth(now, self.shift)
+
+    def take_over(self, other, now):
+        change = (self.V_inf - other.V_inf) + (self.V_inf_low - other.V_inf_low)
+        self.grown = other.grown + change * self.frame.growth(now, self.shift)
 
     def kick(self, weight, now):
         grown = self.grown - weight * self.frame.growth(now, self.shift)
@@ -278,13 +291,25 @@ class LIFNeuron(Neuron):
 
 
 class RiccatiNeuron(Neuron):
-    """tau dV/dt = V^2 + I; the state is a direction in the plane, its length has no meaning."""
+    """tau dV/dt = V^2 + I; the state is a direction in the plane, its length has no meaning.
+
+    In the coordinates that all regimes share, ``direction_now`` and ``place_direction``, it is (P, Q) with V = Q / P.
+    """
 
     def __init__(self, engine, constants):
         super().__init__(engine)
         vars(self).update(constants)
         self.frame = engine.frame(**self.frame) if self.frame else None
         self.inverse_root = 1.0 / self.root if self.regime != "shear" else None
+
+    def place(self, V, now):
+        if math.isinf(V.real):
+            self.place_direction(self.a.number(0.0), self.a.number(-1.0), now)
+        else:
+            self.place_direction(self.a.number(1.0), V, now)
+
+    def take_over(self, other, now):
+        self.place_direction(*other.direction_now(now), now)
 
     def in_range(self, x, y, unit=1.0):
         """(x, y), rescaled by a power of two when far from `unit`; None if it is not finite."""
@@ -316,8 +341,14 @@ class RotationNeuron(RiccatiNeuron):
         alpha = self.frame.alpha(t)
         return self.a.cos(alpha), self.a.sin(alpha)
 
-    def place(self, V, now):
-        p, q = (0.0, -1.0) if math.isinf(V.real) else self.direction(self.root, V)
+    state = ("p", "q")
+
+    def direction_now(self, now):
+        c, s = self.turned(now)
+        return self.p * c - self.q * s, self.root * (self.p * s + self.q * c)
+
+    def place_direction(self, P, Q, now):
+        p, q = self.direction(self.root * P, Q)
         c, s = self.turned(now)
         self.p, self.q = p * c + q * s, q * c - p * s
 
@@ -358,8 +389,14 @@ class SaddleNeuron(RiccatiNeuron):
             super().enter(now)
         self.shift = self.frame.shift(now[0])
 
-    def place(self, V, now):
-        first, self.b = (-1.0, 1.0) if math.isinf(V.real) else self.direction(self.root + V, self.root - V)
+    state = ("grown", "b")
+
+    def direction_now(self, now):
+        E = self.frame.growth(now, self.shift)
+        return self.grown + self.b * E, self.root * (self.grown - self.b * E)
+
+    def place_direction(self, P, Q, now):
+        first, self.b = self.direction(self.root * P + Q, self.root * P - Q)
         self.grown = first * self.frame.growth(now, self.shift)
 
     def kick(self, weight, now):
@@ -406,8 +443,13 @@ class ShearNeuron(RiccatiNeuron):
         S = self.a.tanh(self.root * u) / self.root if self.I_e.real < 0.0 else u
         return self.p - S * self.q, self.I_e * S * self.p + self.q
 
-    def place(self, V, now):
-        self.p, self.q = (0.0, -1.0) if math.isinf(V.real) else self.direction(self.a.number(1.0), V)
+    state = ("p", "q")
+
+    def direction_now(self, now):
+        return self.at(now)
+
+    def place_direction(self, P, Q, now):
+        self.p, self.q = self.direction(P, Q)
         self.base = now
 
     def kick(self, weight, now):
@@ -460,7 +502,103 @@ def qif_neuron(engine, parameters):
 KERNELS = {"LIF": LIFNeuron, "QIF": qif_neuron}
 
 
+# What comes from outside ------------------------------------------------------------------------------------------
+
+
+class _Train:
+    """The given spikes of all sources, in the order of time; what was by `since` is over."""
+
+    is_source, first = True, 0
+
+    def __init__(self, engine, since):
+        times, ids = engine.network.spikes
+        self.spikes = [(engine._pair(t), i) for t, i in zip(times.tolist(), ids.tolist(), strict=True)]
+        self.at = sum(not _before(since, pair) for pair, _ in self.spikes)
+
+    @property
+    def next(self):
+        """The next spike."""
+        return self.spikes[self.at][0] if self.at < len(self.spikes) else NEVER
+
+    def take(self, now):
+        """Ids of those that spike now."""
+        while not _before(now, self.next):
+            self.at += 1
+            yield self.spikes[self.at - 1][1]
+
+
+class _Process:
+    """The events of a Poisson input, interval by interval; the start of each is a time too, to draw it.
+
+    What was by `since` is over.
+    """
+
+    def __init__(self, engine, process, since):
+        self.engine, self.process = engine, process
+        self.is_source = process.weight is None
+        self.first = engine.network.populations[process.population].first
+        ratio = engine.clock.epoch / process.interval  # a power of two
+        self.k = int(max(since[0], 0) * ratio) + int(since[1].real // process.interval)
+        self.next, self.event, self.events = self.start(self.k), None, iter(())
+        for _ in self.take(since):
+            pass
+
+    def start(self, k):
+        """The pair at which interval k begins."""
+        H, length = self.engine.clock.epoch, self.process.interval
+        number = self.engine.a.number
+        if length > H:
+            return k * int(length / H), number(0.0)
+        n, part = divmod(k, int(H / length))
+        return n, number(part * length)
+
+    def weight(self, i):
+        """The jump of neuron i (local id)."""
+        weight = self.process.weight
+        return self.engine.a.number(float(weight[i]) if isinstance(weight, np.ndarray) else weight)
+
+    def take(self, now):
+        """Local ids of the neurons that have an event now; what was earlier is left out."""
+        while not _before(now, self.next):
+            if self.event is not None and not _before(self.next, now):
+                yield self.event
+            self.next, self.event = next(self.events, (None, None))
+            if self.next is None:
+                self.draw()
+
+    def draw(self):
+        """Go on to interval k, and then to the start of the next one."""
+        start = self.start(self.k)
+        drawn = zip(*(column.tolist() for column in self.process.events(self.k)), strict=True)
+        self.k += 1
+        self.events = iter([(self.engine.plus(start, t), i) for t, i in drawn] + [(self.start(self.k), None)])
+        self.next, self.event = next(self.events)
+
+
 # The event loop ---------------------------------------------------------------------------------------------------
+
+
+def _order(pair):
+    """What pairs are ordered by."""
+    return pair[0], pair[1].real
+
+
+def _before(a, b):
+    return _order(a) < _order(b)
+
+
+class Arrival(NamedTuple):
+    """A weight on its way to a neuron; `order` is the source, the projection and the place in its row."""
+
+    time: tuple
+    order: tuple
+    emission: tuple
+    target: int
+    weight: float
+
+    def key(self):
+        """By time, and within an instant by the order in which weights are added."""
+        return (*_order(self.time), *self.order, *_order(self.emission))
 
 
 class ReferenceEngine:
@@ -469,7 +607,7 @@ class ReferenceEngine:
     Parameters
     ----------
     network : EngineInput
-        Populations and projections with plain numbers.
+        Populations, projections and inputs with plain numbers.
     arithmetic : DoubleArithmetic, ComplexArithmetic or MultiprecisionArithmetic
         Where the functions come from.
 
@@ -477,8 +615,12 @@ class ReferenceEngine:
     ----------
     now : tuple
         The present as an engine-time pair.
+    last : tuple
+        The instant that was taken last; what came by then is over.
     spikes : list of (pair, int)
         What fired since :meth:`take`, in the order (time, generation, id).
+    record_sources : bool
+        Whether the spikes of sources are among them, before those of neurons in each instant.
     """
 
     name = "reference"
@@ -487,23 +629,39 @@ class ReferenceEngine:
         self.a = arithmetic or DoubleArithmetic()
         self.network, self.clock = network, network.clock
         self.now = (0, self.a.number(0.0))
+        self.last = (-1, self.a.number(0.0))
         self.spikes = []
-        self.n_spikes = self.n_events = self.n_synaptic_events = 0
+        self.record_sources = False
+        self.n_spikes = self.n_synaptic_events = self.n_input_events = self.n_changes = 0
         self.frames = {}
         self.neurons = []
         for population in network.populations:
-            make = KERNELS[population.kernel]
+            if population.kernel == "source":
+                self.neurons += [None] * population.size
+                continue
             for i in range(population.size):
-                number = self.a.number
-                neuron = make(self, {k: number(v) for k, v in population.parameters_of(i).items()})
+                neuron = self._make(population.kernel, population.parameters, i)
                 if population.refractory is not None and population.refractory[i] > 0.0:
-                    neuron.release = self.plus(self.now, number(population.refractory[i]))
+                    neuron.release = self.plus(self.now, self.a.number(population.refractory[i]))
                     neuron.reset(neuron.release, self.now)
                 else:
-                    neuron.place(number(population.voltage_of(i)), self.now)
+                    neuron.place(self.a.number(population.voltage_of(i)), self.now)
                 self.neurons.append(neuron)
-        self.next_spike = [self._next_spike(neuron) for neuron in self.neurons]
+        self.arrivals = SortedKeyList(key=Arrival.key)
+        self.emissions = []  # (pair, id) of spikes with delayed synapses
+        self._set_queues()
+
+    def _set_queues(self):
+        """Everything that can be told from the states and from what is over."""
+        self.next_spike = [NEVER if neuron is None else self._next_spike(neuron) for neuron in self.neurons]
         self.queue = SortedList(self._entry(i) for i in range(len(self.neurons)))
+        self.inputs = [_Process(self, process, self.last) for process in self.network.processes]
+        if len(self.network.spikes[0]):
+            self.inputs.append(_Train(self, self.last))
+
+    def _make(self, kernel, parameters, i):
+        """Neuron i of a population."""
+        return KERNELS[kernel](self, {k: self.a.number(v) for k, v in parameters_of(parameters, i).items()})
 
     def frame(self, tau, root, square, rotates):
         """The frame of this rate, shared by all neurons that have it."""
@@ -531,35 +689,59 @@ class ReferenceEngine:
         until : tuple
             The first time that is not taken.
         max_spikes : int, optional
-            Stop after the instant in which this many spikes since the start of the simulation are reached.
+            Stop after the instant in which this many spikes of neurons since the start of the simulation are reached.
         budget : int, optional
             Return after about this many events, to be called again.
 
         Returns
         -------
         str
-            ``"time"``, ``"spikes"``, ``"quiescent"`` (nobody will ever fire) or ``"running"`` (budget used up).
+            ``"time"``, ``"spikes"``, ``"quiescent"`` (nothing will ever happen) or ``"running"`` (budget used up).
         """
         stop_at = None if budget is None else self.n_events + budget
         while max_spikes is None or self.n_spikes < max_spikes:
             if stop_at is not None and self.n_events >= stop_at:
                 return "running"
-            instant = self.next_spike[self.queue[0][2]] if self.queue else NEVER
-            if instant[0] >= NEVER[0]:
+            instant, change = self._next_instant(), self._next_change()
+            if _before(change, until) and not _before(instant, change):
+                self.now = change
+                self._change_parameters()
+            elif instant[0] >= NEVER[0] and change[0] >= NEVER[0]:
                 if until[0] < MAX_EPOCH:
                     self.now = until
                 return "quiescent"
-            if not self._before(instant, until):
+            elif not _before(instant, until):
                 self.now = until
                 return "time"
-            self.now = instant
-            self._instant()
+            else:
+                self.now = instant
+                self._instant()
         return "spikes"
 
-    def _instant(self):
-        """Generations of spikes at one time, until nobody fires."""
-        fired = set()
-        while generation := sorted(self._due()):
+    @property
+    def n_events(self):
+        return self.n_spikes + self.n_synaptic_events + self.n_input_events
+
+    def _next_instant(self):
+        """The first time at which something happens."""
+        times = [self.next_spike[self.queue[0][2]]] if self.queue else []
+        times += [source.next for source in self.inputs]
+        times += [self.arrivals[0].time] if self.arrivals else []
+        return min(times, key=_order, default=NEVER)
+
+    def _instant(self, due=()):
+        """What comes from outside and from before; then generations of spikes, until nobody fires.
+
+        The neurons `due` fire in any case.
+        """
+        self.last = self.now
+        fired, arriving = set(), self._arriving()
+        while True:
+            self._kick_all(arriving)
+            generation = sorted({*due, *self._due()})
+            if not generation:
+                return
+            due = ()
             for i in generation:
                 if i in fired:
                     raise EngineFault("runaway", i, self.clock.milliseconds(self.now))
@@ -567,15 +749,48 @@ class ReferenceEngine:
                 self.spikes.append((self.now, i))
                 self._fire(i)
             self.n_spikes += len(generation)
-            self.n_events += len(generation)
-            arriving = {}
-            for i in generation:
-                for target, weight in self.network.synapses_of(i):
-                    arriving[target] = arriving[target] + weight if target in arriving else self.a.number(weight)
-                    self.n_synaptic_events += 1
-                    self.n_events += 1
-            for target, weight in arriving.items():
-                self._kick(target, weight)
+            arriving = [arrival for i in generation for arrival in self._emit(i)]
+
+    def _arriving(self):
+        """What arrives at the beginning of the instant: delayed and undelayed spikes, and events of drives."""
+        arriving, sources = [], []
+        while self.arrivals and not _before(self.now, self.arrivals[0].time):
+            arriving.append(self.arrivals.pop(0))
+        for number, source in enumerate(self.inputs):
+            for i in source.take(self.now):
+                self.n_input_events += 1
+                if source.is_source:
+                    sources.append(source.first + i)
+                else:
+                    order = (self.network.size + number, 0, i)
+                    arriving.append(Arrival(self.now, order, self.now, source.first + i, source.weight(i)))
+        for i in sorted(sources):
+            if self.record_sources:
+                self.spikes.append((self.now, i))
+            arriving += self._emit(i)
+        return sorted(arriving, key=Arrival.key)
+
+    def _emit(self, i):
+        """Send a spike of i: what arrives at once is returned, what arrives later is kept."""
+        arrivals = [
+            Arrival(self.plus(self.now, self.a.number(delay)), (i, projection, place), self.now, target, weight)
+            for projection, place, target, weight, delay in self.network.synapses_of(i)
+        ]
+        later = [arrival for arrival in arrivals if _before(self.now, arrival.time)]
+        if later:
+            self.emissions.append((self.now, i))
+            self.arrivals.update(arrival for arrival in later if arrival.time[0] < NEVER[0])
+        return [arrival for arrival in arrivals if not _before(self.now, arrival.time)]
+
+    def _kick_all(self, arriving):
+        """Add what arrives at each neuron, and kick it once."""
+        sums = {}
+        for arrival in arriving:
+            target, weight = arrival.target, self.a.number(arrival.weight)
+            sums[target] = sums[target] + weight if target in sums else weight
+            self.n_synaptic_events += arrival.order[0] < self.network.size
+        for target, weight in sums.items():
+            self._kick(target, weight)
 
     def _due(self):
         """The neurons whose next spike is now or was an instant ago by rounding."""
@@ -593,7 +808,7 @@ class ReferenceEngine:
 
     def _kick(self, i, weight):
         neuron = self.neurons[i]
-        if self._before(self.now, neuron.release):
+        if _before(self.now, neuron.release):
             return
         neuron.enter(self.now)
         if not neuron.kick(weight, self.now):
@@ -601,11 +816,50 @@ class ReferenceEngine:
         over = weight.real > 0.0 and neuron.over_threshold(self.now)
         self._requeue(i, self.now if over else self._next_spike(neuron))
 
+    # Changes of parameters
+
+    def _next_change(self):
+        """When parameters change next."""
+        changes = self.network.changes
+        return self._pair(changes[self.n_changes][0]) if self.n_changes < len(changes) else NEVER
+
+    def _change_parameters(self):
+        """The changes that are due now; a neuron that is due stays due, and fires now."""
+        due = []
+        while not _before(self.now, self._next_change()):
+            _, number, parameters = self.network.changes[self.n_changes]
+            self.n_changes += 1
+            population = self.network.populations[number]
+            for k in range(population.size):
+                i = population.first + k
+                old = self.neurons[i]
+                if not _before(self.now, self.next_spike[i]):
+                    due.append(i)
+                old.enter(self.now)
+                new = self.neurons[i] = self._make(population.kernel, parameters, k)
+                new.release = old.release
+                if new.frame is not None:
+                    new.shift = new.frame.shift(self.now[0]) if not new.frame.rotates else 0
+                if _before(self.now, new.release):
+                    new.reset(new.release, self.now)
+                else:
+                    new.take_over(old, self.now)
+                self._requeue(i, self._next_spike(new))
+        if due:
+            self._instant(due)
+
+    def _pair(self, time):
+        """The pair of a time in ms."""
+        n, s = self.clock.pair(time)
+        return n, self.a.number(s)
+
+    # The queue of spontaneous spikes
+
     def _next_spike(self, neuron):
         """When it will fire without input, not before the end of its refractory period."""
-        since = neuron.release if self._before(self.now, neuron.release) else self.now
+        since = neuron.release if _before(self.now, neuron.release) else self.now
         t = neuron.next_spike(since, self.now)
-        return neuron.release if self._before(t, neuron.release) else t
+        return neuron.release if _before(t, neuron.release) else t
 
     def _entry(self, i):
         n, s = self.next_spike[i]
@@ -616,20 +870,93 @@ class ReferenceEngine:
         self.next_spike[i] = t
         self.queue.add(self._entry(i))
 
-    @staticmethod
-    def _before(a, b):
-        return (a[0], a[1].real) < (b[0], b[1].real)
+    # Looking, and saving
 
     def take(self):
         """Times in ms and ids of the spikes since the last call."""
         spikes, self.spikes = self.spikes, []
         return [self.clock.milliseconds(t) for t, _ in spikes], [i for _, i in spikes]
 
-    def voltages(self):
-        """V of all neurons now."""
+    def voltages(self, ids=None):
+        """V now of all neurons, or of those with the given global ids; NaN for sources."""
         values = []
-        for neuron in self.neurons:
+        for i in range(len(self.neurons)) if ids is None else ids:
+            neuron = self.neurons[i]
+            if neuron is None:
+                values.append(math.nan)
+                continue
             neuron.enter(self.now)
-            refractory = self._before(self.now, neuron.release)
+            refractory = _before(self.now, neuron.release)
             values.append(neuron.V_reset if refractory else neuron.voltage(self.now))
         return values
+
+    def state(self):
+        """All that says how the simulation goes on, in plain numbers; any engine can go on from it.
+
+        Returns
+        -------
+        dict
+            ``now`` and ``last``; the counters; ``populations``, a list with, for neurons, the states ``x`` (size,
+            width), and ``base`` and ``release`` as (size, 2) or None; ``emissions``, (n, s, id) of the spikes whose
+            effect may be still to come.
+        """
+        populations = []
+        for population in self.network.populations:
+            mine = self.neurons[population.first : population.first + population.size]
+            if population.kernel == "source":
+                populations.append(None)
+                continue
+            for neuron in mine:
+                neuron.enter(self.now)
+            populations.append(
+                {
+                    "x": np.array([[getattr(neuron, name) for name in neuron.state] for neuron in mine], dtype=float),
+                    "base": np.array([getattr(neuron, "base", (0, 0.0)) for neuron in mine], dtype=float),
+                    "release": np.array([neuron.release for neuron in mine], dtype=float),
+                }
+            )
+        pending = {(arrival.emission, arrival.order[0]) for arrival in self.arrivals}
+        self.emissions = [emission for emission in self.emissions if emission in pending]
+        return {
+            "now": self.now,
+            "last": self.last,
+            "n_spikes": self.n_spikes,
+            "n_synaptic_events": self.n_synaptic_events,
+            "n_input_events": self.n_input_events,
+            "n_changes": self.n_changes,
+            "populations": populations,
+            "emissions": np.array([(*pair, i) for pair, i in self.emissions], dtype=float).reshape(-1, 3),
+        }
+
+    def restore(self, state):
+        """Go on from what :meth:`state` of an engine of the same network returned."""
+        self.now, self.last = tuple(state["now"]), tuple(state["last"])
+        for name in ("n_spikes", "n_synaptic_events", "n_input_events", "n_changes"):
+            setattr(self, name, state[name])
+        parameters = {k: population.parameters for k, population in enumerate(self.network.populations)}
+        parameters |= {number: changed for _, number, changed in self.network.changes[: self.n_changes]}
+        for k, (population, saved) in enumerate(zip(self.network.populations, state["populations"], strict=True)):
+            for i in range(population.size if saved is not None else 0):
+                neuron = self._make(population.kernel, parameters[k], i)
+                if neuron.frame is not None and not neuron.frame.rotates:
+                    neuron.shift = neuron.frame.shift(self.now[0])
+                for name, value in zip(neuron.state, saved["x"][i].tolist(), strict=True):
+                    setattr(neuron, name, value)
+                neuron.base = _pair_of(saved["base"], i)
+                neuron.release = _pair_of(saved["release"], i)
+                self.neurons[population.first + i] = neuron
+        self.arrivals.clear()
+        now = self.now
+        self.emissions = []
+        for n, s, i in state["emissions"].tolist():
+            self.now = int(n), s
+            self._emit(int(i))
+        self.now = now
+        while self.arrivals and not _before(self.last, self.arrivals[0].time):
+            self.arrivals.pop(0)
+        self._set_queues()
+
+
+def _pair_of(array, i):
+    """Row i of saved times as a pair."""
+    return (0, 0.0) if array is None else (int(array[i, 0]), float(array[i, 1]))

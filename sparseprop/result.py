@@ -13,17 +13,19 @@ _ENDS = {
     "spikes": "the number of spikes was reached",
     "quiescent": "the network is silent: no neuron will ever fire again without input",
     "interrupted": "it was interrupted; run() on the same Simulation goes on from there",
+    "callback": "the callback asked for it",
 }
 
 
 @dataclass(frozen=True)
 class PopulationInfo:
-    """Name, size and model name of a population, and the global id of its first neuron."""
+    """Name, size and model name of a population, the global id of its first neuron, and whether it is of sources."""
 
     name: str
     n: int
     model: str = ""
     first: int = 0
+    is_source: bool = False
 
 
 class Result:
@@ -46,6 +48,11 @@ class Result:
         Seconds.
     header : dict
         The network's description, seed, engine and versions.
+    V, V_times, V_ids : ndarray or None
+        Recorded membrane potentials, shape (n_times, n_recorded); when, in ms; and of whom, global ids.
+    counts : dict or None
+        Recorded numbers of spikes in bins, ``{population: array of shape (n_bins,)}``; the bins are `bin_width` ms wide
+        and begin at `t_start`, the last one may reach over the end.
     path : str or None
         The raster that the spikes are in, if they were streamed; `times` and `ids` then read it when first asked for.
     """
@@ -72,6 +79,7 @@ class Result:
         self._n_spikes = n_spikes
         self.header = header or {}
         self.path = path
+        self.V = self.V_times = self.V_ids = self.counts = self.bin_width = None
 
     def _arrays(self):
         if callable(self._spikes):
@@ -92,8 +100,10 @@ class Result:
 
     @property
     def n_neurons(self):
-        """Number of neurons."""
-        return sum(population.n for population in self.populations)
+        """Number of neurons, without sources (unless there is nothing else)."""
+        return sum(info.n for info in self.populations if not info.is_source) or sum(
+            info.n for info in self.populations
+        )
 
     @property
     def duration(self):
@@ -102,7 +112,7 @@ class Result:
 
     @property
     def rate(self):
-        """Mean rate per neuron in Hz; NaN for a run of no time."""
+        """Mean rate per neuron in Hz, whether recorded or not; NaN for a run of no time."""
         time = self.n_neurons * self.duration
         return 1e3 * self.n_spikes / time if time > 0.0 else float("nan")
 
@@ -114,8 +124,13 @@ class Result:
         Short trains bias it towards 0, as they hold no long intervals: the balanced theta network gives 0.69 for
         trains of 26 spikes, 0.73 for 50 and 0.77 for 260.
         """
-        order = np.argsort(self.ids, kind="stable")
-        ids, times = self.ids[order], self.times[order]
+        ids, times = self.ids, self.times
+        for info in self.populations:
+            if info.is_source and len(self.populations) > 1:
+                others = (ids < info.first) | (ids >= info.first + info.n)
+                ids, times = ids[others], times[others]
+        order = np.argsort(ids, kind="stable")
+        ids, times = ids[order], times[order]
         intervals = np.diff(times)[ids[1:] == ids[:-1]]
         owner = ids[1:][ids[1:] == ids[:-1]]
         if owner.size == 0:
@@ -142,7 +157,7 @@ class Result:
         mine = (self.ids >= info.first) & (self.ids < info.first + info.n)
         return Result(
             (self.times[mine], self.ids[mine] - info.first),
-            [PopulationInfo(info.name, info.n, info.model)],
+            [PopulationInfo(info.name, info.n, info.model, 0, info.is_source)],
             t_start=self.t_start,
             t_stop=self.t_stop,
             stop_reason=self.stop_reason,
@@ -173,16 +188,22 @@ class Result:
         """What a raster file says about the run before its spikes."""
         return self.header | {
             "t_start": float(self.t_start),
-            "populations": [{"name": info.name, "n": info.n, "model": info.model} for info in self.populations],
+            "populations": [
+                {"name": info.name, "n": info.n, "model": info.model, "is_source": info.is_source}
+                for info in self.populations
+            ],
         }
 
     def file_footer(self):
         """What a raster file says about the run after its spikes."""
         return {
             "t_stop": float(self.t_stop),
+            "n_spikes": self.n_spikes,
             "stop_reason": None if self.stop_reason is None else str(self.stop_reason),
             "n_synaptic_events": self.n_synaptic_events,
             "wall_time": self.wall_time,
+            "V": None if self.V is None else {"times": self.V_times, "ids": self.V_ids, "values": self.V},
+            "counts": None if self.counts is None else {"width": self.bin_width, "by_population": self.counts},
         }
 
     def plot_raster(self, ax=None, **options):
@@ -261,18 +282,20 @@ def load(path):
 
     data = read_raster(path)
     header, footer = dict(data.header), data.footer or {}
-    models = {entry["name"]: entry["model"] for entry in header.pop("populations", [])}
+    described = {entry["name"]: entry for entry in header.pop("populations", [])}
     infos, first = [], 0
     for name, n in data.populations:
-        infos.append(PopulationInfo(name, n, models.get(name, ""), first))
+        entry = described.get(name, {})
+        infos.append(PopulationInfo(name, n, entry.get("model", ""), first, entry.get("is_source", False)))
         first += n
     last = float(data.times[-1]) if len(data.times) else 0.0
     reason = footer.get("stop_reason")
     if reason is not None and reason not in list(StopReason):
         raise FileFormatError(f"{path} gives {reason!r} as the reason for the end of the run, which there is not")
-    return Result(
+    result = Result(
         (data.times, data.ids),
         infos,
+        n_spikes=footer.get("n_spikes"),
         t_start=header.pop("t_start", 0.0),
         t_stop=footer.get("t_stop", last),
         stop_reason=None if reason is None else StopReason(reason),
@@ -280,3 +303,8 @@ def load(path):
         n_synaptic_events=footer.get("n_synaptic_events"),
         header=header,
     )
+    if footer.get("V"):
+        result.V, result.V_times, result.V_ids = (footer["V"][key] for key in ("values", "times", "ids"))
+    if footer.get("counts"):
+        result.counts, result.bin_width = footer["counts"]["by_population"], footer["counts"]["width"]
+    return result

@@ -3,7 +3,9 @@
 import contextlib
 import enum
 import functools
+import heapq
 import importlib.metadata
+import itertools
 import logging
 import os
 import platform
@@ -15,9 +17,18 @@ import time
 import numpy as np
 
 from . import _core, _validation, reference
+from .checkpoint import fingerprint, read_state, write_state
 from .engine_time import MAX_EPOCH
-from .errors import EngineFault, NumericalError, ParameterError, RunawayError, unknown_name
-from .result import PopulationInfo, Result, SpikesInFile
+from .errors import (
+    CheckpointMismatchError,
+    EngineFault,
+    NumericalError,
+    ParameterError,
+    RunawayError,
+    unknown_name,
+)
+from .recording import Record, Recorder
+from .result import PopulationInfo, Result
 
 __all__ = ["Simulation", "StopReason"]
 
@@ -46,6 +57,7 @@ class StopReason(enum.StrEnum):
     SPIKES = "spikes"
     QUIESCENT = "quiescent"
     INTERRUPTED = "interrupted"
+    CALLBACK = "callback"
 
 
 class Simulation:
@@ -59,7 +71,7 @@ class Simulation:
         All give the same spikes, bit for bit. ``"window"`` is the fast one, amortised O(K) per spike; ``"heap"`` is
         the paper's, O(K log N); ``"reference"`` is the readable specification in plain Python.
     seed : int, optional
-        Of the initial states; default: the network's.
+        Of initial states and Poisson input; default: the network's.
 
     Examples
     --------
@@ -74,14 +86,13 @@ class Simulation:
     def __init__(self, net, engine="window", seed=None):
         if not hasattr(net, "engine_input"):
             raise ParameterError(f"net must be a Network, got {net!r}")
-        if not isinstance(engine, str) or engine not in ENGINES:
-            raise unknown_name("engine", engine, ENGINES)
-        if seed is not None:
-            seed = _validation.integer(seed, "seed", "a whole number >= 0", low=0)
+        seed = check_start(engine, seed)
         self.network = net
         source = net.engine_input(seed)
         self._clock = source.clock
-        self._populations = [PopulationInfo(p.name, p.n, type(p.model).__name__, p.first) for p in net.populations]
+        self._populations = [
+            PopulationInfo(p.name, p.n, type(p.model).__name__, p.first, p.is_source) for p in net.populations
+        ]
         self._header = {
             "network": net.to_dict(),
             "seed": net.seed if seed is None else seed,
@@ -94,12 +105,85 @@ class Simulation:
             },
         }
         self._fault = None
+        self._unfinished = None  # the run that the file this was loaded from belongs to
         self._lock = threading.RLock()  # one thread at a time; a progress callable may look at the state
         self._running = False
         try:
             self._engine = ENGINES[engine](source)
         except EngineFault as fault:
             raise self._explained(fault) from None
+
+    @classmethod
+    def load(cls, path, net, engine=None):
+        """The simulation that :meth:`save`, or a checkpoint of a run, has put into a file.
+
+        It goes on bit-identically, also with another engine.
+
+        Parameters
+        ----------
+        path : path-like
+        net : Network
+            The same as that of the saved simulation: its fingerprint is compared.
+        engine : str, optional
+            Default: the one it was saved from.
+
+        Returns
+        -------
+        Simulation
+
+        Raises
+        ------
+        StorageError
+            If the file cannot be read.
+        FileFormatError
+            If it is damaged or not a saved state.
+        CheckpointMismatchError
+            If it belongs to another network, or a version whose numbers are others.
+        """
+        content = read_state(path)
+        if not hasattr(net, "engine_input"):
+            raise ParameterError(f"net must be a Network, got {net!r}")
+        if content["fingerprint"] != fingerprint(net.to_dict()):
+            raise CheckpointMismatchError(
+                f"{os.fspath(path)} belongs to another network (fingerprint {content['fingerprint'][:12]}); build it "
+                "as it was when it was saved, with the same seed"
+            )
+        simulation = cls(net, engine=content["engine"] if engine is None else engine, seed=content["seed"])
+        simulation._engine.restore(content["state"])
+        simulation._unfinished = content["run"]
+        return simulation
+
+    def save(self, path):
+        """Save the present state, atomically: all of it is in the file, or the file is as it was.
+
+        States, spikes on their way, counters and places in the inputs; random numbers are functions of the seed.
+        Recorded spikes are not part of it. A run that goes on from it is bit-identical to one that was never cut.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        with self._owned():
+            self._require_sound()
+            self._save(path, None)
+
+    def _save(self, path, run):
+        write_state(
+            path,
+            {
+                "fingerprint": fingerprint(self._header["network"]),
+                "seed": self._header["seed"],
+                "engine": self._header["engine"],
+                "versions": self._header["versions"],
+                "state": self._engine.state(),
+                "run": run,
+            },
+        )
+
+    def _require_sound(self):
+        if self._fault is not None:
+            raise type(self._fault)(f"this simulation has ended with an error; make a new one. {self._fault}")
 
     @property
     def time(self):
@@ -113,7 +197,7 @@ class Simulation:
 
     @property
     def V(self):
-        """Membrane potentials now, shape (n_neurons,), global order; V_reset where refractory."""
+        """Membrane potentials now, shape (n,), global order; V_reset where refractory, NaN for sources."""
         with self._owned():
             return np.asarray(self._engine.voltages(), dtype=float)
 
@@ -130,7 +214,9 @@ class Simulation:
     def __reduce__(self):
         raise TypeError("a Simulation cannot be copied or pickled; make a new one from its network")
 
-    def run(self, duration=None, *, n_spikes=None, record=None, progress=None):
+    def run(
+        self, duration=None, *, n_spikes=None, record=None, progress=None, callback=None, checkpoint=None, every=None
+    ):
         """Go on from the present.
 
         Parameters
@@ -140,11 +226,20 @@ class Simulation:
         n_spikes : int, optional
             Stop after the instant in which this many further spikes are reached. At least one of the two stop
             rules is needed; whichever comes first ends the run.
-        record : None or path
-            None keeps the spikes in memory; a path streams them into an HDF5 raster.
+        record : None, path or Record
+            None keeps the spikes in memory; a path streams them into an HDF5 raster; :class:`sparseprop.Record` says
+            more precisely what to keep.
         progress : None, bool or callable, optional
             None shows a bar on a terminal or in a notebook when it takes more than a second; a callable gets the
             fraction that is done.
+        callback : callable, optional
+            Called with this Simulation every 30 ms or so of computing, between two instants; where it returns True
+            the run ends (`stop_reason` is ``"callback"``). When that is in simulated time depends on the machine.
+        checkpoint : path, optional
+            Save the state there at the beginning, then every `every` ms of simulated time, and at the end. After a
+            crash ``Simulation.load(checkpoint, net).resume()`` ends the run as if nothing had happened.
+        every : float, optional
+            ms between two checkpoints; needed with `checkpoint`.
 
         Returns
         -------
@@ -161,83 +256,184 @@ class Simulation:
         NumericalError
             If a state leaves the range of a double.
         StorageError
-            If the raster cannot be written. What the message calls safe stays readable; spikes after that are lost,
-            and the simulation is at the time of the failure.
+            If the raster or the checkpoint cannot be written. What the message calls safe stays readable; spikes after
+            that are lost, and the simulation is at the time of the failure.
         """
-        if duration is None and n_spikes is None:
-            raise ParameterError("run() needs a duration in ms, or n_spikes, or both")
-        if duration is not None:
-            duration = _validation.real(duration, "duration", "a finite time >= 0 ms", low=0.0)
-        if n_spikes is not None:
-            n_spikes = _validation.integer(
-                n_spikes, "n_spikes", "a whole number >= 0 and below 2^62", low=0, high=2**62
+        duration, n_spikes = check_stop_rules("run", duration, n_spikes)
+        if (checkpoint is None) != (every is None):
+            raise ParameterError(
+                "checkpoint and every belong together: give a file, and the ms between two checkpoints"
             )
-        with self._owned():
-            if self._running:
-                raise ParameterError("run() was called by the progress callable of a run of the same Simulation")
-            if self._fault is not None:
-                raise type(self._fault)(f"this simulation has ended with an error; make a new one. {self._fault}")
-            self._running = True
-            try:
-                return self._run(duration, n_spikes, record, progress)
-            finally:
-                self._running = False
-
-    def _run(self, duration, n_spikes, record, progress):
+        if checkpoint is not None:
+            every = _validation.real(every, "every", "a time > 0 ms", low=0.0, low_open=True)
+            checkpoint = os.path.abspath(os.fsdecode(checkpoint))
         engine = self._engine
-        until = (MAX_EPOCH, 0.0) if duration is None else self._clock.add(engine.now, duration)
-        max_spikes = None if n_spikes is None else engine.n_spikes + n_spikes
-        before = engine.n_spikes, engine.n_synaptic_events
-        t_start = self.time
+        with self._owned():
+            self._require_idle()
+            self._require_sound()
+            now = [engine.now[0], float(engine.now[1])]
+            plan = {
+                "start": now,
+                "until": [MAX_EPOCH, 0.0] if duration is None else list(self._clock.add(engine.now, duration)),
+                "duration": duration,
+                "n_spikes": n_spikes,
+                "before": [engine.n_spikes, engine.n_synaptic_events],
+                "checkpoint": checkpoint,
+                "every": every,
+                "wall_time": 0.0,
+                "record": Record.of(record).to_dict(),
+            }
+            return self._run(plan, Record.of(record), None, progress, callback)
+
+    def resume(self, progress=None, callback=None):
+        """End the run during which the file that this simulation was loaded from was written as a checkpoint.
+
+        Its raster is taken up where the checkpoint was made, so that it becomes that of the undisturbed run, bit for
+        bit.
+
+        Returns
+        -------
+        Result
+            Of the whole run, from its beginning.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such run, or it has ended.
+        StorageError, FileFormatError
+            If its raster cannot be taken up.
+        """
+        with self._owned():
+            self._require_idle()
+            if self._unfinished is None:
+                raise ParameterError("there is no run to resume: this is no checkpoint of a run that did not end")
+            plan, self._unfinished = self._unfinished, None
+            recorded = plan.pop("recorded")
+            return self._run(plan, Record(**plan["record"]), recorded, progress, callback)
+
+    @property
+    def is_resumable(self):
+        """Whether this was loaded from a checkpoint of a run that did not end."""
+        return self._unfinished is not None
+
+    def _require_idle(self):
+        if self._running:
+            raise ParameterError("run() was called by a callable that a run of the same Simulation had called")
+
+    def _run(self, plan, record, recorded, progress, callback):
+        self._running = True
+        try:
+            return self._watched_run(plan, record, recorded, progress, callback)
+        finally:
+            self._running = False
+
+    def _watched_run(self, plan, record, recorded, progress, callback):
+        """Carry out what a plan says, from the present on; `recorded` is what a checkpoint had recorded."""
+        engine = self._engine
+        if callback is not None and not callable(callback):
+            raise ParameterError(f"callback must be callable, got {callback!r}")
+        start, until = tuple(plan["start"]), tuple(plan["until"])
+        max_spikes = None if plan["n_spikes"] is None else plan["before"][0] + plan["n_spikes"]
+        t_start = self._clock.milliseconds(start)
         result = Result(
             None,
             self._populations,
             t_start=t_start,
             t_stop=t_start,
-            header=self._header,
-            path=None if record is None else os.path.abspath(record),
+            header=self._header | {"run": {key: plan[key] for key in ("duration", "n_spikes", "record")}},
+            path=None if record.path is None else os.path.abspath(os.fsdecode(record.path)),
         )
         shown = _Progress(progress)
-        recorder = _MemoryRecorder() if record is None else _FileRecorder(result)
-        began = time.perf_counter()
+        recorder = Recorder(record, result, recorded)
+        engine.record_sources = record.record_sources
+        began = time.perf_counter() - plan["wall_time"]
 
         def fraction():
             """How much of the run is done."""
             parts = [0.0]
-            if duration:
-                parts.append((self.time - t_start) / duration)
-            if n_spikes:
-                parts.append((engine.n_spikes - before[0]) / n_spikes)
+            if plan["duration"]:
+                parts.append((self.time - t_start) / plan["duration"])
+            if plan["n_spikes"]:
+                parts.append((engine.n_spikes - plan["before"][0]) / plan["n_spikes"])
             return min(max(parts), 1.0)
 
+        def save(ended):
+            """Write the checkpoint, after what was recorded is safe."""
+            if plan["checkpoint"] is not None:
+                run = None
+                if not ended:
+                    recorder.flush()
+                    run = plan | {"recorded": recorder.state(), "wall_time": time.perf_counter() - began}
+                self._save(plan["checkpoint"], run)
+
+        def look():
+            recorder.sample(self._clock.milliseconds(engine.now), engine.voltages(recorder.V_ids))
+
         with recorder, _Interrupts() as interrupts, shown:
+            stops = self._stops(plan, record, engine.now, until, len(recorder.V_times))
+            if recorded is None:
+                save(False)
             budget = 1000
+            stop, purpose = next(stops)
             while True:
                 block = time.perf_counter()
                 try:
-                    end = engine.advance(until, max_spikes, budget)
+                    end = engine.advance(stop, max_spikes, budget)
                 except EngineFault as fault:
                     self._fault = self._explained(fault)
                     raise self._fault from None
                 finally:
                     recorder.append(*engine.take())
                 shown.update(fraction)
-                if end != "running":
+                if end in ("time", "quiescent") and purpose is not None:
+                    look() if purpose == "sample" else save(False)
+                    stop, purpose = next(stops)
+                elif end != "running":
                     result.stop_reason = StopReason(end)
                     break
                 if interrupts.pending:
                     result.stop_reason = StopReason.INTERRUPTED
                     break
-                budget = _adapted(budget, time.perf_counter() - block)
+                if callback is not None and callback(self):
+                    result.stop_reason = StopReason.CALLBACK
+                    break
+                if end == "running":
+                    budget = _adapted(budget, time.perf_counter() - block)
             result.t_stop = self.time
-            result._n_spikes = engine.n_spikes - before[0]
-            result.n_synaptic_events = engine.n_synaptic_events - before[1]
+            result._n_spikes = engine.n_spikes - plan["before"][0]
+            result.n_synaptic_events = engine.n_synaptic_events - plan["before"][1]
             result.wall_time = time.perf_counter() - began
-            result._spikes = recorder.finish(result)
+            interrupted = result.stop_reason == StopReason.INTERRUPTED
+            if interrupted:
+                save(False)
+            recorder.finish()
+            if not interrupted:
+                save(True)
             shown.finish(fraction)
-        if result.stop_reason == StopReason.INTERRUPTED:
+        if interrupted:
             log.warning("interrupted at %g ms; run() on the same Simulation goes on from there", self.time)
         return result
+
+    def _stops(self, plan, record, now, until, n_samples):
+        """The times at which a run pauses, as pairs, and what for: "sample", "save", or None for its end.
+
+        `n_samples` have been taken already.
+        """
+
+        def pairs(times, purpose):
+            for t in times:
+                pair = self._clock.pair(t)
+                if not pair < until:
+                    return
+                yield pair, purpose
+
+        t_start = self._clock.milliseconds(tuple(plan["start"]))
+        samples = itertools.islice(record.sample_times(t_start), n_samples, None)
+        saves = () if plan["every"] is None else (t_start + k * plan["every"] for k in itertools.count(1))
+        saves = (t for t in saves if self._clock.pair(t) > now)
+        yield from heapq.merge(pairs(samples, "sample"), pairs(saves, "save"), key=lambda stop: stop[0])
+        while True:
+            yield until, None
 
     def _explained(self, fault):
         """The user's error for what an engine found."""
@@ -257,52 +453,27 @@ class Simulation:
         )
 
 
+def check_start(engine, seed):
+    """The seed of a run, or None, after a look at the name of its engine."""
+    if not isinstance(engine, str) or engine not in ENGINES:
+        raise unknown_name("engine", engine, ENGINES)
+    return None if seed is None else _validation.integer(seed, "seed", "a whole number >= 0", low=0)
+
+
+def check_stop_rules(function, duration, n_spikes):
+    """The two stop rules of a run, of which at least one must be there."""
+    if duration is None and n_spikes is None:
+        raise ParameterError(f"{function}() needs a duration in ms, or n_spikes, or both")
+    if duration is not None:
+        duration = _validation.real(duration, "duration", "a finite time >= 0 ms", low=0.0)
+    if n_spikes is not None:
+        n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 0 and below 2^62", low=0, high=2**62)
+    return duration, n_spikes
+
+
 def _adapted(budget, seconds):
     """The number of events for the next block, so that it takes about BLOCK_SECONDS."""
     return int(budget * min(max(BLOCK_SECONDS / max(seconds, 1e-6), 0.25), 4.0)) + 1
-
-
-class _MemoryRecorder:
-    """Keeps spikes in memory."""
-
-    def __init__(self):
-        self.blocks = [(np.zeros(0), np.zeros(0, np.int64))]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return False
-
-    def append(self, times, ids):
-        self.blocks.append((np.asarray(times, dtype=np.float64), np.asarray(ids, dtype=np.int64)))
-
-    def finish(self, result):
-        return tuple(np.concatenate(arrays) for arrays in zip(*self.blocks, strict=True))
-
-
-class _FileRecorder:
-    """Streams spikes into a raster file."""
-
-    def __init__(self, result):
-        from .raster import RasterWriter
-
-        populations = [(info.name, info.n) for info in result.populations]
-        self.writer = RasterWriter(result.path, populations, header=result.file_header())
-
-    def __enter__(self):
-        self.writer.__enter__()
-        return self
-
-    def __exit__(self, *error):
-        return self.writer.__exit__(*error)
-
-    def append(self, times, ids):
-        self.writer.append(times, ids)
-
-    def finish(self, result):
-        self.writer.close(**result.file_footer())
-        return SpikesInFile(result.path, result.n_spikes)
 
 
 class _Interrupts:

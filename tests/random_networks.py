@@ -1,5 +1,6 @@
 """Random networks of all kinds, for the tests that compare engines."""
 
+import copy
 import math
 
 import numpy as np
@@ -56,8 +57,65 @@ def random_voltage(rng, n, model):
     return rng.uniform(-1.0, highest, n)
 
 
+def random_delay(rng, n_synapses, scale):
+    """None, one delay, or one per synapse, on a coarse grid (so that many arrive together) or not."""
+    kind = rng.choice(["none", "one", "tiny", "grid", "each", "distribution"])
+    if kind == "none" or n_synapses is None and kind in ("grid", "each", "distribution"):
+        return 0.0
+    if kind == "tiny":
+        return scale * 1e-18
+    if kind == "one":
+        return float(scale * rng.choice([0.125, 1.0, rng.exponential()]))
+    if kind == "grid":
+        return lambda n: scale * rng.integers(0, 4, n) / 4.0
+    if kind == "each":
+        return lambda n: scale * rng.exponential(1.0, n)
+    return sp.uniform(0.0, scale) if rng.random() < 0.5 else sp.normal(scale, scale, low=0.0)
+
+
+def add_sources(rng, net, targets, duration):
+    """Up to two populations of sources."""
+    sources = []
+    for k in range(int(rng.integers(0, 3))):
+        n = int(rng.integers(1, 5))
+        if rng.random() < 0.5:
+            times = duration * rng.random(int(rng.integers(0, 40)))
+            if rng.random() < 0.5:
+                times = np.round(times)
+            source = sp.SpikeSource(times, rng.integers(0, n, times.size))
+        else:
+            source = random_process(rng, n, duration, sp.PoissonSource)
+        sources.append(net.add(n, source, name=f"s{k}"))
+    return sources
+
+
+def random_process(rng, n, duration, make):
+    """About 20 events per neuron; one rate, one per neuron, changing rates."""
+    rate = 2e4 / duration
+    kind = rng.choice(["one", "each", "changing", "both"])
+    if kind == "one":
+        return make(rate)
+    if kind == "each":
+        return make(rate * rng.random(n))
+    times = np.sort(duration * rng.random(3))
+    return make(rate * rng.integers(0, 3, (3, n) if kind == "both" else 3), times)
+
+
+def add_drives(rng, net, populations, duration, strength):
+    """Poisson kicks and steps of the current."""
+    for p in populations:
+        if rng.random() < 0.3:
+            weight = strength * (rng.choice([-1.0, 1.0]) if rng.random() < 0.7 else rng.normal(size=p.n))
+            net.drive(p, random_process(rng, p.n, duration, sp.poisson), weight=weight)
+        if rng.random() < 0.3:
+            times = np.unique(np.round(duration * rng.random(3), 1))
+            values = rng.normal(0.0, 0.5, (times.size, p.n) if rng.random() < 0.3 else times.size)
+            net.drive(p, sp.steps(times, values))
+
+
 def random_network(seed):
-    """A network of 1 to 200 neurons in 1 to 3 populations with random projections."""
+    """A network of 1 to 200 neurons in 1 to 3 populations with random projections, in half of the cases with delays
+    and input from outside."""
     rng = np.random.default_rng(seed)
     net = sp.Network(seed=int(rng.integers(2**32)))
     tau_scales = [10.0] if rng.random() < 0.6 else 10.0 ** rng.uniform(-0.5, 2.5, 3)
@@ -69,9 +127,12 @@ def random_network(seed):
     for k, n in enumerate(sizes):
         model = random_model(rng, int(n), rng.choice(tau_scales))
         populations.append(net.add(int(n), model, name=f"p{k}", V=random_voltage(rng, int(n), model)))
+    driven = rng.random() < 0.5
+    duration = longest_period(net)
+    sources = add_sources(rng, net, populations, duration) if driven else []
     sign = rng.choice(["inhibitory", "excitatory", "mixed"])
     dyadic = rng.random() < 0.5  # sums of weights are exact
-    for pre in populations:
+    for pre in populations + sources:
         for post in populations:
             if rng.random() < 0.3:
                 continue
@@ -86,15 +147,23 @@ def random_network(seed):
             if dyadic:
                 strength = math.ldexp(max(1.0, round(strength * 256.0)), -8)
             signed = -strength if sign == "inhibitory" or (sign == "mixed" and rng.random() < 0.5) else strength
-            p = net.connect(pre, post, rule, weight=signed, allow_autapses=autapses, allow_multapses=multapses)
+            options = {"weight": signed, "allow_autapses": autapses, "allow_multapses": multapses}
+            delay = random_delay(rng, None if procedural else 1, 0.1 * tau_scales[0]) if driven else 0.0
+            if callable(delay):  # one value per synapse: their number must be known
+                scratch = copy.copy(net)
+                scratch.projections = list(net.projections)
+                delay = delay(scratch.connect(pre, post, rule, **options).n_synapses)
+            p = net.connect(pre, post, rule, delay=delay, **options)
             if rng.random() < 0.3 and not dyadic and p.nbytes:  # one value per synapse
                 p.weight = signed * rng.uniform(0.2, 2.0, p.n_synapses)
+    if driven:
+        add_drives(rng, net, populations, duration, 0.05 * rng.random())
     return net
 
 
 def longest_period(net):
     """A time in ms in which neurons of the network that oscillate fire a few times."""
-    return 20.0 * max(float(np.max(p.model.tau_m)) for p in net.populations)
+    return 20.0 * max(float(np.max(p.model.tau_m)) for p in net.populations if not p.is_source)
 
 
 def outcome(net, engine, duration, **stops):

@@ -41,6 +41,15 @@ def is_prefix(data):
     )
 
 
+def plain(value):
+    """A header or footer in a form that can be compared, arrays with dtype, shape and every bit."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
 def write_endlessly(path, pipe, seed):
     """Append random blocks until killed (or close at a random moment); tell the parent what is promised."""
     rnd = random.Random(seed)
@@ -55,7 +64,7 @@ def write_endlessly(path, pipe, seed):
         n += k
         promised = writer.flush() if rnd.random() < 0.2 else writer.n_committed
         os.write(pipe, promised.to_bytes(8, "little"))
-    writer.close(t_stop=1.0)
+    writer.close(t_stop=1.0, V=np.arange(3000.0))
     os.write(pipe, n.to_bytes(8, "little"))
 
 
@@ -86,8 +95,10 @@ def kill(folder, repetitions, seed):
                 data = raster.read_raster(path)
             recovered = raster.recover_raster(path, path + ".new")
             again = raster.read_raster(path + ".new")
+            footer = {"t_stop": 1.0, "V": np.arange(3000.0)} if data.finished else {"recovered": True}
             good = (
                 is_prefix(data)
+                and plain(again.footer) == plain(footer)
                 and is_prefix(again)
                 and again.finished
                 and again.times.size == recovered.times.size == data.times.size
@@ -107,6 +118,131 @@ def kill(folder, repetitions, seed):
     return result
 
 
+def go_on(path, n, total, pipe, seed):
+    """Go on behind the first `n` spikes up to `total`; tell the parent what is promised."""
+    rnd = random.Random(seed)
+    times, ids = spikes(total)
+    with raster.RasterWriter.resume(path, n, chunk=rnd.choice([64, 256, 5000])) as writer:
+        os.write(pipe, writer.n_committed.to_bytes(8, "little"))
+        while n < total:
+            k = rnd.randrange(1, 400)
+            writer.append(times[n : n + k], ids[n : n + k])
+            n = writer.n_spikes
+            promised = writer.flush() if rnd.random() < 0.2 else writer.n_committed
+            os.write(pipe, promised.to_bytes(8, "little"))
+        writer.close(t_stop=1.0, V=np.arange(3000.0))
+
+
+def kill_resumed(folder, kills, total, seed):
+    """Kill, again and again, processes that go on with one raster; what is wrong, and the raster at the end."""
+    rnd = random.Random(seed)
+    path = os.path.join(folder, "a.h5")
+    raster._COPY = 1000  # several slices
+    result = {"during": 0, "after": 0, "finished": 0, "back": 0, "wrong": []}
+    raster.RasterWriter(path, POPULATIONS, header={"weights": np.arange(50.0)}).close()
+    n, took = 0, 0.02
+    for k in range(kills + 1):
+        receive, send = os.pipe()
+        begin = time.perf_counter()
+        child = os.fork()
+        if child == 0:
+            os.close(receive)
+            go_on(path, n, total, send, seed + k)
+            os._exit(0)
+        os.close(send)
+        acknowledged = b""
+        if k < kills:
+            if rnd.random() < 0.5:  # while it takes the spikes over
+                time.sleep(rnd.uniform(0.0, took))
+            else:
+                acknowledged = os.read(receive, 8)
+                took = time.perf_counter() - begin
+                time.sleep(rnd.uniform(0.0, 0.1) ** 2 * 3)
+            os.kill(child, signal.SIGKILL)
+        while block := os.read(receive, 1 << 16):
+            acknowledged += block
+        os.close(receive)
+        killed = os.waitpid(child, 0)[1]
+        if killed and k == kills:
+            result["wrong"].append(["status", killed])
+        result["after" if acknowledged else "during"] += 1
+        promised = int.from_bytes(acknowledged[-8:], "little") if acknowledged else n
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data = raster.read_raster(path)
+        committed = raster.raster_info(path)["n_spikes"]
+        result["finished"] += data.finished
+        if not is_prefix(data) or not promised <= data.times.size == committed <= total:
+            result["wrong"].append([k, n, promised, data.times.size, committed])
+        # Go on from the end, or as from a checkpoint that was made some time before; and not only at the end.
+        n = rnd.choice([committed, committed, rnd.randint(0, committed)])
+        if committed > 0.8 * total:
+            n //= 4
+            result["back"] += 1
+    again = os.path.join(folder, "b.h5")
+    with raster.RasterWriter(again, POPULATIONS, header={"weights": np.arange(50.0)}) as writer:
+        writer.append(*spikes(total))
+        writer.close(t_stop=1.0, V=np.arange(3000.0))
+    data, other = raster.read_raster(path), raster.read_raster(again)
+    result["good"] = (
+        data.times.tobytes() == other.times.tobytes()
+        and data.ids.tobytes() == other.ids.tobytes()
+        and data.times.size == total
+        and plain(data.header) == plain(other.header)
+        and plain(data.footer) == plain(other.footer)
+        and sorted(os.listdir(folder)) == ["a.h5", "b.h5"]
+    )
+    return result
+
+
+def kill_at_each_step(folder, after):
+    """Kill a process that goes on with a raster at each of its writes in turn, before or after it."""
+    path = os.path.join(folder, "a.h5")
+    times, ids = spikes(3000)
+    raster._COPY = 1000
+    result = {"steps": 0, "old": 0, "wrong": []}
+    with raster.RasterWriter(path, POPULATIONS, header={"weights": np.arange(50.0)}, chunk=128) as writer:
+        writer.append(times, ids)
+        writer.flush()
+        shutil.copy(path, path + ".killed")
+    alive = True
+    while alive:
+        shutil.copy(path + ".killed", path)
+        before = os.stat(path).st_ino
+        child = os.fork()
+        if child == 0:
+            left = result["steps"]
+
+            def deadly(function):
+                def call(*arguments):
+                    nonlocal left
+                    left -= 1
+                    if left < 0 and not after:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    function(*arguments)
+                    if left < 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+                return call
+
+            for name in ("_write", "_flush", "_sync", "sync_folder"):
+                setattr(raster, name, deadly(getattr(raster, name)))
+            os.replace = deadly(os.replace)
+            writer = raster.RasterWriter.resume(path, 2500, chunk=64)
+            writer.append(times[2500:], ids[2500:])
+            os._exit(0)
+        alive = os.waitpid(child, 0)[1] != 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data = raster.read_raster(path)
+        old = os.stat(path).st_ino == before
+        result["old"] += old
+        if not is_prefix(data) or not (data.times.size == 3000 if old else data.times.size >= 2500):
+            result["wrong"].append([result["steps"], data.times.size])
+        result["steps"] += 1
+    return result
+
+
 def damage(path, flips, truncations, seed):
     """Damage copies of a file; count the outcomes. The alarm ends a hang, visibly for the parent."""
     with open(path, "rb") as file:
@@ -114,7 +250,7 @@ def damage(path, flips, truncations, seed):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the file that is not finished
         good = raster.read_raster(path)
-    info = repr(raster.raster_info(path))
+    info = plain(raster.raster_info(path))
     rnd = random.Random(seed)
     copy = path + ".damaged"
     result = {"error": 0, "same": 0, "wrong": []}
@@ -140,9 +276,9 @@ def damage(path, flips, truncations, seed):
                 complete
                 and data.times.tobytes() == good.times[:n].tobytes()
                 and data.ids.tobytes() == good.ids[:n].tobytes()
-                and repr(data.header) == repr(good.header)
+                and plain(data.header) == plain(good.header)
                 and data.populations == good.populations
-                and data.footer == good.footer
+                and plain(data.footer) == plain(good.footer)
                 and data.finished == good.finished == (not caught)
             )
             result["same"] += same
@@ -151,7 +287,7 @@ def damage(path, flips, truncations, seed):
         except FileFormatError:
             result["error"] += 1
         try:
-            if good.finished and repr(raster.raster_info(copy)) != info:
+            if good.finished and plain(raster.raster_info(copy)) != info:
                 result["wrong"].append([k, at, "info"])
         except FileFormatError:
             pass
@@ -193,6 +329,22 @@ def memory(path):
             if k == 10:
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             writer.append(np.linspace(k, k + 1, n, endpoint=False), rng.integers(0, 101, n))
+    return {
+        "growth": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before,
+        "n_spikes": raster.raster_info(path)["n_spikes"],
+    }
+
+
+def memory_resumed(path):
+    """Growth of the resident memory (KiB) while some 10^7 spikes are taken over from a raster."""
+    n = 100_000
+    rng = np.random.default_rng(1)
+    with raster.RasterWriter(path, POPULATIONS, header={}) as writer:
+        for k in range(100):
+            writer.append(np.linspace(k, k + 1, n, endpoint=False), rng.integers(0, 101, n))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with raster.RasterWriter.resume(path, 9_950_000):
+        pass
     return {
         "growth": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before,
         "n_spikes": raster.raster_info(path)["n_spikes"],

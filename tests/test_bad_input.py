@@ -102,7 +102,6 @@ NETWORK_CASES = [
     (lambda net, E: net.connect(E, E, sp.all_to_all(), weight=math.nan), r"weight of projection .* got nan"),
     (lambda net, E: net.connect(E, E, sp.all_to_all(), weight=[1.0]), r"must have 20 entries, got 1"),
     (lambda net, E: net.connect(E, E, sp.all_to_all(), weight=1.0, delay=-1.0), r"delay of .* >= 0 ms, got -1\.0"),
-    (lambda net, E: net.connect(E, E, sp.all_to_all(), weight=1.0, delay=1.0), r"this version has no delays yet"),
     (lambda net, E: net.connect(E, E, sp.all_to_all(), weight=1.0, allow_autapses=1), r"must be True or False, got 1"),
     (lambda net, E: net.run(), r"run\(\) needs a duration in ms, or n_spikes, or both"),
     (lambda net, E: net.run(-1.0), r"duration must be a finite time >= 0 ms, got -1\.0"),

@@ -1,11 +1,14 @@
 """The command: what it prints and writes, its errors and its exit codes."""
 
+import csv
 import importlib.metadata
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import h5py
@@ -262,6 +265,123 @@ def test_memory_that_is_missing(fails, monkeypatch):
     assert fails(1, "run", config(), "-o", "out.h5", "--duration", 100) == "MemoryError"
 
 
+# sweep ------------------------------------------------------------------------------------------------------
+
+SWEEP = """
+[run]
+duration = 50.0
+
+[sweep]
+"populations.E.model.I_e" = [1.5, 2.0]
+"populations.1.n" = [20]
+projections.0.weight = [-0.1, -0.2]
+"projections.0.rule.k" = [10]
+seed = [3, 4]
+"""
+
+
+def test_sweep(run):
+    code, out, err = run("sweep", config(CONFIG + SWEEP), "-o", "out.csv", "--workers", 2)
+    assert (code, err) == (0, "")
+    with open("out.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 8 and "8 points\n\nThe table is in out.csv" in out
+    points = itertools.product([1.5, 2.0], [-0.1, -0.2], [3, 4])
+    for (drive, weight, seed), row in zip(points, rows, strict=True):
+        net = sp.Network(seed=seed)
+        net.add(80, sp.LIF(tau_m=10.0, I_e=drive), name="E")
+        net.add(20, sp.QIF(tau_m=10.0, I_e=1.0), name="I")
+        net.connect("I", "E", sp.fixed_outdegree(10), weight=weight)
+        expected = net.run(50.0)
+        assert [row[name] for name in list(row)[:5]] == [repr(drive), "20", repr(weight), "10", str(seed)]
+        assert int(row["n_spikes"]) == expected.n_spikes > 0 and float(row["cv_isi"]) == expected.cv_isi
+
+
+def test_sweep_of_what_the_configuration_leaves_to_its_defaults(run):
+    text = CONFIG.replace("seed = 3", "") + (
+        '[run]\nn_spikes = 50\n[sweep]\nseed = [5]\n"populations.0.V" = [0.5]\n"populations.E.model.t_ref" = [1.0]\n'
+        '"populations.I.model" = [{ name = "Theta", tau_m = 10.0, I_e = 2.0 }]\n'
+        '"projections.0.allow_autapses" = [true]\n'
+    )
+    assert run("sweep", config(text), "-o", "out.csv", "--quiet") == (0, "", "")
+    net = sp.Network(seed=5)
+    net.add(80, sp.LIF(tau_m=10.0, I_e=1.5, t_ref=1.0), name="E", V=0.5)
+    net.add(20, sp.Theta(tau_m=10.0, I_e=2.0), name="I")
+    net.connect("I", "E", sp.fixed_outdegree(10), weight=-0.1, allow_autapses=True)
+    expected = net.run(n_spikes=50)
+    with open("out.csv", newline="") as file:
+        [row] = csv.DictReader(file)
+    assert int(row["n_spikes"]) == expected.n_spikes and float(row["t_stop"]) == expected.t_stop
+    assert row["populations.0.V"] == "0.5" and '"name": "Theta"' in row["populations.I.model"]
+
+
+def test_sweep_with_points_that_fail_and_are_resumed(run):
+    bad = CONFIG + SWEEP.replace("seed = [3, 4]", "seed = [3, -4]")
+    code, out, err = run("sweep", config(bad), "-o", "out.csv", "--workers", 1)
+    assert code == 1 and "8 points, 4 failed" in out
+    assert err == "sparseprop: error: 4 of 8 points failed: see the last column of out.csv\n"
+    before = Path("out.csv").read_text().splitlines()
+    assert before[2].endswith(',"ParameterError: Network.seed must be a whole number >= 0, got -4"')
+    again = run("sweep", "network.toml", "-o", "out.csv", "--resume", "--quiet", "--workers", 1)
+    assert again == (1, "", err)
+    assert Path("out.csv").read_text().splitlines() == before  # also the wall times: nothing was run again
+    assert "the grid has" in run("sweep", config(CONFIG + SWEEP.replace("seed =", "#")), "-o", "out.csv", "--resume")[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("E.model", "EE.model"),
+            "'populations.EE.model.I_e' in [sweep]: 'EE' (there are: 0, 1, E, I); did you mean 'E'?",
+        ),
+        (
+            ("model.I_e", "model.Ie"),
+            "unknown part of the path 'populations.E.model.Ie' in [sweep]: 'Ie' (there are: name, ",
+        ),
+        (("populations.1.n", "populations.2.n"), "'populations.2.n' in [sweep]: '2' (there are: 0, 1, E, I)"),
+        (("populations.1.n", "populations.1.m"), "'m' (there are: name, n, model, V, phase)"),
+        (("projections.0.w", "projections.E.w"), "'projections.E.weight' in [sweep]: 'E' (there are: 0)"),
+        (("rule.k", "rule.j"), "'j' (there are: name, k)"),
+        (("rule.k", "weight.k"), "unknown part ... 'k', as projections.0.weight has no parts"),
+        (("rule.k", "delay.k"), "leads through 'delay', which the configuration lacks"),
+        (("seed =", "sed ="), "unknown part of the path 'sed' in [sweep]: 'sed' ... did you mean 'seed'?"),
+        (("seed =", '"run.duration" ='), "'run' (there are: seed, populations, projections, drives)"),
+        (("seed = [3, 4]", "seed = 3"), "network.toml: seed in [sweep] must be a list of values such as [1, 2], got 3"),
+        (("seed = [3, 4]", "seed = []"), "seed in [sweep] must be a list of values such as [1, 2], got []"),
+        (("seed = [3, 4]", "seed = [3, 3]"), "grid must have each point once"),
+        ((SWEEP, "[run]\nduration = 5\n"), "network.toml has no table [sweep]; add one, such as"),
+        (("duration = 50.0", ""), "nothing says when to stop: give duration or n_spikes in the table [run] of"),
+        (("duration = 50.0", "duration = -1"), "duration must be a finite time >= 0 ms, got -1.0"),
+    ],
+)
+def test_sweep_bad_config(fails, change, message):
+    assert change[0] in SWEEP
+    error = fails(1, "sweep", config(CONFIG + SWEEP.replace(*change, 1)), "-o", "out.csv")
+    for part in message.split(" ... "):
+        assert part in error
+
+
+def test_sweep_other_errors(fails):
+    name = config("sweep = 5\n" + CONFIG + "[run]\nduration = 5\n")
+    assert fails(1, "sweep", name, "-o", "out.csv") == "network.toml: sweep must be a table, [sweep], got 5"
+    name = config(CONFIG + SWEEP)
+    assert "must not be the configuration itself" in fails(1, "sweep", name, "-o", "network.toml")
+    assert "cannot write " in fails(1, "sweep", name, "-o", "missing/out.csv")
+    assert fails(1, "run", name, "-o", "out.h5").startswith("network.toml has a table [sweep]; use `sparseprop sweep`")
+
+
+def test_sweep_that_is_interrupted(run, monkeypatch):
+    def interrupted(build, grid, **options):
+        assert sorted(options) == ["duration", "out", "progress", "resume", "workers"]
+        return sp.SweepResult(list(grid), [dict.fromkeys(grid, 1)], interrupted=True)
+
+    monkeypatch.setattr(cli, "sweep", interrupted)
+    code, out, err = run("sweep", config(CONFIG + SWEEP), "-o", "out.csv")
+    assert (code, out) == (130, "")
+    assert err == "sparseprop: interrupted; the 1 points that had finished are in out.csv, use --resume\n"
+
+
 # info -------------------------------------------------------------------------------------------------------
 
 
@@ -370,6 +490,8 @@ def test_plot_errors(fails, monkeypatch):
         (["demo", "--dura", "1"], "unrecognized arguments: --dura"),
         (["run", "network.toml"], "the following arguments are required: -o/--out"),
         (["run", "network.toml", "-o", "x.h5", "--engine", "hep"], "--engine: invalid choice: 'hep'"),
+        (["sweep", "network.toml"], "the following arguments are required: -o/--out"),
+        (["sweep", "network.toml", "-o", "x.csv", "--workers", "0"], "--workers: must be a whole number >= 1, got '0'"),
         (["plot", "x.h5", "--from", "soon"], "--from: must be a time >= 0 in ms, got 'soon'"),
     ],
 )
@@ -378,7 +500,7 @@ def test_usage_errors(fails, arguments, message):
     assert message in error and error.endswith("--help`)")
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["run"], ["info"], ["plot"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["run"], ["sweep"], ["info"], ["plot"]])
 def test_help(run, command):
     code, out, err = run(*command, "--help")
     assert (code, err) == (0, "")
@@ -392,6 +514,16 @@ def test_the_configuration_in_the_help_works(run):
     _, out, _ = run("run", "--help")
     text = out[out.index("  seed = 1") : out.index("exit codes")]
     assert run("run", config(text), "-o", "out.h5", "--duration", 10)[0] == 0
+
+
+def test_the_sweep_in_the_help_works(run):
+    _, out, _ = run("run", "--help")
+    network = out[out.index("  seed = 1") : out.index("exit codes")].replace("duration = 1000.0", "duration = 10.0")
+    _, out, _ = run("sweep", "--help")
+    table = out[out.index("  [sweep]") : out.index("exit codes")]
+    code, out, _ = run("info", config(network + table))
+    assert code == 0 and "sweep: 18 points of populations.neurons.model.I_e, projections.0.weight, seed" in out
+    assert run("sweep", "network.toml", "-o", "out.csv", "--quiet") == (0, "", "")
 
 
 def test_version(run):
@@ -477,3 +609,72 @@ def test_interrupt():
     assert out == f"{network()}\n"
     assert result.stop_reason == sp.StopReason.INTERRUPTED and result.n_spikes > 0
     assert_same_spikes(result, network().run(n_spikes=result.n_spikes))
+
+
+# Checkpoints, and runs that are repeated ----------------------------------------------------------------------------
+
+DRIVEN = """
+seed = 5
+
+[[populations]]
+name = "E"
+n = 200
+model = { name = "LIF", tau_m = 10.0, I_e = 1.1 }
+
+[[populations]]
+name = "s"
+n = 2
+model = { name = "SpikeSource", times = [1.0, 2.0], ids = [0, 1] }
+
+[[projections]]
+pre = "E"
+post = "E"
+rule = { name = "fixed_outdegree", k = 20 }
+weight = { distribution = "normal", mean = -0.05, std = 0.01 }
+delay = { distribution = "uniform", low = 0.5, high = 2.0 }
+
+[[drives]]
+population = "E"
+input = { name = "poisson", rate = [100.0, 300.0], times = [0.0, 40.0] }
+weight = 0.05
+
+[run]
+duration = 100.0
+seed = 9
+"""
+
+
+def test_a_raster_is_repeated_bit_for_bit(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.toml").write_text(DRIVEN)
+    assert cli.main(["run", "net.toml", "-o", "first.h5", "--quiet"]) == 0
+    assert cli.main(["run", "first.h5", "-o", "second.h5", "--quiet"]) == 0
+    first, second = sp.load("first.h5"), sp.load("second.h5")
+    assert first.n_spikes > 500 and first.header["seed"] == 9
+    assert np.array_equal(first.times, second.times) and np.array_equal(first.ids, second.ids)
+    sim = sp.Simulation(sp.balanced_network(200, sp.LIF(tau_m=10.0), outdegree=20, seed=1))
+    sim.run(5.0)
+    sim.run(5.0, record="piece.h5")
+    capsys.readouterr()
+    assert cli.main(["run", "piece.h5", "-o", "third.h5"]) == 1
+    assert "holds a later piece" in capsys.readouterr().err
+
+
+def test_a_run_is_resumed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.toml").write_text(DRIVEN)
+    run = ["run", "net.toml", "-o", "raster.h5", "--checkpoint", "state.h5", "--every", "10", "--quiet"]
+    assert cli.main([*run[:4], "--quiet"]) == 0
+    whole = sp.load("raster.h5")
+    net = sp.Network.from_dict(tomllib.loads(DRIVEN.replace("[run]\nduration = 100.0\nseed = 9\n", "")))
+    net.run(  # ends early, as if killed behind a checkpoint
+        100.0, seed=9, record="raster.h5", checkpoint="state.h5", every=10.0, progress=False,
+        callback=lambda simulation: os.kill(os.getpid(), signal.SIGINT),
+    )  # fmt: skip
+    assert cli.main([*run, "--resume"]) == 0
+    resumed = sp.load("raster.h5")
+    assert np.array_equal(resumed.times, whole.times) and np.array_equal(resumed.ids, whole.ids)
+    assert cli.main([argument for argument in [*run, "--resume"] if argument != "--quiet"]) == 0
+    assert "has ended already, at 100 ms" in capsys.readouterr().out
+    assert cli.main(["run", "net.toml", "-o", "raster.h5", "--resume"]) == 1
+    assert "--resume needs --checkpoint" in capsys.readouterr().err

@@ -457,7 +457,15 @@ def test_neighbouring_neurons_seeds_and_projections_have_nothing_in_common():
 
 def test_no_two_streams_of_one_seed_share_a_block():
     """Every purpose has a number of its own, and the numbers are not to change."""
-    assert {p.name: p.value for p in Purpose} == {"CONNECTIVITY": 1, "INITIAL_STATE": 2, "ROW_LENGTHS": 3}
+    assert {p.name: p.value for p in Purpose} == {
+        "CONNECTIVITY": 1,
+        "INITIAL_STATE": 2,
+        "ROW_LENGTHS": 3,
+        "DRIVE": 4,
+        "POISSON_SOURCE": 5,
+        "WEIGHT": 6,
+        "DELAY": 7,
+    }
 
 
 def test_random_key():

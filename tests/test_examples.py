@@ -1,6 +1,7 @@
 """The examples run, small and as scripts, and do what they say."""
 
 import runpy
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import matplotlib
@@ -30,12 +31,13 @@ def main_of(name):
 
 
 def test_scripts_are_those_that_are_tested():
-    assert SCRIPTS == ["balanced.py", "excitatory_inhibitory.py", "from_matrix.py"]
+    scripts = ["balanced.py", "brunel.py", "excitatory_inhibitory.py", "from_matrix.py", "sweep_rate.py"]
+    assert scripts == SCRIPTS
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_scripts_are_short(name):
-    assert len((EXAMPLES / name).read_text().splitlines()) < 60
+    assert len((EXAMPLES / name).read_text().splitlines()) < 80
 
 
 def test_balanced(empty_folder, capsys):
@@ -71,7 +73,22 @@ def test_matrix_is_target_by_source():
     assert W[1, 0] == W[19, 0] == W.min()
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+def test_sweep_rate(empty_folder, capsys):
+    with ThreadPoolExecutor(2) as threads:
+        result = main_of("sweep_rate.py")(n=500, duration=200.0, executor=threads)
+    assert len(result) == 24 and not result.failures
+    assert result[4]["rate"] == sp.balanced_network(500, sp.LIF(tau_m=10.0), 100, seed=2).run(200.0).rate
+    assert "24 points" in capsys.readouterr().out
+    assert sorted(path.name for path in empty_folder.iterdir()) == ["sweep_rate.csv", "sweep_rate.png"]
+
+
+def test_brunel(empty_folder, capsys):
+    rates = main_of("brunel.py")(n=1250, duration=50.0)
+    assert len(rates) == 4 and min(rates, key=rates.get).startswith("D")
+    assert [path.name for path in empty_folder.iterdir()] == ["brunel.png"]
+
+
+@pytest.mark.parametrize("name", [name for name in SCRIPTS if name != "brunel.py"])  # that one takes two minutes
 def test_as_script(name, empty_folder, capsys):
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     assert capsys.readouterr().out

@@ -18,11 +18,14 @@ FOLDER = pathlib.Path(sp.__file__).parent
 LAYERS = [
     {"errors"},
     {"_validation", "engine_time", "_wiring"},
-    {"models", "connectivity"},
+    {"distributions", "inputs", "models", "connectivity"},
     {"network"},
     {"_core", "_yardsticks", "reference"},
-    {"raster", "result"},
+    {"storage"},
+    {"checkpoint", "raster", "result"},
+    {"recording"},
     {"simulation"},
+    {"sweep"},
     {"plotting", "bench", "cli"},
     {"__main__"},
 ]
@@ -44,7 +47,7 @@ def test_imports_point_one_way():
 
 
 def test_import_is_light(tmp_path):
-    heavy = ("scipy", "h5py", "matplotlib", "torch", "mpmath")
+    heavy = ("scipy", "h5py", "matplotlib", "torch", "mpmath", "multiprocessing", "joblib", "distributed", "pandas")
     script = f"import sys, sparseprop; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

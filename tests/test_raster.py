@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import h5py
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raster_writer_process import is_prefix, plain
 
 from sparseprop import raster
 from sparseprop.errors import FileFormatError, ParameterError, StorageError
@@ -176,29 +178,75 @@ def test_any_blocks_any_chunk(sizes, chunk, blocks, seed):
         check_sonata(path, times, ids, populations)
 
 
+def equal(a, b):
+    """Whether two headers or footers are the same, arrays in dtype, shape and every bit."""
+    return plain(a) == plain(b)
+
+
+def old_layout(path):
+    """Turn a finished file without arrays in its footer into one of the version that knew none."""
+    with h5py.File(path, "r+") as file:
+        del file["run/values"]
+
+
+@pytest.mark.parametrize("how", ["streamed", "whole", "recovered"])
 @pytest.mark.parametrize("dtype", ["?", "i1", "u2", ">i4", "<i8", "u8", "f2", "f4", ">f8", "f8", "c8", "c16"])
-def test_arrays_of_the_header_come_back_exactly(tmp_path, dtype):
+def test_arrays_come_back_exactly(tmp_path, dtype, how):
+    path = tmp_path / "a.h5"
     whole = np.arange(-6, 6).astype(dtype).reshape(3, 4)
-    header = {
+    content = {
         "a": whole,
         "b": [{"c": whole[::2, 1], "d": whole.T}],
         "e": whole[0, 0:0],
         "f": np.array(3).astype(dtype),
         "g": np.zeros((2, 0, 3), dtype),
+        "h": 1,
+        "i": np.arange(3000),
     }
-    with RasterWriter(tmp_path / "a.h5", POPULATIONS, header=header):
-        pass
-    found = read_raster(tmp_path / "a.h5").header
-    for a, b in [
-        (found["a"], whole),
-        (found["b"][0]["c"], whole[::2, 1]),
-        (found["b"][0]["d"], whole.T),
-        (found["e"], header["e"]),
-        (found["f"], header["f"]),
-        (found["g"], header["g"]),
-    ]:
-        assert a.dtype == b.dtype and a.dtype.str == b.dtype.str and a.shape == b.shape
-        assert a.tobytes() == b.tobytes()
+    if how == "streamed":
+        with RasterWriter(path, POPULATIONS, header=content) as writer:
+            writer.close(**content)
+    else:
+        write_raster(path, [1.0], [5], POPULATIONS, header=content, footer=content)
+    if how == "recovered":
+        recover_raster(path, path)
+    data, info = read_raster(path), raster_info(path)
+    for found in (data.header, data.footer, info["header"], info["footer"]):
+        assert equal(found, content)
+
+
+def test_a_footer_with_the_state_of_a_million_neurons(tmp_path):
+    path = tmp_path / "a.h5"
+    values = np.random.default_rng(1).random((2, 500_001))
+    with RasterWriter(path, POPULATIONS, header={}) as writer:
+        writer.append(*spikes(1000))
+        writer.close(V=values, last=[values[0], np.float32(values[1])], t_stop=1.0)
+    footer = read_raster(path).footer
+    assert equal(footer, {"V": values, "last": [values[0], np.float32(values[1])], "t_stop": 1.0})
+    check_sonata(path, *spikes(1000), POPULATIONS)
+
+
+def test_files_of_the_version_without_arrays_in_footers(tmp_path):
+    path = tmp_path / "a.h5"
+    write_raster(path, *spikes(100), POPULATIONS, header={"a": np.zeros(2)}, footer={"t_stop": 1.0})
+    old_layout(path)
+    assert same(read_raster(path), *spikes(100)) and raster_info(path)["footer"] == {"t_stop": 1.0}
+    recover_raster(path, path)
+    assert read_raster(path).footer == {"t_stop": 1.0}
+
+
+def test_a_footer_that_misses_its_arrays(tmp_path):
+    path = tmp_path / "a.h5"
+    write_raster(path, *spikes(100), POPULATIONS, header={}, footer={"V": np.zeros(2)})
+    with h5py.File(path, "r+") as file:
+        file["run/values"].resize((9,))
+    for read in (read_raster, raster_info):
+        with pytest.raises(FileFormatError, match="a.h5"):
+            read(path)
+    old_layout(path)
+    for read in (read_raster, raster_info):
+        with pytest.raises(FileFormatError, match="a.h5 is damaged.*values"):
+            read(path)
 
 
 def test_values_of_the_header_come_back(tmp_path):
@@ -319,7 +367,7 @@ def test_whole_raster_refuses_and_keeps_the_old_file(tmp_path):
         ({"times": [2.0, 1.0], "ids": [1, 1]}, "must not decrease"),
         ({"footer": None}, "footer must be a dict"),
         ({"footer": {"a": {1}}}, "footer"),
-        ({"footer": {"a": np.zeros(2)}}, r"footer\['a'\] must not be an array"),
+        ({"footer": {"a": np.array(["x"])}}, r"footer\['a'\] must be an array of .* got dtype <U1"),
         ({"header": {"a": {1}}}, "header"),
     ]
     for change, message in cases:
@@ -342,7 +390,7 @@ def test_a_closed_writer_refuses(tmp_path):
 
 def test_a_bad_footer_leaves_the_writer_open(tmp_path):
     with RasterWriter(tmp_path / "a.h5", POPULATIONS, header={}) as writer:
-        with pytest.raises(ParameterError, match=r"footer\['t'\] must be made of None, bool, .* dict, got set"):
+        with pytest.raises(ParameterError, match=r"footer\['t'\] must be made of None, bool, .* arrays, got set"):
             writer.close(t={1})
         writer.append([1.0], [1])
         writer.close(t=1)
@@ -553,6 +601,249 @@ def test_kill_often(tmp_path):
     assert 50 < result["finished"] < 900 and result["spikes"] > 100_000
 
 
+# -----------------------------------------------------------------------------------------------------------
+# Going on with a raster
+# -----------------------------------------------------------------------------------------------------------
+
+
+def header_text(path):
+    with h5py.File(path) as file:
+        return file["run/header"][()].tobytes()
+
+
+@pytest.mark.parametrize("populations", [(("E", 100),), (("E", 80), ("none", 0), ("I", 20), ("last", 0))])
+@pytest.mark.parametrize("old", ["killed", "unfinished", "finished", "whole"])
+@pytest.mark.parametrize("n", [0, 1, 333, 500, 600])
+def test_going_on_gives_the_undisturbed_raster(tmp_path, monkeypatch, populations, old, n):
+    monkeypatch.setattr(raster, "_COPY", 97)
+    path, copy = tmp_path / "a.h5", tmp_path / "b.h5"
+    times, ids = spikes(1000)
+    header = {"weights": np.arange(6.0).reshape(2, 3), "more": [np.inf, {"x": np.zeros((0, 2), ">i2")}], "grün": 1}
+    if old == "whole":
+        write_raster(path, times[:600], ids[:600], populations, header=header, footer={"t_stop": 1.0})
+    else:
+        writer = RasterWriter(path, populations, header=header, chunk=128)
+        with contextlib.suppress(ZeroDivisionError), writer:
+            writer.append(times[:600], ids[:600])
+            writer.flush()
+            copy.write_bytes(path.read_bytes())
+            if old == "finished":
+                writer.close(t_stop=1.0)
+            raise ZeroDivisionError
+        if old == "killed":
+            os.replace(copy, path)
+    with RasterWriter.resume(path, n, chunk=200) as writer:
+        assert writer.n_spikes == writer.n_committed == n
+        with pytest.warns(UserWarning, match=f"still goes on; {n} spikes"):
+            data = read_raster(path)
+        assert same(data, times[:n], ids[:n]) and data.footer is None
+        if n > 1:
+            with pytest.raises(ParameterError, match="times must not decrease"):
+                writer.append([np.nextafter(times[n - 1], -1.0)], [0])
+        writer.append(times[n:], ids[n:])
+        writer.close(t_stop=2.0, V=np.arange(5.0))
+    write_raster(copy, times, ids, populations, header=header, footer={})
+    check_sonata(path, times, ids, populations)
+    data = read_raster(path)
+    assert same(data, times, ids) and data.populations == populations and data.finished
+    assert equal(data.header, header) and header_text(path) == header_text(copy)
+    assert equal(data.footer, {"t_stop": 2.0, "V": np.arange(5.0)})
+    assert sorted(os.listdir(tmp_path)) == ["a.h5", "b.h5"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(any),
+    chunks=st.lists(st.integers(1, 300), min_size=3, max_size=3),
+    cuts=st.lists(st.tuples(st.integers(0, 700), st.integers(0, 700)), min_size=3, max_size=3),
+    copy=st.integers(1, 1000),
+    seed=st.integers(0, 99),
+)
+def test_going_on_anywhere_any_number_of_times(sizes, chunks, cuts, copy, seed):
+    populations = tuple((f"p{k}", n) for k, n in enumerate(sizes))
+    times, ids = spikes(2100, sum(sizes), seed)
+    n = 0
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raster, "_COPY", copy)
+        path = os.path.join(folder, "a.h5")
+        write_raster(path, [], [], populations, header={}, footer={})
+        for (more, back), chunk in zip(cuts, chunks, strict=True):
+            with RasterWriter.resume(path, n, chunk=chunk) as writer:
+                writer.append(times[n : n + more], ids[n : n + more])
+                n = max(n + more - back, 0)
+        with RasterWriter.resume(path, n) as writer:
+            writer.append(times[n:], ids[n:])
+        assert same(read_raster(path), times, ids)
+
+
+def test_going_on_before_the_first_commit(tmp_path):
+    path, copy = tmp_path / "a.h5", tmp_path / "b.h5"
+    with RasterWriter(path, POPULATIONS, header={"a": 1}):
+        copy.write_bytes(path.read_bytes())
+    with pytest.raises(FileFormatError, match="b.h5: 0 spikes are committed .* first 1; go on"):
+        RasterWriter.resume(copy, 1)
+    with RasterWriter.resume(copy, 0) as writer:
+        writer.append([1.0], [5])
+    assert same(read_raster(copy), [1.0], [5]) and read_raster(copy).header == {"a": 1}
+
+
+def test_going_on_is_refused_and_the_file_kept(tmp_path, monkeypatch):
+    path = tmp_path / "a.h5"
+    times, ids = spikes(300)
+    write_raster(path, times, ids, POPULATIONS, header={}, footer={"V": np.zeros(3)})
+    foreign(tmp_path / "foreign.h5")
+    (tmp_path / "none.h5").write_bytes(b"hello")
+    os.mkdir(tmp_path / "folder")
+    before = {entry: entry.read_bytes() for entry in tmp_path.iterdir() if entry.is_file()}
+    for arguments, error, message in (
+        ((path, 301), FileFormatError, "a.h5: 300 spikes are committed .* the first 301; go on"),
+        ((path, -1), ParameterError, "n_spikes"),
+        ((path, 1.5), ParameterError, "n_spikes"),
+        ((path, 10, 0), ParameterError, "chunk"),
+        ((3, 10), ParameterError, "path"),
+        ((tmp_path / "no.h5", 0), StorageError, "cannot read .*no.h5: No such file"),
+        ((tmp_path / "no" / "a.h5", 0), StorageError, "No such file"),
+        ((tmp_path / "folder", 0), StorageError, "is a folder"),
+        ((tmp_path / "none.h5", 0), FileFormatError, "none.h5 is no HDF5 file"),
+        ((tmp_path / "foreign.h5", 0), FileFormatError, "foreign.h5: this file of another program cannot be gone on"),
+    ):
+        with pytest.raises(error, match=message):
+            RasterWriter.resume(*arguments[:2], **dict(zip(["chunk"], arguments[2:], strict=False)))
+    needed = "needed to begin; make room"
+    nearly_full = "nearly full.*; the file is as it was; make room and try again"
+    for k, message in enumerate((needed, needed, nearly_full)):  # for the lock, the file, the first commit
+        rooms = itertools.chain([1 << 40] * k, [0])
+        with monkeypatch.context() as patch:
+            patch.setattr(raster, "_room", lambda where, size, rooms=rooms: next(rooms))
+            with pytest.raises(StorageError, match=message):
+                RasterWriter.resume(path, 300, chunk=100)
+
+    def broken(dataset):
+        raise RuntimeError("the disk is on fire")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(raster, "_flush", broken)
+        with pytest.raises(StorageError, match="on fire.*; the file is as it was"):
+            RasterWriter.resume(path, 300)
+    assert before == {entry: entry.read_bytes() for entry in tmp_path.iterdir() if entry.is_file()}
+    RasterWriter.resume(path, 300).close()  # the lock is gone
+
+
+def test_going_on_with_a_full_disk(mounted):
+    folder = mounted(3000)
+    path = folder / "a.h5"
+    times, ids = spikes(60_000)
+    write_raster(path, times, ids, POPULATIONS, header={}, footer={})
+    with pytest.raises(StorageError, match="bytes free, .* needed to begin; make room"):
+        RasterWriter.resume(path, 60_000)
+    assert same(read_raster(path), times, ids) and os.listdir(folder) == ["a.h5"]
+    with RasterWriter.resume(path, 2000) as writer:  # the copy is smaller
+        writer.append(times[2000:], ids[2000:])
+    assert same(read_raster(path), times, ids)
+
+
+def test_going_on_needs_the_lock(tmp_path):
+    path = tmp_path / "a.h5"
+    times, ids = spikes(500)
+    with RasterWriter(path, POPULATIONS, header={}, chunk=100) as writer:
+        writer.append(times[:300], ids[:300])
+        with pytest.raises(StorageError, match="another writer has it open; close that one"):
+            RasterWriter.resume(path, 100)
+    with RasterWriter.resume(path, 300) as writer:
+        for other in (lambda: RasterWriter(path, POPULATIONS, header={}), lambda: RasterWriter.resume(path, 0)):
+            with pytest.raises(StorageError, match="another writer has it open"):
+                other()
+        writer.append(times[300:], ids[300:])
+    assert same(read_raster(path), times, ids)
+
+
+def test_damage_is_found_before_going_on(two_files):
+    for path in (*two_files, two_files[0].with_name("c.h5")):
+        good = raster_info(path)["n_spikes"]
+        content = path.read_bytes()
+        with h5py.File(path, "r", swmr=path.name == "c.h5") as file:
+            place = file["spikes/E/timestamps"].id.get_chunk_info(0).byte_offset + 20
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        damaged = path.read_bytes()
+        for n in (0, good):  # also behind what is kept
+            with pytest.raises(FileFormatError, match=path.name):
+                RasterWriter.resume(path, n)
+        assert path.read_bytes() == damaged
+
+
+def test_going_on_from_the_commit_before_a_torn_one(tmp_path):
+    path, copy = tmp_path / "a.h5", tmp_path / "copy.h5"
+    times, ids = spikes(200)
+    with RasterWriter(path, POPULATIONS, header={}, chunk=64) as writer:
+        for start, stop in ((0, 150), (150, 200)):
+            writer.append(times[start:stop], ids[start:stop])
+            writer.flush()
+        content, slot = bytearray(path.read_bytes()), writer._state.sequence % 2
+    copy.write_bytes(content)
+    with h5py.File(copy, "r", swmr=True) as file:
+        place = file["run/tails"].id.get_chunk_info_by_coord((slot, 0)).byte_offset
+    content[place : place + 40] = bytes(40)
+    copy.write_bytes(content)
+    with pytest.raises(FileFormatError, match="150 spikes are committed .* first 151"):
+        RasterWriter.resume(copy, 151)
+    with RasterWriter.resume(copy, 150) as writer:
+        writer.append(times[150:], ids[150:])
+    assert same(read_raster(copy), times, ids)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_interrupts_while_going_on(tmp_path, after):
+    path = tmp_path / "a.h5"
+    times, ids = spikes(400)
+    for at in itertools.count():
+        write_raster(path, times, ids, POPULATIONS, header={}, footer={"old": True})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(raster, "_COPY", 100)
+            interrupting = Interrupting(patch, at, after)
+            with contextlib.suppress(KeyboardInterrupt):
+                RasterWriter.resume(path, 300, chunk=64).close()
+        old = raster_info(path)["footer"] == {"old": True}
+        n = 400 if old else 300
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert same(read_raster(path), times[:n], ids[:n])
+        assert os.listdir(tmp_path) == ["a.h5"]
+        if interrupting.calls <= at:
+            break
+    assert at > 30 and not old
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_kill_at_each_step_of_going_on(tmp_path, after):
+    result = job("kill_at_each_step", tmp_path, after)
+    assert result["wrong"] == [] and result["steps"] > 30 and 20 < result["old"] < result["steps"]
+
+
+def check_killed(result):
+    assert result["wrong"] == [] and result["good"]
+    assert result["during"] > 0 and result["after"] > 0
+
+
+def test_kill_while_going_on(tmp_path):
+    check_killed(job("kill_resumed", tmp_path, 20, 10_000, 3))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_kill_while_going_on_often(tmp_path):
+    for seed in range(4):
+        (tmp_path / str(seed)).mkdir()
+        result = job("kill_resumed", tmp_path / str(seed), 300, 10_000 + 5000 * seed, 1000 * seed, timeout=800)
+        check_killed(result)
+        assert result["back"] > 5 and result["finished"] > 5
+
+
+def test_memory_is_bounded_when_going_on(tmp_path):
+    result = job("memory_resumed", tmp_path / "a.h5")
+    assert result["n_spikes"] == 9_950_000
+    assert result["growth"] < 24 * 1024  # KiB; the raster has 170 MB
+
+
 def test_a_child_process_cannot_write_nor_harm(tmp_path):
     result = job("fork", tmp_path / "a.h5")
     assert result["messages"].count("open it in the process that writes") == 3
@@ -565,7 +856,7 @@ class Interrupting:
 
     def __init__(self, monkeypatch, at, after):
         self.calls, self.at, self.after = 0, at, after
-        for name in ("_write", "_flush", "_sync", "_sync_folder"):
+        for name in ("_write", "_flush", "_sync", "sync_folder"):
             monkeypatch.setattr(raster, name, self.wrapped(getattr(raster, name), name))
 
     def wrapped(self, function, name):
@@ -607,9 +898,10 @@ def test_interrupts_at_every_write(tmp_path, after, atomic):
         with pytest.MonkeyPatch.context() as patch:
             interrupting = Interrupting(patch, at, after)
             writer = RasterWriter(path, POPULATIONS, header={}, chunk=64, atomic=atomic)
-            stubbornly(writer, times, ids, {"t_stop": 1.0})
+            stubbornly(writer, times, ids, {"t_stop": 1.0, "V": [np.arange(9), np.ones(2000)]})
         data = read_raster(path)
-        assert same(data, times, ids) and data.footer == {"t_stop": 1.0} and writer.n_committed == 400
+        assert same(data, times, ids) and writer.n_committed == 400
+        assert equal(data.footer, {"t_stop": 1.0, "V": [np.arange(9), np.ones(2000)]})
         check_sonata(path, times, ids, POPULATIONS)
         if interrupting.calls <= at:
             break
@@ -704,12 +996,7 @@ def check_full(path, result):
     with pytest.warns(UserWarning, match="did not finish"):
         data = read_raster(path)
     assert data.times.size >= result["committed"]
-    sys.path.insert(0, str(JOBS.parent))
-    try:
-        import raster_writer_process
-    finally:
-        sys.path.pop(0)
-    assert raster_writer_process.is_prefix(data)
+    assert is_prefix(data)
     assert not [name for name in os.listdir(path.parent) if name.startswith(".")]
 
 
@@ -730,6 +1017,18 @@ def test_a_full_disk(mounted, size, guarded):
 def test_a_full_disk_that_nobody_cares_about(mounted, guarded):
     path = mounted(2048) / "a.h5"
     check_full(path, job("fill", path, 0, guarded, False, status=1))  # a traceback, no segmentation fault
+
+
+def test_a_disk_too_small_for_the_arrays_of_the_footer(mounted):
+    path = mounted(4096) / "a.h5"
+    with RasterWriter(path, POPULATIONS, header={}) as writer:
+        writer.append(*spikes(1000))
+        for size in (380_000, 10**7):
+            with pytest.raises(StorageError, match="0 of 1000 spikes are safe.*make room"):
+                writer.close(V=np.random.default_rng(1).random(size))
+        writer.close(V=np.arange(200_000.0))
+    data = read_raster(path)
+    assert same(data, *spikes(1000)) and equal(data.footer, {"V": np.arange(200_000.0)})
 
 
 @pytest.mark.parametrize("limit", [1_500_000, 2_000_000, 3_000_001])
@@ -785,9 +1084,13 @@ def test_close_can_be_repeated_when_there_is_room_again(tmp_path, monkeypatch):
         patch.setattr(raster, "_room", lambda where, size: 0)
         with pytest.raises(StorageError, match="0 of 1000 spikes"):
             writer.close(t=1)
-    writer.close(t=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(raster, "_room", lambda where, size: 5_000_000)
+        with pytest.raises(StorageError, match="0 of 1000 spikes"):  # the arrays are counted
+            writer.close(V=np.zeros(10**6))
+    writer.close(t=2, V=np.ones(3))
     data = read_raster(tmp_path / "a.h5")
-    assert same(data, times, ids) and data.footer == {"t": 2}
+    assert same(data, times, ids) and equal(data.footer, {"t": 2, "V": np.ones(3)})
 
 
 def test_an_error_of_the_disk_is_told_and_final(tmp_path, monkeypatch):
@@ -866,8 +1169,9 @@ def two_files(tmp_path):
             writer.append(times[k : k + 100], ids[k : k + 100])
         writer.flush()
         (tmp_path / "c.h5").write_bytes((tmp_path / "a.h5").read_bytes())
-        writer.close(t_stop=3.0, why="time")
-    write_raster(tmp_path / "b.h5", times, ids, POPULATIONS, header=header, footer={"t_stop": 3.0})
+        writer.close(t_stop=3.0, why="time", V=np.linspace(0.0, 1.0, 500))
+    footer = {"t_stop": 3.0, "V": [np.arange(300), np.linspace(0.0, 1.0, 200)]}
+    write_raster(tmp_path / "b.h5", times, ids, POPULATIONS, header=header, footer=footer)
     return tmp_path / "a.h5", tmp_path / "b.h5"
 
 
@@ -892,6 +1196,7 @@ def test_damage_that_hdf5_does_not_see(two_files):
         ("header", "the header does not match"),
         ("footer", "the footer does not match"),
         ("arrays/0", "array 0 of the header"),
+        ("values", "array 0 of the footer"),
         ("order", "/run/order do not match"),
         ("../spikes/I/timestamps", "/spikes/I/timestamps do not match"),
         ("../spikes/E/node_ids", "/spikes/E/node_ids do not match"),

@@ -256,7 +256,7 @@ def test_looking_at_a_running_simulation_from_another_thread_is_refused(net):
 
 def test_a_progress_callable_cannot_run_the_simulation_it_watches(net):
     sim = sp.Simulation(net)
-    with pytest.raises(sp.errors.ParameterError, match="by the progress callable"):
+    with pytest.raises(sp.errors.ParameterError, match="by a callable"):
         sim.run(10.0, progress=lambda fraction: sim.run(1.0))
 
 

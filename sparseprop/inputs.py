@@ -1,0 +1,352 @@
+"""What drives a network from outside: spike trains, Poisson processes and currents that change in steps."""
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ._validation import index_array, is_array, real, real_array
+from .errors import ParameterError, unknown_name
+
+__all__ = [
+    "Poisson",
+    "PoissonSource",
+    "Source",
+    "SpikeSource",
+    "Steps",
+    "input_from_dict",
+    "poisson",
+    "source_from_dict",
+    "steps",
+]
+
+HIGHEST_RATE = 1e12  # Hz; the events of a neuron are then still 10^4 resolutions of time apart
+EVENTS_PER_INTERVAL = 4.0  # expected in an interval of a Poisson process, at most
+
+
+def _read_only(array):
+    array = np.ascontiguousarray(array)
+    array.flags.writeable = False
+    return array
+
+
+def _profile(times, values, what, unit, low):
+    """Checked times and values of a piecewise constant function, values of shape (n_times, 1 or n)."""
+    times = real_array(times, f"{what}: times", "finite times >= 0 ms", low=0.0)
+    if not times.size or not (np.diff(times) > 0.0).all():
+        raise ParameterError(f"{what}: times must be at least one, and each later than the one before, got {times!r}")
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise ParameterError(f"{what} must be numbers {unit}, got {values!r}") from None
+    if array.ndim not in (1, 2) or array.shape[0] != times.size:
+        raise ParameterError(
+            f"{what} must have shape ({times.size},), one for each time, or ({times.size}, n) with one for each "
+            f"neuron, got shape {array.shape}"
+        )
+    array = array.reshape(times.size, -1)
+    wrong = ~np.isfinite(array) | (array < low)
+    if wrong.any() or not array.size:
+        got = float(array[wrong][0]) if array.size else "none"
+        raise ParameterError(f"{what} must be finite numbers {unit}, got {got}")
+    return _read_only(times), _read_only(array)
+
+
+@dataclass(frozen=True, eq=False)
+class Poisson:
+    """Independent Poisson processes, one for each neuron; made by :func:`poisson`.
+
+    Attributes
+    ----------
+    rate : float or ndarray
+        Hz: a number, one per neuron, or with `times` shape (n_times, 1) or (n_times, n).
+    times : ndarray or None
+        ms, from which on each row of rates holds.
+    """
+
+    rate: Any
+    times: Any = None
+    name: ClassVar[str] = "poisson"
+
+    def __post_init__(self):
+        if self.times is not None:
+            times, rate = _profile(self.times, self.rate, "poisson: rate", ">= 0 Hz", 0.0)
+            object.__setattr__(self, "times", times)
+        elif is_array(self.rate):
+            rate = _read_only(real_array(self.rate, "poisson: rate", "finite rates >= 0 Hz", low=0.0))
+        else:
+            rate = real(self.rate, "poisson: rate", "a finite rate >= 0 Hz", low=0.0)
+        if np.max(rate, initial=0.0) > HIGHEST_RATE:
+            raise ParameterError(f"poisson: rate must be at most {HIGHEST_RATE:g} Hz, got {np.max(rate)}")
+        object.__setattr__(self, "rate", rate)
+
+    def __repr__(self):
+        if isinstance(self.rate, float):
+            return f"poisson({self.rate:g} Hz)"
+        changes = "" if self.times is None else f", {self.times.size} pieces"
+        return f"poisson({np.min(self.rate):g} to {np.max(self.rate):g} Hz{changes})"
+
+    @property
+    def size(self):
+        """The number of neurons the rates are for, or None."""
+        if isinstance(self.rate, float):
+            return None
+        if self.times is None:
+            return self.rate.shape[0]
+        return self.rate.shape[1] if self.rate.shape[1] > 1 else None
+
+    def highest(self):
+        """The highest rate of each neuron in events per ms, shape (1,) or (n,)."""
+        rate = np.atleast_1d(self.rate) if self.times is None else self.rate.max(axis=0)
+        return rate * 1e-3
+
+    def fractions(self):
+        """The rates over the highest one of each neuron, shape (n_times, 1 or n); None if they do not change."""
+        if self.times is None:
+            return None
+        highest = self.rate.max(axis=0)
+        return np.ascontiguousarray(self.rate / np.where(highest > 0.0, highest, 1.0))
+
+    def interval(self, longest):
+        """The length in ms of the intervals in which events are drawn: a power of two, at most `longest`."""
+        highest = float(self.highest().max(initial=0.0))
+        if highest == 0.0:
+            return longest
+        return min(longest, 2.0 ** math.floor(math.log2(EVENTS_PER_INTERVAL / highest)))
+
+    def to_dict(self):
+        """The dictionary form."""
+        d = {"name": self.name, "rate": self.rate}
+        return d if self.times is None else d | {"times": self.times}
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """A current that changes in steps; made by :func:`steps`.
+
+    Attributes
+    ----------
+    times : ndarray, shape (n_times,)
+        ms.
+    values : ndarray, shape (n_times, 1) or (n_times, n)
+        What is added to I_e from then on.
+    """
+
+    times: Any
+    values: Any
+    name: ClassVar[str] = "steps"
+
+    def __post_init__(self):
+        times, values = _profile(self.times, self.values, "steps: values", "", -math.inf)
+        object.__setattr__(self, "times", times)
+        object.__setattr__(self, "values", values)
+
+    def __repr__(self):
+        return f"steps({self.times.size} from {self.times[0]:g} to {self.times[-1]:g} ms)"
+
+    @property
+    def size(self):
+        """The number of neurons the values are for, or None."""
+        return self.values.shape[1] if self.values.shape[1] > 1 else None
+
+    def value(self, time):
+        """What is added to I_e at a time: a number or one per neuron."""
+        k = int(np.searchsorted(self.times, time, side="right")) - 1
+        if k < 0:
+            return 0.0
+        return self.values[k] if self.size else float(self.values[k, 0])
+
+    def to_dict(self):
+        """The dictionary form."""
+        return {"name": self.name, "times": self.times, "values": self.values}
+
+
+class Source:
+    """Populations that emit spikes and receive none: :class:`SpikeSource` and :class:`PoissonSource`."""
+
+    size: int | None
+
+    def to_dict(self):
+        """The dictionary form: the name and the parameters."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeSource(Source):
+    """Given spikes.
+
+    Parameters
+    ----------
+    times : array_like
+        Spike times in ms, >= 0, in any order.
+    ids : array_like of int
+        Which neuron of the population each one is of. A neuron may spike several times at once.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> source = net.add(2, sp.SpikeSource([1.0, 3.0], [0, 1]), name="input")
+    >>> target = net.add(1, sp.LIF(tau_m=10.0), name="target")
+    >>> p = net.connect(source, target, sp.all_to_all(), weight=1.5, delay=2.0)
+    >>> net.run(10.0).times
+    array([3., 5.])
+    """
+
+    times: Any
+    ids: Any
+
+    def __post_init__(self):
+        times = real_array(self.times, "SpikeSource: times", "finite times >= 0 ms", low=0.0)
+        ids = index_array(self.ids, "SpikeSource: ids", 2**31 - 1)
+        if times.size != ids.size:
+            raise ParameterError(f"SpikeSource: times and ids must have one length, got {times.size} and {ids.size}")
+        order = np.lexsort((ids, times))
+        object.__setattr__(self, "times", _read_only(times[order] + 0.0))
+        object.__setattr__(self, "ids", _read_only(ids[order]))
+
+    @classmethod
+    def from_raster(cls, path, population=None):
+        """The spikes of a raster file, to be replayed.
+
+        Parameters
+        ----------
+        path : path-like
+            A raster of this package, or any SONATA spike file.
+        population : str, optional
+            Whose spikes; default: those of all, with global ids.
+
+        Raises
+        ------
+        StorageError, FileFormatError
+            If the file cannot be read.
+        ParameterError
+            If it has no such population.
+        """
+        from .result import load
+
+        result = load(path)
+        if population is not None:
+            result = result.population(population)
+        return cls(result.times, result.ids)
+
+    def __repr__(self):
+        return f"SpikeSource({self.times.size} spikes)"
+
+    @property
+    def size(self):
+        """The number of neurons is not fixed; ids only have to be below it."""
+        return None
+
+    def to_dict(self):
+        return {"name": "SpikeSource", "times": self.times, "ids": self.ids}
+
+
+@dataclass(frozen=True, eq=False)
+class PoissonSource(Source):
+    """Poisson spike trains, each of which all targets of its neuron share.
+
+    Parameters
+    ----------
+    rate, times
+        As for :func:`poisson`.
+    """
+
+    rate: Any
+    times: Any = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "process", Poisson(self.rate, self.times))
+        object.__setattr__(self, "rate", self.process.rate)
+        object.__setattr__(self, "times", self.process.times)
+
+    def __repr__(self):
+        return f"PoissonSource{repr(self.process)[len('poisson') :]}"
+
+    @property
+    def size(self):
+        """The number of neurons the rates are for, or None."""
+        return self.process.size
+
+    def to_dict(self):
+        return self.process.to_dict() | {"name": "PoissonSource"}
+
+
+def poisson(rate, times=None):
+    """Independent Poisson processes, one for each neuron, for :meth:`Network.drive`.
+
+    Parameters
+    ----------
+    rate : float or array_like
+        Hz. A number, or one per neuron, shape (n,). With `times`, one for each of these, shape (n_times,), or one
+        for each and each neuron, shape (n_times, n).
+    times : array_like, shape (n_times,), optional
+        ms, ascending: from times[k] on the rate is rate[k]; before times[0] it is 0.
+
+    Raises
+    ------
+    ParameterError
+        For rates that are negative, above 1e12 Hz or not finite, and for shapes that do not fit.
+    """
+    return Poisson(rate, times)
+
+
+def steps(times, values):
+    """A current that changes in steps, for :meth:`Network.drive`; exact at each step.
+
+    Parameters
+    ----------
+    times : array_like, shape (n_times,)
+        ms, ascending.
+    values : array_like, shape (n_times,) or (n_times, n)
+        What is added to I_e from times[k] on, for all neurons or for each. Before times[0] nothing is added.
+
+    Raises
+    ------
+    ParameterError
+        For times or values that are not finite, or shapes that do not fit.
+    """
+    return Steps(times, values)
+
+
+def _from_table(makers, d, what):
+    name = d.get("name") if isinstance(d, dict) else None
+    if not isinstance(name, str) or name not in makers:
+        raise unknown_name(what, name, makers)
+    make, allowed, needed = makers[name]
+    arguments = {key: value for key, value in d.items() if key != "name"}
+    for key in arguments:
+        if key not in allowed:
+            raise unknown_name(f"parameter of {name}", key, allowed)
+    for key in needed:
+        if key not in arguments:
+            raise ParameterError(f"{what} {name} has no {key!r}; it needs {', '.join(needed)}")
+    return make(**arguments)
+
+
+def input_from_dict(d):
+    """What :func:`poisson` or :func:`steps` returned, from its dictionary form."""
+    makers = {
+        "poisson": (Poisson, ["rate", "times"], ["rate"]),
+        "steps": (Steps, ["times", "values"], ["times", "values"]),
+    }
+    return _from_table(makers, d, "input")
+
+
+def source_from_dict(d):
+    """A source from its dictionary form; a SpikeSource may also be given as ``file`` and ``population``."""
+    makers = {
+        "SpikeSource": (SpikeSource, ["times", "ids"], ["times", "ids"]),
+        "PoissonSource": (PoissonSource, ["rate", "times"], ["rate"]),
+    }
+    if isinstance(d, dict) and d.get("name") == "SpikeSource" and "file" in d:
+        makers["SpikeSource"] = (_replayed, ["file", "population"], ["file"])
+    return _from_table(makers, d, "source")
+
+
+def _replayed(file, population=None):
+    if not isinstance(file, (str, os.PathLike)):
+        raise ParameterError(f"SpikeSource: file must be the name of a raster, got {file!r}")
+    return SpikeSource.from_raster(file, population)

@@ -1,0 +1,263 @@
+"""What a run keeps: spikes in memory or in a file, membrane potentials, counts."""
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._validation import flag, index_array, is_array, real, real_array
+from .errors import ParameterError, unknown_name
+from .result import SpikesInFile
+
+__all__ = ["Record", "Recorder"]
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What to record in a run; for ``run(record=...)``.
+
+    Parameters
+    ----------
+    path : path-like, optional
+        Stream the spikes into this HDF5 raster; default: keep them in memory.
+    spikes : bool, list of str, or dict
+        True: of all neurons. False: of none; the result then still has their number. Names of populations, or
+        ``{name: local ids}``: of those alone.
+    V : dict or array_like of int, optional
+        Of which neurons to record membrane potentials: ``{name of a population: local ids}`` (True for all ids), or
+        global ids.
+    V_times : float or array_like, optional
+        When: every so many ms from the beginning of the run, or at these times (ms, ascending, of the simulation's
+        time). A value at time t is exact, and that of the moment before whatever happens at t. Times outside
+        [t_start, t_stop) of the run are left out.
+    bins : float, optional
+        Count the spikes of each population in bins of this width in ms, from the beginning of the run; takes memory
+        for the bins only.
+    record_sources : bool
+        Whether spikes of sources are recorded too.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> neurons = net.add(10, sp.LIF(tau_m=10.0, I_e=1.5), name="E", V=0.0)
+    >>> res = net.run(30.0, record=sp.Record(spikes=False, V={"E": [0]}, V_times=10.0, bins=15.0))
+    >>> res.n_spikes, res.V.round(3).tolist(), res.counts["E"].tolist()
+    (20, [[0.0], [0.948], [0.891]], [10, 10])
+    """
+
+    path: Any = None
+    spikes: Any = True
+    V: Any = None
+    V_times: Any = None
+    bins: Any = None
+    record_sources: bool = False
+
+    def __post_init__(self):
+        flag(self.record_sources, "Record: record_sources")
+        if not isinstance(self.spikes, bool):
+            object.__setattr__(self, "spikes", _by_name(self.spikes, "spikes"))
+        if isinstance(self.V, dict):
+            object.__setattr__(self, "V", _by_name(self.V, "V"))
+        elif self.V is not None:
+            object.__setattr__(self, "V", index_array(self.V, "Record: V", 2**31 - 1))
+        if (self.V is None) != (self.V_times is None):
+            raise ParameterError("Record: V and V_times belong together; give both, which neurons and when, or neither")
+        if self.bins is not None:
+            width = real(self.bins, "Record: bins", "a width > 0 ms", low=0.0, low_open=True)
+            object.__setattr__(self, "bins", width)
+        if is_array(self.V_times):
+            times = real_array(self.V_times, "Record: V_times", "finite times >= 0 ms", low=0.0)
+            if not (np.diff(times) > 0.0).all():
+                raise ParameterError("Record: V_times must ascend, each time later than the one before")
+            object.__setattr__(self, "V_times", times)
+        elif self.V_times is not None:
+            every = real(self.V_times, "Record: V_times", "an interval > 0 ms", low=0.0, low_open=True)
+            object.__setattr__(self, "V_times", every)
+
+    @classmethod
+    def of(cls, record):
+        """What ``run(record=...)`` got, as a Record."""
+        if isinstance(record, cls):
+            return record
+        if record is not None and not isinstance(record, (str, bytes, os.PathLike)):
+            raise ParameterError(f"record must be None, the path of a raster, or sp.Record(...), got {record!r}")
+        return cls(path=record)
+
+    def spike_mask(self, populations):
+        """Of which global ids spikes are recorded: a bool array, or None for all."""
+        sources = [info for info in populations if info.is_source]
+        if self.spikes is True and (self.record_sources or not sources):
+            return None
+        mask = np.zeros(sum(info.n for info in populations), bool)
+        if self.spikes is True:
+            mask[:] = True
+        elif self.spikes is not False:
+            mask[_global_ids(self.spikes, populations, "spikes")] = True
+        for info in sources:
+            mask[info.first : info.first + info.n] &= self.record_sources
+        return mask
+
+    def V_ids(self, populations):
+        """Global ids of the neurons whose V is recorded."""
+        if self.V is None:
+            return np.zeros(0, np.int64)
+        if isinstance(self.V, dict):
+            return _global_ids(self.V, populations, "V")
+        return index_array(self.V, "Record: V", sum(info.n for info in populations))
+
+    def sample_times(self, t_start):
+        """The times in ms at which V is recorded, ascending; an endless sequence for an interval."""
+        if self.V_times is None:
+            return
+        if isinstance(self.V_times, float):
+            k = 0
+            while True:
+                yield t_start + k * self.V_times
+                k += 1
+        yield from self.V_times[self.V_times >= t_start].tolist()
+
+    def to_dict(self):
+        """The dictionary form."""
+        d = {name: getattr(self, name) for name in ("spikes", "V", "V_times", "bins", "record_sources")}
+        return d | {"path": None if self.path is None else os.path.abspath(os.fsdecode(self.path))}
+
+
+def _by_name(chosen, what):
+    """``{name: True or array of ids}``, where names, populations or a dictionary of them were given."""
+    if not isinstance(chosen, dict):
+        if isinstance(chosen, str) or not is_array(chosen):
+            raise ParameterError(
+                f"Record: {what} must be True, False, a list of populations, or {{population: ids}}, got {chosen!r}"
+            )
+        chosen = dict.fromkeys(chosen, True)
+    return {
+        getattr(name, "name", name): True if ids is True else index_array(ids, f"Record: {what}", 2**31 - 1)
+        for name, ids in chosen.items()
+    }
+
+
+def _global_ids(chosen, populations, what):
+    """Global ids for ``{name: local ids or True}``."""
+    known = {info.name: info for info in populations}
+    parts = [np.zeros(0, np.int64)]
+    for name, ids in chosen.items():
+        if name not in known:
+            raise unknown_name(f"population in Record.{what}", name, known)
+        info = known[name]
+        local = np.arange(info.n) if ids is True else index_array(ids, f"Record: {what} of {name!r}", info.n)
+        parts.append(local + info.first)
+    return np.concatenate(parts)
+
+
+class Recorder:
+    """What comes out of one run, as its Record wants it; a context, as it may have a file open.
+
+    Parameters
+    ----------
+    record : Record
+    result : Result
+        Of the run; it is filled in by :meth:`finish`.
+    state : dict, optional
+        What :meth:`state` returned at a checkpoint, to go on from there.
+    """
+
+    def __init__(self, record, result, state=None):
+        self.record, self.result = record, result
+        populations = result.populations
+        self.mask = record.spike_mask(populations)
+        self.V_ids = record.V_ids(populations)
+        self.starts = np.array([info.first for info in populations])
+        state = state or {}
+        self.n_recorded = state.get("n_recorded", 0)
+        self.blocks = [(state.get("times", np.zeros(0)), state.get("ids", np.zeros(0, np.int64)))]
+        self.V_times = list(state.get("V_times", ()))
+        self.V = list(state.get("V", ()))
+        self.counts = state.get("counts", np.zeros((len(populations), 0), np.int64))
+        self.writer = None
+        if record.path is not None:
+            from .raster import RasterWriter
+
+            if state:
+                self.writer = RasterWriter.resume(record.path, self.n_recorded)
+            else:
+                names = [(info.name, info.n) for info in populations]
+                self.writer = RasterWriter(record.path, names, header=result.file_header())
+
+    def __enter__(self):
+        if self.writer is not None:
+            self.writer.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        return False if self.writer is None else self.writer.__exit__(*error)
+
+    def append(self, times, ids):
+        """Take a block of spikes in their order."""
+        times, ids = np.asarray(times, dtype=np.float64), np.asarray(ids, dtype=np.int64)
+        if self.record.bins is not None:
+            self._count(times, ids)
+        if self.mask is not None:
+            wanted = self.mask[ids]
+            times, ids = times[wanted], ids[wanted]
+        self.n_recorded += len(times)
+        if self.writer is not None:
+            self.writer.append(times, ids)
+        elif len(times):
+            self.blocks.append((times, ids))
+
+    def _count(self, times, ids):
+        bins = ((times - self.result.t_start) / self.record.bins).astype(np.int64)
+        if len(bins):
+            self._reserve(int(bins[-1]) + 1)
+        np.add.at(self.counts, (np.searchsorted(self.starts, ids, side="right") - 1, bins), 1)
+
+    def _reserve(self, n_bins):
+        """Make room for bins, twice as much as is needed so that it is rare."""
+        if n_bins > self.counts.shape[1]:
+            more = np.zeros((len(self.starts), 2 * n_bins - self.counts.shape[1]), np.int64)
+            self.counts = np.concatenate([self.counts, more], axis=1)
+
+    def sample(self, time, V):
+        """Take membrane potentials at a time in ms."""
+        self.V_times.append(time)
+        self.V.append(np.array(V, dtype=float))
+
+    def flush(self):
+        """Make the spikes in a file safe against whatever happens."""
+        if self.writer is not None:
+            self.writer.flush()
+
+    def state(self):
+        """All that was recorded besides what is safe in a file."""
+        state = {"n_recorded": self.n_recorded, "counts": self.counts}
+        if len(self.V_ids):
+            state |= {"V_times": np.array(self.V_times), "V": self._potentials()}
+        if self.writer is None:
+            state["times"], state["ids"] = self._spikes()
+        return state
+
+    def _potentials(self):
+        return np.array(self.V).reshape(len(self.V), len(self.V_ids))
+
+    def _spikes(self):
+        self.blocks = [tuple(np.concatenate(arrays) for arrays in zip(*self.blocks, strict=True))]
+        return self.blocks[0]
+
+    def finish(self):
+        """Hand everything to the result, and close the file."""
+        result = self.result
+        if self.record.V is not None:
+            result.V, result.V_times, result.V_ids = self._potentials(), np.array(self.V_times), self.V_ids
+        if self.record.bins is not None:
+            n_bins = math.ceil((result.t_stop - result.t_start) / self.record.bins)
+            self._reserve(n_bins)
+            result.bin_width = self.record.bins
+            result.counts = {info.name: self.counts[k, :n_bins].copy() for k, info in enumerate(result.populations)}
+        if self.writer is None:
+            result._spikes = self._spikes()
+        else:
+            self.writer.close(**result.file_footer())
+            result._spikes = SpikesInFile(result.path, self.n_recorded)

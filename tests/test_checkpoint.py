@@ -1,0 +1,301 @@
+"""Saved states: a simulation goes on from one as if it had never stopped, whatever happens to the process."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import h5py
+import numpy as np
+import pytest
+from random_networks import longest_period, random_network
+
+import sparseprop as sp
+
+ENGINES = ["window", "heap", "reference"]
+MODELS = {
+    "LIF": sp.LIF(tau_m=10.0, I_e=1.3),
+    "LIF-ref": sp.LIF(tau_m=10.0, I_e=np.linspace(0.8, 1.5, 20), t_ref=2.0),
+    "Theta": sp.Theta(tau_m=10.0, I_e=1.5),
+    "QIF": sp.QIF(tau_m=10.0, I_e=np.linspace(-0.5, 1.5, 20) ** 3, V_peak=10.0, V_reset=-5.0, t_ref=1.0),
+}
+
+
+def described(model, delay, source):
+    """A network of every kind of delay and input."""
+    net = sp.Network(seed=5)
+    p = net.add(20, MODELS[model], name="p")
+    weight = -0.05 if model == "LIF" else 0.05
+    delays = {"none": 0.0, "one": 1.3, "each": sp.uniform(0.0, 4.0), "grid": [0.0, 0.5, 1.0, 1.5] * 15}
+    net.connect(p, p, sp.fixed_indegree(3), weight=weight, delay=delays[delay])
+    if source == "spikes":
+        s = net.add(3, sp.SpikeSource(np.linspace(0.0, 60.0, 41), np.arange(41) % 3), name="s")
+        net.connect(s, p, sp.all_to_all(), weight=0.2, delay=0.4)
+    elif source == "poisson":
+        s = net.add(3, sp.PoissonSource(200.0), name="s")
+        net.connect(s, p, sp.fixed_indegree(2), weight=0.1, delay=sp.uniform(0.0, 2.0))
+        net.drive(p, sp.poisson([100.0, 400.0], times=[0.0, 20.0]), weight=0.1)
+    elif source == "steps":
+        net.drive(p, sp.steps([5.0, 20.0, 33.0], [0.3, -0.3, 0.1]))
+    return net
+
+
+DELAYS, INPUTS = ["none", "one", "each", "grid"], ["none", "spikes", "poisson", "steps"]
+
+
+@pytest.mark.parametrize("recording", ["memory", "file"])
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_save_and_continue(model, engine, recording, tmp_path):
+    """4 models x 3 engines x 4 delays x 4 inputs x 2 records = 384 combinations, each cut twice, at a time and at a
+    number of spikes; another engine goes on."""
+    for k, (delay, source) in enumerate(itertools.product(DELAYS, INPUTS)):
+        net = described(model, delay, source)
+        whole = net.run(60.0, progress=False)
+        path = tmp_path / "state.h5"
+        pieces = []
+        sim = sp.Simulation(net, engine=engine)
+        for stop in ({"duration": 7.0 + k}, {"n_spikes": 10, "duration": 10.0}, {"duration": 60.0}):
+            record = tmp_path / f"{len(pieces)}.h5" if recording == "file" else None
+            if len(pieces) == 2:
+                stop = {"duration": 61.0 - sim.time}
+            pieces.append(sim.run(**stop, record=record, progress=False))
+            sim.save(path)
+            sim = sp.Simulation.load(path, net, engine=ENGINES[(ENGINES.index(engine) + len(pieces)) % 3])
+        times = np.concatenate([piece.times for piece in pieces])
+        ids = np.concatenate([piece.ids for piece in pieces])
+        n = whole.n_spikes
+        assert n >= 20
+        assert np.array_equal(times[:n], whole.times), (model, delay, source)
+        assert np.array_equal(ids[:n], whole.ids)
+        assert (times[n:] >= 60.0).all()
+
+
+@pytest.mark.parametrize("first", range(0, 200, 50))
+def test_save_and_continue_on_random_networks(first, tmp_path):
+    rng = np.random.default_rng(first)
+    path = tmp_path / "state.h5"
+    for seed in range(first, first + 50):
+        net = random_network(seed)
+        try:
+            duration = net.run(longest_period(net), n_spikes=400, progress=False).t_stop
+            whole = net.run(duration, progress=False)
+        except (sp.errors.RunawayError, sp.errors.NumericalError):
+            continue
+        sim = sp.Simulation(net, engine=rng.choice(ENGINES))
+        first_piece = sim.run(duration * rng.random(), n_spikes=int(rng.integers(0, 400)), progress=False)
+        sim.save(path)
+        sim = sp.Simulation.load(path, net, engine=rng.choice(ENGINES))
+        second = sim.run(1.1 * duration - sim.time, progress=False)
+        n = whole.n_spikes
+        assert np.array_equal(np.concatenate([first_piece.times, second.times])[:n], whole.times), seed
+        assert np.array_equal(np.concatenate([first_piece.ids, second.ids])[:n], whole.ids), seed
+
+
+def test_what_a_saved_simulation_says_of_itself(tmp_path):
+    net = described("LIF", "one", "poisson")
+    sim = sp.Simulation(net, engine="heap", seed=3)
+    res = sim.run(20.0)
+    sim.save(tmp_path / "state.h5")
+    again = sp.Simulation.load(tmp_path / "state.h5", net)
+    assert (again.time, again.n_spikes) == (20.0, res.n_spikes)
+    assert np.array_equal(again.V, sim.V, equal_nan=True)
+    assert not again.is_resumable
+    assert np.array_equal(again.run(20.0).times, sim.run(20.0).times)  # the seed of the run was saved too
+    with pytest.raises(sp.errors.ParameterError, match="no run to resume"):
+        again.resume()
+
+
+def test_files_that_do_not_fit_are_refused(tmp_path):
+    net = described("LIF", "one", "none")
+    path = tmp_path / "state.h5"
+    sp.Simulation(net).save(path)
+    other = described("LIF", "one", "none")
+    other.projections[0].weight = 0.1
+    with pytest.raises(sp.errors.CheckpointMismatchError, match="belongs to another network"):
+        sp.Simulation.load(path, other)
+    with pytest.raises(sp.errors.ParameterError, match="net must be a Network"):
+        sp.Simulation.load(path, None)
+    with pytest.raises(sp.errors.StorageError, match="cannot read"):
+        sp.Simulation.load(tmp_path / "missing.h5", net)
+    with pytest.raises(sp.errors.StorageError, match="cannot write .* create it first"):
+        sp.Simulation(net).save(tmp_path / "no" / "state.h5")
+    net.run(1.0, record=tmp_path / "raster.h5")
+    with pytest.raises(sp.errors.FileFormatError, match="not a saved state"):
+        sp.Simulation.load(tmp_path / "raster.h5", net)
+    with h5py.File(path, "r+") as file:
+        file.attrs["sparseprop_state"] = 99
+    with pytest.raises(sp.errors.CheckpointMismatchError, match="version 99"):
+        sp.Simulation.load(path, net)
+
+
+def test_damage_is_noticed(tmp_path):
+    net = described("Theta", "each", "poisson")
+    sim = sp.Simulation(net)
+    sim.run(10.0)
+    path = tmp_path / "state.h5"
+    sim.save(path)
+    good = path.read_bytes()
+    rng = np.random.default_rng(1)
+    expected = sp.Simulation.load(path, net).run(10.0).times
+    noticed = 0
+    for _ in range(150):
+        bad = bytearray(good)
+        bad[rng.integers(len(bad))] ^= 1 << rng.integers(8)
+        path.write_bytes(bad)
+        try:
+            times = sp.Simulation.load(path, net).run(10.0).times
+        except (sp.errors.FileFormatError, sp.errors.StorageError):
+            noticed += 1
+        else:
+            assert np.array_equal(times, expected)  # the bit had no meaning
+    assert noticed > 20
+
+
+def test_a_full_disk_leaves_the_old_state(tmp_path, monkeypatch):
+    net = described("LIF", "one", "none")
+    sim = sp.Simulation(net)
+    path = tmp_path / "state.h5"
+    sim.save(path)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sp.checkpoint, "_sync", full)
+    sim.run(5.0)
+    with pytest.raises(sp.errors.StorageError, match="No space left.*untouched"):
+        sim.save(path)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["state.h5"]
+
+
+# Runs with checkpoints ----------------------------------------------------------------------------------------------
+
+OPTIONS = dict(V={"p": [0, 5]}, V_times=0.7, bins=5.0, record_sources=True)
+
+
+@pytest.mark.parametrize("to_file", [False, True])
+def test_an_interrupted_run_is_resumed_as_if_nothing_had_happened(to_file, tmp_path):
+    net = described("QIF", "each", "poisson")
+    state = tmp_path / "state.h5"
+    whole = net.run(80.0, record=sp.Record(**OPTIONS), progress=False)
+    record = sp.Record(tmp_path / "raster.h5" if to_file else None, **OPTIONS)
+    seen = []
+
+    def interrupt(simulation):  # as Ctrl-C does, in the middle of the run
+        seen.append(simulation.time)
+        if simulation.time > 30.0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    first = net.run(80.0, record=record, checkpoint=state, every=9.0, callback=interrupt, progress=False)
+    assert first.stop_reason == "interrupted" and 30.0 < first.t_stop < 80.0
+    sim = sp.Simulation.load(state, net, engine="heap")
+    assert sim.is_resumable
+    second = sim.resume(progress=False)
+    assert second.t_start == 0.0 and second.t_stop == 80.0 and second.stop_reason == "time"
+    for name in ("times", "ids", "V", "V_times", "V_ids"):
+        assert np.array_equal(getattr(second, name), getattr(whole, name)), name
+    assert second.n_spikes == whole.n_spikes and second.n_synaptic_events == whole.n_synaptic_events
+    assert all(np.array_equal(second.counts[name], whole.counts[name]) for name in whole.counts)
+    if to_file:
+        loaded = sp.load(tmp_path / "raster.h5")
+        assert np.array_equal(loaded.times, whole.times) and np.array_equal(loaded.V, whole.V)
+    assert not sp.Simulation.load(state, net).is_resumable  # it has ended
+
+
+RUN = """
+import os, sys, sparseprop as sp
+sys.path.insert(0, {tests!r})
+from test_checkpoint import long_network
+net = long_network()
+if os.path.exists("state.h5"):
+    sim = sp.Simulation.load("state.h5", net)
+    if sim.is_resumable:
+        sim.resume(progress=False)
+else:
+    net.run(1500.0, record=sp.Record("raster.h5", V=[0], V_times=3.0), checkpoint="state.h5", every=2.5, progress=False)
+print("done", flush=True)
+"""
+
+
+def long_network():
+    """Several seconds of simulation, with something of everything."""
+    net = sp.Network(seed=8)
+    p = net.add(2000, sp.LIF(tau_m=10.0, I_e=1.2), name="p")
+    net.connect(p, p, sp.fixed_outdegree(50), weight=-0.02, delay=sp.uniform(0.5, 2.0))
+    net.drive(p, sp.poisson(200.0), weight=0.02)
+    return net
+
+
+def killed_until_done(folder, kills, rng, signals):
+    """Start the run again and again and end it at random moments; how often it was hit."""
+    script = RUN.format(tests=os.path.dirname(__file__))
+    hits = 0
+    while True:
+        with subprocess.Popen(
+            [sys.executable, "-c", script], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            if hits < kills:
+                # The import takes a while; most of the kills are to hit the run.
+                time.sleep(0.25 + 0.5 * rng.random())
+                process.send_signal(signals[hits % len(signals)])
+            out, err = process.communicate(timeout=120)
+        if out.strip() == "done" and process.returncode == 0 and (hits >= kills or "interrupted" not in err):
+            return hits
+        assert process.returncode in (0, -signal.SIGKILL, -signal.SIGINT, 1), err
+        assert process.returncode != 1 or "KeyboardInterrupt" in err, err
+        hits += 1
+
+
+@pytest.mark.parametrize("kills", [20, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(0)])])
+def test_kill_at_any_moment(kills, tmp_path):
+    """kill -9 again and again: in the end the raster is that of the undisturbed run, bit for bit, in one file."""
+    rng = np.random.default_rng(kills)
+    hits = killed_until_done(tmp_path, kills, rng, [signal.SIGKILL])
+    whole = long_network().run(1500.0, record=sp.Record(V=[0], V_times=3.0), progress=False)
+    loaded = sp.load(tmp_path / "raster.h5")
+    assert np.array_equal(loaded.times, whole.times) and np.array_equal(loaded.ids, whole.ids)
+    assert np.array_equal(loaded.V, whole.V)
+    assert hits >= min(kills, 5)
+    assert loaded.stop_reason == "time" and loaded.t_start == 0.0 and loaded.t_stop == 1500.0
+
+
+def test_ctrl_c_at_random_moments_loses_nothing(tmp_path):
+    """200 interrupts in one process: each is a normal end, and the pieces together are the undisturbed run."""
+    net = long_network()
+    whole = net.run(600.0, progress=False)
+    sim = sp.Simulation(net)
+    times, ids, interrupts = [], [], 0
+    over = threading.Event()
+
+    def interrupt():
+        """Send a Ctrl-C at random moments, but only where a run listens; the last part is left in peace."""
+        rng = np.random.default_rng(4)
+        sent = 0
+        while sent < 200 and sim.time < 590.0 and not over.is_set():
+            time.sleep(0.005 * rng.random())
+            if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+                os.kill(os.getpid(), signal.SIGINT)
+                sent += 1
+
+    sender = threading.Thread(target=interrupt)
+    sender.start()
+    try:
+        while sim.time < 600.0:
+            record = tmp_path / "piece.h5" if interrupts % 10 == 0 else None
+            piece = sim.run(600.0 - sim.time, record=record, progress=False)
+            interrupts += piece.stop_reason == "interrupted"
+            if record is not None:
+                assert np.array_equal(sp.load(record).times, piece.times)
+            times.append(piece.times)
+            ids.append(piece.ids)
+    finally:
+        over.set()
+        sender.join()
+    n = whole.n_spikes
+    assert np.array_equal(np.concatenate(times)[:n], whole.times)
+    assert np.array_equal(np.concatenate(ids)[:n], whole.ids)
+    assert interrupts > 20

@@ -1,0 +1,289 @@
+"""Input from outside: spike trains, Poisson processes and steps."""
+
+import math
+
+import numpy as np
+import pytest
+
+import sparseprop as sp
+
+ENGINES = ["window", "heap", "reference"]
+SILENT = sp.LIF(tau_m=10.0)
+
+
+def counted(net, duration, record_sources=True):
+    return net.run(duration, record=sp.Record(record_sources=record_sources), progress=False)
+
+
+# Spike sources ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_given_spikes_come_out_sorted_and_only_when_asked_for(engine):
+    net = sp.Network(seed=1)
+    net.add(1, sp.LIF(tau_m=10.0, I_e=2.0), name="n", V=0.0)
+    net.add(3, sp.SpikeSource([4.0, 1.0, 1.0, 2.5], [0, 2, 1, 1]), name="s")
+    res = net.run(6.0, engine=engine, record=sp.Record(record_sources=True))
+    assert res.population("s").times.tolist() == [1.0, 1.0, 2.5, 4.0]
+    assert res.population("s").ids.tolist() == [1, 2, 1, 0]
+    assert res.n_spikes == 0 and res.n_neurons == 1 and res.rate == 0.0
+    assert net.run(6.0, engine=engine).times.size == 0
+
+
+def test_sources_have_no_potential_and_receive_nothing():
+    net = sp.Network(seed=1)
+    p, s = net.add(1, SILENT), net.add(2, sp.PoissonSource(10.0))
+    assert np.isnan(sp.Simulation(net).V[1:]).all() and net.n_neurons == 1 and net.size == 3
+    with pytest.raises(sp.errors.ParameterError, match="is a source, which receives no spikes"):
+        net.connect(p, s, sp.all_to_all(), weight=1.0)
+    with pytest.raises(sp.errors.ParameterError, match="is a source, which receives nothing"):
+        net.drive(s, sp.poisson(1.0), weight=1.0)
+
+
+def test_a_source_may_spike_twice_at_once():
+    net = sp.Network(seed=1)
+    s, p = net.add(1, sp.SpikeSource([1.0, 1.0], [0, 0])), net.add(1, SILENT, V=0.0)
+    net.connect(s, p, sp.all_to_all(), weight=0.25, delay=2.0)
+    sim = sp.Simulation(net)
+    sim.run(3.5)
+    assert sim.V[1] == pytest.approx(0.5 * math.exp(-0.05), rel=1e-14)
+
+
+def test_a_raster_is_replayed(tmp_path):
+    """Driven by the recorded spikes of E, the other population does what it did when E was simulated."""
+    net = sp.Network(seed=1)
+    E, I = net.add(80, sp.LIF(tau_m=10.0, I_e=1.5), name="E"), net.add(20, SILENT, name="I")
+    net.connect(E, I, sp.fixed_indegree(20), weight=0.1, delay=0.5)
+    first = net.run(100.0, record=tmp_path / "raster.h5")
+    assert first.population("I").n_spikes > 20
+    again = sp.Network(seed=1)
+    E = again.add(80, sp.SpikeSource.from_raster(tmp_path / "raster.h5", "E"), name="E")
+    I = again.add(20, SILENT, name="I")
+    again.connect(E, I, sp.fixed_indegree(20), weight=0.1, delay=0.5)
+    second = again.run(100.0)
+    assert np.array_equal(second.times, first.population("I").times)
+    assert np.array_equal(second.population("I").ids, first.population("I").ids)
+    config = {
+        "seed": 1,
+        "populations": [
+            {"n": 80, "model": {"name": "SpikeSource", "file": str(tmp_path / "raster.h5"), "population": "E"}},
+            {"n": 20, "model": SILENT.to_dict()},
+        ],
+    }
+    assert np.array_equal(sp.Network.from_dict(config).populations[0].model.times, first.population("E").times)
+
+
+# Poisson processes --------------------------------------------------------------------------------------------------
+
+
+def test_poisson_sources_are_poisson():
+    scipy_stats = pytest.importorskip("scipy.stats", reason="scipy")
+    net = sp.Network(seed=11)
+    net.add(1, SILENT)
+    net.add(1000, sp.PoissonSource(50.0), name="s")
+    s = counted(net, 2000.0).population("s")
+    n = np.bincount(s.ids, minlength=1000)
+    assert abs(n.mean() - 100.0) < 5 * 10.0 / math.sqrt(1000)
+    assert abs(n.var() / n.mean() - 1.0) < 5 * math.sqrt(2.0 / 1000)  # the Fano factor
+    assert scipy_stats.kstest(s.times, "uniform", (0.0, 2000.0)).pvalue > 0.001
+    order = np.lexsort((s.times, s.ids))
+    intervals = np.diff(s.times[order])[np.diff(s.ids[order]) == 0]
+    assert scipy_stats.kstest(intervals, "expon", (0.0, 20.0)).pvalue > 1e-4  # but for the cut at the end
+    # Counts of different neurons, and of one in different windows, have nothing in common.
+    windows = np.histogram2d(s.ids, s.times, [1000, 20], [[0, 1000], [0.0, 2000.0]])[0]
+    assert abs(np.corrcoef(windows[:-1].ravel(), windows[1:].ravel())[0, 1]) < 5 / math.sqrt(20_000)
+    assert abs(np.corrcoef(windows[:, :-1].ravel(), windows[:, 1:].ravel())[0, 1]) < 5 / math.sqrt(20_000)
+
+
+@pytest.mark.parametrize("rate", [1e-3, 3.0, 977.0, 1e6])
+def test_rates_of_all_sizes(rate):
+    net = sp.Network(seed=5)
+    net.add(1, SILENT)
+    net.add(100, sp.PoissonSource(rate))
+    duration = 2e5 / rate  # 20,000 spikes in all
+    n = len(counted(net, duration).times)
+    assert abs(n - 20_000) < 5 * math.sqrt(20_000)
+
+
+def test_rates_per_neuron_and_in_time():
+    net = sp.Network(seed=5)
+    net.add(1, SILENT)
+    net.add(3, sp.PoissonSource([0.0, 100.0, 200.0]), name="each")
+    net.add(2, sp.PoissonSource([[100.0, 0.0], [0.0, 50.0]], times=[1000.0, 5000.0]), name="both")
+    res = counted(net, 20_000.0)
+    n = np.bincount(res.population("each").ids, minlength=3)
+    assert n[0] == 0 and abs(n[1] - 2000) < 250 and abs(n[2] - 4000) < 350
+    both = res.population("both")
+    first, second = both.times[both.ids == 0], both.times[both.ids == 1]
+    assert first.min() >= 1000.0 and first.max() < 5000.0 and abs(first.size - 400) < 100
+    assert second.min() >= 5000.0 and abs(second.size - 750) < 140
+
+
+def test_poisson_input_depends_on_the_seed_and_its_place_only():
+    def spikes(seed, extra=False, run_seed=None, rate=100.0):
+        net = sp.Network(seed=seed)
+        p = net.add(5, sp.LIF(tau_m=10.0, I_e=1.2), V=0.0)
+        if extra:
+            net.connect(p, p, sp.fixed_outdegree(2), weight=0.0)
+        net.drive(p, sp.poisson(rate), weight=0.05)
+        return net.run(300.0, seed=run_seed).times
+
+    assert np.array_equal(spikes(1), spikes(1, extra=True))
+    assert not np.array_equal(spikes(1), spikes(2))
+    assert not np.array_equal(spikes(1), spikes(1, run_seed=2))
+
+
+def test_neighbouring_neurons_drives_and_seeds_share_no_events():
+    def events(seed):
+        net = sp.Network(seed=seed)
+        net.add(1, SILENT)
+        for _ in range(2):
+            net.add(20, sp.PoissonSource(100.0))
+        return counted(net, 1000.0).times
+
+    times = np.concatenate([events(1), events(2)])
+    assert np.unique(times).size == times.size > 7000
+
+
+def test_shot_noise_has_the_mean_and_variance_of_campbells_theorem():
+    """V of a passive neuron: mean w rate tau, variance w^2 rate tau / 2."""
+    net = sp.Network(seed=3)
+    p = net.add(2000, sp.LIF(tau_m=10.0, V_th=1e9), V=2.0)
+    net.drive(p, sp.poisson(2000.0), weight=0.1)
+    V = net.run(100.0, record=sp.Record(V=range(2000), V_times=[60.0, 99.0])).V[1]
+    assert abs(V.mean() - 2.0) < 5 * math.sqrt(0.1 / 2000)
+    assert abs(V.var() / 0.1 - 1.0) < 5 * math.sqrt(2.0 / 2000)
+
+
+def test_the_rate_of_a_driven_neuron_is_that_of_siegert():
+    """Many small kicks are white noise: first passage of an Ornstein-Uhlenbeck process (Siegert 1951)."""
+    pytest.importorskip("scipy", reason="scipy")
+    from scipy.integrate import quad
+    from scipy.special import erfcx
+
+    tau, t_ref, rate, weight = 20.0, 2.0, 100_000.0, 0.01
+    mean, sigma = weight * rate * tau * 1e-3, weight * math.sqrt(rate * tau * 1e-3)
+    low, high = (10.0 - mean) / sigma, (20.0 - mean) / sigma
+    expected = 1e3 / (t_ref + tau * math.sqrt(math.pi) * quad(lambda u: erfcx(-u), low, high)[0])
+    net = sp.Network(seed=7)
+    p = net.add(500, sp.LIF(tau_m=tau, V_th=20.0, V_reset=10.0, t_ref=t_ref), V=10.0)
+    net.drive(p, sp.poisson(rate), weight=weight)
+    sim = sp.Simulation(net)
+    sim.run(50.0, progress=False)
+    assert sim.run(500.0, progress=False).rate == pytest.approx(expected, rel=0.05)  # some 2700 spikes
+
+
+# Steps --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_steps_are_exact_at_the_step(engine):
+    """LIF, from closed forms: a drive that crosses threshold, ends, and comes back."""
+    net = sp.Network(seed=1)
+    p = net.add(2, sp.LIF(tau_m=10.0, I_e=0.5), V=0.0)
+    net.drive(p, sp.steps([3.0, 20.0, 25.0], [[1.5, 0.0], [-0.5, 0.0], [1.0, 0.0]]))
+    sim = sp.Simulation(net, engine=engine)
+    V3 = 0.5 * (1.0 - math.exp(-0.3))
+    first = 3.0 + 10.0 * math.log((2.0 - V3) / 1.0)
+    period = 10.0 * math.log(2.0)
+    res = sim.run(20.0)
+    assert res.times == pytest.approx([first, first + period], rel=1e-14)
+    V20 = 2.0 - 2.0 * math.exp(-(20.0 - first - period) / 10.0)
+    sim.run(5.0)
+    assert sim.V[0] == pytest.approx(V20 * math.exp(-0.5), rel=1e-13)
+    assert sim.V[1] == pytest.approx(0.5 * (1.0 - math.exp(-2.5)), rel=1e-13)
+    V25 = V20 * math.exp(-0.5)
+    assert sim.run(10.0).times == pytest.approx([25.0 + 10.0 * math.log((1.5 - V25) / 0.5)], rel=1e-13)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_steps_of_a_qif_neuron_change_its_regime(engine):
+    """Excitable, at its bifurcation, oscillating: V goes on where it was, against integration in small steps."""
+    pytest.importorskip("scipy", reason="scipy")
+    from scipy.integrate import solve_ivp
+
+    net = sp.Network(seed=1)
+    p = net.add(1, sp.QIF(tau_m=10.0, I_e=-1.0), V=0.3)
+    times, values = [2.0, 6.0, 9.0, 9.5], [1.0, 1.0 + 1e-6, 1.5, 0.2]
+    net.drive(p, sp.steps(times, values))
+    sim = sp.Simulation(net, engine=engine)
+    V, edges, currents = 0.3, [0.0, *times, 12.0], [-1.0, *(np.array(values) - 1.0)]
+    for start, stop, current in zip(edges[:-1], edges[1:], currents, strict=True):
+        V = solve_ivp(lambda t, V, I=current: (V**2 + I) / 10.0, (start, stop), [V], rtol=1e-12, atol=1e-13).y[0, -1]
+        sim.run(stop - sim.time)
+        assert sim.V[0] == pytest.approx(V, rel=1e-9, abs=1e-10)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_neuron_that_is_due_at_a_step_fires(engine):
+    spike = sp.Network(seed=1)
+    spike.add(1, sp.LIF(tau_m=10.0, I_e=2.0), V=0.0)
+    due = spike.run(n_spikes=1).times[0]
+    net = sp.Network(seed=1)
+    p = net.add(1, sp.LIF(tau_m=10.0, I_e=2.0), V=0.0)
+    net.drive(p, sp.steps([due], [-2.0]))
+    res = net.run(100.0, engine=engine)
+    assert res.times.tolist() == [due] and res.stop_reason == "quiescent"
+
+
+def test_a_network_that_waits_for_a_step_is_not_silent():
+    net = sp.Network(seed=1)
+    p = net.add(1, SILENT, V=0.0)
+    net.drive(p, sp.steps([50.0], [2.0]))
+    assert net.run(40.0).stop_reason == "time"
+    assert net.run(n_spikes=1).times == pytest.approx([50.0 + 10.0 * math.log(2.0)], rel=1e-14)
+
+
+def test_drives_survive_a_round_trip_through_a_dictionary():
+    net = sp.Network(seed=4)
+    p = net.add(10, sp.LIF(tau_m=10.0, I_e=1.1), name="E")
+    s = net.add(2, sp.PoissonSource(rate=[10.0, 20.0]), name="s")
+    net.connect(s, p, sp.all_to_all(), weight=0.2, delay=sp.normal(1.0, 0.1, low=0.0))
+    net.drive(p, sp.poisson([5.0, 500.0], times=[0.0, 20.0]), weight=np.linspace(0.0, 0.1, 10))
+    net.drive(p, sp.steps([5.0, 10.0], [0.1, -0.2]))
+    again = sp.Network.from_dict(net.to_dict())
+    assert np.array_equal(net.run(100.0).times, again.run(100.0).times)
+    assert net.run(100.0).n_spikes > 20
+    text = str(net)
+    assert "s: 2 sources" in text and "input to E: steps" in text and "delays" in text
+
+
+BAD = [
+    (lambda net, p: sp.SpikeSource([1.0], [0, 1]), "one length, got 1 and 2"),
+    (lambda net, p: sp.SpikeSource([-1.0], [0]), "times must be finite times >= 0 ms"),
+    (lambda net, p: net.add(2, sp.SpikeSource([1.0], [2])), r"below n = 2, got 2"),
+    (lambda net, p: net.add(2, sp.PoissonSource([1.0, 2.0, 3.0])), "are for 3 neurons"),
+    (lambda net, p: net.add(1, sp.PoissonSource(1.0), V=0.0), "is a source, which has no V"),
+    (lambda net, p: sp.poisson(-1.0), "poisson: rate must be a finite rate >= 0 Hz, got -1.0"),
+    (lambda net, p: sp.poisson([1.0, math.nan]), "finite rates >= 0 Hz, got nan at index 1"),
+    (lambda net, p: sp.poisson([1.0, 2.0], times=[1.0]), r"must have shape \(1,\)"),
+    (lambda net, p: sp.poisson([1.0, 2.0], times=[1.0, 1.0]), "each later than the one before"),
+    (lambda net, p: sp.poisson(1e13), "at most 1e\\+12 Hz"),
+    (lambda net, p: net.drive(p, sp.poisson(1.0)), "weight of drive of population 'p' is missing"),
+    (lambda net, p: net.drive(p, sp.poisson(1.0), weight=math.inf), "weight of drive .* got inf"),
+    (lambda net, p: net.drive(p, sp.poisson(1.0), weight=[1.0, 2.0]), "must have 3 entries, got 2"),
+    (lambda net, p: net.drive(p, sp.steps([1.0], [1.0]), weight=1.0), "must be left out"),
+    (lambda net, p: net.drive(p, sp.steps([1.0], [[1.0, 2.0]])), "is for 2 neurons, the population has 3"),
+    (lambda net, p: net.drive(p, 5.0), "must be sp.poisson"),
+    (lambda net, p: net.drive("q", sp.poisson(1.0), weight=1.0), "unknown population: 'q'"),
+    (lambda net, p: sp.normal(0.0, -1.0), "std must be a finite number >= 0, got -1.0"),
+    (lambda net, p: sp.normal(0.0, 1.0, low=9.0), "leave at least 0.001 of the distribution"),
+    (lambda net, p: sp.uniform(2.0, 1.0), "low must be at most high"),
+    (lambda net, p: net.connect(p, p, sp.all_to_all(), weight=1.0, delay=sp.normal(1.0, 1.0)), "give it low=0"),
+    (lambda net, p: net.connect(p, p, sp.all_to_all(), weight=1.0, delay=[1.0]), "must have 6 entries, got 1"),
+    (lambda net, p: net.connect(p, p, sp.all_to_all(), weight=1.0, delay=math.inf), "delay of .* got inf"),
+    (
+        lambda net, p: net.connect(p, p, sp.fixed_outdegree(1, procedural=True), weight=sp.uniform(0.0, 1.0)),
+        "must be one number, as procedural",
+    ),
+    (lambda net, p: net.connect(p, p, sp.all_to_all(), weight={"distribution": "gamma"}), "unknown distribution"),
+]
+
+
+@pytest.mark.parametrize(("act", "message"), BAD)
+def test_bad_input_is_refused(act, message):
+    net = sp.Network(seed=1)
+    p = net.add(3, SILENT, name="p")
+    with pytest.raises(sp.errors.ParameterError, match=message):
+        act(net, p)
+    assert len(net.populations) == 1 and not net.projections and not net.drives

@@ -1,0 +1,157 @@
+"""What a run keeps: chosen spikes, membrane potentials, counts; and stopping by a callback."""
+
+import math
+
+import numpy as np
+import pytest
+
+import sparseprop as sp
+
+ENGINES = ["window", "heap", "reference"]
+
+
+@pytest.fixture
+def net():
+    net = sp.Network(seed=1)
+    E = net.add(80, sp.LIF(tau_m=10.0, I_e=1.3), name="E")
+    I = net.add(20, sp.Theta(tau_m=10.0, I_e=0.2), name="I")
+    s = net.add(2, sp.SpikeSource([1.0, 30.0], [0, 1]), name="s")
+    for post in (E, I):
+        net.connect(E, post, sp.fixed_indegree(10), weight=0.02, delay=1.0)
+        net.connect(I, post, sp.fixed_indegree(5), weight=-0.1, delay=0.5)
+        net.connect(s, post, sp.all_to_all(), weight=0.01)
+    return net
+
+
+def chosen(res, mask):
+    return res.times[mask].tolist(), res.ids[mask].tolist()
+
+
+@pytest.mark.parametrize("to_file", [False, True])
+def test_spikes_of_chosen_populations_and_neurons(net, to_file, tmp_path):
+    whole = net.run(60.0)
+    path = tmp_path / "raster.h5" if to_file else None
+    cases = {
+        (("E",)): whole.ids < 80,
+        (("I", "E")): whole.ids >= 0,
+    }
+    for names, mask in cases.items():
+        res = net.run(60.0, record=sp.Record(path, spikes=list(names)))
+        assert (res.times.tolist(), res.ids.tolist()) == chosen(whole, mask)
+        assert res.n_spikes == whole.n_spikes and res.rate == whole.rate
+    res = net.run(60.0, record=sp.Record(path, spikes={"E": [3, 5], "I": [0]}))
+    assert (res.times.tolist(), res.ids.tolist()) == chosen(whole, np.isin(whole.ids, [3, 5, 80]))
+    res = net.run(60.0, record=sp.Record(path, spikes=[net.populations[1]]))
+    assert (res.times.tolist(), res.ids.tolist()) == chosen(whole, whole.ids >= 80)
+    none = net.run(60.0, record=sp.Record(path, spikes=False))
+    assert none.times.size == 0 and none.n_spikes == whole.n_spikes
+    with_sources = net.run(60.0, record=sp.Record(path, record_sources=True))
+    assert with_sources.n_spikes == whole.n_spikes == with_sources.times.size - 2
+    assert with_sources.cv_isi == whole.cv_isi
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_potentials_are_those_of_a_run_that_stops_there(net, engine):
+    res = net.run(60.0, engine=engine, record=sp.Record(V={"E": [7], "I": True}, V_times=[0.0, 12.5, 31.25, 60.0]))
+    assert res.V_times.tolist() == [0.0, 12.5, 31.25]  # a time at the end belongs to the next run
+    assert res.V_ids.tolist() == [7, *range(80, 100)] and res.V.shape == (3, 21)
+    sim = sp.Simulation(net, engine=engine)
+    for k, t in enumerate(res.V_times):
+        sim.run(t - sim.time)
+        assert np.array_equal(sim.V[res.V_ids], res.V[k])
+    assert np.array_equal(net.run(60.0, engine=engine).times, res.times)
+
+
+def test_a_potential_is_that_of_the_moment_before():
+    net = sp.Network(seed=1)
+    net.add(1, sp.LIF(tau_m=10.0, I_e=2.0), V=0.0)
+    due = net.run(n_spikes=1).times[0]
+    V = net.run(30.0, record=sp.Record(V=[0], V_times=[due, np.nextafter(due, 99.0)])).V[:, 0]
+    assert V[0] == pytest.approx(1.0, abs=1e-14) and V[1] == pytest.approx(0.0, abs=1e-14)
+
+
+def test_an_interval_counts_from_the_beginning_of_the_run(net):
+    sim = sp.Simulation(net)
+    sim.run(7.0)
+    res = sim.run(20.0, record=sp.Record(V=[0], V_times=5.0))
+    assert res.V_times.tolist() == [7.0, 12.0, 17.0, 22.0]
+
+
+@pytest.mark.parametrize("width", [1.0, 7.3, 100.0])
+def test_counts_are_those_of_the_spikes(net, width):
+    sim = sp.Simulation(net)
+    sim.run(3.0)
+    res = sim.run(60.0, record=sp.Record(bins=width))
+    assert set(res.counts) == {"E", "I", "s"}
+    for name in ("E", "I"):
+        bins = ((res.population(name).times - res.t_start) / width).astype(int)
+        n_bins = math.ceil((res.t_stop - res.t_start) / width)
+        assert res.counts[name].tolist() == np.bincount(bins, minlength=n_bins).tolist()
+    assert res.counts["s"].sum() == 0 and res.bin_width == width
+
+
+@pytest.mark.parametrize("save", [False, True])
+def test_potentials_and_counts_are_in_the_file(net, save, tmp_path):
+    record = dict(V={"E": [1, 2]}, V_times=4.0, bins=10.0, record_sources=True)
+    path = tmp_path / "raster.h5"
+    res = net.run(50.0, record=sp.Record(None if save else path, **record))
+    if save:
+        res.save(path)
+    loaded = sp.load(path)
+    for name in ("V", "V_times", "V_ids", "times", "ids"):
+        assert np.array_equal(getattr(loaded, name), getattr(res, name)), name
+    assert loaded.bin_width == 10.0 and loaded.n_spikes == res.n_spikes and loaded.rate == res.rate
+    assert all(np.array_equal(loaded.counts[name], res.counts[name]) for name in res.counts)
+    assert [info.is_source for info in loaded.populations] == [False, False, True]
+
+
+def test_a_callback_sees_the_simulation_and_ends_the_run():
+    net = sp.balanced_network(2000, sp.LIF(tau_m=10.0), outdegree=100, seed=1)
+    sim = sp.Simulation(net)
+    seen = []
+
+    def callback(simulation):
+        seen.append((simulation.time, simulation.n_spikes, simulation.V.size))
+        return len(seen) == 3
+
+    first = sim.run(1e6, callback=callback)
+    assert first.stop_reason == sp.StopReason.CALLBACK and "callback" in str(first)
+    assert len(seen) == 3 and seen[-1] == (first.t_stop, first.n_spikes, 2000)
+    second = sim.run(100.0)
+    whole = net.run(first.t_stop + 100.0)
+    n = first.n_spikes + second.n_spikes
+    assert np.array_equal(np.concatenate([first.times, second.times]), whole.times[:n])
+
+
+BAD = [
+    (dict(V=[0]), "V and V_times belong together"),
+    (dict(V=[0], V_times=-1.0), "V_times must be an interval > 0 ms, got -1.0"),
+    (dict(V=[0], V_times=[2.0, 1.0]), "V_times must ascend"),
+    (dict(V=[1000], V_times=1.0), r"V must be in \[0, 102\), got 1000"),
+    (dict(V={"X": [0]}, V_times=1.0), "unknown population in Record.V: 'X'"),
+    (dict(V={"I": [20]}, V_times=1.0), r"V of 'I' must be in \[0, 20\), got 20"),
+    (dict(spikes="E"), "must be True, False, a list of populations"),
+    (dict(spikes=["X"]), "unknown population in Record.spikes: 'X'"),
+    (dict(bins=0.0), "bins must be a width > 0 ms, got 0.0"),
+    (dict(record_sources=1), "record_sources must be True or False"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD)
+def test_bad_records_are_refused(net, options, message):
+    with pytest.raises(sp.errors.ParameterError, match=message):
+        net.run(1.0, record=sp.Record(**options))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(record=5), "record must be None, the path of a raster, or sp.Record"),
+        (dict(callback=5), "callback must be callable, got 5"),
+        (dict(every=5.0), "checkpoint and every belong together"),
+        (dict(checkpoint="x.h5", every=0.0), "every must be a time > 0 ms, got 0.0"),
+    ],
+)
+def test_bad_options_of_runs_are_refused(net, options, message):
+    with pytest.raises(sp.errors.ParameterError, match=message):
+        net.run(1.0, **options)
