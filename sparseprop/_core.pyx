@@ -21,14 +21,13 @@ from ._frames cimport (
 from ._heap cimport (
     Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_move, heap_order,
 )
-from ._lif cimport (
-    LIF, lif_fires_before_edge, lif_kick, lif_next_spike, lif_over_threshold, lif_place, lif_reset, lif_voltage,
-)
+from ._lif cimport LIF
 from ._memory cimport allocate, allocate_large, grow
-from ._qif cimport (
-    QIF, ROTATION, SADDLE, SHEAR, qif_direction, qif_fires_before_edge, qif_kick, qif_next_spike,
-    qif_over_threshold, qif_place, qif_place_direction, qif_reset, qif_voltage,
+from ._models cimport (
+    LIF_KERNEL, QIF_KERNEL, SOURCE, Kernel, Model, crosses_before_edge, keeps_its_scale, kick_state, next_crossing,
+    only_excitation_brings_forward, over_threshold, place_at, place_seen, reset_at, seen_state, voltage_at, width_of,
 )
+from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
 from ._philox cimport philox_open, philox_stream
 from ._poisson cimport INTERVAL_BITS, Poisson, poisson_fill, poisson_free
 from ._rows cimport draw_row, table_size
@@ -69,10 +68,6 @@ def contracts_multiply_add():
 
 cdef uint64_t PURPOSE = Purpose.CONNECTIVITY
 
-
-ctypedef fused Model:
-    LIF
-    QIF
 
 # The event queues. A heap has an entry for every neuron, moved at every kick. A window has entries only for those that
 # may fire before its edge, and knows when they can be stale.
@@ -174,8 +169,8 @@ cdef struct Arrival:
 cdef struct Population:
     neuron_t first              # global id of its first neuron
     neuron_t size
-    LIF *lif                    # parameter rows of the model; the other one is NULL
-    QIF *qif
+    Kernel kernel
+    void *rows                  # parameters, of the kernel's type; NULL for sources
     bint heterogeneous          # one row per neuron; otherwise one for all
     Frame *frames
     neuron_t n_frames
@@ -321,6 +316,14 @@ cdef inline const Model *row(const Population *p, const Model *rows, neuron_t i)
     return &rows[i] if p.heterogeneous else rows
 
 
+cdef inline double *state_of(const Population *p, const Model *m, neuron_t i) noexcept nogil:
+    return p.x + width_of(m) * <int64_t> i
+
+
+cdef inline Pair *base_of(const Population *p, neuron_t i) noexcept nogil:
+    return p.base + i if p.base != NULL else NULL
+
+
 cdef inline Frame *frame_now(const State *e, const Population *p, const Model *m) noexcept nogil:
     cdef Frame *f = &p.frames[m.frame]
     enter_instant(f, e.now, e.instant)
@@ -329,14 +332,10 @@ cdef inline Frame *frame_now(const State *e, const Population *p, const Model *m
 
 cdef inline Pair next_spike(const State *e, const Population *p, const Model *m, neuron_t i) noexcept nogil:
     """When neuron i fires without input, not before the end of its refractory period."""
-    cdef Frame *f = &p.frames[m.frame]
     cdef Pair since = e.now, t
     if p.release != NULL and before(e.now, p.release[i]):
         since = p.release[i]
-    if Model is LIF:
-        t = lif_next_spike(m, &p.x[i], f, p.epoch, e.H)
-    else:
-        t = qif_next_spike(m, &p.x[2 * <int64_t> i], p.base + i if p.base != NULL else NULL, f, since, p.epoch, e.H)
+    t = next_crossing(m, state_of(p, m, i), base_of(p, i), &p.frames[m.frame], since, p.epoch, e.H)
     if p.release != NULL and before(t, p.release[i]):
         return p.release[i]
     return t
@@ -347,11 +346,7 @@ cdef inline bint fires_before_edge(const State *e, const Window *q, const Popula
     """Whether neuron i may fire before the window's edge; cheap, and never False if it does."""
     if p.release != NULL and not before(p.release[i], q.edge):
         return False
-    if Model is LIF:
-        return lif_fires_before_edge(m, &p.x[i], &p.frames[m.frame])
-    else:
-        return qif_fires_before_edge(m, &p.x[2 * <int64_t> i], p.base + i if p.base != NULL else NULL,
-                                     &p.frames[m.frame], q.edge, e.H)
+    return crosses_before_edge(m, state_of(p, m, i), base_of(p, i), &p.frames[m.frame], q.edge, e.H)
 
 
 cdef inline Status schedule(State *e, Queue *q, const Population *p, const Model *m, neuron_t i) noexcept nogil:
@@ -371,44 +366,26 @@ cdef inline Status kick(State *e, Queue *q, Population *p, const Model *rows, ne
     cdef const Model *m = row(p, rows, i)
     cdef Frame *f
     cdef double *x
-    cdef Pair *base
-    cdef bint finite, over
+    cdef bint over
     if p.release != NULL and get_bit(p.waiting, i):
         if before(e.now, p.release[i]):
             return RUNNING
         clear_bit(p.waiting, i)
     f = frame_now(e, p, m)
-    if Model is LIF:
-        x = &p.x[i]
-        finite = lif_kick(m, x, f, weight)
-        over = weight > 0.0 and lif_over_threshold(m, x, f)
-    else:
-        x = &p.x[2 * <int64_t> i]
-        base = p.base + i if p.base != NULL else NULL
-        finite = qif_kick(m, x, base, f, e.now, e.H, weight)
-        over = weight > 0.0 and qif_over_threshold(m, x, f)
-    if not finite:
+    x = state_of(p, m, i)
+    if not kick_state(m, x, base_of(p, i), f, e.now, e.H, weight):
         e.faulty = p.first + i
         return NUMERICAL
+    over = weight > 0.0 and over_threshold(m, x, f)
     if Queue is Heap:
         heap_move(q, p.first + i, e.now if over else next_spike(e, p, m, i))
         return RUNNING
     else:
         if over:
             return RUNNING if append(&e.driven, p.first + i) else NO_MEMORY
-        # Inhibition moves a spike later: what the window has stays a lower bound. A shear is set anew by any kick,
-        # which may move a spike far ahead by more than the margin.
-        if weight > 0.0 or (Model is QIF and m.regime == SHEAR):
+        if weight > 0.0 or not only_excitation_brings_forward(m):
             return schedule(e, q, p, m, i)
         return RUNNING
-
-
-cdef inline void reset_state(Population *p, const Model *m, neuron_t i, const Frame *f, Pair release) noexcept nogil:
-    """The state of neuron i at the end of its refractory period."""
-    if Model is LIF:
-        lif_reset(m, &p.x[i], f, p.epoch, release)
-    else:
-        qif_reset(m, &p.x[2 * <int64_t> i], p.base + i if p.base != NULL else NULL, f, p.epoch, release)
 
 
 cdef inline Status reset(State *e, Queue *q, Population *p, const Model *rows, neuron_t i) noexcept nogil:
@@ -420,20 +397,15 @@ cdef inline Status reset(State *e, Queue *q, Population *p, const Model *rows, n
         release = plus(e.now, m.t_ref, e.H)
         p.release[i] = release
         set_bit(p.waiting, i)
-    reset_state(p, m, i, f, release)
+    reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, release)
     return schedule(e, q, p, m, i)
 
 
 cdef inline double voltage(const State *e, const Population *p, const Model *rows, neuron_t i) noexcept nogil:
     cdef const Model *m = row(p, rows, i)
-    cdef Frame *f
     if p.release != NULL and before(e.now, p.release[i]):
         return m.V_reset
-    f = frame_now(e, p, m)
-    if Model is LIF:
-        return lif_voltage(m, &p.x[i], f)
-    else:
-        return qif_voltage(m, &p.x[2 * <int64_t> i], p.base + i if p.base != NULL else NULL, f, e.now, e.H)
+    return voltage_at(m, state_of(p, m, i), base_of(p, i), frame_now(e, p, m), e.now, e.H)
 
 
 # Whole populations ------------------------------------------------------------------------------------------------
@@ -443,34 +415,55 @@ cdef void rescale(Population *p, const Model *rows) noexcept nogil:
     cdef neuron_t i
     cdef int64_t _
     cdef const Model *m
+    cdef double *x
     for i in range(p.size):
         m = row(p, rows, i)
-        if Model is QIF:
-            # At the unstable point there is no growth, and the length of the vector has no meaning.
-            if p.x[2 * <int64_t> i + 1] == 0.0:
-                continue
+        x = state_of(p, m, i)
+        if keeps_its_scale(m, x):
+            continue
         for _ in range(p.frames[m.frame].steps):
-            p.x[p.width * i] *= 5.421010862427522e-20  # 2^-64
+            x[0] *= 5.421010862427522e-20  # 2^-64
 
 
-cdef void take_over(State *e, Population *p, const Model *old, bint old_heterogeneous, const Model *rows,
-                    const double *directions) noexcept nogil:
-    """The states of neurons whose parameters change now from those of `old`; for QIF from their `directions`."""
+cdef void place(State *e, Population *p, const Model *rows, const double *V, const double *refractory) noexcept nogil:
+    """The initial states: at voltage V, or V_reset for the refractory (remaining times in ms)."""
     cdef neuron_t i
     cdef const Model *m
-    cdef const Model *before_change
+    cdef Frame *f
+    for i in range(p.size):
+        m = row(p, rows, i)
+        f = frame_now(e, p, m)
+        if refractory != NULL and refractory[i] > 0.0:
+            p.release[i] = plus(e.now, refractory[i], e.H)
+            set_bit(p.waiting, i)
+            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i])
+        else:
+            place_at(m, state_of(p, m, i), base_of(p, i), V[i], f, e.now)
+
+
+cdef void look(const State *e, const Population *p, const Model *rows, double *seen) noexcept nogil:
+    """What `take_over` needs of the states under the parameters so far: two numbers for each neuron."""
+    cdef neuron_t i
+    cdef const Model *m
+    for i in range(p.size):
+        m = row(p, rows, i)
+        seen_state(m, state_of(p, m, i), base_of(p, i), frame_now(e, p, m), e.now, e.H, seen + 2 * <int64_t> i)
+
+
+cdef void take_over(State *e, Population *p, const Model *rows, const Model *old, bint old_heterogeneous,
+                    const double *seen) noexcept nogil:
+    """The states of neurons whose parameters change now from those of `old`; V stays."""
+    cdef neuron_t i
+    cdef const Model *m
     cdef Frame *f
     for i in range(p.size):
         m = row(p, rows, i)
         f = frame_now(e, p, m)
         if p.release != NULL and before(e.now, p.release[i]):
-            reset_state(p, m, i, f, p.release[i])
-        elif Model is LIF:
-            before_change = &old[i] if old_heterogeneous else old
-            p.x[i] += ((m.V_inf - before_change.V_inf) + (m.V_inf_low - before_change.V_inf_low)) * f.E
+            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i])
         else:
-            qif_place_direction(m, &p.x[2 * <int64_t> i], p.base + i if p.base != NULL else NULL,
-                                directions[2 * <int64_t> i], directions[2 * <int64_t> i + 1], f, e.now)
+            place_seen(m, &old[i] if old_heterogeneous else old, state_of(p, m, i), base_of(p, i),
+                       seen + 2 * <int64_t> i, f, e.now)
 
 
 cdef void enter_present(State *e, Queue *q) noexcept nogil:
@@ -491,10 +484,8 @@ cdef void enter_present(State *e, Queue *q) noexcept nogil:
             if Queue is Window and p.oscillates:
                 place_edge(&p.frames[j], e.now.n, q.edge, q.length)
         p.epoch = e.now.n
-        if scaled and p.lif != NULL:
-            rescale(p, p.lif)
-        elif scaled:
-            rescale(p, p.qif)
+        if scaled:
+            rescale_population(p)
 
 
 cdef Status deliver_each(State *e, Queue *q, Population *p, const Model *rows, const neuron_t *targets,
@@ -559,22 +550,103 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
 cdef inline Status settle(State *e, Window *q, Population *p, const LIF *m, neuron_t i,
                           const Frame *f) noexcept nogil:
     """The place in the queue of a neuron that excitation brought near its threshold."""
-    if lif_over_threshold(m, &p.x[i], f):
+    if over_threshold(m, &p.x[i], f):
         return RUNNING if append(&e.driven, p.first + i) else NO_MEMORY
     return schedule(e, q, p, m, i)
+
+
+# By population: the only place where kernels are told apart ----------------------------------------------------------
+
+KERNELS = {"source": SOURCE, "LIF": LIF_KERNEL, "QIF": QIF_KERNEL}
+
+
+cdef int64_t width_in(const Population *p) noexcept nogil:
+    return width_of(<const LIF *> NULL) if p.kernel == LIF_KERNEL else width_of(<const QIF *> NULL)
+
+
+cdef void rescale_population(Population *p) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        rescale(p, <const LIF *> p.rows)
+    elif p.kernel == QIF_KERNEL:
+        rescale(p, <const QIF *> p.rows)
+
+
+cdef void place_population(State *e, Population *p, const double *V, const double *refractory) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        place(e, p, <const LIF *> p.rows, V, refractory)
+    elif p.kernel == QIF_KERNEL:
+        place(e, p, <const QIF *> p.rows, V, refractory)
+
+
+cdef void look_at_population(const State *e, const Population *p, double *seen) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        look(e, p, <const LIF *> p.rows, seen)
+    elif p.kernel == QIF_KERNEL:
+        look(e, p, <const QIF *> p.rows, seen)
+
+
+cdef void take_over_population(State *e, Population *p, const void *old, bint heterogeneous,
+                               const double *seen) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        take_over(e, p, <const LIF *> p.rows, <const LIF *> old, heterogeneous, seen)
+    elif p.kernel == QIF_KERNEL:
+        take_over(e, p, <const QIF *> p.rows, <const QIF *> old, heterogeneous, seen)
+
+
+cdef inline Pair next_spike_in(const State *e, const Population *p, neuron_t i) noexcept nogil:
+    """When the neuron of local id i fires without input."""
+    if p.kernel == LIF_KERNEL:
+        return next_spike(e, p, row(p, <const LIF *> p.rows, i), i)
+    if p.kernel == QIF_KERNEL:
+        return next_spike(e, p, row(p, <const QIF *> p.rows, i), i)
+    return never()
+
+
+cdef inline bint may_fire_before_edge(const State *e, const Window *q, const Population *p, neuron_t i) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        return fires_before_edge(e, q, p, row(p, <const LIF *> p.rows, i), i)
+    return fires_before_edge(e, q, p, row(p, <const QIF *> p.rows, i), i)
+
+
+cdef double voltage_in(const State *e, const Population *p, neuron_t i) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        return voltage(e, p, <const LIF *> p.rows, i)
+    if p.kernel == QIF_KERNEL:
+        return voltage(e, p, <const QIF *> p.rows, i)
+    return NAN
+
+
+cdef inline Status reset_one(State *e, Queue *q, Population *p, neuron_t i) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        return reset(e, q, p, <const LIF *> p.rows, i)
+    return reset(e, q, p, <const QIF *> p.rows, i)
+
+
+cdef inline Status kick_one(State *e, Queue *q, Population *p, neuron_t i, double weight) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        return kick(e, q, p, <const LIF *> p.rows, i, weight)
+    return kick(e, q, p, <const QIF *> p.rows, i, weight)
+
+
+cdef inline Status deliver_row(State *e, Queue *q, Population *p, const neuron_t *targets, const double *weights,
+                               double weight, double largest, int64_t count) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        return deliver(e, q, p, <const LIF *> p.rows, targets, weights, weight, largest, count)
+    return deliver(e, q, p, <const QIF *> p.rows, targets, weights, weight, largest, count)
+
+
+cdef Status scan_population(State *e, Window *q, Population *p) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        return scan(e, q, p, <const LIF *> p.rows)
+    return scan(e, q, p, <const QIF *> p.rows)
 
 
 # The queue's part in an instant -------------------------------------------------------------------------------------
 
 cdef inline Pair next_spike_of(const State *e, neuron_t i) noexcept nogil:
     """When the neuron of global id i fires without input."""
-    cdef Population *p = &e.populations[population_of(e, i)]
-    cdef neuron_t local = i - p.first
-    if p.lif != NULL:
-        return next_spike(e, p, row(p, p.lif, local), local)
-    if p.qif != NULL:
-        return next_spike(e, p, row(p, p.qif, local), local)
-    return never()
+    cdef const Population *p = &e.populations[population_of(e, i)]
+    return next_spike_in(e, p, i - p.first)
 
 
 cdef void sort_due(State *e) noexcept nogil:
@@ -700,15 +772,10 @@ cdef inline Pair refreshed(const State *e, Window *q, const Candidate *entry) no
         return t
     p = &e.populations[population_of(e, entry.neuron)]
     i = entry.neuron - p.first
-    if p.lif != NULL:
-        if not fires_before_edge(e, q, p, row(p, p.lif, i), i):
-            return never()
-        q.looks += 1
-        return next_spike(e, p, row(p, p.lif, i), i)
-    if not fires_before_edge(e, q, p, row(p, p.qif, i), i):
+    if not may_fire_before_edge(e, q, p, i):
         return never()
     q.looks += 1
-    return next_spike(e, p, row(p, p.qif, i), i)
+    return next_spike_in(e, p, i)
 
 
 cdef Status gather(State *e, Window *q, double soon, Pair *first) noexcept nogil:
@@ -886,10 +953,7 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
             place_edge(&p.frames[j], p.epoch, q.edge, q.length)
         if q.nobody:
             continue
-        if p.lif != NULL:
-            status = scan(e, q, p, p.lif)
-        else:
-            status = scan(e, q, p, p.qif)
+        status = scan_population(e, q, p)
         if status != RUNNING:
             return status
     window_order(q)
@@ -923,10 +987,7 @@ cdef Status fire(State *e, Queue *q) noexcept nogil:
         if not append(&e.fired, i) or not record(e, i):
             return NO_MEMORY
         p = &e.populations[population_of(e, i)]
-        if p.lif != NULL:
-            status = reset(e, q, p, p.lif, i - p.first)
-        else:
-            status = reset(e, q, p, p.qif, i - p.first)
+        status = reset_one(e, q, p, i - p.first)
         if status == RUNNING and (p.n_lanes or p.n_delayed):
             status = send(e, p, i - p.first, e.now)
         if status != RUNNING:
@@ -1149,10 +1210,7 @@ cdef Status propagate_rows(State *e, Queue *q, neuron_t source, int64_t first, i
         count = find_row(e, c, source - p.first, &targets, &weights)
         e.n_synaptic_events += count
         post = &e.populations[c.post]
-        if post.lif != NULL:
-            status = deliver(e, q, post, post.lif, targets, weights, c.weight, c.largest, count)
-        else:
-            status = deliver(e, q, post, post.qif, targets, weights, c.weight, c.largest, count)
+        status = deliver_row(e, q, post, targets, weights, c.weight, c.largest, count)
         if status != RUNNING:
             return status
     return RUNNING
@@ -1184,23 +1242,17 @@ cdef bint add_row(State *e, int64_t projection, neuron_t source) noexcept nogil:
     return True
 
 
-cdef Status kick_one(State *e, Queue *q, neuron_t i, double weight) noexcept nogil:
-    """`kick` for a global id."""
-    cdef Population *p = &e.populations[population_of(e, i)]
-    if p.lif != NULL:
-        return kick(e, q, p, p.lif, i - p.first, weight)
-    return kick(e, q, p, p.qif, i - p.first, weight)
-
-
 cdef Status kick_touched(State *e, Queue *q) noexcept nogil:
     """One kick for each neuron at which something arrived."""
     cdef count_t k
     cdef neuron_t i
+    cdef Population *p
     cdef Status status
     for k in range(e.touched.size):
         i = e.touched.items[k]
         clear_bit(e.has_arrival, i)
-        status = kick_one(e, q, i, e.arriving[i])
+        p = &e.populations[population_of(e, i)]
+        status = kick_one(e, q, p, i - p.first, e.arriving[i])
         if status != RUNNING:
             return status
     e.touched.size = 0
@@ -1295,9 +1347,7 @@ cdef Status deliver_part(State *e, Queue *q, Projection *c, synapse_t begin, syn
     cdef Population *post = &e.populations[c.post]
     cdef const double *weights = c.weights + begin if c.weights != NULL else NULL
     e.n_synaptic_events += count
-    if post.lif != NULL:
-        return deliver(e, q, post, post.lif, c.targets + begin, weights, c.weight, c.largest, count)
-    return deliver(e, q, post, post.qif, c.targets + begin, weights, c.weight, c.largest, count)
+    return deliver_row(e, q, post, c.targets + begin, weights, c.weight, c.largest, count)
 
 
 cdef Arrival *new_arrival(State *e) noexcept nogil:
@@ -1586,10 +1636,7 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
             e.n_synaptic_events += 1
             pass_cursor(e, item.index)
         agenda_move(e, next)
-        if p.lif != NULL:
-            status = kick(e, q, p, p.lif, i, weight)
-        else:
-            status = kick(e, q, p, p.qif, i, weight)
+        status = kick_one(e, q, p, i, weight)
         if status == RUNNING and e.driven.size:
             # Who fires may reach the stop rule.
             return take_generations(e, q)
@@ -1675,8 +1722,7 @@ cdef class Engine:
         cdef Population *p
         for k in range(self.e.n_populations):
             p = &self.e.populations[k]
-            free(p.lif)
-            free(p.qif)
+            free(p.rows)
             free(p.frames)
             free(p.x)
             free(p.base)
@@ -1745,9 +1791,10 @@ cdef class Engine:
         """Fill in the constants, frames and initial states of one population."""
         cdef const double[::1] V, refractory
         p.first, p.size = population.first, population.size
-        if population.kernel == "source":
+        p.kernel = KERNELS[population.kernel]
+        if p.kernel == SOURCE:
             return
-        p.width = 1 if population.kernel == "LIF" else 2
+        p.width = width_in(p)
         t_ref = population.parameters["t_ref"]
         if population.refractory is not None or np.max(t_ref) > 0.0:
             p.release = <Pair *> owned(allocate(p.size, sizeof(Pair)))
@@ -1755,37 +1802,34 @@ cdef class Engine:
             p.waiting = <uint8_t *> owned(allocate(p.size // 8 + 1, 1))
             memset(p.waiting, 0, p.size // 8 + 1)
         p.x = <double *> owned(allocate_large(p.width * <int64_t> p.size, sizeof(double)))
-        self._set_rows(p, population.kernel, population.parameters)
+        self._set_rows(p, population.parameters)
         V = population.V
         refractory = population.refractory if population.refractory is not None else np.zeros(0)
         with nogil:
-            if p.lif != NULL:
-                place(&self.e, p, p.lif, &V[0] if V.shape[0] else NULL,
-                      &refractory[0] if refractory.shape[0] else NULL)
-            else:
-                place(&self.e, p, p.qif, &V[0] if V.shape[0] else NULL,
-                      &refractory[0] if refractory.shape[0] else NULL)
+            place_population(&self.e, p, &V[0] if V.shape[0] else NULL, &refractory[0] if refractory.shape[0] else NULL)
 
-    cdef _set_rows(self, Population *p, kernel, parameters):
+    cdef _set_rows(self, Population *p, parameters):
         """Fill in the constants and frames that follow from parameters, in the present epoch."""
         cdef neuron_t k
         rows = parameter_rows(parameters, p.size)
         frames = _Frames(self.clock.epoch)
-        if kernel == "LIF":
-            p.lif = <LIF *> owned(allocate(len(rows), sizeof(LIF)))
+        p.oscillates = False
+        if p.kernel == LIF_KERNEL:
+            p.rows = owned(allocate(len(rows), sizeof(LIF)))
             for k in range(len(rows)):
                 constants = lif_constants(math.fsum, **rows[k])
-                fill_lif(&p.lif[k], constants, frames.index(constants["frame"]))
+                fill_lif(&(<LIF *> p.rows)[k], constants, frames.index(constants["frame"]))
+                p.oscillates = p.oscillates or constants["gap"] > 0.0
         else:
-            p.qif = <QIF *> owned(allocate(len(rows), sizeof(QIF)))
+            p.rows = owned(allocate(len(rows), sizeof(QIF)))
+            p.oscillates = True
             for k in range(len(rows)):
                 constants = qif_constants(math.sqrt, **rows[k])
-                fill_qif(&p.qif[k], constants, frames.index(constants["frame"]))
-                if p.qif[k].regime == SHEAR and p.base == NULL:
+                fill_qif(&(<QIF *> p.rows)[k], constants, frames.index(constants["frame"]))
+                if constants["regime"] == "shear" and p.base == NULL:
                     p.base = <Pair *> owned(allocate(p.size, sizeof(Pair)))
                     memset(p.base, 0, p.size * sizeof(Pair))
         p.heterogeneous = len(rows) > 1
-        p.oscillates = p.qif != NULL or any(p.lif[k].gap > 0.0 for k in range(len(rows)))
         p.plain = not p.heterogeneous and p.release == NULL
         p.epoch = self.e.now.n
         p.n_frames = len(frames.entries)
@@ -2048,7 +2092,7 @@ cdef class Engine:
         while not before(now, self._next_change()):
             _, number, parameters = self.network.changes[self.n_changes]
             self.n_changes += 1
-            self._change_population(&self.e.populations[number], self.network.populations[number].kernel, parameters)
+            self._change_population(&self.e.populations[number], parameters)
         self._order()
         if self.e.forced.size == 0:
             return
@@ -2062,32 +2106,22 @@ cdef class Engine:
         if status != RUNNING:
             self._fault(status)
 
-    cdef _change_population(self, Population *p, kernel, parameters):
+    cdef _change_population(self, Population *p, parameters):
         """Give a population other parameters; V stays."""
-        cdef LIF *lif = p.lif
-        cdef QIF *qif = p.qif
+        cdef void *rows = p.rows
         cdef Frame *frames = p.frames
         cdef bint heterogeneous = p.heterogeneous
         cdef neuron_t i
-        cdef const QIF *m
-        cdef double[::1] directions = np.empty(2 * p.size if qif != NULL else 1)
+        cdef double[::1] seen = np.empty(2 * p.size)
         for i in range(p.size):
-            if not_after(next_spike_of(&self.e, p.first + i), self.e.now) and not append(&self.e.forced, p.first + i):
+            if not_after(next_spike_in(&self.e, p, i), self.e.now) and not append(&self.e.forced, p.first + i):
                 owned(NULL)
-            if qif != NULL:
-                m = row(p, qif, i)
-                qif_direction(m, &p.x[2 * <int64_t> i], p.base + i if p.base != NULL else NULL,
-                              frame_now(&self.e, p, m), self.e.now, self.e.H, &directions[2 * i],
-                              &directions[2 * i + 1])
+        look_at_population(&self.e, p, &seen[0])
         try:
-            self._set_rows(p, kernel, parameters)
-            if lif != NULL:
-                take_over(&self.e, p, lif, heterogeneous, p.lif, NULL)
-            else:
-                take_over(&self.e, p, qif, heterogeneous, p.qif, &directions[0])
+            self._set_rows(p, parameters)
+            take_over_population(&self.e, p, rows, heterogeneous, &seen[0])
         finally:
-            free(lif)
-            free(qif)
+            free(rows)
             free(frames)
 
     cdef _fault(self, Status status):
@@ -2184,10 +2218,9 @@ cdef class Engine:
                 continue
             if k in changed:
                 free(p.frames)
-                free(p.lif)
-                free(p.qif)
-                p.frames, p.lif, p.qif = NULL, NULL, NULL
-                self._set_rows(p, self.network.populations[k].kernel, changed[k])
+                free(p.rows)
+                p.frames, p.rows = NULL, NULL
+                self._set_rows(p, changed[k])
             p.epoch = self.e.now.n
             for i in range(p.n_frames):
                 enter_epoch(&p.frames[i], p.epoch)
@@ -2251,31 +2284,7 @@ cdef restore_pairs(Pair *pairs, saved):
 cdef double voltage_of(const State *e, neuron_t i) noexcept nogil:
     """V of the neuron of global id i now; NaN for a source."""
     cdef const Population *p = &e.populations[population_of(e, i)]
-    if p.lif != NULL:
-        return voltage(e, p, p.lif, i - p.first)
-    if p.qif != NULL:
-        return voltage(e, p, p.qif, i - p.first)
-    return NAN
-
-
-cdef void place(State *e, Population *p, const Model *rows, const double *V, const double *refractory) noexcept nogil:
-    """The initial states: at voltage V, or V_reset for the refractory (remaining times in ms)."""
-    cdef neuron_t i
-    cdef const Model *m
-    cdef Frame *f
-    cdef Pair *base
-    for i in range(p.size):
-        m = row(p, rows, i)
-        f = frame_now(e, p, m)
-        if refractory != NULL and refractory[i] > 0.0:
-            p.release[i] = plus(e.now, refractory[i], e.H)
-            set_bit(p.waiting, i)
-            reset_state(p, m, i, f, p.release[i])
-        elif Model is LIF:
-            lif_place(m, &p.x[i], V[i], f.E)
-        else:
-            base = p.base + i if p.base != NULL else NULL
-            qif_place(m, &p.x[2 * <int64_t> i], base, V[i], f, e.now)
+    return voltage_in(e, p, i - p.first)
 
 
 cdef void order_by_first_spike(State *e, Heap *h) noexcept nogil:
