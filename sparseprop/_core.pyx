@@ -4,7 +4,7 @@ Names of phases and the order of everything within an instant are those of :mod:
 computes the same numbers bit for bit and is the place to read first.
 """
 
-from libc.math cimport NAN
+from libc.math cimport INFINITY, NAN, atan, log
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memmove, memset
@@ -16,7 +16,7 @@ from ._agenda cimport (
     agenda_replace,
 )
 from ._frames cimport (
-    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, never, not_after, place_edge, plus,
+    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, never, not_after, place_edge, plus, same_frame,
 )
 from ._heap cimport (
     Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_move, heap_order,
@@ -24,7 +24,8 @@ from ._heap cimport (
 from ._lif cimport LIF
 from ._memory cimport allocate, allocate_large, grow
 from ._models cimport (
-    LIF_KERNEL, QIF_KERNEL, SOURCE, Kernel, Model, crosses_before_edge, keeps_its_scale, kick_state, next_crossing,
+    LIF_KERNEL, QIF_KERNEL, SOURCE, Kernel, Model, coordinate, crosses_before_edge, has_coordinate, keeps_its_scale,
+    kick_state, next_crossing,
     only_excitation_brings_forward, over_threshold, place_at, place_seen, reset_at, seen_state, voltage_at, width_of,
 )
 from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
@@ -214,6 +215,11 @@ cdef inline bint append(List *a, neuron_t item) noexcept nogil:
     return True
 
 
+cdef inline double COORDINATE_MARGIN() noexcept nogil:
+    """Coordinates that are nearer than this, relatively or as an angle, may be in the wrong order by rounding."""
+    return 1.4551915228366852e-11  # 2^-36
+
+
 cdef enum:
     # Neurons that are scanned at a time, so that the scratch of a scan stays small.
     SCAN_BLOCK = 4096
@@ -349,11 +355,23 @@ cdef inline bint fires_before_edge(const State *e, const Window *q, const Popula
     return crosses_before_edge(m, state_of(p, m, i), base_of(p, i), &p.frames[m.frame], q.edge, e.H)
 
 
+cdef inline double window_coordinate(const Window *q, const Population *p, const Model *m, neuron_t i) noexcept nogil:
+    """The key of neuron i in a window that orders by coordinates; infinite if it does not fire before the edge."""
+    if p.release != NULL and not before(p.release[i], q.edge):
+        return INFINITY
+    return coordinate(m, state_of(p, m, i), &p.frames[m.frame])
+
+
 cdef inline Status schedule(State *e, Queue *q, const Population *p, const Model *m, neuron_t i) noexcept nogil:
     """Neuron i has a new state from which it may fire sooner than the queue knows."""
     cdef Pair t
+    cdef double key
     if Queue is Heap:
         heap_move(q, p.first + i, next_spike(e, p, m, i))
+    elif q.has_coordinates:
+        key = window_coordinate(q, p, m, i)
+        if key <= q.edge_key and not window_push(q, key, p.first + i):
+            return NO_MEMORY
     elif fires_before_edge(e, q, p, m, i):
         t = next_spike(e, p, m, i)
         if before(t, q.edge) and not window_push(q, window_key(q, t, e.H), p.first + i):
@@ -397,7 +415,7 @@ cdef inline Status reset(State *e, Queue *q, Population *p, const Model *rows, n
         release = plus(e.now, m.t_ref, e.H)
         p.release[i] = release
         set_bit(p.waiting, i)
-    reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, release)
+    reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, release, p.release == NULL)
     return schedule(e, q, p, m, i)
 
 
@@ -436,7 +454,7 @@ cdef void place(State *e, Population *p, const Model *rows, const double *V, con
         if refractory != NULL and refractory[i] > 0.0:
             p.release[i] = plus(e.now, refractory[i], e.H)
             set_bit(p.waiting, i)
-            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i])
+            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i], False)
         else:
             place_at(m, state_of(p, m, i), base_of(p, i), V[i], f, e.now)
 
@@ -460,15 +478,27 @@ cdef void take_over(State *e, Population *p, const Model *rows, const Model *old
         m = row(p, rows, i)
         f = frame_now(e, p, m)
         if p.release != NULL and before(e.now, p.release[i]):
-            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i])
+            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i], False)
         else:
             place_seen(m, &old[i] if old_heterogeneous else old, state_of(p, m, i), base_of(p, i),
                        seen + 2 * <int64_t> i, f, e.now)
 
 
+cdef void rescale_keys(Window *q, int64_t steps) noexcept nogil:
+    """The same for the coordinates of a window's entries."""
+    cdef count_t k
+    cdef int64_t _
+    for _ in range(steps):
+        for k in range(q.size):
+            q.entries[k].key *= 5.421010862427522e-20  # 2^-64
+        q.edge_key *= 5.421010862427522e-20
+    q.timed_key = NAN
+    q.confirmed_key = NAN
+
+
 cdef void enter_present(State *e, Queue *q) noexcept nogil:
     """Bring all frames and states to the present epoch and mark a new instant."""
-    cdef int64_t k
+    cdef int64_t k, steps = 0
     cdef neuron_t j
     cdef Population *p
     cdef bint scaled
@@ -486,6 +516,12 @@ cdef void enter_present(State *e, Queue *q) noexcept nogil:
         p.epoch = e.now.n
         if scaled:
             rescale_population(p)
+            if Queue is Window and p.oscillates and q.has_coordinates:
+                # All oscillating populations have the same frame; their states are rescaled together.
+                steps = p.frames[0].steps
+    if Queue is Window:
+        if steps > 0:
+            rescale_keys(q, steps)
 
 
 cdef Status deliver_each(State *e, Queue *q, Population *p, const Model *rows, const neuron_t *targets,
@@ -608,6 +644,21 @@ cdef inline bint may_fire_before_edge(const State *e, const Window *q, const Pop
     return fires_before_edge(e, q, p, row(p, <const QIF *> p.rows, i), i)
 
 
+cdef inline double coordinate_in(const Window *q, const Population *p, neuron_t i) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        return window_coordinate(q, p, row(p, <const LIF *> p.rows, i), i)
+    return window_coordinate(q, p, row(p, <const QIF *> p.rows, i), i)
+
+
+cdef bint has_coordinate_in(const Population *p) noexcept nogil:
+    """Whether all its neurons could share windows that order by coordinates."""
+    if p.heterogeneous:
+        return False
+    if p.kernel == LIF_KERNEL:
+        return has_coordinate(<const LIF *> p.rows)
+    return has_coordinate(<const QIF *> p.rows)
+
+
 cdef double voltage_in(const State *e, const Population *p, neuron_t i) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return voltage(e, p, <const LIF *> p.rows, i)
@@ -668,6 +719,7 @@ cdef Status collect_due(State *e, Queue *q) noexcept nogil:
     cdef int64_t child
     cdef neuron_t at
     cdef Pair first
+    cdef double soon
     cdef Status status
     if Queue is Heap or not e.collected:
         e.due.size = 0
@@ -689,9 +741,13 @@ cdef Status collect_due(State *e, Queue *q) noexcept nogil:
             if not append(&e.due, e.driven.items[k]):
                 return NO_MEMORY
         e.driven.size = 0
-        status = gather(e, q, window_key(q, e.now, e.H) + e.margin, &first)
-        if status == RUNNING:
-            status = split_gathered(e, q, e.now)
+        soon = soon_after(e, q, key_of_now(e, q)) if q.size else 0.0
+        if q.size and q.entries[0].key <= soon:
+            status = gather(e, q, soon, &first)
+            if status == RUNNING:
+                status = split_gathered(e, q, e.now)
+        else:
+            status = RUNNING
         if status != RUNNING:
             return status
     for k in range(e.forced.size):
@@ -724,17 +780,10 @@ cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept
                 if status != RUNNING:
                     return status
                 continue
-            t = refreshed(e, q, &q.entries[0])
-            key = window_key(q, t, e.H)
-            if q.entries[0].key < key:
-                if before(t, q.edge):
-                    q.entries[0].key = key
-                    window_sift_down(q, 0)
-                else:
-                    window_pop(q)
+            if not is_confirmed(e, q, &t):
                 continue
             instant[0] = t
-            soon = key + e.margin
+            soon = soon_after(e, q, q.entries[0].key)
             if (q.size > 1 and q.entries[1].key <= soon) or (q.size > 2 and q.entries[2].key <= soon):
                 # Several are due together, or nearly: rounding may have put them in any order.
                 status = gather(e, q, soon, instant)
@@ -752,6 +801,80 @@ cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept
             return RUNNING
 
 
+cdef inline double soon_after(const State *e, const Window *q, double key) noexcept nogil:
+    """The last key that rounding may have put after `key` although its spike is not later."""
+    if not q.has_coordinates:
+        return key + e.margin
+    if q.rotates:
+        return key + COORDINATE_MARGIN() * (1.0 + key * key)
+    return key * (1.0 + COORDINATE_MARGIN())
+
+
+cdef inline double key_time(const State *e, Window *q, double key) noexcept nogil:
+    """The time of a key in ms since the window's first epoch, to the engine's margin."""
+    if not q.has_coordinates:
+        return key
+    if key != q.timed_key:
+        q.timed_key = key
+        q.timed = window_key(q, q.edge, e.H) + (
+            atan(key) / q.scale if q.rotates else q.scale * log(key / q.edge_key)
+        )
+    return q.timed
+
+
+cdef inline double key_of_now(const State *e, const Window *q) noexcept nogil:
+    """The key of a neuron whose next spike is now."""
+    cdef Frame *f
+    if not q.has_coordinates:
+        return window_key(q, e.now, e.H)
+    f = &e.populations[q.oscillator].frames[0]
+    enter_instant(f, e.now, e.instant)
+    if f.rotates:
+        return (f.sine * f.edge_E - f.E * f.edge_sine) / (f.E * f.edge_E + f.sine * f.edge_sine)
+    return f.E
+
+
+cdef inline bint may_be_due(const State *e, Window *q, Pair t) noexcept nogil:
+    """Whether the first entry may be due at t, or an instant later."""
+    return key_time(e, q, q.entries[0].key) <= window_key(q, t, e.H) + e.margin
+
+
+cdef inline bint is_confirmed(const State *e, Window *q, Pair *t) noexcept nogil:
+    """Whether the first entry is what its neuron's state says, and t, its next spike; if not, the entry is moved."""
+    cdef double key
+    cdef neuron_t neuron = q.entries[0].neuron
+    cdef const Population *p
+    if q.has_coordinates:
+        p = &e.populations[population_of(e, neuron)]
+        key = coordinate_in(q, p, neuron - p.first)
+        if q.entries[0].key >= key:
+            if q.confirmed_key == q.entries[0].key and q.confirmed == neuron:
+                t[0] = q.confirmed_time
+                return True
+            t[0] = next_spike_in(e, p, neuron - p.first)
+            q.looks += 1
+            if before(t[0], q.edge):
+                q.confirmed_key, q.confirmed, q.confirmed_time = q.entries[0].key, neuron, t[0]
+                return True
+            key = INFINITY
+        if key <= q.edge_key:
+            q.entries[0].key = key
+            window_sift_down(q, 0)
+        else:
+            window_pop(q)
+        return False
+    t[0] = refreshed(e, q, &q.entries[0])
+    key = window_key(q, t[0], e.H)
+    if q.entries[0].key >= key:
+        return True
+    if before(t[0], q.edge):
+        q.entries[0].key = key
+        window_sift_down(q, 0)
+    else:
+        window_pop(q)
+    return False
+
+
 cdef inline Pair nowhere() noexcept nogil:
     """Before all times."""
     cdef Pair t
@@ -766,7 +889,7 @@ cdef inline Pair refreshed(const State *e, Window *q, const Candidate *entry) no
     cdef Population *p
     cdef neuron_t i
     # Without a kick since the scan it is the key itself.
-    if q.kicks == kicks_so_far(e) and entry.key < e.H:
+    if q.kicks == kicks_so_far(e) and entry.key < e.H and not q.has_coordinates:
         t.n = q.first_epoch
         t.s = entry.key
         return t
@@ -822,17 +945,23 @@ cdef Status split_gathered(State *e, Window *q, Pair now) noexcept nogil:
     """Those that were gathered and are due into e.due, the others back into the window."""
     cdef count_t k, returned = 0
     cdef Pair t
+    cdef double key
+    cdef const Population *p
     for k in range(e.n_gathered):
         t = e.gathered[k].time
         if not_after(t, now):
             if not append(&e.due, e.gathered[k].neuron):
                 return NO_MEMORY
         elif before(t, q.edge):
+            p = &e.populations[population_of(e, e.gathered[k].neuron)]
+            key = window_key(q, t, e.H)
+            if q.has_coordinates:
+                key = coordinate_in(q, p, e.gathered[k].neuron - p.first)
             returned += 1
             if returned < 64:
-                if not window_push(q, window_key(q, t, e.H), e.gathered[k].neuron):
+                if not window_push(q, key, e.gathered[k].neuron):
                     return NO_MEMORY
-            elif not window_append(q, window_key(q, t, e.H), e.gathered[k].neuron):
+            elif not window_append(q, key, e.gathered[k].neuron):
                 return NO_MEMORY
     if returned >= 64:
         window_order(q)
@@ -847,6 +976,7 @@ cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept
     cdef neuron_t i
     cdef const Frame *f
     cdef Pair t
+    cdef double key
     k = 0
     while k < p.size:
         n = min(<int64_t> p.size - k, SCAN_BLOCK)
@@ -867,6 +997,11 @@ cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept
                     found += 1
         for n in range(found):
             i = <neuron_t> k + e.found.items[n]
+            if q.has_coordinates:
+                key = window_coordinate(q, p, rows, i)
+                if key <= q.edge_key and not window_append(q, key, p.first + i):
+                    return NO_MEMORY
+                continue
             if p.release != NULL and not before(p.release[i], q.edge):
                 continue
             t = next_spike(e, p, row(p, rows, i), i)
@@ -904,6 +1039,35 @@ cdef inline count_t kicks_so_far(const State *e) noexcept nogil:
 cdef inline count_t work_so_far(const State *e, const Window *q) noexcept nogil:
     """In units of a kick."""
     return e.n_spikes * 8 + kicks_so_far(e) + q.looks * 24
+
+
+cdef void choose_keys(const State *e, Window *q) noexcept nogil:
+    """Whether entries of this window are ordered by coordinates, and where its edge is in these."""
+    cdef int64_t k
+    cdef const Population *p
+    cdef const Frame *f
+    cdef const Frame *shared = NULL
+    q.has_coordinates = False
+    for k in range(e.n_populations):
+        p = &e.populations[k]
+        if not p.oscillates:
+            continue
+        f = &p.frames[0]
+        if not has_coordinate_in(p) or (f.rotates and f.edge_is_far):
+            return
+        if shared == NULL:
+            shared = f
+            q.oscillator = k
+        if not same_frame(f, shared):
+            return
+    if shared == NULL:
+        return
+    q.has_coordinates = True
+    q.rotates = shared.rotates
+    q.scale = shared.scale
+    q.edge_key = COORDINATE_MARGIN() if shared.rotates else shared.edge_E
+    q.timed_key = NAN
+    q.confirmed_key = NAN
 
 
 cdef Status advance_window(State *e, Window *q) noexcept nogil:
@@ -947,11 +1111,13 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
         q.edge.s = 0.0
     for k in range(e.n_populations):
         p = &e.populations[k]
-        if not p.oscillates:
-            continue
-        for j in range(p.n_frames):
-            place_edge(&p.frames[j], p.epoch, q.edge, q.length)
-        if q.nobody:
+        if p.oscillates:
+            for j in range(p.n_frames):
+                place_edge(&p.frames[j], p.epoch, q.edge, q.length)
+    choose_keys(e, q)
+    for k in range(e.n_populations):
+        p = &e.populations[k]
+        if q.nobody or not p.oscillates:
             continue
         status = scan_population(e, q, p)
         if status != RUNNING:
@@ -1566,6 +1732,7 @@ cdef bint is_sound(const State *e, const Queue *q) noexcept nogil:
     cdef neuron_t i
     cdef count_t k
     cdef Pair t
+    cdef double key
     if Queue is Heap:
         return heap_is_ordered(q)
     else:
@@ -1574,8 +1741,8 @@ cdef bint is_sound(const State *e, const Queue *q) noexcept nogil:
             if not before(t, q.edge):
                 continue
             k = 0
-            while k < q.size and not (q.entries[k].neuron == i
-                                      and q.entries[k].key <= window_key(q, t, e.H) + e.margin):
+            key = soon_after(e, q, coordinate_in(q, &e.populations[population_of(e, i)], i - e.populations[population_of(e, i)].first) if q.has_coordinates else window_key(q, t, e.H))
+            while k < q.size and not (q.entries[k].neuron == i and q.entries[k].key <= key):
                 k += 1
             if k == q.size:
                 return False
@@ -1618,7 +1785,7 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
         if (
             not before(item.time, until) or not before(item.time, q.edge) or not before(item.time, next)
             or agenda_has_two(&e.agenda, item.time)
-            or (q.size and q.entries[0].key <= window_key(q, item.time, e.H) + e.margin)
+            or (q.size and may_be_due(e, q, item.time))
         ):
             return RUNNING
         e.now = item.time
@@ -2340,6 +2507,7 @@ cdef fill_lif(LIF *m, constants, frame):
     m.frame = frame
     m.V_inf, m.V_inf_low = constants["V_inf"], constants["V_inf_low"]
     m.gap, m.depth = constants["gap"], constants["depth"]
+    m.inverse_gap = 1.0 / m.gap if m.gap > 0.0 else 0.0
     m.gap_mantissa, m.gap_exponent = constants["gap_scaled"]
     m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
 

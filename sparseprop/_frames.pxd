@@ -184,6 +184,12 @@ cdef inline void place_edge(Frame *f, int64_t epoch, Pair edge, double length) n
         f.edge_E = growth_at(f, epoch, edge) * (1.0 + 9.094947017729282e-13)
 
 
+cdef inline bint same_frame(const Frame *f, const Frame *g) noexcept nogil:
+    """Whether both are the same function of time."""
+    return (f.rotates == g.rotates and f.scale == g.scale and f.whole == g.whole and f.high == g.high
+            and f.low == g.low)
+
+
 # From a value back to the time at which the frame takes it ----------------------------------------------------------
 
 cdef inline double offset(const Frame *f, bint rotates, double value, int64_t anchor, int64_t epoch,

@@ -14,6 +14,7 @@ cdef struct LIF:
     double V_inf
     double V_inf_low      # V_inf + V_inf_low is the drive to twice the precision
     double gap            # V_inf - V_th = gap_mantissa 2^gap_exponent
+    double inverse_gap
     double gap_mantissa
     int64_t gap_exponent
     double depth          # V_inf - V_reset
@@ -51,8 +52,19 @@ cdef inline bint lif_fires_before_edge(const LIF *m, const double *x, const Fram
     return m.gap > 0.0 and x[0] <= m.gap * f.edge_E
 
 
-cdef inline void lif_reset(const LIF *m, double *x, const Frame *f, int64_t epoch, Pair release) noexcept nogil:
-    x[0] = m.depth * growth_at(f, epoch, release)
+cdef inline bint lif_has_coordinate(const LIF *m) noexcept nogil:
+    # A smaller gap might make it overflow.
+    return m.gap > 7.888609052210118e-31  # 2^-100
+
+
+cdef inline double lif_coordinate(const LIF *m, const double *x) noexcept nogil:
+    """E at the next spike."""
+    return x[0] * m.inverse_gap
+
+
+cdef inline void lif_reset(const LIF *m, double *x, const Frame *f, int64_t epoch, Pair release,
+                           bint now) noexcept nogil:
+    x[0] = m.depth * (f.E if now else growth_at(f, epoch, release))
 
 
 cdef inline double lif_voltage(const LIF *m, const double *x, const Frame *f) noexcept nogil:

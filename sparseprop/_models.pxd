@@ -1,18 +1,19 @@
 """What the engines ask of a neuron model, for each model: the only place where models are told apart by type.
 
-`m` is a neuron's parameter row, `x` its state, `f` its frame at the present instant; `base`, a time beside the state, is
-NULL but for shears. docs/numerics.md has the mathematics, and CONTRIBUTING.md how to add a model.
+`m` is a neuron's parameter row, `x` its state, `f` its frame at the present instant; `base`, a time beside the state,
+is NULL but for shears. docs/numerics.md has the mathematics, and CONTRIBUTING.md how to add a model.
 """
 
 from libc.stdint cimport int64_t
 
 from sparseprop._frames cimport Frame, Pair
 from sparseprop._lif cimport (
-    LIF, lif_fires_before_edge, lif_kick, lif_next_spike, lif_over_threshold, lif_place, lif_reset, lif_voltage,
+    LIF, lif_coordinate, lif_fires_before_edge, lif_has_coordinate, lif_kick, lif_next_spike, lif_over_threshold,
+    lif_place, lif_reset, lif_voltage,
 )
 from sparseprop._qif cimport (
-    QIF, SHEAR, qif_direction, qif_fires_before_edge, qif_kick, qif_next_spike, qif_over_threshold, qif_place,
-    qif_place_direction, qif_reset, qif_voltage,
+    QIF, ROTATION, SHEAR, qif_coordinate, qif_direction, qif_fires_before_edge, qif_kick, qif_next_spike,
+    qif_over_threshold, qif_place, qif_place_direction, qif_reset, qif_voltage,
 )
 
 ctypedef fused Model:
@@ -102,13 +103,29 @@ cdef inline bint crosses_before_edge(const Model *m, const double *x, const Pair
         return qif_fires_before_edge(m, x, base, f, edge, H)
 
 
-cdef inline void reset_at(const Model *m, double *x, Pair *base, const Frame *f, int64_t epoch,
-                          Pair release) noexcept nogil:
-    """The state at the end of the refractory period."""
+cdef inline bint has_coordinate(const Model *m) noexcept nogil:
+    """Whether `coordinate` orders the neurons of one frame by their next spikes."""
     if Model is LIF:
-        lif_reset(m, x, f, epoch, release)
+        return lif_has_coordinate(m)
     else:
-        qif_reset(m, x, base, f, epoch, release)
+        return m.regime == ROTATION
+
+
+cdef inline double coordinate(const Model *m, const double *x, const Frame *f) noexcept nogil:
+    """What the frame will be at the next spike: E, or tan(alpha - alpha at the window's edge); no transcendental."""
+    if Model is LIF:
+        return lif_coordinate(m, x)
+    else:
+        return qif_coordinate(m, x, f)
+
+
+cdef inline void reset_at(const Model *m, double *x, Pair *base, const Frame *f, int64_t epoch, Pair release,
+                          bint now) noexcept nogil:
+    """The state at the end of the refractory period; `now` if that is the present instant, which `f` is at."""
+    if Model is LIF:
+        lif_reset(m, x, f, epoch, release, now)
+    else:
+        qif_reset(m, x, base, f, epoch, release, now)
 
 
 cdef inline double voltage_at(const Model *m, const double *x, const Pair *base, const Frame *f, Pair now,

@@ -9,7 +9,7 @@ State: two doubles (a, b).
 The mathematics is in docs/numerics.md and, operation by operation, in reference.py.
 """
 
-from libc.math cimport atan2, cos, fabs, isinf, log1p, sin, tanh
+from libc.math cimport INFINITY, atan2, cos, fabs, isinf, log1p, sin, tanh
 from libc.stdint cimport int64_t
 
 from ._frames cimport LARGEST_STATE, Frame, Pair, growth_at, growth_time, never, plus, rotation_at, rotation_time
@@ -204,17 +204,29 @@ cdef inline bint qif_fires_before_edge(const QIF *m, const double *x, const Pair
     return u >= 0.0 and across - u * along <= size * 9.094947017729282e-13
 
 
-cdef inline void qif_reset(const QIF *m, double *x, Pair *base, const Frame *f, int64_t epoch,
-                           Pair release) noexcept nogil:
-    cdef double alpha, c, s
+cdef inline double qif_coordinate(const QIF *m, const double *x, const Frame *f) noexcept nogil:
+    """A rotation's tangent of the angle from the window's edge to the next spike, which is at most a quarter turn."""
+    cdef double P = x[0] * f.edge_E - x[1] * f.edge_sine
+    cdef double Q = x[0] * f.edge_sine + x[1] * f.edge_E
+    cdef double across = m.peak_b * P - m.peak_a * Q
+    cdef double along = m.peak_a * P + m.peak_b * Q
+    if along > 0.0:
+        return across / along
+    return INFINITY if across > 0.0 else -INFINITY
+
+
+cdef inline void qif_reset(const QIF *m, double *x, Pair *base, const Frame *f, int64_t epoch, Pair release,
+                           bint now) noexcept nogil:
+    cdef double alpha, c = f.E, s = f.sine
     if m.regime == ROTATION:
-        alpha = rotation_at(f, epoch, release)
-        c = cos(alpha)
-        s = sin(alpha)
+        if not now:
+            alpha = rotation_at(f, epoch, release)
+            c = cos(alpha)
+            s = sin(alpha)
         x[0] = m.reset_a * c + m.reset_b * s
         x[1] = m.reset_b * c - m.reset_a * s
     elif m.regime == SADDLE:
-        x[0] = m.reset_a * growth_at(f, epoch, release)
+        x[0] = m.reset_a * (f.E if now else growth_at(f, epoch, release))
         x[1] = m.reset_b
     else:
         x[0] = m.reset_a

@@ -1,7 +1,9 @@
 """The candidates of a time window: a binary min-heap of (time, neuron) entries.
 
-An entry's key, a time in ms since the window's first epoch, is a lower bound of its neuron's next spike, to the
-engine's margin for rounding. Every neuron that fires before the window's edge has an entry; a neuron may have several,
+An entry's key is a lower bound of its neuron's next spike, to the engine's margin for rounding. It is a time in ms since
+the window's first epoch; or, where the neurons of all populations share a frame, something of the state that is in the
+same order and costs no logarithm: the growth E, or (for rotations) the tangent of the angle from the edge, at which the
+neuron fires. Every neuron that fires before the window's edge has an entry; a neuron may have several,
 of which the stale ones are found out at the top.
 """
 
@@ -25,6 +27,16 @@ cdef struct Window:
     Pair edge              # all that fire before it are among the entries
     int64_t first_epoch    # what keys count from
     double length          # ms, of the present window
+    bint has_coordinates   # keys are not times, but E or the tangent of an angle
+    int64_t oscillator     # a population with the shared frame
+    bint rotates
+    double scale           # of the shared frame
+    double edge_key
+    double timed_key       # the key whose time was asked for last, and that time in ms
+    double timed
+    double confirmed_key   # the entry whose next spike was asked for last, and that pair
+    neuron_t confirmed
+    Pair confirmed_time
     count_t work           # at the time of the last scan: spikes, kicks and looks at entries
     count_t looks          # at entries, since the start
     int64_t empty_scans    # in a row
@@ -41,19 +53,22 @@ cdef inline double window_key(const Window *w, Pair t, double H) noexcept nogil:
 
 
 cdef inline void window_sift_down(Window *w, count_t at) noexcept nogil:
-    cdef Candidate entry = w.entries[at]
-    cdef count_t child
-    while True:
-        child = 2 * at + 1
-        if child >= w.size:
-            break
-        if child + 1 < w.size and w.entries[child + 1].key < w.entries[child].key:
-            child += 1
-        if w.entries[child].key >= entry.key:
-            break
-        w.entries[at] = w.entries[child]
+    cdef Candidate *entries = w.entries
+    cdef Candidate entry = entries[at]
+    cdef count_t size = w.size, child = 2 * at + 1
+    while child + 1 < size:
+        # Without a branch: which of two children is earlier, no processor can predict.
+        child += entries[child + 1].key < entries[child].key
+        if entries[child].key >= entry.key:
+            entries[at] = entry
+            return
+        entries[at] = entries[child]
         at = child
-    w.entries[at] = entry
+        child = 2 * at + 1
+    if child < size and entries[child].key < entry.key:
+        entries[at] = entries[child]
+        at = child
+    entries[at] = entry
 
 
 cdef inline bint window_append(Window *w, double key, neuron_t neuron) noexcept nogil:
