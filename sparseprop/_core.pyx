@@ -4,7 +4,7 @@ Names of phases and the order of everything within an instant are those of :mod:
 computes the same numbers bit for bit and is the place to read first.
 """
 
-from libc.math cimport INFINITY, NAN, atan, log
+from libc.math cimport INFINITY, NAN, atan, fabs, log
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memmove, memset
@@ -32,7 +32,7 @@ from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
 from ._philox cimport philox_open, philox_stream
 from ._poisson cimport INTERVAL_BITS, Poisson, poisson_fill, poisson_free
 from ._rows cimport draw_row, table_size
-from ._scan cimport find_below, find_turned, kick_row, prefetch, subtract, turn
+from ._scan cimport find_below, find_turned, kick_row, normalise, prefetch, subtract, turn, turn_far
 from ._typedefs cimport count_t, neuron_t, synapse_t
 from ._window cimport (
     Candidate, Window, window_append, window_free, window_is_ordered, window_key, window_order, window_pop, window_push,
@@ -177,6 +177,7 @@ cdef struct Population:
     neuron_t n_frames
     int64_t epoch               # to which frames and states belong
     int64_t width               # doubles of state per neuron
+    double drift                # QIF: powers of two by which lengths may be off since `settle_lengths`
     double *x
     Pair *base                  # QIF: when a shear's state was set, or NULL
     Pair *release               # end of the refractory period, or NULL without one
@@ -220,11 +221,22 @@ cdef inline double COORDINATE_MARGIN() noexcept nogil:
     return 1.4551915228366852e-11  # 2^-36
 
 
+cdef inline double SHORTEST() noexcept nogil:
+    """Lengths of vectors are kept from 2^-100 to 2^100 where each is looked at."""
+    return 7.888609052210118e-31
+
+
+cdef inline double LONGEST() noexcept nogil:
+    return 1.2676506002282294e30
+
+
 cdef enum:
     # Neurons that are scanned at a time, so that the scratch of a scan stays small.
     SCAN_BLOCK = 4096
     # The longest window, in epochs.
     LONGEST_WINDOW = 1024
+    # Powers of two by which lengths of vectors may have drifted since they were last brought near 1.
+    MOST_DRIFT = 600
     # States beyond this number, half a MiB of LIF, do not stay in the caches near a core.
     FAR = 65536
 
@@ -540,7 +552,7 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                     const double *weights, double weight, double largest, int64_t count) noexcept nogil:
     """`deliver_each`, in a hot loop where there is one; no weight is larger in size than `largest`."""
     cdef Frame *f
-    cdef double bound
+    cdef double bound, drift
     cdef int64_t k, n, held = 0
     cdef neuron_t i
     cdef Status status
@@ -570,10 +582,13 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
         else:
             if p.plain and weights == NULL and rows.regime == ROTATION and weight <= 0.0:
                 f = frame_now(e, p, rows)
+                if p.size <= FAR and settle_lengths(p, fabs(weight) * rows.inverse_root):
+                    turn(p.x, targets, count, weight * rows.inverse_root, f.E, f.sine)
+                    return RUNNING
                 n = 0
                 while True:
-                    n += turn(p.x, targets + n, count - n, weight * rows.inverse_root, f.E, f.sine,
-                              7.888609052210118e-31, 1.2676506002282294e30)
+                    n += turn_far(p.x, targets + n, count - n, weight * rows.inverse_root, f.E, f.sine,
+                                  SHORTEST(), LONGEST())
                     if n == count:
                         return RUNNING
                     status = kick(e, q, p, rows, targets[n], weight)
@@ -581,6 +596,22 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                         return status
                     n += 1
     return deliver_each(e, q, p, rows, targets, weights, weight, count)
+
+
+cdef inline bint settle_lengths(Population *p, double c) noexcept nogil:
+    """Make sure that vectors kicked by c stay in range; False if c is too large for that.
+
+    A kick makes a vector at most 1 + 2 |c| times as long, or as short.
+    """
+    cdef double drift = c * 2.885390081777927  # 2 / log 2
+    if p.drift + drift >= MOST_DRIFT:
+        if drift >= MOST_DRIFT:
+            return False
+        while not normalise(p.x, p.size, SHORTEST(), LONGEST()):
+            pass
+        p.drift = 0.0
+    p.drift += drift
+    return True
 
 
 cdef inline Status settle(State *e, Window *q, Population *p, const LIF *m, neuron_t i,
@@ -1081,7 +1112,7 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
     # Neurons that may fire by themselves; the others can be left out.
     for k in range(e.n_populations):
         if e.populations[k].oscillates:
-            scanned += e.populations[k].size
+            scanned += e.populations[k].size * e.populations[k].width
     if scanned == 0:
         q.edge = never()
         return RUNNING
@@ -1099,7 +1130,7 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
         q.length *= 2.0
     else:
         # So long that the scan is a small part of the work, and the candidates are few.
-        q.length *= min(max((0.6 * scanned + 400.0) / (done + 1.0), 0.5), 2.0)
+        q.length *= min(max((0.45 * scanned + 400.0) / (done + 1.0), 0.5), 2.0)
     # Above the resolution of time, so that the edge moves; and so short that keys stay precise.
     q.length = min(max(q.length, e.H * 9.313225746154785e-10), LONGEST_WINDOW * e.H)
     q.work = work_so_far(e, q)

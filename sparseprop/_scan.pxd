@@ -14,6 +14,11 @@ cdef extern from *:
     #define SP_WIDE
     #include <immintrin.h>
     #endif
+    #if defined(SP_WIDE) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+    #define SP_DISPATCH __attribute__((target_clones("avx512f", "avx2", "default")))
+    #else
+    #define SP_DISPATCH
+    #endif
 
     /* How far ahead of the target that is kicked memory is asked for. */
     #define SP_AHEAD 24
@@ -202,26 +207,60 @@ cdef extern from *:
         return sp_kick_row(x, targets, NULL, weight, count, E, bound, NULL, far, found, held, n_held);
     }
 
-    /* Kicks of rotating vectors: v += c (p cos - q sin) (sin, cos). The length may drift out of [low, high], where
-       a power of two must be taken out: returns how many targets were kicked before the first that does. */
-    static inline int64_t sp_turn(double *x, const int32_t *targets, int64_t count, double c, double cosine,
-                                  double sine, double low, double high) {
-        int64_t k;
-        for (k = 0; k < count; k++) {
-            double *v = x + 2 * (int64_t)targets[k];
-            double p = v[0], q = v[1];
-            double d = c * (p * cosine - q * sine);
+    typedef double sp_vector __attribute__((vector_size(16)));
+
+    static inline sp_vector sp_turned(sp_vector v, double c, sp_vector seen, sp_vector direction) {
+        sp_vector parts = v * seen;
+        double d = c * (parts[0] - parts[1]);
+        sp_vector step = {d, d};
+        return v + step * direction;
+    }
+
+    /* Kicks of rotating vectors: v += c (p cos - q sin) (sin, cos). Their lengths drift; the caller knows how far. */
+    static inline void sp_turn(double *x, const int32_t *targets, int64_t count, double c, double cosine, double sine) {
+        const sp_vector seen = {cosine, sine}, direction = {sine, cosine};
+        for (int64_t k = 0; k < count; k++) {
+            sp_vector *v = (sp_vector *)x + targets[k];
+            *v = sp_turned(*v, c, seen, direction);
+        }
+    }
+
+    /* The same where x is larger than the caches near the core, which leaves time to look at each length: returns how
+       many were kicked before the first whose length would leave [low, high]. */
+    static inline int64_t sp_turn_far(double *x, const int32_t *targets, int64_t count, double c, double cosine,
+                                      double sine, double low, double high) {
+        const sp_vector seen = {cosine, sine}, direction = {sine, cosine};
+        for (int64_t k = 0; k < count; k++) {
+            sp_vector *v = (sp_vector *)x + targets[k], turned = sp_turned(*v, c, seen, direction);
+            double size = fabs(turned[0]) + fabs(turned[1]);
             if (k + SP_AHEAD < count)
-                __builtin_prefetch(x + 2 * (int64_t)targets[k + SP_AHEAD], 1);
-            p += d * sine;
-            q += d * cosine;
-            double size = fabs(p) + fabs(q);
+                __builtin_prefetch((sp_vector *)x + targets[k + SP_AHEAD], 1);
             if (!(size >= low && size <= high))
                 return k;
-            v[0] = p;
-            v[1] = q;
+            *v = turned;
         }
         return count;
+    }
+
+    /* Bring the lengths of vectors back into [low, high] by 2^100 or 2^-100; true if all are in range then. */
+    SP_DISPATCH
+    static int sp_normalise(double *x, int64_t n, double low, double high) {
+        int good = 1;
+        for (int64_t i = 0; i < n; i += 64) {
+            int64_t end = i + 64 < n ? i + 64 : n, out = 0;
+            for (int64_t k = i; k < end; k++) {
+                double size = fabs(x[2 * k]) + fabs(x[2 * k + 1]);
+                out |= size < low || size > high;
+            }
+            for (int64_t k = i; out && k < end; k++) {
+                double size = fabs(x[2 * k]) + fabs(x[2 * k + 1]);
+                double factor = size > high ? 0x1p-100 : size < low ? 0x1p100 : 1.0;
+                x[2 * k] *= factor;
+                x[2 * k + 1] *= factor;
+                good &= size * factor >= low && size * factor <= high;
+            }
+        }
+        return good;
     }
 
     static inline void sp_prefetch(const void *start, int64_t bytes) {
@@ -236,6 +275,9 @@ cdef extern from *:
     int64_t kick_row "sp_kicks"(double *x, const int32_t *targets, const double *weights, double weight,
                                 int64_t count, double E, double bound, const uint8_t *bits, bint far, int32_t *found,
                                 int32_t *held, int64_t *n_held) noexcept nogil
-    int64_t turn "sp_turn"(double *x, const int32_t *targets, int64_t count, double c, double cosine, double sine,
-                           double low, double high) noexcept nogil
+    void turn "sp_turn"(double *x, const int32_t *targets, int64_t count, double c, double cosine,
+                        double sine) noexcept nogil
+    int64_t turn_far "sp_turn_far"(double *x, const int32_t *targets, int64_t count, double c, double cosine,
+                                   double sine, double low, double high) noexcept nogil
+    bint normalise "sp_normalise"(double *x, int64_t n, double low, double high) noexcept nogil
     void prefetch "sp_prefetch"(const void *start, int64_t bytes) noexcept nogil
