@@ -278,6 +278,8 @@ cdef struct State:
     List found                  # scratch of the hot loops
     List held
     List drawn                  # the present row of a procedural projection
+    neuron_t asked[4]           # neurons whose rows were asked for last
+    int64_t next_asked
     uint32_t *table             # scratch for drawing, all bits set
     List fired                  # all that fired in this instant
     List touched                # targets with an arriving weight
@@ -1374,8 +1376,8 @@ cdef inline synapse_t find_row(const State *e, const Projection *c, neuron_t sou
     return count
 
 
-cdef void prefetch_rows(const State *e, const Window *q) noexcept nogil:
-    """Ask for the rows of neurons that will probably fire soon; that of the very next one has been asked for before."""
+cdef void prefetch_rows(State *e, const Window *q) noexcept nogil:
+    """Ask for the rows of neurons that will probably fire soon, each only once in a while."""
     cdef count_t k
     cdef int64_t c
     cdef synapse_t count
@@ -1383,8 +1385,12 @@ cdef void prefetch_rows(const State *e, const Window *q) noexcept nogil:
     cdef const double *weights
     cdef neuron_t i
     cdef const Population *p
-    for k in range(1, min(q.size, <count_t> 3)):
+    for k in range(min(q.size, <count_t> 3)):
         i = q.entries[k].neuron
+        if i == e.asked[0] or i == e.asked[1] or i == e.asked[2] or i == e.asked[3]:
+            continue
+        e.asked[e.next_asked] = i
+        e.next_asked = (e.next_asked + 1) & 3
         p = &e.populations[population_of(e, i)]
         for c in range(p.first_projection, p.first_projection + p.n_projections):
             if not e.projections[c].procedural:

@@ -21,6 +21,22 @@ cdef extern from *:
     """
     int64_t sp_advance(uint64_t whole, uint64_t high, uint64_t low, int64_t n, uint64_t *places) noexcept nogil
 
+cdef extern from *:
+    """
+    #include <math.h>
+    #include <string.h>
+    /* ldexp without a call, where 2^exponent is a normal number: both round once. */
+    static inline double sp_scaled(double x, int64_t exponent) {
+        if (exponent < -1000 || exponent > 1000)
+            return ldexp(x, (int)exponent);
+        uint64_t bits = (uint64_t)(exponent + 1023) << 52;
+        double power;
+        memcpy(&power, &bits, sizeof power);
+        return x * power;
+    }
+    """
+    double scaled "sp_scaled"(double x, int64_t exponent) noexcept nogil
+
 cdef enum:
     # Frames of growth are rescaled in steps of 2^64, and states with them, so that both stay in range.
     SCALE_STEP = 64
@@ -201,7 +217,7 @@ cdef inline double offset(const Frame *f, bint rotates, double value, int64_t an
         exponent = rotation_epoch(f, n, &mantissa) if rotates else growth_epoch(f, n, &mantissa)
     if rotates:
         return ((value - mantissa) + TWO_PI() * <double> (anchor - exponent)) / f.scale
-    return f.scale * log(ldexp(value / mantissa, <int> (anchor - exponent)))
+    return f.scale * log(scaled(value / mantissa, anchor - exponent))
 
 
 cdef inline Pair locate(const Frame *f, bint rotates, double value, int64_t anchor, int64_t epoch,

@@ -162,10 +162,14 @@ cdef extern from *:
     /* x[target] -= d for each target; `far` where x is larger than the caches near the core. */
     static inline void sp_subtract(double *x, const int32_t *targets, int64_t count, double d, int far) {
         int64_t k = 0;
-        for (; far && k + SP_AHEAD < count; k++) {
-            __builtin_prefetch(&x[targets[k + SP_AHEAD]], 1);
-            x[targets[k]] -= d;
+        if (far) {
+    #pragma GCC unroll 4
+            for (; k + SP_AHEAD < count; k++) {
+                __builtin_prefetch(&x[targets[k + SP_AHEAD]], 1);
+                x[targets[k]] -= d;
+            }
         }
+    #pragma GCC unroll 8
         for (; k < count; k++)
             x[targets[k]] -= d;
     }

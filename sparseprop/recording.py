@@ -257,7 +257,7 @@ class Recorder:
             result.bin_width = self.record.bins
             result.counts = {info.name: self.counts[k, :n_bins].copy() for k, info in enumerate(result.populations)}
         if self.writer is None:
-            result._spikes = self._spikes()
+            result._spikes = self._spikes  # joined when first asked for
         else:
             self.writer.close(**result.file_footer())
             result._spikes = SpikesInFile(result.path, self.n_recorded)
