@@ -6,6 +6,9 @@ from .network import EngineInput
 BUILD_MODE: str
 
 def contracts_multiply_add() -> bool: ...
+def find_with_registers(
+    width: int, x: NDArray[np.float64], bound: float
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]: ...
 
 class Engine:
     name: str

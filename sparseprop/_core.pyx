@@ -32,7 +32,7 @@ from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
 from ._philox cimport philox_open, philox_stream
 from ._poisson cimport INTERVAL_BITS, Poisson, poisson_fill, poisson_free
 from ._rows cimport draw_row, table_size
-from ._scan cimport find_below, find_turned, kick_row, normalise, prefetch, subtract, turn, turn_far
+from ._scan cimport find_below, find_turned, kick_row, normalise, prefetch, register_width, subtract, turn, turn_far
 from ._typedefs cimport count_t, neuron_t, synapse_t
 from ._window cimport (
     Candidate, Window, window_append, window_free, window_is_ordered, window_key, window_order, window_pop, window_push,
@@ -65,6 +65,24 @@ def contracts_multiply_add():
     """Whether this build fuses a multiplication and an addition, which would change spike trains."""
     cdef double a = 1.0 + 2.0**-30
     return sp_contracted(a, a, -(1.0 + 2.0**-29)) != 0.0
+
+
+def find_with_registers(int width, const double[::1] x, double bound):
+    """The scans with registers of a given width (0, 1 or 2), for tests: what they find of numbers and of vectors.
+
+    Returns
+    -------
+    below : ndarray
+        Where x is at or below `bound`.
+    turned : ndarray
+        Where, of x as vectors (a, b), a <= bound (|a| + |b|) - 0.5 b.
+    """
+    cdef neuron_t[::1] found = np.empty(x.shape[0] + 1, np.int32)
+    if width > register_width():
+        raise ValueError(f"this processor has registers of width {register_width()} at most, got {width}")
+    below = found.base[:find_below(width, &x[0], x.shape[0], bound, &found[0])].copy()
+    turned = found.base[:find_turned(width, &x[0], x.shape[0] // 2, 1.0, 0.5, bound, &found[0])].copy()
+    return below, turned
 
 
 cdef uint64_t PURPOSE = Purpose.CONNECTIVITY
@@ -554,7 +572,7 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                     const double *weights, double weight, double largest, int64_t count) noexcept nogil:
     """`deliver_each`, in a hot loop where there is one; no weight is larger in size than `largest`."""
     cdef Frame *f
-    cdef double bound, drift
+    cdef double bound
     cdef int64_t k, n, held = 0
     cdef neuron_t i
     cdef Status status
@@ -797,7 +815,7 @@ cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept
     The window's edge is then behind `until`.
     """
     cdef Pair t
-    cdef double key, soon
+    cdef double soon
     cdef Status status
     if Queue is Heap:
         instant[0] = heap_key(q, 0) if q.size > 0 else never()
@@ -1017,9 +1035,9 @@ cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept
             return NO_MEMORY
         f = &p.frames[rows.frame]
         if Model is LIF and not p.heterogeneous:
-            found = find_below(p.x + k, n, rows.gap * f.edge_E, e.found.items)
+            found = find_below(register_width(), p.x + k, n, rows.gap * f.edge_E, e.found.items)
         elif Model is QIF and not p.heterogeneous and rows.regime == ROTATION and not f.edge_is_far:
-            found = find_turned(p.x + 2 * k, n, rows.peak_b * f.edge_E - rows.peak_a * f.edge_sine,
+            found = find_turned(register_width(), p.x + 2 * k, n, rows.peak_b * f.edge_E - rows.peak_a * f.edge_sine,
                                 -rows.peak_b * f.edge_sine - rows.peak_a * f.edge_E, 1.8189894035458565e-12,
                                 e.found.items)
         else:
@@ -1770,6 +1788,7 @@ cdef bint is_sound(const State *e, const Queue *q) noexcept nogil:
     cdef count_t k
     cdef Pair t
     cdef double key
+    cdef const Population *p
     if Queue is Heap:
         return heap_is_ordered(q)
     else:
@@ -1778,7 +1797,9 @@ cdef bint is_sound(const State *e, const Queue *q) noexcept nogil:
             if not before(t, q.edge):
                 continue
             k = 0
-            key = soon_after(e, q, coordinate_in(q, &e.populations[population_of(e, i)], i - e.populations[population_of(e, i)].first) if q.has_coordinates else window_key(q, t, e.H))
+            p = &e.populations[population_of(e, i)]
+            key = coordinate_in(q, p, i - p.first) if q.has_coordinates else window_key(q, t, e.H)
+            key = soon_after(e, q, key)
             while k < q.size and not (q.entries[k].neuron == i and q.entries[k].key <= key):
                 k += 1
             if k == q.size:

@@ -127,7 +127,8 @@ cdef extern from *:
     }
     #endif
 
-    /* The widest registers of this processor: 2 for AVX-512, 1 for AVX2, else 0. Comparisons give the same bits in all. */
+    /* The widest registers of this processor: 2 for AVX-512, 1 for AVX2, else 0. Scans only compare, so they find the
+       same with all. */
     static int sp_width(void) {
         static int width = -1;
         if (width < 0)
@@ -139,21 +140,22 @@ cdef extern from *:
         return width;
     }
 
-    static int64_t sp_find_below(const double *x, int64_t n, double bound, int32_t *found) {
+    static int64_t sp_find_below(int width, const double *x, int64_t n, double bound, int32_t *found) {
     #ifdef SP_WIDE
-        if (sp_width() == 2)
+        if (width == 2)
             return sp_find_below_512(x, n, bound, found);
-        if (sp_width() == 1)
+        if (width == 1)
             return sp_find_below_256(x, n, bound, found);
     #endif
         return sp_find_below_plain(x, 0, n, bound, found);
     }
 
-    static int64_t sp_find_turned(const double *x, int64_t n, double a, double b, double margin, int32_t *found) {
+    static int64_t sp_find_turned(int width, const double *x, int64_t n, double a, double b, double margin,
+                                  int32_t *found) {
     #ifdef SP_WIDE
-        if (sp_width() == 2)
+        if (width == 2)
             return sp_find_turned_512(x, n, a, b, margin, found);
-        if (sp_width() == 1)
+        if (width == 1)
             return sp_find_turned_256(x, n, a, b, margin, found);
     #endif
         return sp_find_turned_plain(x, 0, n, a, b, margin, found);
@@ -272,8 +274,10 @@ cdef extern from *:
             __builtin_prefetch((const char *)start + k);
     }
     """
-    int64_t find_below "sp_find_below"(const double *x, int64_t n, double bound, int32_t *found) noexcept nogil
-    int64_t find_turned "sp_find_turned"(const double *x, int64_t n, double a, double b, double margin,
+    int register_width "sp_width"() noexcept nogil
+    int64_t find_below "sp_find_below"(int width, const double *x, int64_t n, double bound,
+                                       int32_t *found) noexcept nogil
+    int64_t find_turned "sp_find_turned"(int width, const double *x, int64_t n, double a, double b, double margin,
                                          int32_t *found) noexcept nogil
     void subtract "sp_subtract"(double *x, const int32_t *targets, int64_t count, double d, bint far) noexcept nogil
     int64_t kick_row "sp_kicks"(double *x, const int32_t *targets, const double *weights, double weight,

@@ -1,10 +1,10 @@
 """The candidates of a time window: a binary min-heap of (time, neuron) entries.
 
-An entry's key is a lower bound of its neuron's next spike, to the engine's margin for rounding. It is a time in ms since
-the window's first epoch; or, where the neurons of all populations share a frame, something of the state that is in the
-same order and costs no logarithm: the growth E, or (for rotations) the tangent of the angle from the edge, at which the
-neuron fires. Every neuron that fires before the window's edge has an entry; a neuron may have several,
-of which the stale ones are found out at the top.
+An entry's key is a lower bound of its neuron's next spike, to the engine's margin for rounding. It is a time in ms
+since the window's first epoch; or, where the neurons of all populations share a frame, something of the state that is
+in the same order and costs no logarithm: the growth E, or (for rotations) the tangent of the angle from the edge, at
+which the neuron fires. Every neuron that fires before the window's edge has an entry; a neuron may have several, of
+which the stale ones are found out at the top.
 """
 
 from libc.stdint cimport int64_t

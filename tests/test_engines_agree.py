@@ -10,6 +10,7 @@ import pytest
 from random_networks import longest_period, outcome, random_network
 
 import sparseprop as sp
+from sparseprop import _core
 
 ENGINES = ["window", "heap", "reference"]
 
@@ -164,3 +165,20 @@ def test_threads_at_once_give_the_same_spikes():
 
     with concurrent.futures.ThreadPoolExecutor(10) as pool:
         assert len(set(pool.map(digest, range(20)))) == 1
+
+
+@pytest.mark.parametrize("n", [1, 7, 31, 32, 33, 64, 1000])
+def test_scans_find_the_same_with_all_registers(n):
+    """Against numpy, which compares the same doubles."""
+    rng = np.random.default_rng(n)
+    x = rng.choice([-1.0, 1.0], 2 * n) * rng.choice([0.1, 0.3, 0.5, 0.7], 2 * n)
+    a, b = x[::2], x[1::2]
+    for bound in (-1.0, 0.3, 0.5, 1.0):
+        below, turned = np.flatnonzero(x <= bound), np.flatnonzero(a + 0.5 * b <= bound * (np.abs(a) + np.abs(b)))
+        for width in range(3):
+            try:
+                found = _core.find_with_registers(width, x, bound)
+            except ValueError:  # not on this processor
+                assert width > 0
+                break
+            assert np.array_equal(found[0], below) and np.array_equal(found[1], turned)
