@@ -19,7 +19,7 @@ from sparseprop._typedefs cimport neuron_t, synapse_t
 
 import numpy as np
 
-MAX_INTERVALS = 1 << INTERVAL_BITS  # of a Poisson process
+MAX_INTERVALS = <int64_t> 1 << INTERVAL_BITS  # of a Poisson process
 
 # Synapses (or rows, if they are empty) between two looks for Ctrl-C: some tens of milliseconds. A longer row
 # is not interrupted.
