@@ -30,7 +30,7 @@ from ._models cimport (
 )
 from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
 from ._philox cimport philox_open, philox_stream
-from ._poisson cimport INTERVAL_BITS, Poisson, poisson_fill, poisson_free
+from ._poisson cimport Poisson, poisson_fill, poisson_free
 from ._rows cimport draw_row, table_size
 from ._scan cimport find_below, find_turned, kick_row, normalise, prefetch, register_width, subtract, turn, turn_far
 from ._typedefs cimport count_t, neuron_t, synapse_t
@@ -170,6 +170,7 @@ cdef struct Process:
     const double *weights       # one per neuron, or NULL
     double weight
     Pair start                  # of the interval that is drawn
+    int64_t n_intervals         # no events behind the last one of them
     count_t at
 
 
@@ -1342,7 +1343,7 @@ cdef inline Pair interval_start(const State *e, const Process *c, int64_t k) noe
     """The pair at which interval k of a Poisson input begins; lengths are powers of two, so it is exact."""
     cdef Pair start
     cdef int64_t ratio
-    if k >> INTERVAL_BITS:
+    if k >= c.n_intervals:
         return never()
     start.s = 0.0
     if c.poisson.interval > e.H:
@@ -1899,7 +1900,7 @@ cdef Status take_instants(State *e, Queue *q, Pair until, count_t max_spikes, co
             continue
         if until.n < MAX_EPOCH:
             e.now = until
-        if e.agenda.size or (instant.n < never().n):
+        if known.n < never().n or instant.n < never().n:
             return TIME
         if Queue is Window:
             return TIME if anyone_fires(e) else QUIESCENT
@@ -2204,6 +2205,7 @@ cdef class Engine:
             c.poisson.n, c.poisson.interval = process.n, process.interval
             means = process.means
             c.poisson.means, c.poisson.mean_each = &means[0], means.shape[0] > 1
+            c.n_intervals = process.n_intervals
             self.arrays.append(means)
             if process.times is not None:
                 times, fractions = process.times, process.fractions

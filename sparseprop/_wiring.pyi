@@ -3,6 +3,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+MAX_INTERVALS: int
+
 def philox(
     counter: Sequence[int] | NDArray[np.uint64], key: Sequence[int] | NDArray[np.uint64]
 ) -> NDArray[np.uint64]: ...

@@ -19,6 +19,8 @@ from sparseprop._typedefs cimport neuron_t, synapse_t
 
 import numpy as np
 
+MAX_INTERVALS = <int64_t> 1 << INTERVAL_BITS  # of a Poisson process
+
 # Synapses (or rows, if they are empty) between two looks for Ctrl-C: some tens of milliseconds. A longer row
 # is not interrupted.
 cdef synapse_t BLOCK = 1 << 21

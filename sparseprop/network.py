@@ -790,6 +790,7 @@ class PoissonInput:
     purpose: int
     index: int
     interval: float
+    n_intervals: int  # no events behind the last one of them
     means: np.ndarray
     times: np.ndarray | None
     fractions: np.ndarray | None
@@ -802,9 +803,13 @@ class PoissonInput:
         means = process.highest() * interval
         if not means.any():
             return None
-        fractions = process.fractions()
+        times, fractions = process.times, process.fractions()
+        n_intervals = _wiring.MAX_INTERVALS
+        if fractions is not None and not fractions[-1].any():
+            n_intervals = min(n_intervals, math.ceil(times[-1] / interval))
         return cls(
-            population.index, population.n, key, int(purpose), index, interval, means, process.times, fractions, weight
+            *(population.index, population.n, key, int(purpose), index, interval, n_intervals),
+            *(means, times, fractions, weight),
         )
 
     def events(self, k):

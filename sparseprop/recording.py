@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from ._validation import flag, index_array, is_array, real, real_array
-from .errors import ParameterError, unknown_name
+from .connectivity import available_memory
+from .errors import InsufficientMemoryError, ParameterError, unknown_name
 from .result import SpikesInFile
 
-__all__ = ["Record", "Recorder"]
+__all__ = ["SHORTEST_INTERVAL", "Record", "Recorder"]
+
+SHORTEST_INTERVAL = 1e-6  # ms, of samples, bins and checkpoints: far below it times have no digits left
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +33,13 @@ class Record:
         global ids.
     V_times : float or array_like, optional
         When: every so many ms from the beginning of the run, or at these times (ms, ascending, of the simulation's
-        time). A value at time t is exact, and that of the moment before whatever happens at t. Times outside
-        [t_start, t_stop) of the run are left out.
+        time). A value at time t is exact, and that of the moment before whatever happens at t (at the beginning of a
+        run: after what the run before it has taken, as one that `n_spikes` ended). Times outside [t_start, t_stop) of
+        the run are left out.
     bins : float, optional
         Count the spikes of each population in bins of this width in ms, from the beginning of the run; takes memory
-        for the bins only.
+        for the bins only. Each bin includes its beginning; spikes at t_stop, where `n_spikes` ends a run, are counted
+        too.
     record_sources : bool
         Whether spikes of sources are recorded too.
 
@@ -66,7 +71,7 @@ class Record:
         if (self.V is None) != (self.V_times is None):
             raise ParameterError("Record: V and V_times belong together; give both, which neurons and when, or neither")
         if self.bins is not None:
-            width = real(self.bins, "Record: bins", "a width > 0 ms", low=0.0, low_open=True)
+            width = real(self.bins, "Record: bins", f"a width >= {SHORTEST_INTERVAL:g} ms", low=SHORTEST_INTERVAL)
             object.__setattr__(self, "bins", width)
         if is_array(self.V_times):
             times = real_array(self.V_times, "Record: V_times", "finite times >= 0 ms", low=0.0)
@@ -74,7 +79,8 @@ class Record:
                 raise ParameterError("Record: V_times must ascend, each time later than the one before")
             object.__setattr__(self, "V_times", times)
         elif self.V_times is not None:
-            every = real(self.V_times, "Record: V_times", "an interval > 0 ms", low=0.0, low_open=True)
+            allowed = f"an interval >= {SHORTEST_INTERVAL:g} ms"
+            every = real(self.V_times, "Record: V_times", allowed, low=SHORTEST_INTERVAL)
             object.__setattr__(self, "V_times", every)
 
     @classmethod
@@ -107,6 +113,23 @@ class Record:
         if isinstance(self.V, dict):
             return _global_ids(self.V, populations, "V")
         return index_array(self.V, "Record: V", sum(info.n for info in populations))
+
+    def check_size(self, populations, duration):
+        """Refuse what does not fit into memory; a run without `duration` may take any."""
+        if duration is None:
+            return
+        needed = 0.0
+        if self.bins is not None:
+            needed += 8.0 * len(populations) * (duration / self.bins)
+        if self.V_times is not None:
+            n = duration / self.V_times if isinstance(self.V_times, float) else len(self.V_times)
+            needed += (8.0 * len(self.V_ids(populations)) + 128.0) * n
+        available = available_memory()
+        if needed > available:
+            raise InsufficientMemoryError(
+                f"Record: what bins and V_times={self.V_times!r} ask for takes {needed / 2**30:.3g} GiB in {duration} "
+                f"ms, and {available / 2**30:.3g} GiB of memory are available; choose wider bins, fewer times or neurons"
+            )
 
     def sample_times(self, t_start):
         """The times in ms at which V is recorded, ascending; an endless sequence for an interval."""
@@ -176,6 +199,7 @@ class Recorder:
         self.V_times = list(state.get("V_times", ()))
         self.V = list(state.get("V", ()))
         self.counts = state.get("counts", np.zeros((len(populations), 0), np.int64))
+        self.n_bins = state.get("n_bins", 0)  # up to the last one with a spike
         self.writer = None
         if record.path is not None:
             from .raster import RasterWriter
@@ -211,7 +235,8 @@ class Recorder:
     def _count(self, times, ids):
         bins = ((times - self.result.t_start) / self.record.bins).astype(np.int64)
         if len(bins):
-            self._reserve(int(bins[-1]) + 1)
+            self.n_bins = int(bins[-1]) + 1
+            self._reserve(self.n_bins)
         np.add.at(self.counts, (np.searchsorted(self.starts, ids, side="right") - 1, bins), 1)
 
     def _reserve(self, n_bins):
@@ -232,7 +257,7 @@ class Recorder:
 
     def state(self):
         """All that was recorded besides what is safe in a file."""
-        state = {"n_recorded": self.n_recorded, "counts": self.counts}
+        state = {"n_recorded": self.n_recorded, "counts": self.counts, "n_bins": self.n_bins}
         if len(self.V_ids):
             state |= {"V_times": np.array(self.V_times), "V": self._potentials()}
         if self.writer is None:
@@ -252,7 +277,8 @@ class Recorder:
         if self.record.V is not None:
             result.V, result.V_times, result.V_ids = self._potentials(), np.array(self.V_times), self.V_ids
         if self.record.bins is not None:
-            n_bins = math.ceil((result.t_stop - result.t_start) / self.record.bins)
+            # A spike at the very end may be in a bin that begins there.
+            n_bins = max(math.ceil((result.t_stop - result.t_start) / self.record.bins), self.n_bins)
             self._reserve(n_bins)
             result.bin_width = self.record.bins
             result.counts = {info.name: self.counts[k, :n_bins].copy() for k, info in enumerate(result.populations)}

@@ -544,7 +544,9 @@ class _Process:
             pass
 
     def start(self, k):
-        """The pair at which interval k begins."""
+        """The pair at which interval k begins; NEVER behind the last one."""
+        if k >= self.process.n_intervals:
+            return NEVER
         H, length = self.engine.clock.epoch, self.process.interval
         number = self.engine.a.number
         if length > H:

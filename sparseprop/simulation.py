@@ -27,8 +27,9 @@ from .errors import (
     RunawayError,
     unknown_name,
 )
-from .recording import Record, Recorder
+from .recording import SHORTEST_INTERVAL, Record, Recorder
 from .result import PopulationInfo, Result
+from .storage import full_name
 
 __all__ = ["Simulation", "StopReason"]
 
@@ -237,7 +238,8 @@ class Simulation:
             the run ends (`stop_reason` is ``"callback"``). When that is in simulated time depends on the machine.
         checkpoint : path, optional
             Save the state there at the beginning, then every `every` ms of simulated time, and at the end. After a
-            crash ``Simulation.load(checkpoint, net).resume()`` ends the run as if nothing had happened.
+            crash ``Simulation.load(checkpoint, net).resume()`` ends the run as if nothing had happened. (`run` on what
+            was loaded goes on with the simulation but not with that run.)
         every : float, optional
             ms between two checkpoints; needed with `checkpoint`.
 
@@ -265,8 +267,12 @@ class Simulation:
                 "checkpoint and every belong together: give a file, and the ms between two checkpoints"
             )
         if checkpoint is not None:
-            every = _validation.real(every, "every", "a time > 0 ms", low=0.0, low_open=True)
-            checkpoint = os.path.abspath(os.fsdecode(checkpoint))
+            every = _validation.real(every, "every", f"a time >= {SHORTEST_INTERVAL:g} ms", low=SHORTEST_INTERVAL)
+            checkpoint = full_name(checkpoint)
+        record = Record.of(record)
+        if checkpoint is not None and record.path is not None and full_name(record.path) == checkpoint:
+            raise ParameterError(f"the checkpoint and the raster must be two files, got {checkpoint} for both")
+        record.check_size(self._populations, duration)
         engine = self._engine
         with self._owned():
             self._require_idle()
@@ -281,9 +287,10 @@ class Simulation:
                 "checkpoint": checkpoint,
                 "every": every,
                 "wall_time": 0.0,
-                "record": Record.of(record).to_dict(),
+                "record": record.to_dict(),
             }
-            return self._run(plan, Record.of(record), None, progress, callback)
+            self._unfinished = None  # what would be missing in its raster
+            return self._run(plan, record, None, progress, callback)
 
     def resume(self, progress=None, callback=None):
         """End the run during which the file that this simulation was loaded from was written as a checkpoint.

@@ -172,4 +172,23 @@ def outcome(net, engine, duration, **stops):
         result = net.run(duration, engine=engine, progress=False, **stops)
     except (sp.errors.RunawayError, sp.errors.NumericalError) as error:
         return type(error).__name__, str(error)
-    return result.times.tobytes(), result.ids.tobytes(), str(result.stop_reason), result.n_synaptic_events
+    seen = [str(result.stop_reason), result.t_stop, result.n_spikes, result.n_synaptic_events]
+    if result.V is not None:
+        seen += [result.V_times.tobytes(), result.V.tobytes()]
+    if result.counts is not None:
+        seen += [result.counts[name].tobytes() for name in sorted(result.counts)]
+    return result.times.tobytes(), result.ids.tobytes(), *seen
+
+
+def random_record(seed, net, duration):
+    """Spikes of all or of some, with or without those of sources; potentials; counts."""
+    rng = np.random.default_rng([seed, 1])
+    chosen = [p.name for p in net.populations if rng.random() < 0.7]
+    ids = rng.integers(0, sum(p.n for p in net.populations), 3)
+    times = duration * (rng.uniform(0.005, 0.3) if rng.random() < 0.5 else np.unique(rng.random(20)))
+    return sp.Record(
+        spikes=True if rng.random() < 0.7 else chosen,
+        record_sources=bool(rng.random() < 0.5),
+        bins=duration / 30.0 if rng.random() < 0.5 else None,
+        **({"V": ids, "V_times": times} if rng.random() < 0.8 else {}),
+    )

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from random_networks import longest_period, outcome, random_network
+from random_networks import longest_period, outcome, random_network, random_record
 
 import sparseprop as sp
 from sparseprop import _core
@@ -15,14 +15,31 @@ from sparseprop import _core
 ENGINES = ["window", "heap", "reference"]
 
 
+def spikes_of(run, net, record):
+    """What a run ended with, and its spikes of those neurons (not sources) that `record` wants."""
+    if isinstance(run[1], str):
+        return run
+    times, ids = np.frombuffer(run[0]), np.frombuffer(run[1], np.int64)
+    wanted = [
+        np.full(p.n, not p.is_source and (record.spikes is True or p.name in record.spikes)) for p in net.populations
+    ]
+    mine = np.concatenate(wanted)[ids]
+    return times[mine].tolist(), ids[mine].tolist(), run[2:6]
+
+
 def assert_engines_agree(seeds):
     different = []
     spikes = 0
     for seed in seeds:
         net = random_network(seed)
-        runs = [outcome(net, engine, longest_period(net), n_spikes=1500) for engine in ENGINES]
-        spikes += len(runs[0][0]) // 8
-        if not runs[0] == runs[1] == runs[2]:
+        duration = longest_period(net)
+        record = random_record(seed, net, duration)
+        runs = [outcome(net, engine, duration, n_spikes=1500, record=record) for engine in ENGINES]
+        # Recording changes nothing.
+        plain = outcome(net, ENGINES[seed % 2], duration, n_spikes=1500)
+        mine = spikes_of(plain, net, record)
+        spikes += len(plain[0]) // 8
+        if not (runs[0] == runs[1] == runs[2] and mine == spikes_of(runs[0], net, record)):
             different.append(seed)
     assert not different, f"engines differ on random_network(seed) for seeds {different}"
     return spikes

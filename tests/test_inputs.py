@@ -287,3 +287,17 @@ def test_bad_input_is_refused(act, message):
     with pytest.raises(sp.errors.ParameterError, match=message):
         act(net, p)
     assert len(net.populations) == 1 and not net.projections and not net.drives
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_network_whose_input_is_over_is_silent(engine):
+    net = sp.Network(seed=3)
+    p = net.add(5, sp.LIF(tau_m=10.0), name="p")
+    net.drive(p, sp.poisson([500.0, 0.0], times=[0.0, 50.0]), weight=0.1)
+    net.connect(net.add(2, sp.PoissonSource([300.0, 0.0], [0.0, 60.0])), p, sp.all_to_all(), weight=0.1, delay=1.0)
+    sim = sp.Simulation(net, engine=engine)
+    res = sim.run(n_spikes=10**6, progress=False)
+    assert res.stop_reason == "quiescent" and res.n_synaptic_events > 50 and 40.0 < res.t_stop <= 61.0
+    assert sim.run(100.0, progress=False).stop_reason == "quiescent"
+    net.drive(p, sp.poisson([1.0, 0.0, 1.0], times=[0.0, 50.0, 1e5]), weight=0.1)
+    assert net.run(1e4, engine=engine, progress=False).stop_reason == "time"

@@ -90,6 +90,21 @@ def test_counts_are_those_of_the_spikes(net, width):
     assert res.counts["s"].sum() == 0 and res.bin_width == width
 
 
+def test_the_last_spike_is_counted_too():
+    net = sp.Network(seed=1)
+    source = net.add(1, sp.SpikeSource([2.0, 4.0], [0, 0]), name="s")
+    net.connect(source, net.add(1, sp.LIF(tau_m=10.0), name="p"), sp.all_to_all(), weight=1.5)
+    res = net.run(n_spikes=2, record=sp.Record(bins=2.0))
+    assert res.t_stop == 4.0 and res.counts["p"].tolist() == [0, 1, 1]
+    assert net.run(4.0, record=sp.Record(bins=2.0)).counts["p"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("options", [dict(bins=1e-6), dict(V=[0], V_times=1e-6)])
+def test_records_that_no_memory_could_hold_are_refused(net, options):
+    with pytest.raises(sp.errors.InsufficientMemoryError, match="GiB of memory are available; choose wider bins"):
+        net.run(1e9, record=sp.Record(**options))
+
+
 @pytest.mark.parametrize("save", [False, True])
 def test_potentials_and_counts_are_in_the_file(net, save, tmp_path):
     record = dict(V={"E": [1, 2]}, V_times=4.0, bins=10.0, record_sources=True)
@@ -125,14 +140,16 @@ def test_a_callback_sees_the_simulation_and_ends_the_run():
 
 BAD = [
     (dict(V=[0]), "V and V_times belong together"),
-    (dict(V=[0], V_times=-1.0), "V_times must be an interval > 0 ms, got -1.0"),
+    (dict(V=[0], V_times=-1.0), "V_times must be an interval >= 1e-06 ms, got -1.0"),
     (dict(V=[0], V_times=[2.0, 1.0]), "V_times must ascend"),
     (dict(V=[1000], V_times=1.0), r"V must be in \[0, 102\), got 1000"),
     (dict(V={"X": [0]}, V_times=1.0), "unknown population in Record.V: 'X'"),
     (dict(V={"I": [20]}, V_times=1.0), r"V of 'I' must be in \[0, 20\), got 20"),
     (dict(spikes="E"), "must be True, False, a list of populations"),
     (dict(spikes=["X"]), "unknown population in Record.spikes: 'X'"),
-    (dict(bins=0.0), "bins must be a width > 0 ms, got 0.0"),
+    (dict(bins=0.0), "bins must be a width >= 1e-06 ms, got 0.0"),
+    (dict(bins=1e-300), "bins must be a width >= 1e-06 ms, got 1e-300"),
+    (dict(V=[0], V_times=1e-300), "V_times must be an interval >= 1e-06 ms, got 1e-300"),
     (dict(record_sources=1), "record_sources must be True or False"),
 ]
 
@@ -149,7 +166,10 @@ def test_bad_records_are_refused(net, options, message):
         (dict(record=5), "record must be None, the path of a raster, or sp.Record"),
         (dict(callback=5), "callback must be callable, got 5"),
         (dict(every=5.0), "checkpoint and every belong together"),
-        (dict(checkpoint="x.h5", every=0.0), "every must be a time > 0 ms, got 0.0"),
+        (dict(checkpoint="x.h5", every=1e-300), "every must be a time >= 1e-06 ms, got 1e-300"),
+        (dict(checkpoint=5, every=1.0), "path must be the name of a file, got 5"),
+        (dict(checkpoint="x.h5", every=1.0, record="./x.h5"), "the checkpoint and the raster must be two files"),
+        (dict(checkpoint="x.h5", every=0.0), "every must be a time >= 1e-06 ms, got 0.0"),
     ],
 )
 def test_bad_options_of_runs_are_refused(net, options, message):
