@@ -29,6 +29,7 @@ from .errors import (
 )
 from .recording import Record, Recorder
 from .result import PopulationInfo, Result
+from .tape import Tape, check_tape
 
 __all__ = ["Simulation", "StopReason"]
 
@@ -89,7 +90,7 @@ class Simulation:
         seed = check_start(engine, seed)
         self.network = net
         source = net.engine_input(seed)
-        self._clock = source.clock
+        self._clock, self._source = source.clock, source
         self._populations = [
             PopulationInfo(p.name, p.n, type(p.model).__name__, p.first, p.is_source) for p in net.populations
         ]
@@ -215,7 +216,16 @@ class Simulation:
         raise TypeError("a Simulation cannot be copied or pickled; make a new one from its network")
 
     def run(
-        self, duration=None, *, n_spikes=None, record=None, progress=None, callback=None, checkpoint=None, every=None
+        self,
+        duration=None,
+        *,
+        n_spikes=None,
+        record=None,
+        progress=None,
+        callback=None,
+        checkpoint=None,
+        every=None,
+        tape=False,
     ):
         """Go on from the present.
 
@@ -240,6 +250,10 @@ class Simulation:
             crash ``Simulation.load(checkpoint, net).resume()`` ends the run as if nothing had happened.
         every : float, optional
             ms between two checkpoints; needed with `checkpoint`.
+        tape : bool or "checkpoint"
+            True: keep what :meth:`sparseprop.Result.backward` needs, some 24 bytes for each spike and event of a drive,
+            for QIF and Theta neurons also 8 for each synaptic event. "checkpoint": keep states instead, and repeat the
+            run in parts when gradients are computed.
 
         Returns
         -------
@@ -268,6 +282,7 @@ class Simulation:
             every = _validation.real(every, "every", "a time > 0 ms", low=0.0, low_open=True)
             checkpoint = os.path.abspath(os.fsdecode(checkpoint))
         engine = self._engine
+        check_tape(tape, self._header["engine"])
         with self._owned():
             self._require_idle()
             self._require_sound()
@@ -283,7 +298,7 @@ class Simulation:
                 "wall_time": 0.0,
                 "record": Record.of(record).to_dict(),
             }
-            return self._run(plan, Record.of(record), None, progress, callback)
+            return self._run(plan, Record.of(record), None, progress, callback, tape)
 
     def resume(self, progress=None, callback=None):
         """End the run during which the file that this simulation was loaded from was written as a checkpoint.
@@ -320,14 +335,14 @@ class Simulation:
         if self._running:
             raise ParameterError("run() was called by a callable that a run of the same Simulation had called")
 
-    def _run(self, plan, record, recorded, progress, callback):
+    def _run(self, plan, record, recorded, progress, callback, tape=False):
         self._running = True
         try:
-            return self._watched_run(plan, record, recorded, progress, callback)
+            return self._watched_run(plan, record, recorded, progress, callback, tape)
         finally:
             self._running = False
 
-    def _watched_run(self, plan, record, recorded, progress, callback):
+    def _watched_run(self, plan, record, recorded, progress, callback, tape):
         """Carry out what a plan says, from the present on; `recorded` is what a checkpoint had recorded."""
         engine = self._engine
         if callback is not None and not callable(callback):
@@ -346,6 +361,7 @@ class Simulation:
         shown = _Progress(progress)
         recorder = Recorder(record, result, recorded)
         engine.record_sources = record.record_sources
+        tape = Tape(engine, self._source, tape) if tape else None
         began = time.perf_counter() - plan["wall_time"]
 
         def fraction():
@@ -381,6 +397,8 @@ class Simulation:
                     end = engine.advance(stop, max_spikes, budget)
                 except EngineFault as fault:
                     self._fault = self._explained(fault)
+                    if tape is not None:
+                        tape.discard()
                     raise self._fault from None
                 finally:
                     recorder.append(*engine.take())
@@ -398,8 +416,13 @@ class Simulation:
                     result.stop_reason = StopReason.CALLBACK
                     break
                 if end == "running":
+                    if tape is not None:
+                        tape.look()
                     budget = _adapted(budget, time.perf_counter() - block)
             result.t_stop = self.time
+            if tape is not None:
+                tape.finish()
+                result._keep_tape(tape, self.network, recorder)
             result._n_spikes = engine.n_spikes - plan["before"][0]
             result.n_synaptic_events = engine.n_synaptic_events - plan["before"][1]
             result.wall_time = time.perf_counter() - began
