@@ -12,6 +12,8 @@ from sparseprop._frames cimport Frame
 from sparseprop._lif cimport LIF
 from sparseprop._models cimport Model
 from sparseprop._qif cimport QIF, ROTATION
+from sparseprop._scan cimport prefetch
+from sparseprop._typedefs cimport neuron_t
 
 
 cdef struct Sums:
@@ -295,3 +297,91 @@ cdef inline void rescale_back(const Model *m, double *y, int64_t steps) noexcept
     if Model is LIF:
         for _ in range(min(steps, 40)):
             y[0] *= 5.421010862427522e-20  # 2^-64
+
+
+# Rows of kicks of equal neurons -------------------------------------------------------------------------------------
+
+cdef inline double lif_row(const double *y, const neuron_t *targets, const double *weights, double weight, int64_t count,
+                           double E, double *by_weight, bint far, double *sum) noexcept nogil:
+    """For a row of kicks of equal LIF neurons: the sum of dL/dx, times the weight; dL/dw; the sum of dL/dx."""
+    cdef double total = 0.0, plain = 0.0, value
+    cdef int64_t k
+    for k in range(count):
+        if far and k + 24 < count:
+            prefetch(&y[targets[k + 24]], 1)
+        value = y[targets[k]]
+        if weights != NULL:
+            total += weights[k] * value
+        plain += value
+        if by_weight != NULL:
+            by_weight[k] -= E * value
+    sum[0] += plain
+    return total if weights != NULL else weight * plain
+
+
+cdef inline double lif_wide_row(double *y, const neuron_t *targets, const double *weights, double weight, int64_t count,
+                                double E, double tau_factor, double *by_weight, bint far, double *sum) noexcept nogil:
+    """The same with sums for tau_m: `tau_factor` times weight times dL/dx."""
+    cdef double total = 0.0, plain = 0.0, value, weighted
+    cdef double *at
+    cdef int64_t k
+    for k in range(count):
+        if far and k + 24 < count:
+            prefetch(&y[2 * <int64_t> targets[k + 24]], 1)
+        at = y + 2 * <int64_t> targets[k]
+        value = at[0]
+        weighted = (weights[k] if weights != NULL else weight) * value
+        at[1] += tau_factor * weighted
+        total += weighted
+        plain += value
+        if by_weight != NULL:
+            by_weight[k] -= E * value
+    sum[0] += plain
+    return total
+
+
+cdef inline void rotated_voltages(const double *x, const neuron_t *targets, int64_t count, double root, double cosine,
+                                  double sine, double *V) noexcept nogil:
+    """V of rotating vectors."""
+    cdef int64_t k
+    cdef const double *v
+    for k in range(count):
+        if k + 24 < count:
+            prefetch(x + 2 * <int64_t> targets[k + 24], 1)
+        v = x + 2 * <int64_t> targets[k]
+        V[k] = root * (v[0] * sine + v[1] * cosine) / (v[0] * cosine - v[1] * sine)
+
+
+cdef inline double rotation_row(const QIF *m, double *y, const neuron_t *targets, const double *weights, double weight,
+                                const double *V, int64_t count, double t, double *by_weight, bint far,
+                                double *sum) noexcept nogil:
+    """For a row of kicks of equal rotations: dL/dt of all; dL/dw; the sum of these."""
+    cdef double total = 0.0, plain = 0.0, w = weight, I = m.I_e, per_tau = 1.0 / m.tau, a, c, before, after
+    cdef double *at
+    cdef int64_t k
+    for k in range(count):
+        if far and k + 12 < count:
+            prefetch(&y[4 * <int64_t> targets[k + 12]], 1)
+        at = y + 4 * <int64_t> targets[k]
+        before = V[k]
+        if weights != NULL:
+            w = weights[k]
+        a = at[0]
+        if not fabs(before) < 1e100:
+            # Dropped, or at infinity, where a kick does nothing.
+            if before == before:
+                at[2] += a * (at[1] - t) * per_tau
+                at[1] = t
+            continue
+        after = before + w
+        c = a / (I + after * after)
+        at[0] = c * (I + before * before)
+        at[2] += a * (at[1] - t) * per_tau
+        at[1] = t
+        at[3] += c * w
+        total += c * w * (before + after)
+        plain += c
+        if by_weight != NULL:
+            by_weight[k] += c
+    sum[0] += plain
+    return -total * per_tau

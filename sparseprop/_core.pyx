@@ -4,7 +4,7 @@ Names of phases and the order of everything within an instant are those of :mod:
 computes the same numbers bit for bit and is the place to read first.
 """
 
-from libc.math cimport NAN, isnan
+from libc.math cimport NAN, fabs, isnan
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memmove, memset
@@ -32,8 +32,8 @@ from ._philox cimport philox_open, philox_stream
 from ._poisson cimport INTERVAL_BITS, Poisson, poisson_fill, poisson_free
 from ._rows cimport draw_row, table_size
 from ._adjoint cimport (
-    Sums, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, rescale_back, reset_back, settle_sums,
-    tau_of, threshold_back, velocity,
+    Sums, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, lif_row, lif_wide_row, rescale_back,
+    reset_back, rotated_voltages, rotation_row, settle_sums, tau_of, threshold_back, velocity,
 )
 from ._scan cimport find_below, find_turned, kick_row, prefetch, subtract, turn
 from ._tape cimport (
@@ -639,10 +639,18 @@ cdef inline Status reset_one(State *e, Queue *q, Population *p, neuron_t i) noex
 
 cdef Status note_states(State *e, Population *p, const neuron_t *targets, int64_t count) noexcept nogil:
     """For the tape: V of neurons that are about to be kicked, NaN where the kick will be dropped."""
-    cdef double *values = tape_values(e.tape, count)
+    cdef double *values
+    cdef const Frame *f
     cdef int64_t k
+    if count == 0:
+        return RUNNING
+    values = tape_values(e.tape, count)
     if values == NULL:
         return NO_MEMORY
+    if p.plain and (<const QIF *> p.rows).regime == ROTATION:
+        f = frame_now(e, p, <const QIF *> p.rows)
+        rotated_voltages(p.x, targets, count, (<const QIF *> p.rows).root, f.E, f.sine, values)
+        return RUNNING
     for k in range(count):
         if p.release != NULL and before(e.now, p.release[targets[k]]):
             values[k] = NAN
@@ -2607,7 +2615,8 @@ cdef struct Pass:
     bint wide
     Sums sums
     double *by_release          # of neurons that were refractory at a change of parameters, or NULL
-    double shift                # dL/d(time) of all that happens at fixed times
+    double shift                # dL/d(time) of all that happens at fixed times; the sum of sizes
+    double shift_size
     double **by_weight          # by projection, in the user's order, or NULL
     double **by_delay
     double *weight_sums
@@ -2643,6 +2652,11 @@ cdef struct Pass:
     count_t n_findings
     count_t findings_capacity
     count_t n_events
+
+
+cdef inline void add_shift(Pass *b, double by_time) noexcept nogil:
+    b.shift += by_time
+    b.shift_size += fabs(by_time)
 
 
 cdef inline Pair entry_time(const Entry *entry) noexcept nogil:
@@ -2691,45 +2705,6 @@ cdef inline bint find(Pass *b, FindingKind kind, neuron_t neuron, neuron_t other
 
 # Kicks, backward ------------------------------------------------------------------------------------------------------
 
-cdef inline double lif_row(const double *y, const neuron_t *targets, const double *weights, double weight, int64_t count,
-                           double E, double *by_weight, bint far, double *sum) noexcept nogil:
-    """For a row of kicks of equal LIF neurons: the sum of dL/dx, times the weight; dL/dw; the sum of dL/dx."""
-    cdef double total = 0.0, plain = 0.0, value
-    cdef int64_t k
-    for k in range(count):
-        if far and k + 24 < count:
-            prefetch(&y[targets[k + 24]], 1)
-        value = y[targets[k]]
-        if weights != NULL:
-            total += weights[k] * value
-        plain += value
-        if by_weight != NULL:
-            by_weight[k] -= E * value
-    sum[0] += plain
-    return total if weights != NULL else weight * plain
-
-
-cdef inline double lif_wide_row(double *y, const neuron_t *targets, const double *weights, double weight, int64_t count,
-                                double E, double tau_factor, double *by_weight, bint far, double *sum) noexcept nogil:
-    """The same with sums for tau_m: `tau_factor` times weight times dL/dx."""
-    cdef double total = 0.0, plain = 0.0, value, weighted
-    cdef double *at
-    cdef int64_t k
-    for k in range(count):
-        if far and k + 24 < count:
-            prefetch(&y[2 * <int64_t> targets[k + 24]], 1)
-        at = y + 2 * <int64_t> targets[k]
-        value = at[0]
-        weighted = (weights[k] if weights != NULL else weight) * value
-        at[1] += tau_factor * weighted
-        total += weighted
-        plain += value
-        if by_weight != NULL:
-            by_weight[k] -= E * value
-    sum[0] += plain
-    return total
-
-
 cdef inline Status look_at_target(Pass *b, neuron_t i, neuron_t source, double weight, double *by_time) noexcept nogil:
     """A kick of neuron i (global id) in a phase where neurons wait for their cause, or others fire at nearly this time."""
     if b.driven.size and weight > 0.0 and get_bit(b.is_waiting, i):
@@ -2763,12 +2738,12 @@ cdef Status row_back(Pass *b, const Synapses *c, const Model *rows, neuron_t sou
     cdef neuron_t i
     cdef synapse_t at
     cdef bint close = b.driven.size > 0
+    cdef bint simple = not p.heterogeneous and not close and by_delay == NULL and c.places == NULL and c.projection >= 0
     cdef bint crowded = b.n_near > b.n_here or not b.one_origin
     if by_weight != NULL:
         by_weight += c.first
     if Model is LIF:
-        if not p.heterogeneous and p.release == NULL and not close and not crowded and by_delay == NULL \
-                and c.places == NULL and c.projection >= 0:
+        if simple and p.release == NULL and not crowded:
             f = frame_now(e, p, rows)
             if b.wide:
                 total = lif_wide_row(y, c.targets, c.weights, c.weight, c.count, f.E, f.E * b.t / (f.scale * f.scale),
@@ -2778,6 +2753,14 @@ cdef Status row_back(Pass *b, const Synapses *c, const Model *rows, neuron_t sou
             total *= -f.E / f.scale
             by_time[0] += total
             b.weight_sums[c.projection] -= f.E * weight_sum
+            b.delay_sums[c.projection] += total
+            return RUNNING
+    else:
+        if simple and rows.regime == ROTATION and not (crowded and jumps_at_spikes(rows)):
+            total = rotation_row(rows, y, c.targets, c.weights, c.weight, V, c.count, b.t, by_weight, p.size > FAR,
+                                 &weight_sum)
+            by_time[0] += total
+            b.weight_sums[c.projection] += weight_sum
             b.delay_sums[c.projection] += total
             return RUNNING
     if by_delay != NULL:
@@ -2914,13 +2897,14 @@ cdef void read_back(Pass *b, Population *p, const Model *rows, neuron_t i, doubl
         b.sums.V_reset[g] += by_V
         return
     E = growth_now(e, p, m)
-    b.shift += by_V * velocity(m, tau, V, distance)
+    add_shift(b, by_V * velocity(m, tau, V, distance))
     by_V += leave(m, y, b.wide, &b.sums, g, E, tau, b.t, V, distance)
     arrive(m, y, b.wide, &b.sums, g, E, tau, b.t, V, distance, by_V)
 
 
-cdef void leave_population(Pass *b, Population *p, const Model *rows, const double *V, double *by_V) noexcept nogil:
-    """All stretches that begin now, at V or at the end of a refractory period."""
+cdef void leave_population(Pass *b, Population *p, const Model *rows, const double *V, bint begins,
+                           double *by_V) noexcept nogil:
+    """All stretches that begin now, at V or at the end of a refractory period; with `begins` the run does too."""
     cdef State *e = b.e
     cdef int64_t number = p - e.populations
     cdef const Model *m
@@ -2937,11 +2921,14 @@ cdef void leave_population(Pass *b, Population *p, const Model *rows, const doub
             by_release = reset_back(m, y, b.wide, &b.sums, p.first + i, E, tau_of(m, f), since_start(b, p.release[i]))
             if b.by_release != NULL:
                 b.by_release[p.first + i] += by_release
+                by_release = b.by_release[p.first + i]
+            if begins:
+                add_shift(b, by_release)
             by_V[i] = 0.0
         else:
             distance = distance_of(m, V[i])
             by_V[i] = leave(m, y, b.wide, &b.sums, p.first + i, growth_now(e, p, m), tau_of(m, f), b.t, V[i], distance)
-            b.shift -= by_V[i] * velocity(m, tau_of(m, f), V[i], distance)
+            add_shift(b, -by_V[i] * velocity(m, tau_of(m, f), V[i], distance))
         settle_sums(m, y, b.wide, &b.sums, p.first + i)
 
 
@@ -2959,7 +2946,7 @@ cdef void arrive_population(Pass *b, Population *p, const Model *rows, const dou
         m = row(p, rows, i)
         tau = tau_of(m, &p.frames[m.frame])
         distance = distance_of(m, V[i])
-        b.shift += by_V[i] * velocity(m, tau, V[i], distance)
+        add_shift(b, by_V[i] * velocity(m, tau, V[i], distance))
         arrive(m, b.y[number] + b.widths[number] * i, b.wide, &b.sums, p.first + i, growth_now(e, p, m), tau, b.t, V[i],
                distance, by_V[i])
 
@@ -3020,11 +3007,11 @@ cdef void read_in(Pass *b, neuron_t i, double V, double by_V) noexcept nogil:
         read_back(b, p, <const QIF *> p.rows, i - p.first, V, by_V)
 
 
-cdef void leave_in(Pass *b, Population *p, const double *V, double *by_V) noexcept nogil:
+cdef void leave_in(Pass *b, Population *p, const double *V, bint begins, double *by_V) noexcept nogil:
     if p.kernel == LIF_KERNEL:
-        leave_population(b, p, <const LIF *> p.rows, V, by_V)
+        leave_population(b, p, <const LIF *> p.rows, V, begins, by_V)
     else:
-        leave_population(b, p, <const QIF *> p.rows, V, by_V)
+        leave_population(b, p, <const QIF *> p.rows, V, begins, by_V)
 
 
 cdef void arrive_in(Pass *b, Population *p, const double *V, const double *by_V) noexcept nogil:
@@ -3170,7 +3157,7 @@ cdef Status deliver_back(Pass *b, bint merged) noexcept nogil:
     for k in range(b.driven.size):
         clear_bit(b.is_waiting, b.driven.items[k])
         if not isnan(b.waiting[b.driven.items[k]]):
-            b.shift += b.waiting[b.driven.items[k]]
+            add_shift(b, b.waiting[b.driven.items[k]])
             if not find(b, AT_A_STEP, b.driven.items[k], -1):
                 return NO_MEMORY
     b.driven.size = 0
@@ -3711,13 +3698,16 @@ cdef class Adjoint:
             if by_V[k] != 0.0:
                 read_in(&self.b, <neuron_t> ids[k], V[k], by_V[k])
 
-    def leave(self, time, int64_t k, const double[::1] V):
-        """The pair `time` is where population k begins with V; dL/dV, or dL/d(-1/V) where V is infinite."""
+    def leave(self, time, int64_t k, const double[::1] V, bint begins):
+        """The pair `time` is where population k begins with V; dL/dV, or dL/d(-1/V) where V is infinite.
+
+        `begins`: the whole run begins there, and not only other parameters.
+        """
         cdef Pair now
         cdef double[::1] by_V = np.empty(V.shape[0])
         now.n, now.s = time
         go_back(&self.b, now)
-        leave_in(&self.b, &self.b.e.populations[k], &V[0], &by_V[0])
+        leave_in(&self.b, &self.b.e.populations[k], &V[0], begins, &by_V[0])
         return by_V.base
 
     def arrive(self, int64_t k, const double[::1] V, const double[::1] by_V, int64_t n_changes):
@@ -3734,8 +3724,8 @@ cdef class Adjoint:
 
     @property
     def shift(self):
-        """dL/d(time) of all that happened at fixed times, besides spikes on the tape."""
-        return self.b.shift
+        """dL/d(time) of all that happened at fixed times, besides spikes on the tape; and the sum of its parts' sizes."""
+        return self.b.shift, self.b.shift_size
 
     @property
     def ranks(self):

@@ -270,7 +270,7 @@ class _Backward:
     def _change(self, pair, k, V):
         """The parameters changed, for the k-th time."""
         _, number, _ = self.source.changes[k]
-        by_V = self.adjoint.leave(pair, number, V)
+        by_V = self.adjoint.leave(pair, number, V, False)
         self.by_step[k] = self._stretch(number)
         self.adjoint.arrive(number, V, by_V, k)
 
@@ -289,7 +289,7 @@ class _Backward:
         for number, population in enumerate(self.source.populations):
             if population.kernel != "source":
                 part = slice(population.first, population.first + population.size)
-                V[part] = self.adjoint.leave(self.tape.start, number, recording.V[part])
+                V[part] = self.adjoint.leave(self.tape.start, number, recording.V[part], True)
                 V[part][np.isinf(recording.V[part])] = 0.0
         return V
 
@@ -336,10 +336,11 @@ class _Backward:
 
     def _gradients(self, V, explicit):
         adjoint = self.adjoint
-        total = adjoint.shift + self.rest - explicit
-        error = abs(total) / max(self.size, abs(adjoint.shift), 1e-300)
+        shift, size = adjoint.shift
+        total = shift + self.rest - explicit
+        error = abs(total) / max(self.size + size, 1e-300)
         if _core.BUILD_MODE == "debug" and not error <= INVARIANT:
-            raise AssertionError(f"later by the same for all is not the same: {total!r} of {self.size!r}")
+            raise AssertionError(f"later by the same for all is not the same: {total!r}")
         order = np.argsort(adjoint.ranks)
         n = len(order)
         weight_sums, delays = np.asarray(adjoint.weight_sums)[:n][order], np.asarray(adjoint.delay_sums)[:n][order]
