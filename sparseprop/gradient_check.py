@@ -9,12 +9,12 @@ import numpy as np
 from . import _validation
 from .connectivity import ProceduralAdjacency
 from .errors import ParameterError, unknown_name
-from .inputs import Poisson, SpikeSource, Steps
+from .inputs import SpikeSource
 from .recording import Record
 from .reference import ComplexArithmetic, DoubleArithmetic, ReferenceEngine
 from .simulation import Simulation, check_stop_rules
 
-__all__ = ["directional_derivative"]
+__all__ = ["Comparison", "GradientReport", "check_gradients", "directional_derivative"]
 
 STEP = 1e-30  # of the complex step: no difference is taken, so it can be this small
 NEURON_PARAMETERS = ("I_e", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "t_ref")
@@ -184,3 +184,204 @@ def directional_derivative(net, name, key, direction, duration=None, n_spikes=No
     if values[0][1] != values[1][1]:
         raise ParameterError(f"a step of {difference} in {name} changes the order of spikes; take a smaller one")
     return (values[0][0] - values[1][0]) / (2.0 * difference)
+
+
+# The user's check -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One group of derivatives: a parameter of all neurons, or that of one projection, source or drive.
+
+    Attributes
+    ----------
+    name : str
+    error : float
+        The largest difference, over the largest derivative of the group.
+    worst : str
+        Which one that was, with both values.
+    n : int
+        How many were compared.
+    method : {"complex step", "finite difference"}
+    """
+
+    name: str
+    error: float
+    worst: str
+    n: int
+    method: str
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """What :func:`check_gradients` found; print it.
+
+    Attributes
+    ----------
+    comparisons : list of Comparison
+    error : float
+        The largest one.
+    passed : bool
+        Whether that is at most `tolerance`.
+    warnings : list of GradientWarning
+        Where there is no gradient; differences may come from there.
+    """
+
+    comparisons: list
+    tolerance: float
+    warnings: list
+    n_spikes: int
+
+    @property
+    def error(self):
+        return max((c.error for c in self.comparisons), default=0.0)
+
+    @property
+    def passed(self):
+        return self.error <= self.tolerance
+
+    def __str__(self):
+        verdict = "agree" if self.passed else "DIFFER"
+        lines = [f"gradients of {self.n_spikes} spikes {verdict}: largest relative error {self.error:.2g}"]
+        lines += [f"  {c.name}: {c.error:.1e} over {c.n} ({c.method}); worst: {c.worst}" for c in self.comparisons]
+        lines += [f"  warning: {warning}" for warning in self.warnings[:10]]
+        return "\n".join(lines)
+
+
+def check_gradients(net, duration=None, *, n_spikes=None, loss=None, parameters=PARAMETERS, engine="window", seed=None,
+                    tolerance=1e-9, most=200, difference=None):  # fmt: skip
+    """Compare the gradients of a run with derivatives of the reference engine, one by one.
+
+    Parameters
+    ----------
+    net : Network
+        Small: each derivative is a run of the reference engine, which is in Python.
+    duration, n_spikes
+        As for ``net.run``; at least one.
+    loss : callable or array_like, optional
+        dL/d(times): an array, or a function of ``(times, ids)`` that returns one. Default: random numbers.
+    parameters : sequence of str
+        Any of ``I_e, tau_m, V_th, V_peak, V_reset, E_L, t_ref, V, weight, delay, input_times, drive_weight, steps``.
+        Delays of 0 are left out, since they have a derivative on one side only.
+    engine : {"window", "heap"}
+    seed : int, optional
+        As for ``net.run``.
+    tolerance : float
+        Of the relative error of a group, see :class:`Comparison`.
+    most : int
+        Of each group at most so many are compared, drawn at random.
+    difference : float, optional
+        Compare with finite differences with this step instead of the complex step. That is also what is done, with a
+        step of 1e-9, for I_e of QIF neurons near 0, where the complex step loses its digits.
+
+    Returns
+    -------
+    GradientReport
+
+    Raises
+    ------
+    ParameterError
+        For values that are not allowed.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.balanced_network(10, sp.Theta(tau_m=10.0), outdegree=3, seed=1)
+    >>> report = sp.check_gradients(net, n_spikes=20, parameters=["weight", "V"])
+    >>> report.passed, [c.name for c in report.comparisons]
+    (True, ['V', "weight of 'neurons' -> 'neurons'"])
+    """
+    duration, n_spikes = check_stop_rules("check_gradients", duration, n_spikes)
+    tolerance = _validation.real(tolerance, "tolerance", "a number > 0", low=0.0, low_open=True)
+    most = _validation.integer(most, "most", "a whole number >= 1", low=1)
+    if difference is not None:
+        difference = _validation.real(difference, "difference", "a step > 0", low=0.0, low_open=True)
+    for name in parameters:
+        if name not in PARAMETERS:
+            raise unknown_name("parameter of check_gradients", name, PARAMETERS)
+    result = Simulation(net, engine=engine, seed=seed).run(
+        duration, n_spikes=n_spikes, record=Record(), progress=False, tape=True
+    )
+    rng = np.random.default_rng(0)
+    dL_dtimes = rng.normal(size=result.n_spikes) if loss is None else loss
+    if callable(dL_dtimes):
+        dL_dtimes = dL_dtimes(result.times, result.ids)
+    gradients = result.backward(dL_dtimes)
+    options: dict[str, Any] = {"dL_dtimes": np.asarray(dL_dtimes, dtype=float), "seed": seed}
+    comparisons = []
+    ordered = [name for name in PARAMETERS if name in parameters]
+    for name, key, values in _parts(net, gradients, ordered):
+        where = _comparable(net, name, key, values)
+        if len(where) > most:
+            where = np.sort(rng.choice(where, most, replace=False))
+        if len(where) == 0:
+            continue
+        method = _method(net, name, difference)
+        mine = np.ravel(values)[where]
+        theirs = np.array(
+            [
+                directional_derivative(
+                    net, name, key, _unit(values, k), duration, n_spikes, difference=method, **options
+                )
+                for k in where
+            ]
+        )
+        errors = np.abs(mine - theirs) / max(np.abs(theirs).max(), np.abs(mine).max(), 1e-300)
+        at = int(np.argmax(errors))
+        worst = f"{_label(net, name, key, values, int(where[at]))}: {float(mine[at])!r}, not {float(theirs[at])!r}"
+        kind = "complex step" if method is None else "finite difference"
+        comparisons.append(Comparison(_title(net, name, key), float(errors[at]), worst, len(where), kind))
+    return GradientReport(comparisons, tolerance, gradients.warnings, result.n_spikes)
+
+
+def _unit(values, k):
+    """The direction of one derivative."""
+    direction = np.zeros(np.size(values))
+    direction[k] = 1.0
+    return direction.reshape(np.shape(values))
+
+
+def _comparable(net, name, key, values):
+    """Which derivatives of a group, flat, can be compared."""
+    fine = np.isfinite(np.ravel(values))
+    if name == "delay":
+        fine &= np.ravel(net.projections[key].delay) > 0.0
+    if name in ("V_peak", "V_reset"):
+        for p in net.populations:
+            if not p.is_source:
+                fine[p.first : p.first + p.n] &= np.isfinite(np.broadcast_to(getattr(p.model, name, np.nan), (p.n,)))
+    return np.flatnonzero(fine)
+
+
+def _method(net, name, difference):
+    """The step of finite differences, or None for the complex step."""
+    if difference is None and name in ("I_e", "steps"):
+        for p in net.populations:
+            if not p.is_source and p.model.kernel == "QIF" and (np.abs(p.model.I_e) < 1e-3).any():
+                return 1e-9
+    return difference
+
+
+def _title(net, name, key):
+    if name in ("weight", "delay"):
+        projection = net.projections[key]
+        return f"{name} of {projection.pre.name!r} -> {projection.post.name!r}"
+    if name == "input_times":
+        return f"spike times of {net.populations[key].name!r}"
+    return name if key is None else f"{name} of drive {key}"
+
+
+def _label(net, name, key, values, k):
+    """Which derivative it is: the synapse, neuron or spike."""
+    if name in ("weight", "delay"):
+        projection = net.projections[key]
+        if np.ndim(values) == 0:
+            return "all synapses"
+        return f"synapse {k}, from {projection.sources[k]} to {projection.targets[k]}"
+    if name == "input_times":
+        model = net.populations[key].model
+        return f"spike {k}, of {model.ids[k]} at {float(model.times[k])!r} ms"
+    if key is None:
+        p = next(p for p in net.populations if p.first <= k < p.first + p.n)
+        return f"neuron {k - p.first} of {p.name!r}"
+    return f"value {k}"

@@ -64,22 +64,21 @@ class Tape:
     def _end(self):
         recording = self.engine.stop_tape()
         if self.mode == "checkpoint":
-            self.parts.append((self.state, self._after(self.engine.now)))
+            self.parts.append((self.state, self._first_left()))
         else:
             self.parts.append(recording)
 
-    def _after(self, pair):
-        """The first pair after `pair`."""
-        n, s = pair[0], math.nextafter(pair[1], math.inf)
+    def _first_left(self):
+        """The first pair that has not been taken: now, or the next one if the present instant has been taken."""
+        n, s = now = self.engine.now
+        if now > self.engine.state()["last"]:
+            return now
+        s = math.nextafter(s, math.inf)
         return (n, s) if s < self.source.clock.epoch else (n + 1, 0.0)
 
     def finish(self):
         """The run has ended."""
-        self.end = self.engine.now
         self._end()
-        if self.mode == "checkpoint" and self.parts:
-            # What was on its way at the end is not taken: the last part ends with its last instant.
-            self.parts[-1] = (self.parts[-1][0], self._after(self.engine.state()["last"]))
         self.engine = self.state = None
 
     def discard(self):
