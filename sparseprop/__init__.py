@@ -21,6 +21,8 @@ from .connectivity import (
 from .distributions import normal, uniform
 from .inputs import PoissonSource, SpikeSource, poisson, steps
 from .models import LIF, QIF, Theta, uniform_phase
+from .gradient_check import GradientReport, check_gradients
+from .gradients import Gradients, GradientWarning
 from .network import Network, Population, Projection, balanced_network, calibrate_rate
 from .recording import Record
 from .result import Result, load
@@ -30,6 +32,9 @@ from .sweep import SweepResult, sweep
 __all__ = [
     "LIF",
     "QIF",
+    "GradientReport",
+    "GradientWarning",
+    "Gradients",
     "Network",
     "PoissonSource",
     "Population",
@@ -44,6 +49,7 @@ __all__ = [
     "all_to_all",
     "balanced_network",
     "calibrate_rate",
+    "check_gradients",
     "edges",
     "errors",
     "fixed_indegree",

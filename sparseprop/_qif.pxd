@@ -29,6 +29,7 @@ cdef struct QIF:
     double peak_b
     double reset_a        # the direction of V_reset
     double reset_b
+    double V_peak
     double V_reset
     double t_ref
     neuron_t frame        # none (0) for shears

@@ -490,6 +490,7 @@ def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref):
         "tau": tau_m,
         "I_e": I_e,
         "regime": regime,
+        "V_peak": V_peak,
         "V_reset": V_reset,
         "t_ref": t_ref,
         "finite_peak": not math.isinf(V_peak.real),

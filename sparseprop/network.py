@@ -692,8 +692,8 @@ class Network:
             Of initial states and Poisson input, if they are to differ from the network's own.
         n_threads : int
             1; more threads come with the lookahead engine.
-        tape : bool
-            False; gradients come in a later version.
+        tape : bool or "checkpoint"
+            Whether :meth:`sparseprop.Result.backward` is wanted; see :meth:`sparseprop.Simulation.run`.
         callback, checkpoint, every
             See :meth:`sparseprop.Simulation.run`.
 
@@ -705,8 +705,6 @@ class Network:
 
         if _validation.integer(n_threads, "n_threads", low=1) != 1:
             raise ParameterError(f"n_threads must be 1: this version runs on one thread, got {n_threads}")
-        if _validation.flag(tape, "tape"):
-            raise ParameterError("tape must be False: this version has no gradients yet, got True")
         simulation = Simulation(self, engine=engine, seed=seed)
         return simulation.run(
             duration,
@@ -716,6 +714,7 @@ class Network:
             callback=callback,
             checkpoint=checkpoint,
             every=every,
+            tape=tape,
         )
 
 
@@ -735,13 +734,14 @@ class PopulationInput:
 
     def voltage_of(self, i):
         """The initial voltage of neuron i."""
-        return float(self.V[i])
+        return self.V[i].item()
 
 
 def parameters_of(parameters, i):
     """The parameters of neuron i, of numbers and arrays."""
     return {
-        name: float(value[i]) if isinstance(value, np.ndarray) else float(value) for name, value in parameters.items()
+        name: value[i].item() if isinstance(value, np.ndarray) else np.asarray(value)[()].item()
+        for name, value in parameters.items()
     }
 
 

@@ -557,7 +557,7 @@ class _Process:
     def weight(self, i):
         """The jump of neuron i (local id)."""
         weight = self.process.weight
-        return self.engine.a.number(float(weight[i]) if isinstance(weight, np.ndarray) else weight)
+        return self.engine.a.number(weight[i].item() if isinstance(weight, np.ndarray) else weight)
 
     def take(self, now):
         """Local ids of the neurons that have an event now; what was earlier is left out."""

@@ -80,6 +80,7 @@ class Result:
         self.header = header or {}
         self.path = path
         self.V = self.V_times = self.V_ids = self.counts = self.bin_width = None
+        self._tape = None
 
     def _arrays(self):
         if callable(self._spikes):
@@ -164,6 +165,54 @@ class Result:
             wall_time=self.wall_time,
             header=self.header,
         )
+
+    def _keep_tape(self, tape, network, recorder):
+        """What :meth:`backward` needs."""
+        self._tape, self._network = tape, network
+        self._n_recorded, self._mask = recorder.n_recorded, recorder.mask
+        self._record_sources = recorder.record.record_sources
+
+    def backward(self, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
+        """The gradient of a loss on the spikes and voltages of a run with ``tape=True``, exactly.
+
+        Parameters
+        ----------
+        dL_dtimes : array_like, shape (n,)
+            The derivative of the loss with respect to each of `times`.
+        dL_dV : array_like, shape of `V`, optional
+            The same for the recorded voltages.
+        weights : bool
+            False leaves out the derivatives of single weights, which take 8 bytes per synapse, and keeps their sums.
+        tau_m : bool
+            False leaves out those of tau_m, which cost LIF neurons some more time for each synaptic event.
+
+        Returns
+        -------
+        Gradients
+
+        Raises
+        ------
+        ParameterError
+            Without a tape, if it was used before, or for arrays of another shape.
+
+        Notes
+        -----
+        O(K) for each spike. What an exact gradient cannot tell is in ``Gradients.warnings`` and docs/gradients.md.
+
+        Examples
+        --------
+        >>> import sparseprop as sp
+        >>> net = sp.Network(seed=1)
+        >>> neurons = net.add(2, sp.LIF(tau_m=10.0, I_e=[1.5, 1.2]), V=[0.5, 0.0])
+        >>> p = net.connect(neurons, neurons, sp.edges([0], [1]), weight=0.1)
+        >>> res = net.run(n_spikes=3, tape=True)
+        >>> grads = res.backward([0.0, 0.0, 1.0])  # of the time of the third spike
+        >>> grads.weight[p].shape, grads.warnings
+        ((1,), [])
+        """
+        from .gradients import backward
+
+        return backward(self, dL_dtimes, dL_dV, weights=weights, tau_m=tau_m)
 
     def save(self, path):
         """Write an HDF5 raster in the SONATA layout; :func:`sparseprop.load` reads it back.

@@ -30,6 +30,7 @@ from .errors import (
 from .recording import SHORTEST_INTERVAL, Record, Recorder
 from .result import PopulationInfo, Result
 from .storage import full_name
+from .tape import Tape, check_tape
 
 __all__ = ["Simulation", "StopReason"]
 
@@ -90,7 +91,7 @@ class Simulation:
         seed = check_start(engine, seed)
         self.network = net
         source = net.engine_input(seed)
-        self._clock = source.clock
+        self._clock, self._source = source.clock, source
         self._populations = [
             PopulationInfo(p.name, p.n, type(p.model).__name__, p.first, p.is_source) for p in net.populations
         ]
@@ -216,7 +217,16 @@ class Simulation:
         raise TypeError("a Simulation cannot be copied or pickled; make a new one from its network")
 
     def run(
-        self, duration=None, *, n_spikes=None, record=None, progress=None, callback=None, checkpoint=None, every=None
+        self,
+        duration=None,
+        *,
+        n_spikes=None,
+        record=None,
+        progress=None,
+        callback=None,
+        checkpoint=None,
+        every=None,
+        tape=False,
     ):
         """Go on from the present.
 
@@ -242,6 +252,10 @@ class Simulation:
             was loaded goes on with the simulation but not with that run.)
         every : float, optional
             ms between two checkpoints; needed with `checkpoint`.
+        tape : bool or "checkpoint"
+            True: keep what :meth:`sparseprop.Result.backward` needs, some 24 bytes for each spike and event of a drive,
+            for QIF and Theta neurons also 8 for each synaptic event. "checkpoint": keep states instead, and repeat the
+            run in parts when gradients are computed.
 
         Returns
         -------
@@ -274,6 +288,7 @@ class Simulation:
             raise ParameterError(f"the checkpoint and the raster must be two files, got {checkpoint} for both")
         record.check_size(self._populations, duration)
         engine = self._engine
+        check_tape(tape, self._header["engine"])
         with self._owned():
             self._require_idle()
             self._require_sound()
@@ -290,7 +305,7 @@ class Simulation:
                 "record": record.to_dict(),
             }
             self._unfinished = None  # what would be missing in its raster
-            return self._run(plan, record, None, progress, callback)
+            return self._run(plan, record, None, progress, callback, tape)
 
     def resume(self, progress=None, callback=None):
         """End the run during which the file that this simulation was loaded from was written as a checkpoint.
@@ -327,14 +342,14 @@ class Simulation:
         if self._running:
             raise ParameterError("run() was called by a callable that a run of the same Simulation had called")
 
-    def _run(self, plan, record, recorded, progress, callback):
+    def _run(self, plan, record, recorded, progress, callback, tape=False):
         self._running = True
         try:
-            return self._watched_run(plan, record, recorded, progress, callback)
+            return self._watched_run(plan, record, recorded, progress, callback, tape)
         finally:
             self._running = False
 
-    def _watched_run(self, plan, record, recorded, progress, callback):
+    def _watched_run(self, plan, record, recorded, progress, callback, tape):
         """Carry out what a plan says, from the present on; `recorded` is what a checkpoint had recorded."""
         engine = self._engine
         if callback is not None and not callable(callback):
@@ -353,6 +368,7 @@ class Simulation:
         shown = _Progress(progress)
         recorder = Recorder(record, result, recorded)
         engine.record_sources = record.record_sources
+        tape = Tape(engine, self._source, tape) if tape else None
         began = time.perf_counter() - plan["wall_time"]
 
         def fraction():
@@ -388,6 +404,8 @@ class Simulation:
                     end = engine.advance(stop, max_spikes, budget)
                 except EngineFault as fault:
                     self._fault = self._explained(fault)
+                    if tape is not None:
+                        tape.discard()
                     raise self._fault from None
                 finally:
                     recorder.append(*engine.take())
@@ -405,8 +423,13 @@ class Simulation:
                     result.stop_reason = StopReason.CALLBACK
                     break
                 if end == "running":
+                    if tape is not None:
+                        tape.look()
                     budget = _adapted(budget, time.perf_counter() - block)
             result.t_stop = self.time
+            if tape is not None:
+                tape.finish()
+                result._keep_tape(tape, self.network, recorder)
             result._n_spikes = engine.n_spikes - plan["before"][0]
             result.n_synaptic_events = engine.n_synaptic_events - plan["before"][1]
             result.wall_time = time.perf_counter() - began

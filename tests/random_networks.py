@@ -192,3 +192,63 @@ def random_record(seed, net, duration):
         bins=duration / 30.0 if rng.random() < 0.5 else None,
         **({"V": ids, "V_times": times} if rng.random() < 0.8 else {}),
     )
+
+
+def random_smooth_network(seed):
+    """A small random network in which no two independent things happen at one time, for gradients; and its duration."""
+    rng = np.random.default_rng(seed)
+    net = sp.Network(seed=int(rng.integers(2**32)))
+    tau_scales = [10.0] if rng.random() < 0.6 else 10.0 ** rng.uniform(-0.5, 1.5, 3)
+    populations = []
+    for k in range(int(rng.integers(1, 4))):
+        n = int(rng.integers(1, 7))
+        model = random_model(rng, n, rng.choice(tau_scales))
+        highest = min(float(np.min(model.threshold())), 1.0) - 0.05
+        populations.append(net.add(n, model, name=f"p{k}", V=rng.uniform(-1.0, highest, n)))
+    duration = longest_period(net) * rng.uniform(0.05, 0.5)
+    sources = []
+    for k in range(int(rng.integers(0, 3))):
+        n = int(rng.integers(1, 4))
+        times = duration * rng.random(int(rng.integers(1, 30)))
+        source = sp.SpikeSource(times, rng.integers(0, n, times.size))
+        if rng.random() < 0.2:
+            source = random_process(rng, n, duration, sp.PoissonSource)
+        sources.append(net.add(n, source, name=f"s{k}"))
+    sign = rng.choice(["inhibitory", "excitatory", "mixed"])
+    strength = 0.15 * rng.exponential(1.0) if rng.random() < 0.7 else 1.2  # strong ones drive over threshold
+    for pre in populations + sources:
+        for post in populations:
+            if rng.random() < 0.3:
+                continue
+            autapses = bool(rng.random() < 0.3)
+            k = int(rng.integers(0, max(min(4, post.n - (pre is post and not autapses)), 0) + 1))
+            procedural = bool(rng.random() < 0.2)
+            signed = -strength if sign == "inhibitory" or (sign == "mixed" and rng.random() < 0.5) else strength
+            p = net.connect(
+                pre,
+                post,
+                sp.fixed_outdegree(k, procedural),
+                weight=signed if procedural or rng.random() < 0.5 else sp.uniform(*sorted((0.3 * signed, 1.5 * signed))),
+                delay=_smooth_delay(rng, procedural, 0.2 * duration),
+                allow_autapses=autapses,
+                allow_multapses=bool(rng.random() < 0.3),
+            )
+            assert p.n_synapses == k * pre.n
+    for p in populations:
+        if rng.random() < 0.3:
+            weight = 0.05 * rng.normal(size=p.n) if rng.random() < 0.5 else 0.05
+            net.drive(p, random_process(rng, p.n, duration, sp.poisson), weight=weight)
+        if rng.random() < 0.3:
+            times = np.sort(duration * rng.random(int(rng.integers(1, 4))))
+            net.drive(p, sp.steps(times, rng.normal(0.0, 0.1, (times.size, p.n) if rng.random() < 0.3 else times.size)))
+    return net, duration
+
+
+def _smooth_delay(rng, procedural, scale):
+    """None, one, one for each synapse, or one that is too short to move a time."""
+    kind = rng.choice(["none", "one", "each", "tiny"], p=[0.4, 0.3, 0.25, 0.05])
+    if kind == "tiny":
+        return 1e-22
+    if kind == "none" or (procedural and kind == "each"):
+        return 0.0
+    return float(scale * rng.random()) if kind == "one" else sp.uniform(0.0, scale)

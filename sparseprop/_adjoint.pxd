@@ -1,0 +1,387 @@
+"""The derivatives of each model, transposed: what the backward pass asks of a neuron.
+
+`y` is what is known of a neuron's adjoint: first dL/d(state), by the stretch of free flow that begins or ends here;
+then sums. `t` is in ms since the tape's start, `f` the frame at that time. The gradient g of a stretch's end is dL/dV,
+or dL/d(-1/V) where V is infinite. docs/gradients.md has the mathematics.
+"""
+
+from libc.math cimport cos, cosh, exp, fabs, isinf, sin, sinh
+from libc.stdint cimport int64_t
+
+from sparseprop._frames cimport Frame
+from sparseprop._lif cimport LIF
+from sparseprop._models cimport Model
+from sparseprop._qif cimport QIF, ROTATION
+from sparseprop._scan cimport prefetch
+from sparseprop._typedefs cimport neuron_t
+
+
+cdef struct Sums:
+    # dL/d(parameter), one per neuron (global ids).
+    double *I_e
+    double *tau_m
+    double *threshold
+    double *V_reset
+    double *t_ref
+
+
+cdef inline int64_t adjoint_width(const Model *m, bint wide) noexcept nogil:
+    """Doubles per neuron.
+
+    LIF: dL/dx, and if `wide` a sum for tau_m. QIF: dL/d(angle of V), the time it belongs to, and two sums for tau_m and
+    I_e.
+    """
+    return 1 + wide if Model is LIF else 4
+
+
+# QIF ----------------------------------------------------------------------------------------------------------------
+# The adjoint a is that of an angle chi, d chi = dV / N, N = c + V^2, c = I for rotations and else 1: it is regular where
+# V is infinite and, unlike the time to the next spike, at the fixed points. Rotations: chi advances by t / tau.
+
+cdef inline double qif_unit(const QIF *m) noexcept nogil:
+    return m.I_e if m.regime == ROTATION else 1.0
+
+
+cdef inline bint is_far(double V) noexcept nogil:
+    """Whether V counts as infinite: its square is not to overflow, and nothing depends on it any more."""
+    return fabs(V) > 1e100
+
+
+cdef inline void flow_back(double I, double root, double u, double p, double q, double *ratio, double *by_I,
+                           double *by_u) noexcept nogil:
+    """The flow over a time u tau from the direction (p, q), with d chi = p dq - q dp over n = p^2 + q^2.
+
+    n before over n after (d chi after / d chi before); d chi after / d I; d chi after / d u.
+    """
+    cdef double z = I * u * u, C, S, a, b, after_p, after_q, after, e, square
+    if I < 0.0 and root * u > 0.5:
+        # In eigen-coordinates, without what grows as exp(2 root u).
+        e = exp(-2.0 * root * u)
+        a = root * p + q
+        b = root * p - q
+        after_p = (a * e + b) / (2.0 * root)
+        after_q = 0.5 * (a * e - b)
+        after = after_p * after_p + after_q * after_q
+        ratio[0] = (p * p + q * q) * e / after
+        by_I[0] = ((a * a * e + b * b) * (1.0 - e) / (2.0 * root) + 2.0 * a * b * u * e) / (4.0 * root * root * after)
+        by_u[0] = (I * p * p + q * q) * e / after
+        return
+    if I > 0.0:
+        C = cos(root * u)
+        S = sin(root * u) / root
+    elif I < 0.0:
+        C = cosh(root * u)
+        S = sinh(root * u) / root
+    else:
+        C = 1.0
+        S = u
+    after_p = C * p - S * q
+    after_q = I * S * p + C * q
+    after = after_p * after_p + after_q * after_q
+    # The integral of the square of S; its closed form cancels for small z.
+    if fabs(z) > 0.5:
+        square = (u - S * C) / (2.0 * I)
+    else:
+        square = u * u * u * small_square(z)
+    ratio[0] = (p * p + q * q) / after
+    by_I[0] = (0.5 * (u + S * C) * p * p - S * S * p * q + square * q * q) / after
+    by_u[0] = (I * p * p + q * q) / after
+
+
+cdef inline double small_square(double z) noexcept nogil:
+    """(1 - sin(2 r) / (2 r)) / (2 z), r^2 = z, for small z of any sign: its Taylor series."""
+    cdef double term = 1.0 / 3.0, total = term
+    cdef int64_t k
+    for k in range(2, 16):
+        term *= -4.0 * z / <double> (2 * k * (2 * k + 1))
+        total += term
+    return total
+
+
+cdef inline double qif_leave(const QIF *m, double *y, double t, double V) noexcept nogil:
+    """The stretch from V at t to the neuron's next event, transposed; the adjoint then is 0. Returns g at its start."""
+    cdef double u, a = y[0], p, q, ratio, by_I, by_u
+    y[0] = 0.0
+    if a == 0.0:
+        return 0.0
+    u = (y[1] - t) / m.tau
+    if m.regime == ROTATION:
+        y[2] += a * u
+        if is_far(V):
+            return a
+        y[3] += a * V / (m.I_e + V * V)
+        return a / (m.I_e + V * V)
+    if is_far(V):
+        p = 0.0
+        q = -1.0 if V < 0.0 else 1.0
+    elif fabs(V) > 1.0:
+        p = 1.0 / V
+        q = 1.0
+    else:
+        p = 1.0
+        q = V
+    flow_back(m.I_e, m.root, u, p, q, &ratio, &by_I, &by_u)
+    y[3] += a * by_I
+    y[2] -= a * by_u * u / m.tau
+    a *= ratio
+    return a if is_far(V) else a / (1.0 + V * V)
+
+
+cdef inline void qif_arrive(const QIF *m, double *y, double t, double V, double g) noexcept nogil:
+    """A stretch ends at V at t with the gradient g; the adjoint was 0."""
+    y[1] = t
+    if is_far(V):
+        y[0] = g
+        return
+    y[0] = g * (qif_unit(m) + V * V)
+    if m.regime == ROTATION:
+        y[3] -= g * V
+
+
+cdef inline double qif_velocity(const QIF *m, double V) noexcept nogil:
+    """dV/dt, or d(-1/V)/dt where V is infinite, per ms."""
+    return 1.0 / m.tau if is_far(V) else (V * V + m.I_e) / m.tau
+
+
+cdef inline void qif_kick_back(const QIF *m, double *y, double t, double V, double weight, double *by_weight,
+                               double *by_time) noexcept nogil:
+    cdef double c, after = V + weight, a = y[0]
+    if a == 0.0:
+        y[1] = t
+        by_weight[0] = 0.0
+        by_time[0] = 0.0
+        return
+    if m.regime == ROTATION:
+        y[2] += a * (y[1] - t) / m.tau
+        y[1] = t
+        if is_far(V):
+            by_weight[0] = 0.0
+            by_time[0] = 0.0
+            return
+        c = a / (m.I_e + after * after)
+        y[0] = c * (m.I_e + V * V)
+        y[3] += c * weight
+    else:
+        c = qif_leave(m, y, t, after)
+        if is_far(after):
+            y[0] = c
+            y[1] = t
+            by_weight[0] = 0.0
+            by_time[0] = 0.0
+            return
+        y[0] = c * (1.0 + V * V)
+        y[1] = t
+    by_weight[0] = c
+    by_time[0] = -c * (V + after) / m.tau
+
+
+# All models ---------------------------------------------------------------------------------------------------------
+
+cdef inline double leave(const Model *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau, double t,
+                         double V, double distance) noexcept nogil:
+    """A stretch of free flow that begins with V at t, transposed; `distance` is V_inf - V for LIF."""
+    cdef double by_V
+    if Model is LIF:
+        by_V = -E * y[0]
+        y[0] = 0.0
+        sums.I_e[i] -= by_V
+        if wide:
+            y[1] += by_V * distance * t / (tau * tau)
+        return by_V
+    else:
+        return qif_leave(m, y, t, V)
+
+
+cdef inline void arrive(const Model *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau, double t,
+                        double V, double distance, double g) noexcept nogil:
+    """A stretch of free flow that ends with V at t and the gradient g."""
+    if Model is LIF:
+        y[0] = -g / E
+        sums.I_e[i] += g
+        if wide:
+            y[1] -= g * distance * t / (tau * tau)
+    else:
+        qif_arrive(m, y, t, V, g)
+
+
+cdef inline double velocity(const Model *m, double tau, double V, double distance) noexcept nogil:
+    """How fast V changes (-1/V where it is infinite), per ms."""
+    if Model is LIF:
+        return distance / tau
+    else:
+        return qif_velocity(m, V)
+
+
+cdef inline double tau_of(const Model *m, const Frame *f) noexcept nogil:
+    """tau_m."""
+    if Model is LIF:
+        return f.scale
+    else:
+        return m.tau
+
+
+cdef inline bint jumps_at_spikes(const Model *m) noexcept nogil:
+    """Whether it matters if a kick comes shortly before or shortly after the neuron's own spike."""
+    if Model is LIF:
+        return True
+    else:
+        return m.finite_peak or not isinf(m.V_reset)
+
+
+cdef inline double distance_of(const Model *m, double V) noexcept nogil:
+    """V_inf - V of a LIF neuron."""
+    if Model is LIF:
+        return (m.V_inf - V) + m.V_inf_low
+    else:
+        return 0.0
+
+
+cdef inline double reset_back(const Model *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau,
+                              double release) noexcept nogil:
+    """The state at the end of the refractory period; returns dL/d(release)."""
+    cdef double distance = 0.0, g
+    if Model is LIF:
+        distance = m.depth
+    g = leave(m, y, wide, sums, i, E, tau, release, m.V_reset, distance)
+    if not isinf(m.V_reset):
+        sums.V_reset[i] += g
+    return -g * velocity(m, tau, m.V_reset, distance)
+
+
+cdef inline void threshold_back(const Model *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau,
+                                double t, double by_time) noexcept nogil:
+    """A spontaneous spike at t, which is where V meets the threshold; `by_time` is dL/dt."""
+    cdef double distance = 0.0, V = 0.0, g
+    if Model is LIF:
+        distance = m.gap
+    else:
+        V = m.V_peak
+    g = by_time / velocity(m, tau, V, distance)
+    arrive(m, y, wide, sums, i, E, tau, t, V, distance, -g)
+    if not isinf(V):
+        sums.threshold[i] += g
+
+
+cdef inline void kick_back(const Model *m, double *y, bint wide, double E, double tau, double t, double V, double weight,
+                           double *by_weight, double *by_time) noexcept nogil:
+    """A kick at t: dL/d(weight), and dL/dt over the weight."""
+    if Model is LIF:
+        by_weight[0] = -E * y[0]
+        by_time[0] = by_weight[0] / tau
+        if wide:
+            y[1] -= weight * by_time[0] * t / tau
+    else:
+        qif_kick_back(m, y, t, V, weight, by_weight, by_time)
+
+
+cdef inline void settle_sums(const Model *m, double *y, bint wide, const Sums *sums, int64_t i) noexcept nogil:
+    """Add the sums that are kept beside the adjoint to those of the parameters."""
+    if Model is LIF:
+        if wide:
+            sums.tau_m[i] += y[1]
+            y[1] = 0.0
+    else:
+        if m.regime == ROTATION:
+            sums.I_e[i] += (y[2] - y[3]) / (2.0 * m.I_e)
+            sums.tau_m[i] -= y[2] / m.tau
+        else:
+            sums.I_e[i] += y[3]
+            sums.tau_m[i] += y[2]
+        y[2] = 0.0
+        y[3] = 0.0
+
+
+cdef inline void rescale_back(const Model *m, double *y, int64_t steps) noexcept nogil:
+    """Bring an adjoint that shrinks as E grows to the scale of an earlier epoch."""
+    cdef int64_t _
+    if Model is LIF:
+        for _ in range(min(steps, 40)):
+            y[0] *= 5.421010862427522e-20  # 2^-64
+
+
+# Rows of kicks of equal neurons -------------------------------------------------------------------------------------
+
+cdef inline double lif_row(const double *y, const neuron_t *targets, const double *weights, double weight, int64_t count,
+                           double E, double *by_weight, bint far, double *sum) noexcept nogil:
+    """For a row of kicks of equal LIF neurons: the sum of dL/dx, times the weight; dL/dw; the sum of dL/dx."""
+    cdef double total = 0.0, plain = 0.0, value
+    cdef int64_t k
+    for k in range(count):
+        if far and k + 24 < count:
+            prefetch(&y[targets[k + 24]], 1)
+        value = y[targets[k]]
+        if weights != NULL:
+            total += weights[k] * value
+        plain += value
+        if by_weight != NULL:
+            by_weight[k] -= E * value
+    sum[0] += plain
+    return total if weights != NULL else weight * plain
+
+
+cdef inline double lif_wide_row(double *y, const neuron_t *targets, const double *weights, double weight, int64_t count,
+                                double E, double tau_factor, double *by_weight, bint far, double *sum) noexcept nogil:
+    """The same with sums for tau_m: `tau_factor` times weight times dL/dx."""
+    cdef double total = 0.0, plain = 0.0, value, weighted
+    cdef double *at
+    cdef int64_t k
+    for k in range(count):
+        if far and k + 24 < count:
+            prefetch(&y[2 * <int64_t> targets[k + 24]], 1)
+        at = y + 2 * <int64_t> targets[k]
+        value = at[0]
+        weighted = (weights[k] if weights != NULL else weight) * value
+        at[1] += tau_factor * weighted
+        total += weighted
+        plain += value
+        if by_weight != NULL:
+            by_weight[k] -= E * value
+    sum[0] += plain
+    return total
+
+
+cdef inline void rotated_voltages(const double *x, const neuron_t *targets, int64_t count, double root, double cosine,
+                                  double sine, double *V) noexcept nogil:
+    """V of rotating vectors."""
+    cdef int64_t k
+    cdef const double *v
+    for k in range(count):
+        if k + 24 < count:
+            prefetch(x + 2 * <int64_t> targets[k + 24], 1)
+        v = x + 2 * <int64_t> targets[k]
+        V[k] = root * (v[0] * sine + v[1] * cosine) / (v[0] * cosine - v[1] * sine)
+
+
+cdef inline double rotation_row(const QIF *m, double *y, const neuron_t *targets, const double *weights, double weight,
+                                const double *V, int64_t count, double t, double *by_weight, bint far,
+                                double *sum) noexcept nogil:
+    """For a row of kicks of equal rotations: dL/dt of all; dL/dw; the sum of these."""
+    cdef double total = 0.0, plain = 0.0, w = weight, I = m.I_e, per_tau = 1.0 / m.tau, a, c, before, after
+    cdef double *at
+    cdef int64_t k
+    for k in range(count):
+        if far and k + 12 < count:
+            prefetch(&y[4 * <int64_t> targets[k + 12]], 1)
+        at = y + 4 * <int64_t> targets[k]
+        before = V[k]
+        if weights != NULL:
+            w = weights[k]
+        a = at[0]
+        if not fabs(before) < 1e100:
+            # Dropped, or at infinity, where a kick does nothing.
+            if before == before:
+                at[2] += a * (at[1] - t) * per_tau
+                at[1] = t
+            continue
+        after = before + w
+        c = a / (I + after * after)
+        at[0] = c * (I + before * before)
+        at[2] += a * (at[1] - t) * per_tau
+        at[1] = t
+        at[3] += c * w
+        total += c * w * (before + after)
+        plain += c
+        if by_weight != NULL:
+            by_weight[k] += c
+    sum[0] += plain
+    return -total * per_tau

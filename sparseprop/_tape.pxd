@@ -1,0 +1,139 @@
+"""What a run leaves for the backward pass: the spikes and input events in their order, and what cannot be derived again.
+
+Everything else (deliveries, sums, frames) follows from these and the network. docs/gradients.md has the structure.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from sparseprop._frames cimport Pair
+from sparseprop._memory cimport allocate, grow
+from sparseprop._typedefs cimport count_t, neuron_t
+
+cdef enum EntryKind:
+    SPIKE       # of a neuron
+    EMITTED     # a spike of a source
+    EVENT       # of a Poisson drive
+    MERGED      # the kicks of this phase were added per target first
+    PAST        # a spike from before the tape that was still on its way
+
+cdef enum EntryFlag:
+    BEGINS = 1  # the first of its generation
+    DRIVEN = 2  # over threshold by a kick of this instant, or due when its parameters changed
+
+
+cdef struct Entry:
+    int64_t n
+    double s
+    neuron_t neuron             # global id
+    uint8_t kind
+    uint8_t flags
+    uint8_t process_low         # of an event: the number of the drive
+    uint8_t process_high
+
+
+cdef struct Tape:
+    Entry *entries
+    count_t size
+    count_t capacity
+    count_t n_spikes            # of neurons, among the entries
+    # By order of the kicks, for models that need it: V before, NaN where the kick was dropped.
+    double *values
+    count_t n_values
+    count_t values_capacity
+    bint records_kicks          # some population has such a model
+    # With merged kicks the targets are recorded too.
+    neuron_t *targets
+    count_t n_targets
+    count_t targets_capacity
+    # By order of the spikes of neurons with refractory periods: the ends of the periods before.
+    Pair *releases
+    count_t n_releases
+    count_t releases_capacity
+    uint8_t *driven             # bit set of neurons that were driven over threshold and have not fired yet
+
+
+cdef inline Tape *tape_create(neuron_t n) noexcept nogil:
+    """An empty tape for n neurons and sources, or NULL."""
+    cdef Tape *tape = <Tape *> allocate(1, sizeof(Tape))
+    if tape == NULL:
+        return NULL
+    memset(tape, 0, sizeof(Tape))
+    tape.driven = <uint8_t *> allocate(n // 8 + 1, 1)
+    if tape.driven == NULL:
+        free(tape)
+        return NULL
+    memset(tape.driven, 0, n // 8 + 1)
+    return tape
+
+
+cdef inline void tape_free(Tape *tape) noexcept nogil:
+    if tape == NULL:
+        return
+    free(tape.entries)
+    free(tape.values)
+    free(tape.targets)
+    free(tape.releases)
+    free(tape.driven)
+    free(tape)
+
+
+cdef inline bint tape_note(Tape *tape, EntryKind kind, Pair time, neuron_t neuron, int32_t flags,
+                           int64_t process) noexcept nogil:
+    """Append an entry; False if there is no memory."""
+    cdef Entry *entry
+    if not grow(<void **> &tape.entries, &tape.capacity, tape.size + 1, sizeof(Entry)):
+        return False
+    entry = &tape.entries[tape.size]
+    entry.n = time.n
+    entry.s = time.s
+    entry.neuron = neuron
+    entry.kind = <uint8_t> kind
+    entry.flags = <uint8_t> flags
+    entry.process_low = <uint8_t> (process & 255)
+    entry.process_high = <uint8_t> (process >> 8)
+    tape.size += 1
+    return True
+
+
+cdef inline bint tape_spike(Tape *tape, Pair time, neuron_t neuron, bint begins) noexcept nogil:
+    """A neuron fires; False if there is no memory."""
+    cdef int32_t flags = BEGINS if begins else 0
+    cdef uint8_t bit = <uint8_t> (1 << (neuron & 7))
+    if tape.driven[neuron >> 3] & bit:
+        flags |= DRIVEN
+    tape.driven[neuron >> 3] &= <uint8_t> ~bit
+    tape.n_spikes += 1
+    return tape_note(tape, SPIKE, time, neuron, flags, 0)
+
+
+cdef inline void tape_drive(Tape *tape, neuron_t neuron) noexcept nogil:
+    """A kick has brought a neuron to its threshold."""
+    tape.driven[neuron >> 3] |= <uint8_t> (1 << (neuron & 7))
+
+
+cdef inline bint tape_release(Tape *tape, Pair release) noexcept nogil:
+    """The end of a refractory period that is about to be forgotten; False if there is no memory."""
+    if not grow(<void **> &tape.releases, &tape.releases_capacity, tape.n_releases + 1, sizeof(Pair)):
+        return False
+    tape.releases[tape.n_releases] = release
+    tape.n_releases += 1
+    return True
+
+
+cdef inline double *tape_values(Tape *tape, count_t count) noexcept nogil:
+    """Room for `count` more values, or NULL."""
+    if not grow(<void **> &tape.values, &tape.values_capacity, tape.n_values + count, sizeof(double)):
+        return NULL
+    tape.n_values += count
+    return tape.values + tape.n_values - count
+
+
+cdef inline bint tape_target(Tape *tape, neuron_t neuron) noexcept nogil:
+    """The target (global id) of a merged kick; False if there is no memory."""
+    if not grow(<void **> &tape.targets, &tape.targets_capacity, tape.n_targets + 1, sizeof(neuron_t)):
+        return False
+    tape.targets[tape.n_targets] = neuron
+    tape.n_targets += 1
+    return True

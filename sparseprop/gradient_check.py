@@ -1,0 +1,387 @@
+"""Gradients compared with derivatives of the reference engine."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import _validation
+from .connectivity import ProceduralAdjacency
+from .errors import ParameterError, unknown_name
+from .inputs import SpikeSource
+from .recording import Record
+from .reference import ComplexArithmetic, DoubleArithmetic, ReferenceEngine
+from .simulation import Simulation, check_stop_rules
+
+__all__ = ["Comparison", "GradientReport", "check_gradients", "directional_derivative"]
+
+STEP = 1e-30  # of the complex step: no difference is taken, so it can be this small
+NEURON_PARAMETERS = ("I_e", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "t_ref")
+PARAMETERS = (*NEURON_PARAMETERS, "V", "weight", "delay", "input_times", "drive_weight", "steps")
+
+
+# A network with values off by a little ----------------------------------------------------------------------------------
+
+
+def _shifted(value, shift):
+    """`value` plus `shift`, infinite ones left alone."""
+    value, shift = np.broadcast_arrays(np.asarray(value), np.asarray(shift))
+    return np.where(np.isfinite(value), value + np.where(np.isfinite(value), shift, 0.0), value)
+
+
+def _with_parameters(source, name, shift):
+    """The engine's input with a parameter of all neurons shifted, by one value for each global id."""
+
+    def changed(parameters, population):
+        part = slice(population.first, population.first + population.size)
+        if name not in parameters:
+            return parameters
+        return parameters | {name: _shifted(np.broadcast_to(parameters[name], (population.size,)), shift[part])}
+
+    populations = [dataclasses.replace(p, parameters=changed(p.parameters, p)) for p in source.populations]
+    changes = [(time, k, changed(parameters, source.populations[k])) for time, k, parameters in source.changes]
+    return dataclasses.replace(source, populations=populations, changes=changes)
+
+
+def _with_voltages(source, shift):
+    populations = [
+        dataclasses.replace(p, V=_shifted(p.V, shift[p.first : p.first + p.size])) if p.kernel != "source" else p
+        for p in source.populations
+    ]
+    return dataclasses.replace(source, populations=populations)
+
+
+def _with_projection(source, k, name, shift):
+    """The engine's input with weights or delays of projection k shifted, by one number or one per synapse."""
+    projections = list(source.projections)
+    value = getattr(projections[k], name)
+    if not isinstance(projections[k].adjacency, ProceduralAdjacency):
+        value = np.broadcast_to(value, (projections[k].adjacency.n_synapses,))
+    value = value + shift
+    projections[k] = dataclasses.replace(projections[k], **{name: value})
+    return dataclasses.replace(source, projections=projections)
+
+
+def _with_drive(source, index, shift):
+    processes = [
+        dataclasses.replace(p, weight=p.weight + shift) if p.weight is not None and p.index == index else p
+        for p in source.processes
+    ]
+    return dataclasses.replace(source, processes=processes)
+
+
+def _with_steps(net, source, index, shift):
+    """The engine's input with the values of a drive of steps shifted, by an array of their shape."""
+    drive = net.drives[index]
+    changes = []
+    for time, k, parameters in source.changes:
+        at = int(np.searchsorted(drive.input.times, time, side="right")) - 1
+        if k == drive.population.index and at >= 0:
+            current = np.broadcast_to(parameters["I_e"], (drive.population.n,)) + shift[at]
+            parameters = parameters | {"I_e": current}
+        changes.append((time, k, parameters))
+    return dataclasses.replace(source, changes=changes)
+
+
+def _shift(net, source, name, key, shift):
+    """The engine's input with something shifted; `name` and `key` as in :func:`_parts`."""
+    if name in NEURON_PARAMETERS:
+        return _with_parameters(source, name, shift)
+    if name == "V":
+        return _with_voltages(source, shift)
+    if name in ("weight", "delay"):
+        return _with_projection(source, key, name, shift)
+    if name == "drive_weight":
+        return _with_drive(source, key, shift)
+    if name == "steps":
+        return _with_steps(net, source, key, shift)
+    times, ids = source.spikes
+    mine = (ids >= net.populations[key].first) & (ids < net.populations[key].first + net.populations[key].n)
+    times = times.astype(np.result_type(times, shift))
+    times[mine] += shift
+    return dataclasses.replace(source, spikes=(times, ids))
+
+
+def _parts(net, gradients, names):
+    """(name, key, gradient) of all that gradients are compared of; keys are numbers of projections and drives."""
+    for name in names:
+        if name in NEURON_PARAMETERS or name == "V":
+            array = getattr(gradients, name)
+            if np.isfinite(array).any():
+                yield name, None, array
+        elif name in ("weight", "delay"):
+            for k, projection in enumerate(net.projections):
+                value = getattr(gradients, name)[k]
+                if name == "weight" and isinstance(projection.adjacency, ProceduralAdjacency):
+                    value = gradients.weight_sum[k]
+                if np.size(value):
+                    yield name, k, value
+        elif name == "input_times":
+            for k, p in enumerate(net.populations):
+                if isinstance(p.model, SpikeSource) and p.model.times.size:
+                    yield name, k, gradients.input_times[p.name]
+        elif name == "drive_weight":
+            for k in gradients.drive_weight:
+                yield name, k, gradients.drive_weight[k]
+        else:
+            for k in gradients.steps:
+                yield name, k, gradients.steps[k]
+
+
+# Derivatives of the reference engine --------------------------------------------------------------------------------------
+
+
+def _loss(engine, until, max_spikes, samples, dL_dtimes, dL_dV):
+    """Run a reference engine, and the linear loss of its spikes and voltages; and the neurons in the order of spikes."""
+    clock, loss = engine.clock, 0.0
+    for (time, ids), weights in zip(samples, dL_dV, strict=True):
+        engine.advance(clock.pair(time), max_spikes)
+        loss += sum(w * V for w, V in zip(weights.tolist(), engine.voltages(ids), strict=True) if w)
+    engine.advance(until, max_spikes)
+    for ((n, s), _), weight in zip(engine.spikes, dL_dtimes.tolist(), strict=False):
+        loss += weight * (1j * s.imag if isinstance(s, complex) else n * clock.epoch + s)
+    return loss, [i for _, i in engine.spikes]
+
+
+def directional_derivative(net, name, key, direction, duration=None, n_spikes=None, *, dL_dtimes, samples=(), dL_dV=(),
+                           seed=None, difference=None):  # fmt: skip
+    """The derivative of sum(dL_dtimes * times) + sum(dL_dV * V) along a direction, by the reference engine.
+
+    Parameters
+    ----------
+    net : Network
+    name, key : str, int
+        What is varied: ``"I_e"`` (and other parameters of neurons) or ``"V"``, key None; ``"weight"`` or ``"delay"`` and
+        the number of a projection; ``"input_times"`` and that of a population; ``"drive_weight"`` or ``"steps"`` and
+        that of a drive.
+    direction : ndarray or float
+        Of the shape of that.
+    duration, n_spikes
+        As for ``net.run``.
+    dL_dtimes : ndarray
+    samples : list of (float, ndarray)
+        Times in ms, and ids, of voltages.
+    dL_dV : list of ndarray
+    difference : float, optional
+        Take a central difference with this step instead of the complex step.
+
+    Returns
+    -------
+    float
+    """
+    source = net.engine_input(seed)
+    until = (2**51, 0.0) if duration is None else source.clock.pair(duration)
+    options = until, n_spikes, samples, np.asarray(dL_dtimes), dL_dV
+    direction = np.asarray(direction)[()]
+    if difference is None:
+        engine = ReferenceEngine(_shift(net, source, name, key, 1j * STEP * direction), ComplexArithmetic())
+        return complex(_loss(engine, *options)[0]).imag / STEP
+    values = []
+    for step in (difference, -difference):
+        engine = ReferenceEngine(_shift(net, source, name, key, step * direction), DoubleArithmetic())
+        values.append(_loss(engine, *options))
+    if values[0][1] != values[1][1]:
+        raise ParameterError(f"a step of {difference} in {name} changes the order of spikes; take a smaller one")
+    return (values[0][0] - values[1][0]) / (2.0 * difference)
+
+
+# The user's check -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One group of derivatives: a parameter of all neurons, or that of one projection, source or drive.
+
+    Attributes
+    ----------
+    name : str
+    error : float
+        The largest difference, over the largest derivative of the group.
+    worst : str
+        Which one that was, with both values.
+    n : int
+        How many were compared.
+    method : {"complex step", "finite difference"}
+    """
+
+    name: str
+    error: float
+    worst: str
+    n: int
+    method: str
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """What :func:`check_gradients` found; print it.
+
+    Attributes
+    ----------
+    comparisons : list of Comparison
+    error : float
+        The largest one.
+    passed : bool
+        Whether that is at most `tolerance`.
+    warnings : list of GradientWarning
+        Where there is no gradient; differences may come from there.
+    """
+
+    comparisons: list
+    tolerance: float
+    warnings: list
+    n_spikes: int
+
+    @property
+    def error(self):
+        return max((c.error for c in self.comparisons), default=0.0)
+
+    @property
+    def passed(self):
+        return self.error <= self.tolerance
+
+    def __str__(self):
+        verdict = "agree" if self.passed else "DIFFER"
+        lines = [f"gradients of {self.n_spikes} spikes {verdict}: largest relative error {self.error:.2g}"]
+        lines += [f"  {c.name}: {c.error:.1e} over {c.n} ({c.method}); worst: {c.worst}" for c in self.comparisons]
+        lines += [f"  warning: {warning}" for warning in self.warnings[:10]]
+        return "\n".join(lines)
+
+
+def check_gradients(net, duration=None, *, n_spikes=None, loss=None, parameters=PARAMETERS, engine="window", seed=None,
+                    tolerance=1e-9, most=200, difference=None):  # fmt: skip
+    """Compare the gradients of a run with derivatives of the reference engine, one by one.
+
+    Parameters
+    ----------
+    net : Network
+        Small: each derivative is a run of the reference engine, which is in Python.
+    duration, n_spikes
+        As for ``net.run``; at least one.
+    loss : callable or array_like, optional
+        dL/d(times): an array, or a function of ``(times, ids)`` that returns one. Default: random numbers.
+    parameters : sequence of str
+        Any of ``I_e, tau_m, V_th, V_peak, V_reset, E_L, t_ref, V, weight, delay, input_times, drive_weight, steps``.
+        Delays of 0 are left out, since they have a derivative on one side only.
+    engine : {"window", "heap"}
+    seed : int, optional
+        As for ``net.run``.
+    tolerance : float
+        Of the relative error of a group, see :class:`Comparison`.
+    most : int
+        Of each group at most so many are compared, drawn at random.
+    difference : float, optional
+        Compare with finite differences with this step instead of the complex step. That is also what is done, with a
+        step of 1e-9, for I_e of QIF neurons near 0, where the complex step loses its digits.
+
+    Returns
+    -------
+    GradientReport
+
+    Raises
+    ------
+    ParameterError
+        For values that are not allowed.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.balanced_network(10, sp.Theta(tau_m=10.0), outdegree=3, seed=1)
+    >>> report = sp.check_gradients(net, n_spikes=20, parameters=["weight", "V"])
+    >>> report.passed, [c.name for c in report.comparisons]
+    (True, ['V', "weight of 'neurons' -> 'neurons'"])
+    """
+    duration, n_spikes = check_stop_rules("check_gradients", duration, n_spikes)
+    tolerance = _validation.real(tolerance, "tolerance", "a number > 0", low=0.0, low_open=True)
+    most = _validation.integer(most, "most", "a whole number >= 1", low=1)
+    if difference is not None:
+        difference = _validation.real(difference, "difference", "a step > 0", low=0.0, low_open=True)
+    for name in parameters:
+        if name not in PARAMETERS:
+            raise unknown_name("parameter of check_gradients", name, PARAMETERS)
+    result = Simulation(net, engine=engine, seed=seed).run(
+        duration, n_spikes=n_spikes, record=Record(), progress=False, tape=True
+    )
+    rng = np.random.default_rng(0)
+    dL_dtimes = rng.normal(size=result.n_spikes) if loss is None else loss
+    if callable(dL_dtimes):
+        dL_dtimes = dL_dtimes(result.times, result.ids)
+    gradients = result.backward(dL_dtimes)
+    options: dict[str, Any] = {"dL_dtimes": np.asarray(dL_dtimes, dtype=float), "seed": seed}
+    comparisons = []
+    ordered = [name for name in PARAMETERS if name in parameters]
+    for name, key, values in _parts(net, gradients, ordered):
+        where = _comparable(net, name, key, values)
+        if len(where) > most:
+            where = np.sort(rng.choice(where, most, replace=False))
+        if len(where) == 0:
+            continue
+        method = _method(net, name, difference)
+        mine = np.ravel(values)[where]
+        theirs = np.array(
+            [
+                directional_derivative(
+                    net, name, key, _unit(values, k), duration, n_spikes, difference=method, **options
+                )
+                for k in where
+            ]
+        )
+        errors = np.abs(mine - theirs) / max(np.abs(theirs).max(), np.abs(mine).max(), 1e-300)
+        at = int(np.argmax(errors))
+        worst = f"{_label(net, name, key, values, int(where[at]))}: {float(mine[at])!r}, not {float(theirs[at])!r}"
+        kind = "complex step" if method is None else "finite difference"
+        comparisons.append(Comparison(_title(net, name, key), float(errors[at]), worst, len(where), kind))
+    return GradientReport(comparisons, tolerance, gradients.warnings, result.n_spikes)
+
+
+def _unit(values, k):
+    """The direction of one derivative."""
+    direction = np.zeros(np.size(values))
+    direction[k] = 1.0
+    return direction.reshape(np.shape(values))
+
+
+def _comparable(net, name, key, values):
+    """Which derivatives of a group, flat, can be compared."""
+    fine = np.isfinite(np.ravel(values))
+    if name == "delay":
+        fine &= np.ravel(net.projections[key].delay) > 0.0
+    if name in ("V_peak", "V_reset"):
+        for p in net.populations:
+            if not p.is_source:
+                fine[p.first : p.first + p.n] &= np.isfinite(np.broadcast_to(getattr(p.model, name, np.nan), (p.n,)))
+    return np.flatnonzero(fine)
+
+
+def _method(net, name, difference):
+    """The step of finite differences, or None for the complex step."""
+    if difference is None and name in ("I_e", "steps"):
+        for p in net.populations:
+            if not p.is_source and p.model.kernel == "QIF" and (np.abs(p.model.I_e) < 1e-3).any():
+                return 1e-9
+    return difference
+
+
+def _title(net, name, key):
+    if name in ("weight", "delay"):
+        projection = net.projections[key]
+        return f"{name} of {projection.pre.name!r} -> {projection.post.name!r}"
+    if name == "input_times":
+        return f"spike times of {net.populations[key].name!r}"
+    return name if key is None else f"{name} of drive {key}"
+
+
+def _label(net, name, key, values, k):
+    """Which derivative it is: the synapse, neuron or spike."""
+    if name in ("weight", "delay"):
+        projection = net.projections[key]
+        if np.ndim(values) == 0:
+            return "all synapses"
+        return f"synapse {k}, from {projection.sources[k]} to {projection.targets[k]}"
+    if name == "input_times":
+        model = net.populations[key].model
+        return f"spike {k}, of {model.ids[k]} at {float(model.times[k])!r} ms"
+    if key is None:
+        p = next(p for p in net.populations if p.first <= k < p.first + p.n)
+        return f"neuron {k - p.first} of {p.name!r}"
+    return f"value {k}"

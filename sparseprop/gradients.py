@@ -1,0 +1,390 @@
+"""Exact gradients of losses on spike times and voltages: the backward pass over a run with ``tape=True``."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import _core, _validation
+from .errors import ParameterError
+from .inputs import SpikeSource, Steps
+from .network import Projection
+
+__all__ = ["GradientWarning", "Gradients", "backward"]
+
+BUDGET = 1 << 20  # events between two looks for Ctrl-C
+NEAR = 1e-9  # of the shortest time constant: kicks so near to a spike of their target are reported
+INVARIANT = 1e-9  # relative error of the sum rule that a debug build allows
+
+KINDS = {
+    0: ("order swap", "a kick comes within {near:.2g} ms of a spike of its target: in the other order the result jumps"),
+    1: ("several causes", "independent events at one time drove it over threshold together"),
+    2: ("at a step", "it was due exactly when its current changed"),
+}
+
+
+@dataclass(frozen=True)
+class GradientWarning:
+    """Something that has no gradient.
+
+    Attributes
+    ----------
+    kind : {"order swap", "several causes", "at a step"}
+    neuron : int
+        Global id.
+    where : str
+        The neuron by population and local id.
+    time : float
+        ms.
+    source : int or None
+        Global id of the neuron whose spike it was.
+    message : str
+    """
+
+    kind: str
+    neuron: int
+    where: str
+    time: float
+    source: int | None
+    message: str
+
+    def __str__(self):
+        by = "" if self.source is None else f", kicked by {self.source}"
+        return f"{self.kind} of {self.where} at {self.time!r} ms{by}: {self.message}"
+
+
+class _ByProjection:
+    """Values by projection: index with a Projection of the network or its number."""
+
+    def __init__(self, network, values, missing):
+        self._projections, self._values, self._missing = list(network.projections), values, missing
+
+    def __getitem__(self, key):
+        if isinstance(key, Projection):
+            for k, projection in enumerate(self._projections):
+                if projection is key:
+                    break
+            else:
+                raise ParameterError(f"{key!r} is no projection of the network that was run")
+        else:
+            k = _validation.integer(
+                key, "the number of a projection", f"a Projection, or a number in [0, {len(self._values)})",
+                low=0, high=len(self._values) - 1,
+            )  # fmt: skip
+        if self._values[k] is None:
+            raise ParameterError(self._missing)
+        return self._values[k]
+
+    def __len__(self):
+        return len(self._values)
+
+    def __iter__(self):
+        return (self[k] for k in range(len(self)))
+
+
+class Gradients:
+    """Derivatives of a loss with respect to everything that a run depends on.
+
+    Arrays "of neurons" have one value for each global id, NaN where the model has no such parameter (and for sources).
+
+    Attributes
+    ----------
+    weight : by projection, ndarray of shape (n_synapses,)
+        In the order of the Projection; index with it or with its number.
+    weight_sum : by projection, float
+        The sum of these: the derivative for all weights of a projection together.
+    delay : by projection, float or ndarray of shape (n_synapses,)
+        As the delay of the projection is one number or one per synapse. At a delay of 0 it is that for a longer one.
+    I_e, V, tau_m, V_th, V_peak, V_reset, E_L, t_ref : ndarray of neurons
+        V: of the state at the beginning of the run. Of parameters that neurons share, take the sum. An infinite V_peak
+        or V_reset has the derivative 0.
+    input_times : dict of ndarray
+        For each SpikeSource, by name, one value for each of ``model.times``; NaN for spikes before the run.
+    drive_weight : dict of ndarray or float
+        For each Poisson drive, by its number in ``net.drives``: one per neuron, or their sum where they share a weight.
+    steps : dict of ndarray
+        For each ``sp.steps`` drive, by its number, of the shape of its values.
+    warnings : list of GradientWarning
+        What has no gradient; `n_warnings` counts also those that the list is too short for.
+    invariant_error : float
+        What is left of a sum that is 0 because nothing changes if everything happens later, over its largest part.
+    """
+
+    def __init__(self, **values):
+        vars(self).update(values)
+
+    def __getattr__(self, name):
+        if name == "tau_m":
+            raise AttributeError("tau_m was left out by backward(..., tau_m=False)")
+        raise AttributeError(f"Gradients have no attribute {name!r}")
+
+    def __repr__(self):
+        return f"<Gradients of {len(self.I_e)} neurons and {len(self.weight_sum)} projections: {self.n_warnings} warnings>"
+
+
+def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
+    """See :meth:`sparseprop.Result.backward`."""
+    tape = result._tape
+    if tape is None:
+        raise ParameterError("this Result has no tape: run with tape=True, and use the Result of the whole network")
+    if not tape.parts:
+        raise ParameterError("backward() was called before: a tape is used up by it; run again with tape=True")
+    weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
+    dL_dtimes = _checked(dL_dtimes, "dL_dtimes", (result._n_recorded,), "one for each of result.times")
+    if dL_dV is not None:
+        if result.V is None:
+            raise ParameterError("dL_dV needs recorded voltages: run with record=sp.Record(V=..., V_times=...)")
+        dL_dV = _checked(dL_dV, "dL_dV", result.V.shape, "as result.V")
+        hidden = np.isinf(result.V) & (dL_dV != 0.0)
+        if hidden.any():
+            k, i = np.argwhere(hidden)[0]
+            raise ParameterError(
+                f"dL_dV must be 0 where V is infinite, got {dL_dV[k, i]} for neuron {result.V_ids[i]} at "
+                f"{result.V_times[k]} ms"
+            )
+    return _Backward(result, tape, weights, tau_m).run(dL_dtimes, dL_dV)
+
+
+def _checked(values, name, shape, meaning):
+    """`values` as a float64 array of a shape, all finite."""
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise ParameterError(f"{name} must be numbers of shape {shape}, {meaning}, got {values!r}") from None
+    if array.shape != shape:
+        raise ParameterError(f"{name} must have shape {shape}, {meaning}, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+        raise ParameterError(f"{name} must be finite numbers, got {array[where]} at index {where}")
+    return np.ascontiguousarray(array)
+
+
+class _Backward:
+    """One backward pass: the compiled one, and what is needed at its pauses."""
+
+    def __init__(self, result, tape, weights, tau_m):
+        self.result, self.tape, self.source, self.net = result, tape, tape.source, result._network
+        self.weights, self.tau_m = weights, tau_m
+        n = self.source.size
+        self.sums = {name: np.zeros(n) for name in ("I_e", "tau_m", "threshold", "V_reset", "t_ref")}
+        self.by_weight = [np.zeros(p.n_synapses) if weights else None for p in self.net.projections]
+        self.by_delay = [
+            np.zeros(p.n_synapses) if isinstance(p.delay, np.ndarray) else None for p in self.net.projections
+        ]
+        self.by_drive = [
+            np.zeros(process.n) if isinstance(process.weight, np.ndarray) else None for process in self.source.processes
+        ]
+        models = [p.model for p in self.net.populations if not p.is_source]
+        self.near = NEAR * min((float(np.min(model.tau_m)) for model in models), default=1.0)
+        self.adjoint = _core.Adjoint(
+            self.source, tape.start, self.sums, self.by_weight, self.by_delay, self.by_drive, tau_m, self.near
+        )
+        self.I_e_before = np.zeros(n)  # dL/dI_e of the stretches that are done
+        self.by_step = {}
+        self.input_times = []
+        self.rest = self.size = 0.0  # of the invariant
+
+    def run(self, dL_dtimes, dL_dV):
+        samples = self._samples(dL_dV)
+        carried, last = {}, None
+        position = len(dL_dtimes)
+        explicit = float(dL_dtimes.sum())
+        for recording in self.tape.recordings():
+            spikes = self._recorded(recording)
+            by_time = np.zeros(len(recording))
+            position -= len(spikes)
+            by_time[spikes] = dL_dtimes[position : position + len(spikes)]
+            self._give(recording, by_time, carried)
+            self.adjoint.load(recording, by_time)
+            self._take(recording, samples)
+            carried = self._carry(recording, by_time)
+            self._note_inputs(recording, by_time)
+            self.size += float(np.abs(by_time).sum())
+            last = recording
+        self.rest += sum(carried.values())
+        V = self._start(last)
+        return self._gradients(V, explicit)
+
+    # Parts
+
+    def _recorded(self, recording):
+        """Where on the tape the spikes are that belong to result.times."""
+        _, _, ids, where = recording.entries("spikes")
+        if self.result._record_sources:
+            more = recording.entries("emitted")
+            ids, where = np.concatenate([ids, more[2]]), np.concatenate([where, more[3]])
+            order = np.argsort(where)
+            ids, where = ids[order], where[order]
+        mask = self.result._mask
+        return where if mask is None else where[mask[ids]]
+
+    def _give(self, recording, by_time, carried):
+        """To the spikes of a part what they had done in later ones."""
+        if not carried:
+            return
+        for kind in ("past", "spikes", "emitted"):
+            for n, s, i, k in zip(*(column.tolist() for column in recording.entries(kind)), strict=True):
+                if (n, s, i) in carried:
+                    by_time[k] += carried.pop((n, s, i))
+
+    @staticmethod
+    def _carry(recording, by_time):
+        """What spikes of earlier parts did in this one."""
+        columns = (column.tolist() for column in recording.entries("past"))
+        return {(n, s, i): by_time[k] for n, s, i, k in zip(*columns, strict=True)}
+
+    def _samples(self, dL_dV):
+        """The recorded voltages that matter, as [(pair, V, dL/dV)], ascending."""
+        if dL_dV is None:
+            return []
+        clock, result = self.source.clock, self.result
+        rows = zip(result.V_times, result.V, dL_dV, strict=True)
+        return [
+            (clock.pair(float(t)), np.ascontiguousarray(V), np.ascontiguousarray(by_V))
+            for t, V, by_V in rows
+            if by_V.any()
+        ]
+
+    def _take(self, recording, samples):
+        """Take all instants of a part, with the changes of parameters and samples in it."""
+        clock = self.source.clock
+        changes = list(range(recording.n_changes_before, recording.n_changes))
+        while True:
+            change = clock.pair(self.source.changes[changes[-1]][0]) if changes else (-1, 0.0)
+            sample = samples[-1][0] if samples and samples[-1][0] > recording.last_before_pair else (-1, 0.0)
+            self._run_to(max(change, sample))
+            if changes and change >= sample:
+                k = changes.pop()
+                self._change(change, k, recording.voltages[k - recording.n_changes_before])
+            elif sample >= (0, 0.0):
+                pair, V, by_V = samples.pop()
+                self.adjoint.read(pair, self.result.V_ids, V, by_V)
+            else:
+                break
+        if not self.adjoint.is_used_up():
+            raise AssertionError("the backward pass does not fit to the forward pass; please report this as a bug")
+
+    def _run_to(self, pair):
+        while not self.adjoint.run(pair, BUDGET):
+            pass
+
+    def _change(self, pair, k, V):
+        """The parameters changed, for the k-th time."""
+        _, number, _ = self.source.changes[k]
+        by_V = self.adjoint.leave(pair, number, V, False)
+        self.by_step[k] = self._stretch(number)
+        self.adjoint.arrive(number, V, by_V, k)
+
+    def _stretch(self, number):
+        """dL/dI_e of the stretch that has been taken last, of a population."""
+        population = self.source.populations[number]
+        part = slice(population.first, population.first + population.size)
+        stretch = self.sums["I_e"][part].copy()
+        self.I_e_before[part] += stretch
+        self.sums["I_e"][part] = 0.0
+        return stretch
+
+    def _start(self, recording):
+        """dL/dV at the beginning of the run."""
+        V = np.full(self.source.size, np.nan)
+        for number, population in enumerate(self.source.populations):
+            if population.kernel != "source":
+                part = slice(population.first, population.first + population.size)
+                V[part] = self.adjoint.leave(self.tape.start, number, recording.V[part], True)
+                V[part][np.isinf(recording.V[part])] = 0.0
+        return V
+
+    # Results
+
+    def _note_inputs(self, recording, by_time):
+        """dL/d(time) of spikes of sources."""
+        _, _, ids, where = recording.entries("emitted")
+        self.rest += float(by_time[where].sum())
+        given = np.zeros(self.source.size, bool)
+        for p in self.net.populations:
+            given[p.first : p.first + p.n] = isinstance(p.model, SpikeSource)
+        self.input_times.insert(0, by_time[where[given[ids]]])
+        self.last_before = recording.last_before_pair
+
+    def _of_inputs(self):
+        """dL/d(time) for all given spikes of all sources."""
+        found = np.concatenate([np.zeros(0), *self.input_times])
+        times, ids = self.source.spikes
+        before = 0
+        while before < len(times) and self.source.clock.pair(float(times[before])) <= self.last_before:
+            before += 1
+        all_times = np.zeros(len(times))
+        all_times[:before] = np.nan
+        all_times[before : before + len(found)] = found
+        return {
+            p.name: all_times[(ids >= p.first) & (ids < p.first + p.n)]
+            for p in self.net.populations
+            if isinstance(p.model, SpikeSource)
+        }
+
+    def _of_steps(self):
+        """dL/d(value) of all steps."""
+        steps = {d.index: np.zeros(d.input.values.shape) for d in self.net.drives if isinstance(d.input, Steps)}
+        for k, stretch in self.by_step.items():
+            time, number, _ = self.source.changes[k]
+            for d in self.net.drives:
+                if d.index not in steps or d.population.index != number:
+                    continue
+                at = int(np.searchsorted(d.input.times, time, side="right")) - 1
+                if at >= 0:
+                    steps[d.index][at] += stretch if d.input.size else stretch.sum()
+        return steps
+
+    def _gradients(self, V, explicit):
+        adjoint = self.adjoint
+        shift, size = adjoint.shift
+        total = shift + self.rest - explicit
+        error = abs(total) / max(self.size + size, 1e-300)
+        if _core.BUILD_MODE == "debug" and not error <= INVARIANT:
+            raise AssertionError(f"later by the same for all is not the same: {total!r}")
+        order = np.argsort(adjoint.ranks)
+        n = len(order)
+        weight_sums, delays = np.asarray(adjoint.weight_sums)[:n][order], np.asarray(adjoint.delay_sums)[:n][order]
+        drives, k = {}, 0
+        for k, process in enumerate(self.source.processes):
+            if process.weight is not None:
+                array = self.by_drive[k]
+                drives[process.index] = float(np.asarray(adjoint.drive_sums)[k]) if array is None else array
+        values = {name: self._of_neurons(name, V) for name in ("I_e", "V", "tau_m", "V_th", "V_peak", "V_reset", "E_L")}
+        values["t_ref"] = self._of_neurons("t_ref", V)
+        if not self.tau_m:
+            del values["tau_m"]
+        findings, n_warnings = adjoint.findings
+        left_out = "weights were left out by backward(..., weights=False); weight_sum has their sums"
+        return Gradients(
+            **values,
+            weight=_ByProjection(self.net, self.by_weight, left_out),
+            weight_sum=_ByProjection(self.net, weight_sums.tolist(), ""),
+            delay=_ByProjection(
+                self.net, [d if a is None else a for d, a in zip(delays.tolist(), self.by_delay, strict=True)], ""
+            ),
+            input_times=self._of_inputs(),
+            drive_weight=drives,
+            steps=self._of_steps(),
+            warnings=[self._warning(*finding) for finding in reversed(findings)],
+            n_warnings=n_warnings,
+            invariant_error=error,
+        )
+
+    def _of_neurons(self, name, V):
+        """A parameter's derivative for all global ids."""
+        values = {
+            "I_e": self.sums["I_e"] + self.I_e_before, "V": V, "tau_m": self.sums["tau_m"], "V_th": self.sums["threshold"],
+            "V_peak": self.sums["threshold"], "V_reset": self.sums["V_reset"], "t_ref": self.sums["t_ref"],
+        }  # fmt: skip
+        values["E_L"] = values["I_e"]
+        array = np.full(self.source.size, np.nan)
+        for p in self.net.populations:
+            if not p.is_source and (name == "V" or name in p.model.kernel_parameters):
+                array[p.first : p.first + p.n] = values[name][p.first : p.first + p.n]
+        return array
+
+    def _warning(self, kind, neuron, source, time):
+        p = next(p for p in self.net.populations if p.first <= neuron < p.first + p.n)
+        name, message = KINDS[kind]
+        where = f"neuron {neuron - p.first} of population {p.name!r}"
+        return GradientWarning(name, neuron, where, time, None if source < 0 else source, message.format(near=self.near))

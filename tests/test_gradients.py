@@ -1,0 +1,419 @@
+"""Promise 4: gradients are exact; what has none is said."""
+
+import math
+
+import numpy as np
+import pytest
+from random_networks import random_smooth_network
+
+import sparseprop as sp
+from sparseprop import tape as tape_module
+from sparseprop.gradient_check import PARAMETERS, _parts, directional_derivative
+
+LIMIT = 60  # spikes
+
+
+def compared(net, duration, n_spikes, seed, mode=True, engine="window"):
+    """The gradients of a random loss on spikes and voltages, and the largest error against the complex step along a
+    random direction for each parameter, source, drive and projection; None if the network ends with an error."""
+    rng = np.random.default_rng(seed)
+    neurons = [i for p in net.populations if not p.is_source for i in range(p.first, p.first + p.n)]
+    record = sp.Record(V=neurons, V_times=duration * np.sort(rng.random(3)))
+    try:
+        plain = net.run(duration, n_spikes=n_spikes, engine=engine)
+    except (sp.errors.RunawayError, sp.errors.NumericalError):
+        return None
+    res = net.run(duration, n_spikes=n_spikes, engine=engine, record=record, tape=mode)
+    assert res.times.tobytes() == plain.times.tobytes()
+    assert res.ids.tobytes() == plain.ids.tobytes()
+    dL_dtimes = rng.normal(size=res.n_spikes)
+    dL_dV = np.where(np.isfinite(res.V), rng.normal(size=res.V.shape), 0.0)
+    grads = res.backward(dL_dtimes, dL_dV)
+    assert grads.invariant_error < 1e-12
+    samples = [(t, res.V_ids) for t in res.V_times]
+    I_e = np.concatenate([np.broadcast_to(getattr(p.model, "I_e", np.nan), p.n) for p in net.populations])
+    found = []
+    for name, key, values in _parts(net, grads, PARAMETERS):
+        usable = np.isfinite(values)
+        if name == "delay":  # one of 0 has a derivative on one side only
+            usable = usable & (np.asarray(net.projections[key].delay) > 1e-20)
+        if name == "I_e":  # near 0 the complex step loses its digits; see the test of a tiny I_e
+            usable = usable & (np.abs(I_e) > 1e-3)
+        direction = np.where(usable, rng.normal(size=np.shape(values)), 0.0)
+        terms = np.where(usable, values, 0.0) * direction
+        exact = directional_derivative(
+            net, name, key, direction, duration, n_spikes, dL_dtimes=dL_dtimes, samples=samples, dL_dV=list(dL_dV)
+        )
+        found.append((name, float(terms.sum()), exact, float(np.abs(terms).sum())))
+    largest = max((size for _, _, _, size in found), default=0.0)
+    errors = [abs(mine - exact) / max(size, abs(exact), 1e-6 * largest, 1e-30) for _, mine, exact, size in found]
+    return grads, max(errors, default=0.0), found
+
+
+def assert_exact(seeds):
+    n, wrong = 0, []
+    for seed in seeds:
+        net, duration = random_smooth_network(seed)
+        mode = "checkpoint" if seed % 5 == 0 else True
+        outcome = compared(net, duration, LIMIT, seed, mode, "heap" if seed % 3 == 0 else "window")
+        if outcome is None or any(warning.kind != "order swap" for warning in outcome[0].warnings):
+            continue
+        n += 1
+        if not outcome[1] < 1e-9:
+            wrong.append((seed, outcome[1]))
+    assert not wrong, f"gradients of random_smooth_network(seed) differ for {wrong}"
+    return n
+
+
+@pytest.mark.parametrize("first", range(0, 150, 30))
+def test_gradients_of_random_networks_equal_the_complex_step(first, monkeypatch):
+    monkeypatch.setattr(tape_module, "SMALLEST_PART", 0)
+    assert assert_exact(range(first, first + 30)) > 20
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("first", range(1000, 2200, 100))
+def test_gradients_of_1000_random_networks_equal_the_complex_step(first):
+    assert assert_exact(range(first, first + 100)) > 80
+
+
+# By hand --------------------------------------------------------------------------------------------------------------
+
+
+def test_one_lif_neuron_by_hand():
+    tau, I_e, V0, t_ref = 10.0, 1.5, 0.2, 2.0
+    net = sp.Network(seed=1)
+    net.add(1, sp.LIF(tau_m=tau, I_e=I_e, t_ref=t_ref), V=V0)
+    grads = net.run(n_spikes=1, tape=True).backward([1.0])
+    assert grads.V[0] == pytest.approx(-tau / (I_e - V0), rel=1e-14)
+    assert grads.I_e[0] == pytest.approx(tau / (I_e - V0) - tau / (I_e - 1.0), rel=1e-14)
+    assert grads.tau_m[0] == pytest.approx(math.log((I_e - V0) / (I_e - 1.0)), rel=1e-14)
+    assert grads.V_th[0] == pytest.approx(tau / (I_e - 1.0), rel=1e-14)
+    assert grads.V_reset[0] == grads.t_ref[0] == 0.0
+    assert grads.E_L[0] == grads.I_e[0]
+    assert np.isnan(grads.V_peak[0])
+    second = net.run(n_spikes=2, tape=True).backward([0.0, 1.0])
+    assert second.V_reset[0] == pytest.approx(-tau / I_e, rel=1e-14)
+    assert second.t_ref[0] == 1.0
+
+
+@pytest.mark.parametrize("I_e", [0.3, 1e-6, 0.0, -1e-6])
+def test_one_theta_neuron_by_hand(I_e):
+    """Also near I_e = 0, where the time to a spike, T(V, I), has an expansion: from V = 1, T = 1 - I / 3 + ..."""
+    tau, V0 = 10.0, 1.0
+    net = sp.Network(seed=1)
+    net.add(1, sp.Theta(tau_m=tau, I_e=I_e), V=V0)
+    grads = net.run(n_spikes=1, tape=True).backward([1.0])
+    assert grads.V[0] == pytest.approx(-tau / (V0**2 + I_e), rel=1e-13)
+    if I_e == 0.3:
+        root = math.sqrt(I_e)
+        S = tau / root * (math.pi / 2 - math.atan(V0 / root))
+        assert grads.I_e[0] == pytest.approx(-S / (2 * I_e) + tau * V0 / (2 * I_e * (V0**2 + I_e)), rel=1e-13)
+        assert grads.tau_m[0] == pytest.approx(S / tau, rel=1e-13)
+    else:
+        assert grads.I_e[0] == pytest.approx(-tau / 3.0 * (1.0 - 6.0 * I_e / 5.0), rel=1e-10)
+    assert grads.V_peak[0] == grads.V_reset[0] == 0.0
+
+
+def test_a_driven_spike_has_the_time_of_its_cause_and_no_weight():
+    net = sp.Network(seed=1)
+    source = net.add(1, sp.SpikeSource([3.0], [0]), name="in")
+    neurons = net.add(2, sp.LIF(tau_m=10.0, t_ref=1.0), V=0.0)
+    first = net.connect(source, neurons, sp.edges([0], [0]), weight=1.5, delay=2.0)
+    second = net.connect(neurons, neurons, sp.edges([0], [1]), weight=1.5)
+    res = net.run(20.0, tape=True)
+    assert res.times.tolist() == [5.0, 5.0]
+    grads = res.backward([1.0, 10.0])
+    assert grads.input_times["in"].tolist() == [11.0]
+    assert grads.delay[first] == 11.0
+    assert grads.weight[first].tolist() == grads.weight[second].tolist() == [0.0]
+    assert grads.V.tolist()[1:] == [0.0, 0.0]
+    assert grads.warnings == []
+
+
+def test_a_weight_by_hand_and_its_sum():
+    net = sp.Network(seed=1)
+    source = net.add(1, sp.SpikeSource([3.0], [0]), name="in")
+    neurons = net.add(2, sp.LIF(tau_m=10.0, I_e=1.5), V=[0.5, -1.0])
+    p = net.connect(source, neurons, sp.all_to_all(), weight=0.1)
+    res = net.run(n_spikes=1, tape=True)
+    grads = res.backward([1.0])
+    x = 1.0 - 0.1 * math.exp(0.3)  # of the neuron that fires, V_inf - V = x exp(-t / tau)
+    assert grads.weight[p] == pytest.approx([-10.0 * math.exp(0.3) / x, 0.0], rel=1e-14)
+    assert grads.weight_sum[p] == pytest.approx(grads.weight[p].sum())
+    assert grads.weight[0] is grads.weight[p]
+    assert grads.input_times["in"] == pytest.approx([-0.1 * math.exp(0.3) / x], rel=1e-13)
+
+
+def test_the_loss_may_be_on_a_voltage_alone():
+    net = sp.Network(seed=1)
+    net.add(2, sp.LIF(tau_m=10.0, I_e=[0.5, 0.7]), V=0.0)
+    res = net.run(20.0, record=sp.Record(V=[1], V_times=[5.0]), tape=True)
+    grads = res.backward([], [[1.0]])
+    assert grads.V.tolist() == [0.0, pytest.approx(math.exp(-0.5), rel=1e-14)]
+    assert grads.I_e[1] == pytest.approx(1.0 - math.exp(-0.5), rel=1e-14)
+
+
+# Tapes ----------------------------------------------------------------------------------------------------------------
+
+
+def both_models():
+    return [sp.LIF(tau_m=10.0, t_ref=1.0), sp.Theta(tau_m=10.0)]
+
+
+@pytest.mark.parametrize("model", both_models(), ids=["LIF", "Theta"])
+def test_checkpoints_give_the_same_gradients_as_a_whole_tape(model, monkeypatch):
+    monkeypatch.setattr(tape_module, "SMALLEST_PART", 0)
+    net = sp.balanced_network(120, model, outdegree=20, seed=3)
+    net.connect("neurons", "neurons", sp.fixed_outdegree(5), weight=sp.uniform(-0.05, 0.0), delay=sp.uniform(0.0, 30.0))
+    net.connect("neurons", "neurons", sp.fixed_outdegree(5), weight=-0.02, delay=25.0)
+    net.drive("neurons", sp.steps([50.0, 90.0], [0.05, -0.05]))
+    rng = np.random.default_rng(0)
+    grads, parts = [], []
+    for mode in (True, "checkpoint"):
+        monkeypatch.setattr(sp.simulation, "BLOCK_SECONDS", 1e-4)
+        res = net.run(800.0, record=sp.Record(V=[3, 5], V_times=7.7), tape=mode)
+        parts.append(len(res._tape.parts))
+        grads.append(res.backward(rng.normal(size=res.n_spikes), 0.1 * rng.normal(size=res.V.shape)))
+        rng = np.random.default_rng(0)
+    assert parts[0] == 1
+    assert parts[1] > 3 or model.t_ref
+    for name in ("I_e", "V", "tau_m", "V_reset"):
+        np.testing.assert_allclose(getattr(grads[0], name), getattr(grads[1], name), rtol=1e-8, atol=1e-8)
+    for k in range(3):
+        scale = np.abs(grads[0].weight[k]).max()
+        np.testing.assert_allclose(grads[0].weight[k], grads[1].weight[k], rtol=0, atol=1e-10 * scale)
+        np.testing.assert_allclose(grads[0].delay[k], grads[1].delay[k], rtol=1e-8, atol=1e-10 * scale)
+    np.testing.assert_allclose(grads[0].steps[0], grads[1].steps[0], rtol=1e-8)
+
+
+@pytest.mark.parametrize("engine", ["window", "heap"])
+@pytest.mark.parametrize("model", both_models(), ids=["LIF", "Theta"])
+def test_a_tape_changes_no_bit(model, engine):
+    net = sp.balanced_network(2000, model, outdegree=50, seed=2)
+    runs = [net.run(n_spikes=20_000, engine=engine, tape=mode) for mode in (False, True, "checkpoint")]
+    for res in runs[1:]:
+        assert res.times.tobytes() == runs[0].times.tobytes()
+        assert res.ids.tobytes() == runs[0].ids.tobytes()
+
+
+def test_a_part_of_a_run_has_the_gradient_from_its_own_beginning():
+    """Spikes that were on their way, refractory neurons and steps included."""
+    net = sp.Network(seed=1)
+    p = net.add(6, sp.LIF(tau_m=10.0, I_e=np.linspace(1.3, 2.0, 6), t_ref=2.0), V=np.linspace(-0.5, 0.5, 6))
+    c = net.connect(p, p, sp.fixed_outdegree(3), weight=-0.05, delay=sp.uniform(1.0, 9.0))
+    net.drive(p, sp.steps([10.0, 25.0], [0.1, -0.1]))
+    sim = sp.Simulation(net)
+    sim.run(22.0)
+    V = sim.V
+    res = sim.run(30.0, tape=True)
+    dL = np.random.default_rng(0).normal(size=res.n_spikes)
+    grads = res.backward(dL)
+    assert grads.invariant_error < 1e-13
+
+    def loss(weight):
+        c.weight = weight
+        later = sp.Simulation(net)
+        later.run(22.0)
+        return later.run(30.0).times @ dL
+
+    # The weights also act before the cut; so take the derivative of the whole run, less that of the state at the cut.
+    whole = sp.Simulation(net).run(52.0, tape=True)
+    first = whole.n_spikes - res.n_spikes
+    total = whole.backward(np.concatenate([np.zeros(first), dL]))
+    step = 1e-6 * np.ones(c.n_synapses)
+    numeric = (loss(-0.05 + step) - loss(-0.05 - step)) / 2e-6
+    assert total.weight_sum[c] == pytest.approx(numeric, rel=1e-7)
+    assert np.isfinite(grads.weight[c]).all()
+    assert V.shape == grads.V.shape
+
+
+def test_the_tape_of_lif_neurons_takes_a_few_bytes_per_spike():
+    net = sp.balanced_network(1000, sp.LIF(tau_m=10.0), outdegree=100, seed=1)
+    sizes = []
+    for n in (20_000, 40_000):
+        res = net.run(n_spikes=n, tape=True)
+        (recording,) = res._tape.parts
+        sizes.append(recording.nbytes / res.n_spikes)
+    assert max(sizes) <= 24.0
+
+
+def test_recorded_spikes_of_sources_and_of_some_populations():
+    net = sp.Network(seed=1)
+    source = net.add(2, sp.SpikeSource([1.0, 2.0, 4.0], [1, 0, 1]), name="in")
+    a = net.add(2, sp.LIF(tau_m=10.0, I_e=[1.5, 1.7]), name="a", V=[0.0, 0.1])
+    b = net.add(1, sp.LIF(tau_m=10.0, I_e=1.6), name="b", V=0.2)
+    for post in (a, b):
+        net.connect(source, post, sp.all_to_all(), weight=0.1)
+    all_spikes = net.run(30.0)
+    dL = np.where(all_spikes.ids >= 4, np.cos(all_spikes.times), 0.0)
+    whole = net.run(30.0, tape=True).backward(dL)
+    res = net.run(30.0, record=sp.Record(spikes=["b"]), tape=True)
+    part = res.backward(np.cos(res.times))
+    assert part.input_times["in"].tolist() == whole.input_times["in"].tolist()
+    with_sources = net.run(30.0, record=sp.Record(record_sources=True), tape=True)
+    dL = np.where(with_sources.ids < 2, 1.0, 0.0)
+    assert with_sources.backward(dL).input_times["in"].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_leaving_out_what_is_not_wanted():
+    net = sp.balanced_network(100, sp.LIF(tau_m=10.0), outdegree=10, seed=1)
+    dL = np.random.default_rng(0).normal(size=net.run(n_spikes=500).n_spikes)
+    whole = net.run(n_spikes=500, tape=True).backward(dL)
+    less = net.run(n_spikes=500, tape=True).backward(dL, weights=False, tau_m=False)
+    assert less.weight_sum[0] == pytest.approx(whole.weight_sum[0], rel=1e-12)
+    assert less.V.tolist() == whole.V.tolist()
+    with pytest.raises(sp.errors.ParameterError, match="weights=False"):
+        less.weight[0]
+    with pytest.raises(AttributeError, match="tau_m=False"):
+        _ = less.tau_m
+    with pytest.raises(AttributeError, match="no attribute 'tau'"):
+        _ = less.tau
+
+
+# What has no gradient -----------------------------------------------------------------------------------------------
+
+
+def two_oscillators(model, delta):
+    """Two neurons, the first of which kicks the second, that would fire at 10 and 10 + delta ms."""
+    net = sp.Network(seed=1)
+    period = 10.0
+    gap = model.I_e - 1.0
+    V = [model.I_e - gap * math.exp(t / 10.0) for t in (period, period + delta)]
+    p = net.add(2, model, V=V)
+    net.connect(p, p, sp.edges([0], [1]), weight=-0.2)
+    return net
+
+
+@pytest.mark.parametrize("delta", [1e-9, -1e-9])
+def test_an_order_swap_is_reported(delta):
+    net = two_oscillators(sp.LIF(tau_m=10.0, I_e=1.5), delta)
+    res = net.run(n_spikes=3, tape=True)
+    (warning,) = res.backward(np.ones(res.n_spikes)).warnings
+    assert warning.kind == "order swap"
+    assert warning.neuron == 1
+    assert warning.source == 0
+    assert warning.time == pytest.approx(10.0)
+    assert "neuron 1 of population 'population_0'" in str(warning)
+
+
+def test_no_warning_where_spikes_are_apart_and_none_for_theta_neurons():
+    net = two_oscillators(sp.LIF(tau_m=10.0, I_e=1.5), 0.1)
+    res = net.run(n_spikes=3, tape=True)
+    assert res.backward(np.ones(res.n_spikes)).warnings == []
+    net = sp.Network(seed=1)
+    p = net.add(2, sp.Theta(tau_m=10.0, I_e=0.5), V=0.0)
+    net.connect(p, p, sp.edges([0], [1]), weight=-0.2)
+    res = net.run(n_spikes=4, tape=True)
+    assert res.backward(np.ones(res.n_spikes)).warnings == []
+
+
+def test_several_causes_are_reported():
+    net = sp.Network(seed=1)
+    source = net.add(2, sp.SpikeSource([3.0, 3.0], [0, 1]), name="in")
+    neuron = net.add(1, sp.LIF(tau_m=10.0), V=0.0)
+    net.connect(source, neuron, sp.all_to_all(), weight=0.7)
+    res = net.run(10.0, tape=True)
+    assert res.n_spikes == 1
+    (warning,) = res.backward([1.0]).warnings
+    assert warning.kind == "several causes"
+    assert warning.neuron == 2
+
+
+def test_a_spike_that_is_due_at_a_step_is_reported():
+    net = sp.Network(seed=1)
+    p = net.add(1, sp.LIF(tau_m=10.0, I_e=1.5), V=0.0)
+    time = net.run(n_spikes=1).times[0]
+    net.drive(p, sp.steps([time], [-5.0]))
+    res = net.run(30.0, tape=True)
+    assert res.times.tolist() == [time]
+    (warning,) = res.backward([1.0]).warnings
+    assert warning.kind == "at a step"
+
+
+# check_gradients ------------------------------------------------------------------------------------------------------
+
+
+def test_check_gradients_names_the_worst_synapse(monkeypatch):
+    net = sp.Network(seed=1)
+    p = net.add(5, sp.LIF(tau_m=10.0, I_e=np.linspace(1.3, 1.9, 5)), name="E", V=np.linspace(-0.4, 0.4, 5))
+    net.connect(p, p, sp.fixed_outdegree(2), weight=-0.1, delay=sp.uniform(0.5, 2.0))
+    report = sp.check_gradients(net, n_spikes=15)
+    assert report.passed
+    assert report.error < 1e-12
+    assert "agree" in str(report)
+    backward = sp.Result.backward
+
+    def wrong(self, *arguments):
+        grads = backward(self, *arguments)
+        grads.weight[0][3] += 1.0
+        return grads
+
+    monkeypatch.setattr(sp.Result, "backward", wrong)
+    report = sp.check_gradients(net, n_spikes=15, loss=lambda times, ids: np.cos(times) * (ids > 0))
+    assert not report.passed
+    (bad,) = [c for c in report.comparisons if c.error > 1e-9]
+    assert bad.name == "weight of 'E' -> 'E'"
+    assert "synapse 3, from 1" in bad.worst
+    assert "DIFFER" in str(report)
+
+
+def test_check_gradients_by_finite_differences_and_near_zero_drive():
+    net = sp.Network(seed=1)
+    model = sp.QIF(tau_m=10.0, I_e=[0.0, 1e-7, -1e-7, 1e-12], V_reset=0.3)
+    p = net.add(4, model, V=np.linspace(0.2, 0.5, 4))
+    net.connect(p, p, sp.fixed_outdegree(2), weight=-0.01)
+    report = sp.check_gradients(net, n_spikes=12, tolerance=1e-6)
+    assert report.passed, str(report)
+    assert report.comparisons[0].method == "finite difference"
+    assert sp.check_gradients(net, n_spikes=12, parameters=["V"], difference=1e-6, tolerance=1e-6).passed
+    with pytest.raises(sp.errors.ParameterError, match="changes the order of spikes"):
+        sp.check_gradients(net, n_spikes=12, parameters=["V"], difference=0.3)
+
+
+# Bad input --------------------------------------------------------------------------------------------------------------
+
+
+def test_bad_input_is_named():
+    net = sp.balanced_network(100, sp.Theta(tau_m=10.0), outdegree=10, seed=1)
+    with pytest.raises(sp.errors.ParameterError, match='tape must be False, True or "checkpoint", got \'all\''):
+        net.run(10.0, tape="all")
+    with pytest.raises(sp.errors.ParameterError, match='got engine="reference"'):
+        net.run(10.0, tape=True, engine="reference")
+    with pytest.raises(sp.errors.ParameterError, match="no tape"):
+        net.run(10.0).backward([])
+    res = net.run(n_spikes=50, tape=True)
+    with pytest.raises(sp.errors.ParameterError, match="no tape"):
+        res.population("neurons").backward([])
+    with pytest.raises(sp.errors.ParameterError, match=r"dL_dtimes must have shape \(50,\)"):
+        res.backward([1.0])
+    with pytest.raises(sp.errors.ParameterError, match="dL_dtimes must be numbers"):
+        res.backward(["a"])
+    with pytest.raises(sp.errors.ParameterError, match=r"finite numbers, got nan at index \(3,\)"):
+        res.backward(np.where(np.arange(50) == 3, np.nan, 0.0))
+    with pytest.raises(sp.errors.ParameterError, match="dL_dV needs recorded voltages"):
+        res.backward(np.zeros(50), [[1.0]])
+    with pytest.raises(sp.errors.ParameterError, match="weights must be"):
+        res.backward(np.zeros(50), weights=1)
+    grads = res.backward(np.zeros(50))
+    with pytest.raises(sp.errors.ParameterError, match="used up"):
+        res.backward(np.zeros(50))
+    with pytest.raises(sp.errors.ParameterError, match=r"the number of a projection must be .* \[0, 1\)"):
+        grads.weight[1]
+    other = sp.balanced_network(100, sp.Theta(tau_m=10.0), outdegree=10, seed=1)
+    with pytest.raises(sp.errors.ParameterError, match="no projection of the network"):
+        grads.weight[other.projections[0]]
+    with pytest.raises(sp.errors.ParameterError, match="Did you mean 'weight'|weight"):
+        sp.check_gradients(net, n_spikes=5, parameters=["weights"])
+    with pytest.raises(sp.errors.ParameterError, match="needs a duration"):
+        sp.check_gradients(net)
+
+
+def test_no_derivative_of_an_infinite_voltage():
+    net = sp.Network(seed=1)
+    net.add(1, sp.QIF(tau_m=10.0, I_e=0.5, t_ref=5.0), V=10.0)
+    res = net.run(10.0, record=sp.Record(V=[0], V_times=[2.0]), tape=True)
+    assert res.V[0, 0] == -math.inf
+    with pytest.raises(sp.errors.ParameterError, match="must be 0 where V is infinite, got 1.0 for neuron 0"):
+        res.backward(np.zeros(res.n_spikes), [[1.0]])
