@@ -20,7 +20,7 @@ from .connectivity import (
 )
 from .distributions import normal, uniform
 from .inputs import PoissonSource, SpikeSource, poisson, steps
-from .models import LIF, QIF, Theta, uniform_phase
+from .models import LIF, QIF, LIFExp, Theta, uniform_phase
 from .network import Network, Population, Projection, balanced_network, calibrate_rate
 from .recording import Record
 from .result import Result, load
@@ -29,6 +29,7 @@ from .sweep import SweepResult, sweep
 
 __all__ = [
     "LIF",
+    "LIFExp",
     "QIF",
     "Network",
     "PoissonSource",

@@ -22,10 +22,12 @@ from ._heap cimport (
     Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_move, heap_order,
 )
 from ._lif cimport LIF
+from ._lifexp cimport MAX_PORTS, LIFExp
 from ._memory cimport allocate, allocate_large, grow
 from ._models cimport (
-    LIF_KERNEL, QIF_KERNEL, SOURCE, Kernel, Model, crosses_before_edge, keeps_its_scale, kick_state, next_crossing,
-    only_excitation_brings_forward, over_threshold, place_at, place_seen, reset_at, seen_state, voltage_at, width_of,
+    LIF_KERNEL, LIFEXP_KERNEL, QIF_KERNEL, SOURCE, Kernel, Model, brings_forward, crosses_before_edge,
+    enter_other_frames, hears_when_refractory, keeps_its_scale, kick_held, kick_state, next_crossing, over_threshold,
+    place_at, place_seen, reset_at, seen_state, voltage_at, width_of,
 )
 from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
 from ._philox cimport philox_open, philox_stream
@@ -41,7 +43,7 @@ from ._window cimport (
 from .connectivity import ProceduralAdjacency, Purpose
 from .engine_time import FRACTION_BITS, advance_per_epoch
 from .errors import EngineFault, InsufficientMemoryError
-from .models import lif_constants, qif_constants
+from .models import lif_constants, lifexp_constants, qif_constants
 from .network import parameter_rows
 
 import math
@@ -92,6 +94,7 @@ _ENDS = {RUNNING: "running", TIME: "time", SPIKES: "spikes", QUIESCENT: "quiesce
 cdef struct Projection:
     int64_t post                # index of the target population
     int64_t rank                # its number in the network
+    int64_t port                # which current of the targets gets the weight
     bint has_multapses
     double delay                # ms, of all synapses
     const double *delays        # one per synapse, or NULL; rows are then in the order of delays
@@ -148,6 +151,7 @@ cdef struct Process:
     Poisson poisson
     int64_t population
     bint is_source
+    int64_t port
     const double *weights       # one per neuron, or NULL
     double weight
     Pair start                  # of the interval that is drawn
@@ -262,14 +266,15 @@ cdef struct State:
     List drawn                  # the present row of a procedural projection
     uint32_t *table             # scratch for drawing, all bits set
     List fired                  # all that fired in this instant
-    List touched                # targets with an arriving weight
+    List touched[MAX_PORTS]     # targets with an arriving weight, by port
     List emitting               # sources that spike now
     Arrival *arrivals
     count_t n_arrivals
     count_t arrivals_capacity
     uint8_t *has_fired          # bit sets over all neurons
-    uint8_t *has_arrival
-    double *arriving            # summed weights of this generation, allocated when first needed
+    int64_t n_ports             # the largest number that a population has
+    uint8_t *has_arrival        # one such set for each port
+    double *arriving            # summed weights of this generation by port, allocated when first needed
     # What came out.
     bint record_sources
     double *spike_times
@@ -327,6 +332,7 @@ cdef inline Pair *base_of(const Population *p, neuron_t i) noexcept nogil:
 cdef inline Frame *frame_now(const State *e, const Population *p, const Model *m) noexcept nogil:
     cdef Frame *f = &p.frames[m.frame]
     enter_instant(f, e.now, e.instant)
+    enter_other_frames(m, p.frames, e.now, e.instant)
     return f
 
 
@@ -346,7 +352,7 @@ cdef inline bint fires_before_edge(const State *e, const Window *q, const Popula
     """Whether neuron i may fire before the window's edge; cheap, and never False if it does."""
     if p.release != NULL and not before(p.release[i], q.edge):
         return False
-    return crosses_before_edge(m, state_of(p, m, i), base_of(p, i), &p.frames[m.frame], q.edge, e.H)
+    return crosses_before_edge(m, state_of(p, m, i), base_of(p, i), p.frames, e.now, e.instant, q.edge, e.H)
 
 
 cdef inline Status schedule(State *e, Queue *q, const Population *p, const Model *m, neuron_t i) noexcept nogil:
@@ -361,19 +367,24 @@ cdef inline Status schedule(State *e, Queue *q, const Population *p, const Model
     return RUNNING
 
 
-cdef inline Status kick(State *e, Queue *q, Population *p, const Model *rows, neuron_t i, double weight) noexcept nogil:
-    """V += weight now, unless refractory; then the neuron's place in the queue."""
+cdef inline Status kick(State *e, Queue *q, Population *p, const Model *rows, neuron_t i, double weight,
+                        int64_t port) noexcept nogil:
+    """V, or the current of a port, += weight now; then the neuron's place in the queue."""
     cdef const Model *m = row(p, rows, i)
     cdef Frame *f
-    cdef double *x
+    cdef double *x = state_of(p, m, i)
     cdef bint over
     if p.release != NULL and get_bit(p.waiting, i):
         if before(e.now, p.release[i]):
-            return RUNNING
+            if not hears_when_refractory(m):
+                return RUNNING
+            if not kick_held(m, x, e.now, e.H, weight, port):
+                e.faulty = p.first + i
+                return NUMERICAL
+            return schedule(e, q, p, m, i)
         clear_bit(p.waiting, i)
     f = frame_now(e, p, m)
-    x = state_of(p, m, i)
-    if not kick_state(m, x, base_of(p, i), f, e.now, e.H, weight):
+    if not kick_state(m, x, base_of(p, i), f, e.now, e.H, weight, port):
         e.faulty = p.first + i
         return NUMERICAL
     over = weight > 0.0 and over_threshold(m, x, f)
@@ -383,7 +394,7 @@ cdef inline Status kick(State *e, Queue *q, Population *p, const Model *rows, ne
     else:
         if over:
             return RUNNING if append(&e.driven, p.first + i) else NO_MEMORY
-        if weight > 0.0 or not only_excitation_brings_forward(m):
+        if brings_forward(m, x, f, weight, port):
             return schedule(e, q, p, m, i)
         return RUNNING
 
@@ -397,7 +408,7 @@ cdef inline Status reset(State *e, Queue *q, Population *p, const Model *rows, n
         release = plus(e.now, m.t_ref, e.H)
         p.release[i] = release
         set_bit(p.waiting, i)
-    reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, release)
+    reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, release, e.H)
     return schedule(e, q, p, m, i)
 
 
@@ -436,7 +447,7 @@ cdef void place(State *e, Population *p, const Model *rows, const double *V, con
         if refractory != NULL and refractory[i] > 0.0:
             p.release[i] = plus(e.now, refractory[i], e.H)
             set_bit(p.waiting, i)
-            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i])
+            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i], e.H)
         else:
             place_at(m, state_of(p, m, i), base_of(p, i), V[i], f, e.now)
 
@@ -460,10 +471,10 @@ cdef void take_over(State *e, Population *p, const Model *rows, const Model *old
         m = row(p, rows, i)
         f = frame_now(e, p, m)
         if p.release != NULL and before(e.now, p.release[i]):
-            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i])
+            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i], e.H)
         else:
             place_seen(m, &old[i] if old_heterogeneous else old, state_of(p, m, i), base_of(p, i),
-                       seen + 2 * <int64_t> i, f, e.now)
+                       seen + 2 * <int64_t> i, f, e.now, e.H)
 
 
 cdef void enter_present(State *e, Queue *q) noexcept nogil:
@@ -482,26 +493,27 @@ cdef void enter_present(State *e, Queue *q) noexcept nogil:
             enter_epoch(&p.frames[j], e.now.n)
             scaled = scaled or p.frames[j].steps > 0
             if Queue is Window and p.oscillates:
-                place_edge(&p.frames[j], e.now.n, q.edge, q.length)
+                place_edge(&p.frames[j], e.now.n, q.edge, q.length, e.H)
         p.epoch = e.now.n
         if scaled:
             rescale_population(p)
 
 
 cdef Status deliver_each(State *e, Queue *q, Population *p, const Model *rows, const neuron_t *targets,
-                         const double *weights, double weight, int64_t count) noexcept nogil:
+                         const double *weights, double weight, int64_t count, int64_t port) noexcept nogil:
     """Kick each of `count` targets (local ids) once."""
     cdef int64_t k
     cdef Status status
     for k in range(count):
-        status = kick(e, q, p, rows, targets[k], weights[k] if weights != NULL else weight)
+        status = kick(e, q, p, rows, targets[k], weights[k] if weights != NULL else weight, port)
         if status != RUNNING:
             return status
     return RUNNING
 
 
 cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const neuron_t *targets,
-                    const double *weights, double weight, double largest, int64_t count) noexcept nogil:
+                    const double *weights, double weight, double largest, int64_t count,
+                    int64_t port) noexcept nogil:
     """`deliver_each`, in a hot loop where there is one; no weight is larger in size than `largest`."""
     cdef Frame *f
     cdef double bound
@@ -527,11 +539,11 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                         return status
                 for k in range(held):
                     i = e.held.items[k]
-                    status = kick(e, q, p, rows, targets[i], weights[i] if weights != NULL else weight)
+                    status = kick(e, q, p, rows, targets[i], weights[i] if weights != NULL else weight, port)
                     if status != RUNNING:
                         return status
                 return RUNNING
-        else:
+        elif Model is QIF:
             if p.plain and weights == NULL and rows.regime == ROTATION and weight <= 0.0:
                 f = frame_now(e, p, rows)
                 n = 0
@@ -540,11 +552,11 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                               7.888609052210118e-31, 1.2676506002282294e30)
                     if n == count:
                         return RUNNING
-                    status = kick(e, q, p, rows, targets[n], weight)
+                    status = kick(e, q, p, rows, targets[n], weight, port)
                     if status != RUNNING:
                         return status
                     n += 1
-    return deliver_each(e, q, p, rows, targets, weights, weight, count)
+    return deliver_each(e, q, p, rows, targets, weights, weight, count, port)
 
 
 cdef inline Status settle(State *e, Window *q, Population *p, const LIF *m, neuron_t i,
@@ -557,16 +569,22 @@ cdef inline Status settle(State *e, Window *q, Population *p, const LIF *m, neur
 
 # By population: the only place where kernels are told apart ----------------------------------------------------------
 
-KERNELS = {"source": SOURCE, "LIF": LIF_KERNEL, "QIF": QIF_KERNEL}
+KERNELS = {"source": SOURCE, "LIF": LIF_KERNEL, "LIFExp": LIFEXP_KERNEL, "QIF": QIF_KERNEL}
 
 
 cdef int64_t width_in(const Population *p) noexcept nogil:
-    return width_of(<const LIF *> NULL) if p.kernel == LIF_KERNEL else width_of(<const QIF *> NULL)
+    if p.kernel == LIF_KERNEL:
+        return width_of(<const LIF *> p.rows)
+    if p.kernel == LIFEXP_KERNEL:
+        return width_of(<const LIFExp *> p.rows)
+    return width_of(<const QIF *> p.rows)
 
 
 cdef void rescale_population(Population *p) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         rescale(p, <const LIF *> p.rows)
+    elif p.kernel == LIFEXP_KERNEL:
+        rescale(p, <const LIFExp *> p.rows)
     elif p.kernel == QIF_KERNEL:
         rescale(p, <const QIF *> p.rows)
 
@@ -574,6 +592,8 @@ cdef void rescale_population(Population *p) noexcept nogil:
 cdef void place_population(State *e, Population *p, const double *V, const double *refractory) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         place(e, p, <const LIF *> p.rows, V, refractory)
+    elif p.kernel == LIFEXP_KERNEL:
+        place(e, p, <const LIFExp *> p.rows, V, refractory)
     elif p.kernel == QIF_KERNEL:
         place(e, p, <const QIF *> p.rows, V, refractory)
 
@@ -581,6 +601,8 @@ cdef void place_population(State *e, Population *p, const double *V, const doubl
 cdef void look_at_population(const State *e, const Population *p, double *seen) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         look(e, p, <const LIF *> p.rows, seen)
+    elif p.kernel == LIFEXP_KERNEL:
+        look(e, p, <const LIFExp *> p.rows, seen)
     elif p.kernel == QIF_KERNEL:
         look(e, p, <const QIF *> p.rows, seen)
 
@@ -589,6 +611,8 @@ cdef void take_over_population(State *e, Population *p, const void *old, bint he
                                const double *seen) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         take_over(e, p, <const LIF *> p.rows, <const LIF *> old, heterogeneous, seen)
+    elif p.kernel == LIFEXP_KERNEL:
+        take_over(e, p, <const LIFExp *> p.rows, <const LIFExp *> old, heterogeneous, seen)
     elif p.kernel == QIF_KERNEL:
         take_over(e, p, <const QIF *> p.rows, <const QIF *> old, heterogeneous, seen)
 
@@ -597,6 +621,8 @@ cdef inline Pair next_spike_in(const State *e, const Population *p, neuron_t i) 
     """When the neuron of local id i fires without input."""
     if p.kernel == LIF_KERNEL:
         return next_spike(e, p, row(p, <const LIF *> p.rows, i), i)
+    if p.kernel == LIFEXP_KERNEL:
+        return next_spike(e, p, row(p, <const LIFExp *> p.rows, i), i)
     if p.kernel == QIF_KERNEL:
         return next_spike(e, p, row(p, <const QIF *> p.rows, i), i)
     return never()
@@ -605,12 +631,16 @@ cdef inline Pair next_spike_in(const State *e, const Population *p, neuron_t i) 
 cdef inline bint may_fire_before_edge(const State *e, const Window *q, const Population *p, neuron_t i) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return fires_before_edge(e, q, p, row(p, <const LIF *> p.rows, i), i)
+    if p.kernel == LIFEXP_KERNEL:
+        return fires_before_edge(e, q, p, row(p, <const LIFExp *> p.rows, i), i)
     return fires_before_edge(e, q, p, row(p, <const QIF *> p.rows, i), i)
 
 
 cdef double voltage_in(const State *e, const Population *p, neuron_t i) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return voltage(e, p, <const LIF *> p.rows, i)
+    if p.kernel == LIFEXP_KERNEL:
+        return voltage(e, p, <const LIFExp *> p.rows, i)
     if p.kernel == QIF_KERNEL:
         return voltage(e, p, <const QIF *> p.rows, i)
     return NAN
@@ -619,25 +649,34 @@ cdef double voltage_in(const State *e, const Population *p, neuron_t i) noexcept
 cdef inline Status reset_one(State *e, Queue *q, Population *p, neuron_t i) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return reset(e, q, p, <const LIF *> p.rows, i)
+    if p.kernel == LIFEXP_KERNEL:
+        return reset(e, q, p, <const LIFExp *> p.rows, i)
     return reset(e, q, p, <const QIF *> p.rows, i)
 
 
-cdef inline Status kick_one(State *e, Queue *q, Population *p, neuron_t i, double weight) noexcept nogil:
+cdef inline Status kick_one(State *e, Queue *q, Population *p, neuron_t i, double weight,
+                            int64_t port) noexcept nogil:
     if p.kernel == LIF_KERNEL:
-        return kick(e, q, p, <const LIF *> p.rows, i, weight)
-    return kick(e, q, p, <const QIF *> p.rows, i, weight)
+        return kick(e, q, p, <const LIF *> p.rows, i, weight, port)
+    if p.kernel == LIFEXP_KERNEL:
+        return kick(e, q, p, <const LIFExp *> p.rows, i, weight, port)
+    return kick(e, q, p, <const QIF *> p.rows, i, weight, port)
 
 
 cdef inline Status deliver_row(State *e, Queue *q, Population *p, const neuron_t *targets, const double *weights,
-                               double weight, double largest, int64_t count) noexcept nogil:
+                               double weight, double largest, int64_t count, int64_t port) noexcept nogil:
     if p.kernel == LIF_KERNEL:
-        return deliver(e, q, p, <const LIF *> p.rows, targets, weights, weight, largest, count)
-    return deliver(e, q, p, <const QIF *> p.rows, targets, weights, weight, largest, count)
+        return deliver(e, q, p, <const LIF *> p.rows, targets, weights, weight, largest, count, port)
+    if p.kernel == LIFEXP_KERNEL:
+        return deliver(e, q, p, <const LIFExp *> p.rows, targets, weights, weight, largest, count, port)
+    return deliver(e, q, p, <const QIF *> p.rows, targets, weights, weight, largest, count, port)
 
 
 cdef Status scan_population(State *e, Window *q, Population *p) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return scan(e, q, p, <const LIF *> p.rows)
+    if p.kernel == LIFEXP_KERNEL:
+        return scan(e, q, p, <const LIFExp *> p.rows)
     return scan(e, q, p, <const QIF *> p.rows)
 
 
@@ -950,7 +989,7 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
         if not p.oscillates:
             continue
         for j in range(p.n_frames):
-            place_edge(&p.frames[j], p.epoch, q.edge, q.length)
+            place_edge(&p.frames[j], p.epoch, q.edge, q.length, e.H)
         if q.nobody:
             continue
         status = scan_population(e, q, p)
@@ -1210,21 +1249,30 @@ cdef Status propagate_rows(State *e, Queue *q, neuron_t source, int64_t first, i
         count = find_row(e, c, source - p.first, &targets, &weights)
         e.n_synaptic_events += count
         post = &e.populations[c.post]
-        status = deliver_row(e, q, post, targets, weights, c.weight, c.largest, count)
+        status = deliver_row(e, q, post, targets, weights, c.weight, c.largest, count, c.port)
         if status != RUNNING:
             return status
     return RUNNING
 
 
-cdef inline bint add(State *e, neuron_t i, double weight) noexcept nogil:
+cdef inline uint8_t *arrivals_at(const State *e, int64_t port) noexcept nogil:
+    return e.has_arrival + port * (e.n // 8 + 1)
+
+
+cdef inline double *sums_at(const State *e, int64_t port) noexcept nogil:
+    return e.arriving + port * e.n
+
+
+cdef inline bint add(State *e, neuron_t i, double weight, int64_t port) noexcept nogil:
     """Add a weight to what arrives at a neuron (global id) in this phase; False if there is no memory."""
-    if get_bit(e.has_arrival, i):
-        e.arriving[i] += weight
+    cdef uint8_t *bits = arrivals_at(e, port)
+    if get_bit(bits, i):
+        sums_at(e, port)[i] += weight
         return True
-    if not append(&e.touched, i):
+    if not append(&e.touched[port], i):
         return False
-    set_bit(e.has_arrival, i)
-    e.arriving[i] = weight
+    set_bit(bits, i)
+    sums_at(e, port)[i] = weight
     return True
 
 
@@ -1237,32 +1285,34 @@ cdef bint add_row(State *e, int64_t projection, neuron_t source) noexcept nogil:
     cdef synapse_t at, count = find_row(e, c, source, &targets, &weights)
     e.n_synaptic_events += count
     for at in range(count):
-        if not add(e, first + targets[at], weights[at] if weights != NULL else c.weight):
+        if not add(e, first + targets[at], weights[at] if weights != NULL else c.weight, c.port):
             return False
     return True
 
 
 cdef Status kick_touched(State *e, Queue *q) noexcept nogil:
-    """One kick for each neuron at which something arrived."""
+    """One kick for each port of each neuron at which something arrived."""
     cdef count_t k
+    cdef int64_t port
     cdef neuron_t i
     cdef Population *p
     cdef Status status
-    for k in range(e.touched.size):
-        i = e.touched.items[k]
-        clear_bit(e.has_arrival, i)
-        p = &e.populations[population_of(e, i)]
-        status = kick_one(e, q, p, i - p.first, e.arriving[i])
-        if status != RUNNING:
-            return status
-    e.touched.size = 0
+    for port in range(e.n_ports):
+        for k in range(e.touched[port].size):
+            i = e.touched[port].items[k]
+            clear_bit(arrivals_at(e, port), i)
+            p = &e.populations[population_of(e, i)]
+            status = kick_one(e, q, p, i - p.first, sums_at(e, port)[i], port)
+            if status != RUNNING:
+                return status
+        e.touched[port].size = 0
     return RUNNING
 
 
 cdef bint can_add(State *e) noexcept nogil:
     """Make the memory for sums; False if there is none."""
     if e.arriving == NULL:
-        e.arriving = <double *> allocate(e.n, sizeof(double))
+        e.arriving = <double *> allocate(e.n_ports * e.n, sizeof(double))
     return e.arriving != NULL
 
 
@@ -1347,7 +1397,7 @@ cdef Status deliver_part(State *e, Queue *q, Projection *c, synapse_t begin, syn
     cdef Population *post = &e.populations[c.post]
     cdef const double *weights = c.weights + begin if c.weights != NULL else NULL
     e.n_synaptic_events += count
-    return deliver_row(e, q, post, c.targets + begin, weights, c.weight, c.largest, count)
+    return deliver_row(e, q, post, c.targets + begin, weights, c.weight, c.largest, count, c.port)
 
 
 cdef Arrival *new_arrival(State *e) noexcept nogil:
@@ -1499,7 +1549,7 @@ cdef Status deliver_all(State *e, Queue *q, bint after_spikes) noexcept nogil:
     for k in range(e.n_arrivals):
         a = &e.arrivals[k]
         if a.projection < 0:
-            if not add(e, a.target, a.weight):
+            if not add(e, a.target, a.weight, e.processes[a.source - e.n].port):
                 return NO_MEMORY
         elif a.at < 0:
             if not add_row(e, a.projection, a.target):
@@ -1508,7 +1558,7 @@ cdef Status deliver_all(State *e, Queue *q, bint after_spikes) noexcept nogil:
             c = &e.projections[a.projection]
             e.n_synaptic_events += 1
             if not add(e, e.populations[c.post].first + c.targets[a.at],
-                       c.weights[a.at] if c.weights != NULL else c.weight):
+                       c.weights[a.at] if c.weights != NULL else c.weight, c.port):
                 return NO_MEMORY
     return kick_touched(e, q)
 
@@ -1592,6 +1642,7 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
     cdef Population *p
     cdef Pair next
     cdef neuron_t i
+    cdef int64_t port
     cdef double weight
     cdef Status status
     while e.agenda.size and e.n_spikes + kicks_so_far(e) < stop:
@@ -1604,6 +1655,7 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
             p = &e.populations[process.population]
             i = process.poisson.events[process.at].neuron
             weight = process.weights[i] if process.weights != NULL else process.weight
+            port = process.port
         elif item.kind == CURSOR:
             cursor = &e.cursors[item.index]
             c = &e.projections[cursor.projection]
@@ -1613,6 +1665,7 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
             p = &e.populations[c.post]
             i = c.targets[cursor.at]
             weight = c.weights[cursor.at] if c.weights != NULL else c.weight
+            port = c.port
         else:
             return RUNNING
         if (
@@ -1636,7 +1689,7 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
             e.n_synaptic_events += 1
             pass_cursor(e, item.index)
         agenda_move(e, next)
-        status = kick_one(e, q, p, i, weight)
+        status = kick_one(e, q, p, i, weight, port)
         if status == RUNNING and e.driven.size:
             # Who fires may reach the stop rule.
             return take_generations(e, q)
@@ -1674,6 +1727,7 @@ cdef Status take_instants(State *e, Queue *q, Pair until, count_t max_spikes, co
             continue
         if until.n < MAX_EPOCH:
             e.now = until
+            enter_present(e, q)
         if e.agenda.size or (instant.n < never().n):
             return TIME
         if Queue is Window:
@@ -1746,7 +1800,8 @@ cdef class Engine:
         free(self.e.held.items)
         free(self.e.drawn.items)
         free(self.e.fired.items)
-        free(self.e.touched.items)
+        for k in range(MAX_PORTS):
+            free(self.e.touched[k].items)
         free(self.e.emitting.items)
         free(self.e.spike_ids.items)
         free(self.e.gathered)
@@ -1767,6 +1822,7 @@ cdef class Engine:
         self.arrays = []
         self.e.H = network.clock.epoch
         self.e.n = network.size
+        self.e.n_ports = 1
         self.e.last.n = -1
         self.e.free_cursor = -1
         self.e.populations = <Population *> owned(allocate(len(network.populations), sizeof(Population)))
@@ -1778,9 +1834,9 @@ cdef class Engine:
         self._add_projections(network)
         self._add_inputs(network)
         self.e.has_fired = <uint8_t *> owned(allocate(self.e.n // 8 + 1, 1))
-        self.e.has_arrival = <uint8_t *> owned(allocate(self.e.n // 8 + 1, 1))
+        self.e.has_arrival = <uint8_t *> owned(allocate(self.e.n_ports * (self.e.n // 8 + 1), 1))
         memset(self.e.has_fired, 0, self.e.n // 8 + 1)
-        memset(self.e.has_arrival, 0, self.e.n // 8 + 1)
+        memset(self.e.has_arrival, 0, self.e.n_ports * (self.e.n // 8 + 1))
         if self.windowed:
             self.window.length = self.e.H / 64.0
         elif not heap_create(&self.heap, self.e.n):
@@ -1794,15 +1850,16 @@ cdef class Engine:
         p.kernel = KERNELS[population.kernel]
         if p.kernel == SOURCE:
             return
-        p.width = width_in(p)
         t_ref = population.parameters["t_ref"]
         if population.refractory is not None or np.max(t_ref) > 0.0:
             p.release = <Pair *> owned(allocate(p.size, sizeof(Pair)))
             memset(p.release, 0, p.size * sizeof(Pair))
             p.waiting = <uint8_t *> owned(allocate(p.size // 8 + 1, 1))
             memset(p.waiting, 0, p.size // 8 + 1)
-        p.x = <double *> owned(allocate_large(p.width * <int64_t> p.size, sizeof(double)))
         self._set_rows(p, population.parameters)
+        p.width = width_in(p)
+        p.x = <double *> owned(allocate_large(p.width * <int64_t> p.size, sizeof(double)))
+        memset(p.x, 0, p.width * <int64_t> p.size * sizeof(double))
         V = population.V
         refractory = population.refractory if population.refractory is not None else np.zeros(0)
         with nogil:
@@ -1820,6 +1877,12 @@ cdef class Engine:
                 constants = lif_constants(math.fsum, **rows[k])
                 fill_lif(&(<LIF *> p.rows)[k], constants, frames.index(constants["frame"]))
                 p.oscillates = p.oscillates or constants["gap"] > 0.0
+        elif p.kernel == LIFEXP_KERNEL:
+            p.rows = owned(allocate(len(rows), sizeof(LIFExp)))
+            p.oscillates = True
+            for k in range(len(rows)):
+                fill_lifexp(&(<LIFExp *> p.rows)[k], lifexp_constants(math.fsum, **rows[k]), frames)
+            self.e.n_ports = max(self.e.n_ports, (<LIFExp *> p.rows).n_ports)
         else:
             p.rows = owned(allocate(len(rows), sizeof(QIF)))
             p.oscillates = True
@@ -1835,8 +1898,11 @@ cdef class Engine:
         p.n_frames = len(frames.entries)
         p.frames = <Frame *> owned(allocate(p.n_frames, sizeof(Frame)))
         for k in range(p.n_frames):
-            rotates, rate, scale = frames.entries[k]
+            rotates, rate, scale, coupling = frames.entries[k]
             memset(&p.frames[k], 0, sizeof(Frame))
+            if coupling is not None:
+                p.frames[k].couples = True
+                p.frames[k].tau, p.frames[k].near, p.frames[k].gain, p.frames[k].slope = coupling
             p.frames[k].whole = rate >> FRACTION_BITS
             p.frames[k].high = (rate >> 64) & 0xFFFFFFFFFFFFFFFF
             p.frames[k].low = rate & 0xFFFFFFFFFFFFFFFF
@@ -1904,6 +1970,7 @@ cdef class Engine:
         cdef const double[::1] weights
         memset(c, 0, sizeof(Projection))
         c.post, c.rank, c.has_multapses = projection.post, rank, projection.has_multapses
+        c.port = projection.port
         c.largest = float(np.abs(projection.weight).max(initial=0.0))
         if isinstance(projection.adjacency, ProceduralAdjacency):
             c.weight = projection.weight
@@ -1972,7 +2039,7 @@ cdef class Engine:
             c = &self.e.processes[self.e.n_processes]
             memset(c, 0, sizeof(Process))
             self.e.n_processes += 1
-            c.population, c.is_source = process.population, process.weight is None
+            c.population, c.is_source, c.port = process.population, process.weight is None, process.port
             key = process.key
             c.poisson.key[0], c.poisson.key[1] = key[0], key[1]
             c.poisson.purpose, c.poisson.index = process.purpose, process.index
@@ -2309,7 +2376,7 @@ cdef int64_t uniform_degree(const synapse_t[::1] offsets) noexcept:
 
 
 class _Frames:
-    """The distinct frames of a population: (rotates, advance per epoch, scale) each."""
+    """The distinct frames of a population: (rotates, advance per epoch, scale, coupling) each."""
 
     def __init__(self, epoch):
         self.epoch = epoch
@@ -2322,11 +2389,19 @@ class _Frames:
         if key not in self.known:
             self.known[key] = len(self.entries)
             if frame is None:
-                self.entries.append((True, 0, 1.0))
+                self.entries.append((True, 0, 1.0, None))
             else:
                 tau, root, rotates = frame["tau"], frame["root"], frame["rotates"]
                 rate = advance_per_epoch("turns" if rotates else "powers of two", self.epoch, tau, frame["square"])
-                self.entries.append((rotates, rate, root / tau if rotates else tau / root))
+                self.entries.append((rotates, rate, root / tau if rotates else tau / root, None))
+        return self.known[key]
+
+    def of_port(self, tau, port):
+        """Where the frame of a synaptic current is; it begins anew in each epoch."""
+        key = tau, port["tau"]
+        if key not in self.known:
+            self.known[key] = len(self.entries)
+            self.entries.append((False, 0, port["tau"], (tau, port["near"], port["gain"], port["slope"])))
         return self.known[key]
 
 
@@ -2342,6 +2417,23 @@ cdef fill_lif(LIF *m, constants, frame):
     m.gap, m.depth = constants["gap"], constants["depth"]
     m.gap_mantissa, m.gap_exponent = constants["gap_scaled"]
     m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
+
+
+cdef fill_lifexp(LIFExp *m, constants, frames):
+    cdef int64_t k
+    memset(m, 0, sizeof(LIFExp))
+    m.tau = m.longest = constants["tau"]
+    m.V_inf, m.V_inf_low = constants["V_inf"], constants["V_inf_low"]
+    m.gap, m.depth = constants["gap"], constants["depth"]
+    m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
+    m.n_ports = len(constants["ports"])
+    for k in range(m.n_ports):
+        port = constants["ports"][k]
+        m.ports[k].tau, m.ports[k].near = port["tau"], port["near"]
+        m.ports[k].gain, m.ports[k].slope, m.ports[k].peak = port["gain"], port["slope"], port["peak"]
+        m.ports[k].frame = frames.of_port(m.tau, port)
+        m.longest = max(m.longest, m.ports[k].tau)
+    m.frame = m.ports[0].frame
 
 
 cdef fill_qif(QIF *m, constants, frame):
