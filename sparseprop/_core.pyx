@@ -4,7 +4,7 @@ Names of phases and the order of everything within an instant are those of :mod:
 computes the same numbers bit for bit and is the place to read first.
 """
 
-from libc.math cimport NAN
+from libc.math cimport NAN, fabs
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memmove, memset
@@ -33,7 +33,7 @@ from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
 from ._philox cimport philox_open, philox_stream
 from ._poisson cimport INTERVAL_BITS, Poisson, poisson_fill, poisson_free
 from ._rows cimport draw_row, table_size
-from ._scan cimport find_below, find_turned, kick_row, prefetch, subtract, turn
+from ._scan cimport Coupled, couple, find_below, find_coupled, find_turned, kick_row, prefetch, subtract, turn
 from ._typedefs cimport count_t, neuron_t, synapse_t
 from ._window cimport (
     Candidate, Window, window_append, window_free, window_is_ordered, window_key, window_order, window_pop, window_push,
@@ -519,6 +519,7 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
     cdef double bound
     cdef int64_t k, n, held = 0
     cdef neuron_t i
+    cdef Coupled shared
     cdef Status status
     if Queue is Window:
         if Model is LIF:
@@ -543,6 +544,24 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                     if status != RUNNING:
                         return status
                 return RUNNING
+        elif Model is LIFExp:
+            if not p.heterogeneous and rows.n_ports == 1:
+                coupled(&shared, rows, frame_now(e, p, rows), e.now)
+                if largest * max(shared.E, fabs(shared.reach)) < 6.668014432879854e240:
+                    if not reserve(&e.found, count + 1) or not reserve(&e.held, count):
+                        return NO_MEMORY
+                    n = couple(p.x, targets, weights, weight, count, &shared, p.waiting, e.found.items, e.held.items,
+                               &held)
+                    for k in range(n):
+                        status = schedule(e, q, p, rows, e.found.items[k])
+                        if status != RUNNING:
+                            return status
+                    for k in range(held):
+                        i = e.held.items[k]
+                        status = kick(e, q, p, rows, targets[i], weights[i] if weights != NULL else weight, port)
+                        if status != RUNNING:
+                            return status
+                    return RUNNING
         elif Model is QIF:
             if p.plain and weights == NULL and rows.regime == ROTATION and weight <= 0.0:
                 f = frame_now(e, p, rows)
@@ -557,6 +576,21 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                         return status
                     n += 1
     return deliver_each(e, q, p, rows, targets, weights, weight, count, port)
+
+
+cdef inline void coupled(Coupled *shared, const LIFExp *m, const Frame *f, Pair now) noexcept nogil:
+    """What the hot loops of neurons with one current share."""
+    shared.epoch = <double> now.n
+    shared.s = now.s
+    shared.E = f.E
+    shared.reach = f.sine
+    shared.psi = f.psi
+    shared.growth = f.growth
+    shared.decay = f.decay
+    shared.edge_E = f.edge_E
+    shared.edge_psi = f.edge_psi
+    shared.edge_decay = f.edge_decay
+    shared.gap = m.gap
 
 
 cdef inline Status settle(State *e, Window *q, Population *p, const LIF *m, neuron_t i,
@@ -885,6 +919,7 @@ cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept
     cdef int64_t k, n, found
     cdef neuron_t i
     cdef const Frame *f
+    cdef Coupled shared
     cdef Pair t
     k = 0
     while k < p.size:
@@ -894,6 +929,9 @@ cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept
         f = &p.frames[rows.frame]
         if Model is LIF and not p.heterogeneous:
             found = find_below(p.x + k, n, rows.gap * f.edge_E, e.found.items)
+        elif Model is LIFExp and not p.heterogeneous and rows.n_ports == 1 and not f.edge_is_far:
+            coupled(&shared, rows, frame_now(e, p, rows), e.now)
+            found = find_coupled(p.x + 4 * k, n, &shared, e.found.items)
         elif Model is QIF and not p.heterogeneous and rows.regime == ROTATION and not f.edge_is_far:
             found = find_turned(p.x + 2 * k, n, rows.peak_b * f.edge_E - rows.peak_a * f.edge_sine,
                                 -rows.peak_b * f.edge_sine - rows.peak_a * f.edge_E, 1.8189894035458565e-12,
@@ -907,6 +945,8 @@ cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept
         for n in range(found):
             i = <neuron_t> k + e.found.items[n]
             if p.release != NULL and not before(p.release[i], q.edge):
+                continue
+            if Model is LIFExp and not fires_before_edge(e, q, p, row(p, rows, i), i):
                 continue
             t = next_spike(e, p, row(p, rows, i), i)
             q.looks += 1
