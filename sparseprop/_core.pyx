@@ -4,7 +4,7 @@ Names of phases and the order of everything within an instant are those of :mod:
 computes the same numbers bit for bit and is the place to read first.
 """
 
-from libc.math cimport NAN, fabs
+from libc.math cimport NAN, exp, fabs
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memmove, memset
@@ -16,7 +16,7 @@ from ._agenda cimport (
     agenda_replace,
 )
 from ._frames cimport (
-    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, never, not_after, place_edge, plus,
+    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, never, not_after, phi, place_edge, plus,
 )
 from ._heap cimport (
     Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_move, heap_order,
@@ -196,6 +196,7 @@ cdef struct Population:
     count_t log_capacity
     bint one_weight_per_target  # one spike reaches no target twice without delay
     bint oscillates             # some neuron may fire by itself
+    int64_t scan_cost           # of a neuron in a scan, in units of that of LIF
     bint plain                  # one parameter row, no refractoriness: the hot loops apply
 
 
@@ -591,6 +592,9 @@ cdef inline void coupled(Coupled *shared, const LIFExp *m, const Frame *f, Pair 
     shared.edge_psi = f.edge_psi
     shared.edge_decay = f.edge_decay
     shared.gap = m.gap
+    shared.x_factor = m.x_factor
+    shared.a_factor = m.a_factor
+    shared.cross = m.cross
 
 
 cdef inline Status settle(State *e, Window *q, Population *p, const LIF *m, neuron_t i,
@@ -996,7 +1000,7 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
     # Neurons that may fire by themselves; the others can be left out.
     for k in range(e.n_populations):
         if e.populations[k].oscillates:
-            scanned += e.populations[k].size
+            scanned += e.populations[k].size * e.populations[k].scan_cost
     if scanned == 0:
         q.edge = never()
         return RUNNING
@@ -1911,6 +1915,7 @@ cdef class Engine:
         rows = parameter_rows(parameters, p.size)
         frames = _Frames(self.clock.epoch)
         p.oscillates = False
+        p.scan_cost = 1
         if p.kernel == LIF_KERNEL:
             p.rows = owned(allocate(len(rows), sizeof(LIF)))
             for k in range(len(rows)):
@@ -1920,8 +1925,9 @@ cdef class Engine:
         elif p.kernel == LIFEXP_KERNEL:
             p.rows = owned(allocate(len(rows), sizeof(LIFExp)))
             p.oscillates = True
+            p.scan_cost = 2 if len(rows) == 1 and "tau_syn_1" not in rows[0] else 12
             for k in range(len(rows)):
-                fill_lifexp(&(<LIFExp *> p.rows)[k], lifexp_constants(math.fsum, **rows[k]), frames)
+                fill_lifexp(&(<LIFExp *> p.rows)[k], lifexp_constants(math.fsum, **rows[k]), frames, self.e.H)
             self.e.n_ports = max(self.e.n_ports, (<LIFExp *> p.rows).n_ports)
         else:
             p.rows = owned(allocate(len(rows), sizeof(QIF)))
@@ -2459,7 +2465,7 @@ cdef fill_lif(LIF *m, constants, frame):
     m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
 
 
-cdef fill_lifexp(LIFExp *m, constants, frames):
+cdef fill_lifexp(LIFExp *m, constants, frames, double H):
     cdef int64_t k
     memset(m, 0, sizeof(LIFExp))
     m.tau = m.longest = constants["tau"]
@@ -2474,6 +2480,9 @@ cdef fill_lifexp(LIFExp *m, constants, frames):
         m.ports[k].frame = frames.of_port(m.tau, port)
         m.longest = max(m.longest, m.ports[k].tau)
     m.frame = m.ports[0].frame
+    m.x_factor = exp(-H / m.tau)
+    m.a_factor = exp(-H / m.ports[0].tau)
+    m.cross = phi(m.tau, m.ports[0].slope, H) * m.x_factor if m.ports[0].near else 0.0
 
 
 cdef fill_qif(QIF *m, constants, frame):

@@ -142,26 +142,30 @@ cdef extern from *:
         double E, reach, psi, growth, decay;    /* of the current's frame, now */
         double edge_E, edge_psi, edge_decay;    /* and at the window's edge */
         double gap;
+        double x_factor, cross, a_factor;       /* to the present epoch from the one before: x' = x f + a cross */
     };
 
     static inline __attribute__((always_inline)) int64_t sp_may_reach(
-        const double *v, double epoch, double now, double edge, double psi, double gap, double span, double bound,
-        double tiny, double slack, double least) {
-        double x = v[2], a = v[3], part = a * psi, late = a * edge, early = a * now;
-        double low = gap + (late < early ? late : early);
+        const double *v, const struct sp_coupled f, double span, double bound, double least) {
+        const double tiny = 1.8189894035458565e-12;
+        int64_t fresh = v[0] == f.epoch, known = fresh | (v[0] == f.epoch - 1.0);
+        double a = v[3] * (fresh ? 1.0 : f.a_factor), x = v[2] * (fresh ? 1.0 : f.x_factor);
+        x += v[3] * (fresh ? 0.0 : f.cross);
+        double part = a * f.edge_psi, late = a * f.edge_decay, early = a * f.decay;
+        double low = f.gap + (late < early ? late : early);
         low = low < 0.0 ? low : 0.0;
-        return (v[0] != epoch)
-               | (x + part - bound + low * span <= tiny * (fabs(x) + fabs(part)) + slack * fabs(early) + least);
+        return !known
+               | (x + part - bound + low * span <= tiny * (fabs(x) + fabs(part) + f.edge_E * fabs(early)) + least);
     }
 
-    /* Which may reach threshold before the edge, with a margin; those of another epoch count as such. */
+    /* Which may reach threshold before the edge, with a margin; those of older epochs count as such. */
     SP_DISPATCH
-    static int64_t sp_find_coupled(const double *x, int64_t n, const struct sp_coupled *f, int32_t *found) {
-        const double epoch = f->epoch, now = f->decay, edge = f->edge_decay, psi = f->edge_psi, gap = f->gap;
-        const double span = f->edge_E - f->growth, bound = gap * f->edge_E;
-        const double tiny = 1.8189894035458565e-12, least = tiny * fabs(gap) * f->edge_E, slack = tiny * f->edge_E;
+    static int64_t sp_find_coupled(const double *x, int64_t n, const struct sp_coupled *shared, int32_t *found) {
+        const struct sp_coupled f = *shared;
+        const double span = f.edge_E - f.growth, bound = f.gap * f.edge_E;
+        const double least = 1.8189894035458565e-12 * fabs(bound);
         int64_t i = 0, count = 0;
-    #define SP_MAY(v) sp_may_reach(v, epoch, now, edge, psi, gap, span, bound, tiny, slack, least)
+    #define SP_MAY(v) sp_may_reach(v, f, span, bound, least)
         for (; i + SP_BLOCK <= n; i += SP_BLOCK) {
             int64_t any = 0;
             for (int k = 0; k < SP_BLOCK; k++)
@@ -188,6 +192,8 @@ cdef extern from *:
         const double epoch = f->epoch, s = f->s, E = f->E, reach = f->reach, psi = f->psi, growth = f->growth;
         const double bound = f->gap * growth, least = 9.5367431640625e-07 * fabs(bound);
         int64_t k, n = 0, m = 0;
+        for (k = 0; k < count && k < SP_AHEAD; k++)
+            __builtin_prefetch(x + 4 * (int64_t)targets[k], 1);
         for (k = 0; k < count; k++) {
             int32_t i = targets[k];
             double *v = x + 4 * (int64_t)i, w = weights ? weights[k] : weight, a, part, room;
@@ -236,7 +242,7 @@ cdef extern from *:
     int64_t turn "sp_turn"(double *x, const int32_t *targets, int64_t count, double c, double cosine, double sine,
                            double low, double high) noexcept nogil
     struct Coupled "sp_coupled":
-        double epoch, s, E, reach, psi, growth, decay, edge_E, edge_psi, edge_decay, gap
+        double epoch, s, E, reach, psi, growth, decay, edge_E, edge_psi, edge_decay, gap, x_factor, cross, a_factor
     int64_t find_coupled "sp_find_coupled"(const double *x, int64_t n, const Coupled *f, int32_t *found) noexcept nogil
     int64_t couple "sp_couple"(double *x, const int32_t *targets, const double *weights, double weight, int64_t count,
                                const Coupled *f, const uint8_t *bits, int32_t *found, int32_t *held,
