@@ -230,6 +230,7 @@ class _Leaky(NeuronModel):
         """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
         return _cycle_voltage(self, phase)
 
+
 @_named_parameters
 @dataclass(frozen=True, eq=False)
 class LIF(_Leaky):
