@@ -1,9 +1,10 @@
 """The LIF neuron with synaptic currents: D = V_inf - V and the currents I_k, sums of exponentials between events.
 
-State: 3 + n_ports doubles (n, s, x, a_1, ...). (n, s) is the time `base` of the last kick, spike or change; x and a_k are
-extrapolated from there to the start of epoch n. With u the time since then,
+State: 3 + n_ports doubles (n, s, x, a_1, ...). (n, s) is the time `base` of the last kick, spike or change; x and a_k
+are extrapolated from there to the start of epoch n. With u the time since then,
 
-    I_k = a_k exp(-u / tau_k),   D = exp(-u / tau) (x + sum over near ports of a_k phi_k(u)) + sum over far of gain_k I_k
+    I_k = a_k exp(-u / tau_k)
+    D   = exp(-u / tau) (x + sum over near ports of a_k phi_k(u)) + sum over far ports of gain_k I_k
 
 So a kick in the same epoch multiplies and adds, by factors that all neurons of a population share: those of the frames
 of its ports. The mathematics is in docs/numerics.md and, operation by operation, in reference.py.
@@ -218,7 +219,7 @@ cdef inline int64_t sign_changes(const double *weights, const double *taus, int6
     cdef double derived[MAX_PORTS]
     cdef double first = taus[0], longest = taus[0], left = 0.0, right, end, step, ratio
     cdef bint left_sign, right_sign
-    cdef int64_t k, n_inner, count = 0
+    cdef int64_t k, _, n_inner, count = 0
     if n == 1:
         ratio = -weights[0] / constant if constant != 0.0 else 0.0
         if ratio > 1.0:
@@ -241,7 +242,7 @@ cdef inline int64_t sign_changes(const double *weights, const double *taus, int6
     end = constant if constant != 0.0 else last_sign(weights, taus, n)
     if left_sign != (end > 0.0):
         step = longest
-        for k in range(12):
+        for _ in range(12):
             right = left + step
             if (sum_at(weights, taus, n, constant, right) > 0.0) != left_sign:
                 zeros[count] = zero_between(weights, taus, n, constant, left, right, left_sign)

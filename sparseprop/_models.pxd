@@ -1,7 +1,7 @@
 """What the engines ask of a neuron model, for each model: the only place where models are told apart by type.
 
-`m` is a neuron's parameter row, `x` its state, `f` its frame at the present instant; `base`, a time beside the state, is
-NULL but for shears. docs/numerics.md has the mathematics, and CONTRIBUTING.md how to add a model.
+`m` is a neuron's parameter row, `x` its state, `f` its frame at the present instant; `base`, a time beside the state,
+is NULL but for shears. docs/numerics.md has the mathematics, and CONTRIBUTING.md how to add a model.
 """
 
 from libc.stdint cimport int64_t

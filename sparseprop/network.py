@@ -143,8 +143,9 @@ class Projection(_ReadOnly):
     sources, targets : ndarray of int, shape (n_synapses,)
         Local ids.
     weight : float or ndarray, shape (n_synapses,)
-        Voltage jump of the target, or what is added to a synaptic current; a number if all synapses share it. Assign a new number or array to change it
-        (the array itself is read-only); simulations that exist already keep what they have.
+        Voltage jump of the target, or what is added to a synaptic current; a number if all synapses share it. Assign a
+        new number or array to change it (the array itself is read-only); simulations that exist already keep what they
+        have.
     delay : float or ndarray, shape (n_synapses,)
         ms from emission to effect.
     port : int
@@ -660,7 +661,8 @@ class Network:
             ``seed`` (optional), ``populations``: a list of ``{"n", "model": {"name", parameters...}, "name", "V",
             "phase"}``, ``projections`` (optional): a list of ``{"pre", "post", "rule": {"name", ...}, "weight",
             "delay", "port", "allow_autapses", "allow_multapses"}``, and ``drives`` (optional): a list of
-            ``{"population", "input": {"name", ...}, "weight", "port"}``. A weight or delay may be ``{"distribution": "normal", "mean", "std"}``,
+            ``{"population", "input": {"name", ...}, "weight", "port"}``. A weight or delay may be
+            ``{"distribution": "normal", "mean", "std"}``,
             the model of a population ``{"name": "SpikeSource", "file": "raster.h5", "population": "E"}``.
 
         Raises
@@ -955,7 +957,7 @@ class EngineInput:
         return max(k for k, population in enumerate(self.populations) if population.first <= i)
 
     def synapses_of(self, i):
-        """(projection, place in its row, target, weight, delay, port) of the synapses of a global id, targets global."""
+        """(projection, place in its row, target (global), weight, delay, port) of the synapses of a global id."""
         pre = self.population_of(i)
         for k, projection in enumerate(self.projections):
             if projection.pre != pre:
@@ -994,8 +996,8 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
     Each neuron inhibits `outdegree` others; drive and weights scale so that the two balance. With tau in seconds:
     LIF ``I_e = (V_th - E_L) + (V_th - V_reset) tau sqrt(outdegree) j0 rate``, weight
     ``-j0 (V_th - V_reset) / sqrt(outdegree)``; LIFExp the same, the weight times ``tau_m / tau_syn`` (of port 0), so
-    that a spike has the same area in V and the mean input balances the same drive; QIF and Theta ``I_e = tau sqrt(outdegree) j0 rate``, weight
-    ``-j0 / sqrt(outdegree)``. Initial states are uniform in phase.
+    that a spike has the same area in V and the mean input balances the same drive; QIF and Theta
+    ``I_e = tau sqrt(outdegree) j0 rate``, weight ``-j0 / sqrt(outdegree)``. Initial states are uniform in phase.
 
     Parameters
     ----------
