@@ -12,7 +12,7 @@ ratios within a round.
 import argparse
 import sys
 
-from common import MODELS, report_head
+from common import report_head
 
 from sparseprop import bench
 
@@ -21,7 +21,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="other defaults, for a minute")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], metavar="N")
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--models", nargs="+", choices=list(bench.MODELS), default=list(bench.MODELS))
     parser.add_argument("--outdegrees", type=int, nargs="+", default=[100], metavar="K")
     parser.add_argument("--rates", type=float, nargs="+", default=[1.0], metavar="HZ", help="wanted; more comes out")
     parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")

@@ -20,7 +20,7 @@ from .connectivity import (
 )
 from .distributions import normal, uniform
 from .inputs import PoissonSource, SpikeSource, poisson, steps
-from .models import LIF, QIF, Theta, uniform_phase
+from .models import LIF, QIF, LIFExp, Theta, uniform_phase
 from .gradient_check import GradientReport, check_gradients
 from .gradients import Gradients, GradientWarning
 from .network import Network, Population, Projection, balanced_network, calibrate_rate
@@ -31,6 +31,7 @@ from .sweep import SweepResult, sweep
 
 __all__ = [
     "LIF",
+    "LIFExp",
     "QIF",
     "GradientReport",
     "GradientWarning",

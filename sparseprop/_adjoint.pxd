@@ -10,10 +10,15 @@ from libc.stdint cimport int64_t
 
 from sparseprop._frames cimport Frame
 from sparseprop._lif cimport LIF
-from sparseprop._models cimport Model
 from sparseprop._qif cimport QIF, ROTATION
 from sparseprop._scan cimport prefetch
 from sparseprop._typedefs cimport neuron_t
+
+
+# The models that have derivatives.
+ctypedef fused Differentiable:
+    LIF
+    QIF
 
 
 cdef struct Sums:
@@ -25,13 +30,13 @@ cdef struct Sums:
     double *t_ref
 
 
-cdef inline int64_t adjoint_width(const Model *m, bint wide) noexcept nogil:
+cdef inline int64_t adjoint_width(const Differentiable *m, bint wide) noexcept nogil:
     """Doubles per neuron.
 
     LIF: dL/dx, and if `wide` a sum for tau_m. QIF: dL/d(angle of V), the time it belongs to, and two sums for tau_m and
     I_e.
     """
-    return 1 + wide if Model is LIF else 4
+    return 1 + wide if Differentiable is LIF else 4
 
 
 # QIF ----------------------------------------------------------------------------------------------------------------
@@ -177,11 +182,11 @@ cdef inline void qif_kick_back(const QIF *m, double *y, double t, double V, doub
 
 # All models ---------------------------------------------------------------------------------------------------------
 
-cdef inline double leave(const Model *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau, double t,
+cdef inline double leave(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau, double t,
                          double V, double distance) noexcept nogil:
     """A stretch of free flow that begins with V at t, transposed; `distance` is V_inf - V for LIF."""
     cdef double by_V
-    if Model is LIF:
+    if Differentiable is LIF:
         by_V = -E * y[0]
         y[0] = 0.0
         sums.I_e[i] -= by_V
@@ -192,10 +197,10 @@ cdef inline double leave(const Model *m, double *y, bint wide, const Sums *sums,
         return qif_leave(m, y, t, V)
 
 
-cdef inline void arrive(const Model *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau, double t,
+cdef inline void arrive(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau, double t,
                         double V, double distance, double g) noexcept nogil:
     """A stretch of free flow that ends with V at t and the gradient g."""
-    if Model is LIF:
+    if Differentiable is LIF:
         y[0] = -g / E
         sums.I_e[i] += g
         if wide:
@@ -204,43 +209,43 @@ cdef inline void arrive(const Model *m, double *y, bint wide, const Sums *sums, 
         qif_arrive(m, y, t, V, g)
 
 
-cdef inline double velocity(const Model *m, double tau, double V, double distance) noexcept nogil:
+cdef inline double velocity(const Differentiable *m, double tau, double V, double distance) noexcept nogil:
     """How fast V changes (-1/V where it is infinite), per ms."""
-    if Model is LIF:
+    if Differentiable is LIF:
         return distance / tau
     else:
         return qif_velocity(m, V)
 
 
-cdef inline double tau_of(const Model *m, const Frame *f) noexcept nogil:
+cdef inline double tau_of(const Differentiable *m, const Frame *f) noexcept nogil:
     """tau_m."""
-    if Model is LIF:
+    if Differentiable is LIF:
         return f.scale
     else:
         return m.tau
 
 
-cdef inline bint jumps_at_spikes(const Model *m) noexcept nogil:
+cdef inline bint jumps_at_spikes(const Differentiable *m) noexcept nogil:
     """Whether it matters if a kick comes shortly before or shortly after the neuron's own spike."""
-    if Model is LIF:
+    if Differentiable is LIF:
         return True
     else:
         return m.finite_peak or not isinf(m.V_reset)
 
 
-cdef inline double distance_of(const Model *m, double V) noexcept nogil:
+cdef inline double distance_of(const Differentiable *m, double V) noexcept nogil:
     """V_inf - V of a LIF neuron."""
-    if Model is LIF:
+    if Differentiable is LIF:
         return (m.V_inf - V) + m.V_inf_low
     else:
         return 0.0
 
 
-cdef inline double reset_back(const Model *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau,
+cdef inline double reset_back(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau,
                               double release) noexcept nogil:
     """The state at the end of the refractory period; returns dL/d(release)."""
     cdef double distance = 0.0, g
-    if Model is LIF:
+    if Differentiable is LIF:
         distance = m.depth
     g = leave(m, y, wide, sums, i, E, tau, release, m.V_reset, distance)
     if not isinf(m.V_reset):
@@ -248,11 +253,11 @@ cdef inline double reset_back(const Model *m, double *y, bint wide, const Sums *
     return -g * velocity(m, tau, m.V_reset, distance)
 
 
-cdef inline void threshold_back(const Model *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau,
+cdef inline void threshold_back(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau,
                                 double t, double by_time) noexcept nogil:
     """A spontaneous spike at t, which is where V meets the threshold; `by_time` is dL/dt."""
     cdef double distance = 0.0, V = 0.0, g
-    if Model is LIF:
+    if Differentiable is LIF:
         distance = m.gap
     else:
         V = m.V_peak
@@ -262,10 +267,10 @@ cdef inline void threshold_back(const Model *m, double *y, bint wide, const Sums
         sums.threshold[i] += g
 
 
-cdef inline void kick_back(const Model *m, double *y, bint wide, double E, double tau, double t, double V, double weight,
+cdef inline void kick_back(const Differentiable *m, double *y, bint wide, double E, double tau, double t, double V, double weight,
                            double *by_weight, double *by_time) noexcept nogil:
     """A kick at t: dL/d(weight), and dL/dt over the weight."""
-    if Model is LIF:
+    if Differentiable is LIF:
         by_weight[0] = -E * y[0]
         by_time[0] = by_weight[0] / tau
         if wide:
@@ -274,9 +279,9 @@ cdef inline void kick_back(const Model *m, double *y, bint wide, double E, doubl
         qif_kick_back(m, y, t, V, weight, by_weight, by_time)
 
 
-cdef inline void settle_sums(const Model *m, double *y, bint wide, const Sums *sums, int64_t i) noexcept nogil:
+cdef inline void settle_sums(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i) noexcept nogil:
     """Add the sums that are kept beside the adjoint to those of the parameters."""
-    if Model is LIF:
+    if Differentiable is LIF:
         if wide:
             sums.tau_m[i] += y[1]
             y[1] = 0.0
@@ -291,10 +296,10 @@ cdef inline void settle_sums(const Model *m, double *y, bint wide, const Sums *s
         y[3] = 0.0
 
 
-cdef inline void rescale_back(const Model *m, double *y, int64_t steps) noexcept nogil:
+cdef inline void rescale_back(const Differentiable *m, double *y, int64_t steps) noexcept nogil:
     """Bring an adjoint that shrinks as E grows to the scale of an earlier epoch."""
     cdef int64_t _
-    if Model is LIF:
+    if Differentiable is LIF:
         for _ in range(min(steps, 40)):
             y[0] *= 5.421010862427522e-20  # 2^-64
 

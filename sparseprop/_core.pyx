@@ -4,7 +4,7 @@ Names of phases and the order of everything within an instant are those of :mod:
 computes the same numbers bit for bit and is the place to read first.
 """
 
-from libc.math cimport INFINITY, NAN, atan, fabs, isnan, log
+from libc.math cimport INFINITY, NAN, atan, exp, fabs, isnan, log
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memmove, memset
@@ -16,28 +16,32 @@ from ._agenda cimport (
     agenda_replace,
 )
 from ._frames cimport (
-    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, growth_at, never, not_after, place_edge, plus,
+    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, growth_at, never, not_after, phi, place_edge, plus,
     same_frame,
 )
 from ._heap cimport (
     Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_move, heap_order,
 )
 from ._lif cimport LIF
+from ._lifexp cimport MAX_PORTS, LIFExp
 from ._memory cimport allocate, allocate_large, grow
 from ._models cimport (
-    LIF_KERNEL, QIF_KERNEL, SOURCE, Kernel, Model, coordinate, crosses_before_edge, has_coordinate, keeps_its_scale,
-    kick_state, next_crossing,
-    only_excitation_brings_forward, over_threshold, place_at, place_seen, reset_at, seen_state, voltage_at, width_of,
+    LIF_KERNEL, LIFEXP_KERNEL, QIF_KERNEL, SOURCE, Kernel, Model, brings_forward, coordinate, crosses_before_edge,
+    enter_other_frames, has_coordinate, hears_when_refractory, keeps_its_scale, kick_held, kick_state, next_crossing,
+    over_threshold, place_at, place_seen, reset_at, seen_state, voltage_at, width_of,
 )
 from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
 from ._philox cimport philox_open, philox_stream
 from ._poisson cimport Poisson, poisson_fill, poisson_free
 from ._rows cimport draw_row, table_size
 from ._adjoint cimport (
-    Sums, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, lif_row, lif_wide_row, rescale_back,
+    Differentiable, Sums, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, lif_row, lif_wide_row, rescale_back,
     reset_back, rotated_voltages, rotation_row, settle_sums, tau_of, threshold_back, velocity,
 )
-from ._scan cimport find_below, find_turned, kick_row, normalise, prefetch, register_width, subtract, turn, turn_far
+from ._scan cimport (
+    Coupled, couple, find_below, find_coupled, find_turned, kick_row, normalise, prefetch, register_width, subtract, turn,
+    turn_far,
+)
 from ._tape cimport (
     BEGINS, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, Tape, tape_create, tape_drive, tape_free,
     tape_note, tape_release, tape_spike, tape_target, tape_values,
@@ -51,7 +55,7 @@ from ._window cimport (
 from .connectivity import ProceduralAdjacency, Purpose
 from .engine_time import FRACTION_BITS, advance_per_epoch
 from .errors import EngineFault, InsufficientMemoryError
-from .models import lif_constants, qif_constants
+from .models import lif_constants, lifexp_constants, qif_constants
 from .network import parameter_rows
 
 import math
@@ -120,6 +124,7 @@ _ENDS = {RUNNING: "running", TIME: "time", SPIKES: "spikes", QUIESCENT: "quiesce
 cdef struct Projection:
     int64_t post                # index of the target population
     int64_t rank                # its number in the network
+    int64_t port                # which current of the targets gets the weight
     bint has_multapses
     double delay                # ms, of all synapses
     const double *delays        # one per synapse, or NULL; rows are then in the order of delays
@@ -176,6 +181,7 @@ cdef struct Process:
     Poisson poisson
     int64_t population
     bint is_source
+    int64_t port
     const double *weights       # one per neuron, or NULL
     double weight
     Pair start                  # of the interval that is drawn
@@ -222,6 +228,7 @@ cdef struct Population:
     count_t log_capacity
     bint one_weight_per_target  # one spike reaches no target twice without delay
     bint oscillates             # some neuron may fire by itself
+    int64_t scan_cost           # of a neuron in a scan, in units of that of LIF
     bint plain                  # one parameter row, no refractoriness: the hot loops apply
 
 
@@ -310,14 +317,15 @@ cdef struct State:
     int64_t next_asked
     uint32_t *table             # scratch for drawing, all bits set
     List fired                  # all that fired in this instant
-    List touched                # targets with an arriving weight
+    List touched[MAX_PORTS]     # targets with an arriving weight, by port
     List emitting               # sources that spike now
     Arrival *arrivals
     count_t n_arrivals
     count_t arrivals_capacity
     uint8_t *has_fired          # bit sets over all neurons
-    uint8_t *has_arrival
-    double *arriving            # summed weights of this generation, allocated when first needed
+    int64_t n_ports             # the largest number that a population has
+    uint8_t *has_arrival        # one such set for each port
+    double *arriving            # summed weights of this generation by port, allocated when first needed
     # What came out.
     bint record_sources
     double *spike_times
@@ -376,6 +384,7 @@ cdef inline Pair *base_of(const Population *p, neuron_t i) noexcept nogil:
 cdef inline Frame *frame_now(const State *e, const Population *p, const Model *m) noexcept nogil:
     cdef Frame *f = &p.frames[m.frame]
     enter_instant(f, e.now, e.instant)
+    enter_other_frames(m, p.frames, e.now, e.instant)
     return f
 
 
@@ -395,7 +404,7 @@ cdef inline bint fires_before_edge(const State *e, const Window *q, const Popula
     """Whether neuron i may fire before the window's edge; cheap, and never False if it does."""
     if p.release != NULL and not before(p.release[i], q.edge):
         return False
-    return crosses_before_edge(m, state_of(p, m, i), base_of(p, i), &p.frames[m.frame], q.edge, e.H)
+    return crosses_before_edge(m, state_of(p, m, i), base_of(p, i), p.frames, e.now, e.instant, q.edge, e.H)
 
 
 cdef inline double window_coordinate(const Window *q, const Population *p, const Model *m, neuron_t i) noexcept nogil:
@@ -422,19 +431,24 @@ cdef inline Status schedule(State *e, Queue *q, const Population *p, const Model
     return RUNNING
 
 
-cdef inline Status kick(State *e, Queue *q, Population *p, const Model *rows, neuron_t i, double weight) noexcept nogil:
-    """V += weight now, unless refractory; then the neuron's place in the queue."""
+cdef inline Status kick(State *e, Queue *q, Population *p, const Model *rows, neuron_t i, double weight,
+                        int64_t port) noexcept nogil:
+    """V, or the current of a port, += weight now; then the neuron's place in the queue."""
     cdef const Model *m = row(p, rows, i)
     cdef Frame *f
-    cdef double *x
+    cdef double *x = state_of(p, m, i)
     cdef bint over
     if p.release != NULL and get_bit(p.waiting, i):
         if before(e.now, p.release[i]):
-            return RUNNING
+            if not hears_when_refractory(m):
+                return RUNNING
+            if not kick_held(m, x, e.now, e.H, weight, port):
+                e.faulty = p.first + i
+                return NUMERICAL
+            return schedule(e, q, p, m, i)
         clear_bit(p.waiting, i)
     f = frame_now(e, p, m)
-    x = state_of(p, m, i)
-    if not kick_state(m, x, base_of(p, i), f, e.now, e.H, weight):
+    if not kick_state(m, x, base_of(p, i), f, e.now, e.H, weight, port):
         e.faulty = p.first + i
         return NUMERICAL
     over = weight > 0.0 and over_threshold(m, x, f)
@@ -446,7 +460,7 @@ cdef inline Status kick(State *e, Queue *q, Population *p, const Model *rows, ne
     else:
         if over:
             return RUNNING if append(&e.driven, p.first + i) else NO_MEMORY
-        if weight > 0.0 or not only_excitation_brings_forward(m):
+        if brings_forward(m, x, f, weight, port):
             return schedule(e, q, p, m, i)
         return RUNNING
 
@@ -462,7 +476,7 @@ cdef inline Status reset(State *e, Queue *q, Population *p, const Model *rows, n
         release = plus(e.now, m.t_ref, e.H)
         p.release[i] = release
         set_bit(p.waiting, i)
-    reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, release, p.release == NULL)
+    reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, release, p.release == NULL, e.H)
     return schedule(e, q, p, m, i)
 
 
@@ -501,7 +515,7 @@ cdef void place(State *e, Population *p, const Model *rows, const double *V, con
         if refractory != NULL and refractory[i] > 0.0:
             p.release[i] = plus(e.now, refractory[i], e.H)
             set_bit(p.waiting, i)
-            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i], False)
+            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i], False, e.H)
         else:
             place_at(m, state_of(p, m, i), base_of(p, i), V[i], f, e.now)
 
@@ -525,10 +539,10 @@ cdef void take_over(State *e, Population *p, const Model *rows, const Model *old
         m = row(p, rows, i)
         f = frame_now(e, p, m)
         if p.release != NULL and before(e.now, p.release[i]):
-            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i], False)
+            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i], False, e.H)
         else:
             place_seen(m, &old[i] if old_heterogeneous else old, state_of(p, m, i), base_of(p, i),
-                       seen + 2 * <int64_t> i, f, e.now)
+                       seen + 2 * <int64_t> i, f, e.now, e.H)
 
 
 cdef void rescale_keys(Window *q, int64_t steps) noexcept nogil:
@@ -559,7 +573,7 @@ cdef void enter_present(State *e, Queue *q) noexcept nogil:
             enter_epoch(&p.frames[j], e.now.n)
             scaled = scaled or p.frames[j].steps > 0
             if Queue is Window and p.oscillates:
-                place_edge(&p.frames[j], e.now.n, q.edge, q.length)
+                place_edge(&p.frames[j], e.now.n, q.edge, q.length, e.H)
         p.epoch = e.now.n
         if scaled:
             rescale_population(p)
@@ -572,24 +586,26 @@ cdef void enter_present(State *e, Queue *q) noexcept nogil:
 
 
 cdef Status deliver_each(State *e, Queue *q, Population *p, const Model *rows, const neuron_t *targets,
-                         const double *weights, double weight, int64_t count) noexcept nogil:
+                         const double *weights, double weight, int64_t count, int64_t port) noexcept nogil:
     """Kick each of `count` targets (local ids) once."""
     cdef int64_t k
     cdef Status status
     for k in range(count):
-        status = kick(e, q, p, rows, targets[k], weights[k] if weights != NULL else weight)
+        status = kick(e, q, p, rows, targets[k], weights[k] if weights != NULL else weight, port)
         if status != RUNNING:
             return status
     return RUNNING
 
 
 cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const neuron_t *targets,
-                    const double *weights, double weight, double largest, int64_t count) noexcept nogil:
+                    const double *weights, double weight, double largest, int64_t count,
+                    int64_t port) noexcept nogil:
     """`deliver_each`, in a hot loop where there is one; no weight is larger in size than `largest`."""
     cdef Frame *f
     cdef double bound
     cdef int64_t k, n, held = 0
     cdef neuron_t i
+    cdef Coupled shared
     cdef Status status
     if Queue is Window:
         if Model is LIF:
@@ -610,11 +626,29 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                         return status
                 for k in range(held):
                     i = e.held.items[k]
-                    status = kick(e, q, p, rows, targets[i], weights[i] if weights != NULL else weight)
+                    status = kick(e, q, p, rows, targets[i], weights[i] if weights != NULL else weight, port)
                     if status != RUNNING:
                         return status
                 return RUNNING
-        else:
+        elif Model is LIFExp:
+            if not p.heterogeneous and rows.n_ports == 1:
+                coupled(&shared, rows, frame_now(e, p, rows), e.now)
+                if largest * max(shared.E, fabs(shared.reach)) < 6.668014432879854e240:
+                    if not reserve(&e.found, count + 1) or not reserve(&e.held, count):
+                        return NO_MEMORY
+                    n = couple(p.x, targets, weights, weight, count, &shared, p.waiting, e.found.items, e.held.items,
+                               &held)
+                    for k in range(n):
+                        status = schedule(e, q, p, rows, e.found.items[k])
+                        if status != RUNNING:
+                            return status
+                    for k in range(held):
+                        i = e.held.items[k]
+                        status = kick(e, q, p, rows, targets[i], weights[i] if weights != NULL else weight, port)
+                        if status != RUNNING:
+                            return status
+                    return RUNNING
+        elif Model is QIF:
             if p.plain and weights == NULL and rows.regime == ROTATION and weight <= 0.0:
                 f = frame_now(e, p, rows)
                 if p.size <= FAR and settle_lengths(p, fabs(weight) * rows.inverse_root):
@@ -626,11 +660,29 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                                   SHORTEST(), LONGEST())
                     if n == count:
                         return RUNNING
-                    status = kick(e, q, p, rows, targets[n], weight)
+                    status = kick(e, q, p, rows, targets[n], weight, port)
                     if status != RUNNING:
                         return status
                     n += 1
-    return deliver_each(e, q, p, rows, targets, weights, weight, count)
+    return deliver_each(e, q, p, rows, targets, weights, weight, count, port)
+
+
+cdef inline void coupled(Coupled *shared, const LIFExp *m, const Frame *f, Pair now) noexcept nogil:
+    """What the hot loops of neurons with one current share."""
+    shared.epoch = <double> now.n
+    shared.s = now.s
+    shared.E = f.E
+    shared.reach = f.sine
+    shared.psi = f.psi
+    shared.growth = f.growth
+    shared.decay = f.decay
+    shared.edge_E = f.edge_E
+    shared.edge_psi = f.edge_psi
+    shared.edge_decay = f.edge_decay
+    shared.gap = m.gap
+    shared.x_factor = m.x_factor
+    shared.a_factor = m.a_factor
+    shared.cross = m.cross
 
 
 cdef inline bint settle_lengths(Population *p, double c) noexcept nogil:
@@ -661,16 +713,22 @@ cdef inline Status settle(State *e, Window *q, Population *p, const LIF *m, neur
 
 # By population: the only place where kernels are told apart ----------------------------------------------------------
 
-KERNELS = {"source": SOURCE, "LIF": LIF_KERNEL, "QIF": QIF_KERNEL}
+KERNELS = {"source": SOURCE, "LIF": LIF_KERNEL, "LIFExp": LIFEXP_KERNEL, "QIF": QIF_KERNEL}
 
 
 cdef int64_t width_in(const Population *p) noexcept nogil:
-    return width_of(<const LIF *> NULL) if p.kernel == LIF_KERNEL else width_of(<const QIF *> NULL)
+    if p.kernel == LIF_KERNEL:
+        return width_of(<const LIF *> p.rows)
+    if p.kernel == LIFEXP_KERNEL:
+        return width_of(<const LIFExp *> p.rows)
+    return width_of(<const QIF *> p.rows)
 
 
 cdef void rescale_population(Population *p) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         rescale(p, <const LIF *> p.rows)
+    elif p.kernel == LIFEXP_KERNEL:
+        rescale(p, <const LIFExp *> p.rows)
     elif p.kernel == QIF_KERNEL:
         rescale(p, <const QIF *> p.rows)
 
@@ -678,6 +736,8 @@ cdef void rescale_population(Population *p) noexcept nogil:
 cdef void place_population(State *e, Population *p, const double *V, const double *refractory) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         place(e, p, <const LIF *> p.rows, V, refractory)
+    elif p.kernel == LIFEXP_KERNEL:
+        place(e, p, <const LIFExp *> p.rows, V, refractory)
     elif p.kernel == QIF_KERNEL:
         place(e, p, <const QIF *> p.rows, V, refractory)
 
@@ -685,6 +745,8 @@ cdef void place_population(State *e, Population *p, const double *V, const doubl
 cdef void look_at_population(const State *e, const Population *p, double *seen) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         look(e, p, <const LIF *> p.rows, seen)
+    elif p.kernel == LIFEXP_KERNEL:
+        look(e, p, <const LIFExp *> p.rows, seen)
     elif p.kernel == QIF_KERNEL:
         look(e, p, <const QIF *> p.rows, seen)
 
@@ -693,6 +755,8 @@ cdef void take_over_population(State *e, Population *p, const void *old, bint he
                                const double *seen) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         take_over(e, p, <const LIF *> p.rows, <const LIF *> old, heterogeneous, seen)
+    elif p.kernel == LIFEXP_KERNEL:
+        take_over(e, p, <const LIFExp *> p.rows, <const LIFExp *> old, heterogeneous, seen)
     elif p.kernel == QIF_KERNEL:
         take_over(e, p, <const QIF *> p.rows, <const QIF *> old, heterogeneous, seen)
 
@@ -701,6 +765,8 @@ cdef inline Pair next_spike_in(const State *e, const Population *p, neuron_t i) 
     """When the neuron of local id i fires without input."""
     if p.kernel == LIF_KERNEL:
         return next_spike(e, p, row(p, <const LIF *> p.rows, i), i)
+    if p.kernel == LIFEXP_KERNEL:
+        return next_spike(e, p, row(p, <const LIFExp *> p.rows, i), i)
     if p.kernel == QIF_KERNEL:
         return next_spike(e, p, row(p, <const QIF *> p.rows, i), i)
     return never()
@@ -709,12 +775,16 @@ cdef inline Pair next_spike_in(const State *e, const Population *p, neuron_t i) 
 cdef inline bint may_fire_before_edge(const State *e, const Window *q, const Population *p, neuron_t i) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return fires_before_edge(e, q, p, row(p, <const LIF *> p.rows, i), i)
+    if p.kernel == LIFEXP_KERNEL:
+        return fires_before_edge(e, q, p, row(p, <const LIFExp *> p.rows, i), i)
     return fires_before_edge(e, q, p, row(p, <const QIF *> p.rows, i), i)
 
 
 cdef inline double coordinate_in(const Window *q, const Population *p, neuron_t i) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return window_coordinate(q, p, row(p, <const LIF *> p.rows, i), i)
+    if p.kernel == LIFEXP_KERNEL:
+        return window_coordinate(q, p, row(p, <const LIFExp *> p.rows, i), i)
     return window_coordinate(q, p, row(p, <const QIF *> p.rows, i), i)
 
 
@@ -724,12 +794,16 @@ cdef bint has_coordinate_in(const Population *p) noexcept nogil:
         return False
     if p.kernel == LIF_KERNEL:
         return has_coordinate(<const LIF *> p.rows)
+    if p.kernel == LIFEXP_KERNEL:
+        return has_coordinate(<const LIFExp *> p.rows)
     return has_coordinate(<const QIF *> p.rows)
 
 
 cdef double voltage_in(const State *e, const Population *p, neuron_t i) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return voltage(e, p, <const LIF *> p.rows, i)
+    if p.kernel == LIFEXP_KERNEL:
+        return voltage(e, p, <const LIFExp *> p.rows, i)
     if p.kernel == QIF_KERNEL:
         return voltage(e, p, <const QIF *> p.rows, i)
     return NAN
@@ -738,6 +812,8 @@ cdef double voltage_in(const State *e, const Population *p, neuron_t i) noexcept
 cdef inline Status reset_one(State *e, Queue *q, Population *p, neuron_t i) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return reset(e, q, p, <const LIF *> p.rows, i)
+    if p.kernel == LIFEXP_KERNEL:
+        return reset(e, q, p, <const LIFExp *> p.rows, i)
     return reset(e, q, p, <const QIF *> p.rows, i)
 
 
@@ -767,26 +843,33 @@ cdef inline bint is_noted(const State *e, const Population *p) noexcept nogil:
     return e.tape != NULL and p.kernel == QIF_KERNEL
 
 
-cdef inline Status kick_one(State *e, Queue *q, Population *p, neuron_t i, double weight) noexcept nogil:
+cdef inline Status kick_one(State *e, Queue *q, Population *p, neuron_t i, double weight,
+                            int64_t port) noexcept nogil:
     if is_noted(e, p) and note_states(e, p, &i, 1) != RUNNING:
         return NO_MEMORY
     if p.kernel == LIF_KERNEL:
-        return kick(e, q, p, <const LIF *> p.rows, i, weight)
-    return kick(e, q, p, <const QIF *> p.rows, i, weight)
+        return kick(e, q, p, <const LIF *> p.rows, i, weight, port)
+    if p.kernel == LIFEXP_KERNEL:
+        return kick(e, q, p, <const LIFExp *> p.rows, i, weight, port)
+    return kick(e, q, p, <const QIF *> p.rows, i, weight, port)
 
 
 cdef inline Status deliver_row(State *e, Queue *q, Population *p, const neuron_t *targets, const double *weights,
-                               double weight, double largest, int64_t count) noexcept nogil:
+                               double weight, double largest, int64_t count, int64_t port) noexcept nogil:
     if is_noted(e, p) and note_states(e, p, targets, count) != RUNNING:
         return NO_MEMORY
     if p.kernel == LIF_KERNEL:
-        return deliver(e, q, p, <const LIF *> p.rows, targets, weights, weight, largest, count)
-    return deliver(e, q, p, <const QIF *> p.rows, targets, weights, weight, largest, count)
+        return deliver(e, q, p, <const LIF *> p.rows, targets, weights, weight, largest, count, port)
+    if p.kernel == LIFEXP_KERNEL:
+        return deliver(e, q, p, <const LIFExp *> p.rows, targets, weights, weight, largest, count, port)
+    return deliver(e, q, p, <const QIF *> p.rows, targets, weights, weight, largest, count, port)
 
 
 cdef Status scan_population(State *e, Window *q, Population *p) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return scan(e, q, p, <const LIF *> p.rows)
+    if p.kernel == LIFEXP_KERNEL:
+        return scan(e, q, p, <const LIFExp *> p.rows)
     return scan(e, q, p, <const QIF *> p.rows)
 
 
@@ -1073,6 +1156,7 @@ cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept
     cdef int64_t k, n, found
     cdef neuron_t i
     cdef const Frame *f
+    cdef Coupled shared
     cdef Pair t
     cdef double key
     k = 0
@@ -1083,6 +1167,9 @@ cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept
         f = &p.frames[rows.frame]
         if Model is LIF and not p.heterogeneous:
             found = find_below(register_width(), p.x + k, n, rows.gap * f.edge_E, e.found.items)
+        elif Model is LIFExp and not p.heterogeneous and rows.n_ports == 1 and not f.edge_is_far:
+            coupled(&shared, rows, frame_now(e, p, rows), e.now)
+            found = find_coupled(p.x + 4 * k, n, &shared, e.found.items)
         elif Model is QIF and not p.heterogeneous and rows.regime == ROTATION and not f.edge_is_far:
             found = find_turned(register_width(), p.x + 2 * k, n, rows.peak_b * f.edge_E - rows.peak_a * f.edge_sine,
                                 -rows.peak_b * f.edge_sine - rows.peak_a * f.edge_E, 1.8189894035458565e-12,
@@ -1101,6 +1188,8 @@ cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept
                     return NO_MEMORY
                 continue
             if p.release != NULL and not before(p.release[i], q.edge):
+                continue
+            if Model is LIFExp and not fires_before_edge(e, q, p, row(p, rows, i), i):
                 continue
             t = next_spike(e, p, row(p, rows, i), i)
             q.looks += 1
@@ -1179,7 +1268,7 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
     # Neurons that may fire by themselves; the others can be left out.
     for k in range(e.n_populations):
         if e.populations[k].oscillates:
-            scanned += e.populations[k].size * e.populations[k].width
+            scanned += e.populations[k].size * e.populations[k].scan_cost
     if scanned == 0:
         q.edge = never()
         return RUNNING
@@ -1211,7 +1300,7 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
         p = &e.populations[k]
         if p.oscillates:
             for j in range(p.n_frames):
-                place_edge(&p.frames[j], p.epoch, q.edge, q.length)
+                place_edge(&p.frames[j], p.epoch, q.edge, q.length, e.H)
     choose_keys(e, q)
     for k in range(e.n_populations):
         p = &e.populations[k]
@@ -1480,21 +1569,30 @@ cdef Status propagate_rows(State *e, Queue *q, neuron_t source, int64_t first, i
         count = find_row(e, c, source - p.first, &targets, &weights)
         e.n_synaptic_events += count
         post = &e.populations[c.post]
-        status = deliver_row(e, q, post, targets, weights, c.weight, c.largest, count)
+        status = deliver_row(e, q, post, targets, weights, c.weight, c.largest, count, c.port)
         if status != RUNNING:
             return status
     return RUNNING
 
 
-cdef inline bint add(State *e, neuron_t i, double weight) noexcept nogil:
+cdef inline uint8_t *arrivals_at(const State *e, int64_t port) noexcept nogil:
+    return e.has_arrival + port * (e.n // 8 + 1)
+
+
+cdef inline double *sums_at(const State *e, int64_t port) noexcept nogil:
+    return e.arriving + port * e.n
+
+
+cdef inline bint add(State *e, neuron_t i, double weight, int64_t port) noexcept nogil:
     """Add a weight to what arrives at a neuron (global id) in this phase; False if there is no memory."""
-    if get_bit(e.has_arrival, i):
-        e.arriving[i] += weight
+    cdef uint8_t *bits = arrivals_at(e, port)
+    if get_bit(bits, i):
+        sums_at(e, port)[i] += weight
         return True
-    if not append(&e.touched, i):
+    if not append(&e.touched[port], i):
         return False
-    set_bit(e.has_arrival, i)
-    e.arriving[i] = weight
+    set_bit(bits, i)
+    sums_at(e, port)[i] = weight
     return True
 
 
@@ -1507,36 +1605,38 @@ cdef bint add_row(State *e, int64_t projection, neuron_t source) noexcept nogil:
     cdef synapse_t at, count = find_row(e, c, source, &targets, &weights)
     e.n_synaptic_events += count
     for at in range(count):
-        if not add(e, first + targets[at], weights[at] if weights != NULL else c.weight):
+        if not add(e, first + targets[at], weights[at] if weights != NULL else c.weight, c.port):
             return False
     return True
 
 
 cdef Status kick_touched(State *e, Queue *q) noexcept nogil:
-    """One kick for each neuron at which something arrived."""
+    """One kick for each port of each neuron at which something arrived."""
     cdef count_t k
+    cdef int64_t port
     cdef neuron_t i
     cdef Population *p
     cdef Status status
     if e.tape != NULL and e.tape.records_kicks and not tape_note(e.tape, MERGED, e.now, 0, 0, 0):
         return NO_MEMORY
-    for k in range(e.touched.size):
-        i = e.touched.items[k]
-        clear_bit(e.has_arrival, i)
-        p = &e.populations[population_of(e, i)]
-        if is_noted(e, p) and not tape_target(e.tape, i):
-            return NO_MEMORY
-        status = kick_one(e, q, p, i - p.first, e.arriving[i])
-        if status != RUNNING:
-            return status
-    e.touched.size = 0
+    for port in range(e.n_ports):
+        for k in range(e.touched[port].size):
+            i = e.touched[port].items[k]
+            clear_bit(arrivals_at(e, port), i)
+            p = &e.populations[population_of(e, i)]
+            if is_noted(e, p) and not tape_target(e.tape, i):
+                return NO_MEMORY
+            status = kick_one(e, q, p, i - p.first, sums_at(e, port)[i], port)
+            if status != RUNNING:
+                return status
+        e.touched[port].size = 0
     return RUNNING
 
 
 cdef bint can_add(State *e) noexcept nogil:
     """Make the memory for sums; False if there is none."""
     if e.arriving == NULL:
-        e.arriving = <double *> allocate(e.n, sizeof(double))
+        e.arriving = <double *> allocate(e.n_ports * e.n, sizeof(double))
     return e.arriving != NULL
 
 
@@ -1621,7 +1721,7 @@ cdef Status deliver_part(State *e, Queue *q, Projection *c, synapse_t begin, syn
     cdef Population *post = &e.populations[c.post]
     cdef const double *weights = c.weights + begin if c.weights != NULL else NULL
     e.n_synaptic_events += count
-    return deliver_row(e, q, post, c.targets + begin, weights, c.weight, c.largest, count)
+    return deliver_row(e, q, post, c.targets + begin, weights, c.weight, c.largest, count, c.port)
 
 
 cdef Arrival *new_arrival(State *e) noexcept nogil:
@@ -1784,7 +1884,7 @@ cdef Status deliver_all(State *e, Queue *q, bint after_spikes) noexcept nogil:
     for k in range(e.n_arrivals):
         a = &e.arrivals[k]
         if a.projection < 0:
-            if not add(e, a.target, a.weight):
+            if not add(e, a.target, a.weight, e.processes[a.source - e.n].port):
                 return NO_MEMORY
         elif a.at < 0:
             if not add_row(e, a.projection, a.target):
@@ -1793,7 +1893,7 @@ cdef Status deliver_all(State *e, Queue *q, bint after_spikes) noexcept nogil:
             c = &e.projections[a.projection]
             e.n_synaptic_events += 1
             if not add(e, e.populations[c.post].first + c.targets[a.at],
-                       c.weights[a.at] if c.weights != NULL else c.weight):
+                       c.weights[a.at] if c.weights != NULL else c.weight, c.port):
                 return NO_MEMORY
     return kick_touched(e, q)
 
@@ -1881,6 +1981,7 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
     cdef Population *p
     cdef Pair next
     cdef neuron_t i
+    cdef int64_t port
     cdef double weight
     cdef Status status
     while e.agenda.size and e.n_spikes + kicks_so_far(e) < stop:
@@ -1893,6 +1994,7 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
             p = &e.populations[process.population]
             i = process.poisson.events[process.at].neuron
             weight = process.weights[i] if process.weights != NULL else process.weight
+            port = process.port
         elif item.kind == CURSOR:
             cursor = &e.cursors[item.index]
             c = &e.projections[cursor.projection]
@@ -1902,6 +2004,7 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
             p = &e.populations[c.post]
             i = c.targets[cursor.at]
             weight = c.weights[cursor.at] if c.weights != NULL else c.weight
+            port = c.port
         else:
             return RUNNING
         if (
@@ -1927,7 +2030,7 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
             e.n_synaptic_events += 1
             pass_cursor(e, item.index)
         agenda_move(e, next)
-        status = kick_one(e, q, p, i, weight)
+        status = kick_one(e, q, p, i, weight, port)
         if status == RUNNING and e.driven.size:
             # Who fires may reach the stop rule.
             return take_generations(e, q)
@@ -1965,6 +2068,7 @@ cdef Status take_instants(State *e, Queue *q, Pair until, count_t max_spikes, co
             continue
         if until.n < MAX_EPOCH:
             e.now = until
+            enter_present(e, q)
         if known.n < never().n or instant.n < never().n:
             return TIME
         if Queue is Window:
@@ -2038,7 +2142,8 @@ cdef class Engine:
         free(self.e.held.items)
         free(self.e.drawn.items)
         free(self.e.fired.items)
-        free(self.e.touched.items)
+        for k in range(MAX_PORTS):
+            free(self.e.touched[k].items)
         free(self.e.emitting.items)
         free(self.e.spike_ids.items)
         free(self.e.gathered)
@@ -2059,6 +2164,7 @@ cdef class Engine:
         self.arrays = []
         self.e.H = network.clock.epoch
         self.e.n = network.size
+        self.e.n_ports = 1
         self.e.last.n = -1
         self.e.free_cursor = -1
         self.e.populations = <Population *> owned(allocate(len(network.populations), sizeof(Population)))
@@ -2070,9 +2176,9 @@ cdef class Engine:
         self._add_projections(network)
         self._add_inputs(network)
         self.e.has_fired = <uint8_t *> owned(allocate(self.e.n // 8 + 1, 1))
-        self.e.has_arrival = <uint8_t *> owned(allocate(self.e.n // 8 + 1, 1))
+        self.e.has_arrival = <uint8_t *> owned(allocate(self.e.n_ports * (self.e.n // 8 + 1), 1))
         memset(self.e.has_fired, 0, self.e.n // 8 + 1)
-        memset(self.e.has_arrival, 0, self.e.n // 8 + 1)
+        memset(self.e.has_arrival, 0, self.e.n_ports * (self.e.n // 8 + 1))
         if self.windowed:
             self.window.length = self.e.H / 64.0
         elif not heap_create(&self.heap, self.e.n):
@@ -2086,15 +2192,16 @@ cdef class Engine:
         p.kernel = KERNELS[population.kernel]
         if p.kernel == SOURCE:
             return
-        p.width = width_in(p)
         t_ref = population.parameters["t_ref"]
         if population.refractory is not None or np.max(t_ref) > 0.0:
             p.release = <Pair *> owned(allocate(p.size, sizeof(Pair)))
             memset(p.release, 0, p.size * sizeof(Pair))
             p.waiting = <uint8_t *> owned(allocate(p.size // 8 + 1, 1))
             memset(p.waiting, 0, p.size // 8 + 1)
-        p.x = <double *> owned(allocate_large(p.width * <int64_t> p.size, sizeof(double)))
         self._set_rows(p, population.parameters)
+        p.width = width_in(p)
+        p.x = <double *> owned(allocate_large(p.width * <int64_t> p.size, sizeof(double)))
+        memset(p.x, 0, p.width * <int64_t> p.size * sizeof(double))
         V = population.V
         refractory = population.refractory if population.refractory is not None else np.zeros(0)
         with nogil:
@@ -2106,15 +2213,24 @@ cdef class Engine:
         rows = parameter_rows(parameters, p.size)
         frames = _Frames(self.clock.epoch)
         p.oscillates = False
+        p.scan_cost = 1
         if p.kernel == LIF_KERNEL:
             p.rows = owned(allocate(len(rows), sizeof(LIF)))
             for k in range(len(rows)):
                 constants = lif_constants(math.fsum, **rows[k])
                 fill_lif(&(<LIF *> p.rows)[k], constants, frames.index(constants["frame"]))
                 p.oscillates = p.oscillates or constants["gap"] > 0.0
+        elif p.kernel == LIFEXP_KERNEL:
+            p.rows = owned(allocate(len(rows), sizeof(LIFExp)))
+            p.oscillates = True
+            p.scan_cost = 2 if len(rows) == 1 and "tau_syn_1" not in rows[0] else 12
+            for k in range(len(rows)):
+                fill_lifexp(&(<LIFExp *> p.rows)[k], lifexp_constants(math.fsum, **rows[k]), frames, self.e.H)
+            self.e.n_ports = max(self.e.n_ports, (<LIFExp *> p.rows).n_ports)
         else:
             p.rows = owned(allocate(len(rows), sizeof(QIF)))
             p.oscillates = True
+            p.scan_cost = 2
             for k in range(len(rows)):
                 constants = qif_constants(math.sqrt, **rows[k])
                 fill_qif(&(<QIF *> p.rows)[k], constants, frames.index(constants["frame"]))
@@ -2127,8 +2243,11 @@ cdef class Engine:
         p.n_frames = len(frames.entries)
         p.frames = <Frame *> owned(allocate(p.n_frames, sizeof(Frame)))
         for k in range(p.n_frames):
-            rotates, rate, scale = frames.entries[k]
+            rotates, rate, scale, coupling = frames.entries[k]
             memset(&p.frames[k], 0, sizeof(Frame))
+            if coupling is not None:
+                p.frames[k].couples = True
+                p.frames[k].tau, p.frames[k].near, p.frames[k].gain, p.frames[k].slope = coupling
             p.frames[k].whole = rate >> FRACTION_BITS
             p.frames[k].high = (rate >> 64) & 0xFFFFFFFFFFFFFFFF
             p.frames[k].low = rate & 0xFFFFFFFFFFFFFFFF
@@ -2196,6 +2315,7 @@ cdef class Engine:
         cdef const double[::1] weights
         memset(c, 0, sizeof(Projection))
         c.post, c.rank, c.has_multapses = projection.post, rank, projection.has_multapses
+        c.port = projection.port
         c.largest = float(np.abs(projection.weight).max(initial=0.0))
         if isinstance(projection.adjacency, ProceduralAdjacency):
             c.weight = projection.weight
@@ -2264,7 +2384,7 @@ cdef class Engine:
             c = &self.e.processes[self.e.n_processes]
             memset(c, 0, sizeof(Process))
             self.e.n_processes += 1
-            c.population, c.is_source = process.population, process.weight is None
+            c.population, c.is_source, c.port = process.population, process.weight is None, process.port
             key = process.key
             c.poisson.key[0], c.poisson.key[1] = key[0], key[1]
             c.poisson.purpose, c.poisson.index = process.purpose, process.index
@@ -2634,7 +2754,7 @@ cdef int64_t uniform_degree(const synapse_t[::1] offsets) noexcept:
 
 
 class _Frames:
-    """The distinct frames of a population: (rotates, advance per epoch, scale) each."""
+    """The distinct frames of a population: (rotates, advance per epoch, scale, coupling) each."""
 
     def __init__(self, epoch):
         self.epoch = epoch
@@ -2647,11 +2767,19 @@ class _Frames:
         if key not in self.known:
             self.known[key] = len(self.entries)
             if frame is None:
-                self.entries.append((True, 0, 1.0))
+                self.entries.append((True, 0, 1.0, None))
             else:
                 tau, root, rotates = frame["tau"], frame["root"], frame["rotates"]
                 rate = advance_per_epoch("turns" if rotates else "powers of two", self.epoch, tau, frame["square"])
-                self.entries.append((rotates, rate, root / tau if rotates else tau / root))
+                self.entries.append((rotates, rate, root / tau if rotates else tau / root, None))
+        return self.known[key]
+
+    def of_port(self, tau, port):
+        """Where the frame of a synaptic current is; it begins anew in each epoch."""
+        key = tau, port["tau"]
+        if key not in self.known:
+            self.known[key] = len(self.entries)
+            self.entries.append((False, 0, port["tau"], (tau, port["near"], port["gain"], port["slope"])))
         return self.known[key]
 
 
@@ -2668,6 +2796,26 @@ cdef fill_lif(LIF *m, constants, frame):
     m.inverse_gap = 1.0 / m.gap if m.gap > 0.0 else 0.0
     m.gap_mantissa, m.gap_exponent = constants["gap_scaled"]
     m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
+
+
+cdef fill_lifexp(LIFExp *m, constants, frames, double H):
+    cdef int64_t k
+    memset(m, 0, sizeof(LIFExp))
+    m.tau = m.longest = constants["tau"]
+    m.V_inf, m.V_inf_low = constants["V_inf"], constants["V_inf_low"]
+    m.gap, m.depth = constants["gap"], constants["depth"]
+    m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
+    m.n_ports = len(constants["ports"])
+    for k in range(m.n_ports):
+        port = constants["ports"][k]
+        m.ports[k].tau, m.ports[k].near = port["tau"], port["near"]
+        m.ports[k].gain, m.ports[k].slope, m.ports[k].peak = port["gain"], port["slope"], port["peak"]
+        m.ports[k].frame = frames.of_port(m.tau, port)
+        m.longest = max(m.longest, m.ports[k].tau)
+    m.frame = m.ports[0].frame
+    m.x_factor = exp(-H / m.tau)
+    m.a_factor = exp(-H / m.ports[0].tau)
+    m.cross = phi(m.tau, m.ports[0].slope, H) * m.x_factor if m.ports[0].near else 0.0
 
 
 cdef fill_qif(QIF *m, constants, frame):
@@ -2909,9 +3057,9 @@ cdef inline double since_start(const Pass *b, Pair t) noexcept nogil:
     return <double> (t.n - b.start.n) * b.e.H + (t.s - b.start.s)
 
 
-cdef inline double growth_now(const State *e, const Population *p, const Model *m) noexcept nogil:
+cdef inline double growth_now(const State *e, const Population *p, const Differentiable *m) noexcept nogil:
     """E now, which only LIF neurons need."""
-    if Model is LIF:
+    if Differentiable is LIF:
         return frame_now(e, p, m).E
     else:
         return 1.0
@@ -2952,7 +3100,7 @@ cdef inline bint is_swap(const Pass *b, neuron_t i) noexcept nogil:
     return get_bit(b.is_near, i) and not (b.one_origin and get_bit(b.e.has_fired, i))
 
 
-cdef Status row_back(Pass *b, const Synapses *c, const Model *rows, neuron_t source, const double *V,
+cdef Status row_back(Pass *b, const Synapses *c, const Differentiable *rows, neuron_t source, const double *V,
                      double *by_time) noexcept nogil:
     """The kicks of a row, one for each target; adds dL/d(time) of its arrival to `by_time`."""
     cdef State *e = b.e
@@ -2962,7 +3110,7 @@ cdef Status row_back(Pass *b, const Synapses *c, const Model *rows, neuron_t sou
     cdef double *by_weight = b.by_weight[c.projection] if c.projection >= 0 else b.by_drive[c.process]
     cdef double *by_delay = b.by_delay[c.projection] if c.projection >= 0 else NULL
     cdef double total = 0.0, weight_sum = 0.0, of_weight, of_time, w, v = 0.0
-    cdef const Model *m
+    cdef const Differentiable *m
     cdef Frame *f
     cdef neuron_t i
     cdef synapse_t at
@@ -2971,7 +3119,7 @@ cdef Status row_back(Pass *b, const Synapses *c, const Model *rows, neuron_t sou
     cdef bint crowded = b.n_near > b.n_here or not b.one_origin
     if by_weight != NULL:
         by_weight += c.first
-    if Model is LIF:
+    if Differentiable is LIF:
         if simple and p.release == NULL and not crowded:
             f = frame_now(e, p, rows)
             if b.wide:
@@ -2997,7 +3145,7 @@ cdef Status row_back(Pass *b, const Synapses *c, const Model *rows, neuron_t sou
     for k in range(c.count):
         i = c.targets[k]
         w = c.weights[k] if c.weights != NULL else c.weight
-        if Model is LIF:
+        if Differentiable is LIF:
             if p.release != NULL and before(e.now, p.release[i]):
                 if crowded and is_swap(b, p.first + i) and not find(b, ORDER_SWAP, p.first + i, source):
                     return NO_MEMORY
@@ -3034,18 +3182,18 @@ cdef inline void note_sums(Pass *b, const Synapses *c, double weight_sum, double
         b.drive_sums[c.process] += weight_sum
 
 
-cdef Status merged_kick_back(Pass *b, Population *p, const Model *rows, neuron_t i, double V) noexcept nogil:
+cdef Status merged_kick_back(Pass *b, Population *p, const Differentiable *rows, neuron_t i, double V) noexcept nogil:
     """One kick by the sum of what arrives at a target (local id)."""
     cdef State *e = b.e
     cdef int64_t number = p - e.populations
-    cdef const Model *m = row(p, rows, i)
+    cdef const Differentiable *m = row(p, rows, i)
     cdef neuron_t g = p.first + i
     b.kick_by_weight[g] = 0.0
     b.kick_by_time[g] = 0.0
     if isnan(V) or (p.release != NULL and before(e.now, p.release[i])):
         return RUNNING
     kick_back(m, b.y[number] + b.widths[number] * i, b.wide, growth_now(e, p, m), tau_of(m, &p.frames[m.frame]), b.t, V,
-              e.arriving[g], &b.kick_by_weight[g], &b.kick_by_time[g])
+              sums_at(e, 0)[g], &b.kick_by_weight[g], &b.kick_by_time[g])
     return RUNNING
 
 
@@ -3081,19 +3229,19 @@ cdef Status merged_row_back(Pass *b, const Synapses *c, neuron_t source, double 
 
 # Spikes, backward -----------------------------------------------------------------------------------------------------
 
-cdef Status spike_of_back(Pass *b, Population *p, const Model *rows, neuron_t i, bint driven,
+cdef Status spike_of_back(Pass *b, Population *p, const Differentiable *rows, neuron_t i, bint driven,
                           double *by_time) noexcept nogil:
     """A spike of neuron i (local id) now: its reset, and what made its time."""
     cdef State *e = b.e
     cdef int64_t number = p - e.populations
-    cdef const Model *m = row(p, rows, i)
+    cdef const Differentiable *m = row(p, rows, i)
     cdef Frame *f = &p.frames[m.frame]
     cdef double *y = b.y[number] + b.widths[number] * i
     cdef neuron_t g = p.first + i
     cdef double E = growth_now(e, p, m), at_release = E, t = b.t, by_release
     if p.release != NULL:
         t = since_start(b, p.release[i])
-        if Model is LIF:
+        if Differentiable is LIF:
             at_release = growth_at(f, p.epoch, p.release[i])
     by_release = reset_back(m, y, b.wide, &b.sums, g, at_release, tau_of(m, f), t)
     if p.release != NULL:
@@ -3114,11 +3262,11 @@ cdef Status spike_of_back(Pass *b, Population *p, const Model *rows, neuron_t i,
 
 # Voltages at fixed times ----------------------------------------------------------------------------------------------
 
-cdef void read_back(Pass *b, Population *p, const Model *rows, neuron_t i, double V, double by_V) noexcept nogil:
+cdef void read_back(Pass *b, Population *p, const Differentiable *rows, neuron_t i, double V, double by_V) noexcept nogil:
     """V of neuron i (local id) is read now."""
     cdef State *e = b.e
     cdef int64_t number = p - e.populations
-    cdef const Model *m = row(p, rows, i)
+    cdef const Differentiable *m = row(p, rows, i)
     cdef double *y = b.y[number] + b.widths[number] * i
     cdef neuron_t g = p.first + i
     cdef double E, tau = tau_of(m, &p.frames[m.frame]), distance = distance_of(m, V)
@@ -3131,12 +3279,12 @@ cdef void read_back(Pass *b, Population *p, const Model *rows, neuron_t i, doubl
     arrive(m, y, b.wide, &b.sums, g, E, tau, b.t, V, distance, by_V)
 
 
-cdef void leave_population(Pass *b, Population *p, const Model *rows, const double *V, bint begins,
+cdef void leave_population(Pass *b, Population *p, const Differentiable *rows, const double *V, bint begins,
                            double *by_V) noexcept nogil:
     """All stretches that begin now, at V or at the end of a refractory period; with `begins` the run does too."""
     cdef State *e = b.e
     cdef int64_t number = p - e.populations
-    cdef const Model *m
+    cdef const Differentiable *m
     cdef Frame *f
     cdef double *y
     cdef neuron_t i
@@ -3146,7 +3294,7 @@ cdef void leave_population(Pass *b, Population *p, const Model *rows, const doub
         f = &p.frames[m.frame]
         y = b.y[number] + b.widths[number] * i
         if p.release != NULL and before(e.now, p.release[i]):
-            E = growth_at(f, p.epoch, p.release[i]) if Model is LIF else 1.0
+            E = growth_at(f, p.epoch, p.release[i]) if Differentiable is LIF else 1.0
             by_release = reset_back(m, y, b.wide, &b.sums, p.first + i, E, tau_of(m, f), since_start(b, p.release[i]))
             if b.by_release != NULL:
                 b.by_release[p.first + i] += by_release
@@ -3161,12 +3309,12 @@ cdef void leave_population(Pass *b, Population *p, const Model *rows, const doub
         settle_sums(m, y, b.wide, &b.sums, p.first + i)
 
 
-cdef void arrive_population(Pass *b, Population *p, const Model *rows, const double *V,
+cdef void arrive_population(Pass *b, Population *p, const Differentiable *rows, const double *V,
                             const double *by_V) noexcept nogil:
     """All stretches that end now, at V; not those of refractory neurons."""
     cdef State *e = b.e
     cdef int64_t number = p - e.populations
-    cdef const Model *m
+    cdef const Differentiable *m
     cdef neuron_t i
     cdef double distance, tau
     for i in range(p.size):
@@ -3180,9 +3328,9 @@ cdef void arrive_population(Pass *b, Population *p, const Model *rows, const dou
                distance, by_V[i])
 
 
-cdef void rescale_population_back(Pass *b, Population *p, const Model *rows) noexcept nogil:
+cdef void rescale_population_back(Pass *b, Population *p, const Differentiable *rows) noexcept nogil:
     cdef int64_t number = p - b.e.populations
-    cdef const Model *m
+    cdef const Differentiable *m
     cdef neuron_t i
     for i in range(p.size):
         m = row(p, rows, i)
@@ -3410,11 +3558,11 @@ cdef Status merge_back(Pass *b) noexcept nogil:
         for j in range(b.deliveries[k].n_projections):
             synapses_of(b, &b.deliveries[k], j, &c)
             for at in range(c.count):
-                if not add(e, c.post.first + c.targets[at], c.weights[at] if c.weights != NULL else c.weight):
+                if not add(e, c.post.first + c.targets[at], c.weights[at] if c.weights != NULL else c.weight, 0):
                     return NO_MEMORY
-    for k in range(e.touched.size):
-        i = e.touched.items[k]
-        clear_bit(e.has_arrival, i)
+    for k in range(e.touched[0].size):
+        i = e.touched[0].items[k]
+        clear_bit(arrivals_at(e, 0), i)
         p = &e.populations[population_of(e, i)]
         if p.kernel == QIF_KERNEL:
             tape.n_values -= 1
@@ -3426,7 +3574,7 @@ cdef Status merge_back(Pass *b) noexcept nogil:
             status = merged_in(b, p, i - p.first, 0.0)
         if status != RUNNING:
             return status
-    e.touched.size = 0
+    e.touched[0].size = 0
     return RUNNING
 
 

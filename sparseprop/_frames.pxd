@@ -5,7 +5,7 @@ exponential flow as mantissa and exponent, or the angle alpha(n, s) of the rotat
 the engine-time pair.
 """
 
-from libc.math cimport cos, exp, floor, ldexp, log, sin
+from libc.math cimport cos, exp, expm1, floor, ldexp, log, sin
 from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from *:
@@ -87,6 +87,18 @@ cdef struct Frame:
     double edge_E
     double edge_sine
     bint edge_is_far
+    # Of a synaptic current: E grows with its time constant from the start of each epoch, and so does the membrane with
+    # its own, by `growth`. A unit of current at that start would add psi to D growth; a kick now adds `sine` = E psi.
+    bint couples
+    bint near
+    double tau
+    double gain
+    double slope
+    double growth
+    double psi
+    double decay                # 1 / E
+    double edge_psi
+    double edge_decay
 
 
 cdef inline bint not_after(Pair a, Pair b) noexcept nogil:
@@ -184,13 +196,37 @@ cdef inline void enter_instant(Frame *f, Pair now, int64_t instant) noexcept nog
         alpha = rotation_at(f, now.n, now)
         f.E = cos(alpha)
         f.sine = sin(alpha)
+    elif f.couples:
+        f.E = exp(now.s / f.scale)
+        f.growth = exp(now.s / f.tau)
+        f.sine = f.E * phi(f.tau, f.slope, now.s) if f.near else f.gain * f.growth
+        f.decay = 1.0 / f.E
+        f.psi = f.sine * f.decay
     else:
         f.E = growth_at(f, now.n, now)
 
 
-cdef inline void place_edge(Frame *f, int64_t epoch, Pair edge, double length) noexcept nogil:
+cdef inline double phi(double tau, double slope, double u) noexcept nogil:
+    """Minus the convolution of two exponentials with nearly equal time constants, times exp(u / tau)."""
+    cdef double z = slope * u
+    if u > 700.0 * tau:
+        return 0.0
+    return -(u / tau) * (expm1(z) / z if z != 0.0 else 1.0)
+
+
+cdef inline void place_edge(Frame *f, int64_t epoch, Pair edge, double length, double H) noexcept nogil:
     """The frame's numbers at the edge of a window that is `length` ms long."""
     cdef double alpha
+    if f.couples:
+        alpha = <double> (edge.n - epoch) * H + edge.s
+        f.edge_is_far = not (alpha < 30.0 * f.tau and alpha < 300.0 * f.scale)
+        if not f.edge_is_far:
+            f.edge_E = exp(alpha / f.tau)
+            f.edge_decay = exp(-alpha / f.scale)
+            f.edge_psi = phi(f.tau, f.slope, alpha) if f.near else f.gain * f.edge_E * f.edge_decay
+        else:
+            f.edge_E = f.edge_decay = f.edge_psi = 0.0
+        return
     if f.rotates:
         alpha = rotation_at(f, epoch, edge)
         f.edge_E = cos(alpha)

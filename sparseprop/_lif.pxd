@@ -3,7 +3,7 @@
 State: one double. The mathematics is in docs/numerics.md and, operation by operation, in reference.py.
 """
 
-from libc.math cimport fabs
+from libc.math cimport INFINITY, fabs
 from libc.stdint cimport int64_t
 
 from ._frames cimport LARGEST_STATE, Frame, Pair, growth_at, growth_time, never
@@ -59,7 +59,7 @@ cdef inline bint lif_has_coordinate(const LIF *m) noexcept nogil:
 
 cdef inline double lif_coordinate(const LIF *m, const double *x) noexcept nogil:
     """E at the next spike."""
-    return x[0] * m.inverse_gap
+    return x[0] * m.inverse_gap if m.gap > 0.0 else INFINITY
 
 
 cdef inline void lif_reset(const LIF *m, double *x, const Frame *f, int64_t epoch, Pair release,

@@ -15,11 +15,17 @@ import numpy as np
 from . import _validation
 from .errors import ParameterError, unknown_name
 
-__all__ = ["LIF", "MODELS", "QIF", "NeuronModel", "Parameter", "Theta", "UniformPhase", "uniform_phase"]
+__all__ = ["LIF", "MODELS", "QIF", "LIFExp", "NeuronModel", "Parameter", "Theta", "UniformPhase", "uniform_phase"]
 
 
 # Within this range no sum or product of parameters leaves the range of a double.
 LARGEST = 1e60
+# Synaptic currents of a neuron; also in _lifexp.pxd.
+MAX_PORTS = 4
+# Of time constants of one LIFExp neuron, so that an epoch is neither long nor short against any of them.
+LARGEST_RATIO = 1e6
+# Of the drive from the threshold of a LIFExp neuron, so that no exponential underflows before a spike.
+SMALLEST_GAP = 1e-90
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class Parameter:
         Lower bound.
     infinite : float
         An infinity that is allowed besides the finite numbers, or 0.
+    ports : bool
+        Whether a list or tuple gives one value (a number, or an array with one per neuron) for each port.
     """
 
     unit: str
@@ -46,9 +54,17 @@ class Parameter:
     positive: bool = False
     nonnegative: bool = False
     infinite: float = 0.0
+    ports: bool = False
 
     def check(self, value, name):
-        """`value` as a float or as a read-only float64 array of shape (n,)."""
+        """`value` as a float or as a read-only float64 array of shape (n,); for ports, also a tuple of these."""
+        if self.ports and isinstance(value, (list, tuple)):
+            if not 1 <= len(value) <= MAX_PORTS:
+                raise ParameterError(f"{name} must be for 1 to {MAX_PORTS} ports, got {len(value)} values")
+            return tuple(self._check_one(part, f"{name}[{k}]") for k, part in enumerate(value))
+        return self._check_one(value, name)
+
+    def _check_one(self, value, name):
         bounds: dict[str, Any] = {"infinite": self.infinite != 0.0}
         if self.positive or self.nonnegative:
             bounds |= {"low": 0.0, "low_open": self.positive}
@@ -91,12 +107,9 @@ class NeuronModel:
     table: ClassVar[dict[str, Parameter]]
 
     def __post_init__(self):
-        shape = {}
         for name, parameter in self.table.items():
-            value = parameter.check(getattr(self, name), f"{type(self).__name__}.{name}")
-            object.__setattr__(self, name, value)
-            if isinstance(value, np.ndarray):
-                shape[name] = value.shape[0]
+            object.__setattr__(self, name, parameter.check(getattr(self, name), f"{type(self).__name__}.{name}"))
+        shape = {name: value.shape[0] for name, value in self._values() if isinstance(value, np.ndarray)}
         if len(set(shape.values())) > 1:
             sizes = ", ".join(f"{name}: {n}" for name, n in shape.items())
             raise ParameterError(
@@ -107,11 +120,24 @@ class NeuronModel:
     def _check_relations(self):
         """Checks between parameters."""
 
+    def _values(self):
+        """Names and values of all parameters, those of ports one by one."""
+        for name in self.table:
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                yield from ((f"{name}[{k}]", part) for k, part in enumerate(value))
+            else:
+                yield name, value
+
+    @property
+    def n_ports(self):
+        """The number of kinds of synapses: what ``port=`` of :meth:`Network.connect` can be is 0 to n_ports - 1."""
+        return 1
+
     @property
     def size(self):
         """The number of neurons the model's arrays are for, or None if every parameter is one number."""
-        for name in self.table:
-            value = getattr(self, name)
+        for _, value in self._values():
             if isinstance(value, np.ndarray):
                 return value.shape[0]
         return None
@@ -120,10 +146,13 @@ class NeuronModel:
         """The model of a slice of the neurons; itself if all share their parameters."""
         if self.size is None:
             return self
-        arrays = {name: getattr(self, name) for name in self.table}
-        return dataclasses.replace(
-            self, **{name: value[neurons] for name, value in arrays.items() if isinstance(value, np.ndarray)}
-        )
+
+        def taken(value):
+            if isinstance(value, tuple):
+                return tuple(taken(one) for one in value)
+            return value[neurons] if isinstance(value, np.ndarray) else value
+
+        return dataclasses.replace(self, **{name: taken(getattr(self, name)) for name in self.table})
 
     def parameters(self):
         """The parameters of the equations, ``{name: float or array}``, in the order of :attr:`kernel_parameters`."""
@@ -155,9 +184,56 @@ _T_REF = Parameter(
 )
 
 
+class _Leaky(NeuronModel):
+    """What LIF and LIFExp share: ``tau_m dV/dt = -(V - E_L) + I_e`` without input, below V_th."""
+
+    def _check_relations(self):
+        self._relation(
+            np.asarray(self.V_reset) < np.asarray(self.V_th),
+            f"V_reset must be below V_th, got V_reset = {self.V_reset} and V_th = {self.V_th}",
+        )
+        self._check_refractory(self.growth_time_constant())
+
+    def growth_time_constant(self):
+        """The shortest time constant in ms of the exponential flow."""
+        return self.tau_m
+
+    def free_period(self):
+        """Time from reset to threshold without input in ms, ``inf`` for a neuron at rest; float or array."""
+        gap = self._gap()
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            ratio = (np.asarray(self.V_th) - self.V_reset) / gap
+            return np.where(gap > 0.0, self.tau_m * np.log1p(ratio), np.inf)[()]
+
+    def _gap(self):
+        """E_L + I_e - V_th, with the rounding of the first sum put back."""
+        E_L, I_e = np.asarray(self.E_L), np.asarray(self.I_e)
+        V_inf = E_L + I_e
+        back = V_inf - E_L
+        return (V_inf - self.V_th) + ((E_L - (V_inf - back)) + (I_e - back))
+
+    def free_voltage(self, elapsed):
+        """V at `elapsed` ms after reset (0 <= elapsed < :meth:`free_period`) without input."""
+        V_inf = np.asarray(self.E_L) + np.asarray(self.I_e)
+        return V_inf - (V_inf - self.V_reset) * np.exp(-elapsed / self.tau_m)
+
+    def resting_voltage(self):
+        """Where a neuron that does not oscillate stays; V_reset for one driven exactly to threshold."""
+        V_inf = np.asarray(self.E_L) + np.asarray(self.I_e)
+        return np.where(self._gap() < 0.0, np.minimum(V_inf, np.nextafter(self.V_th, -np.inf)), self.V_reset)[()]
+
+    def threshold(self):
+        """The voltage at which the neuron fires."""
+        return self.V_th
+
+    def phase_to_voltage(self, phase):
+        """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
+        return _cycle_voltage(self, phase)
+
+
 @_named_parameters
 @dataclass(frozen=True, eq=False)
-class LIF(NeuronModel):
+class LIF(_Leaky):
     """Leaky integrate-and-fire neuron, ``tau_m dV/dt = -(V - E_L) + I_e``, with delta synapses.
 
     Every parameter is a number or an array with one value per neuron.
@@ -201,48 +277,104 @@ class LIF(NeuronModel):
     I_e: Any = 0.0
     t_ref: Any = 0.0
 
+
+@_named_parameters
+@dataclass(frozen=True, eq=False)
+class LIFExp(_Leaky):
+    """Leaky integrate-and-fire neuron with exponentially decaying synaptic currents.
+
+    ``tau_m dV/dt = -(V - E_L) + I_e + I_syn``; I_syn is the sum of one current for each port, and each decays by
+    itself, ``tau_syn dI/dt = -I``. An arriving spike adds its weight to the current of its port: weights are in units
+    of voltage (membrane resistance 1), and one of w moves V by at most
+    ``w r^(1 / (1 - r)), r = tau_syn / tau_m``, over time by ``w tau_syn`` (the area). NEST's ``iaf_psc_exp`` with a
+    weight of ``w C_m / tau_m`` is the same neuron.
+
+    A spike resets V and leaves the currents. In the refractory period V stays at `V_reset`; the currents go on and
+    spikes are received.
+
+    Every parameter but `tau_syn` is a number or an array with one value per neuron.
+
+    Parameters
+    ----------
+    tau_m : float or array_like
+        Membrane time constant in ms.
+    tau_syn : float, ndarray of shape (n,), or list or tuple of these
+        Synaptic time constant in ms; a list or tuple has one for each port, up to four, by which
+        :meth:`Network.connect` and :meth:`Network.drive` choose (``port=``). It may equal `tau_m`.
+    E_L : float or array_like
+        Resting potential.
+    V_th : float or array_like
+        Threshold. A spike is emitted when V reaches it.
+    V_reset : float or array_like
+        Potential after a spike, below `V_th`.
+    I_e : float or array_like
+        Constant drive in units of voltage. The neuron oscillates without input if ``E_L + I_e > V_th``.
+    t_ref : float or array_like
+        Refractory period in ms: V stays at `V_reset`, synaptic currents go on.
+
+    Raises
+    ------
+    ParameterError
+        For a value that is not allowed; the message names it.
+
+    References
+    ----------
+    Rotter and Diesmann (1999), Biol. Cybern. 81:381, doi:10.1007/s004220050570; Wunderlich and Pehle (2021), Sci. Rep.
+    11:12829, doi:10.1038/s41598-021-91786-z (weights and currents as here).
+    """
+
+    table: ClassVar[dict[str, Parameter]] = {
+        "tau_m": _TAU_M,
+        "tau_syn": Parameter("ms", "synaptic time constant", "a finite time > 0 ms", positive=True, ports=True),
+        "E_L": Parameter("V", "resting potential"),
+        "V_th": Parameter("V", "threshold"),
+        "V_reset": Parameter("V", "potential after a spike"),
+        "I_e": _I_E,
+        "t_ref": Parameter(
+            "ms", "refractory period: V stays at V_reset, currents go on", "a finite time >= 0 ms", nonnegative=True
+        ),
+    }
+    kernel: ClassVar[str] = "LIFExp"
+
+    tau_m: Any
+    tau_syn: Any
+    E_L: Any = 0.0
+    V_th: Any = 1.0
+    V_reset: Any = 0.0
+    I_e: Any = 0.0
+    t_ref: Any = 0.0
+
     def _check_relations(self):
+        super()._check_relations()
+        gap = np.abs(self._gap())
         self._relation(
-            np.asarray(self.V_reset) < np.asarray(self.V_th),
-            f"V_reset must be below V_th, got V_reset = {self.V_reset} and V_th = {self.V_th}",
+            (gap == 0.0) | (gap >= SMALLEST_GAP),
+            f"E_L + I_e must be V_th or at least {SMALLEST_GAP:g} away from it; use another unit of voltage",
         )
-        self._check_refractory(self.growth_time_constant())
+        for k, tau_syn in enumerate(self.time_constants):
+            ratio = np.asarray(tau_syn) / np.asarray(self.tau_m)
+            self._relation(
+                (ratio >= 1.0 / LARGEST_RATIO) & (ratio <= LARGEST_RATIO),
+                f"tau_syn of port {k} must be within a factor of {LARGEST_RATIO:g} of tau_m, got {tau_syn} and "
+                f"{self.tau_m} ms; for a much shorter one use LIF",
+            )
+
+    @property
+    def time_constants(self):
+        """The synaptic time constants in ms, a tuple with one for each port."""
+        return self.tau_syn if isinstance(self.tau_syn, tuple) else (self.tau_syn,)
+
+    @property
+    def n_ports(self):
+        return len(self.time_constants)
+
+    def parameters(self):
+        shared = {name: getattr(self, name) for name in self.table if name != "tau_syn"}
+        return shared | {f"tau_syn_{k}": value for k, value in enumerate(self.time_constants)}
 
     def growth_time_constant(self):
-        """The time constant in ms of the exponential flow."""
-        return self.tau_m
-
-    def free_period(self):
-        """Time from reset to threshold without input in ms, ``inf`` for a neuron at rest; float or array."""
-        gap = self._gap()
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = (np.asarray(self.V_th) - self.V_reset) / gap
-            return np.where(gap > 0.0, self.tau_m * np.log1p(ratio), np.inf)[()]
-
-    def _gap(self):
-        """E_L + I_e - V_th, with the rounding of the first sum put back."""
-        E_L, I_e = np.asarray(self.E_L), np.asarray(self.I_e)
-        V_inf = E_L + I_e
-        back = V_inf - E_L
-        return (V_inf - self.V_th) + ((E_L - (V_inf - back)) + (I_e - back))
-
-    def free_voltage(self, elapsed):
-        """V at `elapsed` ms after reset (0 <= elapsed < :meth:`free_period`) without input."""
-        V_inf = np.asarray(self.E_L) + np.asarray(self.I_e)
-        return V_inf - (V_inf - self.V_reset) * np.exp(-elapsed / self.tau_m)
-
-    def resting_voltage(self):
-        """Where a neuron that does not oscillate stays; V_reset for one driven exactly to threshold."""
-        V_inf = np.asarray(self.E_L) + np.asarray(self.I_e)
-        return np.where(self._gap() < 0.0, np.minimum(V_inf, np.nextafter(self.V_th, -np.inf)), self.V_reset)[()]
-
-    def threshold(self):
-        """The voltage at which the neuron fires."""
-        return self.V_th
-
-    def phase_to_voltage(self, phase):
-        """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
-        return _cycle_voltage(self, phase)
+        """The shortest time constant in ms of the exponential flow."""
+        return functools.reduce(np.minimum, self.time_constants, np.asarray(self.tau_m))[()]
 
 
 class _Riccati(NeuronModel):
@@ -383,7 +515,7 @@ class Theta(_Riccati):
         return np.tan(np.asarray(phase) / 2.0)
 
 
-MODELS = {model.__name__: model for model in (LIF, QIF, Theta)}
+MODELS = {model.__name__: model for model in (LIF, LIFExp, QIF, Theta)}
 
 
 def _cycle_voltage(model, phase):
@@ -447,6 +579,40 @@ def lif_constants(fsum, tau_m, E_L, V_th, V_reset, I_e, t_ref):
         "t_ref": t_ref,
         "frame": {"tau": tau_m, "root": 1.0, "square": 1.0, "rotates": False},
     }
+
+
+# Nearer than this part of tau_m, tau_syn counts as the same time constant: the exponentials are then not taken apart,
+# which would lose digits by tau_m / |tau_m - tau_syn|. See docs/numerics.md.
+NEAR_LIMIT = 1.0 / 16.0
+
+
+def lifexp_constants(fsum, tau_m, E_L, V_th, V_reset, I_e, t_ref, **tau_syn):
+    """The constants of one LIF neuron with exponential currents, in the arithmetic of `fsum`.
+
+    Returns
+    -------
+    dict
+        Those of :func:`lif_constants`, and ``ports``: for each its time constant ``tau``; whether it is ``near`` tau_m;
+        ``gain = tau / (tau_m - tau)`` (far) and ``slope = 1 / tau_m - 1 / tau`` (near); and ``peak``, the largest
+        voltage that a unit of current causes.
+    """
+    constants = lif_constants(fsum, tau_m, E_L, V_th, V_reset, I_e, t_ref)
+    ports = []
+    for k in range(len(tau_syn)):
+        tau = tau_syn[f"tau_syn_{k}"]
+        near = abs(tau.real - tau_m.real) < NEAR_LIMIT * tau_m.real
+        ratio = float(tau.real / tau_m.real)
+        ports.append(
+            {
+                "tau": tau,
+                "near": near,
+                "gain": 0.0 * tau if near else tau / (tau_m - tau),
+                "slope": (tau - tau_m) / (tau_m * tau) if near else 0.0 * tau,
+                # 1 / e where they are equal; only a bound for the window, so rounded up.
+                "peak": 1.001 * (math.exp(-1.0) if near else ratio ** (1.0 / (1.0 - ratio))) + 0.02 * near,
+            }
+        )
+    return constants | {"ports": ports}
 
 
 def _scaled(gap):

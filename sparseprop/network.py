@@ -15,7 +15,7 @@ from .connectivity import Purpose, Rule
 from .distributions import Distribution, distribution_from_dict
 from .engine_time import Clock
 from .errors import CapacityError, InsufficientMemoryError, ParameterError, unknown_name
-from .models import LARGEST, LIF, MODELS, SHEAR_LIMIT, NeuronModel, UniformPhase, uniform_phase
+from .models import LARGEST, LIF, MODELS, SHEAR_LIMIT, LIFExp, NeuronModel, UniformPhase, uniform_phase
 
 __all__ = ["Drive", "EngineInput", "Network", "Population", "Projection", "balanced_network", "calibrate_rate"]
 
@@ -25,8 +25,8 @@ SOURCES = ("SpikeSource", "PoissonSource")
 ENTRIES = {
     "network": (["populations"], ["seed", "projections", "drives"]),
     "populations": (["n", "model"], ["name", "V", "phase"]),
-    "projections": (["pre", "post", "rule"], ["weight", "delay", "allow_autapses", "allow_multapses"]),
-    "drives": (["population", "input"], ["weight"]),
+    "projections": (["pre", "post", "rule"], ["weight", "delay", "port", "allow_autapses", "allow_multapses"]),
+    "drives": (["population", "input"], ["weight", "port"]),
 }
 
 
@@ -55,7 +55,7 @@ class Population(_ReadOnly):
     name : str
     n : int
         Number of neurons.
-    model : LIF, QIF, Theta, SpikeSource or PoissonSource
+    model : LIF, LIFExp, QIF, Theta, SpikeSource or PoissonSource
     V : float, ndarray, UniformPhase or None
         Initial state as given; None is the default (see :meth:`Network.add`), and for sources.
     first : int
@@ -143,10 +143,13 @@ class Projection(_ReadOnly):
     sources, targets : ndarray of int, shape (n_synapses,)
         Local ids.
     weight : float or ndarray, shape (n_synapses,)
-        Voltage jump of the target; a number if all synapses share it. Assign a new number or array to change it
-        (the array itself is read-only); simulations that exist already keep what they have.
+        Voltage jump of the target, or what is added to a synaptic current; a number if all synapses share it. Assign a
+        new number or array to change it (the array itself is read-only); simulations that exist already keep what they
+        have.
     delay : float or ndarray, shape (n_synapses,)
         ms from emission to effect.
+    port : int
+        Which synaptic current of the targets gets the weight.
     n_synapses, n_autapses, n_multapses : int
         A multapse is a synapse beyond the first between the same two neurons. Autapses and multapses that are allowed
         are not counted (None) where synapses are procedural.
@@ -159,18 +162,21 @@ class Projection(_ReadOnly):
         "allow_autapses",
         "allow_multapses",
         "delay",
+        "port",
         "post",
         "pre",
         "rule",
     )
 
-    def __init__(self, pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, described=None):
+    def __init__(
+        self, pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, described=None, port=0
+    ):
         """`described`: the distributions that `weight` and `delay` were drawn from, ``{"weight": ...}``."""
         if isinstance(adjacency, connectivity.Adjacency):
             adjacency.targets.flags.writeable = adjacency.offsets.flags.writeable = False
         if isinstance(delay, np.ndarray):
             delay.flags.writeable = False
-        self._set(pre=pre, post=post, rule=rule, adjacency=adjacency, delay=delay)
+        self._set(pre=pre, post=post, rule=rule, adjacency=adjacency, delay=delay, port=port)
         self._set(allow_autapses=allow_autapses, allow_multapses=allow_multapses)
         self.weight = weight
         self._set(_described=described or {})
@@ -240,6 +246,8 @@ class Projection(_ReadOnly):
         if weight is not None:
             d["weight"] = weight
         d["delay"] = delay
+        if self.port:
+            d["port"] = self.port
         return (
             d
             | {name: distribution.to_dict() for name, distribution in self._described.items()}
@@ -262,17 +270,19 @@ class Drive(_ReadOnly):
     population : Population
     input : what :func:`sparseprop.poisson` or :func:`sparseprop.steps` returned
     weight : float, ndarray of shape (n,), or None
-        Voltage jump at each event of a Poisson process.
+        Voltage jump at each event of a Poisson process, or what is added to a synaptic current.
+    port : int
+        Which synaptic current of the neurons gets the weight.
     index : int
         Its place in ``net.drives``; random numbers depend on it.
     """
 
-    __slots__ = ("index", "input", "population", "weight")
+    __slots__ = ("index", "input", "population", "port", "weight")
 
-    def __init__(self, population, input, weight, index):
+    def __init__(self, population, input, weight, index, port=0):
         if isinstance(weight, np.ndarray):
             weight.flags.writeable = False
-        self._set(population=population, input=input, weight=weight, index=index)
+        self._set(population=population, input=input, weight=weight, index=index, port=port)
 
     def __repr__(self):
         return f"<Drive of {self.population.name!r}: {self.input!r}>"
@@ -280,6 +290,8 @@ class Drive(_ReadOnly):
     def to_dict(self):
         """The dictionary form."""
         d = {"population": self.population.name, "input": self.input.to_dict()}
+        if self.port:
+            d["port"] = self.port
         return d if self.weight is None else d | {"weight": self.weight}
 
 
@@ -321,7 +333,7 @@ class Network:
         ----------
         n : int
             Number of neurons, at least 1.
-        model : LIF, QIF, Theta, SpikeSource or PoissonSource
+        model : LIF, LIFExp, QIF, Theta, SpikeSource or PoissonSource
         name : str, optional
             Default ``"population_0"``, and so on.
         V : float, array_like of shape (n,) or uniform_phase(), optional
@@ -405,7 +417,9 @@ class Network:
             raise ParameterError(f"{what} must be below the threshold {threshold[i]}, got {got!r} for neuron {i}")
         return V
 
-    def connect(self, pre, post, rule_or_matrix, weight=None, delay=0.0, allow_autapses=False, allow_multapses=False):
+    def connect(
+        self, pre, post, rule_or_matrix, weight=None, delay=0.0, allow_autapses=False, allow_multapses=False, port=0
+    ):
         """Connect two populations.
 
         Parameters
@@ -415,7 +429,8 @@ class Network:
         rule_or_matrix : rule, scipy.sparse array or matrix, or array_like of shape (post.n, pre.n)
             A rule such as ``sp.fixed_indegree(100)``, or the weights ``W[target, source]``.
         weight : float, distribution or array_like of shape (n_synapses,)
-            Voltage jump of the target (its sign is its effect). Needed unless a matrix gives the weights. One value
+            Voltage jump of the target, or what is added to a synaptic current (:class:`sparseprop.LIFExp`); its sign is
+            its effect. Needed unless a matrix gives the weights. One value
             per synapse is in the order of the projection, or, for ``sp.edges``, in the order of the edges.
             Distributions are :func:`sparseprop.uniform` and :func:`sparseprop.normal`.
         delay : float, distribution, array_like of shape (n_synapses,) or (post.n, pre.n)
@@ -423,6 +438,9 @@ class Network:
             the weights, in that of its entries (``W.tocoo()``), or itself a matrix ``D[target, source]``.
         allow_autapses, allow_multapses : bool
             Whether a neuron may connect to itself, and two neurons more than once.
+        port : int
+            Which of the synaptic currents of a :class:`sparseprop.LIFExp` gets the weight, in the order of its
+            `tau_syn`; 0 for all other models.
 
         Returns
         -------
@@ -445,6 +463,7 @@ class Network:
             raise ParameterError(
                 f"{where}: {post.name!r} is a source, which receives no spikes; connect from it instead"
             )
+        port = self._port(port, post, where)
         rule = rule_or_matrix if isinstance(rule_or_matrix, Rule) else connectivity.matrix(rule_or_matrix)
         if (weight is None) != (rule.name == "matrix"):
             raise ParameterError(
@@ -479,11 +498,13 @@ class Network:
         else:
             weight = per_synapse(weight, f"weight of {where}", Purpose.WEIGHT, -math.inf, "a finite number")
         delay = per_synapse(delay, f"delay of {where}", Purpose.DELAY, 0.0, "a finite time >= 0 ms")
-        projection = Projection(pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, described)
+        projection = Projection(
+            pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, described, port
+        )
         self.projections.append(projection)
         return projection
 
-    def drive(self, population, input, weight=None):
+    def drive(self, population, input, weight=None, port=0):
         """Drive a population from outside.
 
         Parameters
@@ -494,7 +515,9 @@ class Network:
             Poisson: each neuron gets events of its own, independent of all others. Steps: a current that is added to
             I_e, in its unit, and changes exactly at the given times.
         weight : float or array_like of shape (n,)
-            Voltage jump at each event of a Poisson process; steps have none.
+            Voltage jump at each event of a Poisson process, or what is added to a synaptic current; steps have none.
+        port : int
+            As in :meth:`connect`; steps have none.
 
         Returns
         -------
@@ -513,7 +536,10 @@ class Network:
             raise ParameterError(f"{where} must be sp.poisson(rate) or sp.steps(times, values), got {input!r}")
         if input.size not in (None, population.n):
             raise ParameterError(f"{where}: {input!r} is for {input.size} neurons, the population has {population.n}")
+        port = self._port(port, population, where)
         if isinstance(input, inputs.Steps):
+            if port != 0:
+                raise ParameterError(f"port of {where} must be left out: steps are added to I_e, got {port}")
             if weight is not None:
                 raise ParameterError(f"weight of {where} must be left out: the values of steps are the current itself")
             for value in input.values:
@@ -522,9 +548,18 @@ class Network:
             raise ParameterError(f"weight of {where} is missing; give weight=, the voltage jump at each event")
         else:
             weight = _real_or_array(weight, f"weight of {where}", population.n)
-        drive = Drive(population, input, weight, len(self.drives))
+        drive = Drive(population, input, weight, len(self.drives), port)
         self.drives.append(drive)
         return drive
+
+    @staticmethod
+    def _port(port, post, where):
+        """A port of the neurons of `post`."""
+        last = post.model.n_ports - 1
+        allowed = f"a whole number from 0 to {last}, by the tau_syn of its targets" if last else "0"
+        return _validation.integer(
+            port, f"port of {where}", f"{allowed} for a {type(post.model).__name__}", low=0, high=last
+        )
 
     def _population(self, given, what):
         """The population that `given`, itself or its name, stands for."""
@@ -569,7 +604,9 @@ class Network:
                 )
                 continue
             # Initial voltage, heap entry and position, state, and what only some need: see the structs in _core.pyx.
-            each = 8 + 24 + 4 + (8 if population.model.kernel == "LIF" else 16) + 0.25
+            model = population.model
+            state = {"LIF": 8, "LIFExp": 24 + 8 * model.n_ports}.get(model.kernel, 16)
+            each = 8 + 24 + 4 + state + 0.25
             rows = 1 if population.model.size is None else population.n
             if np.any(np.asarray(population.model.t_ref) > 0.0):
                 each += 16
@@ -623,8 +660,9 @@ class Network:
         d : dict
             ``seed`` (optional), ``populations``: a list of ``{"n", "model": {"name", parameters...}, "name", "V",
             "phase"}``, ``projections`` (optional): a list of ``{"pre", "post", "rule": {"name", ...}, "weight",
-            "delay", "allow_autapses", "allow_multapses"}``, and ``drives`` (optional): a list of ``{"population",
-            "input": {"name", ...}, "weight"}``. A weight or delay may be ``{"distribution": "normal", "mean", "std"}``,
+            "delay", "port", "allow_autapses", "allow_multapses"}``, and ``drives`` (optional): a list of
+            ``{"population", "input": {"name", ...}, "weight", "port"}``. A weight or delay may be
+            ``{"distribution": "normal", "mean", "std"}``,
             the model of a population ``{"name": "SpikeSource", "file": "raster.h5", "population": "E"}``.
 
         Raises
@@ -646,7 +684,8 @@ class Network:
             net.connect(entry.pop("pre"), entry.pop("post"), connectivity.rule_from_dict(entry.pop("rule")), **entry)
         for k, entry in enumerate(_list_of_tables(d.get("drives", []), "drives")):
             _check_keys(entry, f"drives[{k}]", *ENTRIES["drives"])
-            net.drive(entry["population"], inputs.input_from_dict(entry["input"]), entry.get("weight"))
+            entry = dict(entry)
+            net.drive(entry.pop("population"), inputs.input_from_dict(entry.pop("input")), **entry)
         return net
 
     def engine_input(self, seed=None):
@@ -761,6 +800,7 @@ class ProjectionInput:
     weight: float | np.ndarray
     delay: float | np.ndarray
     has_multapses: bool
+    port: int
 
     def row(self, source):
         """(target, weight, delay) of the synapses of a source (local ids), in order."""
@@ -795,9 +835,10 @@ class PoissonInput:
     times: np.ndarray | None
     fractions: np.ndarray | None
     weight: float | np.ndarray | None
+    port: int
 
     @classmethod
-    def of(cls, process, population, key, purpose, index, weight, epoch):
+    def of(cls, process, population, key, purpose, index, weight, epoch, port=0):
         """The input for a :class:`sparseprop.inputs.Poisson`; None where no event ever comes."""
         interval = process.interval(16.0 * epoch)
         means = process.highest() * interval
@@ -809,7 +850,7 @@ class PoissonInput:
             n_intervals = min(n_intervals, math.ceil(times[-1] / interval))
         return cls(
             *(population.index, population.n, key, int(purpose), index, interval, n_intervals),
-            *(means, times, fractions, weight),
+            *(means, times, fractions, weight, port),
         )
 
     def events(self, k):
@@ -886,14 +927,14 @@ class EngineInput:
             V, refractory = p.initial_state(key)
             populations.append(PopulationInput(p.model.kernel, p.first, p.n, p.model.parameters(), V, refractory))
         processes += [
-            PoissonInput.of(d.input, d.population, key, Purpose.DRIVE, d.index, d.weight, clock.epoch)
+            PoissonInput.of(d.input, d.population, key, Purpose.DRIVE, d.index, d.weight, clock.epoch, d.port)
             for d in net.drives
             if isinstance(d.input, inputs.Poisson)
         ]
         times, ids = (np.concatenate(arrays) for arrays in zip(*trains, strict=True))
         order = np.lexsort((ids, times))
         projections = [
-            ProjectionInput(p.pre.index, p.post.index, p.adjacency, p.weight, p.delay, p.n_multapses != 0)
+            ProjectionInput(p.pre.index, p.post.index, p.adjacency, p.weight, p.delay, p.n_multapses != 0, p.port)
             for p in net.projections
         ]
         return cls(
@@ -911,14 +952,14 @@ class EngineInput:
         return max(k for k, population in enumerate(self.populations) if population.first <= i)
 
     def synapses_of(self, i):
-        """(projection, place in its row, target, weight, delay) of the synapses of a global id, targets global."""
+        """(projection, place in its row, target (global), weight, delay, port) of the synapses of a global id."""
         pre = self.population_of(i)
         for k, projection in enumerate(self.projections):
             if projection.pre != pre:
                 continue
             first = self.populations[projection.post].first
             for place, (target, weight, delay) in enumerate(projection.row(i - self.populations[pre].first)):
-                yield k, place, first + target, weight, delay
+                yield k, place, first + target, weight, delay, projection.port
 
 
 def _shortest_time(model):
@@ -949,14 +990,15 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
 
     Each neuron inhibits `outdegree` others; drive and weights scale so that the two balance. With tau in seconds:
     LIF ``I_e = (V_th - E_L) + (V_th - V_reset) tau sqrt(outdegree) j0 rate``, weight
-    ``-j0 (V_th - V_reset) / sqrt(outdegree)``; QIF and Theta ``I_e = tau sqrt(outdegree) j0 rate``, weight
-    ``-j0 / sqrt(outdegree)``. Initial states are uniform in phase.
+    ``-j0 (V_th - V_reset) / sqrt(outdegree)``; LIFExp the same, the weight times ``tau_m / tau_syn`` (of port 0), so
+    that a spike has the same area in V and the mean input balances the same drive; QIF and Theta
+    ``I_e = tau sqrt(outdegree) j0 rate``, weight ``-j0 / sqrt(outdegree)``. Initial states are uniform in phase.
 
     Parameters
     ----------
     n : int
         Number of neurons.
-    model : LIF, QIF or Theta
+    model : LIF, LIFExp, QIF or Theta
         With numbers, not arrays, as parameters, and without I_e.
     outdegree : int
         Targets per neuron, K.
@@ -987,10 +1029,12 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
     outdegree = _validation.integer(outdegree, "outdegree", "a whole number >= 1", low=1)
     drive = model.tau_m * 1e-3 * math.sqrt(outdegree) * j0 * rate
     weight = -j0 / math.sqrt(outdegree)
-    if isinstance(model, LIF):
+    if isinstance(model, (LIF, LIFExp)):
         scale = model.V_th - model.V_reset
         model = dataclasses.replace(model, I_e=(model.V_th - model.E_L) + scale * drive)
         weight *= scale
+        if isinstance(model, LIFExp):
+            weight *= model.tau_m / model.time_constants[0]
     else:
         model = dataclasses.replace(model, I_e=drive)
     net = Network(seed)
@@ -1095,10 +1139,19 @@ def _with_drive(net, factor):
         pre, post = new.populations[p.pre.index], new.populations[p.post.index]
         new.projections.append(
             Projection(
-                pre, post, p.rule, p.adjacency, p.weight, p.delay, p.allow_autapses, p.allow_multapses, p._described
+                pre,
+                post,
+                p.rule,
+                p.adjacency,
+                p.weight,
+                p.delay,
+                p.allow_autapses,
+                p.allow_multapses,
+                p._described,
+                p.port,
             )
         )
-    new.drives = [Drive(new.populations[d.population.index], d.input, d.weight, d.index) for d in net.drives]
+    new.drives = [Drive(new.populations[d.population.index], d.input, d.weight, d.index, d.port) for d in net.drives]
     return new
 
 
@@ -1193,5 +1246,6 @@ def _model_from_dict(d, name):
         raise unknown_name("neuron model", d["name"], [*MODELS, *SOURCES])
     parameters = {key: value for key, value in d.items() if key != "name"}
     model = MODELS[d["name"]]
-    _check_keys(parameters, name, required=["tau_m"], optional=[key for key in model.table if key != "tau_m"])
+    required = [field.name for field in dataclasses.fields(model) if field.default is dataclasses.MISSING]
+    _check_keys(parameters, name, required=required, optional=[key for key in model.table if key not in required])
     return model(**parameters)

@@ -15,7 +15,7 @@ from sortedcontainers import SortedKeyList, SortedList
 
 from .engine_time import FRACTION_BITS, LN2, MAX_EPOCH, TWO_PI, advance_per_epoch
 from .errors import EngineFault
-from .models import lif_constants, qif_constants
+from .models import lif_constants, lifexp_constants, qif_constants
 from .network import parameters_of
 
 __all__ = ["ComplexArithmetic", "DoubleArithmetic", "MultiprecisionArithmetic", "ReferenceEngine"]
@@ -35,6 +35,11 @@ class DoubleArithmetic:
     atan2 = staticmethod(math.atan2)
     fsum = staticmethod(math.fsum)
     number = float
+    tolerance = 2.0**-52  # of a root, relative to the time to it and to tau
+
+    def relative_expm1(self, z):
+        """(exp(z) - 1) / z, and 1 at 0."""
+        return math.expm1(z) / z if z != 0.0 else 1.0
 
     def scaled(self, x, exponent):
         """x times a power of two, infinite where it overflows."""
@@ -82,6 +87,14 @@ class ComplexArithmetic(DoubleArithmetic):
 
     exp, log, sin, cos, sqrt, tanh = cmath.exp, cmath.log, cmath.sin, cmath.cos, cmath.sqrt, cmath.tanh  # type: ignore
     number = complex  # type: ignore
+    tolerance = 2.0**-80  # the derivative loses what the last step was long
+
+    def relative_expm1(self, z):
+        z = complex(z)
+        x, value = z.real, super().relative_expm1(z.real)
+        series = 0.5 + x / 3.0 + x * x / 8.0 + x**3 / 30.0 + x**4 / 144.0
+        slope = (math.exp(x) - value) / x if abs(x) > 1e-2 else series
+        return complex(value, slope * z.imag)
 
     def log1p(self, z):
         return complex(math.log1p(z.real), z.imag / (1.0 + z.real))
@@ -124,10 +137,14 @@ class MultiprecisionArithmetic:
         for name in ("exp", "log", "sin", "cos", "sqrt", "tanh", "log1p", "atan2", "fsum", "isfinite"):
             setattr(self, name, getattr(self.mp, name))
         self.number = self.mp.mpf
+        self.tolerance = self.mp.mpf(10) ** -digits
         self.turn = 2 * self.mp.pi
 
     def scaled(self, x, exponent):
         return self.mp.ldexp(x, exponent)
+
+    def relative_expm1(self, z):
+        return self.mp.expm1(z) / z if z else self.mp.mpf(1)
 
     def floor(self, x):
         return int(self.mp.floor(x))
@@ -226,16 +243,18 @@ class Frame:
 class Neuron:
     """One neuron. Subclasses are the models' coordinates; times are engine-time pairs.
 
-    ``place(V, now)`` sets the state from a voltage, ``kick(weight, now)`` adds `weight` to V,
+    ``place(V, now)`` sets the state from a voltage, ``kick(weight, now, port)`` adds `weight` to V or to a current,
     ``over_threshold(now)`` is asked after a kick only, ``next_spike(since, now)`` is the next spike without
     input, ``reset(release, now)`` is the state after a spike for the time `release`, ``voltage(now)`` reads V,
-    ``take_over(other, now)`` sets the state to that of `other`, the same neuron with other parameters.
-    ``state`` names the attributes that say all about the present.
+    ``take_over(other, now)`` sets the state to that of `other`, the same neuron with other parameters, and
+    ``hold(other, now)`` does so for a refractory one. ``kick_held(weight, now, port)`` is a kick in the refractory
+    period. ``state`` names the attributes that say all about the present, besides the time ``base``.
     """
 
     state: tuple[str, ...]
 
     frame = None
+    base = (0, 0.0)
     shift = 0
 
     def __init__(self, engine):
@@ -248,6 +267,23 @@ class Neuron:
         for _ in range(min((shift - self.shift) // SCALE_STEP, 40)):
             self.grown = self.a.scaled(self.grown, -SCALE_STEP)
         self.shift = shift
+
+    def hold(self, other, now):
+        """Nothing but the release time matters."""
+        self.reset(self.release, now)
+
+    def kick_held(self, weight, now, port):
+        """Kicks are dropped; whether that is all right."""
+        return True
+
+    def get_state(self):
+        """The numbers of the present."""
+        return [getattr(self, name) for name in self.state]
+
+    def set_state(self, numbers):
+        """Undo :meth:`get_state`."""
+        for name, value in zip(self.state, numbers, strict=True):
+            setattr(self, name, value)
 
 
 class LIFNeuron(Neuron):
@@ -267,7 +303,7 @@ class LIFNeuron(Neuron):
         change = (self.V_inf - other.V_inf) + (self.V_inf_low - other.V_inf_low)
         self.grown = other.grown + change * self.frame.growth(now, self.shift)
 
-    def kick(self, weight, now):
+    def kick(self, weight, now, port):
         grown = self.grown - weight * self.frame.growth(now, self.shift)
         if not abs(grown.real) < LARGEST_STATE:
             return False
@@ -352,7 +388,7 @@ class RotationNeuron(RiccatiNeuron):
         c, s = self.turned(now)
         self.p, self.q = p * c + q * s, q * c - p * s
 
-    def kick(self, weight, now):
+    def kick(self, weight, now, port):
         c, s = self.turned(now)
         d = weight * self.inverse_root * (self.p * c - self.q * s)
         state = self.in_range(self.p + d * s, self.q + d * c)
@@ -399,7 +435,7 @@ class SaddleNeuron(RiccatiNeuron):
         first, self.b = self.direction(self.root * P + Q, self.root * P - Q)
         self.grown = first * self.frame.growth(now, self.shift)
 
-    def kick(self, weight, now):
+    def kick(self, weight, now, port):
         E = self.frame.growth(now, self.shift)
         d = weight * (self.grown + self.b * E) / (2.0 * self.root)
         state = self.in_range(self.grown + d, self.b - d / E, E.real)
@@ -452,7 +488,7 @@ class ShearNeuron(RiccatiNeuron):
         self.p, self.q = self.direction(P, Q)
         self.base = now
 
-    def kick(self, weight, now):
+    def kick(self, weight, now, port):
         p, q = self.at(now)
         state = self.in_range(p, q + weight * p)
         if state is not None:
@@ -499,7 +535,304 @@ def qif_neuron(engine, parameters):
     return REGIMES[constants["regime"]](engine, constants)
 
 
-KERNELS = {"LIF": LIFNeuron, "QIF": qif_neuron}
+class LIFExpNeuron(Neuron):
+    """A leaky neuron with synaptic currents, D = V_inf - V and the currents I_k being sums of exponentials.
+
+    The state belongs to the time ``base`` of the last kick, spike or change, but is extrapolated from there to the
+    start of base's epoch: with u the time since then, I_k = a_k exp(-u / tau_k), and
+
+        D = exp(-u / tau) (x + sum over near ports of a_k phi_k(u)) + sum over far ports of gain_k I_k.
+
+    So a kick of a neuron that was kicked in the same epoch multiplies and adds, and all neurons share the factors.
+    """
+
+    def __init__(self, engine, parameters):
+        super().__init__(engine)
+        vars(self).update(lifexp_constants(self.a.fsum, **parameters))
+        self.frame = None
+        self.base = (0, self.a.number(0.0))
+        self.x, self.currents = self.a.number(0.0), [self.a.number(0.0) for _ in self.ports]
+
+    def enter(self, now):
+        """Nothing grows here."""
+
+    def get_state(self):
+        return [*self.base, self.x, *self.currents]
+
+    def set_state(self, numbers):
+        n, s, self.x, *self.currents = numbers
+        self.base = int(n), s
+
+    def elapsed(self, now):
+        """Time since the start of the epoch of ``base``; exact but for one rounding."""
+        return (now[0] - self.base[0]) * self.engine.clock.epoch + now[1]
+
+    def phi(self, port, u):
+        """D exp(u / tau) for a unit of current at 0, of a near port: minus the convolution of both exponentials."""
+        if u.real > 700.0 * self.tau.real:
+            return 0.0 * u
+        return -(u / self.tau) * self.a.relative_expm1(port["slope"] * u)
+
+    def move_to(self, n):
+        """Extrapolate the state to the start of epoch n instead."""
+        if n == self.base[0]:
+            return
+        u = self.a.number((n - self.base[0]) * self.engine.clock.epoch)
+        for k, port in enumerate(self.ports):
+            if port["near"]:
+                self.x = self.x + self.currents[k] * self.phi(port, u)
+            self.currents[k] = self.currents[k] * self.a.exp(-u / port["tau"])
+        self.x = self.x * self.a.exp(-u / self.tau)
+
+    def place(self, V, now):
+        self.x = ((self.V_inf - V) + self.V_inf_low) * self.a.exp(now[1] / self.tau)
+        self.currents = [self.a.number(0.0) for _ in self.ports]
+        self.base = now
+
+    def take_over(self, other, now):
+        self.x, self.currents, self.base = other.x, other.currents, other.base
+        self.move_to(now[0])
+        change = (self.V_inf - other.V_inf) + (self.V_inf_low - other.V_inf_low)
+        self.x = self.x + change * self.a.exp(now[1] / self.tau)
+        self.base = now
+
+    def hold(self, other, now):
+        self.x, self.currents, self.base = other.x, other.currents, other.base
+        self.set_depth()
+
+    def kick(self, weight, now, port):
+        self.move_to(now[0])
+        s, tau, p = now[1], self.tau, self.ports[port]
+        growth = self.a.exp(s / p["tau"])
+        reach = growth * self.phi(p, s) if p["near"] else p["gain"] * self.a.exp(s / tau)
+        x, current = self.x - weight * reach, self.currents[port] + weight * growth
+        self.base = now
+        if not (abs(x.real) < LARGEST_STATE and abs(current.real) < LARGEST_STATE):
+            return False
+        self.x, self.currents[port] = x, current
+        return True
+
+    def kick_held(self, weight, now, port):
+        u = self.elapsed(now)
+        current = self.currents[port] + weight * self.a.exp(u / self.ports[port]["tau"])
+        if not abs(current.real) < LARGEST_STATE:
+            return False
+        self.currents[port] = current
+        self.set_depth()
+        return True
+
+    def over_threshold(self, now):
+        """No kick moves V."""
+        return False
+
+    def reset(self, release, now):
+        self.move_to(release[0])
+        self.base = release
+        self.set_depth()
+
+    def set_depth(self):
+        """D = depth at ``base``, whatever the currents are."""
+        s = self.base[1]
+        x = self.depth
+        for a, port in zip(self.currents, self.ports, strict=True):
+            if not port["near"]:
+                x = x - port["gain"] * (a * self.a.exp(-s / port["tau"]))
+        x = x * self.a.exp(s / self.tau)
+        for a, port in zip(self.currents, self.ports, strict=True):
+            if port["near"]:
+                x = x - a * self.phi(port, s)
+        self.x = x
+
+    def at(self, x, currents, u):
+        """D and the currents after a time u, from x and currents at 0."""
+        inner, outer, later = x, 0.0 * x, []
+        for a, port in zip(currents, self.ports, strict=True):
+            current = a * self.a.exp(-u / port["tau"])
+            later.append(current)
+            if port["near"]:
+                inner = inner + a * self.phi(port, u)
+            else:
+                outer = outer + port["gain"] * current
+        return inner * self.a.exp(-u / self.tau) + outer, later
+
+    def voltage(self, now):
+        return self.V_inf - self.at(self.x, self.currents, self.elapsed(now))[0]
+
+    def next_spike(self, since, now):
+        """The first root of D = gap from ``base`` on.
+
+        exp(u / tau) (D - gap) falls where the sum of the currents exceeds -gap and rises where not. So the ends of the
+        intervals in which it falls tell whether one of these has a root.
+        """
+        s = self.base[1]
+        x = self.x
+        for a, port in zip(self.currents, self.ports, strict=True):
+            if port["near"]:
+                x = x + a * self.phi(port, s)
+        x = x * self.a.exp(-s / self.tau)
+        currents = [a * self.a.exp(-s / port["tau"]) for a, port in zip(self.currents, self.ports, strict=True)]
+        outer, positive, at_once = 0.0 * x, 0.0, self.gap
+        for current, port in zip(currents, self.ports, strict=True):
+            if not port["near"]:
+                outer = outer + port["gain"] * current
+            positive, at_once = positive + max(current.real, 0.0), at_once + current
+        D = x + outer
+        if not (D - self.gap).real > 0.0:
+            return self.base
+        if positive + self.gap.real <= 0.0:
+            return NEVER
+        taus = [port["tau"] for port in self.ports]
+        turns = sign_changes(self.a, currents, taus, self.gap)
+        begin = 0.0 * s
+        falls = at_once.real > 0.0 or (not turns and self.falls_at_last(currents))
+        for end in turns:
+            if falls and not (self.at(x, currents, end)[0] - self.gap).real > 0.0:
+                return self.engine.plus(self.base, self.root(x, currents, D, begin, end))
+            falls, begin = not falls, end
+        if not falls or self.gap.real < 0.0:
+            return NEVER
+        u = self.root(x, currents, D, begin, None)
+        return NEVER if u is None else self.engine.plus(self.base, u)
+
+    def falls_at_last(self, currents):
+        """Whether D falls in the end, where the sum of the currents has one sign that rounding hid at first."""
+        return self.gap.real > 0.0 or (self.gap.real == 0.0 and last_sign(currents, self.ports) > 0.0)
+
+    def root(self, x, currents, D, begin, end):
+        """The root of D = gap in [begin, end], or from `begin` on (None where there is none after all).
+
+        A step goes to where D would be at `gap` if the currents stayed as they are, and then once more with their mean
+        over that step. It is exact without currents; its error is of third order in the step, which tells when to stop.
+        An interval that holds the root makes it safe.
+        """
+        low, high, tau, longest = begin, end, self.tau, self.longest()
+        u = begin
+        if self.gap.real > 0.0 and all(current.real <= 0.0 for current in currents):
+            u = tau * self.a.log((x if x.real > self.gap.real else D) / self.gap)
+            if not u.real > low.real:
+                u = low
+        for _ in range(100):
+            if end is None and u.real > 200.0 * longest and self.gap.real == 0.0:
+                return None
+            D, later = self.at(x, currents, u)
+            F, S, first, second = D - self.gap, self.gap, 0.0, 0.0
+            for current, port in zip(later, self.ports, strict=True):
+                rate = abs(current.real) / port["tau"].real
+                S, first = S + current, first + rate
+                second = second + rate * (1.0 / port["tau"].real + 1.0 / tau.real)
+            if F.real > 0.0:
+                low = u
+            else:
+                high = u
+            new = None
+            if S.real > 0.0 and F.real > -S.real:
+                step, mean = tau * self.a.log1p(F / S), self.gap
+                for current, port in zip(later, self.ports, strict=True):
+                    mean = mean + (
+                        current / (1.0 + step / (2.0 * port["tau"])) if step.real > -port["tau"].real else current
+                    )
+                if mean.real > 0.0 and F.real > -mean.real:
+                    step = tau * self.a.log1p(F / mean)
+                new = u + step
+                size, turn = abs(step.real), first * step.real / S.real
+                if size * (turn * turn + size * size * second / S.real) <= self.a.tolerance * (u.real + tau.real):
+                    return low if new.real < begin.real else new
+            if new is None or not (low.real < new.real and (high is None or new.real < high.real)):
+                new = low + tau if high is None else 0.5 * (low + high)
+            if new.real == u.real:
+                return new
+            u = new
+        return u
+
+    def longest(self):
+        """The longest time constant."""
+        longest = self.tau.real
+        for port in self.ports:
+            longest = max(longest, port["tau"].real)
+        return longest
+
+
+def last_sign(weights, ports):
+    """A number with the sign that a sum of decaying exponentials has in the end."""
+    slowest, sign = 0.0, 0.0
+    for weight, port in zip(weights, ports, strict=True):
+        tau = port["tau"].real if isinstance(port, dict) else port.real
+        if weight.real != 0.0 and tau >= slowest:
+            slowest, sign = tau, weight.real
+    return sign
+
+
+def sign_changes(a, weights, taus, constant):
+    """The zeros u > 0 of constant + sum of weights[k] exp(-u / taus[k]), ascending.
+
+    Multiplied by exp(u / taus[0]) and differentiated, it loses a term; between the zeros of what remains there is at
+    most one.
+    """
+    if len(weights) == 1:
+        ratio = -weights[0].real / constant.real if constant.real != 0.0 else 0.0
+        return [taus[0] * a.log(-weights[0] / constant)] if ratio > 1.0 else []
+    first, longest = taus[0], taus[0].real
+    for tau in taus[1:]:
+        longest = max(longest, tau.real)
+    inner = sign_changes(
+        a,
+        [w * ((tau - first) / (first * tau)) for w, tau in zip(weights[1:], taus[1:], strict=True)],
+        taus[1:],
+        constant / first,
+    )
+    zeros = []
+    left, left_sign = 0.0 * first, _sum_at(a, weights, taus, constant, 0.0 * first).real > 0.0
+    for right in inner:
+        right_sign = _sum_at(a, weights, taus, constant, right).real > 0.0
+        if left_sign != right_sign:
+            zeros.append(_zero_between(a, weights, taus, constant, left, right, left_sign))
+        left, left_sign = right, right_sign
+    end = constant.real if constant.real != 0.0 else last_sign(weights, taus)
+    if left_sign != (end > 0.0):
+        step = longest
+        for _ in range(12):
+            right = left + step
+            if (_sum_at(a, weights, taus, constant, right).real > 0.0) != left_sign:
+                zeros.append(_zero_between(a, weights, taus, constant, left, right, left_sign))
+                break
+            step = 2.0 * step
+    return zeros
+
+
+def _sum_at(a, weights, taus, constant, u):
+    total = constant
+    for weight, tau in zip(weights, taus, strict=True):
+        total = total + weight * a.exp(-u / tau)
+    return total
+
+
+def _zero_between(a, weights, taus, constant, low, high, positive):
+    """The zero in [low, high] of a sum that is positive at `low` or not, by Newton's method kept in the interval."""
+    u = 0.5 * (low + high)
+    for _ in range(200):
+        value, slope = constant, 0.0 * constant
+        for weight, tau in zip(weights, taus, strict=True):
+            term = weight * a.exp(-u / tau)
+            value, slope = value + term, slope - term / tau
+        if (value.real > 0.0) == positive:
+            low = u
+        else:
+            high = u
+        new = None
+        if slope.real != 0.0:
+            step = -value / slope
+            new = u + step
+            if abs(step.real) <= 2.0**-30 * u.real and low.real <= new.real <= high.real:
+                return new
+        if new is None or not low.real < new.real < high.real:
+            new = 0.5 * (low + high)
+        if new.real == u.real:
+            return new
+        u = new
+    return u
+
+
+KERNELS = {"LIF": LIFNeuron, "LIFExp": LIFExpNeuron, "QIF": qif_neuron}
 
 
 # What comes from outside ------------------------------------------------------------------------------------------
@@ -597,6 +930,7 @@ class Arrival(NamedTuple):
     emission: tuple
     target: int
     weight: float
+    port: int
 
     def key(self):
         """By time, and within an instant by the order in which weights are added."""
@@ -765,7 +1099,8 @@ class ReferenceEngine:
                     sources.append(source.first + i)
                 else:
                     order = (self.network.size + number, 0, i)
-                    arriving.append(Arrival(self.now, order, self.now, source.first + i, source.weight(i)))
+                    target, weight = source.first + i, source.weight(i)
+                    arriving.append(Arrival(self.now, order, self.now, target, weight, source.process.port))
         for i in sorted(sources):
             if self.record_sources:
                 self.spikes.append((self.now, i))
@@ -775,8 +1110,8 @@ class ReferenceEngine:
     def _emit(self, i):
         """Send a spike of i: what arrives at once is returned, what arrives later is kept."""
         arrivals = [
-            Arrival(self.plus(self.now, self.a.number(delay)), (i, projection, place), self.now, target, weight)
-            for projection, place, target, weight, delay in self.network.synapses_of(i)
+            Arrival(self.plus(self.now, self.a.number(delay)), (i, projection, place), self.now, target, weight, port)
+            for projection, place, target, weight, delay, port in self.network.synapses_of(i)
         ]
         later = [arrival for arrival in arrivals if _before(self.now, arrival.time)]
         if later:
@@ -785,14 +1120,14 @@ class ReferenceEngine:
         return [arrival for arrival in arrivals if not _before(self.now, arrival.time)]
 
     def _kick_all(self, arriving):
-        """Add what arrives at each neuron, and kick it once."""
+        """Add what arrives at each port of each neuron, and kick it once: port after port, in the order of arrival."""
         sums = {}
         for arrival in arriving:
-            target, weight = arrival.target, self.a.number(arrival.weight)
+            target, weight = (arrival.port, arrival.target), self.a.number(arrival.weight)
             sums[target] = sums[target] + weight if target in sums else weight
             self.n_synaptic_events += arrival.order[0] < self.network.size
-        for target, weight in sums.items():
-            self._kick(target, weight)
+        for (port, target), weight in sorted(sums.items(), key=lambda item: item[0][0]):
+            self._kick(target, weight, port)
 
     def _due(self):
         """The neurons whose next spike is now or was an instant ago by rounding."""
@@ -808,14 +1143,13 @@ class ReferenceEngine:
         neuron.reset(neuron.release, self.now)
         self._requeue(i, self._next_spike(neuron))
 
-    def _kick(self, i, weight):
+    def _kick(self, i, weight, port):
         neuron = self.neurons[i]
-        if _before(self.now, neuron.release):
-            return
+        held = _before(self.now, neuron.release)
         neuron.enter(self.now)
-        if not neuron.kick(weight, self.now):
-            raise EngineFault("numerical", i, self.clock.milliseconds(self.now), neuron.voltage(self.now))
-        over = weight.real > 0.0 and neuron.over_threshold(self.now)
+        if not (neuron.kick_held if held else neuron.kick)(weight, self.now, port):
+            raise EngineFault("numerical", i, self.clock.milliseconds(self.now), self.voltages([i])[0])
+        over = not held and weight.real > 0.0 and neuron.over_threshold(self.now)
         self._requeue(i, self.now if over else self._next_spike(neuron))
 
     # Changes of parameters
@@ -843,7 +1177,7 @@ class ReferenceEngine:
                 if new.frame is not None:
                     new.shift = new.frame.shift(self.now[0]) if not new.frame.rotates else 0
                 if _before(self.now, new.release):
-                    new.reset(new.release, self.now)
+                    new.hold(old, self.now)
                 else:
                     new.take_over(old, self.now)
                 self._requeue(i, self._next_spike(new))
@@ -912,8 +1246,8 @@ class ReferenceEngine:
                 neuron.enter(self.now)
             populations.append(
                 {
-                    "x": np.array([[getattr(neuron, name) for name in neuron.state] for neuron in mine], dtype=float),
-                    "base": np.array([getattr(neuron, "base", (0, 0.0)) for neuron in mine], dtype=float),
+                    "x": np.array([neuron.get_state() for neuron in mine], dtype=float),
+                    "base": np.array([neuron.base for neuron in mine], dtype=float),
                     "release": np.array([neuron.release for neuron in mine], dtype=float),
                 }
             )
@@ -942,9 +1276,8 @@ class ReferenceEngine:
                 neuron = self._make(population.kernel, parameters[k], i)
                 if neuron.frame is not None and not neuron.frame.rotates:
                     neuron.shift = neuron.frame.shift(self.now[0])
-                for name, value in zip(neuron.state, saved["x"][i].tolist(), strict=True):
-                    setattr(neuron, name, value)
                 neuron.base = _pair_of(saved["base"], i)
+                neuron.set_state(saved["x"][i].tolist())
                 neuron.release = _pair_of(saved["release"], i)
                 self.neurons[population.first + i] = neuron
         self.arrivals.clear()

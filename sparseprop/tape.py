@@ -11,7 +11,7 @@ __all__ = ["Tape", "check_tape"]
 SMALLEST_PART = 1 << 26  # bytes
 
 
-def check_tape(tape, engine):
+def check_tape(tape, engine, populations):
     """What ``tape=`` was, if it is allowed and the engine can keep one."""
     if not (isinstance(tape, bool) or (isinstance(tape, str) and tape == "checkpoint")):
         raise ParameterError(f'tape must be False, True or "checkpoint", got {tape!r}')
@@ -20,6 +20,11 @@ def check_tape(tape, engine):
             'tape needs engine="window" or "heap", got engine="reference"; sp.check_gradients uses that one for '
             "derivatives by the complex step"
         )
+    for population in populations if tape else ():
+        if population.model == "LIFExp":
+            raise ParameterError(
+                f"tape: there are no gradients of LIFExp neurons (population {population.name!r}) yet; run it without"
+            )
     return tape
 
 

@@ -30,7 +30,8 @@ def random_model(rng, n, tau_scale):
             "at": lambda: V_th,
             "below": lambda: parameter(0.3, 0.89),
         }[drive]()
-        return sp.LIF(tau_m=tau_m, V_th=V_th, V_reset=V_reset, I_e=I_e, t_ref=t_ref)
+        model = sp.LIF(tau_m=tau_m, V_th=V_th, V_reset=V_reset, I_e=I_e, t_ref=t_ref)
+        return with_currents(rng.spawn(1)[0], n, model)
     drive = rng.choice(["above", "mixed", "zero", "tiny", "below"])
     I_e = {
         "above": lambda: parameter(0.01, 2.0),
@@ -44,6 +45,25 @@ def random_model(rng, n, tau_scale):
     V_peak = math.inf if rng.random() < 0.5 else parameter(2.0, 30.0)
     V_reset = -math.inf if rng.random() < 0.5 else parameter(-30.0, 1.5)
     return sp.QIF(tau_m=tau_m, I_e=I_e, V_peak=V_peak, V_reset=V_reset, t_ref=t_ref)
+
+
+def with_currents(rng, n, model):
+    """The LIF model, or one with synaptic currents: slower, faster, nearly as fast or as fast as the membrane."""
+    if rng.random() < 0.4:
+        return model
+
+    def time_constant():
+        factor = {
+            "any": lambda size: np.exp(rng.uniform(-2.5, 1.5, size)),
+            "near": lambda size: 1.0 + rng.uniform(-0.12, 0.12, size),
+            "nearer": lambda size: 1.0 + rng.choice([-1.0, 1.0]) * 10.0 ** rng.uniform(-16.0, -2.0, size),
+            "equal": lambda size: 1.0,
+        }[rng.choice(["any", "any", "near", "nearer", "equal"])](n if rng.random() < 0.2 else None)
+        return np.asarray(model.tau_m * factor)[()]
+
+    ports = tuple(time_constant() for _ in range(rng.integers(1, 5)))
+    parameters = {name: getattr(model, name) for name in model.table}
+    return sp.LIFExp(**parameters, tau_syn=ports if len(ports) > 1 or rng.random() < 0.5 else ports[0])
 
 
 def random_voltage(rng, n, model):
@@ -106,11 +126,17 @@ def add_drives(rng, net, populations, duration, strength):
     for p in populations:
         if rng.random() < 0.3:
             weight = strength * (rng.choice([-1.0, 1.0]) if rng.random() < 0.7 else rng.normal(size=p.n))
-            net.drive(p, random_process(rng, p.n, duration, sp.poisson), weight=weight)
+            port = random_port(rng, p)
+            net.drive(p, random_process(rng, p.n, duration, sp.poisson), weight=weight, port=port)
         if rng.random() < 0.3:
             times = np.unique(np.round(duration * rng.random(3), 1))
             values = rng.normal(0.0, 0.5, (times.size, p.n) if rng.random() < 0.3 else times.size)
             net.drive(p, sp.steps(times, values))
+
+
+def random_port(rng, population):
+    """A port of the population's neurons, without a draw from `rng`."""
+    return int(rng.spawn(1)[0].integers(population.model.n_ports))
 
 
 def random_network(seed):
@@ -148,6 +174,7 @@ def random_network(seed):
                 strength = math.ldexp(max(1.0, round(strength * 256.0)), -8)
             signed = -strength if sign == "inhibitory" or (sign == "mixed" and rng.random() < 0.5) else strength
             options = {"weight": signed, "allow_autapses": autapses, "allow_multapses": multapses}
+            options["port"] = random_port(rng, post)
             delay = random_delay(rng, None if procedural else 1, 0.1 * tau_scales[0]) if driven else 0.0
             if callable(delay):  # one value per synapse: their number must be known
                 scratch = copy.copy(net)

@@ -221,7 +221,8 @@ def test_every_parameter_with_every_nasty_value_works_or_is_an_error_of_ours(val
     for cls in MODELS.values():
         for name in cls.table:
             try:
-                model = cls(**({"tau_m": 10.0} | {name: value}))
+                required = {"tau_m": 10.0, "tau_syn": 2.0} if cls is sp.LIFExp else {"tau_m": 10.0}
+                model = cls(**(required | {name: value}))
                 net, _ = one_population(3, model)
                 net.run(1.0, n_spikes=1000)
             except (ParameterError, sp.errors.CapacityError, sp.errors.RunawayError) as error:
@@ -237,7 +238,7 @@ def test_every_parameter_with_every_nasty_value_works_or_is_an_error_of_ours(val
             net.run(1.0)
         except (ParameterError, sp.errors.CapacityError):
             pass
-    for name in ("weight", "delay", "allow_autapses", "allow_multapses"):
+    for name in ("weight", "delay", "allow_autapses", "allow_multapses", "port"):
         net, E = one_population(3)
         try:
             net.connect(E, E, sp.all_to_all(), **({"weight": 0.1} | {name: value}))

@@ -19,6 +19,7 @@ ENGINES = ["window", "heap", "reference"]
 MODELS = {
     "LIF": sp.LIF(tau_m=10.0, I_e=1.3),
     "LIF-ref": sp.LIF(tau_m=10.0, I_e=np.linspace(0.8, 1.5, 20), t_ref=2.0),
+    "LIFExp": sp.LIFExp(tau_m=10.0, tau_syn=[3.0, 9.9], I_e=np.linspace(0.8, 1.5, 20), t_ref=2.0),
     "Theta": sp.Theta(tau_m=10.0, I_e=1.5),
     "QIF": sp.QIF(tau_m=10.0, I_e=np.linspace(-0.5, 1.5, 20) ** 3, V_peak=10.0, V_reset=-5.0, t_ref=1.0),
 }
@@ -30,7 +31,8 @@ def described(model, delay, source):
     p = net.add(20, MODELS[model], name="p")
     weight = -0.05 if model == "LIF" else 0.05
     delays = {"none": 0.0, "one": 1.3, "each": sp.uniform(0.0, 4.0), "grid": [0.0, 0.5, 1.0, 1.5] * 15}
-    net.connect(p, p, sp.fixed_indegree(3), weight=weight, delay=delays[delay])
+    last = p.model.n_ports - 1
+    net.connect(p, p, sp.fixed_indegree(3), weight=weight, delay=delays[delay], port=last)
     if source == "spikes":
         s = net.add(3, sp.SpikeSource(np.linspace(0.0, 60.0, 41), np.arange(41) % 3), name="s")
         net.connect(s, p, sp.all_to_all(), weight=0.2, delay=0.4)
@@ -50,7 +52,7 @@ DELAYS, INPUTS = ["none", "one", "each", "grid"], ["none", "spikes", "poisson", 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_save_and_continue(model, engine, recording, tmp_path):
-    """4 models x 3 engines x 4 delays x 4 inputs x 2 records = 384 combinations, each cut twice, at a time and at a
+    """5 models x 3 engines x 4 delays x 4 inputs x 2 records = 480 combinations, each cut twice, at a time and at a
     number of spikes; another engine goes on."""
     for k, (delay, source) in enumerate(itertools.product(DELAYS, INPUTS)):
         net = described(model, delay, source)
