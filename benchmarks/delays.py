@@ -48,7 +48,9 @@ def network(case):
     plain = sp.balanced_network(n, sp.LIF(tau_m=10.0), K, rate=case["rate"], seed=case["seed"])
     I_e, weight = plain.populations[0].model.I_e, float(plain.projections[0].weight)
     net = sp.Network(seed=case["seed"])
-    neurons = net.add(n, sp.LIF(tau_m=10.0, I_e=I_e, t_ref=STEP), name="neurons", V=sp.uniform_phase())
+    # Given as numbers: by default some neurons would begin within their refractory periods, unknown to NEST.
+    V = sp.Simulation(plain).V
+    neurons = net.add(n, sp.LIF(tau_m=10.0, I_e=I_e, t_ref=STEP), name="neurons", V=V)
     rule = sp.fixed_outdegree(K)
     rng, steps = np.random.default_rng(case["seed"]), round(case["delay"] / STEP)
     delay = {

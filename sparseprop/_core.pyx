@@ -809,6 +809,14 @@ cdef double voltage_in(const State *e, const Population *p, neuron_t i) noexcept
     return NAN
 
 
+cdef inline Status schedule_one(State *e, Queue *q, const Population *p, neuron_t i) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        return schedule(e, q, p, row(p, <const LIF *> p.rows, i), i)
+    if p.kernel == LIFEXP_KERNEL:
+        return schedule(e, q, p, row(p, <const LIFExp *> p.rows, i), i)
+    return schedule(e, q, p, row(p, <const QIF *> p.rows, i), i)
+
+
 cdef inline Status reset_one(State *e, Queue *q, Population *p, neuron_t i) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return reset(e, q, p, <const LIF *> p.rows, i)
@@ -982,6 +990,25 @@ cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept
             return RUNNING
 
 
+cdef Status put_back(State *e, Window *q) noexcept nogil:
+    """Return those that `next_instant` has collected to the window."""
+    cdef count_t k
+    cdef neuron_t i
+    cdef Population *p
+    cdef Status status = RUNNING
+    if not e.collected:
+        return RUNNING
+    e.collected = False
+    for k in range(e.due.size):
+        p = &e.populations[population_of(e, e.due.items[k])]
+        i = e.due.items[k] - p.first
+        status = schedule_one(e, q, p, i)
+        if status != RUNNING:
+            return status
+    e.due.size = 0
+    return RUNNING
+
+
 cdef inline double soon_after(const State *e, const Window *q, double key) noexcept nogil:
     """The last key that rounding may have put after `key` although its spike is not later."""
     if not q.has_coordinates:
@@ -1070,7 +1097,7 @@ cdef inline Pair refreshed(const State *e, Window *q, const Candidate *entry) no
     cdef Population *p
     cdef neuron_t i
     # Without a kick since the scan it is the key itself.
-    if q.kicks == kicks_so_far(e) and entry.key < e.H and not q.has_coordinates:
+    if q.kicks == kicks_so_far(e) and 0.0 <= entry.key < e.H and not q.has_coordinates:
         t.n = q.first_epoch
         t.s = entry.key
         return t
@@ -2069,13 +2096,35 @@ cdef Status take_instants(State *e, Queue *q, Pair until, count_t max_spikes, co
         if until.n < MAX_EPOCH:
             e.now = until
             enter_present(e, q)
-        if known.n < never().n or instant.n < never().n:
+        if before(instant, known) or something_comes(e):
             return TIME
         if Queue is Window:
             return TIME if anyone_fires(e) else QUIESCENT
         else:
-            return QUIESCENT
+            return TIME if q.size > 0 and heap_key(q, 0).n < never().n else QUIESCENT
     return SPIKES
+
+
+cdef bint something_comes(State *e) noexcept nogil:
+    """Whether the agenda has more than spikes that reach nobody."""
+    cdef count_t j, number
+    cdef int64_t k
+    cdef Lane *lane
+    cdef Population *p
+    cdef const neuron_t *targets
+    cdef const double *weights
+    for j in range(e.agenda.size):
+        if e.agenda.items[j].time.n >= never().n:
+            continue
+        if e.agenda.items[j].kind != LANE:
+            return True
+        lane = &e.lanes[e.agenda.items[j].index]
+        p = &e.populations[lane.population]
+        for number in range(lane.next, p.log_start + p.log_size):
+            for k in range(lane.first_projection, lane.first_projection + lane.n_projections):
+                if find_row(e, &e.projections[k], p.log[number - p.log_start].source, &targets, &weights):
+                    return True
+    return False
 
 
 cdef class Engine:
@@ -2507,15 +2556,18 @@ cdef class Engine:
             self.n_changes += 1
             self._change_population(&self.e.populations[number], parameters)
         self._order()
-        if self.e.forced.size == 0:
-            return
+        # By rounding, a spike under the new parameters may lie a little before the change.
         with nogil:
             if self.windowed:
                 status = next_instant(&self.e, &self.window, now, &instant)
                 if status == RUNNING:
+                    status = put_back(&self.e, &self.window)
+                if status == RUNNING and (self.e.forced.size or before(instant, now)):
                     status = take_instant(&self.e, &self.window)
             else:
-                status = take_instant(&self.e, &self.heap)
+                status = next_instant(&self.e, &self.heap, now, &instant)
+                if status == RUNNING and (self.e.forced.size or before(instant, now)):
+                    status = take_instant(&self.e, &self.heap)
         if status != RUNNING:
             self._fault(status)
 

@@ -325,13 +325,19 @@ class _Site:
         return Adjacency(offsets, targets, weights, order, n_autapses, n_multapses)
 
 
+LITTLE_MEMORY = 1 << 26  # bytes, which are asked for without a look
+
+
 def available_memory():
-    """Bytes of memory that can be had now: Linux's own estimate, elsewhere the whole of it."""
+    """Bytes of memory that can be had now: Linux's own estimate, elsewhere the whole of it.
+
+    Never less than 64 MiB: under load the estimate can be 0 for a moment, and a small network was refused once.
+    """
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             for line in lines:
                 if line.startswith("MemAvailable:"):
-                    return 1024 * int(line.split()[1])
+                    return max(1024 * int(line.split()[1]), LITTLE_MEMORY)
     except OSError:
         pass
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

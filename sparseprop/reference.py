@@ -1181,7 +1181,8 @@ class ReferenceEngine:
                 else:
                     new.take_over(old, self.now)
                 self._requeue(i, self._next_spike(new))
-        if due:
+        # By rounding, a spike under the new parameters may lie a little before the change.
+        if due or _before(self._next_instant(), self.now):
             self._instant(due)
 
     def _pair(self, time):

@@ -5,6 +5,7 @@ so.
 """
 
 import hashlib
+import io
 import itertools
 import json
 import math
@@ -837,6 +838,11 @@ def test_available_memory(monkeypatch):
 
     monkeypatch.setattr("builtins.open", refuse)
     assert connectivity.available_memory() == whole
+
+
+def test_little_memory_is_not_refused_when_the_estimate_is_0_for_a_moment(monkeypatch):
+    monkeypatch.setattr(connectivity, "open", lambda *_, **__: io.StringIO("MemAvailable: 0 kB\n"), raising=False)
+    assert connectivity.available_memory() == 2**26
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,13 @@ def test_engines_agree_on_random_networks(first):
     assert spikes > 5000  # the networks do something
 
 
+@pytest.mark.parametrize("seed", [3164, 4203])
+def test_networks_on_which_engines_once_differed(seed):
+    """Neurons that a step puts exactly at threshold, in the first instant of an epoch; and, at the end of the run, a
+    spike on its way to nobody."""
+    assert_engines_agree([seed])
+
+
 @pytest.mark.long
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("first", range(1000, 21_000, 500))

@@ -301,3 +301,20 @@ def test_a_network_whose_input_is_over_is_silent(engine):
     assert sim.run(100.0, progress=False).stop_reason == "quiescent"
     net.drive(p, sp.poisson([1.0, 0.0, 1.0], times=[0.0, 50.0, 1e5]), weight=0.1)
     assert net.run(1e4, engine=engine, progress=False).stop_reason == "time"
+
+
+@pytest.mark.parametrize("start", [16.0, 24.0, 37.3])
+@pytest.mark.parametrize("n", [3, 80])
+def test_a_step_that_finds_neurons_at_threshold_does_not_turn_time_back(n, start):
+    """V is at threshold to a rounding when the step comes: the next spike may be a rounding before it, and is then at
+    the step, in one instant with everything else that is due."""
+    net = sp.Network(seed=1)
+    tau = np.linspace(0.5, 0.6, n)
+    p = net.add(n, sp.LIF(tau_m=tau, V_th=0.7, I_e=0.7), name="p", V=0.1)
+    net.drive(p, sp.steps([start], [0.3]))
+    net.connect(net.add(1, sp.SpikeSource([start], [0])), p, sp.all_to_all(), weight=-1e-3)
+    runs = [net.run(start + 20.0, engine=engine, record=sp.Record(V=range(n), V_times=0.7)) for engine in ENGINES]
+    for run in runs:
+        assert run.n_spikes > n and run.times[0] >= start and (np.diff(run.times) >= 0.0).all()
+        assert np.array_equal(run.times, runs[0].times) and np.array_equal(run.ids, runs[0].ids)
+        assert np.array_equal(run.V, runs[0].V, equal_nan=True)
