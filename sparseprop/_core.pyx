@@ -37,7 +37,7 @@ from ._adjoint cimport (
 )
 from ._scan cimport find_below, find_turned, kick_row, prefetch, subtract, turn
 from ._tape cimport (
-    BEGINS, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, Tape, tape_create, tape_drive, tape_free,
+    BEGINS, CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, Tape, tape_create, tape_drive, tape_free,
     tape_note, tape_release, tape_spike, tape_target, tape_values,
 )
 from ._typedefs cimport count_t, neuron_t, synapse_t
@@ -1575,12 +1575,44 @@ cdef Status deliver_all(State *e, Queue *q, bint after_spikes) noexcept nogil:
     return kick_touched(e, q)
 
 
+cdef Status note_close(State *e, Queue *q) noexcept nogil:
+    """For the tape: who is about to fire by himself. Rare, so that all of the queue may be looked at."""
+    cdef Pair soon = plus(e.now, e.tape.near, e.H), t
+    cdef count_t k
+    cdef double key
+    if Queue is Heap:
+        if q.size == 0 or before(soon, heap_key(q, 0)):
+            return RUNNING
+        if not before(e.now, heap_key(q, 0)) and (q.size < 2 or before(soon, heap_key(q, 1))) \
+                and (q.size < 3 or before(soon, heap_key(q, 2))):
+            return RUNNING
+        for k in range(q.size):
+            t = heap_key(q, <neuron_t> k)
+            if before(e.now, t) and not before(soon, t) \
+                    and not tape_note(e.tape, CLOSE, e.now, q.entries[k].neuron, 0, 0):
+                return NO_MEMORY
+    else:
+        key = window_key(q, soon, e.H) + e.margin
+        if q.size == 0 or q.entries[0].key > key:
+            return RUNNING
+        for k in range(q.size):
+            if q.entries[k].key > key:
+                continue
+            t = next_spike_of(e, q.entries[k].neuron)
+            if before(e.now, t) and not before(soon, t) \
+                    and not tape_note(e.tape, CLOSE, e.now, q.entries[k].neuron, 0, 0):
+                return NO_MEMORY
+    return RUNNING
+
+
 cdef Status take_instant(State *e, Queue *q) noexcept nogil:
     """What arrives at e.now, and all generations of spikes."""
     cdef bint done = False
     cdef Status status
     enter_present(e, q)
     e.last = e.now
+    if e.tape != NULL and note_close(e, q) != RUNNING:
+        return NO_MEMORY
     if arrives_now(e):
         status = deliver_first(e, q, &done)
         if status == RUNNING and not done:
@@ -1689,6 +1721,8 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
             enter_present(e, q)
         else:
             e.instant += 1
+        if e.tape != NULL and note_close(e, q) != RUNNING:
+            return NO_MEMORY
         if item.kind == PROCESS:
             e.n_input_events += 1
             if not note_event(e, process, item.index, i):
@@ -2278,11 +2312,11 @@ cdef class Engine:
             V[i] = voltage_in(&self.e, p, i)
         self.recording.voltages.append(V.base)
 
-    def start_tape(self):
-        """Keep from now on what the backward pass needs."""
+    def start_tape(self, double near):
+        """Keep from now on what the backward pass needs; and who is to fire within `near` ms of other events."""
         self.stop_tape()
         self._enter_present()
-        self.recording = Recording(self, self.network)
+        self.recording = Recording(self, self.network, near)
 
     def stop_tape(self):
         """The Recording since `start_tape`, or None."""
@@ -2485,7 +2519,7 @@ cdef class Recording:
     def __dealloc__(self):
         tape_free(self.tape)
 
-    def __init__(self, Engine engine, network):
+    def __init__(self, Engine engine, network, double near):
         cdef State *e = &engine.e
         cdef Pair emission
         cdef int64_t k
@@ -2496,6 +2530,7 @@ cdef class Recording:
         self.V = engine.voltages()
         self.tape = tape_create(e.n)
         owned(self.tape)
+        self.tape.near = near
         for k in range(e.n_populations):
             if e.populations[k].kernel == QIF_KERNEL:
                 self.tape.records_kicks = True
@@ -2577,6 +2612,7 @@ cdef struct Synapses:
 cdef struct Return:
     count_t entry
     int64_t projection
+    synapse_t begin             # of the row
     synapse_t at                # the synapse that it reaches next
     int64_t next_free
 
@@ -2647,6 +2683,8 @@ cdef struct Pass:
     count_t near_low
     count_t near_high
     count_t n_near
+    uint8_t *is_close           # who was about to fire by itself
+    count_t n_close
     count_t n_here              # spikes of this instant
     Finding *findings
     count_t n_findings
@@ -2720,7 +2758,9 @@ cdef inline Status look_at_target(Pass *b, neuron_t i, neuron_t source, double w
 
 cdef inline bint is_swap(const Pass *b, neuron_t i) noexcept nogil:
     """Whether neuron i fires now or nearly, and not as a consequence of the same event as the kick."""
-    return get_bit(b.is_near, i) and not (b.one_origin and get_bit(b.e.has_fired, i))
+    if get_bit(b.is_close, i):
+        return True
+    return get_bit(b.is_near, i) and not get_bit(b.is_waiting, i) and not (b.one_origin and get_bit(b.e.has_fired, i))
 
 
 cdef Status row_back(Pass *b, const Synapses *c, const Model *rows, neuron_t source, const double *V,
@@ -2739,7 +2779,7 @@ cdef Status row_back(Pass *b, const Synapses *c, const Model *rows, neuron_t sou
     cdef synapse_t at
     cdef bint close = b.driven.size > 0
     cdef bint simple = not p.heterogeneous and not close and by_delay == NULL and c.places == NULL and c.projection >= 0
-    cdef bint crowded = b.n_near > b.n_here or not b.one_origin
+    cdef bint crowded = b.n_near > b.n_here or b.n_close > 0 or not b.one_origin
     if by_weight != NULL:
         by_weight += c.first
     if Model is LIF:
@@ -2829,7 +2869,7 @@ cdef Status merged_row_back(Pass *b, const Synapses *c, neuron_t source, double 
     cdef double total = 0.0, weight_sum = 0.0, of_time, w
     cdef neuron_t i
     cdef synapse_t k, at
-    cdef bint crowded = b.n_near > b.n_here or not b.one_origin
+    cdef bint crowded = b.n_near > b.n_here or b.n_close > 0 or not b.one_origin
     for k in range(c.count):
         i = p.first + c.targets[k]
         w = c.weights[k] if c.weights != NULL else c.weight
@@ -3252,9 +3292,8 @@ cdef Pair return_time(Pass *b, Return *r) noexcept nogil:
     """When the latest synapse that is left of a row was reached; `never` if there is none."""
     cdef const Projection *c = &b.e.projections[r.projection]
     cdef const Entry *entry = &b.tape.entries[r.entry]
-    cdef const Population *p = &b.e.populations[population_of(b.e, entry.neuron)]
     cdef Pair arrival
-    while r.at >= c.offsets[entry.neuron - p.first]:
+    while r.at >= r.begin:
         arrival = plus(entry_time(entry), c.delays[r.at], b.e.H)
         if is_delivered(b, arrival, entry_time(entry)):
             return arrival
@@ -3284,6 +3323,7 @@ cdef bint open_return(Pass *b, int64_t projection, count_t entry) noexcept nogil
         b.free_return = b.returns[k].next_free
     b.returns[k].entry = entry
     b.returns[k].projection = projection
+    b.returns[k].begin = c.offsets[source]
     b.returns[k].at = c.offsets[source + 1] - 1
     time = return_time(b, &b.returns[k])
     if time.n >= never().n:
@@ -3318,16 +3358,12 @@ cdef bint gather_first(Pass *b) noexcept nogil:
     if item.kind == CURSOR:
         r = &b.returns[item.index]
         stop = r.at + 1
-        next = now
-        while is_same(next, now):
+        while r.at >= r.begin and is_same(plus(entry_time(&b.tape.entries[r.entry]),
+                                               b.e.projections[r.projection].delays[r.at], b.e.H), now):
             r.at -= 1
-            next = return_time(b, r)
-        # What was left out in between was not delivered.
-        while not is_same(plus(entry_time(&b.tape.entries[r.entry]),
-                               b.e.projections[r.projection].delays[stop - 1], b.e.H), now):
-            stop -= 1
         if not gather_part(b, r.entry, r.projection, r.at + 1, stop - r.at - 1):
             return False
+        next = return_time(b, r)
         agenda_move_back(b, next)
         if next.n >= never().n:
             r.next_free = b.free_return
@@ -3387,12 +3423,16 @@ cdef void look_around(Pass *b) noexcept nogil:
     cdef const Entry *entry
     cdef count_t k = b.at, origins = 0
     b.n_here = 0
+    b.n_close = 0
     while is_entry_at(b, k, e.now):
         entry = &b.tape.entries[k]
         if entry.kind == SPIKE:
             b.n_here += 1
             origins += not (entry.flags & DRIVEN)
             set_bit(e.has_fired, entry.neuron)
+        elif entry.kind == CLOSE:
+            set_bit(b.is_close, entry.neuron)
+            b.n_close += 1
         elif entry.kind != MERGED:
             origins += 1
         k -= 1
@@ -3446,6 +3486,9 @@ cdef Status instant_back(Pass *b, Pair now) noexcept nogil:
         b.n_events += b.at + 1 - low
         b.at = low - 1
     while is_entry_at(b, b.at, now):
+        if tape.entries[b.at].kind == CLOSE:
+            b.at -= 1
+            continue
         if tape.entries[b.at].kind == EVENT:
             d = new_delivery(b, b.at)
             if d == NULL:
@@ -3459,6 +3502,7 @@ cdef Status instant_back(Pass *b, Pair now) noexcept nogil:
     status = deliver_back(b, merged)
     for k in range(here, b.at, -1):
         clear_bit(b.e.has_fired, tape.entries[k].neuron)
+        clear_bit(b.is_close, tape.entries[k].neuron)
     return status
 
 
@@ -3561,6 +3605,7 @@ cdef class Adjoint:
         free(b.kick_by_weight)
         free(b.kick_by_time)
         free(b.is_near)
+        free(b.is_close)
         free(b.findings)
 
     def __init__(self, network, start, sums, by_weight, by_delay, by_drive, bint wide, double near):
@@ -3599,6 +3644,7 @@ cdef class Adjoint:
             b.by_drive[k] = self._pointer(by_drive[k])
         b.is_waiting = <uint8_t *> zeros(e.n // 8 + 1, 1)
         b.is_near = <uint8_t *> zeros(e.n // 8 + 1, 1)
+        b.is_close = <uint8_t *> zeros(e.n // 8 + 1, 1)
         b.waiting = <double *> zeros(e.n, sizeof(double))
         if network.changes:
             b.by_release = <double *> zeros(e.n, sizeof(double))

@@ -12,7 +12,6 @@ from .network import Projection
 __all__ = ["GradientWarning", "Gradients", "backward"]
 
 BUDGET = 1 << 20  # events between two looks for Ctrl-C
-NEAR = 1e-9  # of the shortest time constant: kicks so near to a spike of their target are reported
 INVARIANT = 1e-9  # relative error of the sum rule that a debug build allows
 
 KINDS = {
@@ -173,8 +172,7 @@ class _Backward:
         self.by_drive = [
             np.zeros(process.n) if isinstance(process.weight, np.ndarray) else None for process in self.source.processes
         ]
-        models = [p.model for p in self.net.populations if not p.is_source]
-        self.near = NEAR * min((float(np.min(model.tau_m)) for model in models), default=1.0)
+        self.near = tape.near
         self.adjoint = _core.Adjoint(
             self.source, tape.start, self.sums, self.by_weight, self.by_delay, self.by_drive, tau_m, self.near
         )
