@@ -2744,7 +2744,7 @@ cdef inline bint find(Pass *b, FindingKind kind, neuron_t neuron, neuron_t other
 # Kicks, backward ------------------------------------------------------------------------------------------------------
 
 cdef inline Status look_at_target(Pass *b, neuron_t i, neuron_t source, double weight, double *by_time) noexcept nogil:
-    """A kick of neuron i (global id) in a phase where neurons wait for their cause, or others fire at nearly this time."""
+    """A kick of neuron i (global id) in a phase where neurons wait for their cause: it may be that."""
     if b.driven.size and weight > 0.0 and get_bit(b.is_waiting, i):
         if isnan(b.waiting[i]):
             # Somebody else has been taken for the cause.
@@ -2862,7 +2862,6 @@ cdef Status merged_kick_back(Pass *b, Population *p, const Model *rows, neuron_t
 
 cdef Status merged_row_back(Pass *b, const Synapses *c, neuron_t source, double *by_time) noexcept nogil:
     """What a row has of the merged kicks."""
-    cdef State *e = b.e
     cdef Population *p = c.post
     cdef double *by_weight = b.by_weight[c.projection] if c.projection >= 0 else b.by_drive[c.process]
     cdef double *by_delay = b.by_delay[c.projection] if c.projection >= 0 else NULL
@@ -3674,7 +3673,6 @@ cdef class Adjoint:
         cdef State *e = b.e
         cdef int64_t k, j
         cdef Population *p
-        cdef const double[:, ::1] releases
         self.recording = recording
         self.by_time = by_time
         b.tape = recording.tape
@@ -3770,7 +3768,7 @@ cdef class Adjoint:
 
     @property
     def shift(self):
-        """dL/d(time) of all that happened at fixed times, besides spikes on the tape; and the sum of its parts' sizes."""
+        """dL/d(time) of all that happened at fixed times, besides spikes on the tape; and the sum of its sizes."""
         return self.b.shift, self.b.shift_size
 
     @property

@@ -1,4 +1,4 @@
-"""What a run leaves for the backward pass: the spikes and input events in their order, and what cannot be derived again.
+"""What a run leaves for the backward pass: spikes and input events in their order, and what cannot be derived again.
 
 Everything else (deliveries, sums, frames) follows from these and the network. docs/gradients.md has the structure.
 """

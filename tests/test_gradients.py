@@ -86,7 +86,7 @@ def test_gradients_of_1000_random_networks_equal_the_complex_step(first):
     assert assert_exact(range(first, first + 100)) > 80
 
 
-# By hand --------------------------------------------------------------------------------------------------------------
+# By hand -------------------------------------------------------------------------------------------------------------
 
 
 def test_one_lif_neuron_by_hand():
@@ -163,7 +163,7 @@ def test_the_loss_may_be_on_a_voltage_alone():
     assert grads.I_e[1] == pytest.approx(1.0 - math.exp(-0.5), rel=1e-14)
 
 
-# Tapes ----------------------------------------------------------------------------------------------------------------
+# Tapes ---------------------------------------------------------------------------------------------------------------
 
 
 def both_models():
@@ -339,7 +339,7 @@ def test_a_spike_that_is_due_at_a_step_is_reported():
     assert warning.kind == "at a step"
 
 
-# check_gradients ------------------------------------------------------------------------------------------------------
+# check_gradients -----------------------------------------------------------------------------------------------------
 
 
 def test_check_gradients_names_the_worst_synapse(monkeypatch):
@@ -379,12 +379,12 @@ def test_check_gradients_by_finite_differences_and_near_zero_drive():
         sp.check_gradients(net, n_spikes=12, parameters=["V"], difference=0.3)
 
 
-# Bad input --------------------------------------------------------------------------------------------------------------
+# Bad input -----------------------------------------------------------------------------------------------------------
 
 
 def test_bad_input_is_named():
     net = sp.balanced_network(100, sp.Theta(tau_m=10.0), outdegree=10, seed=1)
-    with pytest.raises(sp.errors.ParameterError, match='tape must be False, True or "checkpoint", got \'all\''):
+    with pytest.raises(sp.errors.ParameterError, match="tape must be False, True or \"checkpoint\", got 'all'"):
         net.run(10.0, tape="all")
     with pytest.raises(sp.errors.ParameterError, match='got engine="reference"'):
         net.run(10.0, tape=True, engine="reference")
@@ -424,3 +424,12 @@ def test_no_derivative_of_an_infinite_voltage():
     assert res.V[0, 0] == -math.inf
     with pytest.raises(sp.errors.ParameterError, match="must be 0 where V is infinite, got 1.0 for neuron 0"):
         res.backward(np.zeros(res.n_spikes), [[1.0]])
+
+
+def test_the_figures_of_the_documentation_can_be_drawn(tmp_path):
+    import runpy
+    from pathlib import Path
+
+    script = Path(__file__).resolve().parent.parent / "docs" / "gradient_limits.py"
+    runpy.run_path(str(script))["main"](tmp_path)
+    assert len(list(tmp_path.glob("gradient_*.png"))) == 3
