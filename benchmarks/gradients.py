@@ -20,8 +20,10 @@ from common import MODELS, in_process, memory, report_head, save
 import sparseprop as sp
 
 HEADER = (
-    "| N | model | heap (us per spike) | window | with a tape | backward | without weights | backward / heap | / window "
-    "| without weights / window | tape (bytes per spike) | peak memory (MiB) |\n| " + " | ".join(12 * ["---"]) + " |"
+    "| N | model | heap (us per spike) | window | with a tape | backward | without weights | backward / heap "
+    "| / window | without weights / window | tape (bytes per spike) | peak memory (MiB) |\n| "
+    + " | ".join(12 * ["---"])
+    + " |"
 )
 
 

@@ -2674,6 +2674,7 @@ cdef struct Pass:
     double *waiting
     List driven
     bint one_origin             # of everything in this instant
+    count_t n_ties              # instants with several
     # Merged kicks, by target.
     double *kick_by_weight
     double *kick_by_time
@@ -3438,6 +3439,7 @@ cdef void look_around(Pass *b) noexcept nogil:
     if b.agenda.size and is_same(mirrored(b.agenda.items[0].time), e.now):
         origins += 1 + agenda_has_two(&b.agenda, mirrored(e.now))
     b.one_origin = origins <= 1
+    b.n_ties += origins > 1
     while b.near_high > b.near_low and \
             since_start(b, entry_time(&b.tape.entries[b.near_high - 1])) > b.t + b.near:
         b.near_high -= 1
@@ -3775,6 +3777,11 @@ cdef class Adjoint:
     def ranks(self):
         """Which projection of the network the sums are of."""
         return [int(self.b.e.projections[k].rank) for k in range(len(self.engine.network.projections))]
+
+    @property
+    def n_ties(self):
+        """How many instants there were in which independent things happened."""
+        return self.b.n_ties
 
     @property
     def findings(self):

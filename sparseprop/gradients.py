@@ -106,6 +106,9 @@ class Gradients:
         For each ``sp.steps`` drive, by its number, of the shape of its values.
     warnings : list of GradientWarning
         What has no gradient; `n_warnings` counts also those that the list is too short for.
+    n_ties : int
+        Instants in which independent events coincided exactly. For LIF neurons the derivative is right nevertheless, if
+        nothing is in `warnings`; of a QIF neuron that several of them kick, it is one between those on the two sides.
     invariant_error : float
         What is left of a sum that is 0 because nothing changes if everything happens later, over its largest part.
     """
@@ -369,6 +372,7 @@ class _Backward:
             steps=self._of_steps(),
             warnings=[self._warning(*finding) for finding in reversed(findings)],
             n_warnings=n_warnings,
+            n_ties=adjoint.n_ties,
             invariant_error=error,
         )
 

@@ -64,7 +64,8 @@ def assert_exact(seeds):
         net, duration = random_smooth_network(seed)
         mode = "checkpoint" if seed % 5 == 0 else True
         outcome = compared(net, duration, LIMIT, seed, mode, "heap" if seed % 3 == 0 else "window")
-        if outcome is None or any(warning.kind != "order swap" for warning in outcome[0].warnings):
+        # Neurons that have become synchronous fire at one time, and the complex step has one time for both.
+        if outcome is None or outcome[0].n_ties:
             continue
         n += 1
         if not outcome[1] < 1e-9:
@@ -82,7 +83,8 @@ def test_gradients_of_random_networks_equal_the_complex_step(first, monkeypatch)
 @pytest.mark.long
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("first", range(1000, 2200, 100))
-def test_gradients_of_1000_random_networks_equal_the_complex_step(first):
+def test_gradients_of_1000_random_networks_equal_the_complex_step(first, monkeypatch):
+    cut_finely(monkeypatch)
     assert assert_exact(range(first, first + 100)) > 80
 
 
