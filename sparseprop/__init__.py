@@ -19,10 +19,10 @@ from .connectivity import (
     pairwise_bernoulli,
 )
 from .distributions import normal, uniform
-from .inputs import PoissonSource, SpikeSource, poisson, steps
-from .models import LIF, QIF, LIFExp, Theta, uniform_phase
 from .gradient_check import GradientReport, check_gradients
 from .gradients import Gradients, GradientWarning
+from .inputs import PoissonSource, SpikeSource, poisson, steps
+from .models import LIF, QIF, LIFExp, Theta, uniform_phase
 from .network import Network, Population, Projection, balanced_network, calibrate_rate
 from .recording import Record
 from .result import Result, load

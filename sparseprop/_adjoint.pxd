@@ -40,8 +40,8 @@ cdef inline int64_t adjoint_width(const Differentiable *m, bint wide) noexcept n
 
 
 # QIF ----------------------------------------------------------------------------------------------------------------
-# The adjoint a is that of an angle chi, d chi = dV / N, N = c + V^2, c = I for rotations and else 1: it is regular where
-# V is infinite and, unlike the time to the next spike, at the fixed points. Rotations: chi advances by t / tau.
+# The adjoint a is that of an angle chi, d chi = dV / N, N = c + V^2, c = I for rotations and else 1: it is regular
+# where V is infinite and, unlike the time to the next spike, at the fixed points. Rotations: chi advances by t / tau.
 
 cdef inline double qif_unit(const QIF *m) noexcept nogil:
     return m.I_e if m.regime == ROTATION else 1.0
@@ -182,8 +182,8 @@ cdef inline void qif_kick_back(const QIF *m, double *y, double t, double V, doub
 
 # All models ---------------------------------------------------------------------------------------------------------
 
-cdef inline double leave(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau, double t,
-                         double V, double distance) noexcept nogil:
+cdef inline double leave(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E,
+                         double tau, double t, double V, double distance) noexcept nogil:
     """A stretch of free flow that begins with V at t, transposed; `distance` is V_inf - V for LIF."""
     cdef double by_V
     if Differentiable is LIF:
@@ -197,8 +197,8 @@ cdef inline double leave(const Differentiable *m, double *y, bint wide, const Su
         return qif_leave(m, y, t, V)
 
 
-cdef inline void arrive(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau, double t,
-                        double V, double distance, double g) noexcept nogil:
+cdef inline void arrive(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E,
+                        double tau, double t, double V, double distance, double g) noexcept nogil:
     """A stretch of free flow that ends with V at t and the gradient g."""
     if Differentiable is LIF:
         y[0] = -g / E
@@ -267,8 +267,8 @@ cdef inline void threshold_back(const Differentiable *m, double *y, bint wide, c
         sums.threshold[i] += g
 
 
-cdef inline void kick_back(const Differentiable *m, double *y, bint wide, double E, double tau, double t, double V, double weight,
-                           double *by_weight, double *by_time) noexcept nogil:
+cdef inline void kick_back(const Differentiable *m, double *y, bint wide, double E, double tau, double t, double V,
+                           double weight, double *by_weight, double *by_time) noexcept nogil:
     """A kick at t: dL/d(weight), and dL/dt over the weight."""
     if Differentiable is LIF:
         by_weight[0] = -E * y[0]
@@ -306,8 +306,8 @@ cdef inline void rescale_back(const Differentiable *m, double *y, int64_t steps)
 
 # Rows of kicks of equal neurons -------------------------------------------------------------------------------------
 
-cdef inline double lif_row(const double *y, const neuron_t *targets, const double *weights, double weight, int64_t count,
-                           double E, double *by_weight, bint far, double *sum) noexcept nogil:
+cdef inline double lif_row(const double *y, const neuron_t *targets, const double *weights, double weight,
+                           int64_t count, double E, double *by_weight, bint far, double *sum) noexcept nogil:
     """For a row of kicks of equal LIF neurons: the sum of dL/dx, times the weight; dL/dw; the sum of dL/dx."""
     cdef double total = 0.0, plain = 0.0, value
     cdef int64_t k
@@ -361,7 +361,7 @@ cdef inline double rotation_row(const QIF *m, double *y, const neuron_t *targets
                                 const double *V, int64_t count, double t, double *by_weight, bint far,
                                 double *sum) noexcept nogil:
     """For a row of kicks of equal rotations: dL/dt of all; dL/dw; the sum of these."""
-    cdef double total = 0.0, plain = 0.0, w = weight, I = m.I_e, per_tau = 1.0 / m.tau, a, c, before, after
+    cdef double total = 0.0, plain = 0.0, w = weight, I_e = m.I_e, per_tau = 1.0 / m.tau, a, c, before, after
     cdef double *at
     cdef int64_t k
     for k in range(count):
@@ -379,8 +379,8 @@ cdef inline double rotation_row(const QIF *m, double *y, const neuron_t *targets
                 at[1] = t
             continue
         after = before + w
-        c = a / (I + after * after)
-        at[0] = c * (I + before * before)
+        c = a / (I_e + after * after)
+        at[0] = c * (I_e + before * before)
         at[2] += a * (at[1] - t) * per_tau
         at[1] = t
         at[3] += c * w

@@ -43,7 +43,7 @@ from ._scan cimport (
     turn_far,
 )
 from ._tape cimport (
-    BEGINS, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, Tape, tape_create, tape_drive, tape_free,
+    BEGINS, CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, Tape, tape_create, tape_drive, tape_free,
     tape_note, tape_release, tape_spike, tape_target, tape_values,
 )
 from ._typedefs cimport count_t, neuron_t, synapse_t
@@ -1925,12 +1925,44 @@ cdef Status deliver_all(State *e, Queue *q, bint after_spikes) noexcept nogil:
     return kick_touched(e, q)
 
 
+cdef Status note_close(State *e, Queue *q) noexcept nogil:
+    """For the tape: who is about to fire by himself. Rare, so that all of the queue may be looked at."""
+    cdef Pair soon = plus(e.now, e.tape.near, e.H), t
+    cdef count_t k
+    cdef double key
+    if Queue is Heap:
+        if q.size == 0 or before(soon, heap_key(q, 0)):
+            return RUNNING
+        if not before(e.now, heap_key(q, 0)) and (q.size < 2 or before(soon, heap_key(q, 1))) \
+                and (q.size < 3 or before(soon, heap_key(q, 2))):
+            return RUNNING
+        for k in range(q.size):
+            t = heap_key(q, <neuron_t> k)
+            if before(e.now, t) and not before(soon, t) \
+                    and not tape_note(e.tape, CLOSE, e.now, q.entries[k].neuron, 0, 0):
+                return NO_MEMORY
+    else:
+        key = window_key(q, soon, e.H) + e.margin
+        if q.size == 0 or q.entries[0].key > key:
+            return RUNNING
+        for k in range(q.size):
+            if q.entries[k].key > key:
+                continue
+            t = next_spike_of(e, q.entries[k].neuron)
+            if before(e.now, t) and not before(soon, t) \
+                    and not tape_note(e.tape, CLOSE, e.now, q.entries[k].neuron, 0, 0):
+                return NO_MEMORY
+    return RUNNING
+
+
 cdef Status take_instant(State *e, Queue *q) noexcept nogil:
     """What arrives at e.now, and all generations of spikes."""
     cdef bint done = False
     cdef Status status
     enter_present(e, q)
     e.last = e.now
+    if e.tape != NULL and note_close(e, q) != RUNNING:
+        return NO_MEMORY
     if arrives_now(e):
         status = deliver_first(e, q, &done)
         if status == RUNNING and not done:
@@ -2046,6 +2078,8 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
             enter_present(e, q)
         else:
             e.instant += 1
+        if e.tape != NULL and note_close(e, q) != RUNNING:
+            return NO_MEMORY
         if item.kind == PROCESS:
             e.n_input_events += 1
             if not note_event(e, process, item.index, i):
@@ -2678,11 +2712,11 @@ cdef class Engine:
             V[i] = voltage_in(&self.e, p, i)
         self.recording.voltages.append(V.base)
 
-    def start_tape(self):
-        """Keep from now on what the backward pass needs."""
+    def start_tape(self, double near):
+        """Keep from now on what the backward pass needs; and who is to fire within `near` ms of other events."""
         self.stop_tape()
         self._enter_present()
-        self.recording = Recording(self, self.network)
+        self.recording = Recording(self, self.network, near)
 
     def stop_tape(self):
         """The Recording since `start_tape`, or None."""
@@ -2914,7 +2948,7 @@ cdef class Recording:
     def __dealloc__(self):
         tape_free(self.tape)
 
-    def __init__(self, Engine engine, network):
+    def __init__(self, Engine engine, network, double near):
         cdef State *e = &engine.e
         cdef Pair emission
         cdef int64_t k
@@ -2925,6 +2959,7 @@ cdef class Recording:
         self.V = engine.voltages()
         self.tape = tape_create(e.n)
         owned(self.tape)
+        self.tape.near = near
         for k in range(e.n_populations):
             if e.populations[k].kernel == QIF_KERNEL:
                 self.tape.records_kicks = True
@@ -3006,6 +3041,7 @@ cdef struct Synapses:
 cdef struct Return:
     count_t entry
     int64_t projection
+    synapse_t begin             # of the row
     synapse_t at                # the synapse that it reaches next
     int64_t next_free
 
@@ -3067,6 +3103,7 @@ cdef struct Pass:
     double *waiting
     List driven
     bint one_origin             # of everything in this instant
+    count_t n_ties              # instants with several
     # Merged kicks, by target.
     double *kick_by_weight
     double *kick_by_time
@@ -3076,6 +3113,8 @@ cdef struct Pass:
     count_t near_low
     count_t near_high
     count_t n_near
+    uint8_t *is_close           # who was about to fire by itself
+    count_t n_close
     count_t n_here              # spikes of this instant
     Finding *findings
     count_t n_findings
@@ -3135,7 +3174,7 @@ cdef inline bint find(Pass *b, FindingKind kind, neuron_t neuron, neuron_t other
 # Kicks, backward ------------------------------------------------------------------------------------------------------
 
 cdef inline Status look_at_target(Pass *b, neuron_t i, neuron_t source, double weight, double *by_time) noexcept nogil:
-    """A kick of neuron i (global id) in a phase where neurons wait for their cause, or others fire at nearly this time."""
+    """A kick of neuron i (global id) in a phase where neurons wait for their cause: it may be that."""
     if b.driven.size and weight > 0.0 and get_bit(b.is_waiting, i):
         if isnan(b.waiting[i]):
             # Somebody else has been taken for the cause.
@@ -3149,7 +3188,9 @@ cdef inline Status look_at_target(Pass *b, neuron_t i, neuron_t source, double w
 
 cdef inline bint is_swap(const Pass *b, neuron_t i) noexcept nogil:
     """Whether neuron i fires now or nearly, and not as a consequence of the same event as the kick."""
-    return get_bit(b.is_near, i) and not (b.one_origin and get_bit(b.e.has_fired, i))
+    if get_bit(b.is_close, i):
+        return True
+    return get_bit(b.is_near, i) and not get_bit(b.is_waiting, i) and not (b.one_origin and get_bit(b.e.has_fired, i))
 
 
 cdef Status row_back(Pass *b, const Synapses *c, const Differentiable *rows, neuron_t source, const double *V,
@@ -3168,7 +3209,7 @@ cdef Status row_back(Pass *b, const Synapses *c, const Differentiable *rows, neu
     cdef synapse_t at
     cdef bint close = b.driven.size > 0
     cdef bint simple = not p.heterogeneous and not close and by_delay == NULL and c.places == NULL and c.projection >= 0
-    cdef bint crowded = b.n_near > b.n_here or not b.one_origin
+    cdef bint crowded = b.n_near > b.n_here or b.n_close > 0 or not b.one_origin
     if by_weight != NULL:
         by_weight += c.first
     if Differentiable is LIF:
@@ -3251,14 +3292,13 @@ cdef Status merged_kick_back(Pass *b, Population *p, const Differentiable *rows,
 
 cdef Status merged_row_back(Pass *b, const Synapses *c, neuron_t source, double *by_time) noexcept nogil:
     """What a row has of the merged kicks."""
-    cdef State *e = b.e
     cdef Population *p = c.post
     cdef double *by_weight = b.by_weight[c.projection] if c.projection >= 0 else b.by_drive[c.process]
     cdef double *by_delay = b.by_delay[c.projection] if c.projection >= 0 else NULL
     cdef double total = 0.0, weight_sum = 0.0, of_time, w
     cdef neuron_t i
     cdef synapse_t k, at
-    cdef bint crowded = b.n_near > b.n_here or not b.one_origin
+    cdef bint crowded = b.n_near > b.n_here or b.n_close > 0 or not b.one_origin
     for k in range(c.count):
         i = p.first + c.targets[k]
         w = c.weights[k] if c.weights != NULL else c.weight
@@ -3681,9 +3721,8 @@ cdef Pair return_time(Pass *b, Return *r) noexcept nogil:
     """When the latest synapse that is left of a row was reached; `never` if there is none."""
     cdef const Projection *c = &b.e.projections[r.projection]
     cdef const Entry *entry = &b.tape.entries[r.entry]
-    cdef const Population *p = &b.e.populations[population_of(b.e, entry.neuron)]
     cdef Pair arrival
-    while r.at >= c.offsets[entry.neuron - p.first]:
+    while r.at >= r.begin:
         arrival = plus(entry_time(entry), c.delays[r.at], b.e.H)
         if is_delivered(b, arrival, entry_time(entry)):
             return arrival
@@ -3713,6 +3752,7 @@ cdef bint open_return(Pass *b, int64_t projection, count_t entry) noexcept nogil
         b.free_return = b.returns[k].next_free
     b.returns[k].entry = entry
     b.returns[k].projection = projection
+    b.returns[k].begin = c.offsets[source]
     b.returns[k].at = c.offsets[source + 1] - 1
     time = return_time(b, &b.returns[k])
     if time.n >= never().n:
@@ -3747,16 +3787,12 @@ cdef bint gather_first(Pass *b) noexcept nogil:
     if item.kind == CURSOR:
         r = &b.returns[item.index]
         stop = r.at + 1
-        next = now
-        while is_same(next, now):
+        while r.at >= r.begin and is_same(plus(entry_time(&b.tape.entries[r.entry]),
+                                               b.e.projections[r.projection].delays[r.at], b.e.H), now):
             r.at -= 1
-            next = return_time(b, r)
-        # What was left out in between was not delivered.
-        while not is_same(plus(entry_time(&b.tape.entries[r.entry]),
-                               b.e.projections[r.projection].delays[stop - 1], b.e.H), now):
-            stop -= 1
         if not gather_part(b, r.entry, r.projection, r.at + 1, stop - r.at - 1):
             return False
+        next = return_time(b, r)
         agenda_move_back(b, next)
         if next.n >= never().n:
             r.next_free = b.free_return
@@ -3816,18 +3852,23 @@ cdef void look_around(Pass *b) noexcept nogil:
     cdef const Entry *entry
     cdef count_t k = b.at, origins = 0
     b.n_here = 0
+    b.n_close = 0
     while is_entry_at(b, k, e.now):
         entry = &b.tape.entries[k]
         if entry.kind == SPIKE:
             b.n_here += 1
             origins += not (entry.flags & DRIVEN)
             set_bit(e.has_fired, entry.neuron)
+        elif entry.kind == CLOSE:
+            set_bit(b.is_close, entry.neuron)
+            b.n_close += 1
         elif entry.kind != MERGED:
             origins += 1
         k -= 1
     if b.agenda.size and is_same(mirrored(b.agenda.items[0].time), e.now):
         origins += 1 + agenda_has_two(&b.agenda, mirrored(e.now))
     b.one_origin = origins <= 1
+    b.n_ties += origins > 1
     while b.near_high > b.near_low and \
             since_start(b, entry_time(&b.tape.entries[b.near_high - 1])) > b.t + b.near:
         b.near_high -= 1
@@ -3875,6 +3916,9 @@ cdef Status instant_back(Pass *b, Pair now) noexcept nogil:
         b.n_events += b.at + 1 - low
         b.at = low - 1
     while is_entry_at(b, b.at, now):
+        if tape.entries[b.at].kind == CLOSE:
+            b.at -= 1
+            continue
         if tape.entries[b.at].kind == EVENT:
             d = new_delivery(b, b.at)
             if d == NULL:
@@ -3888,6 +3932,7 @@ cdef Status instant_back(Pass *b, Pair now) noexcept nogil:
     status = deliver_back(b, merged)
     for k in range(here, b.at, -1):
         clear_bit(b.e.has_fired, tape.entries[k].neuron)
+        clear_bit(b.is_close, tape.entries[k].neuron)
     return status
 
 
@@ -3990,6 +4035,7 @@ cdef class Adjoint:
         free(b.kick_by_weight)
         free(b.kick_by_time)
         free(b.is_near)
+        free(b.is_close)
         free(b.findings)
 
     def __init__(self, network, start, sums, by_weight, by_delay, by_drive, bint wide, double near):
@@ -4028,6 +4074,7 @@ cdef class Adjoint:
             b.by_drive[k] = self._pointer(by_drive[k])
         b.is_waiting = <uint8_t *> zeros(e.n // 8 + 1, 1)
         b.is_near = <uint8_t *> zeros(e.n // 8 + 1, 1)
+        b.is_close = <uint8_t *> zeros(e.n // 8 + 1, 1)
         b.waiting = <double *> zeros(e.n, sizeof(double))
         if network.changes:
             b.by_release = <double *> zeros(e.n, sizeof(double))
@@ -4057,7 +4104,6 @@ cdef class Adjoint:
         cdef State *e = b.e
         cdef int64_t k, j
         cdef Population *p
-        cdef const double[:, ::1] releases
         self.recording = recording
         self.by_time = by_time
         b.tape = recording.tape
@@ -4153,13 +4199,18 @@ cdef class Adjoint:
 
     @property
     def shift(self):
-        """dL/d(time) of all that happened at fixed times, besides spikes on the tape; and the sum of its parts' sizes."""
+        """dL/d(time) of all that happened at fixed times, besides spikes on the tape; and the sum of its sizes."""
         return self.b.shift, self.b.shift_size
 
     @property
     def ranks(self):
         """Which projection of the network the sums are of."""
         return [int(self.b.e.projections[k].rank) for k in range(len(self.engine.network.projections))]
+
+    @property
+    def n_ties(self):
+        """How many instants there were in which independent things happened."""
+        return self.b.n_ties
 
     @property
     def findings(self):

@@ -1,4 +1,4 @@
-"""What a run leaves for the backward pass: the spikes and input events in their order, and what cannot be derived again.
+"""What a run leaves for the backward pass: spikes and input events in their order, and what cannot be derived again.
 
 Everything else (deliveries, sums, frames) follows from these and the network. docs/gradients.md has the structure.
 """
@@ -17,6 +17,7 @@ cdef enum EntryKind:
     EVENT       # of a Poisson drive
     MERGED      # the kicks of this phase were added per target first
     PAST        # a spike from before the tape that was still on its way
+    CLOSE       # a neuron that is about to fire by itself, within `near`, when something else happens
 
 cdef enum EntryFlag:
     BEGINS = 1  # the first of its generation
@@ -51,6 +52,7 @@ cdef struct Tape:
     Pair *releases
     count_t n_releases
     count_t releases_capacity
+    double near                 # ms
     uint8_t *driven             # bit set of neurons that were driven over threshold and have not fired yet
 
 

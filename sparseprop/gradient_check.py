@@ -21,7 +21,7 @@ NEURON_PARAMETERS = ("I_e", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "t_ref"
 PARAMETERS = (*NEURON_PARAMETERS, "V", "weight", "delay", "input_times", "drive_weight", "steps")
 
 
-# A network with values off by a little ----------------------------------------------------------------------------------
+# A network with values off by a little -------------------------------------------------------------------------------
 
 
 def _shifted(value, shift):
@@ -129,11 +129,11 @@ def _parts(net, gradients, names):
                 yield name, k, gradients.steps[k]
 
 
-# Derivatives of the reference engine --------------------------------------------------------------------------------------
+# Derivatives of the reference engine ---------------------------------------------------------------------------------
 
 
 def _loss(engine, until, max_spikes, samples, dL_dtimes, dL_dV):
-    """Run a reference engine, and the linear loss of its spikes and voltages; and the neurons in the order of spikes."""
+    """Run a reference engine: the linear loss of its spikes and voltages, and who fired in which order."""
     clock, loss = engine.clock, 0.0
     for (time, ids), weights in zip(samples, dL_dV, strict=True):
         engine.advance(clock.pair(time), max_spikes)
@@ -152,9 +152,9 @@ def directional_derivative(net, name, key, direction, duration=None, n_spikes=No
     ----------
     net : Network
     name, key : str, int
-        What is varied: ``"I_e"`` (and other parameters of neurons) or ``"V"``, key None; ``"weight"`` or ``"delay"`` and
-        the number of a projection; ``"input_times"`` and that of a population; ``"drive_weight"`` or ``"steps"`` and
-        that of a drive.
+        What is varied: ``"I_e"`` (and other parameters of neurons) or ``"V"``, key None; ``"weight"`` or ``"delay"``
+        and the number of a projection; ``"input_times"`` and that of a population; ``"drive_weight"`` or ``"steps"``
+        and that of a drive.
     direction : ndarray or float
         Of the shape of that.
     duration, n_spikes
@@ -186,7 +186,7 @@ def directional_derivative(net, name, key, direction, duration=None, n_spikes=No
     return (values[0][0] - values[1][0]) / (2.0 * difference)
 
 
-# The user's check -------------------------------------------------------------------------------------------------------
+# The user's check ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

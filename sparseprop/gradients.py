@@ -12,11 +12,13 @@ from .network import Projection
 __all__ = ["GradientWarning", "Gradients", "backward"]
 
 BUDGET = 1 << 20  # events between two looks for Ctrl-C
-NEAR = 1e-9  # of the shortest time constant: kicks so near to a spike of their target are reported
 INVARIANT = 1e-9  # relative error of the sum rule that a debug build allows
 
 KINDS = {
-    0: ("order swap", "a kick comes within {near:.2g} ms of a spike of its target: in the other order the result jumps"),
+    0: (
+        "order swap",
+        "a kick comes within {near:.2g} ms of a spike of its target: in the other order the result jumps",
+    ),
     1: ("several causes", "independent events at one time drove it over threshold together"),
     2: ("at a step", "it was due exactly when its current changed"),
 }
@@ -60,11 +62,10 @@ class _ByProjection:
 
     def __getitem__(self, key):
         if isinstance(key, Projection):
-            for k, projection in enumerate(self._projections):
-                if projection is key:
-                    break
-            else:
+            same = [projection is key for projection in self._projections]
+            if True not in same:
                 raise ParameterError(f"{key!r} is no projection of the network that was run")
+            k = same.index(True)
         else:
             k = _validation.integer(
                 key, "the number of a projection", f"a Projection, or a number in [0, {len(self._values)})",
@@ -105,6 +106,9 @@ class Gradients:
         For each ``sp.steps`` drive, by its number, of the shape of its values.
     warnings : list of GradientWarning
         What has no gradient; `n_warnings` counts also those that the list is too short for.
+    n_ties : int
+        Instants in which independent events coincided exactly. For LIF neurons the derivative is right nevertheless, if
+        nothing is in `warnings`; of a QIF neuron that several of them kick, it is one between those on the two sides.
     invariant_error : float
         What is left of a sum that is 0 because nothing changes if everything happens later, over its largest part.
     """
@@ -118,7 +122,9 @@ class Gradients:
         raise AttributeError(f"Gradients have no attribute {name!r}")
 
     def __repr__(self):
-        return f"<Gradients of {len(self.I_e)} neurons and {len(self.weight_sum)} projections: {self.n_warnings} warnings>"
+        return (
+            f"<Gradients of {len(self.I_e)} neurons and {len(self.weight_sum)} projections: {self.n_warnings} warnings>"
+        )
 
 
 def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
@@ -173,8 +179,7 @@ class _Backward:
         self.by_drive = [
             np.zeros(process.n) if isinstance(process.weight, np.ndarray) else None for process in self.source.processes
         ]
-        models = [p.model for p in self.net.populations if not p.is_source]
-        self.near = NEAR * min((float(np.min(model.tau_m)) for model in models), default=1.0)
+        self.near = tape.near
         self.adjoint = _core.Adjoint(
             self.source, tape.start, self.sums, self.by_weight, self.by_delay, self.by_drive, tau_m, self.near
         )
@@ -367,24 +372,28 @@ class _Backward:
             steps=self._of_steps(),
             warnings=[self._warning(*finding) for finding in reversed(findings)],
             n_warnings=n_warnings,
+            n_ties=adjoint.n_ties,
             invariant_error=error,
         )
 
     def _of_neurons(self, name, V):
         """A parameter's derivative for all global ids."""
-        values = {
-            "I_e": self.sums["I_e"] + self.I_e_before, "V": V, "tau_m": self.sums["tau_m"], "V_th": self.sums["threshold"],
-            "V_peak": self.sums["threshold"], "V_reset": self.sums["V_reset"], "t_ref": self.sums["t_ref"],
-        }  # fmt: skip
-        values["E_L"] = values["I_e"]
+        if name in ("I_e", "E_L"):
+            values = self.sums["I_e"] + self.I_e_before
+        elif name in ("V_th", "V_peak"):
+            values = self.sums["threshold"]
+        else:
+            values = V if name == "V" else self.sums[name]
         array = np.full(self.source.size, np.nan)
         for p in self.net.populations:
             if not p.is_source and (name == "V" or name in p.model.kernel_parameters):
-                array[p.first : p.first + p.n] = values[name][p.first : p.first + p.n]
+                array[p.first : p.first + p.n] = values[p.first : p.first + p.n]
         return array
 
     def _warning(self, kind, neuron, source, time):
         p = next(p for p in self.net.populations if p.first <= neuron < p.first + p.n)
         name, message = KINDS[kind]
         where = f"neuron {neuron - p.first} of population {p.name!r}"
-        return GradientWarning(name, neuron, where, time, None if source < 0 else source, message.format(near=self.near))
+        return GradientWarning(
+            name, neuron, where, time, None if source < 0 else source, message.format(near=self.near)
+        )

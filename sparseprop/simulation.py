@@ -49,6 +49,7 @@ ENGINES = {
     "heap": functools.partial(_core.Engine, name="heap"),
     "reference": reference.ReferenceEngine,
 }
+FIRST_BLOCK = 1000  # events
 BLOCK_SECONDS = 0.03  # an engine returns about this often, for Ctrl-C, progress and recording
 
 
@@ -396,7 +397,7 @@ class Simulation:
             stops = self._stops(plan, record, engine.now, until, len(recorder.V_times))
             if recorded is None:
                 save(False)
-            budget = 1000
+            budget = FIRST_BLOCK
             stop, purpose = next(stops)
             while True:
                 block = time.perf_counter()

@@ -9,6 +9,8 @@ __all__ = ["Tape", "check_tape"]
 
 # In a run with tape="checkpoint", what is recomputed at a time, at least.
 SMALLEST_PART = 1 << 26  # bytes
+NEAR = 1e-9  # of the shortest time constant, nearly: what is closer than that to a spike has no sure order
+PER_NEURON = 1024  # bytes; so that the states take a small share of what they save
 
 
 def check_tape(tape, engine, populations):
@@ -51,14 +53,14 @@ class Tape:
     def __init__(self, engine, source, mode):
         self.engine, self.source, self.mode = engine, source, mode
         self.start = engine.now
+        self.near = NEAR * source.clock.epoch / 8.0
         self.parts = []
-        # So that the states take a small share of what they save.
-        self.part_size = max(SMALLEST_PART, 1024 * source.size)
+        self.part_size = max(SMALLEST_PART, PER_NEURON * source.size)
         self._begin()
 
     def _begin(self):
         self.state = self.engine.state() if self.mode == "checkpoint" else None
-        self.engine.start_tape()
+        self.engine.start_tape(self.near)
 
     def look(self):
         """Begin a new part if the present one is large; between instants only."""
@@ -101,7 +103,7 @@ class Tape:
         """Repeat a part of the run."""
         engine = _core.Engine(self.source, "window")
         engine.restore(state)
-        engine.start_tape()
+        engine.start_tape(self.near)
         while engine.advance(until, None, 1 << 22) == "running":
             pass
         return engine.stop_tape()

@@ -255,7 +255,9 @@ def random_smooth_network(seed):
                 pre,
                 post,
                 sp.fixed_outdegree(k, procedural),
-                weight=signed if procedural or rng.random() < 0.5 else sp.uniform(*sorted((0.3 * signed, 1.5 * signed))),
+                weight=signed
+                if procedural or rng.random() < 0.5
+                else sp.uniform(*sorted((0.3 * signed, 1.5 * signed))),
                 delay=_smooth_delay(rng, procedural, 0.2 * duration),
                 allow_autapses=autapses,
                 allow_multapses=bool(rng.random() < 0.3),

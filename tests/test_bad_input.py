@@ -113,7 +113,7 @@ NETWORK_CASES = [
     (lambda net, E: net.run(n_spikes=2**70), r"n_spikes must be a whole number >= 0 and below 2\^62"),
     (lambda net, E: net.run(1.0, engine="haep"), r"did you mean 'heap'\?"),
     (lambda net, E: net.run(1.0, n_threads=2), r"n_threads must be 1.*got 2"),
-    (lambda net, E: net.run(1.0, tape=True), r"tape must be False"),
+    (lambda net, E: net.run(1.0, tape="yes"), r"tape must be False"),
     (lambda net, E: net.run(1.0, progress="yes"), r"progress must be None, True, False or a callable, got 'yes'"),
     (lambda net, E: net.run(1.0, seed=-1), r"seed must be a whole number >= 0, got -1"),
     (lambda net, E: sp.Network(seed=1.0), r"Network\.seed must be a whole number >= 0, got 1\.0"),

@@ -171,3 +171,13 @@ def test_peers_finds_where_two_spike_trains_part(monkeypatch):
     assert peers.compared(exact, {"times": np.array([0.1]), "ids": np.array([2])})["largest_error_us"] is None
     with pytest.raises(RuntimeError, match="no spikes to compare"):
         peers.compared(exact, {"times": np.zeros(0), "ids": np.zeros(0, np.int64)})
+
+
+def test_gradients(tmp_path):
+    done = run(tmp_path, "--sizes 300 --spikes 3000 -o out.json", "gradients.py")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out.json").read_text())
+    for case in report["cases"]:
+        assert set(case["us_per_spike"]) == {"heap", "window", "taped", "backward", "without_weights"}
+        assert case["invariant_error"] < 1e-12
+        assert case["tape_bytes_per_spike"] >= 24.0

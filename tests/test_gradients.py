@@ -50,13 +50,22 @@ def compared(net, duration, n_spikes, seed, mode=True, engine="window"):
     return grads, max(errors, default=0.0), found
 
 
+def cut_finely(monkeypatch):
+    """Tapes with checkpoints are to have many parts."""
+    monkeypatch.setattr(tape_module, "SMALLEST_PART", 0)
+    monkeypatch.setattr(tape_module, "PER_NEURON", 0)
+    monkeypatch.setattr(sp.simulation, "FIRST_BLOCK", 20)
+    monkeypatch.setattr(sp.simulation, "BLOCK_SECONDS", 1e-5)
+
+
 def assert_exact(seeds):
     n, wrong = 0, []
     for seed in seeds:
         net, duration = random_smooth_network(seed)
         mode = "checkpoint" if seed % 5 == 0 else True
         outcome = compared(net, duration, LIMIT, seed, mode, "heap" if seed % 3 == 0 else "window")
-        if outcome is None or any(warning.kind != "order swap" for warning in outcome[0].warnings):
+        # Neurons that have become synchronous fire at one time, and the complex step has one time for both.
+        if outcome is None or outcome[0].n_ties:
             continue
         n += 1
         if not outcome[1] < 1e-9:
@@ -67,18 +76,19 @@ def assert_exact(seeds):
 
 @pytest.mark.parametrize("first", range(0, 150, 30))
 def test_gradients_of_random_networks_equal_the_complex_step(first, monkeypatch):
-    monkeypatch.setattr(tape_module, "SMALLEST_PART", 0)
+    cut_finely(monkeypatch)
     assert assert_exact(range(first, first + 30)) > 20
 
 
 @pytest.mark.long
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("first", range(1000, 2200, 100))
-def test_gradients_of_1000_random_networks_equal_the_complex_step(first):
+def test_gradients_of_1000_random_networks_equal_the_complex_step(first, monkeypatch):
+    cut_finely(monkeypatch)
     assert assert_exact(range(first, first + 100)) > 80
 
 
-# By hand --------------------------------------------------------------------------------------------------------------
+# By hand -------------------------------------------------------------------------------------------------------------
 
 
 def test_one_lif_neuron_by_hand():
@@ -155,7 +165,7 @@ def test_the_loss_may_be_on_a_voltage_alone():
     assert grads.I_e[1] == pytest.approx(1.0 - math.exp(-0.5), rel=1e-14)
 
 
-# Tapes ----------------------------------------------------------------------------------------------------------------
+# Tapes ---------------------------------------------------------------------------------------------------------------
 
 
 def both_models():
@@ -164,7 +174,7 @@ def both_models():
 
 @pytest.mark.parametrize("model", both_models(), ids=["LIF", "Theta"])
 def test_checkpoints_give_the_same_gradients_as_a_whole_tape(model, monkeypatch):
-    monkeypatch.setattr(tape_module, "SMALLEST_PART", 0)
+    cut_finely(monkeypatch)
     net = sp.balanced_network(120, model, outdegree=20, seed=3)
     net.connect("neurons", "neurons", sp.fixed_outdegree(5), weight=sp.uniform(-0.05, 0.0), delay=sp.uniform(0.0, 30.0))
     net.connect("neurons", "neurons", sp.fixed_outdegree(5), weight=-0.02, delay=25.0)
@@ -172,13 +182,12 @@ def test_checkpoints_give_the_same_gradients_as_a_whole_tape(model, monkeypatch)
     rng = np.random.default_rng(0)
     grads, parts = [], []
     for mode in (True, "checkpoint"):
-        monkeypatch.setattr(sp.simulation, "BLOCK_SECONDS", 1e-4)
         res = net.run(800.0, record=sp.Record(V=[3, 5], V_times=7.7), tape=mode)
         parts.append(len(res._tape.parts))
         grads.append(res.backward(rng.normal(size=res.n_spikes), 0.1 * rng.normal(size=res.V.shape)))
         rng = np.random.default_rng(0)
     assert parts[0] == 1
-    assert parts[1] > 3 or model.t_ref
+    assert parts[1] > 3
     for name in ("I_e", "V", "tau_m", "V_reset"):
         np.testing.assert_allclose(getattr(grads[0], name), getattr(grads[1], name), rtol=1e-8, atol=1e-8)
     for k in range(3):
@@ -263,7 +272,7 @@ def test_leaving_out_what_is_not_wanted():
     whole = net.run(n_spikes=500, tape=True).backward(dL)
     less = net.run(n_spikes=500, tape=True).backward(dL, weights=False, tau_m=False)
     assert less.weight_sum[0] == pytest.approx(whole.weight_sum[0], rel=1e-12)
-    assert less.V.tolist() == whole.V.tolist()
+    np.testing.assert_allclose(less.V, whole.V, rtol=1e-12)
     with pytest.raises(sp.errors.ParameterError, match="weights=False"):
         less.weight[0]
     with pytest.raises(AttributeError, match="tau_m=False"):
@@ -332,7 +341,7 @@ def test_a_spike_that_is_due_at_a_step_is_reported():
     assert warning.kind == "at a step"
 
 
-# check_gradients ------------------------------------------------------------------------------------------------------
+# check_gradients -----------------------------------------------------------------------------------------------------
 
 
 def test_check_gradients_names_the_worst_synapse(monkeypatch):
@@ -372,12 +381,12 @@ def test_check_gradients_by_finite_differences_and_near_zero_drive():
         sp.check_gradients(net, n_spikes=12, parameters=["V"], difference=0.3)
 
 
-# Bad input --------------------------------------------------------------------------------------------------------------
+# Bad input -----------------------------------------------------------------------------------------------------------
 
 
 def test_bad_input_is_named():
     net = sp.balanced_network(100, sp.Theta(tau_m=10.0), outdegree=10, seed=1)
-    with pytest.raises(sp.errors.ParameterError, match='tape must be False, True or "checkpoint", got \'all\''):
+    with pytest.raises(sp.errors.ParameterError, match="tape must be False, True or \"checkpoint\", got 'all'"):
         net.run(10.0, tape="all")
     with pytest.raises(sp.errors.ParameterError, match='got engine="reference"'):
         net.run(10.0, tape=True, engine="reference")
@@ -417,3 +426,12 @@ def test_no_derivative_of_an_infinite_voltage():
     assert res.V[0, 0] == -math.inf
     with pytest.raises(sp.errors.ParameterError, match="must be 0 where V is infinite, got 1.0 for neuron 0"):
         res.backward(np.zeros(res.n_spikes), [[1.0]])
+
+
+def test_the_figures_of_the_documentation_can_be_drawn(tmp_path):
+    import runpy
+    from pathlib import Path
+
+    script = Path(__file__).resolve().parent.parent / "docs" / "gradient_limits.py"
+    runpy.run_path(str(script))["main"](tmp_path)
+    assert len(list(tmp_path.glob("gradient_*.png"))) == 3
