@@ -1,8 +1,8 @@
 """What do a spike and a synaptic event cost, and how much memory does a network take?
 
 The balanced inhibitory network of the SparseProp paper (j0 = 1, 1 Hz wanted, tau_m = 10 ms) with a fixed out-degree,
-LIF, Theta and LIFExp (tau_syn = tau_m / 2) neurons, for several sizes and engines. Each case has a process of its own, so that its peak memory is
-its own, and does this:
+LIF, Theta and LIFExp (tau_syn = tau_m / 2) neurons, for several sizes and engines. Each case has a process of its own,
+so that its peak memory is its own, and does this:
 
 1. build the network and the simulation (timed together);
 2. a transient that is not timed: two spikes per neuron, or fewer if `--transient-seconds` of CPU time pass first;

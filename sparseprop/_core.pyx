@@ -591,6 +591,8 @@ cdef Status deliver_each(State *e, Queue *q, Population *p, const Model *rows, c
     cdef int64_t k
     cdef Status status
     for k in range(count):
+        if k + 16 < count:
+            prefetch(&p.x[p.width * targets[k + 16]], p.width * sizeof(double))
         status = kick(e, q, p, rows, targets[k], weights[k] if weights != NULL else weight, port)
         if status != RUNNING:
             return status

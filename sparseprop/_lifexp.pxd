@@ -318,20 +318,20 @@ cdef inline Pair lifexp_next_spike(const LIFExp *m, const double *state, double 
     intervals in which it falls tell whether one of these has a root.
     """
     cdef double currents[MAX_PORTS]
+    cdef double flowing[MAX_PORTS]  # those that are not 0
     cdef double taus[MAX_PORTS]
     cdef double turns[MAX_PORTS]
     cdef double later[MAX_PORTS]
     cdef double s = state[1], x = state[2], D, outer = 0.0, positive = 0.0, at_once = m.gap, begin = 0.0, u
-    cdef int64_t k, n_turns
+    cdef int64_t k, n_turns, n = 0
     cdef bint falls
     cdef Pair base
     base.n = <int64_t> state[0]
     base.s = s
     for k in range(m.n_ports):
-        taus[k] = m.ports[k].tau
         if m.ports[k].near:
             x = x + state[3 + k] * phi(m.tau, m.ports[k].slope, s)
-        currents[k] = state[3 + k] * exp(-s / taus[k])
+        currents[k] = state[3 + k] * exp(-s / m.ports[k].tau)
     x = x * exp(-s / m.tau)
     for k in range(m.n_ports):
         if not m.ports[k].near:
@@ -343,10 +343,15 @@ cdef inline Pair lifexp_next_spike(const LIFExp *m, const double *state, double 
         return base
     if positive + m.gap <= 0.0:
         return never()
-    n_turns = sign_changes(currents, taus, m.n_ports, m.gap, turns)
+    for k in range(m.n_ports):
+        if currents[k] != 0.0:
+            flowing[n] = currents[k]
+            taus[n] = m.ports[k].tau
+            n += 1
+    n_turns = sign_changes(flowing, taus, n, m.gap, turns) if n else 0
     falls = at_once > 0.0
     if not falls and n_turns == 0:
-        falls = m.gap > 0.0 or (m.gap == 0.0 and last_sign(currents, taus, m.n_ports) > 0.0)
+        falls = m.gap > 0.0 or (m.gap == 0.0 and last_sign(flowing, taus, n) > 0.0)
     for k in range(n_turns):
         if falls and not (value_at(m, x, currents, turns[k], later) - m.gap > 0.0):
             find_root(m, x, currents, D, begin, turns[k], &u)

@@ -681,10 +681,11 @@ class LIFExpNeuron(Neuron):
             return self.base
         if positive + self.gap.real <= 0.0:
             return NEVER
-        taus = [port["tau"] for port in self.ports]
-        turns = sign_changes(self.a, currents, taus, self.gap)
+        flowing = [(a, port["tau"]) for a, port in zip(currents, self.ports, strict=True) if a.real != 0.0]
+        flowing, taus = [a for a, _ in flowing], [tau for _, tau in flowing]
+        turns = sign_changes(self.a, flowing, taus, self.gap) if flowing else []
         begin = 0.0 * s
-        falls = at_once.real > 0.0 or (not turns and self.falls_at_last(currents))
+        falls = at_once.real > 0.0 or (not turns and self.falls_at_last(flowing, taus))
         for end in turns:
             if falls and not (self.at(x, currents, end)[0] - self.gap).real > 0.0:
                 return self.engine.plus(self.base, self.root(x, currents, D, begin, end))
@@ -694,9 +695,9 @@ class LIFExpNeuron(Neuron):
         u = self.root(x, currents, D, begin, None)
         return NEVER if u is None else self.engine.plus(self.base, u)
 
-    def falls_at_last(self, currents):
+    def falls_at_last(self, currents, taus):
         """Whether D falls in the end, where the sum of the currents has one sign that rounding hid at first."""
-        return self.gap.real > 0.0 or (self.gap.real == 0.0 and last_sign(currents, self.ports) > 0.0)
+        return self.gap.real > 0.0 or (self.gap.real == 0.0 and last_sign(currents, taus) > 0.0)
 
     def root(self, x, currents, D, begin, end):
         """The root of D = gap in [begin, end], or from `begin` on (None where there is none after all).
@@ -752,13 +753,12 @@ class LIFExpNeuron(Neuron):
         return longest
 
 
-def last_sign(weights, ports):
+def last_sign(weights, taus):
     """A number with the sign that a sum of decaying exponentials has in the end."""
     slowest, sign = 0.0, 0.0
-    for weight, port in zip(weights, ports, strict=True):
-        tau = port["tau"].real if isinstance(port, dict) else port.real
-        if weight.real != 0.0 and tau >= slowest:
-            slowest, sign = tau, weight.real
+    for weight, tau in zip(weights, taus, strict=True):
+        if weight.real != 0.0 and tau.real >= slowest:
+            slowest, sign = tau.real, weight.real
     return sign
 
 

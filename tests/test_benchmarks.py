@@ -40,7 +40,7 @@ def test_engine_speed(tmp_path):
     assert report["source"] is None or len(report["source"]["commit"]) == 40
 
     cases = {(case["model"], case["engine"], case["n"]): case for case in report["cases"]}
-    assert set(cases) == {(m, e, n) for m in ("LIF", "Theta") for e in COMPILED for n in (200, 500)}
+    assert set(cases) == {(m, e, n) for m in ("LIF", "Theta", "LIFExp") for e in COMPILED for n in (200, 500)}
     for (_, _, n), case in cases.items():
         assert case["transient"]["spikes"] == case["transient"]["spikes_wanted"] == 2 * n
         assert len(case["repeats"]) == 2
