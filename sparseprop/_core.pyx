@@ -1927,7 +1927,7 @@ cdef class Engine:
         elif p.kernel == LIFEXP_KERNEL:
             p.rows = owned(allocate(len(rows), sizeof(LIFExp)))
             p.oscillates = True
-            p.scan_cost = 2 if len(rows) == 1 and "tau_syn_1" not in rows[0] else 12
+            p.scan_cost = 1 if len(rows) == 1 and "tau_syn_1" not in rows[0] else 6  # vectorised or not
             for k in range(len(rows)):
                 fill_lifexp(&(<LIFExp *> p.rows)[k], lifexp_constants(math.fsum, **rows[k]), frames, self.e.H)
             self.e.n_ports = max(self.e.n_ports, (<LIFExp *> p.rows).n_ports)
