@@ -1927,32 +1927,39 @@ cdef Status deliver_all(State *e, Queue *q, bint after_spikes) noexcept nogil:
     return kick_touched(e, q)
 
 
+cdef inline bint note_one_close(State *e, neuron_t i, Pair t, Pair soon, bint arrives) noexcept nogil:
+    """A neuron that fires by itself at t, if that is soon or, with arrivals, now; False if there is no memory."""
+    if before(soon, t) or not (arrives or before(e.now, t)):
+        return True
+    return tape_note(e.tape, CLOSE, e.now, i, 0 if before(e.now, t) else DRIVEN, 0)
+
+
 cdef Status note_close(State *e, Queue *q) noexcept nogil:
     """For the tape: who is about to fire by himself. Rare, so that all of the queue may be looked at."""
-    cdef Pair soon = plus(e.now, e.tape.near, e.H), t
+    cdef Pair soon = plus(e.now, e.tape.near, e.H)
+    cdef bint arrives = arrives_now(e)
     cdef count_t k
     cdef double key
     if Queue is Heap:
         if q.size == 0 or before(soon, heap_key(q, 0)):
             return RUNNING
-        if not before(e.now, heap_key(q, 0)) and (q.size < 2 or before(soon, heap_key(q, 1))) \
+        if not arrives and not before(e.now, heap_key(q, 0)) and (q.size < 2 or before(soon, heap_key(q, 1))) \
                 and (q.size < 3 or before(soon, heap_key(q, 2))):
             return RUNNING
         for k in range(q.size):
-            t = heap_key(q, <neuron_t> k)
-            if before(e.now, t) and not before(soon, t) \
-                    and not tape_note(e.tape, CLOSE, e.now, q.entries[k].neuron, 0, 0):
+            if not note_one_close(e, q.entries[k].neuron, heap_key(q, <neuron_t> k), soon, arrives):
                 return NO_MEMORY
     else:
+        for k in range(e.due.size if arrives and e.collected else 0):
+            if not note_one_close(e, e.due.items[k], e.now, soon, True):
+                return NO_MEMORY
         key = window_key(q, soon, e.H) + e.margin
         if q.size == 0 or q.entries[0].key > key:
             return RUNNING
         for k in range(q.size):
-            if q.entries[k].key > key:
-                continue
-            t = next_spike_of(e, q.entries[k].neuron)
-            if before(e.now, t) and not before(soon, t) \
-                    and not tape_note(e.tape, CLOSE, e.now, q.entries[k].neuron, 0, 0):
+            if q.entries[k].key <= key and not note_one_close(
+                e, q.entries[k].neuron, next_spike_of(e, q.entries[k].neuron), soon, arrives
+            ):
                 return NO_MEMORY
     return RUNNING
 
@@ -2308,7 +2315,7 @@ cdef class Engine:
         elif p.kernel == LIFEXP_KERNEL:
             p.rows = owned(allocate(len(rows), sizeof(LIFExp)))
             p.oscillates = True
-            p.scan_cost = 2 if len(rows) == 1 and "tau_syn_1" not in rows[0] else 12
+            p.scan_cost = 1 if len(rows) == 1 and "tau_syn_1" not in rows[0] else 6  # vectorised or not
             for k in range(len(rows)):
                 fill_lifexp(&(<LIFExp *> p.rows)[k], lifexp_constants(math.fsum, **rows[k]), frames, self.e.H)
             self.e.n_ports = max(self.e.n_ports, (<LIFExp *> p.rows).n_ports)
@@ -3864,6 +3871,7 @@ cdef void look_around(Pass *b) noexcept nogil:
         elif entry.kind == CLOSE:
             set_bit(b.is_close, entry.neuron)
             b.n_close += 1
+            origins += (entry.flags & DRIVEN) != 0
         elif entry.kind != MERGED:
             origins += 1
         k -= 1

@@ -77,7 +77,7 @@ def assert_exact(seeds):
 @pytest.mark.parametrize("first", range(0, 150, 30))
 def test_gradients_of_random_networks_equal_the_complex_step(first, monkeypatch):
     cut_finely(monkeypatch)
-    assert assert_exact(range(first, first + 30)) > 20
+    assert assert_exact(range(first, first + 30)) > 15
 
 
 @pytest.mark.long
@@ -85,7 +85,7 @@ def test_gradients_of_random_networks_equal_the_complex_step(first, monkeypatch)
 @pytest.mark.parametrize("first", range(1000, 2200, 100))
 def test_gradients_of_1000_random_networks_equal_the_complex_step(first, monkeypatch):
     cut_finely(monkeypatch)
-    assert assert_exact(range(first, first + 100)) > 80
+    assert assert_exact(range(first, first + 100)) > 60
 
 
 # By hand -------------------------------------------------------------------------------------------------------------
