@@ -241,8 +241,8 @@ cdef inline double distance_of(const Differentiable *m, double V) noexcept nogil
         return 0.0
 
 
-cdef inline double reset_back(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau,
-                              double release) noexcept nogil:
+cdef inline double reset_back(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E,
+                              double tau, double release) noexcept nogil:
     """The state at the end of the refractory period; returns dL/d(release)."""
     cdef double distance = 0.0, g
     if Differentiable is LIF:
@@ -253,8 +253,8 @@ cdef inline double reset_back(const Differentiable *m, double *y, bint wide, con
     return -g * velocity(m, tau, m.V_reset, distance)
 
 
-cdef inline void threshold_back(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E, double tau,
-                                double t, double by_time) noexcept nogil:
+cdef inline void threshold_back(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E,
+                                double tau, double t, double by_time) noexcept nogil:
     """A spontaneous spike at t, which is where V meets the threshold; `by_time` is dL/dt."""
     cdef double distance = 0.0, V = 0.0, g
     if Differentiable is LIF:

@@ -35,12 +35,12 @@ from ._philox cimport philox_open, philox_stream
 from ._poisson cimport Poisson, poisson_fill, poisson_free
 from ._rows cimport draw_row, table_size
 from ._adjoint cimport (
-    Differentiable, Sums, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, lif_row, lif_wide_row, rescale_back,
-    reset_back, rotated_voltages, rotation_row, settle_sums, tau_of, threshold_back, velocity,
+    Differentiable, Sums, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, lif_row, lif_wide_row,
+    rescale_back, reset_back, rotated_voltages, rotation_row, settle_sums, tau_of, threshold_back, velocity,
 )
 from ._scan cimport (
-    Coupled, couple, find_below, find_coupled, find_turned, kick_row, normalise, prefetch, register_width, subtract, turn,
-    turn_far,
+    Coupled, couple, find_below, find_coupled, find_turned, kick_row, normalise, prefetch, register_width, subtract,
+    turn, turn_far,
 )
 from ._tape cimport (
     BEGINS, CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, Tape, tape_create, tape_drive, tape_free,
@@ -3363,7 +3363,8 @@ cdef Status spike_of_back(Pass *b, Population *p, const Differentiable *rows, ne
 
 # Voltages at fixed times ----------------------------------------------------------------------------------------------
 
-cdef void read_back(Pass *b, Population *p, const Differentiable *rows, neuron_t i, double V, double by_V) noexcept nogil:
+cdef void read_back(Pass *b, Population *p, const Differentiable *rows, neuron_t i, double V,
+                    double by_V) noexcept nogil:
     """V of neuron i (local id) is read now."""
     cdef State *e = b.e
     cdef int64_t number = p - e.populations

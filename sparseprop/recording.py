@@ -128,7 +128,7 @@ class Record:
         if needed > available:
             raise InsufficientMemoryError(
                 f"Record: what bins and V_times={self.V_times!r} ask for takes {needed / 2**30:.3g} GiB in {duration} "
-                f"ms, and {available / 2**30:.3g} GiB of memory are available; choose wider bins, fewer times or neurons"
+                f"ms, and {available / 2**30:.3g} GiB of memory are free; choose wider bins, fewer times or neurons"
             )
 
     def sample_times(self, t_start):

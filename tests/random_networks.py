@@ -11,7 +11,7 @@ import sparseprop as sp
 sp.simulation.SMALL = 0
 
 
-def random_model(rng, n, tau_scale):
+def random_model(rng, n, tau_scale, currents=True):
     """A model with random parameters, numbers or one value per neuron; drives above, at and below threshold."""
 
     def parameter(low, high, log=False):
@@ -31,7 +31,7 @@ def random_model(rng, n, tau_scale):
             "below": lambda: parameter(0.3, 0.89),
         }[drive]()
         model = sp.LIF(tau_m=tau_m, V_th=V_th, V_reset=V_reset, I_e=I_e, t_ref=t_ref)
-        return with_currents(rng.spawn(1)[0], n, model)
+        return with_currents(rng.spawn(1)[0], n, model) if currents else model
     drive = rng.choice(["above", "mixed", "zero", "tiny", "below"])
     I_e = {
         "above": lambda: parameter(0.01, 2.0),
@@ -229,7 +229,7 @@ def random_smooth_network(seed):
     populations = []
     for k in range(int(rng.integers(1, 4))):
         n = int(rng.integers(1, 7))
-        model = random_model(rng, n, rng.choice(tau_scales))
+        model = random_model(rng, n, rng.choice(tau_scales), currents=False)
         highest = min(float(np.min(model.threshold())), 1.0) - 0.05
         populations.append(net.add(n, model, name=f"p{k}", V=rng.uniform(-1.0, highest, n)))
     duration = longest_period(net) * rng.uniform(0.05, 0.5)
