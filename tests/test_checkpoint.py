@@ -291,13 +291,16 @@ def test_ctrl_c_at_200_random_moments_loses_nothing(tmp_path, monkeypatch):
     over = threading.Event()
     # A run must not stop to listen between the moment that is chosen and the signal.
     lock = threading.RLock()
-    for name in ("_first", "__exit__"):
 
-        def locked(*arguments, wrapped=getattr(sp.simulation._Interrupts, name)):
+    def under_lock(method):
+        def locked(*arguments):
             with lock:
-                return wrapped(*arguments)
+                return method(*arguments)
 
-        monkeypatch.setattr(sp.simulation._Interrupts, name, locked)
+        return locked
+
+    for name in ("_first", "__exit__"):
+        monkeypatch.setattr(sp.simulation._Interrupts, name, under_lock(getattr(sp.simulation._Interrupts, name)))
 
     def interrupt():
         """Send a Ctrl-C at random moments, but only where a run listens."""
