@@ -8,14 +8,12 @@ Run it with `python brunel.py`; it takes about two minutes, and writes brunel.pn
 
 import math
 
+import numpy as np
+
 import sparseprop as sp
 
-REGIMES = {
-    "A: synchronous regular": (3.0, 2.0),
-    "B: synchronous irregular, fast": (6.0, 4.0),
-    "C: asynchronous irregular": (5.0, 2.0),
-    "D: synchronous irregular, slow": (4.5, 0.9),
-}
+REGIMES = {"A: synchronous regular": (3.0, 2.0), "B: synchronous irregular, fast": (6.0, 4.0)}
+REGIMES |= {"C: asynchronous irregular": (5.0, 2.0), "D: synchronous irregular, slow": (4.5, 0.9)}
 TAU, THRESHOLD, J, T_REF = 20.0, 20.0, 0.1, 2.0
 
 
@@ -51,6 +49,13 @@ def siegert_rate(g, eta, n=12_500, V_reset=10.0):
     return brentq(lambda rate: response(rate) - rate, 1e-6, 500.0)
 
 
+def oscillation(counts):
+    """The frequency in Hz at which the spectrum of spike counts in bins of 1 ms is highest, above 5 Hz."""
+    power, frequency = np.abs(np.fft.rfft(counts - counts.mean())) ** 2, np.fft.rfftfreq(counts.size, 1e-3)
+    power[frequency < 5.0] = 0.0
+    return frequency[np.argmax(power)]
+
+
 def main(n=12_500, duration=600.0, picture="brunel.png"):
     """Simulate the four regimes for `duration` ms each, after 200 ms of transient."""
     from matplotlib import pyplot
@@ -60,12 +65,13 @@ def main(n=12_500, duration=600.0, picture="brunel.png"):
     for ax, (name, (g, eta)) in zip(axes.flat, REGIMES.items(), strict=True):
         sim = sp.Simulation(network(g, eta, n))
         sim.run(200.0)
-        res = sim.run(duration, record=sp.Record(spikes={"E": range(50)}))
+        res = sim.run(duration, record=sp.Record(spikes={"E": range(50)}, bins=1.0))
         rates[name] = res.rate
-        print(f"{name:32} {res.rate:6.1f} Hz", flush=True)
+        peak, theory = oscillation(res.counts["E"]), siegert_rate(g, eta, n)
+        print(f"{name:32} {res.rate:6.1f} Hz, mean field {theory:6.1f} Hz, peak at {peak:5.1f} Hz", flush=True)
         ax.plot(res.times, res.ids, "k.", markersize=2)
         ax.set(title=f"{name}\n{res.rate:.1f} Hz", xlabel="time (ms)", ylabel="neuron", xlim=(200.0, 300.0))
-    figure.savefig(picture, dpi=120)
+    figure.savefig(picture, dpi=80)
     return rates
 
 

@@ -217,7 +217,8 @@ def _run(arguments):
     if arguments.resume and checkpoint is None:
         raise ParameterError("--resume needs --checkpoint FILE, or checkpoint in the table [run]: where the state is")
     if arguments.resume and os.path.exists(checkpoint):
-        simulation = Simulation.load(checkpoint, net)
+        simulation = Simulation.load(checkpoint, net, engine=options.get("engine"))
+        _check_same_run(simulation, net, checkpoint, options, Record(**(record | {"path": arguments.out})))
         if not simulation.is_resumable:
             say(f"\nThe run has ended already, at {simulation.time:g} ms; spikes are in {arguments.out}")
             return OK
@@ -230,6 +231,23 @@ def _run(arguments):
         return _interrupted(_what_is_kept(result))
     say(f"\n{_summary(result)}\n\nSpikes are in {arguments.out}")
     return OK
+
+
+def _check_same_run(simulation, net, checkpoint, options, record):
+    """Refuse to resume a run that is not the one that was asked for: nothing of it can be changed now."""
+    run = simulation.checkpointed_run
+    if run is None:
+        raise ParameterError(f"{checkpoint} is not a checkpoint of a run; Simulation.save wrote it. Load it in Python")
+    seed = net.seed if options.get("seed") is None else options["seed"]
+    pairs = [("seed", run["seed"], seed)]
+    pairs += [(name, run[name], options.get(name)) for name in ("duration", "n_spikes", "every")]
+    pairs.append(("-o", run["record"]["path"], record.to_dict()["path"]))
+    for name, was, wanted in pairs:
+        if was != wanted:
+            raise ParameterError(
+                f"{checkpoint} is of a run with {name} = {was}, and now it is {wanted}; resume with what the run was "
+                "begun with, or begin anew with another checkpoint"
+            )
 
 
 def _sweep(arguments):

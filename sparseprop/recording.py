@@ -127,8 +127,8 @@ class Record:
         available = available_memory()
         if needed > available:
             raise InsufficientMemoryError(
-                f"Record: what bins and V_times={self.V_times!r} ask for takes {needed / 2**30:.3g} GiB in {duration} "
-                f"ms, and {available / 2**30:.3g} GiB of memory are free; choose wider bins, fewer times or neurons"
+                f"Record: what bins and V_times ask for takes {needed / 2**30:.3g} GiB in {duration} ms, and "
+                f"{available / 2**30:.3g} GiB of memory are available; choose wider bins, fewer times or neurons"
             )
 
     def sample_times(self, t_start):

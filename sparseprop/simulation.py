@@ -108,7 +108,8 @@ class Simulation:
             },
         }
         self._fault = None
-        self._unfinished = None  # the run that the file this was loaded from belongs to
+        self._unfinished = None  # the run that the file this was loaded from belongs to, if that did not end
+        self._checkpointed = None  # the same, whether it ended or not
         self._lock = threading.RLock()  # one thread at a time; a progress callable may look at the state
         self._running = False
         try:
@@ -153,7 +154,10 @@ class Simulation:
             )
         simulation = cls(net, engine=content["engine"] if engine is None else engine, seed=content["seed"])
         simulation._engine.restore(content["state"])
-        simulation._unfinished = content["run"]
+        if content["run"] is not None:
+            simulation._checkpointed = content["run"]
+            if not content["run"]["ended"]:
+                simulation._unfinished = content["run"]
         return simulation
 
     def save(self, path):
@@ -305,7 +309,7 @@ class Simulation:
                 "wall_time": 0.0,
                 "record": record.to_dict(),
             }
-            self._unfinished = None  # what would be missing in its raster
+            self._unfinished = self._checkpointed = None  # there would be a gap in its raster
             return self._run(plan, record, None, progress, callback, tape)
 
     def resume(self, progress=None, callback=None):
@@ -330,7 +334,7 @@ class Simulation:
             self._require_idle()
             if self._unfinished is None:
                 raise ParameterError("there is no run to resume: this is no checkpoint of a run that did not end")
-            plan, self._unfinished = self._unfinished, None
+            plan, self._unfinished = dict(self._unfinished), None
             recorded = plan.pop("recorded")
             return self._run(plan, Record(**plan["record"]), recorded, progress, callback)
 
@@ -338,6 +342,19 @@ class Simulation:
     def is_resumable(self):
         """Whether this was loaded from a checkpoint of a run that did not end."""
         return self._unfinished is not None
+
+    @property
+    def checkpointed_run(self):
+        """How the run was called that wrote the checkpoint this was loaded from: a dictionary, or None.
+
+        ``duration``, ``n_spikes``, ``every``; ``record``, as a dictionary; ``seed``, ``time`` at its start, and whether
+        it had ``ended``.
+        """
+        run = self._checkpointed
+        if run is None:
+            return None
+        about = {name: run[name] for name in ("duration", "n_spikes", "every", "record", "ended")}
+        return about | {"seed": self._header["seed"], "time": self._clock.milliseconds(tuple(run["start"]))}
 
     def _require_idle(self):
         if self._running:
@@ -384,10 +401,10 @@ class Simulation:
         def save(ended):
             """Write the checkpoint, after what was recorded is safe."""
             if plan["checkpoint"] is not None:
-                run = None
+                run = plan | {"ended": ended, "wall_time": time.perf_counter() - began}
                 if not ended:
                     recorder.flush()
-                    run = plan | {"recorded": recorder.state(), "wall_time": time.perf_counter() - began}
+                    run["recorded"] = recorder.state()
                 self._save(plan["checkpoint"], run)
 
         def look():

@@ -294,15 +294,15 @@ def test_ctrl_c_at_200_random_moments_loses_nothing(tmp_path, monkeypatch):
     # A run must not stop to listen between the moment that is chosen and the signal.
     lock = threading.RLock()
 
-    def locked(wrapped):
-        def call(*arguments):
+    def under_lock(method):
+        def locked(*arguments):
             with lock:
-                return wrapped(*arguments)
+                return method(*arguments)
 
-        return call
+        return locked
 
     for name in ("_first", "__exit__"):
-        monkeypatch.setattr(sp.simulation._Interrupts, name, locked(getattr(sp.simulation._Interrupts, name)))
+        monkeypatch.setattr(sp.simulation._Interrupts, name, under_lock(getattr(sp.simulation._Interrupts, name)))
 
     def interrupt():
         """Send a Ctrl-C at random moments, but only where a run listens."""

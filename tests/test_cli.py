@@ -671,10 +671,24 @@ def test_a_run_is_resumed(tmp_path, monkeypatch, capsys):
         100.0, seed=9, record="raster.h5", checkpoint="state.h5", every=10.0, progress=False,
         callback=lambda simulation: os.kill(os.getpid(), signal.SIGINT),
     )  # fmt: skip
-    assert cli.main([*run, "--resume"]) == 0
+    for change, message in {
+        ("--duration", "200"): "of a run with duration = 100.0, and now it is 200.0",
+        ("--n-spikes", "7"): "of a run with n_spikes = None, and now it is 7",
+        ("--every", "5"): "of a run with every = 10.0, and now it is 5.0",
+        ("-o", "other.h5"): "raster.h5, and now it is",
+    }.items():
+        capsys.readouterr()
+        assert cli.main([*run, "--resume", *change]) == 1
+        assert message in capsys.readouterr().err
+    assert not os.path.exists("other.h5")
+    sp.Simulation(net, seed=9).save("saved.h5")
+    assert cli.main([*run, "--resume", "--checkpoint", "saved.h5"]) == 1
+    assert "not a checkpoint of a run" in capsys.readouterr().err
+    assert cli.main([*run, "--resume", "--engine", "heap"]) == 0
     resumed = sp.load("raster.h5")
     assert np.array_equal(resumed.times, whole.times) and np.array_equal(resumed.ids, whole.ids)
     assert cli.main([argument for argument in [*run, "--resume"] if argument != "--quiet"]) == 0
     assert "has ended already, at 100 ms" in capsys.readouterr().out
+    assert cli.main([*run, "--resume", "--duration", "200"]) == 1
     assert cli.main(["run", "net.toml", "-o", "raster.h5", "--resume"]) == 1
     assert "--resume needs --checkpoint" in capsys.readouterr().err

@@ -101,7 +101,7 @@ def test_the_last_spike_is_counted_too():
 
 @pytest.mark.parametrize("options", [dict(bins=1e-6), dict(V=[0], V_times=1e-6)])
 def test_records_that_no_memory_could_hold_are_refused(net, options):
-    with pytest.raises(sp.errors.InsufficientMemoryError, match="GiB of memory are free; choose wider bins"):
+    with pytest.raises(sp.errors.InsufficientMemoryError, match="GiB of memory are available; choose wider bins"):
         net.run(1e9, record=sp.Record(**options))
 
 
