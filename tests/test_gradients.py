@@ -82,7 +82,7 @@ def test_gradients_of_random_networks_equal_the_complex_step(first, monkeypatch)
 
 @pytest.mark.long
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("first", range(1000, 2200, 100))
+@pytest.mark.parametrize("first", range(1000, 2600, 100))
 def test_gradients_of_1000_random_networks_equal_the_complex_step(first, monkeypatch):
     cut_finely(monkeypatch)
     assert assert_exact(range(first, first + 100)) > 60
