@@ -171,3 +171,18 @@ def test_peers_finds_where_two_spike_trains_part(monkeypatch):
     assert peers.compared(exact, {"times": np.array([0.1]), "ids": np.array([2])})["largest_error_us"] is None
     with pytest.raises(RuntimeError, match="no spikes to compare"):
         peers.compared(exact, {"times": np.zeros(0), "ids": np.zeros(0, np.int64)})
+
+
+def test_delays(tmp_path):
+    done = run(tmp_path, "--sizes 300 --durations 60 --delays 1.5 --repeats 1 --scale 0.005 -o out.json", "delays.py")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out.json").read_text())
+    ours = [case for case in report["delays"] if case["simulator"] == "sparseprop"]
+    assert [case["kind"] for case in ours] == ["none", "one", "grid", "each"]
+    assert all(case["n_spikes"] > 30 and case["ns_per_synaptic_event"]["best"] > 0.0 for case in ours)
+    for case in report["delays"]:  # NEST's spikes are ours, if it is there
+        assert "skipped" in case or case["simulator"] == "sparseprop" or case["same_spikes"] == case["of"]
+    assert len(report["poisson"]) == 6
+    for case in report["poisson"]:
+        assert case["n_input_events"] > 100 and case["events_per_second"]["best"] > 0.0
+    assert run(tmp_path, "--delays 0.01", "delays.py").returncode == 2
