@@ -181,3 +181,18 @@ def test_gradients(tmp_path):
         assert set(case["us_per_spike"]) == {"heap", "window", "taped", "backward", "without_weights"}
         assert case["invariant_error"] < 1e-12
         assert case["tape_bytes_per_spike"] >= 24.0
+
+
+def test_delays(tmp_path):
+    done = run(tmp_path, "--sizes 300 --durations 60 --delays 1.5 --repeats 1 --scale 0.005 -o out.json", "delays.py")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out.json").read_text())
+    ours = [case for case in report["delays"] if case["simulator"] == "sparseprop"]
+    assert [case["kind"] for case in ours] == ["none", "one", "grid", "each"]
+    assert all(case["n_spikes"] > 30 and case["ns_per_synaptic_event"]["best"] > 0.0 for case in ours)
+    for case in report["delays"]:  # NEST's spikes are ours, if it is there
+        assert "skipped" in case or case["simulator"] == "sparseprop" or case["same_spikes"] == case["of"]
+    assert len(report["poisson"]) == 6
+    for case in report["poisson"]:
+        assert case["n_input_events"] > 100 and case["events_per_second"]["best"] > 0.0
+    assert run(tmp_path, "--delays 0.01", "delays.py").returncode == 2

@@ -31,7 +31,8 @@ def main_of(name):
 
 
 def test_scripts_are_those_that_are_tested():
-    scripts = ["balanced.py", "brunel.py", "excitatory_inhibitory.py", "from_matrix.py", "sweep_rate.py"]
+    scripts = ["balanced.py", "brunel.py", "excitatory_inhibitory.py", "from_matrix.py"]
+    scripts += ["replay.py", "sweep_rate.py"]
     assert scripts == SCRIPTS
 
 
@@ -82,6 +83,13 @@ def test_sweep_rate(empty_folder, capsys):
     assert sorted(path.name for path in empty_folder.iterdir()) == ["sweep_rate.csv", "sweep_rate.png"]
 
 
+def test_replay(empty_folder, capsys):
+    recorded, replayed = main_of("replay.py")(n=300, duration=200.0)
+    assert replayed.n_spikes > 500 and np.abs(recorded.population("F").times - replayed.times).max() < 1e-11
+    assert "F fired the same" in capsys.readouterr().out
+    assert [path.name for path in empty_folder.iterdir()] == ["replay.h5"]
+
+
 def test_brunel(empty_folder, capsys):
     rates = main_of("brunel.py")(n=1250, duration=50.0)
     assert len(rates) == 4 and min(rates, key=rates.get).startswith("D")
@@ -92,7 +100,7 @@ def test_brunel(empty_folder, capsys):
 def test_as_script(name, empty_folder, capsys):
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     assert capsys.readouterr().out
-    assert list(empty_folder.glob("*.png"))
+    assert list(empty_folder.iterdir())
 
 
 def test_config(empty_folder, capsys):
