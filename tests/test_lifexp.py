@@ -212,9 +212,13 @@ LONG = np.longdouble
 
 
 def kernel(u, tau_m, tau_syn):
-    """`response` of arrays, in extended precision; time constants that differ."""
-    ratio = tau_syn / (tau_m - tau_syn)
-    return ratio * (np.exp(-u / tau_m) - np.exp(-u / tau_syn))
+    """`response` of arrays, in extended precision, without the cancellation of nearly equal time constants."""
+    z = (tau_syn - tau_m) / (tau_syn * tau_m) * u
+    z = np.where(z == 0.0, LONG(1e-30), z)
+    late = np.exp(-u / tau_m) - np.exp(-u / tau_syn)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        near = np.exp(-u / tau_m) * (u / tau_m) * (np.expm1(z) / z)
+        return np.where(np.abs(z) < 1.0, near, tau_syn / (tau_m - tau_syn) * late)
 
 
 def grazing_cases(n, n_ports, seed):
