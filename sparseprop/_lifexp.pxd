@@ -153,6 +153,15 @@ cdef inline double lifexp_voltage(const LIFExp *m, const double *x, Pair now, do
     return m.V_inf - value_at(m, x[2], x + 3, from_epoch(x, now, H), currents)
 
 
+cdef inline double current_at(const LIFExp *m, const double *x, Pair now, double H) noexcept nogil:
+    """The sum of the currents."""
+    cdef double total = 0.0, u = from_epoch(x, now, H)
+    cdef int64_t k
+    for k in range(m.n_ports):
+        total += x[3 + k] * exp(-u / m.ports[k].tau)
+    return total
+
+
 # The next spike -----------------------------------------------------------------------------------------------------
 
 cdef inline double last_sign(const double *weights, const double *taus, int64_t n) noexcept nogil:
