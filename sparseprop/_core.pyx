@@ -4454,13 +4454,13 @@ cdef class Adjoint:
             if by_V[k] != 0.0:
                 read_in(&self.b, <neuron_t> ids[k], V[k], by_V[k])
 
-    def leave(self, time, int64_t k, const double[::1] V, bint begins, const double[:, ::1] currents=None):
+    def leave(self, time, int64_t k, const double[::1] V, bint begins, double[:, ::1] currents=None):
         """The pair `time` is where population k begins with V; dL/dV, or dL/d(-1/V) where V is infinite.
 
         `begins`: the whole run begins there, with these synaptic currents, and not only other parameters.
         """
         cdef Pair now
-        cdef const double *I = NULL if currents is None else &currents[0, 0]
+        cdef double *I = NULL if currents is None else &currents[0, 0]
         cdef double[::1] by_V = np.empty(V.shape[0])
         now.n, now.s = time
         go_back(&self.b, now)

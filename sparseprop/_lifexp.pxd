@@ -361,6 +361,9 @@ cdef inline Pair lifexp_next_spike(const LIFExp *m, const double *state, double 
     falls = at_once > 0.0
     if not falls and n_turns == 0:
         falls = m.gap > 0.0 or (m.gap == 0.0 and last_sign(flowing, taus, n) > 0.0)
+    # Where currents underflow, their sum has no sign.
+    while n_turns and m.gap == 0.0 and turns[n_turns - 1] > 200.0 * m.longest:
+        n_turns -= 1
     for k in range(n_turns):
         if falls and not (value_at(m, x, currents, turns[k], later) - m.gap > 0.0):
             find_root(m, x, currents, D, begin, turns[k], &u)
