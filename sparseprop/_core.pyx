@@ -3083,7 +3083,7 @@ cdef class Recording:
         return self.tape.size
 
 
-cdef double GRAZES = 1e-6      # V - V_inf at a spike less the currents, over V_th - V_reset, from which V grazes
+cdef double GRAZES = 1e-6      # of V_th - V_reset; V grazes if tau_m dV/dt at a spike is no more
 
 
 # What arrives together in a phase: rows of one spike, a part of a row, or an event of a drive.
@@ -3576,7 +3576,6 @@ cdef Status lifexp_row_back(Pass *b, const Synapses *c, neuron_t source, double 
 
 cdef Status lifexp_spike_back(Pass *b, Population *p, neuron_t i, bint driven, double *by_time) noexcept nogil:
     """A spike of neuron i (local id) now."""
-    cdef State *e = b.e
     cdef Tape *tape = b.tape
     cdef const LIFExp *m = row(p, <const LIFExp *> p.rows, i)
     cdef double *y = lifexp_adjoint(b, p, i)
@@ -4460,11 +4459,11 @@ cdef class Adjoint:
         `begins`: the whole run begins there, with these synaptic currents, and not only other parameters.
         """
         cdef Pair now
-        cdef double *I = NULL if currents is None else &currents[0, 0]
+        cdef double *at_start = NULL if currents is None else &currents[0, 0]
         cdef double[::1] by_V = np.empty(V.shape[0])
         now.n, now.s = time
         go_back(&self.b, now)
-        leave_in(&self.b, &self.b.e.populations[k], &V[0], begins, I, &by_V[0])
+        leave_in(&self.b, &self.b.e.populations[k], &V[0], begins, at_start, &by_V[0])
         return by_V.base
 
     def arrive(self, int64_t k, const double[::1] V, const double[::1] by_V, int64_t n_changes):
