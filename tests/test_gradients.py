@@ -255,6 +255,7 @@ def test_checkpoints_give_the_same_gradients_as_a_whole_tape(model, monkeypatch)
         res = net.run(800.0, record=sp.Record(V=[3, 5], V_times=7.7), tape=mode)
         parts.append(len(res._tape.parts))
         grads.append(res.backward(rng.normal(size=res.n_spikes), 0.1 * rng.normal(size=res.V.shape)))
+        assert grads[-1].invariant_error < 1e-12
         rng = np.random.default_rng(0)
     assert parts[0] == 1
     assert parts[1] > 3
@@ -306,6 +307,30 @@ def test_a_part_of_a_run_has_the_gradient_from_its_own_beginning():
     assert total.weight_sum[c] == pytest.approx(numeric, rel=1e-7)
     assert np.isfinite(grads.weight[c]).all()
     assert V.shape == grads.V.shape
+
+
+def test_a_part_of_a_run_with_currents_begins_with_these():
+    """In another unit of time everything is the same: sums over all derivatives for times, from V and I at the cut."""
+    net = sp.Network(seed=1)
+    model = sp.LIFExp(tau_m=10.0, tau_syn=(3.0, np.linspace(9.0, 11.0, 6)), I_e=np.linspace(1.3, 2.0, 6))
+    p = net.add(6, model, V=np.linspace(-0.5, 0.5, 6))
+    net.connect(p, p, sp.fixed_outdegree(3), weight=-0.15)
+    net.connect(p, p, sp.fixed_outdegree(2), weight=0.1, port=1)
+    sim = sp.Simulation(net)
+    sim.run(22.0)
+    res = sim.run(30.0, record=sp.Record(V=[0, 3], V_times=[31.0, 44.0]), tape=True)
+    rng = np.random.default_rng(0)
+    dL, dL_dV = rng.normal(size=res.n_spikes), rng.normal(size=res.V.shape)
+    grads = res.backward(dL, np.zeros_like(dL_dV))
+    assert grads.invariant_error < 1e-13
+    scaled = grads.tau_m @ np.broadcast_to(10.0, 6) + grads.tau_syn[:, 0].sum() * 3.0
+    scaled += grads.tau_syn[:, 1] @ np.linspace(9.0, 11.0, 6)
+    assert scaled == pytest.approx(dL @ (res.times - 22.0), rel=1e-10)
+
+    sim = sp.Simulation(net)
+    sim.run(22.0)
+    res = sim.run(30.0, record=sp.Record(V=[0, 3], V_times=[31.0, 44.0]), tape=True)
+    assert res.backward(dL, dL_dV).invariant_error < 1e-13
 
 
 def test_the_tape_of_lif_neurons_takes_a_few_bytes_per_spike():
