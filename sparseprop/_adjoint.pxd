@@ -15,7 +15,7 @@ from sparseprop._scan cimport prefetch
 from sparseprop._typedefs cimport neuron_t
 
 
-# The models that have derivatives.
+# The models whose adjoint follows events one by one; LIFExp has _lifexp_adjoint.pxd.
 ctypedef fused Differentiable:
     LIF
     QIF
@@ -28,6 +28,8 @@ cdef struct Sums:
     double *threshold
     double *V_reset
     double *t_ref
+    double *tau_syn             # of port 0, then of port 1, ...
+    int64_t n
 
 
 cdef inline int64_t adjoint_width(const Differentiable *m, bint wide) noexcept nogil:

@@ -23,7 +23,10 @@ from ._heap cimport (
     Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_move, heap_order,
 )
 from ._lif cimport LIF
-from ._lifexp cimport MAX_PORTS, LIFExp
+from ._lifexp cimport MAX_PORTS, LIFExp, current_at, from_epoch
+from ._lifexp_adjoint cimport (
+    BY_RELEASE, G, HELD, lifexp_adjoint_width, lifexp_back_to, lifexp_forget_U, of_readings, of_tau_m, of_tau_syn,
+)
 from ._memory cimport allocate, allocate_large, grow
 from ._models cimport (
     LIF_KERNEL, LIFEXP_KERNEL, QIF_KERNEL, SOURCE, Kernel, Model, brings_forward, coordinate, crosses_before_edge,
@@ -43,8 +46,8 @@ from ._scan cimport (
     turn, turn_far,
 )
 from ._tape cimport (
-    BEGINS, CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, Tape, tape_create, tape_drive, tape_free,
-    tape_note, tape_release, tape_spike, tape_target, tape_values,
+    BEGINS, CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, Tape, tape_create, tape_current, tape_drive,
+    tape_free, tape_note, tape_release, tape_spike, tape_target, tape_values,
 )
 from ._typedefs cimport count_t, neuron_t, synapse_t
 from ._window cimport (
@@ -445,6 +448,11 @@ cdef inline Status kick(State *e, Queue *q, Population *p, const Model *rows, ne
             if not kick_held(m, x, e.now, e.H, weight, port):
                 e.faulty = p.first + i
                 return NUMERICAL
+            if Model is LIFExp:
+                if e.tape != NULL:
+                    e.tape.at_release[p.first + i] += weight * exp(
+                        -interval(e.now, p.release[i], e.H) / m.ports[port].tau
+                    )
             return schedule(e, q, p, m, i)
         clear_bit(p.waiting, i)
     f = frame_now(e, p, m)
@@ -465,11 +473,31 @@ cdef inline Status kick(State *e, Queue *q, Population *p, const Model *rows, ne
         return RUNNING
 
 
+cdef inline double interval(Pair a, Pair b, double H) noexcept nogil:
+    """The time from a to b."""
+    return <double> (b.n - a.n) * H + (b.s - a.s)
+
+
+cdef inline bint note_currents(State *e, Population *p, const LIFExp *m, neuron_t i) noexcept nogil:
+    """For the tape, before a reset: the currents at the spike and, for now, at the end of its refractory period."""
+    cdef const double *x = state_of(p, m, i)
+    cdef double *at_release
+    if p.release != NULL:
+        at_release = &e.tape.at_release[p.first + i]
+        if not tape_current(e.tape, at_release[0]):
+            return False
+        at_release[0] = current_at(m, x, plus(e.now, m.t_ref, e.H), e.H)
+    return tape_current(e.tape, current_at(m, x, e.now, e.H))
+
+
 cdef inline Status reset(State *e, Queue *q, Population *p, const Model *rows, neuron_t i) noexcept nogil:
     """The state after a spike now."""
     cdef const Model *m = row(p, rows, i)
     cdef Frame *f = frame_now(e, p, m)
     cdef Pair release = e.now
+    if Model is LIFExp:
+        if e.tape != NULL and not note_currents(e, p, m, i):
+            return NO_MEMORY
     if p.release != NULL:
         if e.tape != NULL and not tape_release(e.tape, p.release[i]):
             return NO_MEMORY
@@ -2941,6 +2969,8 @@ cdef class Recording:
         Of all neurons when it began.
     voltages : list of ndarray
         V of a population at each change.
+    currents : list of ndarray
+        By population: the synaptic currents of its neurons when it began, of shape (size, ports), or None.
     """
 
     cdef Tape *tape
@@ -2949,6 +2979,7 @@ cdef class Recording:
     cdef readonly int64_t n_changes_before, n_changes
     cdef readonly object V
     cdef readonly list voltages     # V of a population at each change of parameters
+    cdef readonly list currents
     cdef list releases              # by population: the ends of refractory periods at the end
 
     def __cinit__(self):
@@ -2972,11 +3003,38 @@ cdef class Recording:
         for k in range(e.n_populations):
             if e.populations[k].kernel == QIF_KERNEL:
                 self.tape.records_kicks = True
+        self._note_currents(e)
         for n, s, i in engine.state()["emissions"].tolist():
             emission.n, emission.s = n, s
             if not tape_note(self.tape, PAST, emission, <neuron_t> i, 0, 0):
                 owned(NULL)
         e.tape = self.tape
+
+    cdef _note_currents(self, State *e):
+        """Synaptic currents now, and their sums at the ends of refractory periods."""
+        cdef int64_t k, j
+        cdef neuron_t i
+        cdef Population *p
+        cdef const LIFExp *m
+        cdef const double *x
+        cdef double[:, ::1] currents
+        self.currents = []
+        for k in range(e.n_populations):
+            p = &e.populations[k]
+            if p.kernel != LIFEXP_KERNEL:
+                self.currents.append(None)
+                continue
+            if self.tape.at_release == NULL:
+                self.tape.at_release = <double *> zeros(e.n, sizeof(double))
+            currents = np.empty((p.size, (<const LIFExp *> p.rows).n_ports))
+            for i in range(p.size):
+                m = row(p, <const LIFExp *> p.rows, i)
+                x = state_of(p, m, i)
+                for j in range(m.n_ports):
+                    currents[i, j] = x[3 + j] * exp(-from_epoch(x, e.now, e.H) / m.ports[j].tau)
+                if p.release != NULL and before(e.now, p.release[i]):
+                    self.tape.at_release[p.first + i] = current_at(m, x, p.release[i], e.H)
+            self.currents.append(currents.base)
 
     cdef finish(self, Engine engine):
         cdef int64_t k
@@ -2991,7 +3049,8 @@ cdef class Recording:
     @property
     def nbytes(self):
         return (self.tape.size * sizeof(Entry) + self.tape.n_values * sizeof(double)
-                + self.tape.n_targets * sizeof(neuron_t) + self.tape.n_releases * sizeof(Pair))
+                + self.tape.n_targets * sizeof(neuron_t) + self.tape.n_releases * sizeof(Pair)
+                + self.tape.n_currents * sizeof(double))
 
     @property
     def n_spikes(self):
@@ -3022,6 +3081,9 @@ cdef class Recording:
 
     def __len__(self):
         return self.tape.size
+
+
+cdef double GRAZES = 1e-6      # of V_th - V_reset; V grazes if tau_m dV/dt at a spike is no more
 
 
 # What arrives together in a phase: rows of one spike, a part of a row, or an event of a drive.
@@ -3073,6 +3135,7 @@ cdef enum FindingKind:
     ORDER_SWAP = 0
     SEVERAL_CAUSES = 1
     AT_A_STEP = 2
+    GRAZING = 3
 
 
 cdef struct Pass:
@@ -3089,6 +3152,7 @@ cdef struct Pass:
     bint wide
     Sums sums
     double *by_release          # of neurons that were refractory at a change of parameters, or NULL
+    double *at_release          # of neurons with synaptic currents: their sum at the end of the refractory period
     double shift                # dL/d(time) of all that happens at fixed times; the sum of sizes
     double shift_size
     double **by_weight          # by projection, in the user's order, or NULL
@@ -3439,11 +3503,190 @@ cdef void rescale_population_back(Pass *b, Population *p, const Differentiable *
         rescale_back(m, b.y[number] + b.widths[number] * i, -p.frames[m.frame].steps)
 
 
+# Neurons with synaptic currents, backward -----------------------------------------------------------------------------
+# Their adjoints are brought to an event's time at the event, on the way through the end of a refractory period.
+
+cdef inline double *lifexp_adjoint(const Pass *b, const Population *p, neuron_t i) noexcept nogil:
+    cdef int64_t number = p - b.e.populations
+    return b.y[number] + b.widths[number] * i
+
+
+cdef void release_back(Pass *b, const LIFExp *m, double *y, neuron_t g, double current) noexcept nogil:
+    """The end of a refractory period: V = V_reset, whatever the currents, whose sum is `current`."""
+    cdef double by_V = y[G]
+    b.sums.V_reset[g] += by_V
+    b.sums.I_e[g] -= by_V
+    if b.wide:
+        b.sums.tau_m[g] -= of_tau_m(m, y)[0] * m.depth
+    add_shift(b, -of_readings(m, y)[0] * m.depth)
+    y[BY_RELEASE] = -by_V * (m.depth + current) / m.tau
+    y[HELD] = 1.0
+    lifexp_forget_U(m, y, b.wide)
+
+
+cdef inline bint lifexp_enter_back(Pass *b, const Population *p, const LIFExp *m, double *y, neuron_t i) noexcept nogil:
+    """Bring the adjoint of neuron i (local id) to now; whether the neuron is refractory."""
+    cdef State *e = b.e
+    if p.release != NULL and y[HELD] == 0.0 and before(e.now, p.release[i]):
+        lifexp_back_to(m, y, b.wide, p.release[i], e.H)
+        release_back(b, m, y, p.first + i, b.at_release[p.first + i])
+    lifexp_back_to(m, y, b.wide, e.now, e.H)
+    return y[HELD] != 0.0
+
+
+cdef Status lifexp_row_back(Pass *b, const Synapses *c, neuron_t source, double *by_time) noexcept nogil:
+    """The kicks of a row, one after the other: the current is linear in them."""
+    cdef Population *p = c.post
+    cdef const LIFExp *rows = <const LIFExp *> p.rows
+    cdef const LIFExp *m
+    cdef double *by_weight = b.by_weight[c.projection] if c.projection >= 0 else b.by_drive[c.process]
+    cdef double *by_delay = b.by_delay[c.projection] if c.projection >= 0 else NULL
+    cdef int64_t port = b.e.projections[c.projection].port if c.projection >= 0 else b.e.processes[c.process].port
+    cdef double total = 0.0, weight_sum = 0.0, of_time, w
+    cdef double *y
+    cdef neuron_t i, g
+    cdef synapse_t k, at
+    cdef bint crowded = b.n_near > b.n_here or b.n_close > 0 or not b.one_origin, held
+    for k in range(c.count):
+        i = c.targets[k]
+        g = p.first + i
+        w = c.weights[k] if c.weights != NULL else c.weight
+        m = row(p, rows, i)
+        y = lifexp_adjoint(b, p, i)
+        held = lifexp_enter_back(b, p, m, y, i)
+        of_time = w * (y[G + 1 + port] / m.ports[port].tau - (0.0 if held else y[G] / m.tau))
+        if b.wide:
+            b.sums.tau_m[g] += w * of_tau_m(m, y)[1 + port]
+            b.sums.tau_syn[port * b.sums.n + g] += w * of_tau_syn(m, y)[port]
+        add_shift(b, w * of_readings(m, y)[1 + port])
+        # V and its time are continuous where the order changes, unless inhibition prevents the spike.
+        if crowded and w < 0.0 and is_swap(b, g) and not find(b, ORDER_SWAP, g, source):
+            return NO_MEMORY
+        at = c.first + (c.places[k] if c.places != NULL else k)
+        if by_weight != NULL:
+            by_weight[at] += y[G + 1 + port]
+        if by_delay != NULL:
+            by_delay[at] += of_time
+        weight_sum += y[G + 1 + port]
+        total += of_time
+    note_sums(b, c, weight_sum, total)
+    by_time[0] += total
+    return RUNNING
+
+
+cdef Status lifexp_spike_back(Pass *b, Population *p, neuron_t i, bint driven, double *by_time) noexcept nogil:
+    """A spike of neuron i (local id) now."""
+    cdef Tape *tape = b.tape
+    cdef const LIFExp *m = row(p, <const LIFExp *> p.rows, i)
+    cdef double *y = lifexp_adjoint(b, p, i)
+    cdef neuron_t g = p.first + i
+    cdef double current, slope, by_threshold
+    tape.n_currents -= 1
+    current = tape.currents[tape.n_currents]
+    lifexp_enter_back(b, p, m, y, i)
+    if y[HELD] == 0.0:
+        release_back(b, m, y, g, current)
+    b.sums.t_ref[g] += y[BY_RELEASE]
+    by_time[0] += y[BY_RELEASE]
+    y[HELD] = y[BY_RELEASE] = 0.0
+    if p.release != NULL:
+        tape.n_currents -= 1
+        b.at_release[g] = tape.currents[tape.n_currents]
+        tape.n_releases -= 1
+        p.release[i] = tape.releases[tape.n_releases]
+    if driven:
+        b.waiting[g] = by_time[0]
+        set_bit(b.is_waiting, g)
+        return RUNNING if append(&b.driven, g) else NO_MEMORY
+    slope = m.gap + current
+    if slope <= GRAZES * (m.depth - m.gap) and not find(b, GRAZING, g, -1):
+        return NO_MEMORY
+    if slope <= 0.0:
+        # V has been at threshold when it began, or touches it.
+        add_shift(b, by_time[0])
+        return RUNNING
+    by_threshold = by_time[0] * m.tau / slope
+    y[G] -= by_threshold
+    b.sums.threshold[g] += by_threshold
+    b.sums.I_e[g] -= by_threshold
+    return RUNNING
+
+
+cdef void lifexp_read_back(Pass *b, Population *p, neuron_t i, double by_V) noexcept nogil:
+    """V of neuron i (local id) is read now."""
+    cdef const LIFExp *m = row(p, <const LIFExp *> p.rows, i)
+    cdef double *y = lifexp_adjoint(b, p, i)
+    cdef double *read = of_readings(m, y)
+    cdef int64_t k
+    if lifexp_enter_back(b, p, m, y, i):
+        b.sums.V_reset[p.first + i] += by_V
+        return
+    y[G] += by_V
+    b.sums.I_e[p.first + i] += by_V
+    # dV/dt = (-U + I_1 + ...) / tau, which is linear in the state.
+    read[0] -= by_V / m.tau
+    for k in range(m.n_ports):
+        read[1 + k] += by_V / m.tau
+
+
+cdef void lifexp_leave(Pass *b, Population *p, const double *V, const double *currents, double *by_V) noexcept nogil:
+    """The parameters change now, to these; with `currents` the run begins, with these."""
+    cdef const LIFExp *m
+    cdef double *y
+    cdef double current
+    cdef neuron_t i, g
+    cdef int64_t k
+    for i in range(p.size):
+        g = p.first + i
+        m = row(p, <const LIFExp *> p.rows, i)
+        y = lifexp_adjoint(b, p, i)
+        if lifexp_enter_back(b, p, m, y, i):
+            by_V[i] = 0.0
+            if currents != NULL:
+                add_shift(b, y[BY_RELEASE])
+        else:
+            by_V[i] = y[G]
+            lifexp_give_U(b, m, y, g, V[i], -1.0)
+        if currents == NULL:
+            continue
+        for k in range(m.n_ports):
+            current = currents[i * m.n_ports + k]
+            if b.wide:
+                b.sums.tau_m[g] += current * of_tau_m(m, y)[1 + k]
+                b.sums.tau_syn[k * b.sums.n + g] += current * of_tau_syn(m, y)[k]
+            add_shift(b, current * of_readings(m, y)[1 + k])
+            add_shift(b, current * (y[G + 1 + k] / m.ports[k].tau - y[G] / m.tau))
+
+
+cdef void lifexp_give_U(Pass *b, const LIFExp *m, double *y, neuron_t g, double V, double sign) noexcept nogil:
+    """What U = V - V_inf gives where a stretch begins (sign -1) or ends (1)."""
+    cdef double distance = sign * ((m.V_inf - V) + m.V_inf_low)
+    b.sums.I_e[g] += sign * y[G]
+    if b.wide:
+        b.sums.tau_m[g] += distance * of_tau_m(m, y)[0]
+    add_shift(b, distance * of_readings(m, y)[0])
+    add_shift(b, distance * y[G] / m.tau)
+
+
+cdef void lifexp_arrive(Pass *b, Population *p, const double *V) noexcept nogil:
+    """The parameters change now, from these."""
+    cdef const LIFExp *m
+    cdef double *y
+    cdef neuron_t i
+    for i in range(p.size):
+        m = row(p, <const LIFExp *> p.rows, i)
+        y = lifexp_adjoint(b, p, i)
+        if y[HELD] == 0.0:
+            lifexp_give_U(b, m, y, p.first + i, V[i], 1.0)
+
+
 # By population, backward ----------------------------------------------------------------------------------------------
 
 cdef int64_t adjoint_width_in(const Population *p, bint wide) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return adjoint_width(<const LIF *> NULL, wide)
+    if p.kernel == LIFEXP_KERNEL:
+        return lifexp_adjoint_width(<const LIFExp *> p.rows, wide)
     return adjoint_width(<const QIF *> NULL, wide)
 
 
@@ -3457,6 +3700,8 @@ cdef Status synapses_back(Pass *b, const Synapses *c, neuron_t source, double *b
     cdef const double *V
     if c.post.kernel == LIF_KERNEL:
         return row_back(b, c, <const LIF *> c.post.rows, source, NULL, by_time)
+    if c.post.kernel == LIFEXP_KERNEL:
+        return lifexp_row_back(b, c, source, by_time)
     b.tape.n_values -= c.count
     V = b.tape.values + b.tape.n_values
     return row_back(b, c, <const QIF *> c.post.rows, source, V, by_time)
@@ -3475,6 +3720,8 @@ cdef Status spike_back(Pass *b, count_t k) noexcept nogil:
     cdef neuron_t i = entry.neuron - p.first
     if p.kernel == LIF_KERNEL:
         return spike_of_back(b, p, <const LIF *> p.rows, i, (entry.flags & DRIVEN) != 0, &b.by_time[k])
+    if p.kernel == LIFEXP_KERNEL:
+        return lifexp_spike_back(b, p, i, (entry.flags & DRIVEN) != 0, &b.by_time[k])
     return spike_of_back(b, p, <const QIF *> p.rows, i, (entry.flags & DRIVEN) != 0, &b.by_time[k])
 
 
@@ -3482,19 +3729,26 @@ cdef void read_in(Pass *b, neuron_t i, double V, double by_V) noexcept nogil:
     cdef Population *p = &b.e.populations[population_of(b.e, i)]
     if p.kernel == LIF_KERNEL:
         read_back(b, p, <const LIF *> p.rows, i - p.first, V, by_V)
+    elif p.kernel == LIFEXP_KERNEL:
+        lifexp_read_back(b, p, i - p.first, by_V)
     elif p.kernel == QIF_KERNEL:
         read_back(b, p, <const QIF *> p.rows, i - p.first, V, by_V)
 
 
-cdef void leave_in(Pass *b, Population *p, const double *V, bint begins, double *by_V) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
+cdef void leave_in(Pass *b, Population *p, const double *V, bint begins, const double *currents,
+                   double *by_V) noexcept nogil:
+    if p.kernel == LIFEXP_KERNEL:
+        lifexp_leave(b, p, V, currents, by_V)
+    elif p.kernel == LIF_KERNEL:
         leave_population(b, p, <const LIF *> p.rows, V, begins, by_V)
     else:
         leave_population(b, p, <const QIF *> p.rows, V, begins, by_V)
 
 
 cdef void arrive_in(Pass *b, Population *p, const double *V, const double *by_V) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
+    if p.kernel == LIFEXP_KERNEL:
+        lifexp_arrive(b, p, V)
+    elif p.kernel == LIF_KERNEL:
         arrive_population(b, p, <const LIF *> p.rows, V, by_V)
     else:
         arrive_population(b, p, <const QIF *> p.rows, V, by_V)
@@ -3625,7 +3879,7 @@ cdef Status deliver_back(Pass *b, bint merged) noexcept nogil:
         for j in range(d.n_projections - 1, -1, -1):
             synapses_of(b, d, j, &c)
             b.n_events += c.count
-            if merged:
+            if merged and c.post.kernel != LIFEXP_KERNEL:
                 status = merged_row_back(b, &c, source, by_time)
             else:
                 status = synapses_back(b, &c, source, by_time)
@@ -3659,6 +3913,8 @@ cdef Status merge_back(Pass *b) noexcept nogil:
     for k in range(b.n_deliveries):
         for j in range(b.deliveries[k].n_projections):
             synapses_of(b, &b.deliveries[k], j, &c)
+            if c.post.kernel == LIFEXP_KERNEL:
+                continue
             for at in range(c.count):
                 if not add(e, c.post.first + c.targets[at], c.weights[at] if c.weights != NULL else c.weight, 0):
                     return NO_MEMORY
@@ -4032,6 +4288,7 @@ cdef class Adjoint:
         free(b.y)
         free(b.widths)
         free(b.by_release)
+        free(b.at_release)
         free(b.by_weight)
         free(b.by_delay)
         free(b.by_drive)
@@ -4069,7 +4326,8 @@ cdef class Adjoint:
                 memset(b.y[k], 0, b.widths[k] * <int64_t> p.size * sizeof(double))
         b.sums.I_e, b.sums.tau_m = self._pointer(sums["I_e"]), self._pointer(sums["tau_m"])
         b.sums.threshold, b.sums.V_reset = self._pointer(sums["threshold"]), self._pointer(sums["V_reset"])
-        b.sums.t_ref = self._pointer(sums["t_ref"])
+        b.sums.t_ref, b.sums.tau_syn = self._pointer(sums["t_ref"]), self._pointer(sums["tau_syn"])
+        b.sums.n = e.n
         n_projections, n_processes = len(network.projections), len(network.processes)
         self.weight_sums, self.delay_sums = np.zeros(n_projections + 1), np.zeros(n_projections + 1)
         self.drive_sums = np.zeros(n_processes + 1)
@@ -4087,6 +4345,8 @@ cdef class Adjoint:
         b.is_near = <uint8_t *> zeros(e.n // 8 + 1, 1)
         b.is_close = <uint8_t *> zeros(e.n // 8 + 1, 1)
         b.waiting = <double *> zeros(e.n, sizeof(double))
+        if any(population.kernel == "LIFExp" for population in network.populations):
+            b.at_release = <double *> zeros(e.n, sizeof(double))
         if network.changes:
             b.by_release = <double *> zeros(e.n, sizeof(double))
         if any(population.kernel == "QIF" for population in network.populations):
@@ -4115,6 +4375,10 @@ cdef class Adjoint:
         cdef State *e = b.e
         cdef int64_t k, j
         cdef Population *p
+        cdef bint was_loaded = self.loaded
+        cdef Pair later
+        cdef neuron_t i
+        later = self.recording.start if was_loaded else recording.start
         self.recording = recording
         self.by_time = by_time
         b.tape = recording.tape
@@ -4134,6 +4398,11 @@ cdef class Adjoint:
             p = &e.populations[k]
             if p.release != NULL and recording.releases[k] is not None:
                 restore_pairs(p.release, recording.releases[k])
+                if p.kernel == LIFEXP_KERNEL:
+                    # What the later part knows of periods that end in it stays.
+                    for i in range(p.size):
+                        if not was_loaded or not before(later, p.release[i]):
+                            b.at_release[p.first + i] = b.tape.at_release[p.first + i]
         b.agenda.size = 0
         b.n_returns, b.free_return = 0, -1
         for k in range(e.n_lanes):
@@ -4184,16 +4453,17 @@ cdef class Adjoint:
             if by_V[k] != 0.0:
                 read_in(&self.b, <neuron_t> ids[k], V[k], by_V[k])
 
-    def leave(self, time, int64_t k, const double[::1] V, bint begins):
+    def leave(self, time, int64_t k, const double[::1] V, bint begins, double[:, ::1] currents=None):
         """The pair `time` is where population k begins with V; dL/dV, or dL/d(-1/V) where V is infinite.
 
-        `begins`: the whole run begins there, and not only other parameters.
+        `begins`: the whole run begins there, with these synaptic currents, and not only other parameters.
         """
         cdef Pair now
+        cdef double *at_start = NULL if currents is None else &currents[0, 0]
         cdef double[::1] by_V = np.empty(V.shape[0])
         now.n, now.s = time
         go_back(&self.b, now)
-        leave_in(&self.b, &self.b.e.populations[k], &V[0], begins, &by_V[0])
+        leave_in(&self.b, &self.b.e.populations[k], &V[0], begins, at_start, &by_V[0])
         return by_V.base
 
     def arrive(self, int64_t k, const double[::1] V, const double[::1] by_V, int64_t n_changes):
@@ -4204,7 +4474,7 @@ cdef class Adjoint:
     def is_used_up(self):
         """Whether all that was on the tape has been used."""
         cdef Tape *tape = self.b.tape
-        return not (tape.n_values or tape.n_targets or tape.n_releases or self.b.agenda.size) and (
+        return not (tape.n_values or tape.n_targets or tape.n_releases or tape.n_currents or self.b.agenda.size) and (
             self.b.at < 0 or tape.entries[self.b.at].kind == PAST
         )
 

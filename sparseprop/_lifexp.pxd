@@ -153,6 +153,15 @@ cdef inline double lifexp_voltage(const LIFExp *m, const double *x, Pair now, do
     return m.V_inf - value_at(m, x[2], x + 3, from_epoch(x, now, H), currents)
 
 
+cdef inline double current_at(const LIFExp *m, const double *x, Pair now, double H) noexcept nogil:
+    """The sum of the currents."""
+    cdef double total = 0.0, u = from_epoch(x, now, H)
+    cdef int64_t k
+    for k in range(m.n_ports):
+        total += x[3 + k] * exp(-u / m.ports[k].tau)
+    return total
+
+
 # The next spike -----------------------------------------------------------------------------------------------------
 
 cdef inline double last_sign(const double *weights, const double *taus, int64_t n) noexcept nogil:
@@ -352,6 +361,9 @@ cdef inline Pair lifexp_next_spike(const LIFExp *m, const double *state, double 
     falls = at_once > 0.0
     if not falls and n_turns == 0:
         falls = m.gap > 0.0 or (m.gap == 0.0 and last_sign(flowing, taus, n) > 0.0)
+    # Where currents underflow, their sum has no sign.
+    while n_turns and m.gap == 0.0 and turns[n_turns - 1] > 200.0 * m.longest:
+        n_turns -= 1
     for k in range(n_turns):
         if falls and not (value_at(m, x, currents, turns[k], later) - m.gap > 0.0):
             find_root(m, x, currents, D, begin, turns[k], &u)

@@ -52,6 +52,12 @@ cdef struct Tape:
     Pair *releases
     count_t n_releases
     count_t releases_capacity
+    # By order of the spikes of neurons with synaptic currents: their sum at the end of the refractory period before (if
+    # the population has any), and at the spike.
+    double *currents
+    count_t n_currents
+    count_t currents_capacity
+    double *at_release          # of each neuron, the sum at the end of the last refractory period; NULL without such
     double near                 # ms
     uint8_t *driven             # bit set of neurons that were driven over threshold and have not fired yet
 
@@ -77,6 +83,8 @@ cdef inline void tape_free(Tape *tape) noexcept nogil:
     free(tape.values)
     free(tape.targets)
     free(tape.releases)
+    free(tape.currents)
+    free(tape.at_release)
     free(tape.driven)
     free(tape)
 
@@ -121,6 +129,15 @@ cdef inline bint tape_release(Tape *tape, Pair release) noexcept nogil:
         return False
     tape.releases[tape.n_releases] = release
     tape.n_releases += 1
+    return True
+
+
+cdef inline bint tape_current(Tape *tape, double current) noexcept nogil:
+    """A sum of synaptic currents; False if there is no memory."""
+    if not grow(<void **> &tape.currents, &tape.currents_capacity, tape.n_currents + 1, sizeof(double)):
+        return False
+    tape.currents[tape.n_currents] = current
+    tape.n_currents += 1
     return True
 
 

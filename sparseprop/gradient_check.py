@@ -18,7 +18,7 @@ __all__ = ["Comparison", "GradientReport", "check_gradients", "directional_deriv
 
 STEP = 1e-30  # of the complex step: no difference is taken, so it can be this small
 NEURON_PARAMETERS = ("I_e", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "t_ref")
-PARAMETERS = (*NEURON_PARAMETERS, "V", "weight", "delay", "input_times", "drive_weight", "steps")
+PARAMETERS = (*NEURON_PARAMETERS, "tau_syn", "V", "weight", "delay", "input_times", "drive_weight", "steps")
 
 
 # A network with values off by a little -------------------------------------------------------------------------------
@@ -88,6 +88,8 @@ def _shift(net, source, name, key, shift):
     """The engine's input with something shifted; `name` and `key` as in :func:`_parts`."""
     if name in NEURON_PARAMETERS:
         return _with_parameters(source, name, shift)
+    if name == "tau_syn":
+        return _with_parameters(source, f"tau_syn_{key}", shift)
     if name == "V":
         return _with_voltages(source, shift)
     if name in ("weight", "delay"):
@@ -104,12 +106,16 @@ def _shift(net, source, name, key, shift):
 
 
 def _parts(net, gradients, names):
-    """(name, key, gradient) of all that gradients are compared of; keys are numbers of projections and drives."""
+    """(name, key, gradient) of all that gradients are compared of; keys are numbers of projections, drives and
+    ports."""
     for name in names:
         if name in NEURON_PARAMETERS or name == "V":
             array = getattr(gradients, name)
             if np.isfinite(array).any():
                 yield name, None, array
+        elif name == "tau_syn":
+            for k in range(gradients.tau_syn.shape[1]):
+                yield name, k, gradients.tau_syn[:, k]
         elif name in ("weight", "delay"):
             for k, projection in enumerate(net.projections):
                 value = getattr(gradients, name)[k]
@@ -152,9 +158,9 @@ def directional_derivative(net, name, key, direction, duration=None, n_spikes=No
     ----------
     net : Network
     name, key : str, int
-        What is varied: ``"I_e"`` (and other parameters of neurons) or ``"V"``, key None; ``"weight"`` or ``"delay"``
-        and the number of a projection; ``"input_times"`` and that of a population; ``"drive_weight"`` or ``"steps"``
-        and that of a drive.
+        What is varied: ``"I_e"`` (and other parameters of neurons) or ``"V"``, key None; ``"tau_syn"`` and the port;
+        ``"weight"`` or ``"delay"`` and the number of a projection; ``"input_times"`` and that of a population;
+        ``"drive_weight"`` or ``"steps"`` and that of a drive.
     direction : ndarray or float
         Of the shape of that.
     duration, n_spikes
@@ -261,8 +267,8 @@ def check_gradients(net, duration=None, *, n_spikes=None, loss=None, parameters=
     loss : callable or array_like, optional
         dL/d(times): an array, or a function of ``(times, ids)`` that returns one. Default: random numbers.
     parameters : sequence of str
-        Any of ``I_e, tau_m, V_th, V_peak, V_reset, E_L, t_ref, V, weight, delay, input_times, drive_weight, steps``.
-        Delays of 0 are left out, since they have a derivative on one side only.
+        Any of ``I_e, tau_m, V_th, V_peak, V_reset, E_L, t_ref, tau_syn, V, weight, delay, input_times,
+        drive_weight, steps``. Delays of 0 are left out, since they have a derivative on one side only.
     engine : {"window", "heap"}
     seed : int, optional
         As for ``net.run``.
@@ -368,6 +374,8 @@ def _title(net, name, key):
         return f"{name} of {projection.pre.name!r} -> {projection.post.name!r}"
     if name == "input_times":
         return f"spike times of {net.populations[key].name!r}"
+    if name == "tau_syn":
+        return f"tau_syn of port {key}"
     return name if key is None else f"{name} of drive {key}"
 
 
@@ -381,7 +389,7 @@ def _label(net, name, key, values, k):
     if name == "input_times":
         model = net.populations[key].model
         return f"spike {k}, of {model.ids[k]} at {float(model.times[k])!r} ms"
-    if key is None:
+    if key is None or name == "tau_syn":
         p = next(p for p in net.populations if p.first <= k < p.first + p.n)
         return f"neuron {k - p.first} of {p.name!r}"
     return f"value {k}"

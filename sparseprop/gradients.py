@@ -21,6 +21,7 @@ KINDS = {
     ),
     1: ("several causes", "independent events at one time drove it over threshold together"),
     2: ("at a step", "it was due exactly when its current changed"),
+    3: ("grazing", "V only just reaches the threshold: a little less, and the spike is gone"),
 }
 
 
@@ -30,7 +31,7 @@ class GradientWarning:
 
     Attributes
     ----------
-    kind : {"order swap", "several causes", "at a step"}
+    kind : {"order swap", "several causes", "at a step", "grazing"}
     neuron : int
         Global id.
     where : str
@@ -98,6 +99,8 @@ class Gradients:
     I_e, V, tau_m, V_th, V_peak, V_reset, E_L, t_ref : ndarray of neurons
         V: of the state at the beginning of the run. Of parameters that neurons share, take the sum. An infinite V_peak
         or V_reset has the derivative 0.
+    tau_syn : ndarray of shape (n, ports)
+        Of neurons with synaptic currents, one for each port; NaN where there is none.
     input_times : dict of ndarray
         For each SpikeSource, by name, one value for each of ``model.times``; NaN for spikes before the run.
     drive_weight : dict of ndarray or float
@@ -117,8 +120,8 @@ class Gradients:
         vars(self).update(values)
 
     def __getattr__(self, name):
-        if name == "tau_m":
-            raise AttributeError("tau_m was left out by backward(..., tau_m=False)")
+        if name in ("tau_m", "tau_syn"):
+            raise AttributeError(f"{name} was left out by backward(..., tau_m=False)")
         raise AttributeError(f"Gradients have no attribute {name!r}")
 
     def __repr__(self):
@@ -164,6 +167,10 @@ def _checked(values, name, shape, meaning):
     return np.ascontiguousarray(array)
 
 
+def _has_currents(population):
+    return not population.is_source and population.model.kernel == "LIFExp"
+
+
 class _Backward:
     """One backward pass: the compiled one, and what is needed at its pauses."""
 
@@ -172,6 +179,8 @@ class _Backward:
         self.weights, self.tau_m = weights, tau_m
         n = self.source.size
         self.sums = {name: np.zeros(n) for name in ("I_e", "tau_m", "threshold", "V_reset", "t_ref")}
+        self.ports = max((p.model.n_ports for p in self.net.populations if _has_currents(p)), default=0)
+        self.sums["tau_syn"] = np.zeros(self.ports * n)
         self.by_weight = [np.zeros(p.n_synapses) if weights else None for p in self.net.projections]
         self.by_delay = [
             np.zeros(p.n_synapses) if isinstance(p.delay, np.ndarray) else None for p in self.net.projections
@@ -294,7 +303,9 @@ class _Backward:
         for number, population in enumerate(self.source.populations):
             if population.kernel != "source":
                 part = slice(population.first, population.first + population.size)
-                V[part] = self.adjoint.leave(self.tape.start, number, recording.V[part], True)
+                V[part] = self.adjoint.leave(
+                    self.tape.start, number, recording.V[part], True, recording.currents[number]
+                )
                 V[part][np.isinf(recording.V[part])] = 0.0
         return V
 
@@ -356,8 +367,9 @@ class _Backward:
                 drives[process.index] = float(np.asarray(adjoint.drive_sums)[k]) if array is None else array
         values = {name: self._of_neurons(name, V) for name in ("I_e", "V", "tau_m", "V_th", "V_peak", "V_reset", "E_L")}
         values["t_ref"] = self._of_neurons("t_ref", V)
+        values["tau_syn"] = self._of_ports()
         if not self.tau_m:
-            del values["tau_m"]
+            del values["tau_m"], values["tau_syn"]
         findings, n_warnings = adjoint.findings
         left_out = "weights were left out by backward(..., weights=False); weight_sum has their sums"
         return Gradients(
@@ -386,8 +398,17 @@ class _Backward:
             values = V if name == "V" else self.sums[name]
         array = np.full(self.source.size, np.nan)
         for p in self.net.populations:
-            if not p.is_source and (name == "V" or name in p.model.kernel_parameters):
+            if not p.is_source and (name == "V" or name in p.model.parameters()):
                 array[p.first : p.first + p.n] = values[p.first : p.first + p.n]
+        return array
+
+    def _of_ports(self):
+        """The derivative for tau_syn for all global ids and ports."""
+        values = self.sums["tau_syn"].reshape(self.ports, self.source.size).T
+        array = np.full(values.shape, np.nan)
+        for p in self.net.populations:
+            if _has_currents(p):
+                array[p.first : p.first + p.n, : p.model.n_ports] = values[p.first : p.first + p.n, : p.model.n_ports]
         return array
 
     def _warning(self, kind, neuron, source, time):

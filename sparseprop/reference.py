@@ -7,6 +7,7 @@ an infinitesimal imaginary part along (the complex step). Numbers are ordered by
 """
 
 import cmath
+import copy
 import math
 from typing import NamedTuple
 
@@ -552,6 +553,14 @@ class LIFExpNeuron(Neuron):
         self.frame = None
         self.base = (0, self.a.number(0.0))
         self.x, self.currents = self.a.number(0.0), [self.a.number(0.0) for _ in self.ports]
+        self.real = self.without_derivatives() if isinstance(self.a, ComplexArithmetic) else None
+
+    def without_derivatives(self):
+        """The same neuron in doubles."""
+        real = copy.copy(self)
+        real.a, real.tau, real.gap = DoubleArithmetic(), self.tau.real, self.gap.real
+        real.ports = [{name: value.real for name, value in port.items()} for port in self.ports]
+        return real
 
     def enter(self, now):
         """Nothing grows here."""
@@ -686,6 +695,8 @@ class LIFExpNeuron(Neuron):
         turns = sign_changes(self.a, flowing, taus, self.gap) if flowing else []
         begin = 0.0 * s
         falls = at_once.real > 0.0 or (not turns and self.falls_at_last(flowing, taus))
+        if self.gap.real == 0.0:  # where currents underflow, their sum has no sign
+            turns = [end for end in turns if not end.real > 200.0 * self.longest()]
         for end in turns:
             if falls and not (self.at(x, currents, end)[0] - self.gap).real > 0.0:
                 return self.engine.plus(self.base, self.root(x, currents, D, begin, end))
@@ -700,6 +711,18 @@ class LIFExpNeuron(Neuron):
         return self.gap.real > 0.0 or (self.gap.real == 0.0 and last_sign(currents, taus) > 0.0)
 
     def root(self, x, currents, D, begin, end):
+        """The root that :meth:`find_root` finds; derivatives by the implicit function, at the double that is it."""
+        if self.real is None:
+            return self.find_root(x, currents, D, begin, end)
+        real_end = None if end is None else end.real
+        u = self.real.find_root(x.real, [current.real for current in currents], D.real, begin.real, real_end)
+        if u is None:
+            return None
+        D, later = self.at(x, currents, complex(u))
+        slope = self.real.gap + sum(current.real for current in later)
+        return complex(u, self.real.tau * (D - self.gap).imag / slope if slope > 0.0 else 0.0)
+
+    def find_root(self, x, currents, D, begin, end):
         """The root of D = gap in [begin, end], or from `begin` on (None where there is none after all).
 
         A step goes to where D would be at `gap` if the currents stayed as they are, and then once more with their mean

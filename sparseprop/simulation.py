@@ -293,7 +293,7 @@ class Simulation:
             raise ParameterError(f"the checkpoint and the raster must be two files, got {checkpoint} for both")
         record.check_size(self._populations, duration)
         engine = self._engine
-        check_tape(tape, self._header["engine"], self._populations)
+        check_tape(tape, self._header["engine"])
         with self._owned():
             self._require_idle()
             self._require_sound()

@@ -13,7 +13,7 @@ NEAR = 1e-9  # of the shortest time constant, nearly: what is closer than that t
 PER_NEURON = 1024  # bytes; so that the states take a small share of what they save
 
 
-def check_tape(tape, engine, populations):
+def check_tape(tape, engine):
     """What ``tape=`` was, if it is allowed and the engine can keep one."""
     if not (isinstance(tape, bool) or (isinstance(tape, str) and tape == "checkpoint")):
         raise ParameterError(f'tape must be False, True or "checkpoint", got {tape!r}')
@@ -22,11 +22,6 @@ def check_tape(tape, engine, populations):
             'tape needs engine="window" or "heap", got engine="reference"; sp.check_gradients uses that one for '
             "derivatives by the complex step"
         )
-    for population in populations if tape else ():
-        if population.model == "LIFExp":
-            raise ParameterError(
-                f"tape: there are no gradients of LIFExp neurons (population {population.name!r}) yet; run it without"
-            )
     return tape
 
 

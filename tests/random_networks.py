@@ -11,7 +11,7 @@ import sparseprop as sp
 sp.simulation.SMALL = 0
 
 
-def random_model(rng, n, tau_scale, currents=True):
+def random_model(rng, n, tau_scale):
     """A model with random parameters, numbers or one value per neuron; drives above, at and below threshold."""
 
     def parameter(low, high, log=False):
@@ -31,7 +31,7 @@ def random_model(rng, n, tau_scale, currents=True):
             "below": lambda: parameter(0.3, 0.89),
         }[drive]()
         model = sp.LIF(tau_m=tau_m, V_th=V_th, V_reset=V_reset, I_e=I_e, t_ref=t_ref)
-        return with_currents(rng.spawn(1)[0], n, model) if currents else model
+        return with_currents(rng.spawn(1)[0], n, model)
     drive = rng.choice(["above", "mixed", "zero", "tiny", "below"])
     I_e = {
         "above": lambda: parameter(0.01, 2.0),
@@ -229,7 +229,7 @@ def random_smooth_network(seed):
     populations = []
     for k in range(int(rng.integers(1, 4))):
         n = int(rng.integers(1, 7))
-        model = random_model(rng, n, rng.choice(tau_scales), currents=False)
+        model = random_model(rng, n, rng.choice(tau_scales))
         highest = min(float(np.min(model.threshold())), 1.0) - 0.05
         populations.append(net.add(n, model, name=f"p{k}", V=rng.uniform(-1.0, highest, n)))
     duration = longest_period(net) * rng.uniform(0.05, 0.5)
@@ -259,6 +259,7 @@ def random_smooth_network(seed):
                 if procedural or rng.random() < 0.5
                 else sp.uniform(*sorted((0.3 * signed, 1.5 * signed))),
                 delay=_smooth_delay(rng, procedural, 0.2 * duration),
+                port=random_port(rng, post),
                 allow_autapses=autapses,
                 allow_multapses=bool(rng.random() < 0.3),
             )
@@ -266,7 +267,7 @@ def random_smooth_network(seed):
     for p in populations:
         if rng.random() < 0.3:
             weight = 0.05 * rng.normal(size=p.n) if rng.random() < 0.5 else 0.05
-            net.drive(p, random_process(rng, p.n, duration, sp.poisson), weight=weight)
+            net.drive(p, random_process(rng, p.n, duration, sp.poisson), weight=weight, port=random_port(rng, p))
         if rng.random() < 0.3:
             times = np.sort(duration * rng.random(int(rng.integers(1, 4))))
             net.drive(p, sp.steps(times, rng.normal(0.0, 0.1, (times.size, p.n) if rng.random() < 0.3 else times.size)))

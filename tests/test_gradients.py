@@ -165,6 +165,72 @@ def test_the_loss_may_be_on_a_voltage_alone():
     assert grads.I_e[1] == pytest.approx(1.0 - math.exp(-0.5), rel=1e-14)
 
 
+@pytest.mark.parametrize("tau_syn", [5.0, 10.0, math.nextafter(10.0, 11.0), 10.0 * (1.0 - 1e-9), 10.0 * (1.0 + 1e-12)])
+def test_one_neuron_with_a_current_by_hand(tau_syn):
+    """V = w K(t - 3): K in closed form where it is 5 ms; the limit of equal time constants otherwise."""
+    tau_m, w, V_th = 10.0, 5.0, 1.0
+    net = sp.Network(seed=1)
+    source = net.add(1, sp.SpikeSource([3.0], [0]), name="in")
+    neuron = net.add(1, sp.LIFExp(tau_m=tau_m, tau_syn=tau_syn, V_th=V_th, t_ref=1.0), V=0.0)
+    p = net.connect(source, neuron, sp.all_to_all(), weight=w, delay=0.5)
+    res = net.run(n_spikes=1, tape=True)
+    t = res.times[0]
+    u = t - 3.5
+    m, s = math.exp(-u / tau_m), math.exp(-u / tau_syn)
+    if tau_syn == 5.0:
+        y = (1.0 + math.sqrt(1.0 - 4.0 * V_th / w)) / 2.0  # V = w (y - y^2), y = exp(-u / 10)
+        assert u == pytest.approx(-10.0 * math.log(y), rel=1e-14)
+        gain = tau_syn / (tau_m - tau_syn)
+        K, slope = gain * (m - s), gain * (s / tau_syn - m / tau_m)
+        by_syn = tau_m / (tau_m - tau_syn) ** 2 * (m - s) - gain * s * u / tau_syn**2
+        by_m = -tau_syn / (tau_m - tau_syn) ** 2 * (m - s) + gain * m * u / tau_m**2
+        tolerance = 1e-13
+    else:
+        K, slope = u / tau_m * m, (1.0 - u / tau_m) * m / tau_m
+        by_syn = m * (u / tau_m) ** 2 / (2.0 * tau_m)
+        by_m = by_syn - m * u / tau_m**2
+        tolerance = max(1e-12, 10.0 * abs(tau_syn / tau_m - 1.0))
+    grads = res.backward([1.0])
+    expected = {
+        "V": -math.exp(-t / tau_m), "I_e": math.exp(-t / tau_m) - 1.0, "E_L": math.exp(-t / tau_m) - 1.0,
+        "V_th": 1.0, "V_reset": 0.0, "t_ref": 0.0, "tau_m": -w * by_m,
+    }  # fmt: skip
+    for name, value in expected.items():
+        assert getattr(grads, name)[1] == pytest.approx(value / (w * slope), rel=tolerance), name
+    assert grads.tau_syn.shape == (2, 1)
+    assert np.isnan(grads.tau_syn[0, 0])
+    assert grads.tau_syn[1, 0] == pytest.approx(-w * by_syn / (w * slope), rel=tolerance)
+    assert grads.weight[p] == pytest.approx([-K / (w * slope)], rel=tolerance)
+    assert grads.delay[p] == pytest.approx(1.0, rel=1e-13)
+    assert grads.input_times["in"] == pytest.approx([1.0], rel=1e-13)
+    assert grads.warnings == []
+
+
+def test_a_kick_in_the_refractory_period_counts_by_its_current():
+    """It comes at 3 ms, and at the release, 6 ms, what is left of the current begins to move V."""
+    net = sp.Network(seed=1)
+    source = net.add(1, sp.SpikeSource([1.0, 3.0], [0, 0]), name="in")
+    neuron = net.add(1, sp.LIFExp(tau_m=10.0, tau_syn=(5.0, 4.0), I_e=1.2, t_ref=4.0), name="neuron", V=0.999)
+    p = net.connect(source, neuron, sp.all_to_all(), weight=2.0, port=1)
+    res = net.run(n_spikes=2, tape=True)
+    first, second = res.times
+    release, x = first + 4.0, 4.0 / 6.0
+    assert first < 1.0 < 3.0 < release
+    kicks = 2.0 * (math.exp(-(release - 1.0) / 4.0) + math.exp(-(release - 3.0) / 4.0))  # the current at the release
+    u = second - release
+    m, s = math.exp(-u / 10.0), math.exp(-u / 4.0)
+    K = x * (m - s)
+    assert 1.2 * (1.0 - m) + kicks * K == pytest.approx(1.0, rel=1e-14)
+    slope = 1.2 * m / 10.0 + kicks * x * (s / 4.0 - m / 10.0)
+    grads = res.backward([0.0, 1.0])
+    assert grads.weight[p] == pytest.approx([-kicks / 2.0 * K / slope], rel=1e-13)
+    each = [-2.0 * math.exp(-(release - t) / 4.0) / 4.0 * K / slope for t in (1.0, 3.0)]
+    assert grads.input_times["in"] == pytest.approx(each, rel=1e-12)
+    assert grads.V_reset[1] == pytest.approx(-m / slope, rel=1e-13)
+    assert grads.t_ref[1] == pytest.approx(1.0 + kicks / 4.0 * K / slope, rel=1e-13)
+    assert grads.tau_syn[1, 0] == 0.0
+
+
 # Tapes ---------------------------------------------------------------------------------------------------------------
 
 
@@ -172,7 +238,11 @@ def both_models():
     return [sp.LIF(tau_m=10.0, t_ref=1.0), sp.Theta(tau_m=10.0)]
 
 
-@pytest.mark.parametrize("model", both_models(), ids=["LIF", "Theta"])
+def all_models():
+    return [*both_models(), sp.LIFExp(tau_m=10.0, tau_syn=3.0, t_ref=1.0)]
+
+
+@pytest.mark.parametrize("model", all_models(), ids=["LIF", "Theta", "LIFExp"])
 def test_checkpoints_give_the_same_gradients_as_a_whole_tape(model, monkeypatch):
     cut_finely(monkeypatch)
     net = sp.balanced_network(120, model, outdegree=20, seed=3)
@@ -185,10 +255,11 @@ def test_checkpoints_give_the_same_gradients_as_a_whole_tape(model, monkeypatch)
         res = net.run(800.0, record=sp.Record(V=[3, 5], V_times=7.7), tape=mode)
         parts.append(len(res._tape.parts))
         grads.append(res.backward(rng.normal(size=res.n_spikes), 0.1 * rng.normal(size=res.V.shape)))
+        assert grads[-1].invariant_error < 1e-12
         rng = np.random.default_rng(0)
     assert parts[0] == 1
     assert parts[1] > 3
-    for name in ("I_e", "V", "tau_m", "V_reset"):
+    for name in ("I_e", "V", "tau_m", "V_reset", "tau_syn"):
         np.testing.assert_allclose(getattr(grads[0], name), getattr(grads[1], name), rtol=1e-8, atol=1e-8)
     for k in range(3):
         scale = np.abs(grads[0].weight[k]).max()
@@ -198,7 +269,7 @@ def test_checkpoints_give_the_same_gradients_as_a_whole_tape(model, monkeypatch)
 
 
 @pytest.mark.parametrize("engine", ["window", "heap"])
-@pytest.mark.parametrize("model", both_models(), ids=["LIF", "Theta"])
+@pytest.mark.parametrize("model", all_models(), ids=["LIF", "Theta", "LIFExp"])
 def test_a_tape_changes_no_bit(model, engine):
     net = sp.balanced_network(2000, model, outdegree=50, seed=2)
     runs = [net.run(n_spikes=20_000, engine=engine, tape=mode) for mode in (False, True, "checkpoint")]
@@ -236,6 +307,30 @@ def test_a_part_of_a_run_has_the_gradient_from_its_own_beginning():
     assert total.weight_sum[c] == pytest.approx(numeric, rel=1e-7)
     assert np.isfinite(grads.weight[c]).all()
     assert V.shape == grads.V.shape
+
+
+def test_a_part_of_a_run_with_currents_begins_with_these():
+    """In another unit of time everything is the same: sums over all derivatives for times, from V and I at the cut."""
+    net = sp.Network(seed=1)
+    model = sp.LIFExp(tau_m=10.0, tau_syn=(3.0, np.linspace(9.0, 11.0, 6)), I_e=np.linspace(1.3, 2.0, 6))
+    p = net.add(6, model, V=np.linspace(-0.5, 0.5, 6))
+    net.connect(p, p, sp.fixed_outdegree(3), weight=-0.15)
+    net.connect(p, p, sp.fixed_outdegree(2), weight=0.1, port=1)
+    sim = sp.Simulation(net)
+    sim.run(22.0)
+    res = sim.run(30.0, record=sp.Record(V=[0, 3], V_times=[31.0, 44.0]), tape=True)
+    rng = np.random.default_rng(0)
+    dL, dL_dV = rng.normal(size=res.n_spikes), rng.normal(size=res.V.shape)
+    grads = res.backward(dL, np.zeros_like(dL_dV))
+    assert grads.invariant_error < 1e-13
+    scaled = grads.tau_m @ np.broadcast_to(10.0, 6) + grads.tau_syn[:, 0].sum() * 3.0
+    scaled += grads.tau_syn[:, 1] @ np.linspace(9.0, 11.0, 6)
+    assert scaled == pytest.approx(dL @ (res.times - 22.0), rel=1e-10)
+
+    sim = sp.Simulation(net)
+    sim.run(22.0)
+    res = sim.run(30.0, record=sp.Record(V=[0, 3], V_times=[31.0, 44.0]), tape=True)
+    assert res.backward(dL, dL_dV).invariant_error < 1e-13
 
 
 def test_the_tape_of_lif_neurons_takes_a_few_bytes_per_spike():
@@ -277,6 +372,8 @@ def test_leaving_out_what_is_not_wanted():
         less.weight[0]
     with pytest.raises(AttributeError, match="tau_m=False"):
         _ = less.tau_m
+    with pytest.raises(AttributeError, match="tau_syn was left out"):
+        _ = less.tau_syn
     with pytest.raises(AttributeError, match="no attribute 'tau'"):
         _ = less.tau
 
@@ -316,6 +413,40 @@ def test_no_warning_where_spikes_are_apart_and_none_for_theta_neurons():
     net.connect(p, p, sp.edges([0], [1]), weight=-0.2)
     res = net.run(n_spikes=4, tape=True)
     assert res.backward(np.ones(res.n_spikes)).warnings == []
+
+
+def grazed(margin):
+    """A neuron whose V would reach 1 + margin (about margin) by its one input, with currents on two ports."""
+    net = sp.Network(seed=1)
+    source = net.add(1, sp.SpikeSource([3.0], [0]))
+    neuron = net.add(1, sp.LIFExp(tau_m=10.0, tau_syn=(5.0, 2.0)), V=0.0)
+    net.connect(source, neuron, sp.all_to_all(), weight=4.0 * (1.0 + margin))  # the peak is a quarter of it
+    return net.run(100.0, tape=True)
+
+
+def test_grazing_is_reported():
+    assert grazed(-1e-9).n_spikes == 0
+    res = grazed(1e-13)
+    assert res.n_spikes == 1
+    (warning,) = res.backward([1.0]).warnings
+    assert warning.kind == "grazing"
+    assert warning.neuron == 1
+    assert warning.source is None
+    assert warning.time == pytest.approx(3.0 + 10.0 * math.log(2.0), abs=1e-4)
+    assert grazed(1e-6).backward([1.0]).warnings == []
+
+
+@pytest.mark.parametrize("weight", [0.2, -0.2])
+@pytest.mark.parametrize("delta", [1e-9, -1e-9])
+def test_only_inhibition_can_swap_with_a_spike_of_a_neuron_with_currents(weight, delta):
+    """V goes on through a kick; but the spike that inhibition might have prevented is there or not."""
+    net = sp.Network(seed=1)
+    p = net.add(
+        2, sp.LIFExp(tau_m=10.0, tau_syn=3.0, I_e=1.1), V=[1.1 - 0.1 * math.exp(t / 10) for t in (10, 10 + delta)]
+    )
+    net.connect(p, p, sp.edges([0], [1]), weight=weight)
+    res = net.run(n_spikes=3, tape=True)
+    assert [w.kind for w in res.backward(np.ones(res.n_spikes)).warnings] == ["order swap"] * (weight < 0.0)
 
 
 def test_several_causes_are_reported():
@@ -366,6 +497,18 @@ def test_check_gradients_names_the_worst_synapse(monkeypatch):
     assert bad.name == "weight of 'E' -> 'E'"
     assert "synapse 3, from 1" in bad.worst
     assert "DIFFER" in str(report)
+
+
+def test_check_gradients_of_neurons_with_currents():
+    net = sp.Network(seed=1)
+    model = sp.LIFExp(tau_m=10.0, tau_syn=(5.0, np.linspace(9.9, 10.1, 5)), I_e=np.linspace(1.3, 1.9, 5), t_ref=1.0)
+    p = net.add(5, model, name="E", V=np.linspace(-0.4, 0.4, 5))
+    net.connect(p, p, sp.fixed_outdegree(2), weight=-0.1, delay=sp.uniform(0.5, 2.0), port=1)
+    report = sp.check_gradients(net, n_spikes=15)
+    assert report.passed, str(report)
+    names = [c.name for c in report.comparisons]
+    assert "tau_syn of port 0" in names
+    assert "tau_syn of port 1" in names
 
 
 def test_check_gradients_by_finite_differences_and_near_zero_drive():

@@ -426,3 +426,14 @@ def test_balanced_network_has_the_same_mean_input_as_one_of_lif_neurons():
     assert exp.populations[0].model.I_e == lif.populations[0].model.I_e
     assert exp.projections[0].weight * 2.5 == pytest.approx(lif.projections[0].weight * 10.0)
     assert DoubleArithmetic().relative_expm1(0.0) == 1.0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_drive_at_threshold_and_opposed_currents_of_nearly_equal_time_constants(engine):
+    """Their sum changes its sign far beyond where they underflow; the crossing is early nevertheless."""
+    model = sp.LIFExp(tau_m=10.0, tau_syn=(10.0003, 10.0), I_e=1.0)
+    net = driven(model, [1.0, 2.0], [-1.7, 9.5], ports=[0, 1])
+    (t, *_) = net.run(40.0, engine=engine).times
+    record = sp.Record(V=[0], V_times=[t - 1e-9])
+    res = net.run(t, engine=engine, record=record)
+    assert res.V[0, 0] == pytest.approx(1.0, abs=1e-8)
