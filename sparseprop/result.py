@@ -184,7 +184,8 @@ class Result:
         weights : bool
             False leaves out the derivatives of single weights, which take 8 bytes per synapse, and keeps their sums.
         tau_m : bool
-            False leaves out those of tau_m, which cost LIF neurons some more time for each synaptic event.
+            False leaves out those of tau_m (and tau_syn), which cost some more time for each synaptic event of LIF and
+            LIFExp neurons.
 
         Returns
         -------

@@ -179,7 +179,7 @@ class Simulation:
         write_state(
             path,
             {
-                "fingerprint": fingerprint(self._header["network"]),
+                "fingerprint": self._fingerprint,
                 "seed": self._header["seed"],
                 "engine": self._header["engine"],
                 "versions": self._header["versions"],
@@ -187,6 +187,11 @@ class Simulation:
                 "run": run,
             },
         )
+
+    @functools.cached_property
+    def _fingerprint(self):
+        """Of the network as it was when this began; it takes a look at every synapse."""
+        return fingerprint(self._header["network"])
 
     def _require_sound(self):
         if self._fault is not None:

@@ -174,6 +174,54 @@ def test_a_full_disk_leaves_the_old_state(tmp_path, monkeypatch):
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["state.h5"]
 
 
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 3 MiB; a function that makes it as large as one wants."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options, check=True):
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]
+        return subprocess.run(command, capture_output=True, text=True, check=check)
+
+    done = mount("size=3m", check=False)
+    if done.returncode:
+        pytest.skip(f"cannot mount a small disk: {done.stderr.strip()}")
+    yield folder, lambda size: mount(f"remount,size={size}")
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_really_full_disk_leaves_the_old_state(disk):
+    folder, _ = disk
+    sim = sp.Simulation(sp.balanced_network(20_000, sp.LIF(tau_m=10.0), outdegree=10, seed=1))
+    path = folder / "state.h5"
+    sim.save(path)
+    before = path.read_bytes()
+    (folder / "other").write_bytes(bytes(3 * 2**20 - len(before) - len(before) // 2))
+    sim.run(5.0)
+    for _ in range(2):
+        with pytest.raises(sp.errors.StorageError, match="what was there before is untouched"):
+            sim.save(path)
+    assert path.read_bytes() == before
+    (folder / "other").unlink()
+    sim.save(path)
+    assert [entry.name for entry in folder.iterdir()] == ["state.h5"]
+    assert sp.Simulation.load(path, sim.network).time == 5.0
+
+
+def test_a_run_that_fills_the_disk_is_resumed_when_there_is_room(disk):
+    folder, resize = disk
+    net = sp.balanced_network(20_000, sp.LIF(tau_m=10.0), outdegree=10, rate=10.0, seed=1)
+    state, raster = folder / "state.h5", folder / "raster.h5"
+    with pytest.raises(sp.errors.StorageError, match="the disk is nearly full|No space left"):
+        net.run(600.0, record=raster, checkpoint=state, every=5.0, progress=False)
+    resize("60m")
+    sim = sp.Simulation.load(state, net)
+    assert 5.0 <= sim.time < 600.0
+    result, whole = sim.resume(progress=False), net.run(600.0, progress=False)
+    assert np.array_equal(result.times, whole.times) and np.array_equal(result.ids, whole.ids)
+
+
 # Runs with checkpoints ----------------------------------------------------------------------------------------------
 
 OPTIONS = dict(V={"p": [0, 5]}, V_times=0.7, bins=5.0, record_sources=True)
@@ -229,7 +277,7 @@ if os.path.exists("state.h5"):
     if sim.is_resumable:
         sim.resume(progress=False)
 else:
-    net.run(1500.0, record=sp.Record("raster.h5", V=[0], V_times=3.0), checkpoint="state.h5", every=2.5, progress=False)
+    net.run(600.0, record=sp.Record("raster.h5", V=[0], V_times=3.0), checkpoint="state.h5", every=2.5, progress=False)
 print("done", flush=True)
 """
 
@@ -261,7 +309,7 @@ def test_kill_at_any_moment(kills, tmp_path):
     long it takes, so that each gets several kills.
     """
     rng = np.random.default_rng(kills)
-    whole = long_network().run(1500.0, record=sp.Record(V=[0], V_times=3.0), progress=False)
+    whole = long_network().run(600.0, record=sp.Record(V=[0], V_times=3.0), progress=False)
     hits = hits_of_this_run = runs = 0
     takes = None
     while hits < kills or hits_of_this_run:
@@ -270,7 +318,7 @@ def test_kill_at_any_moment(kills, tmp_path):
         with started(folder) as process:
             began = time.perf_counter()
             if takes is not None and hits < kills:
-                time.sleep(0.5 * takes * rng.random())
+                time.sleep(0.3 * takes * rng.random())
                 process.kill()
             out, err = process.communicate()
         if process.returncode == -signal.SIGKILL:
@@ -281,7 +329,7 @@ def test_kill_at_any_moment(kills, tmp_path):
         loaded = sp.load(folder / "raster.h5")
         assert np.array_equal(loaded.times, whole.times) and np.array_equal(loaded.ids, whole.ids)
         assert np.array_equal(loaded.V, whole.V)
-        assert loaded.stop_reason == "time" and loaded.t_start == 0.0 and loaded.t_stop == 1500.0
+        assert loaded.stop_reason == "time" and loaded.t_start == 0.0 and loaded.t_stop == 600.0
         takes = takes or time.perf_counter() - began
         runs, hits_of_this_run = runs + 1, 0
     assert hits == kills
