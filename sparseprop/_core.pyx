@@ -661,7 +661,7 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                         return status
                 return RUNNING
         elif Model is LIFExp:
-            if not p.heterogeneous and rows.n_ports == 1:
+            if not p.heterogeneous and rows.n_ports == 1 and rows.gap != 0.0:
                 coupled(&shared, rows, frame_now(e, p, rows), e.now)
                 if largest * max(shared.E, fabs(shared.reach)) < 6.668014432879854e240:
                     if not reserve(&e.found, count + 1) or not reserve(&e.held, count):

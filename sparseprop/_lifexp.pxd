@@ -396,8 +396,11 @@ cdef inline bint is_close(const LIFExp *m, const double *x, const Frame *f, doub
 
 cdef inline bint lifexp_brings_forward(const LIFExp *m, const double *x, const Frame *f, double weight,
                                        int64_t port) noexcept nogil:
-    """Whether a kick that was just given may have moved the next spike to an earlier time, by more than the margin."""
-    return weight > 0.0 or is_close(m, x, f, -weight * fabs(port_frame(m, f, port).sine))
+    """Whether a kick that was just given may have moved the next spike to an earlier time, by more than the margin.
+
+    A neuron that is driven exactly to threshold comes so near to it that rounding may move a far spike by any time.
+    """
+    return weight > 0.0 or m.gap == 0.0 or is_close(m, x, f, -weight * fabs(port_frame(m, f, port).sine))
 
 
 cdef inline bint lifexp_fires_before_edge(const LIFExp *m, const double *state, const Frame *f, Pair now,
