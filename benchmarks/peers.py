@@ -6,7 +6,8 @@ same initial voltages, as arrays, in a process of its own, and simulates the sam
 - sparseprop, the window engine: exact, and what the others are compared with;
 - Brian2 as a standalone C++ program and with its Cython run time: a grid of times, no delay;
 - NEST, `iaf_psc_delta_ps`: exact spike times, but a delay and a refractory period of at least one step of its
-  resolution, so that it is another network, close to ours.
+  resolution, so that it is another network, close to ours;
+- NEURON with an artificial cell of its own (`driven_lif.mod`), without delay: exact, event by event.
 
 Each is optional and skipped with a reason. Reported are the CPU time of the run phase alone (no construction, no
 compilation), all spikes recorded; the rate; the first spike that another neuron fires than in the exact run, where
@@ -22,6 +23,8 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +34,10 @@ from common import in_process, markdown, memory, picture, report_head, save
 
 import sparseprop as sp
 from sparseprop.bench import settled
+
+
+# As many as fit into the memory of the machine, and can be made from Python in a minute.
+NEURON_CONNECTIONS = 20_000_000
 
 
 class Skip(Exception):
@@ -117,6 +124,43 @@ def run_nest(case, data):
     return np.asarray(events["times"]), np.asarray(events["senders"], dtype=np.int64) - 1, seconds
 
 
+def run_neuron(case, data):
+    if case["n"] * case["outdegree"] > NEURON_CONNECTIONS:
+        raise Skip(f"more than {NEURON_CONNECTIONS:,} connections, which take 440 bytes each")
+    with skipped_without("neuron"):
+        import neuron
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(pathlib.Path(__file__).with_name("driven_lif.mod"), folder)
+        compiler = pathlib.Path(sys.executable).with_name("nrnivmodl")
+        command = [str(compiler) if compiler.exists() else "nrnivmodl"]
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        except OSError as error:
+            raise Skip(f"cannot run {command[0]}, which compiles the neuron: {error}") from error
+        if done.returncode != 0:
+            raise Skip(f"{command[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
+        neuron.load_mechanisms(folder)
+    h = neuron.h
+    cells = [h.DrivenLIF() for _ in range(case["n"])]
+    for cell, V in zip(cells, data["V"], strict=True):
+        cell.tau, cell.drive, cell.V_start = 10.0, float(data["drive"]), V
+    times, ids, weight = h.Vector(), h.Vector(), float(data["weight"])
+    connections = [h.NetCon(cell, None) for cell in cells]
+    for i, connection in enumerate(connections):
+        connection.record(times, ids, i)
+    for source, target in zip(sources(case).tolist(), data["targets"].tolist(), strict=True):
+        connection = h.NetCon(cells[source], cells[target])
+        connection.delay, connection.weight[0] = 0.0, weight
+        connections.append(connection)
+    solver = h.CVode()
+    solver.active(True)
+    h.finitialize()
+    began = time.process_time()
+    solver.solve(case["duration"])
+    seconds = time.process_time() - began
+    return times.as_numpy().copy(), ids.as_numpy().astype(np.int64), seconds
+
+
 @contextlib.contextmanager
 def skipped_without(module, distribution=None):
     """Turn the failure of an import into a reason to skip."""
@@ -132,6 +176,7 @@ PEERS = {
     "brian2-cpp": lambda case, data: run_brian2(case, data, standalone=True),
     "brian2-cython": lambda case, data: run_brian2(case, data, standalone=False),
     "nest": run_nest,
+    "neuron": run_neuron,
 }
 DISTRIBUTIONS = {"brian2-cpp": "brian2", "brian2-cython": "brian2", "nest": "nest-simulator"}
 
@@ -272,7 +317,9 @@ def main():
                 weight=projection.weight,
             )
             exact = os.path.join(folder, f"exact_{n}.npz")
-            runs = [("sparseprop", None), *((peer, step) for peer in options.peers for step in options.steps)]
+            runs = [("sparseprop", None)]
+            for peer in options.peers:
+                runs += [(peer, step) for step in ([None] if peer == "neuron" else options.steps)]
             for peer, step in runs:
                 print(f"N = {n:,}: {peer} ...", file=sys.stderr, flush=True)
                 spikes = exact if peer == "sparseprop" else os.path.join(folder, f"{peer}_{step}_{n}.npz")
