@@ -9,6 +9,7 @@ if importlib.util.find_spec("sparseprop._core") is None:
     )
 
 from . import errors
+from .batch import BatchResult, BatchSimulation, run_batch
 from .connectivity import (
     all_to_all,
     edges,
@@ -33,6 +34,8 @@ __all__ = [
     "LIF",
     "LIFExp",
     "QIF",
+    "BatchResult",
+    "BatchSimulation",
     "GradientReport",
     "GradientWarning",
     "Gradients",
@@ -61,6 +64,7 @@ __all__ = [
     "one_to_one",
     "pairwise_bernoulli",
     "poisson",
+    "run_batch",
     "steps",
     "sweep",
     "uniform",

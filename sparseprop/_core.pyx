@@ -4,7 +4,7 @@ Names of phases and the order of everything within an instant are those of :mod:
 computes the same numbers bit for bit and is the place to read first.
 """
 
-from libc.math cimport INFINITY, NAN, atan, exp, fabs, isnan, log
+from libc.math cimport INFINITY, NAN, atan, exp, fabs, isinf, isnan, log
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memmove, memset
@@ -2226,6 +2226,7 @@ cdef class Engine:
     cdef object clock
     cdef int64_t n_changes
     cdef list arrays            # keeps alive what the structs point into
+    cdef list delayed           # (number in the C loops, order, weights) of projections with a delay for each synapse
     cdef Recording recording    # of what the tape keeps, or None
 
     def __cinit__(self):
@@ -2281,7 +2282,7 @@ cdef class Engine:
         self.windowed = name == "window"
         self.network = network
         self.clock = network.clock
-        self.arrays = []
+        self.arrays, self.delayed = [], []
         self.e.H = network.clock.epoch
         self.e.n = network.size
         self.e.n_ports = 1
@@ -2423,7 +2424,7 @@ cdef class Engine:
                     filled += 1
             p.first_delayed, p.n_delayed = filled, len(separate)
             for rank, projection in separate:
-                self._add_delayed(&self.e.projections[filled], rank, projection)
+                self._add_delayed(filled, rank, projection)
                 filled += 1
         self.e.table = <uint32_t *> owned(allocate(scratch, sizeof(uint32_t)))
         memset(self.e.table, 0xFF, scratch * sizeof(uint32_t))
@@ -2455,9 +2456,11 @@ cdef class Engine:
         self.arrays += [offsets, targets]
         return 0
 
-    cdef _add_delayed(self, Projection *c, rank, projection):
+    cdef _add_delayed(self, int64_t number, rank, projection):
         """Fill in a projection with a delay for each synapse: its rows are brought into the order of delays."""
-        cdef const double[::1] weights, delays
+        cdef Projection *c = &self.e.projections[number]
+        cdef double[::1] weights
+        cdef const double[::1] delays
         cdef const neuron_t[::1] targets, places
         self._add_projection(c, rank, projection)
         adjacency = projection.adjacency
@@ -2470,8 +2473,19 @@ cdef class Engine:
         c.targets, c.places, c.delays = &targets[0], &places[0], &delays[0]
         if c.weights != NULL:
             weights = projection.weight[order]
-            self.arrays.append(weights)
+            self.delayed.append((number, order, weights.base))
             c.weights = &weights[0]
+
+    def take_weights(self):
+        """Go on with what the arrays of weights that the engine was made with contain now."""
+        cdef int64_t k
+        cdef Projection *c
+        for k in range(len(self.network.projections)):
+            c = &self.e.projections[k]
+            if c.weights != NULL:
+                c.largest = float(np.abs(self.network.projections[c.rank].weight).max(initial=0.0))
+        for k, order, weights in self.delayed:
+            np.take(self.network.projections[self.e.projections[k].rank].weight, order, out=weights)
 
     cdef synapse_t _add_procedural(self, Projection *c, adjacency) except -1:
         """Fill in how rows are drawn; the scratch that this needs."""
@@ -3125,6 +3139,7 @@ cdef struct Stream:
 
 
 cdef struct Finding:
+    int64_t sample              # of a batch; else 0
     int64_t kind
     neuron_t neuron
     neuron_t other              # the source, or -1
@@ -3189,6 +3204,7 @@ cdef struct Pass:
     uint8_t *is_close           # who was about to fire by itself
     count_t n_close
     count_t n_here              # spikes of this instant
+    int64_t sample              # of a batch
     Finding *findings
     count_t n_findings
     count_t findings_capacity
@@ -3236,6 +3252,7 @@ cdef inline bint find(Pass *b, FindingKind kind, neuron_t neuron, neuron_t other
         if not grow(<void **> &b.findings, &b.findings_capacity, b.n_findings + 1, sizeof(Finding)):
             return False
         finding = &b.findings[b.n_findings]
+        finding.sample = b.sample
         finding.kind = kind
         finding.neuron = neuron
         finding.other = other
@@ -4245,6 +4262,43 @@ cdef Status instants_back(Pass *b, Pair until, count_t budget) noexcept nogil:
             return status
 
 
+cdef void begin_back(Pass *b, Tape *tape, Pair last_before, Pair last, Pair start) noexcept nogil:
+    """Take up a tape at its end; its spikes have b.by_time already."""
+    b.tape = tape
+    b.last_before, b.last = last_before, last
+    b.at = tape.size - 1
+    b.near_low = b.near_high = tape.size
+    go_back(b, last if last.n >= 0 else start)
+
+
+cdef bint is_used_up(const Pass *b) noexcept nogil:
+    """Whether all that was on the tape has been used."""
+    cdef const Tape *tape = b.tape
+    if tape.n_values or tape.n_targets or tape.n_releases or tape.n_currents or b.agenda.size:
+        return False
+    return b.at < 0 or tape.entries[b.at].kind == PAST
+
+
+cdef bint begin_streams_back(Pass *b) noexcept nogil:
+    """Put what takes spikes from the tape onto the agenda; False if there is no memory."""
+    cdef State *e = b.e
+    cdef int64_t k, j
+    cdef Population *p
+    b.agenda.size = 0
+    b.n_returns, b.free_return = 0, -1
+    for k in range(e.n_lanes):
+        b.lanes[k].at = b.at
+        if not push_back(b, lane_time_back(b, k), LANE, k):
+            return False
+    for j in range(e.n_populations):
+        p = &e.populations[j]
+        for k in range(p.first_delayed, p.first_delayed + p.n_delayed):
+            b.openings[k].at = b.at
+            if not push_back(b, opening_time(b, k), TRAIN, k):
+                return False
+    return True
+
+
 cdef class Adjoint:
     """The backward pass over one Recording or, from the last one on, several.
 
@@ -4309,7 +4363,7 @@ cdef class Adjoint:
     def __init__(self, network, start, sums, by_weight, by_delay, by_drive, bint wide, double near):
         cdef Pass *b = &self.b
         cdef State *e
-        cdef int64_t k
+        cdef int64_t k, j
         cdef Population *p
         self.engine = Engine(network, "window")
         self.kept = []
@@ -4356,6 +4410,13 @@ cdef class Adjoint:
             owned(NULL)
         b.lanes = <Stream *> zeros(e.n_lanes, sizeof(Stream))
         b.openings = <Stream *> zeros(n_projections, sizeof(Stream))
+        for k in range(e.n_lanes):
+            b.lanes[k].population = e.lanes[k].population
+        for k in range(e.n_populations):
+            p = &e.populations[k]
+            for j in range(p.first_delayed, p.first_delayed + p.n_delayed):
+                b.openings[j].population = k
+                b.openings[j].delay = float(np.max(network.projections[e.projections[j].rank].delay))
 
     cdef double *_pointer(self, array):
         """Where an array begins; it is kept alive. NULL for None and for an empty one."""
@@ -4373,7 +4434,7 @@ cdef class Adjoint:
         """
         cdef Pass *b = &self.b
         cdef State *e = b.e
-        cdef int64_t k, j
+        cdef int64_t k
         cdef Population *p
         cdef bint was_loaded = self.loaded
         cdef Pair later
@@ -4381,15 +4442,10 @@ cdef class Adjoint:
         later = self.recording.start if was_loaded else recording.start
         self.recording = recording
         self.by_time = by_time
-        b.tape = recording.tape
-        b.last_before, b.last = recording.last_before, recording.last
         b.by_time = &by_time[0] if by_time.shape[0] else NULL
         if by_time.shape[0] != recording.tape.size:
             raise ValueError(f"{by_time.shape[0]} values for {recording.tape.size} entries")
-        b.at = recording.tape.size - 1
-        b.near_low = b.near_high = recording.tape.size
-        e.now = recording.last if recording.last.n >= 0 else recording.start
-        go_back(b, e.now)
+        begin_back(b, recording.tape, recording.last_before, recording.last, recording.start)
         if not self.loaded:
             self.loaded = True
             for k in range(e.n_populations):
@@ -4403,19 +4459,8 @@ cdef class Adjoint:
                     for i in range(p.size):
                         if not was_loaded or not before(later, p.release[i]):
                             b.at_release[p.first + i] = b.tape.at_release[p.first + i]
-        b.agenda.size = 0
-        b.n_returns, b.free_return = 0, -1
-        for k in range(e.n_lanes):
-            b.lanes[k].population, b.lanes[k].at = e.lanes[k].population, b.at
-            if not push_back(b, lane_time_back(b, k), LANE, k):
-                owned(NULL)
-        for j in range(e.n_populations):
-            p = &e.populations[j]
-            for k in range(p.first_delayed, p.first_delayed + p.n_delayed):
-                b.openings[k].population, b.openings[k].at = j, b.at
-                b.openings[k].delay = float(np.max(self.engine.network.projections[e.projections[k].rank].delay))
-                if not push_back(b, opening_time(b, k), TRAIN, k):
-                    owned(NULL)
+        if not begin_streams_back(b):
+            owned(NULL)
 
     cdef _set_parameters(self, int64_t k, int64_t n_changes):
         """Give population k the parameters that it has after so many changes."""
@@ -4473,10 +4518,7 @@ cdef class Adjoint:
 
     def is_used_up(self):
         """Whether all that was on the tape has been used."""
-        cdef Tape *tape = self.b.tape
-        return not (tape.n_values or tape.n_targets or tape.n_releases or tape.n_currents or self.b.agenda.size) and (
-            self.b.at < 0 or tape.entries[self.b.at].kind == PAST
-        )
+        return is_used_up(&self.b)
 
     @property
     def shift(self):
@@ -4509,3 +4551,6 @@ cdef void *zeros(size_t n, size_t size) except NULL:
     cdef void *memory = owned(allocate(n, size))
     memset(memory, 0, n * size)
     return memory
+
+
+include "_batch.pxi"

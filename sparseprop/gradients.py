@@ -9,7 +9,19 @@ from .errors import ParameterError
 from .inputs import SpikeSource, Steps
 from .network import Projection
 
-__all__ = ["GradientWarning", "Gradients", "backward"]
+__all__ = [
+    "INVARIANT",
+    "ByProjection",
+    "GradientWarning",
+    "Gradients",
+    "backward",
+    "checked_derivatives",
+    "gradient_warning",
+    "most_ports",
+    "new_sums",
+    "of_neurons",
+    "of_ports",
+]
 
 BUDGET = 1 << 20  # events between two looks for Ctrl-C
 INVARIANT = 1e-9  # relative error of the sum rule that a debug build allows
@@ -49,13 +61,15 @@ class GradientWarning:
     time: float
     source: int | None
     message: str
+    sample: int | None = None
 
     def __str__(self):
         by = "" if self.source is None else f", kicked by {self.source}"
-        return f"{self.kind} of {self.where} at {self.time!r} ms{by}: {self.message}"
+        sample = "" if self.sample is None else f", sample {self.sample}"
+        return f"{self.kind} of {self.where} at {self.time!r} ms{sample}{by}: {self.message}"
 
 
-class _ByProjection:
+class ByProjection:
     """Values by projection: index with a Projection of the network or its number."""
 
     def __init__(self, network, values, missing):
@@ -138,11 +152,11 @@ def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
     if not tape.parts:
         raise ParameterError("backward() was called before: a tape is used up by it; run again with tape=True")
     weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
-    dL_dtimes = _checked(dL_dtimes, "dL_dtimes", (result._n_recorded,), "one for each of result.times")
+    dL_dtimes = checked_derivatives(dL_dtimes, "dL_dtimes", (result._n_recorded,), "one for each of result.times")
     if dL_dV is not None:
         if result.V is None:
             raise ParameterError("dL_dV needs recorded voltages: run with record=sp.Record(V=..., V_times=...)")
-        dL_dV = _checked(dL_dV, "dL_dV", result.V.shape, "as result.V")
+        dL_dV = checked_derivatives(dL_dV, "dL_dV", result.V.shape, "as result.V")
         hidden = np.isinf(result.V) & (dL_dV != 0.0)
         if hidden.any():
             k, i = np.argwhere(hidden)[0]
@@ -153,7 +167,7 @@ def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
     return _Backward(result, tape, weights, tau_m).run(dL_dtimes, dL_dV)
 
 
-def _checked(values, name, shape, meaning):
+def checked_derivatives(values, name, shape, meaning):
     """`values` as a float64 array of a shape, all finite."""
     try:
         array = np.asarray(values, dtype=float)
@@ -178,9 +192,7 @@ class _Backward:
         self.result, self.tape, self.source, self.net = result, tape, tape.source, result._network
         self.weights, self.tau_m = weights, tau_m
         n = self.source.size
-        self.sums = {name: np.zeros(n) for name in ("I_e", "tau_m", "threshold", "V_reset", "t_ref")}
-        self.ports = max((p.model.n_ports for p in self.net.populations if _has_currents(p)), default=0)
-        self.sums["tau_syn"] = np.zeros(self.ports * n)
+        self.sums = new_sums(n, most_ports(self.net))
         self.by_weight = [np.zeros(p.n_synapses) if weights else None for p in self.net.projections]
         self.by_delay = [
             np.zeros(p.n_synapses) if isinstance(p.delay, np.ndarray) else None for p in self.net.projections
@@ -367,54 +379,67 @@ class _Backward:
                 drives[process.index] = float(np.asarray(adjoint.drive_sums)[k]) if array is None else array
         values = {name: self._of_neurons(name, V) for name in ("I_e", "V", "tau_m", "V_th", "V_peak", "V_reset", "E_L")}
         values["t_ref"] = self._of_neurons("t_ref", V)
-        values["tau_syn"] = self._of_ports()
+        values["tau_syn"] = of_ports(self.net, self.sums)
         if not self.tau_m:
             del values["tau_m"], values["tau_syn"]
         findings, n_warnings = adjoint.findings
         left_out = "weights were left out by backward(..., weights=False); weight_sum has their sums"
         return Gradients(
             **values,
-            weight=_ByProjection(self.net, self.by_weight, left_out),
-            weight_sum=_ByProjection(self.net, weight_sums.tolist(), ""),
-            delay=_ByProjection(
+            weight=ByProjection(self.net, self.by_weight, left_out),
+            weight_sum=ByProjection(self.net, weight_sums.tolist(), ""),
+            delay=ByProjection(
                 self.net, [d if a is None else a for d, a in zip(delays.tolist(), self.by_delay, strict=True)], ""
             ),
             input_times=self._of_inputs(),
             drive_weight=drives,
             steps=self._of_steps(),
-            warnings=[self._warning(*finding) for finding in reversed(findings)],
+            warnings=[gradient_warning(self.net, self.near, *finding) for finding in reversed(findings)],
             n_warnings=n_warnings,
             n_ties=adjoint.n_ties,
             invariant_error=error,
         )
 
     def _of_neurons(self, name, V):
-        """A parameter's derivative for all global ids."""
-        if name in ("I_e", "E_L"):
-            values = self.sums["I_e"] + self.I_e_before
-        elif name in ("V_th", "V_peak"):
-            values = self.sums["threshold"]
-        else:
-            values = V if name == "V" else self.sums[name]
-        array = np.full(self.source.size, np.nan)
-        for p in self.net.populations:
-            if not p.is_source and (name == "V" or name in p.model.parameters()):
-                array[p.first : p.first + p.n] = values[p.first : p.first + p.n]
-        return array
+        sums = self.sums | {"I_e": self.sums["I_e"] + self.I_e_before, "V": V}
+        return of_neurons(self.net, name, sums)
 
-    def _of_ports(self):
-        """The derivative for tau_syn for all global ids and ports."""
-        values = self.sums["tau_syn"].reshape(self.ports, self.source.size).T
-        array = np.full(values.shape, np.nan)
-        for p in self.net.populations:
-            if _has_currents(p):
-                array[p.first : p.first + p.n, : p.model.n_ports] = values[p.first : p.first + p.n, : p.model.n_ports]
-        return array
 
-    def _warning(self, kind, neuron, source, time):
-        p = next(p for p in self.net.populations if p.first <= neuron < p.first + p.n)
-        name, message = KINDS[kind]
-        where = f"neuron {neuron - p.first} of population {p.name!r}"
-        return GradientWarning(
-            name, neuron, where, time, None if source < 0 else source, message.format(near=self.near)
-        )
+def new_sums(n, ports):
+    """Where the compiled pass adds up derivatives for the parameters of n neurons."""
+    sums = {name: np.zeros(n) for name in ("I_e", "tau_m", "threshold", "V_reset", "t_ref")}
+    return sums | {"tau_syn": np.zeros(ports * n)}
+
+
+def most_ports(net):
+    """The largest number of synaptic currents that a population of the network has."""
+    return max((p.model.n_ports for p in net.populations if _has_currents(p)), default=0)
+
+
+def of_neurons(net, name, sums):
+    """A parameter's derivative for all global ids."""
+    key = {"E_L": "I_e", "V_th": "threshold", "V_peak": "threshold"}.get(name, name)
+    array = np.full(net.size, np.nan)
+    for p in net.populations:
+        if not p.is_source and (name == "V" or name in p.model.parameters()):
+            array[p.first : p.first + p.n] = sums[key][p.first : p.first + p.n]
+    return array
+
+
+def of_ports(net, sums):
+    """The derivative for tau_syn for all global ids and ports."""
+    values = sums["tau_syn"].reshape(most_ports(net), net.size).T
+    array = np.full(values.shape, np.nan)
+    for p in net.populations:
+        if _has_currents(p):
+            array[p.first : p.first + p.n, : p.model.n_ports] = values[p.first : p.first + p.n, : p.model.n_ports]
+    return array
+
+
+def gradient_warning(net, near, kind, neuron, source, time, sample=None):
+    """What the compiled pass found, for the user."""
+    p = next(p for p in net.populations if p.first <= neuron < p.first + p.n)
+    name, message = KINDS[kind]
+    where = f"neuron {neuron - p.first} of population {p.name!r}"
+    source = None if source < 0 else source
+    return GradientWarning(name, neuron, where, time, source, message.format(near=near), sample)

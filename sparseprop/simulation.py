@@ -32,7 +32,7 @@ from .result import PopulationInfo, Result
 from .storage import full_name
 from .tape import Tape, check_tape
 
-__all__ = ["Simulation", "StopReason"]
+__all__ = ["Simulation", "StopReason", "explained", "infos"]
 
 log = logging.getLogger("sparseprop")
 
@@ -93,9 +93,7 @@ class Simulation:
         self.network = net
         source = net.engine_input(seed)
         self._clock, self._source = source.clock, source
-        self._populations = [
-            PopulationInfo(p.name, p.n, type(p.model).__name__, p.first, p.is_source) for p in net.populations
-        ]
+        self._populations = infos(net)
         self._header = {
             "network": net.to_dict(),
             "seed": net.seed if seed is None else seed,
@@ -115,7 +113,7 @@ class Simulation:
         try:
             self._engine = ENGINES[engine](source)
         except EngineFault as fault:
-            raise self._explained(fault) from None
+            raise explained(fault, self._populations) from None
 
     @classmethod
     def load(cls, path, net, engine=None):
@@ -426,7 +424,7 @@ class Simulation:
                 try:
                     end = engine.advance(stop, max_spikes, budget)
                 except EngineFault as fault:
-                    self._fault = self._explained(fault)
+                    self._fault = explained(fault, self._populations)
                     if tape is not None:
                         tape.discard()
                     raise self._fault from None
@@ -488,22 +486,28 @@ class Simulation:
         while True:
             yield until, None
 
-    def _explained(self, fault):
-        """The user's error for what an engine found."""
-        for population in self._populations:
-            if population.first <= fault.neuron < population.first + population.n:
-                break
-        who = f"neuron {fault.neuron - population.first} of population {population.name!r}"
-        if fault.kind == "runaway":
-            return RunawayError(
-                f"{who} would fire twice in one instant, at t = {fault.time!r} ms: excitation without delay closes a "
-                "loop, or its period is shorter than the resolution of time. Give it a refractory period (t_ref > 0), "
-                "or make the excitatory weights smaller"
-            )
-        return NumericalError(
-            f"the state of {who} left the range of a double at t = {fault.time!r} ms; V before the event was "
-            f"{fault.voltage!r}. Look for weights, drives or time constants that are far too large"
+
+def infos(net):
+    """What a Result knows of the populations of a network."""
+    return [PopulationInfo(p.name, p.n, type(p.model).__name__, p.first, p.is_source) for p in net.populations]
+
+
+def explained(fault, populations):
+    """The user's error for what an engine found."""
+    for population in populations:
+        if population.first <= fault.neuron < population.first + population.n:
+            break
+    who = f"neuron {fault.neuron - population.first} of population {population.name!r}"
+    if fault.kind == "runaway":
+        return RunawayError(
+            f"{who} would fire twice in one instant, at t = {fault.time!r} ms: excitation without delay closes a "
+            "loop, or its period is shorter than the resolution of time. Give it a refractory period (t_ref > 0), "
+            "or make the excitatory weights smaller"
         )
+    return NumericalError(
+        f"the state of {who} left the range of a double at t = {fault.time!r} ms; V before the event was "
+        f"{fault.voltage!r}. Look for weights, drives or time constants that are far too large"
+    )
 
 
 def check_start(engine, seed):

@@ -1,0 +1,581 @@
+"""Many samples of one network, each with its own input spikes: forward, backward, on all cores."""
+
+import dataclasses
+import itertools
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from . import _core, _validation
+from .connectivity import ProceduralAdjacency
+from .gradients import (
+    INVARIANT,
+    ByProjection,
+    Gradients,
+    checked_derivatives,
+    gradient_warning,
+    most_ports,
+    new_sums,
+    of_neurons,
+    of_ports,
+)
+from .inputs import SpikeSource
+from .errors import ParameterError, unknown_name
+from .recording import Record
+from .simulation import explained, infos
+from .tape import NEAR
+
+__all__ = ["BatchResult", "BatchSimulation", "run_batch"]
+
+# Samples are shared out in pieces whose number does not depend on that of the threads, so that sums do not either.
+SMALLEST_PIECE = 8
+MOST_PIECES = 16
+
+PARAMETERS = ("I_e", "V", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "t_ref")
+
+
+def run_batch(net, inputs, duration, *, n_threads=None, record=None, tape=False, seed=None):
+    """Simulate a network once for each sample of a batch, each time from the initial state.
+
+    See :class:`BatchSimulation`, of which this makes a new one; use one yourself where there are many batches, as in
+    training.
+
+    Parameters
+    ----------
+    net : Network
+    inputs : array_like, sequence or dict
+        What the network's SpikeSource emits in each sample instead of its own spikes; a dictionary by name where there
+        are several: see :meth:`BatchSimulation.run`.
+    duration : float
+        ms.
+    n_threads : int, optional
+        Default: all cores that this process may use. The result does not depend on it.
+    record, tape
+        See :meth:`BatchSimulation.run`.
+    seed : int, optional
+        Of the initial state, which is that of all samples, if it is to differ from the network's own.
+
+    Returns
+    -------
+    BatchResult
+
+    Examples
+    --------
+    >>> import numpy as np, sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> source = net.add(2, sp.SpikeSource([], []), name="input")
+    >>> neurons = net.add(3, sp.LIFExp(tau_m=20.0, tau_syn=10.0), name="output", V=0.0)
+    >>> _ = net.connect(source, neurons, np.full((3, 2), 2.0))
+    >>> result = sp.run_batch(net, [[1.0, 2.0], [3.0, np.inf]], duration=50.0, tape=True)
+    >>> times, where = result.first_spikes("output")
+    >>> times.round(2).tolist()
+    [[8.28, 8.28, 8.28], [inf, inf, inf]]
+    """
+    with BatchSimulation(net, n_threads=n_threads, seed=seed) as simulation:
+        return simulation.run(inputs, duration, record=record, tape=tape)
+
+
+def cores():
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class BatchSimulation:
+    """Runs of one network with the inputs of many samples, each from the same initial state.
+
+    What is costly to set up is kept from one batch to the next. Weights are taken over from the projections of the
+    network at each run: assign ``projection.weight`` and run again.
+
+    Parameters
+    ----------
+    net : Network
+        With at least one SpikeSource, and without Poisson input and steps of currents.
+    n_threads : int, optional
+        Default: all cores that this process may use. Neither spikes nor gradients depend on it.
+    seed : int, optional
+        Of the initial state.
+    """
+
+    def __init__(self, net, n_threads=None, seed=None):
+        allowed = "a whole number >= 1, or None for all cores"
+        self.n_threads = cores() if n_threads is None else _validation.integer(n_threads, "n_threads", allowed, low=1)
+        self.network = net
+        self._seed = None if seed is None else _validation.integer(seed, "seed", "a whole number >= 0", low=0)
+        self._sources = [p for p in net.populations if isinstance(p.model, SpikeSource)]
+        if not self._sources:
+            raise ParameterError(
+                'a batch needs a network with a SpikeSource, whose spikes it replaces: net.add(n, sp.SpikeSource([], []), '
+                'name="input")'
+            )
+        if any(p.is_source and not isinstance(p.model, SpikeSource) for p in net.populations) or net.drives:
+            raise ParameterError(
+                "a batch takes no PoissonSource and no net.drive(...), which would be the same in all samples: give "
+                "spikes of your own for each sample, and constant currents as I_e"
+            )
+        self._build()
+
+    def _build(self):
+        """Set up what does not depend on weights."""
+        net = self.network
+        source = net.engine_input(self._seed)
+        self._shape = [(len(p.sources) if not self._is_procedural(p) else p.weight) for p in net.projections]
+        projections = [
+            p if isinstance(p.adjacency, ProceduralAdjacency)
+            else dataclasses.replace(p, weight=np.full(q.n_synapses, 0.0))
+            for p, q in zip(source.projections, net.projections, strict=True)
+        ]  # fmt: skip
+        self._source = dataclasses.replace(
+            source, projections=projections, spikes=(np.zeros(0), np.zeros(0, np.int64))
+        )
+        self._near = NEAR * source.clock.epoch / 8.0
+        first = _core.Runner(self._source, self._near)
+        self._beginning = first.beginning
+        self._runners, self._backward_runners = [first], {}
+        self._pool = None
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def _is_procedural(projection):
+        return isinstance(projection.adjacency, ProceduralAdjacency)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        """End the threads; what was computed stays, and another run begins new ones."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def run(self, inputs, duration, *, record=None, tape=False):
+        """Run all samples of a batch.
+
+        Parameters
+        ----------
+        inputs : array_like, sequence or dict
+            The spikes of the network's SpikeSource in each sample, in ms; a dictionary by name where there are several,
+            which has to name all. Either an array of shape (samples, n), the time of the only spike of each source, or
+            (samples, n, m) of several, where inf stands for no spike; or a sequence with a pair (times, ids) for each
+            sample, ids local to the population.
+        duration : float
+            ms. All instants with t < duration are taken.
+        record : Record, optional
+            ``sp.Record(V=..., V_times=...)``: membrane potentials at times up to `duration`, that one included. Spikes
+            of all neurons are always recorded.
+        tape : bool
+            Keep what :meth:`BatchResult.backward` needs.
+
+        Returns
+        -------
+        BatchResult
+
+        Raises
+        ------
+        ParameterError
+            For values that are not allowed.
+        RunawayError, NumericalError
+            As :meth:`Simulation.run`; the message names the sample.
+        """
+        duration = _validation.real(duration, "duration", "a finite time >= 0 ms", low=0.0)
+        tape = _validation.flag(tape, "tape")
+        given = _Inputs(self._sources, inputs)
+        ids, times = self._readings(record, duration)
+        began = time.perf_counter()
+        self._take_weights()
+        clock = self._source.clock
+        pairs = [clock.pair(float(t)) for t in times]
+        stops = np.array([n for n, _ in pairs], np.int64), np.array([s for _, s in pairs], float)
+        until = clock.add((0, 0.0), duration)
+        size = max(SMALLEST_PIECE, -(-given.n_samples // MOST_PIECES))
+        pieces = [(first, min(size, given.n_samples - first)) for first in range(0, given.n_samples, size)]
+
+        def work(runner, piece, flag):
+            return runner.run(given.times, given.ids, given.offsets, *piece, until, *stops, ids, tape, flag)
+
+        samples = self._shared_out(self._runners, self._new_runner, work, pieces)
+        result = BatchResult(self, given, duration, pieces, samples, ids, times, stops, tape)
+        result.wall_time = time.perf_counter() - began
+        return result
+
+    def _readings(self, record, duration):
+        """Global ids of the neurons whose V is wanted, and when."""
+        if record is None:
+            return np.zeros(0, np.int64), np.zeros(0)
+        if not isinstance(record, Record):
+            raise ParameterError(f"record must be None or sp.Record(V=..., V_times=...) in a batch, got {record!r}")
+        if record.path is not None or record.bins is not None or record.record_sources or record.spikes is not True:
+            raise ParameterError(
+                "record takes nothing but V and V_times in a batch: spikes of all neurons stay in memory"
+            )
+        populations = infos(self.network)
+        if isinstance(record.V_times, float):
+            times = np.arange(int(duration / record.V_times) + 1) * record.V_times
+        else:
+            times = np.zeros(0) if record.V_times is None else record.V_times
+        return record.V_ids(populations), times[times <= duration]
+
+    def _take_weights(self):
+        shape = [(len(p.sources) if not self._is_procedural(p) else p.weight) for p in self.network.projections]
+        if shape != self._shape:
+            self._build()
+        for p, q in zip(self.network.projections, self._source.projections, strict=True):
+            if isinstance(q.weight, np.ndarray):
+                q.weight[...] = p.weight
+        for runner in [*self._runners, *itertools.chain(*self._backward_runners.values())]:
+            runner.take_weights()
+
+    def _new_runner(self):
+        runner = _core.Runner(self._source, self._near)
+        runner.take_weights()
+        return runner
+
+    def _shared_out(self, free, make, work, pieces):
+        """``work(runner, piece, flag)`` for all pieces, on all threads; what they return."""
+        flag = _core.StopFlag()
+
+        def one(piece):
+            with self._lock:
+                runner = free.pop() if free else None
+            runner = make() if runner is None else runner
+            try:
+                result = work(runner, piece, flag)
+            except _core.SampleFault as fault:
+                error = explained(fault.fault, infos(self.network))
+                raise type(error)(f"sample {fault.sample}: {error}") from None
+            # Not if it failed: its state is undefined then.
+            with self._lock:
+                free.append(runner)
+            return result
+
+        if self.n_threads == 1 or len(pieces) <= 1:
+            return [one(piece) for piece in pieces]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="sparseprop")
+        futures = [self._pool.submit(one, piece) for piece in pieces]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            flag.set()
+            for future in futures:
+                future.cancel()
+            raise
+
+
+class _Inputs:
+    """The input spikes of all samples, as the engine takes them.
+
+    Attributes
+    ----------
+    n_samples : int
+    times, ids : ndarray
+        All spikes, by sample, time and global id.
+    offsets : ndarray of shape (n_samples + 1,)
+    """
+
+    def __init__(self, sources, inputs):
+        by_name = {p.name: p for p in sources}
+        if not isinstance(inputs, dict):
+            if len(sources) > 1:
+                raise ParameterError(f"inputs must be a dictionary, one entry for each of the sources {list(by_name)}")
+            inputs = {sources[0].name: inputs}
+        for name in inputs:
+            if name not in by_name:
+                raise unknown_name("source", name, list(by_name))
+        missing = [name for name in by_name if name not in inputs]
+        if missing:
+            raise ParameterError(f"inputs has no spikes for {missing[0]!r}: give all sources of a batch, {list(by_name)}")
+        self.given = [self._flat(by_name[name], values) for name, values in inputs.items()]
+        numbers = {name: given[0] for name, given in zip(inputs, self.given, strict=True)}
+        self.n_samples = next(iter(numbers.values()))
+        if len(set(numbers.values())) > 1:
+            raise ParameterError(f"inputs must have the same number of samples for all sources, got {numbers}")
+        self.names = list(inputs)
+        sample, times, ids = (np.concatenate([given[k] for given in self.given]) for k in (1, 2, 3))
+        self.order = np.lexsort((ids, times, sample))
+        self.times, self.ids = times[self.order], ids[self.order]
+        self.offsets = np.concatenate([[0], np.cumsum(np.bincount(sample, minlength=self.n_samples))])
+
+    @staticmethod
+    def _flat(source, values):
+        """(number of samples, sample and time and global id of each spike, how to give values back) of one source."""
+        name = f"inputs of {source.name!r}"
+        if isinstance(values, (list, tuple)) and values and isinstance(values[0], (list, tuple)) and len(values[0]) == 2 \
+                and np.ndim(values[0][0]) == 1:
+            return _Inputs._of_pairs(source, name, values)
+        try:
+            array = np.asarray(values, dtype=float)
+        except (TypeError, ValueError):
+            array = None
+        if array is None or array.ndim not in (2, 3) or array.shape[1] != source.n:
+            got = f"shape {array.shape}" if array is not None else repr(values)
+            raise ParameterError(
+                f"{name} must be times of shape (samples, {source.n}) or (samples, {source.n}, m), inf for no spike, or a "
+                f"sequence of (times, ids), one pair for each sample, got {got}"
+            )
+        if not (array >= 0.0).all():
+            raise ParameterError(f"{name} must be times >= 0 ms, or inf for no spike, got {array[~(array >= 0.0)][0]}")
+        there = np.nonzero(np.isfinite(array))
+        return array.shape[0], there[0], array[there], source.first + there[1], (array.shape, there)
+
+    @staticmethod
+    def _of_pairs(source, name, values):
+        sizes, all_times, all_ids = [], [np.zeros(0)], [np.zeros(0, np.int64)]
+        for k, pair in enumerate(values):
+            if len(pair) != 2:
+                raise ParameterError(f"{name}: sample {k} must be a pair (times, ids), got {pair!r}")
+            times = _validation.real_array(pair[0], f"{name}: times of sample {k}", "finite times >= 0 ms", low=0.0)
+            ids = _validation.index_array(pair[1], f"{name}: ids of sample {k}", source.n)
+            if times.shape != ids.shape:
+                raise ParameterError(
+                    f"{name}: sample {k} must have one id for each time, got {len(ids)} for {len(times)}"
+                )
+            sizes.append(len(times))
+            all_times.append(times)
+            all_ids.append(ids)
+        sample = np.repeat(np.arange(len(sizes)), sizes)
+        return len(sizes), sample, np.concatenate(all_times), source.first + np.concatenate(all_ids), sizes
+
+    def given_back(self, values):
+        """Values of the spikes in the engine's order, by source and in the form in which they were given."""
+        unsorted = np.empty(len(values))
+        unsorted[self.order] = values
+        result, at = {}, 0
+        for name, (_, _, times, _, form) in zip(self.names, self.given, strict=True):
+            part = unsorted[at : at + len(times)]
+            at += len(times)
+            if isinstance(form, list):
+                result[name] = np.split(part, np.cumsum(form)[:-1]) if form else []
+            else:
+                shape, there = form
+                result[name] = np.zeros(shape)
+                result[name][there] = part
+        return result
+
+
+class BatchResult:
+    """What came out of a batch.
+
+    Attributes
+    ----------
+    times, ids : ndarray
+        Spikes of neurons (ms; global ids), one sample after the other; within each as in a :class:`Result`.
+    offsets : ndarray of shape (n_samples + 1,)
+        Those of sample k are ``times[offsets[k]:offsets[k + 1]]``, which ``result[k]`` returns with their ids.
+    V : ndarray of shape (n_samples, times, neurons)
+        Membrane potentials of the neurons `V_ids` at `V_times`.
+    n_samples, n_spikes, n_synaptic_events, n_input_events : int
+    duration : float
+        ms.
+    wall_time : float
+        Seconds.
+    """
+
+    def __init__(self, simulation, given, duration, pieces, samples, V_ids, V_times, stops, tape):
+        self._simulation, self._given, self._pieces, self._stops = simulation, given, pieces, stops
+        self._network = simulation.network
+        self._samples = samples if tape else None
+        self._tape = tape
+        self._weights = [p.weight for p in self._network.projections]
+        self.duration, self.n_samples, self.wall_time = duration, given.n_samples, 0.0
+        self.V_ids, self.V_times = V_ids, V_times
+        self.times = np.concatenate([np.zeros(0), *(s.times for s in samples)])
+        self.ids = np.concatenate([np.zeros(0, np.int64), *(s.ids for s in samples)])
+        counts = [np.diff(s.ends, prepend=0) for s in samples]
+        self.offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *counts]))])
+        self.V = np.concatenate([np.zeros((0, len(V_times), len(V_ids))), *(s.V for s in samples)])
+        totals = sum((s.counts for s in samples), np.zeros(3, np.int64))
+        self.n_spikes, self.n_synaptic_events, self.n_input_events = (int(total) for total in totals)
+
+    def __len__(self):
+        return self.n_samples
+
+    def __getitem__(self, k):
+        k = range(self.n_samples)[k]
+        part = slice(self.offsets[k], self.offsets[k + 1])
+        return self.times[part], self.ids[part]
+
+    def __repr__(self):
+        return f"<BatchResult of {self.n_samples} samples, {self.duration:g} ms each: {self.n_spikes} spikes>"
+
+    @property
+    def samples(self):
+        """Which sample each spike belongs to."""
+        return np.repeat(np.arange(self.n_samples), np.diff(self.offsets))
+
+    def _of(self, population):
+        """Which spikes are of a population (by name), its number of neurons, and the cells of (sample, neuron)."""
+        names = {p.name: p for p in self._network.populations if not p.is_source}
+        name = getattr(population, "name", population)
+        if name not in names:
+            raise unknown_name("population", name, list(names))
+        p = names[name]
+        where = np.flatnonzero((self.ids >= p.first) & (self.ids < p.first + p.n))
+        return where, p.n, self.samples[where] * p.n + (self.ids[where] - p.first)
+
+    def first_spikes(self, population):
+        """When each neuron of a population fires first.
+
+        Returns
+        -------
+        times : ndarray of shape (n_samples, n)
+            ms; inf for those that do not fire.
+        where : ndarray of int of shape (n_samples, n)
+            Which of `times` of the batch that is; -1 for those that do not fire.
+        """
+        found, n, cells = self._of(population)
+        times, where = np.full(self.n_samples * n, np.inf), np.full(self.n_samples * n, -1)
+        # Of several values for one place the last one stays: the earliest.
+        where[cells[::-1]] = found[::-1]
+        times[where >= 0] = self.times[where[where >= 0]]
+        return times.reshape(self.n_samples, n), where.reshape(self.n_samples, n)
+
+    def spike_counts(self, population):
+        """How often each neuron of a population fires, shape (n_samples, n)."""
+        _, n, cells = self._of(population)
+        return np.bincount(cells, minlength=self.n_samples * n).reshape(self.n_samples, n)
+
+    def backward(self, dL_dtimes=None, dL_dV=None, *, weights=True, tau_m=True):
+        """Gradients of a loss, summed over the samples; uses the tapes up.
+
+        Parameters
+        ----------
+        dL_dtimes : array_like, shape (n_spikes,), optional
+            The derivative for each of `times`.
+        dL_dV : array_like, shape of V, optional
+            The derivative for each of the recorded membrane potentials.
+        weights, tau_m : bool
+            False leaves these out, and saves time.
+
+        Returns
+        -------
+        Gradients
+            As :meth:`Result.backward` gives them; `input_times` has for each source what `inputs` has, in the same form,
+            with 0 where there is no spike.
+
+        Raises
+        ------
+        ParameterError
+            Without ``tape=True``, when called twice, for other shapes than these, for values that are not finite, or if
+            weights of the network were changed in between.
+        """
+        if not self._tape:
+            raise ParameterError("this BatchResult has no tapes: run with tape=True")
+        if self._samples is None:
+            raise ParameterError("backward() was called before: tapes are used up by it; run again with tape=True")
+        weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
+        if any(p.weight is not w for p, w in zip(self._network.projections, self._weights, strict=True)):
+            raise ParameterError("weights of the network were changed since the run: call backward() before changing them")
+        shape = (len(self.times),)
+        dL_dtimes = np.zeros(shape) if dL_dtimes is None else dL_dtimes
+        dL_dtimes = checked_derivatives(dL_dtimes, "dL_dtimes", shape, "one for each of times")
+        dL_dV = np.zeros(self.V.shape) if dL_dV is None else dL_dV
+        dL_dV = checked_derivatives(dL_dV, "dL_dV", self.V.shape, "as V")
+        hidden = np.isinf(self.V) & (dL_dV != 0.0)
+        if hidden.any():
+            where = tuple(int(k) for k in np.argwhere(hidden)[0])
+            raise ParameterError(f"dL_dV must be 0 where V is infinite, got {dL_dV[where]} at index {where}")
+        samples, self._samples = self._samples, None
+        return _backward(self._simulation, self, samples, dL_dtimes, dL_dV, weights, tau_m)
+
+
+class _Sums:
+    """A backward runner with the arrays that it adds to."""
+
+    def __init__(self, simulation, weights, tau_m):
+        source, net = simulation._source, simulation.network
+        self.parameters = new_sums(source.size, most_ports(net))
+        self.by_weight = [np.zeros(p.n_synapses) if weights else None for p in net.projections]
+        self.by_delay = [np.zeros(p.n_synapses) if isinstance(p.delay, np.ndarray) else None for p in net.projections]
+        self.V = np.zeros(source.size)
+        adjoint = _core.Adjoint(
+            source, (0, 0.0), self.parameters, self.by_weight, self.by_delay, [], tau_m, simulation._near
+        )
+        self.runner = _core.BackwardRunner(adjoint, simulation._beginning)
+        self.ranks = np.argsort(adjoint.ranks)
+        self.take_weights()
+
+    def take_weights(self):
+        self.runner.take_weights()
+
+    def arrays(self):
+        return [*self.parameters.values(), *self.by_weight, *self.by_delay, self.V]
+
+    def clear(self):
+        for array in self.arrays():
+            if array is not None:
+                array[...] = 0.0
+        self.runner.clear()
+
+    def taken(self, error):
+        """Copies of all sums, what was found, and the error of the invariant."""
+        adjoint = self.runner.adjoint
+        n = len(self.ranks)
+        sums = [np.asarray(values)[:n][self.ranks] for values in (adjoint.weight_sums, adjoint.delay_sums)]
+        copies = [None if array is None else array.copy() for array in self.arrays()]
+        return copies + sums, self.runner.findings, adjoint.n_ties, error
+
+
+def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
+    """See :meth:`BatchResult.backward`."""
+    net, given = simulation.network, result._given
+    by_input = np.zeros(len(given.times))
+    free = simulation._backward_runners.setdefault((weights, tau_m), [])
+
+    def work(sums, piece, flag):
+        (first, n), left = piece
+        sums.clear()
+        spikes = dL_dtimes[result.offsets[first] : result.offsets[first + n]]
+        error = sums.runner.run(
+            *(left, first, spikes, *result._stops, result.V_ids, dL_dV[first : first + n]),
+            *(sums.V, by_input, given.offsets, flag),
+        )
+        return sums.taken(error)
+
+    pieces = list(zip(result._pieces, samples, strict=True))
+    done = simulation._shared_out(free, lambda: _Sums(simulation, weights, tau_m), work, pieces)
+    if not done:
+        done = [_Sums(simulation, weights, tau_m).taken(0.0)]
+    # In the order of the pieces, so that rounding does not depend on threads.
+    totals, findings, n_warnings, n_ties, error = done[0][0], [], 0, 0, 0.0
+    for k, (arrays, (found, number), ties, piece_error) in enumerate(done):
+        if k:
+            for total, array in zip(totals, arrays, strict=True):
+                if total is not None:
+                    total += array
+        findings += found
+        n_warnings += number
+        n_ties += ties
+        error = max(error, piece_error)
+    if _core.BUILD_MODE == "debug" and not error <= INVARIANT:
+        raise AssertionError(f"later by the same for all is not the same: {error!r}")
+    n = len(net.projections)
+    names = list(new_sums(0, 0))
+    sums = dict(zip(names, totals, strict=False))
+    by_weight, by_delay = totals[len(names) : len(names) + n], totals[len(names) + n : len(names) + 2 * n]
+    sums["V"], weight_sums, delay_sums = totals[len(names) + 2 * n :]
+    values = {name: of_neurons(net, name, sums) for name in PARAMETERS if tau_m or name != "tau_m"}
+    if tau_m:
+        values["tau_syn"] = of_ports(net, sums)
+    delays = [d if a is None else a for d, a in zip(delay_sums.tolist(), by_delay, strict=True)]
+    left_out = "weights were left out by backward(..., weights=False); weight_sum has their sums"
+    return Gradients(
+        **values,
+        weight=ByProjection(net, by_weight, left_out),
+        weight_sum=ByProjection(net, weight_sums.tolist(), ""),
+        delay=ByProjection(net, delays, ""),
+        input_times=given.given_back(by_input),
+        drive_weight={},
+        steps={},
+        warnings=[
+            gradient_warning(net, simulation._near, *finding, sample=sample) for sample, *finding in findings
+        ],
+        n_warnings=n_warnings,
+        n_ties=n_ties,
+        invariant_error=error,
+    )
