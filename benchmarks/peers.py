@@ -35,7 +35,6 @@ from common import in_process, markdown, memory, picture, report_head, save
 import sparseprop as sp
 from sparseprop.bench import settled
 
-
 # As many as fit into the memory of the machine, and can be made from Python in a minute.
 NEURON_CONNECTIONS = 20_000_000
 

@@ -1,6 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import EngineFault
 from .network import EngineInput
 
 BUILD_MODE: str
@@ -20,6 +21,7 @@ class Engine:
     @property
     def n_synaptic_events(self) -> int: ...
     def advance(self, until: tuple[int, float], max_spikes: int | None = None, budget: int = ...) -> str: ...
+    def take_weights(self) -> None: ...
     def take(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
     def voltages(self) -> NDArray[np.float64]: ...
     def state(self) -> dict: ...
@@ -83,3 +85,58 @@ class Adjoint:
     def n_ties(self) -> int: ...
     @property
     def findings(self) -> tuple[list[tuple[int, int, int, float]], int]: ...
+
+class StopFlag:
+    def set(self) -> None: ...
+
+class Samples:
+    times: NDArray[np.float64]
+    ids: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    V: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+class SampleFault(Exception):
+    sample: int
+    fault: EngineFault
+
+class Runner:
+    beginning: Recording
+    def __init__(self, network: EngineInput, near: float) -> None: ...
+    def take_weights(self) -> None: ...
+    def run(
+        self,
+        times: NDArray[np.float64],
+        ids: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        first: int,
+        n: int,
+        until: tuple[int, float],
+        stop_epochs: NDArray[np.int64],
+        stop_s: NDArray[np.float64],
+        V_ids: NDArray[np.int64],
+        keep: bool,
+        flag: StopFlag,
+    ) -> Samples: ...
+
+class BackwardRunner:
+    adjoint: Adjoint
+    def __init__(self, adjoint: Adjoint, beginning: Recording) -> None: ...
+    def run(
+        self,
+        samples: Samples,
+        first: int,
+        by_spike: NDArray[np.float64],
+        stop_epochs: NDArray[np.int64],
+        stop_s: NDArray[np.float64],
+        V_ids: NDArray[np.int64],
+        by_V: NDArray[np.float64],
+        by_start: NDArray[np.float64],
+        by_input: NDArray[np.float64],
+        offsets: NDArray[np.int64],
+        flag: StopFlag,
+    ) -> float: ...
+    def take_weights(self) -> None: ...
+    def clear(self) -> None: ...
+    @property
+    def findings(self) -> tuple[list[tuple[int, int, int, int, float]], int]: ...

@@ -995,7 +995,7 @@ cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept
                                                                       and kicks_so_far(e) == q.kicks):
                     instant[0] = never()
                     return RUNNING
-                status = advance_window(e, q)
+                status = advance_window(e, q, until)
                 if status != RUNNING:
                     return status
                 continue
@@ -1314,14 +1314,32 @@ cdef void choose_keys(const State *e, Window *q) noexcept nogil:
     q.confirmed_key = NAN
 
 
-cdef Status advance_window(State *e, Window *q) noexcept nogil:
-    """Move the edge on and collect the candidates; the edge becomes `never` if nobody can fire by himself."""
+cdef void place_edges(State *e, const Window *q) noexcept nogil:
+    """Bring the frames of the window's edge to it."""
     cdef int64_t k
     cdef neuron_t j
+    cdef Population *p
+    for k in range(e.n_populations):
+        p = &e.populations[k]
+        if p.oscillates:
+            for j in range(p.n_frames):
+                place_edge(&p.frames[j], p.epoch, q.edge, q.length, e.H)
+
+
+cdef Status advance_window(State *e, Window *q, Pair until) noexcept nogil:
+    """Move the edge on and collect the candidates; the edge becomes `never` if nobody can fire by himself."""
+    cdef int64_t k
     cdef Population *p
     cdef Status status
     cdef count_t scanned = 0, done = work_so_far(e, q) - q.work
     cdef Pair start = q.edge
+    if q.nobody and q.kicks == kicks_so_far(e) and until.n < MAX_EPOCH:
+        # Nothing has changed since: go to where something may.
+        q.first_epoch = until.n
+        q.edge = plus(until, q.length, e.H)
+        place_edges(e, q)
+        choose_keys(e, q)
+        return RUNNING
     # Neurons that may fire by themselves; the others can be left out.
     for k in range(e.n_populations):
         if e.populations[k].oscillates:
@@ -1338,7 +1356,6 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
             # Nobody fires without input. The edge only says up to where kicked neurons become candidates at once.
             q.nobody = True
             start = e.now if before(q.edge, e.now) else q.edge
-            q.length = LONGEST_WINDOW * e.H
     elif q.empty_scans > 0:
         q.length *= 2.0
     else:
@@ -1353,11 +1370,7 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
     if q.edge.n >= never().n:
         q.edge.n = MAX_EPOCH
         q.edge.s = 0.0
-    for k in range(e.n_populations):
-        p = &e.populations[k]
-        if p.oscillates:
-            for j in range(p.n_frames):
-                place_edge(&p.frames[j], p.epoch, q.edge, q.length, e.H)
+    place_edges(e, q)
     choose_keys(e, q)
     for k in range(e.n_populations):
         p = &e.populations[k]
@@ -1727,6 +1740,7 @@ cdef Status deliver_first(State *e, Queue *q, bint *done) noexcept nogil:
     cdef Population *p
     cdef Pair next
     cdef synapse_t begin
+    cdef neuron_t source
     done[0] = False
     if agenda_has_two(&e.agenda, e.now):
         return RUNNING
@@ -1758,6 +1772,24 @@ cdef Status deliver_first(State *e, Queue *q, bint *done) noexcept nogil:
                 break
         agenda_move(e, next)
         return deliver_part(e, q, c, begin, cursor.at - begin)
+    if item.kind == TRAIN:
+        source = <neuron_t> e.train.ids[e.train.at]
+        p = &e.populations[population_of(e, source)]
+        if not p.one_weight_per_target or p.n_lanes or p.n_delayed:
+            return RUNNING
+        e.train.at += 1
+        next = train_time(e)
+        if not_after(next, e.now):
+            e.train.at -= 1
+            return RUNNING
+        done[0] = True
+        e.n_input_events += 1
+        if e.record_sources and not record(e, source):
+            return NO_MEMORY
+        if e.tape != NULL and not tape_note(e.tape, EMITTED, e.now, source, 0, 0):
+            return NO_MEMORY
+        agenda_move(e, next)
+        return propagate_rows(e, q, source, p.first_projection, p.n_projections)
     return RUNNING
 
 
@@ -2167,13 +2199,13 @@ cdef Status take_instants(State *e, Queue *q, Pair until, count_t max_spikes, co
         if until.n < MAX_EPOCH:
             e.now = until
             enter_present(e, q)
-        if before(instant, known) or something_comes(e):
-            return TIME
-        if Queue is Window:
-            return TIME if anyone_fires(e) else QUIESCENT
-        else:
-            return TIME if q.size > 0 and heap_key(q, 0).n < never().n else QUIESCENT
+        return TIME
     return SPIKES
+
+
+cdef bint is_silent(State *e) noexcept nogil:
+    """Whether nothing will ever happen, as things are."""
+    return not something_comes(e) and not anyone_fires(e)
 
 
 cdef bint something_comes(State *e) noexcept nogil:
@@ -2617,7 +2649,7 @@ cdef class Engine:
             if status == RUNNING or status == SPIKES:
                 return _ENDS[status]
             if not before(change, end):
-                return _ENDS[TIME if change.n < never().n else status]
+                return _ENDS[TIME if change.n < never().n or not is_silent(&self.e) else QUIESCENT]
             self._change_parameters(change)
 
     cdef Pair _next_change(self):

@@ -11,6 +11,7 @@ import numpy as np
 
 from . import _core, _validation
 from .connectivity import ProceduralAdjacency
+from .errors import ParameterError, unknown_name
 from .gradients import (
     INVARIANT,
     ByProjection,
@@ -23,7 +24,6 @@ from .gradients import (
     of_ports,
 )
 from .inputs import SpikeSource
-from .errors import ParameterError, unknown_name
 from .recording import Record
 from .simulation import explained, infos
 from .tape import NEAR
@@ -68,11 +68,11 @@ def run_batch(net, inputs, duration, *, n_threads=None, record=None, tape=False,
     >>> net = sp.Network(seed=1)
     >>> source = net.add(2, sp.SpikeSource([], []), name="input")
     >>> neurons = net.add(3, sp.LIFExp(tau_m=20.0, tau_syn=10.0), name="output", V=0.0)
-    >>> _ = net.connect(source, neurons, np.full((3, 2), 2.0))
+    >>> _ = net.connect(source, neurons, np.full((3, 2), 3.0))
     >>> result = sp.run_batch(net, [[1.0, 2.0], [3.0, np.inf]], duration=50.0, tape=True)
     >>> times, where = result.first_spikes("output")
     >>> times.round(2).tolist()
-    [[8.28, 8.28, 8.28], [inf, inf, inf]]
+    [[6.27, 6.27, 6.27], [inf, inf, inf]]
     """
     with BatchSimulation(net, n_threads=n_threads, seed=seed) as simulation:
         return simulation.run(inputs, duration, record=record, tape=tape)
@@ -107,8 +107,8 @@ class BatchSimulation:
         self._sources = [p for p in net.populations if isinstance(p.model, SpikeSource)]
         if not self._sources:
             raise ParameterError(
-                'a batch needs a network with a SpikeSource, whose spikes it replaces: net.add(n, sp.SpikeSource([], []), '
-                'name="input")'
+                "a batch needs a network with a SpikeSource, whose spikes it replaces: "
+                'net.add(n, sp.SpikeSource([], []), name="input")'
             )
         if any(p.is_source and not isinstance(p.model, SpikeSource) for p in net.populations) or net.drives:
             raise ParameterError(
@@ -127,9 +127,7 @@ class BatchSimulation:
             else dataclasses.replace(p, weight=np.full(q.n_synapses, 0.0))
             for p, q in zip(source.projections, net.projections, strict=True)
         ]  # fmt: skip
-        self._source = dataclasses.replace(
-            source, projections=projections, spikes=(np.zeros(0), np.zeros(0, np.int64))
-        )
+        self._source = dataclasses.replace(source, projections=projections, spikes=(np.zeros(0), np.zeros(0, np.int64)))
         self._near = NEAR * source.clock.epoch / 8.0
         first = _core.Runner(self._source, self._near)
         self._beginning = first.beginning
@@ -289,7 +287,9 @@ class _Inputs:
                 raise unknown_name("source", name, list(by_name))
         missing = [name for name in by_name if name not in inputs]
         if missing:
-            raise ParameterError(f"inputs has no spikes for {missing[0]!r}: give all sources of a batch, {list(by_name)}")
+            raise ParameterError(
+                f"inputs has no spikes for {missing[0]!r}: give all sources of a batch, {list(by_name)}"
+            )
         self.given = [self._flat(by_name[name], values) for name, values in inputs.items()]
         numbers = {name: given[0] for name, given in zip(inputs, self.given, strict=True)}
         self.n_samples = next(iter(numbers.values()))
@@ -305,8 +305,13 @@ class _Inputs:
     def _flat(source, values):
         """(number of samples, sample and time and global id of each spike, how to give values back) of one source."""
         name = f"inputs of {source.name!r}"
-        if isinstance(values, (list, tuple)) and values and isinstance(values[0], (list, tuple)) and len(values[0]) == 2 \
-                and np.ndim(values[0][0]) == 1:
+        if (
+            isinstance(values, (list, tuple))
+            and values
+            and isinstance(values[0], (list, tuple))
+            and len(values[0]) == 2
+            and np.ndim(values[0][0]) == 1
+        ):
             return _Inputs._of_pairs(source, name, values)
         try:
             array = np.asarray(values, dtype=float)
@@ -315,8 +320,8 @@ class _Inputs:
         if array is None or array.ndim not in (2, 3) or array.shape[1] != source.n:
             got = f"shape {array.shape}" if array is not None else repr(values)
             raise ParameterError(
-                f"{name} must be times of shape (samples, {source.n}) or (samples, {source.n}, m), inf for no spike, or a "
-                f"sequence of (times, ids), one pair for each sample, got {got}"
+                f"{name} must be times of shape (samples, {source.n}) or (samples, {source.n}, m), inf for no spike, "
+                f"or a sequence of (times, ids), one pair for each sample, got {got}"
             )
         if not (array >= 0.0).all():
             raise ParameterError(f"{name} must be times >= 0 ms, or inf for no spike, got {array[~(array >= 0.0)][0]}")
@@ -455,8 +460,8 @@ class BatchResult:
         Returns
         -------
         Gradients
-            As :meth:`Result.backward` gives them; `input_times` has for each source what `inputs` has, in the same form,
-            with 0 where there is no spike.
+            As :meth:`Result.backward` gives them; `input_times` has for each source what `inputs` has, in the same
+            form, with 0 where there is no spike.
 
         Raises
         ------
@@ -470,7 +475,9 @@ class BatchResult:
             raise ParameterError("backward() was called before: tapes are used up by it; run again with tape=True")
         weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
         if any(p.weight is not w for p, w in zip(self._network.projections, self._weights, strict=True)):
-            raise ParameterError("weights of the network were changed since the run: call backward() before changing them")
+            raise ParameterError(
+                "weights of the network were changed since the run: call backward() before changing them"
+            )
         shape = (len(self.times),)
         dL_dtimes = np.zeros(shape) if dL_dtimes is None else dL_dtimes
         dL_dtimes = checked_derivatives(dL_dtimes, "dL_dtimes", shape, "one for each of times")
@@ -572,9 +579,7 @@ def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
         input_times=given.given_back(by_input),
         drive_weight={},
         steps={},
-        warnings=[
-            gradient_warning(net, simulation._near, *finding, sample=sample) for sample, *finding in findings
-        ],
+        warnings=[gradient_warning(net, simulation._near, *finding, sample=sample) for sample, *finding in findings],
         n_warnings=n_warnings,
         n_ties=n_ties,
         invariant_error=error,

@@ -26,6 +26,7 @@ LAYERS = [
     {"recording", "tape"},
     {"simulation"},
     {"gradients", "gradient_check"},
+    {"batch"},
     {"sweep"},
     {"plotting", "bench", "cli"},
     {"__main__"},
