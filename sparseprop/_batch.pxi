@@ -157,7 +157,8 @@ cdef class Runner:
         # Stamps of frames are older than any instant that comes.
         e.instant += 1
         e.train.times, e.train.ids, e.train.size, e.train.at = times, ids, n, 0
-        q.size, q.edge, q.nobody, q.empty_scans = 0, self.start, False, 0
+        window_clear(q, e.n)
+        q.edge, q.nobody, q.empty_scans = self.start, False, 0
         q.timed_key = q.confirmed_key = NAN
         return n == 0 or agenda_push(&e.agenda, train_time(e), TRAIN, 0)
 

@@ -7,7 +7,7 @@ computes the same numbers bit for bit and is the place to read first.
 from libc.math cimport INFINITY, NAN, atan, exp, fabs, isinf, isnan, log
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcmp, memcpy, memmove, memset
 
 import numpy as np
 
@@ -30,8 +30,8 @@ from ._lifexp_adjoint cimport (
 from ._memory cimport allocate, allocate_large, grow
 from ._models cimport (
     LIF_KERNEL, LIFEXP_KERNEL, QIF_KERNEL, SOURCE, Kernel, Model, brings_forward, coordinate, crosses_before_edge,
-    enter_other_frames, has_coordinate, hears_when_refractory, keeps_its_scale, kick_held, kick_state, next_crossing,
-    over_threshold, place_at, place_seen, reset_at, seen_state, voltage_at, width_of,
+    enter_other_frames, has_coordinate, has_soonest, hears_when_refractory, keeps_its_scale, kick_held, kick_state,
+    next_crossing, over_threshold, place_at, place_seen, reset_at, seen_state, soonest, voltage_at, width_of,
 )
 from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
 from ._philox cimport philox_open, philox_stream
@@ -51,8 +51,8 @@ from ._tape cimport (
 )
 from ._typedefs cimport count_t, neuron_t, synapse_t
 from ._window cimport (
-    Candidate, Window, window_append, window_free, window_is_ordered, window_key, window_order, window_pop, window_push,
-    window_sift_down,
+    Candidate, Window, window_append, window_clear, window_free, window_is_ordered, window_key, window_order,
+    window_pop, window_push, window_sift_down, window_take,
 )
 
 from .connectivity import ProceduralAdjacency, Purpose
@@ -277,11 +277,20 @@ cdef enum:
     MOST_DRIFT = 600
     # States beyond this number, half a MiB of LIF, do not stay in the caches near a core.
     FAR = 65536
+    # Next spikes that are remembered, a power of two.
+    N_SOLVED = 256
 
 
 cdef struct Gathered:
     Pair time
     neuron_t neuron
+
+
+# A next spike that was costly to solve for, and the state that it follows from.
+cdef struct Solved:
+    neuron_t neuron
+    double state[3 + MAX_PORTS]
+    Pair t
 
 
 cdef struct State:
@@ -305,6 +314,7 @@ cdef struct State:
     Train train
     Process *processes
     int64_t n_processes
+    Solved *solved              # by neuron modulo N_SOLVED; NULL without models that need it
     bint collected              # window: e.due has been filled while the instant was looked for
     Gathered *gathered          # window: entries that are due together, or nearly
     count_t n_gathered
@@ -391,12 +401,34 @@ cdef inline Frame *frame_now(const State *e, const Population *p, const Model *m
     return f
 
 
+cdef inline Pair nowhere() noexcept nogil:
+    """Before all times."""
+    cdef Pair t
+    t.n = -1
+    t.s = 0.0
+    return t
+
+
+cdef inline Pair solved(const State *e, const LIFExp *m, const double *x, neuron_t i) noexcept nogil:
+    """The next crossing of neuron i (global id), from memory if it was asked for in the same state before."""
+    cdef Solved *memory = &e.solved[i & (N_SOLVED - 1)]
+    cdef int64_t width = width_of(m)
+    if memory.neuron != i or memcmp(memory.state, x, width * sizeof(double)) != 0:
+        memory.t = next_crossing(m, x, NULL, NULL, nowhere(), 0, e.H)
+        memory.neuron = i
+        memcpy(memory.state, x, width * sizeof(double))
+    return memory.t
+
+
 cdef inline Pair next_spike(const State *e, const Population *p, const Model *m, neuron_t i) noexcept nogil:
     """When neuron i fires without input, not before the end of its refractory period."""
     cdef Pair since = e.now, t
     if p.release != NULL and before(e.now, p.release[i]):
         since = p.release[i]
-    t = next_crossing(m, state_of(p, m, i), base_of(p, i), &p.frames[m.frame], since, p.epoch, e.H)
+    if Model is LIFExp:
+        t = solved(e, m, state_of(p, m, i), p.first + i)
+    else:
+        t = next_crossing(m, state_of(p, m, i), base_of(p, i), &p.frames[m.frame], since, p.epoch, e.H)
     if p.release != NULL and before(t, p.release[i]):
         return p.release[i]
     return t
@@ -427,10 +459,22 @@ cdef inline Status schedule(State *e, Queue *q, const Population *p, const Model
         key = window_coordinate(q, p, m, i)
         if key <= q.edge_key and not window_push(q, key, p.first + i):
             return NO_MEMORY
-    elif fires_before_edge(e, q, p, m, i):
-        t = next_spike(e, p, m, i)
-        if before(t, q.edge) and not window_push(q, window_key(q, t, e.H), p.first + i):
-            return NO_MEMORY
+    else:
+        if has_soonest(m) and (p.release == NULL or not before(e.now, p.release[i])):
+            # An earlier entry is looked at before this neuron can fire.
+            key = window_key(q, e.now, e.H) + soonest(m, state_of(p, m, i), p.frames, e.now, e.instant)
+            if key >= q.live[p.first + i] or key >= window_key(q, q.edge, e.H) + e.margin:
+                return RUNNING
+            if fires_before_edge(e, q, p, m, i) and not window_push(q, key, p.first + i):
+                return NO_MEMORY
+        elif fires_before_edge(e, q, p, m, i):
+            t = next_spike(e, p, m, i)
+            if before(t, q.edge):
+                key = window_key(q, t, e.H)
+                if q.live != NULL and key >= q.live[p.first + i]:
+                    return RUNNING
+                if not window_push(q, key, p.first + i):
+                    return NO_MEMORY
     return RUNNING
 
 
@@ -1016,6 +1060,7 @@ cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept
                 e.collected = True
                 if not append(&e.due, q.entries[0].neuron):
                     return NO_MEMORY
+                window_take(q, &q.entries[0])
                 window_pop(q)
             return RUNNING
 
@@ -1101,24 +1146,22 @@ cdef inline bint is_confirmed(const State *e, Window *q, Pair *t) noexcept nogil
         else:
             window_pop(q)
         return False
+    if q.live != NULL and q.live[neuron] != q.entries[0].key:
+        window_pop(q)
+        return False
     t[0] = refreshed(e, q, &q.entries[0])
     key = window_key(q, t[0], e.H)
     if q.entries[0].key >= key:
         return True
     if before(t[0], q.edge):
         q.entries[0].key = key
+        if q.live != NULL:
+            q.live[neuron] = key
         window_sift_down(q, 0)
     else:
+        window_take(q, &q.entries[0])
         window_pop(q)
     return False
-
-
-cdef inline Pair nowhere() noexcept nogil:
-    """Before all times."""
-    cdef Pair t
-    t.n = -1
-    t.s = 0.0
-    return t
 
 
 cdef inline Pair refreshed(const State *e, Window *q, const Candidate *entry) noexcept nogil:
@@ -1127,7 +1170,7 @@ cdef inline Pair refreshed(const State *e, Window *q, const Candidate *entry) no
     cdef Population *p
     cdef neuron_t i
     # Without a kick since the scan it is the key itself.
-    if q.kicks == kicks_so_far(e) and 0.0 <= entry.key < e.H and not q.has_coordinates:
+    if q.kicks == kicks_so_far(e) and 0.0 <= entry.key < e.H and not q.has_coordinates and q.live == NULL:
         t.n = q.first_epoch
         t.s = entry.key
         return t
@@ -1147,14 +1190,17 @@ cdef Status gather(State *e, Window *q, double soon, Pair *first) noexcept nogil
     first[0] = never()
     while q.size and q.entries[0].key <= soon:
         if e.n_gathered < 64:
-            t = refreshed(e, q, &q.entries[0])
-            if not keep_gathered(e, t, q.entries[0].neuron):
-                return NO_MEMORY
+            if window_take(q, &q.entries[0]):
+                t = refreshed(e, q, &q.entries[0])
+                if not keep_gathered(e, t, q.entries[0].neuron):
+                    return NO_MEMORY
             window_pop(q)
         else:
             # Many: one pass over all entries is cheaper than taking them one by one.
             for k in range(q.size):
                 if q.entries[k].key <= soon:
+                    if not window_take(q, &q.entries[k]):
+                        continue
                     t = refreshed(e, q, &q.entries[k])
                     if not keep_gathered(e, t, q.entries[k].neuron):
                         return NO_MEMORY
@@ -2306,8 +2352,10 @@ cdef class Engine:
         free(self.e.has_arrival)
         free(self.e.arriving)
         free(self.e.spike_times)
+        free(self.e.solved)
 
     def __init__(self, network, name):
+        cdef int64_t k
         if self.e.populations != NULL:
             raise RuntimeError("an Engine is initialised once; make a new one")
         self.name = name
@@ -2332,6 +2380,12 @@ cdef class Engine:
         self.e.has_arrival = <uint8_t *> owned(allocate(self.e.n_ports * (self.e.n // 8 + 1), 1))
         memset(self.e.has_fired, 0, self.e.n // 8 + 1)
         memset(self.e.has_arrival, 0, self.e.n_ports * (self.e.n // 8 + 1))
+        if any(population.kernel == "LIFExp" for population in network.populations):
+            self.e.solved = <Solved *> zeros(N_SOLVED, sizeof(Solved))
+            for k in range(N_SOLVED):
+                self.e.solved[k].neuron = -1
+            if self.windowed:
+                self.window.live = <double *> owned(allocate(self.e.n, sizeof(double)))
         if self.windowed:
             self.window.length = self.e.H / 64.0
         elif not heap_create(&self.heap, self.e.n):
@@ -2414,7 +2468,7 @@ cdef class Engine:
         """Fill the queue of spontaneous spikes from the states."""
         if self.windowed:
             # Nothing is known of what comes next: the window is to begin now.
-            self.window.size = 0
+            window_clear(&self.window, self.e.n)
             self.window.edge = self.e.now
             self.window.nobody = False
             self.window.empty_scans = 0

@@ -10,7 +10,7 @@ So a kick in the same epoch multiplies and adds, by factors that all neurons of 
 of its ports. The mathematics is in docs/numerics.md and, operation by operation, in reference.py.
 """
 
-from libc.math cimport exp, fabs, log, log1p
+from libc.math cimport INFINITY, exp, fabs, log, log1p
 from libc.stdint cimport int64_t
 
 from ._frames cimport LARGEST_STATE, Frame, Pair, never, phi, plus
@@ -454,3 +454,32 @@ cdef inline bint lifexp_fires_before_edge(const LIFExp *m, const double *state, 
         value += low * (f.edge_E - f.growth)
         size -= low * f.edge_E
     return value <= 9.094947017729282e-13 * size
+
+
+cdef inline double lifexp_soonest(const LIFExp *m, const double *x, const Frame *f, Pair now) noexcept nogil:
+    """No neuron in this state fires earlier than after so many ms; infinite if it never does. The frames are at `now`.
+
+    If the positive currents stayed as they are, and the negative ones were gone, D would be at `gap` after
+    tau log(1 + y), which is more than 2 tau y / (2 + y); y is what is left of D over the current that drives it there.
+    """
+    cdef const Frame *g
+    cdef double D = x[2], size = fabs(x[2]), driving = m.gap, currents = fabs(m.gap), left, part
+    cdef int64_t k
+    if x[0] != <double> now.n:
+        return 0.0
+    for k in range(m.n_ports):
+        g = port_frame(m, f, k)
+        part = x[3 + k] * g.psi
+        D += part
+        size += fabs(part)
+        part = x[3 + k] * g.decay
+        currents += fabs(part)
+        if part > 0.0:
+            driving += part
+    left = D / f.growth - m.gap - 9.094947017729282e-13 * (size / f.growth + fabs(m.gap))
+    driving += 9.094947017729282e-13 * currents
+    if left <= 0.0:
+        return 0.0
+    if driving <= 0.0:
+        return INFINITY
+    return 0.999999999999 * (m.tau * (2.0 * left) / (2.0 * driving + left))

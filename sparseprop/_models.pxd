@@ -14,7 +14,7 @@ from sparseprop._lif cimport (
 )
 from sparseprop._lifexp cimport (
     LIFExp, lifexp_brings_forward, lifexp_change, lifexp_fires_before_edge, lifexp_kick, lifexp_kick_held,
-    lifexp_next_spike, lifexp_place, lifexp_reset, lifexp_voltage,
+    lifexp_next_spike, lifexp_place, lifexp_reset, lifexp_soonest, lifexp_voltage,
 )
 from sparseprop._qif cimport (
     QIF, ROTATION, SHEAR, qif_coordinate, qif_direction, qif_fires_before_edge, qif_kick, qif_next_spike,
@@ -151,6 +151,21 @@ cdef inline bint crosses_before_edge(const Model *m, const double *x, const Pair
         return lifexp_fires_before_edge(m, x, &frames[m.frame], now, H)
     else:
         return qif_fires_before_edge(m, x, base, &frames[m.frame], edge, H)
+
+
+cdef inline bint has_soonest(const Model *m) noexcept nogil:
+    """Whether a next spike is so costly to solve for that a window asks for `soonest` first."""
+    return Model is LIFExp
+
+
+cdef inline double soonest(const Model *m, const double *x, Frame *frames, Pair now, int64_t instant) noexcept nogil:
+    """A neuron that is not refractory fires no earlier than after so many ms; cheap, and infinite if it never does."""
+    if Model is LIFExp:
+        enter_instant(&frames[m.frame], now, instant)
+        enter_other_frames(m, frames, now, instant)
+        return lifexp_soonest(m, x, &frames[m.frame], now)
+    else:
+        return 0.0
 
 
 cdef inline bint has_coordinate(const Model *m) noexcept nogil:

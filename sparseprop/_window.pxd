@@ -4,9 +4,11 @@ An entry's key is a lower bound of its neuron's next spike, to the engine's marg
 since the window's first epoch; or, where the neurons of all populations share a frame, something of the state that is
 in the same order and costs no logarithm: the growth E, or (for rotations) the tangent of the angle from the edge, at
 which the neuron fires. Every neuron that fires before the window's edge has an entry; a neuron may have several, of
-which the stale ones are found out at the top.
+which the stale ones are found out at the top. In networks with a model whose next spikes are costly, `live` has the key
+of the one entry that counts for each neuron.
 """
 
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
@@ -21,6 +23,7 @@ cdef struct Candidate:
 
 
 cdef struct Window:
+    double *live           # by neuron: the key of its entry, infinite without one; NULL where there may be several
     Candidate *entries
     count_t size
     count_t capacity
@@ -46,6 +49,15 @@ cdef struct Window:
 
 cdef inline void window_free(Window *w) noexcept nogil:
     free(w.entries)
+    free(w.live)
+
+
+cdef inline void window_clear(Window *w, neuron_t n) noexcept nogil:
+    """No entries of n neurons."""
+    cdef neuron_t i
+    w.size = 0
+    for i in range(n if w.live != NULL else 0):
+        w.live[i] = INFINITY
 
 
 cdef inline double window_key(const Window *w, Pair t, double H) noexcept nogil:
@@ -75,6 +87,8 @@ cdef inline bint window_append(Window *w, double key, neuron_t neuron) noexcept 
     """Add an entry without ordering; False if there is no memory."""
     if not grow(<void **> &w.entries, &w.capacity, w.size + 1, sizeof(Candidate)):
         return False
+    if w.live != NULL:
+        w.live[neuron] = key
     w.entries[w.size].key = key
     w.entries[w.size].neuron = neuron
     w.size += 1
@@ -110,6 +124,16 @@ cdef inline void window_pop(Window *w) noexcept nogil:
     if w.size:
         w.entries[0] = w.entries[w.size]
         window_sift_down(w, 0)
+
+
+cdef inline bint window_take(Window *w, const Candidate *entry) noexcept nogil:
+    """Whether an entry that is about to be removed or moved is the one that counts; its neuron then has none."""
+    if w.live == NULL:
+        return True
+    if w.live[entry.neuron] != entry.key:
+        return False
+    w.live[entry.neuron] = INFINITY
+    return True
 
 
 cdef inline bint window_is_ordered(const Window *w) noexcept nogil:
