@@ -23,7 +23,7 @@ from ._heap cimport (
     Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_move, heap_order,
 )
 from ._lif cimport LIF
-from ._lifexp cimport MAX_PORTS, LIFExp, current_at, from_epoch
+from ._lifexp cimport MAX_PORTS, LIFExp, current_at, from_epoch, port_frame
 from ._lifexp_adjoint cimport (
     BY_RELEASE, G, HELD, lifexp_adjoint_width, lifexp_back_to, lifexp_forget_U, of_readings, of_tau_m, of_tau_syn,
 )
@@ -661,8 +661,8 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                         return status
                 return RUNNING
         elif Model is LIFExp:
-            if not p.heterogeneous and rows.n_ports == 1 and rows.gap != 0.0:
-                coupled(&shared, rows, frame_now(e, p, rows), e.now)
+            if not p.heterogeneous and rows.gap != 0.0:
+                coupled(&shared, rows, frame_now(e, p, rows), e.now, port)
                 if largest * max(shared.E, fabs(shared.reach)) < 6.668014432879854e240:
                     if not reserve(&e.found, count + 1) or not reserve(&e.held, count):
                         return NO_MEMORY
@@ -697,22 +697,29 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
     return deliver_each(e, q, p, rows, targets, weights, weight, count, port)
 
 
-cdef inline void coupled(Coupled *shared, const LIFExp *m, const Frame *f, Pair now) noexcept nogil:
-    """What the hot loops of neurons with one current share."""
+cdef inline void coupled(Coupled *shared, const LIFExp *m, const Frame *f, Pair now, int64_t port) noexcept nogil:
+    """What the hot loops of neurons with currents share; kicks are for `port`."""
+    cdef const Frame *g
+    cdef int64_t k
     shared.epoch = <double> now.n
     shared.s = now.s
-    shared.E = f.E
-    shared.reach = f.sine
-    shared.psi = f.psi
     shared.growth = f.growth
-    shared.decay = f.decay
     shared.edge_E = f.edge_E
-    shared.edge_psi = f.edge_psi
-    shared.edge_decay = f.edge_decay
     shared.gap = m.gap
     shared.x_factor = m.x_factor
-    shared.a_factor = m.a_factor
-    shared.cross = m.cross
+    shared.ports = m.n_ports
+    shared.port = port
+    for k in range(m.n_ports):
+        g = port_frame(m, f, k)
+        shared.psi[k] = g.psi
+        shared.decay[k] = g.decay
+        shared.edge_psi[k] = g.edge_psi
+        shared.edge_decay[k] = g.edge_decay
+        shared.phi[k] = m.ports[k].phi
+        shared.a_factor[k] = m.ports[k].factor
+    g = port_frame(m, f, port)
+    shared.E = g.E
+    shared.reach = g.sine
 
 
 cdef inline bint settle_lengths(Population *p, double c) noexcept nogil:
@@ -1133,6 +1140,14 @@ cdef inline Pair refreshed(const State *e, Window *q, const Candidate *entry) no
         return t
     p = &e.populations[population_of(e, entry.neuron)]
     i = entry.neuron - p.first
+    if p.kernel == LIFEXP_KERNEL and not q.has_coordinates and 0.0 <= entry.key < e.H:
+        # The state says when it was changed last: not since the scan, for most.
+        t.n = <int64_t> p.x[p.width * i]
+        t.s = p.x[p.width * i + 1]
+        if before(t, q.scanned):
+            t.n = q.first_epoch
+            t.s = entry.key
+            return t
     if not may_fire_before_edge(e, q, p, i):
         return never()
     q.looks += 1
@@ -1224,9 +1239,9 @@ cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept
         f = &p.frames[rows.frame]
         if Model is LIF and not p.heterogeneous:
             found = find_below(register_width(), p.x + k, n, rows.gap * f.edge_E, e.found.items)
-        elif Model is LIFExp and not p.heterogeneous and rows.n_ports == 1 and not f.edge_is_far:
-            coupled(&shared, rows, frame_now(e, p, rows), e.now)
-            found = find_coupled(p.x + 4 * k, n, &shared, e.found.items)
+        elif Model is LIFExp and not p.heterogeneous and not f.edge_is_far:
+            coupled(&shared, rows, frame_now(e, p, rows), e.now, 0)
+            found = find_coupled(p.x + width_of(rows) * k, n, &shared, e.found.items)
         elif Model is QIF and not p.heterogeneous and rows.regime == ROTATION and not f.edge_is_far:
             found = find_turned(register_width(), p.x + 2 * k, n, rows.peak_b * f.edge_E - rows.peak_a * f.edge_sine,
                                 -rows.peak_b * f.edge_sine - rows.peak_a * f.edge_E, 1.8189894035458565e-12,
@@ -1348,6 +1363,7 @@ cdef Status advance_window(State *e, Window *q) noexcept nogil:
     q.length = min(max(q.length, e.H * 9.313225746154785e-10), LONGEST_WINDOW * e.H)
     q.work = work_so_far(e, q)
     q.kicks = kicks_so_far(e)
+    q.scanned = e.now
     q.first_epoch = start.n
     q.edge = plus(start, q.length, e.H)
     if q.edge.n >= never().n:
@@ -2343,7 +2359,7 @@ cdef class Engine:
         elif p.kernel == LIFEXP_KERNEL:
             p.rows = owned(allocate(len(rows), sizeof(LIFExp)))
             p.oscillates = True
-            p.scan_cost = 1 if len(rows) == 1 and "tau_syn_1" not in rows[0] else 6  # vectorised or not
+            p.scan_cost = 2 if len(rows) == 1 else 6  # vectorised or not
             for k in range(len(rows)):
                 fill_lifexp(&(<LIFExp *> p.rows)[k], lifexp_constants(math.fsum, **rows[k]), frames, self.e.H)
             self.e.n_ports = max(self.e.n_ports, (<LIFExp *> p.rows).n_ports)
@@ -2404,6 +2420,9 @@ cdef class Engine:
             for rank, projection in ranked:
                 if projection.pre == k:
                     groups.setdefault(_only_value(projection.delay), []).append((rank, projection))
+            for members in groups.values():
+                # A neuron is kicked through one port after the other; among those of one the order stays.
+                members.sort(key=lambda member: member[1].port)
             undelayed, separate = groups.pop(0.0), groups.pop(None)
             p.first_projection, p.n_projections = filled, len(undelayed)
             p.one_weight_per_target = _one_weight_per_target(undelayed)
@@ -2821,9 +2840,9 @@ def _only_value(delay):
 
 
 def _one_weight_per_target(members):
-    """Whether one spike reaches no target twice through these projections."""
-    posts = [projection.post for _, projection in members]
-    return len(set(posts)) == len(posts) and not any(projection.has_multapses for _, projection in members)
+    """Whether one spike reaches no port of a target twice through these projections."""
+    ends = [(projection.post, projection.port) for _, projection in members]
+    return len(set(ends)) == len(ends) and not any(projection.has_multapses for _, projection in members)
 
 
 cdef saved_pairs(const Pair *pairs, neuron_t n):
@@ -2929,16 +2948,16 @@ cdef fill_lifexp(LIFExp *m, constants, frames, double H):
     m.gap, m.depth = constants["gap"], constants["depth"]
     m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
     m.n_ports = len(constants["ports"])
+    m.x_factor = exp(-H / m.tau)
     for k in range(m.n_ports):
         port = constants["ports"][k]
         m.ports[k].tau, m.ports[k].near = port["tau"], port["near"]
         m.ports[k].gain, m.ports[k].slope, m.ports[k].peak = port["gain"], port["slope"], port["peak"]
         m.ports[k].frame = frames.of_port(m.tau, port)
         m.longest = max(m.longest, m.ports[k].tau)
+        m.ports[k].factor = exp(-H / m.ports[k].tau)
+        m.ports[k].phi = phi(m.tau, m.ports[k].slope, H) if m.ports[k].near else 0.0
     m.frame = m.ports[0].frame
-    m.x_factor = exp(-H / m.tau)
-    m.a_factor = exp(-H / m.ports[0].tau)
-    m.cross = phi(m.tau, m.ports[0].slope, H) * m.x_factor if m.ports[0].near else 0.0
 
 
 cdef fill_qif(QIF *m, constants, frame):

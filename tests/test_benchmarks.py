@@ -183,6 +183,18 @@ def test_gradients(tmp_path):
         assert case["tape_bytes_per_spike"] >= 24.0
 
 
+def test_lifexp(tmp_path):
+    options = "--sizes 300 --spikes 500 --rounds 2 --backward-rounds 1 -o out.json"
+    done = run(tmp_path, options, "lifexp.py")
+    assert done.returncode == 0, done.stderr
+    (case,) = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert case["contenders"] == ["LIF", "1 port", "2 ports", "2 ports, near", "3 ports"]
+    assert case["times_LIF"]["LIF"] == case["backward_times_LIF"]["LIF"]["backward"] == 1.0
+    assert len(case["rounds"]) == 2
+    assert all(value > 0.0 for values in case["rounds"] for value in values.values())
+    assert len(done.stdout.splitlines()) == 2 + 5
+
+
 def test_delays(tmp_path):
     done = run(tmp_path, "--sizes 300 --durations 60 --delays 1.5 --repeats 1 --scale 0.005 -o out.json", "delays.py")
     assert done.returncode == 0, done.stderr
