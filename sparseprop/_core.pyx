@@ -4230,6 +4230,31 @@ cdef inline void ask_for_rows(const Pass *b, count_t k) noexcept nogil:
             prefetch(by_weight + (targets - e.projections[c].targets), min(count, <synapse_t> 1024) * sizeof(double))
         if weights != NULL:
             prefetch(weights, min(count, <synapse_t> 1024) * sizeof(double))
+    prefetch(adjoint_of(b, p, entry.neuron - p.first), 1)
+    prefetch(&b.sums.I_e[entry.neuron], 1)
+    prefetch(&b.sums.threshold[entry.neuron], 1)
+    prefetch(&b.sums.V_reset[entry.neuron], 1)
+    prefetch(&b.sums.t_ref[entry.neuron], 1)
+    if b.tape.entries[k - 1].kind == SPIKE:
+        ask_for_targets(b, b.tape.entries[k - 1].neuron)
+
+
+cdef inline void ask_for_targets(const Pass *b, neuron_t neuron) noexcept nogil:
+    """Ask for the adjoints of a spike's first targets; for the others there is time in the loop over the row."""
+    cdef const State *e = b.e
+    cdef const Population *p = &e.populations[population_of(e, neuron)]
+    cdef const Population *post
+    cdef const neuron_t *targets
+    cdef const double *weights
+    cdef synapse_t count, at
+    cdef int64_t c
+    for c in range(p.first_projection, p.first_projection + p.n_projections):
+        post = &e.populations[e.projections[c].post]
+        if e.projections[c].procedural or post.size <= FAR or post.kernel == SOURCE:
+            continue
+        count = find_row(e, &e.projections[c], neuron - p.first, &targets, &weights)
+        for at in range(min(count, <synapse_t> 24)):
+            prefetch(adjoint_of(b, post, targets[at]), 1)
 
 
 cdef Status instants_back(Pass *b, Pair until, count_t budget) noexcept nogil:
