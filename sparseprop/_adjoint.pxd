@@ -10,14 +10,18 @@ from libc.stdint cimport int64_t
 
 from sparseprop._frames cimport Frame
 from sparseprop._lif cimport LIF
+from sparseprop._lifexp cimport LIFExp
+from sparseprop._lifexp_adjoint cimport (
+    KickBack, kick_sums, kicks_now, lifexp_adjoint_width, lifexp_arrive, lifexp_leave, lifexp_sums,
+)
 from sparseprop._qif cimport QIF, ROTATION
 from sparseprop._scan cimport prefetch
 from sparseprop._typedefs cimport neuron_t
 
 
-# The models whose adjoint follows events one by one; LIFExp has _lifexp_adjoint.pxd.
 ctypedef fused Differentiable:
     LIF
+    LIFExp
     QIF
 
 
@@ -35,10 +39,15 @@ cdef struct Sums:
 cdef inline int64_t adjoint_width(const Differentiable *m, bint wide) noexcept nogil:
     """Doubles per neuron.
 
-    LIF: dL/dx, and if `wide` a sum for tau_m. QIF: dL/d(angle of V), the time it belongs to, and two sums for tau_m and
-    I_e.
+    LIF: dL/dx, and if `wide` a sum for tau_m. LIFExp: see _lifexp_adjoint.pxd. QIF: dL/d(angle of V), the time it
+    belongs to, and two sums for tau_m and I_e.
     """
-    return 1 + wide if Differentiable is LIF else 4
+    if Differentiable is LIF:
+        return 1 + wide
+    elif Differentiable is LIFExp:
+        return lifexp_adjoint_width(m, wide)
+    else:
+        return 4
 
 
 # QIF ----------------------------------------------------------------------------------------------------------------
@@ -183,40 +192,56 @@ cdef inline void qif_kick_back(const QIF *m, double *y, double t, double V, doub
 
 
 # All models ---------------------------------------------------------------------------------------------------------
+# `w` is where a stretch begins or ends.
 
-cdef inline double leave(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E,
-                         double tau, double t, double V, double distance) noexcept nogil:
-    """A stretch of free flow that begins with V at t, transposed; `distance` is V_inf - V for LIF."""
+cdef struct When:
+    double E                    # of LIF
+    double s                    # of LIFExp: the time since the present epoch's start
+    double tau
+    double t                    # ms since the tape's start
+
+
+cdef inline double leave(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, const When *w,
+                         double V, double distance) noexcept nogil:
+    """A stretch of free flow that begins with V, transposed; `distance` is V_inf - V for LIF and LIFExp."""
     cdef double by_V
     if Differentiable is LIF:
-        by_V = -E * y[0]
+        by_V = -w.E * y[0]
         y[0] = 0.0
         sums.I_e[i] -= by_V
         if wide:
-            y[1] += by_V * distance * t / (tau * tau)
+            y[1] += by_V * distance * w.t / (w.tau * w.tau)
+        return by_V
+    elif Differentiable is LIFExp:
+        by_V = lifexp_leave(m, y, wide, w.s, distance)
+        sums.I_e[i] -= by_V
         return by_V
     else:
-        return qif_leave(m, y, t, V)
+        return qif_leave(m, y, w.t, V)
 
 
-cdef inline void arrive(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E,
-                        double tau, double t, double V, double distance, double g) noexcept nogil:
-    """A stretch of free flow that ends with V at t and the gradient g."""
+cdef inline void arrive(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, const When *w,
+                        double V, double distance, double g) noexcept nogil:
+    """A stretch of free flow that ends with V and the gradient g."""
     if Differentiable is LIF:
-        y[0] = -g / E
+        y[0] = -g / w.E
         sums.I_e[i] += g
         if wide:
-            y[1] -= g * distance * t / (tau * tau)
+            y[1] -= g * distance * w.t / (w.tau * w.tau)
+    elif Differentiable is LIFExp:
+        lifexp_arrive(m, y, wide, w.s, g)
+        sums.I_e[i] += g
     else:
-        qif_arrive(m, y, t, V, g)
+        qif_arrive(m, y, w.t, V, g)
 
 
-cdef inline double velocity(const Differentiable *m, double tau, double V, double distance) noexcept nogil:
-    """How fast V changes (-1/V where it is infinite), per ms."""
-    if Differentiable is LIF:
-        return distance / tau
-    else:
+cdef inline double velocity(const Differentiable *m, double tau, double V, double distance,
+                            double current) noexcept nogil:
+    """How fast V changes (-1/V where it is infinite), per ms; `current` is the sum of the synaptic ones."""
+    if Differentiable is QIF:
         return qif_velocity(m, V)
+    else:
+        return (distance + current) / tau
 
 
 cdef inline double tau_of(const Differentiable *m, const Frame *f) noexcept nogil:
@@ -227,66 +252,86 @@ cdef inline double tau_of(const Differentiable *m, const Frame *f) noexcept nogi
         return m.tau
 
 
-cdef inline bint jumps_at_spikes(const Differentiable *m) noexcept nogil:
+cdef inline bint jumps_at_spikes(const Differentiable *m, double weight) noexcept nogil:
     """Whether it matters if a kick comes shortly before or shortly after the neuron's own spike."""
     if Differentiable is LIF:
         return True
+    elif Differentiable is LIFExp:
+        # V and its time are continuous where the order changes, unless inhibition prevents the spike.
+        return weight < 0.0
     else:
         return m.finite_peak or not isinf(m.V_reset)
 
 
 cdef inline double distance_of(const Differentiable *m, double V) noexcept nogil:
-    """V_inf - V of a LIF neuron."""
-    if Differentiable is LIF:
-        return (m.V_inf - V) + m.V_inf_low
-    else:
+    """V_inf - V."""
+    if Differentiable is QIF:
         return 0.0
+    else:
+        return (m.V_inf - V) + m.V_inf_low
 
 
-cdef inline double reset_back(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E,
-                              double tau, double release) noexcept nogil:
+cdef inline double reset_back(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i,
+                              const When *release, double current) noexcept nogil:
     """The state at the end of the refractory period; returns dL/d(release)."""
     cdef double distance = 0.0, g
-    if Differentiable is LIF:
+    if Differentiable is not QIF:
         distance = m.depth
-    g = leave(m, y, wide, sums, i, E, tau, release, m.V_reset, distance)
+    g = leave(m, y, wide, sums, i, release, m.V_reset, distance)
     if not isinf(m.V_reset):
         sums.V_reset[i] += g
-    return -g * velocity(m, tau, m.V_reset, distance)
+    return -g * velocity(m, release.tau, m.V_reset, distance, current)
 
 
-cdef inline void threshold_back(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E,
-                                double tau, double t, double by_time) noexcept nogil:
-    """A spontaneous spike at t, which is where V meets the threshold; `by_time` is dL/dt."""
+cdef inline void threshold_back(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i,
+                                const When *w, double current, double by_time) noexcept nogil:
+    """A spontaneous spike, which is where V meets the threshold; `by_time` is dL/dt."""
     cdef double distance = 0.0, V = 0.0, g
-    if Differentiable is LIF:
-        distance = m.gap
-    else:
+    if Differentiable is QIF:
         V = m.V_peak
-    g = by_time / velocity(m, tau, V, distance)
-    arrive(m, y, wide, sums, i, E, tau, t, V, distance, -g)
+    else:
+        distance = m.gap
+    g = by_time / velocity(m, w.tau, V, distance, current)
+    arrive(m, y, wide, sums, i, w, V, distance, -g)
     if not isinf(V):
         sums.threshold[i] += g
 
 
-cdef inline void kick_back(const Differentiable *m, double *y, bint wide, double E, double tau, double t, double V,
-                           double weight, double *by_weight, double *by_time) noexcept nogil:
-    """A kick at t: dL/d(weight), and dL/dt over the weight."""
+cdef inline void kick_back(const Differentiable *m, double *y, bint wide, const Frame *f, const When *w, double V,
+                           double weight, int64_t port, double *by_weight, double *by_time) noexcept nogil:
+    """A kick: dL/d(weight), and dL/dt over the weight. The frame is at the present, but for QIF."""
+    cdef KickBack shared
     if Differentiable is LIF:
-        by_weight[0] = -E * y[0]
-        by_time[0] = by_weight[0] / tau
+        by_weight[0] = -w.E * y[0]
+        by_time[0] = by_weight[0] / w.tau
         if wide:
-            y[1] -= weight * by_time[0] * t / tau
+            y[1] -= weight * by_time[0] * w.t / w.tau
+    elif Differentiable is LIFExp:
+        kicks_now(m, f, w.s, port, wide, &shared)
+        by_weight[0] = shared.E * y[1 + port] - shared.reach * y[0]
+        by_time[0] = shared.E_by_time * y[1 + port] - shared.reach_by_time * y[0]
+        if wide:
+            kick_sums(m, y, &shared, port, weight)
     else:
-        qif_kick_back(m, y, t, V, weight, by_weight, by_time)
+        qif_kick_back(m, y, w.t, V, weight, by_weight, by_time)
 
 
 cdef inline void settle_sums(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i) noexcept nogil:
     """Add the sums that are kept beside the adjoint to those of the parameters."""
+    cdef int64_t k
+    cdef double *own
     if Differentiable is LIF:
         if wide:
             sums.tau_m[i] += y[1]
             y[1] = 0.0
+    elif Differentiable is LIFExp:
+        if wide:
+            own = lifexp_sums(m, y)
+            sums.tau_m[i] += own[0]
+            own[0] = 0.0
+            for k in range(m.n_ports):
+                sums.tau_syn[k * sums.n + i] += own[1 + k]
+                own[1 + k] = 0.0
     else:
         if m.regime == ROTATION:
             sums.I_e[i] += (y[2] - y[3]) / (2.0 * m.I_e)
@@ -298,15 +343,14 @@ cdef inline void settle_sums(const Differentiable *m, double *y, bint wide, cons
         y[3] = 0.0
 
 
-cdef inline void rescale_back(const Differentiable *m, double *y, int64_t steps) noexcept nogil:
+# Rows of kicks of equal neurons -------------------------------------------------------------------------------------
+
+cdef inline void lif_rescale_back(double *y, int64_t steps) noexcept nogil:
     """Bring an adjoint that shrinks as E grows to the scale of an earlier epoch."""
     cdef int64_t _
-    if Differentiable is LIF:
-        for _ in range(min(steps, 40)):
-            y[0] *= 5.421010862427522e-20  # 2^-64
+    for _ in range(min(steps, 40)):
+        y[0] *= 5.421010862427522e-20  # 2^-64
 
-
-# Rows of kicks of equal neurons -------------------------------------------------------------------------------------
 
 cdef inline double lif_row(const double *y, const neuron_t *targets, const double *weights, double weight,
                            int64_t count, double E, double *by_weight, bint far, double *sum) noexcept nogil:

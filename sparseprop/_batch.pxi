@@ -319,6 +319,7 @@ cdef class BackwardRunner:
         cdef Population *p
         cdef Pair before_all
         cdef int64_t k
+        cdef neuron_t i
         cdef count_t n = 0, spike = 0
         if not grow(<void **> &self.by_time, &self.capacity, tape.size + 1, sizeof(double)):
             return False
@@ -329,21 +330,25 @@ cdef class BackwardRunner:
                 spike += 1
         b.by_time = self.by_time
         for k in range(e.n_populations):
-            p = &e.populations[k]
             if b.y[k] != NULL:
-                memset(b.y[k], 0, b.widths[k] * <size_t> p.size * sizeof(double))
-            if p.release != NULL:
-                memcpy(p.release, left.releases + n, p.size * sizeof(Pair))
-                n += p.size
-                if p.kernel == LIFEXP_KERNEL:
-                    memcpy(b.at_release + p.first, tape.at_release + p.first, p.size * sizeof(double))
+                memset(b.y[k], 0, b.widths[k] * <size_t> e.populations[k].size * sizeof(double))
         before_all.n, before_all.s = -1, 0.0
         begin_back(b, tape, before_all, left.last, self.beginning.start)
+        for k in range(e.n_populations):
+            p = &e.populations[k]
+            if p.release == NULL:
+                continue
+            memcpy(p.release, left.releases + n, p.size * sizeof(Pair))
+            n += p.size
+            if p.kernel == LIFEXP_KERNEL:
+                memcpy(b.at_release + p.first, tape.at_release + p.first, p.size * sizeof(double))
+                for i in range(p.size):
+                    end_of_period(b, p, adjoint_of(b, p, i))[0] = since_start(b, p.release[i])
         return begin_streams_back(b)
 
     def run(self, Samples samples, count_t first, const double[::1] by_spike, const int64_t[::1] stop_epochs,
             const double[::1] stop_s, const int64_t[::1] V_ids, const double[:, :, ::1] by_V,
-            double[::1] by_start, double[::1] by_input, const int64_t[::1] offsets, StopFlag flag):
+            double[::1] by_start, list by_current, double[::1] by_input, const int64_t[::1] offsets, StopFlag flag):
         """Use up the tapes of samples.
 
         Parameters
@@ -356,6 +361,8 @@ cdef class BackwardRunner:
             When V of which neurons was recorded, and dL/dV, of shape (n, times, neurons).
         by_start : ndarray of shape (neurons,)
             dL/dV at the beginning, summed over samples, is added.
+        by_current : list
+            By population the same for its synaptic currents, of shape (size, ports), or None.
         by_input : ndarray
             dL/d(time) of all input spikes of the batch; those of these samples are set.
         offsets : ndarray
@@ -382,12 +389,15 @@ cdef class BackwardRunner:
         cdef double[::1] by_V_start = np.zeros(max(e.n, 1))
         cdef list currents = self.beginning.currents
         cdef const double[:, ::1] of_population
+        cdef double[:, ::1] sums
         cdef const double **at_start = <const double **> zeros(e.n_populations, sizeof(double *))
+        cdef double **current_sums = <double **> zeros(e.n_populations, sizeof(double *))
+        cdef double[::1] by_currents = np.zeros(max(e.n_ports * e.n, 1))
         cdef const double *by_spikes = &by_spike[0] if by_spike.shape[0] else NULL
         for k in range(e.n_populations):
             if currents[k] is not None:
-                of_population = currents[k]
-                at_start[k] = &of_population[0, 0]
+                of_population, sums = currents[k], by_current[k]
+                at_start[k], current_sums[k] = &of_population[0, 0], &sums[0, 0]
         with nogil:
             for k in range(samples.n):
                 if flag.raised:
@@ -425,10 +435,13 @@ cdef class BackwardRunner:
                     if p.kernel == SOURCE or p.size == 0:
                         continue
                     V_values = &V_start[p.first]
-                    leave_in(b, p, V_values, True, at_start[i], &by_V_start[p.first])
+                    leave_in(b, p, V_values, True, at_start[i], &by_V_start[p.first], &by_currents[0])
                     for j in range(p.first, p.first + p.size):
                         if not isinf(V_start[j]):
                             by_start[j] += by_V_start[j]
+                    if current_sums[i] != NULL:
+                        for j in range(p.size * (<const LIFExp *> p.rows).n_ports):
+                            current_sums[i][j] += by_currents[j]
                 given = offsets[first + k]
                 rest = size = 0.0
                 for j in range(b.tape.size):
@@ -442,6 +455,7 @@ cdef class BackwardRunner:
                 tape_free(samples.left[k].tape)
                 samples.left[k].tape = NULL
         free(at_start)
+        free(current_sums)
         if status == NO_MEMORY:
             raise InsufficientMemoryError("the backward pass ran out of memory")
         if not fits:

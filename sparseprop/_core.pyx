@@ -23,10 +23,8 @@ from ._heap cimport (
     Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_move, heap_order,
 )
 from ._lif cimport LIF
-from ._lifexp cimport MAX_PORTS, LIFExp, current_at, from_epoch
-from ._lifexp_adjoint cimport (
-    BY_RELEASE, G, HELD, lifexp_adjoint_width, lifexp_back_to, lifexp_forget_U, of_readings, of_tau_m, of_tau_syn,
-)
+from ._lifexp cimport MAX_PORTS, LIFExp, current_at, from_epoch, port_frame
+from ._lifexp_adjoint cimport KickBack, Move, kicks_now, lifexp_move_back, lifexp_row, move_over
 from ._memory cimport allocate, allocate_large, grow
 from ._models cimport (
     LIF_KERNEL, LIFEXP_KERNEL, QIF_KERNEL, SOURCE, Kernel, Model, brings_forward, coordinate, crosses_before_edge,
@@ -38,8 +36,8 @@ from ._philox cimport philox_open, philox_stream
 from ._poisson cimport Poisson, poisson_fill, poisson_free
 from ._rows cimport draw_row, table_size
 from ._adjoint cimport (
-    Differentiable, Sums, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, lif_row, lif_wide_row,
-    rescale_back, reset_back, rotated_voltages, rotation_row, settle_sums, tau_of, threshold_back, velocity,
+    Differentiable, Sums, When, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, lif_rescale_back,
+    lif_row, lif_wide_row, reset_back, rotated_voltages, rotation_row, settle_sums, tau_of, threshold_back, velocity,
 )
 from ._scan cimport (
     Coupled, couple, find_below, find_coupled, find_turned, kick_row, normalise, prefetch, register_width, subtract,
@@ -705,8 +703,8 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                         return status
                 return RUNNING
         elif Model is LIFExp:
-            if not p.heterogeneous and rows.n_ports == 1 and rows.gap != 0.0:
-                coupled(&shared, rows, frame_now(e, p, rows), e.now)
+            if not p.heterogeneous and rows.gap != 0.0:
+                coupled(&shared, rows, frame_now(e, p, rows), e.now, port)
                 if largest * max(shared.E, fabs(shared.reach)) < 6.668014432879854e240:
                     if not reserve(&e.found, count + 1) or not reserve(&e.held, count):
                         return NO_MEMORY
@@ -741,22 +739,29 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
     return deliver_each(e, q, p, rows, targets, weights, weight, count, port)
 
 
-cdef inline void coupled(Coupled *shared, const LIFExp *m, const Frame *f, Pair now) noexcept nogil:
-    """What the hot loops of neurons with one current share."""
+cdef inline void coupled(Coupled *shared, const LIFExp *m, const Frame *f, Pair now, int64_t port) noexcept nogil:
+    """What the hot loops of neurons with currents share; kicks are for `port`."""
+    cdef const Frame *g
+    cdef int64_t k
     shared.epoch = <double> now.n
     shared.s = now.s
-    shared.E = f.E
-    shared.reach = f.sine
-    shared.psi = f.psi
     shared.growth = f.growth
-    shared.decay = f.decay
     shared.edge_E = f.edge_E
-    shared.edge_psi = f.edge_psi
-    shared.edge_decay = f.edge_decay
     shared.gap = m.gap
     shared.x_factor = m.x_factor
-    shared.a_factor = m.a_factor
-    shared.cross = m.cross
+    shared.ports = m.n_ports
+    shared.port = port
+    for k in range(m.n_ports):
+        g = port_frame(m, f, k)
+        shared.psi[k] = g.psi
+        shared.decay[k] = g.decay
+        shared.edge_psi[k] = g.edge_psi
+        shared.edge_decay[k] = g.edge_decay
+        shared.phi[k] = m.ports[k].phi
+        shared.a_factor[k] = m.ports[k].factor
+    g = port_frame(m, f, port)
+    shared.E = g.E
+    shared.reach = g.sine
 
 
 cdef inline bint settle_lengths(Population *p, double c) noexcept nogil:
@@ -1176,6 +1181,14 @@ cdef inline Pair refreshed(const State *e, Window *q, const Candidate *entry) no
         return t
     p = &e.populations[population_of(e, entry.neuron)]
     i = entry.neuron - p.first
+    if p.kernel == LIFEXP_KERNEL and not q.has_coordinates and 0.0 <= entry.key < e.H:
+        # The state says when it was changed last: not since the scan, for most.
+        t.n = <int64_t> p.x[p.width * i]
+        t.s = p.x[p.width * i + 1]
+        if before(t, q.scanned):
+            t.n = q.first_epoch
+            t.s = entry.key
+            return t
     if not may_fire_before_edge(e, q, p, i):
         return never()
     q.looks += 1
@@ -1270,9 +1283,9 @@ cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept
         f = &p.frames[rows.frame]
         if Model is LIF and not p.heterogeneous:
             found = find_below(register_width(), p.x + k, n, rows.gap * f.edge_E, e.found.items)
-        elif Model is LIFExp and not p.heterogeneous and rows.n_ports == 1 and not f.edge_is_far:
-            coupled(&shared, rows, frame_now(e, p, rows), e.now)
-            found = find_coupled(p.x + 4 * k, n, &shared, e.found.items)
+        elif Model is LIFExp and not p.heterogeneous and not f.edge_is_far:
+            coupled(&shared, rows, frame_now(e, p, rows), e.now, 0)
+            found = find_coupled(p.x + width_of(rows) * k, n, &shared, e.found.items)
         elif Model is QIF and not p.heterogeneous and rows.regime == ROTATION and not f.edge_is_far:
             found = find_turned(register_width(), p.x + 2 * k, n, rows.peak_b * f.edge_E - rows.peak_a * f.edge_sine,
                                 -rows.peak_b * f.edge_sine - rows.peak_a * f.edge_E, 1.8189894035458565e-12,
@@ -1411,6 +1424,7 @@ cdef Status advance_window(State *e, Window *q, Pair until) noexcept nogil:
     q.length = min(max(q.length, e.H * 9.313225746154785e-10), LONGEST_WINDOW * e.H)
     q.work = work_so_far(e, q)
     q.kicks = kicks_so_far(e)
+    q.scanned = e.now
     q.first_epoch = start.n
     q.edge = plus(start, q.length, e.H)
     if q.edge.n >= never().n:
@@ -2430,7 +2444,7 @@ cdef class Engine:
         elif p.kernel == LIFEXP_KERNEL:
             p.rows = owned(allocate(len(rows), sizeof(LIFExp)))
             p.oscillates = True
-            p.scan_cost = 1 if len(rows) == 1 and "tau_syn_1" not in rows[0] else 6  # vectorised or not
+            p.scan_cost = 2 if len(rows) == 1 else 6  # vectorised or not
             for k in range(len(rows)):
                 fill_lifexp(&(<LIFExp *> p.rows)[k], lifexp_constants(math.fsum, **rows[k]), frames, self.e.H)
             self.e.n_ports = max(self.e.n_ports, (<LIFExp *> p.rows).n_ports)
@@ -2491,6 +2505,9 @@ cdef class Engine:
             for rank, projection in ranked:
                 if projection.pre == k:
                     groups.setdefault(_only_value(projection.delay), []).append((rank, projection))
+            for members in groups.values():
+                # A neuron is kicked through one port after the other; among those of one the order stays.
+                members.sort(key=lambda member: member[1].port)
             undelayed, separate = groups.pop(0.0), groups.pop(None)
             p.first_projection, p.n_projections = filled, len(undelayed)
             p.one_weight_per_target = _one_weight_per_target(undelayed)
@@ -2803,6 +2820,25 @@ cdef class Engine:
             V[k] = voltage_of(&self.e, <neuron_t> chosen[k])
         return V.base
 
+    def currents(self, const int64_t[::1] ids):
+        """Synaptic currents now of neurons with these global ids: an array of shape (ids, ports), NaN for no port."""
+        cdef int64_t k, j, ports = self.e.n_ports
+        cdef double[:, ::1] currents = np.full((ids.shape[0], ports), np.nan)
+        cdef const Population *p
+        cdef const LIFExp *m
+        cdef const double *x
+        self._enter_present()
+        for k in range(ids.shape[0]):
+            if not 0 <= ids[k] < self.e.n:
+                raise ValueError(f"there is no neuron {ids[k]}")
+            p = &self.e.populations[population_of(&self.e, <neuron_t> ids[k])]
+            if p.kernel == LIFEXP_KERNEL:
+                m = row(p, <const LIFExp *> p.rows, <neuron_t> ids[k] - p.first)
+                x = state_of(p, m, <neuron_t> ids[k] - p.first)
+                for j in range(m.n_ports):
+                    currents[k, j] = x[3 + j] * exp(-from_epoch(x, self.e.now, self.e.H) / m.ports[j].tau)
+        return currents.base
+
     def state(self):
         """All that says how the simulation goes on; see :meth:`sparseprop.reference.ReferenceEngine.state`."""
         cdef int64_t k, j
@@ -2921,9 +2957,9 @@ def _only_value(delay):
 
 
 def _one_weight_per_target(members):
-    """Whether one spike reaches no target twice through these projections."""
-    posts = [projection.post for _, projection in members]
-    return len(set(posts)) == len(posts) and not any(projection.has_multapses for _, projection in members)
+    """Whether one spike reaches no port of a target twice through these projections."""
+    ends = [(projection.post, projection.port) for _, projection in members]
+    return len(set(ends)) == len(ends) and not any(projection.has_multapses for _, projection in members)
 
 
 cdef saved_pairs(const Pair *pairs, neuron_t n):
@@ -3029,16 +3065,16 @@ cdef fill_lifexp(LIFExp *m, constants, frames, double H):
     m.gap, m.depth = constants["gap"], constants["depth"]
     m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
     m.n_ports = len(constants["ports"])
+    m.x_factor = exp(-H / m.tau)
     for k in range(m.n_ports):
         port = constants["ports"][k]
         m.ports[k].tau, m.ports[k].near = port["tau"], port["near"]
         m.ports[k].gain, m.ports[k].slope, m.ports[k].peak = port["gain"], port["slope"], port["peak"]
         m.ports[k].frame = frames.of_port(m.tau, port)
         m.longest = max(m.longest, m.ports[k].tau)
+        m.ports[k].factor = exp(-H / m.ports[k].tau)
+        m.ports[k].phi = phi(m.tau, m.ports[k].slope, H) if m.ports[k].near else 0.0
     m.frame = m.ports[0].frame
-    m.x_factor = exp(-H / m.tau)
-    m.a_factor = exp(-H / m.ports[0].tau)
-    m.cross = phi(m.tau, m.ports[0].slope, H) * m.x_factor if m.ports[0].near else 0.0
 
 
 cdef fill_qif(QIF *m, constants, frame):
@@ -3323,12 +3359,90 @@ cdef inline double since_start(const Pass *b, Pair t) noexcept nogil:
     return <double> (t.n - b.start.n) * b.e.H + (t.s - b.start.s)
 
 
-cdef inline double growth_now(const State *e, const Population *p, const Differentiable *m) noexcept nogil:
-    """E now, which only LIF neurons need."""
-    if Differentiable is LIF:
-        return frame_now(e, p, m).E
+cdef inline const Frame *frame_back(const State *e, const Population *p, const Differentiable *m) noexcept nogil:
+    """The neuron's frame, at the present where the model's derivatives need it."""
+    if Differentiable is QIF:
+        return &p.frames[m.frame]
     else:
-        return 1.0
+        return frame_now(e, p, m)
+
+
+cdef inline When now_of(const Pass *b, const Differentiable *m, const Frame *f) noexcept nogil:
+    """The present, for a neuron with this frame."""
+    cdef When w
+    w.E = f.E
+    w.s = b.e.now.s
+    w.tau = tau_of(m, f)
+    w.t = b.t
+    return w
+
+
+cdef inline When release_of(const Pass *b, const Population *p, const Differentiable *m, const Frame *f,
+                            Pair release) noexcept nogil:
+    """The end of a refractory period, for a neuron with this frame."""
+    cdef When w
+    w.E = growth_at(f, p.epoch, release) if Differentiable is LIF else 1.0
+    w.s = <double> (release.n - p.epoch) * b.e.H + release.s
+    w.tau = tau_of(m, f)
+    w.t = since_start(b, release)
+    return w
+
+
+cdef inline double *adjoint_of(const Pass *b, const Population *p, neuron_t i) noexcept nogil:
+    """Of the neuron of local id i."""
+    cdef int64_t number = p - b.e.populations
+    return b.y[number] + b.widths[number] * <int64_t> i
+
+
+# Where LIFExp neurons hear in the refractory period its end is an event too, and has to come before kicks in it. It is
+# looked for when an adjoint is used, and before time enters an earlier epoch.
+
+cdef inline double *end_of_period(const Pass *b, const Population *p, double *y) noexcept nogil:
+    """When the period ends that is still to come, and after it the derivative for the end of the one it is in."""
+    return y + b.widths[p - b.e.populations] - 2
+
+
+cdef void release_back(Pass *b, const Population *p, const LIFExp *m, double *y, neuron_t i) noexcept nogil:
+    cdef double *end = end_of_period(b, p, y)
+    cdef When release = release_of(b, p, m, &p.frames[m.frame], p.release[i])
+    end[0] = -INFINITY
+    end[1] = reset_back(m, y, b.wide, &b.sums, p.first + i, &release, b.at_release[p.first + i])
+
+
+cdef inline void pass_release(Pass *b, const Population *p, const LIFExp *m, double *y, neuron_t i) noexcept nogil:
+    """Make sure that the end of a refractory period that the neuron is in has been taken."""
+    if p.release != NULL and end_of_period(b, p, y)[0] > b.t - 1e-9 * b.e.H and before(b.e.now, p.release[i]):
+        release_back(b, p, m, y, i)
+
+
+cdef void move_population_back(Pass *b, Population *p, int64_t epoch) noexcept nogil:
+    """Bring adjoints from the epoch of the population to an earlier one."""
+    cdef const LIFExp *rows = <const LIFExp *> p.rows
+    cdef const LIFExp *m
+    cdef int64_t number = p - b.e.populations, width = b.widths[number], later = p.epoch, release
+    cdef double *y = b.y[number]
+    cdef neuron_t i
+    cdef Move shared, move
+    cdef double H = b.e.H
+    if not p.heterogeneous:
+        move_over(rows, <double> (later - epoch) * H, b.wide, &shared)
+    for i in range(p.size):
+        m = row(p, rows, i)
+        release = later
+        if p.release != NULL and end_of_period(b, p, y)[0] > -INFINITY and p.release[i].n > epoch:
+            release = min(p.release[i].n, later)
+            if release < later:
+                move_over(m, <double> (later - release) * H, b.wide, &move)
+                lifexp_move_back(m, y, b.wide, &move)
+            p.epoch = release
+            release_back(b, p, m, y, i)
+            p.epoch = later
+        if p.heterogeneous or release < later:
+            move_over(m, <double> (release - epoch) * H, b.wide, &move)
+            lifexp_move_back(m, y, b.wide, &move)
+        else:
+            lifexp_move_back(m, y, b.wide, &shared)
+        y += width
 
 
 cdef inline bint find(Pass *b, FindingKind kind, neuron_t neuron, neuron_t other) noexcept nogil:
@@ -3379,8 +3493,11 @@ cdef Status row_back(Pass *b, const Synapses *c, const Differentiable *rows, neu
     cdef double *by_weight = b.by_weight[c.projection] if c.projection >= 0 else b.by_drive[c.process]
     cdef double *by_delay = b.by_delay[c.projection] if c.projection >= 0 else NULL
     cdef double total = 0.0, weight_sum = 0.0, of_weight, of_time, w, v = 0.0
+    cdef int64_t port = b.e.projections[c.projection].port if c.projection >= 0 else b.e.processes[c.process].port
     cdef const Differentiable *m
-    cdef Frame *f
+    cdef const Frame *f
+    cdef When now
+    cdef KickBack shared
     cdef neuron_t i
     cdef synapse_t at
     cdef bint close = b.driven.size > 0
@@ -3401,8 +3518,21 @@ cdef Status row_back(Pass *b, const Synapses *c, const Differentiable *rows, neu
             b.weight_sums[c.projection] -= f.E * weight_sum
             b.delay_sums[c.projection] += total
             return RUNNING
+    elif Differentiable is LIFExp:
+        if p.release != NULL:
+            for k in range(c.count):
+                i = c.targets[k]
+                pass_release(b, p, row(p, rows, i), y + width * i, i)
+        if simple and not crowded:
+            kicks_now(rows, frame_now(e, p, rows), e.now.s, port, b.wide, &shared)
+            total = lifexp_row(rows, y, width, b.wide, c.targets, c.weights, c.weight, c.count, &shared, port,
+                               by_weight, &weight_sum)
+            by_time[0] += total
+            b.weight_sums[c.projection] += weight_sum
+            b.delay_sums[c.projection] += total
+            return RUNNING
     else:
-        if simple and rows.regime == ROTATION and not (crowded and jumps_at_spikes(rows)):
+        if simple and rows.regime == ROTATION and not (crowded and jumps_at_spikes(rows, 0.0)):
             total = rotation_row(rows, y, c.targets, c.weights, c.weight, V, c.count, b.t, by_weight, p.size > FAR,
                                  &weight_sum)
             by_time[0] += total
@@ -3419,17 +3549,20 @@ cdef Status row_back(Pass *b, const Synapses *c, const Differentiable *rows, neu
                 if crowded and is_swap(b, p.first + i) and not find(b, ORDER_SWAP, p.first + i, source):
                     return NO_MEMORY
                 continue
-        else:
+        elif Differentiable is QIF:
             v = V[k]
             if isnan(v):
                 continue
         m = row(p, rows, i)
-        kick_back(m, y + width * i, b.wide, growth_now(e, p, m), tau_of(m, &p.frames[m.frame]), b.t, v, w, &of_weight,
-                  &of_time)
+        f = frame_back(e, p, m)
+        now = now_of(b, m, f)
+        kick_back(m, y + width * i, b.wide, f, &now, v, w, port, &of_weight, &of_time)
         of_time *= w
-        if close and look_at_target(b, p.first + i, source, w, &of_time) != RUNNING:
-            return NO_MEMORY
-        if crowded and jumps_at_spikes(m) and is_swap(b, p.first + i) and not find(b, ORDER_SWAP, p.first + i, source):
+        if Differentiable is not LIFExp:
+            if close and look_at_target(b, p.first + i, source, w, &of_time) != RUNNING:
+                return NO_MEMORY
+        if crowded and jumps_at_spikes(m, w) and is_swap(b, p.first + i) \
+                and not find(b, ORDER_SWAP, p.first + i, source):
             return NO_MEMORY
         at = c.places[k] if c.places != NULL else k
         if by_weight != NULL:
@@ -3454,15 +3587,17 @@ cdef inline void note_sums(Pass *b, const Synapses *c, double weight_sum, double
 cdef Status merged_kick_back(Pass *b, Population *p, const Differentiable *rows, neuron_t i, double V) noexcept nogil:
     """One kick by the sum of what arrives at a target (local id)."""
     cdef State *e = b.e
-    cdef int64_t number = p - e.populations
     cdef const Differentiable *m = row(p, rows, i)
+    cdef const Frame *f
+    cdef When now
     cdef neuron_t g = p.first + i
     b.kick_by_weight[g] = 0.0
     b.kick_by_time[g] = 0.0
     if isnan(V) or (p.release != NULL and before(e.now, p.release[i])):
         return RUNNING
-    kick_back(m, b.y[number] + b.widths[number] * i, b.wide, growth_now(e, p, m), tau_of(m, &p.frames[m.frame]), b.t, V,
-              sums_at(e, 0)[g], &b.kick_by_weight[g], &b.kick_by_time[g])
+    f = frame_back(e, p, m)
+    now = now_of(b, m, f)
+    kick_back(m, adjoint_of(b, p, i), b.wide, f, &now, V, sums_at(e, 0)[g], 0, &b.kick_by_weight[g], &b.kick_by_time[g])
     return RUNNING
 
 
@@ -3481,7 +3616,7 @@ cdef Status merged_row_back(Pass *b, const Synapses *c, neuron_t source, double 
         of_time = w * b.kick_by_time[i]
         if look_at_target(b, i, source, w, &of_time) != RUNNING:
             return NO_MEMORY
-        if crowded and is_swap(b, i) and jumps_in(p, c.targets[k]) and not find(b, ORDER_SWAP, i, source):
+        if crowded and is_swap(b, i) and jumps_in(p, c.targets[k], w) and not find(b, ORDER_SWAP, i, source):
             return NO_MEMORY
         at = c.first + (c.places[k] if c.places != NULL else k)
         if by_weight != NULL:
@@ -3501,302 +3636,167 @@ cdef Status spike_of_back(Pass *b, Population *p, const Differentiable *rows, ne
                           double *by_time) noexcept nogil:
     """A spike of neuron i (local id) now: its reset, and what made its time."""
     cdef State *e = b.e
-    cdef int64_t number = p - e.populations
     cdef const Differentiable *m = row(p, rows, i)
-    cdef Frame *f = &p.frames[m.frame]
-    cdef double *y = b.y[number] + b.widths[number] * i
+    cdef const Frame *f = frame_back(e, p, m)
+    cdef double *y = adjoint_of(b, p, i)
+    cdef double *end
     cdef neuron_t g = p.first + i
-    cdef double E = growth_now(e, p, m), at_release = E, t = b.t, by_release
-    if p.release != NULL:
-        t = since_start(b, p.release[i])
-        if Differentiable is LIF:
-            at_release = growth_at(f, p.epoch, p.release[i])
-    by_release = reset_back(m, y, b.wide, &b.sums, g, at_release, tau_of(m, f), t)
-    if p.release != NULL:
-        if b.by_release != NULL:
-            by_release += b.by_release[g]
-            b.by_release[g] = 0.0
+    cdef double by_release, current = 0.0, slope
+    cdef When now = now_of(b, m, f), release = now
+    if Differentiable is LIFExp:
+        b.tape.n_currents -= 1
+        current = b.tape.currents[b.tape.n_currents]
+    if p.release == NULL:
+        by_release = reset_back(m, y, b.wide, &b.sums, g, &now, current)
+    else:
+        if Differentiable is LIFExp:
+            pass_release(b, p, m, y, i)
+            end = end_of_period(b, p, y)
+            by_release = end[1]
+            end[1] = 0.0
+            b.tape.n_currents -= 1
+            b.at_release[g] = b.tape.currents[b.tape.n_currents]
+        else:
+            release = release_of(b, p, m, f, p.release[i])
+            by_release = reset_back(m, y, b.wide, &b.sums, g, &release, 0.0)
+            if b.by_release != NULL:
+                by_release += b.by_release[g]
+                b.by_release[g] = 0.0
         b.tape.n_releases -= 1
         p.release[i] = b.tape.releases[b.tape.n_releases]
+        if Differentiable is LIFExp:
+            end[0] = since_start(b, p.release[i])
     b.sums.t_ref[g] += by_release
     by_time[0] += by_release
-    if not driven:
-        threshold_back(m, y, b.wide, &b.sums, g, E, tau_of(m, f), b.t, by_time[0])
-        return RUNNING
-    b.waiting[g] = by_time[0]
-    set_bit(b.is_waiting, g)
-    return RUNNING if append(&b.driven, g) else NO_MEMORY
+    if driven:
+        b.waiting[g] = by_time[0]
+        set_bit(b.is_waiting, g)
+        return RUNNING if append(&b.driven, g) else NO_MEMORY
+    if Differentiable is LIFExp:
+        slope = m.gap + current
+        if slope <= GRAZES * (m.depth - m.gap) and not find(b, GRAZING, g, -1):
+            return NO_MEMORY
+        if slope <= 0.0:
+            # V has been at threshold when it began, or touches it.
+            add_shift(b, by_time[0])
+            return RUNNING
+    threshold_back(m, y, b.wide, &b.sums, g, &now, current, by_time[0])
+    return RUNNING
 
 
 # Voltages at fixed times ----------------------------------------------------------------------------------------------
 
-cdef void read_back(Pass *b, Population *p, const Differentiable *rows, neuron_t i, double V,
+cdef void read_back(Pass *b, Population *p, const Differentiable *rows, neuron_t i, double V, double current,
                     double by_V) noexcept nogil:
-    """V of neuron i (local id) is read now."""
+    """V of neuron i (local id) is read now; `current` is the sum of its synaptic ones."""
     cdef State *e = b.e
-    cdef int64_t number = p - e.populations
     cdef const Differentiable *m = row(p, rows, i)
-    cdef double *y = b.y[number] + b.widths[number] * i
+    cdef double *y = adjoint_of(b, p, i)
     cdef neuron_t g = p.first + i
-    cdef double E, tau = tau_of(m, &p.frames[m.frame]), distance = distance_of(m, V)
+    cdef double distance = distance_of(m, V)
+    cdef When now
+    if Differentiable is LIFExp:
+        pass_release(b, p, m, y, i)
     if p.release != NULL and before(e.now, p.release[i]):
         b.sums.V_reset[g] += by_V
         return
-    E = growth_now(e, p, m)
-    add_shift(b, by_V * velocity(m, tau, V, distance))
-    by_V += leave(m, y, b.wide, &b.sums, g, E, tau, b.t, V, distance)
-    arrive(m, y, b.wide, &b.sums, g, E, tau, b.t, V, distance, by_V)
+    now = now_of(b, m, frame_back(e, p, m))
+    add_shift(b, by_V * velocity(m, now.tau, V, distance, current))
+    if Differentiable is not LIFExp:
+        by_V += leave(m, y, b.wide, &b.sums, g, &now, V, distance)
+    arrive(m, y, b.wide, &b.sums, g, &now, V, distance, by_V)
 
 
 cdef void leave_population(Pass *b, Population *p, const Differentiable *rows, const double *V, bint begins,
-                           double *by_V) noexcept nogil:
-    """All stretches that begin now, at V or at the end of a refractory period; with `begins` the run does too."""
+                           const double *currents, double *by_V, double *by_current) noexcept nogil:
+    """All stretches that begin now, at V or at the end of a refractory period; with `begins` the run does too.
+
+    Then `currents` are the synaptic ones, if there are any, and their derivatives come out.
+    """
     cdef State *e = b.e
-    cdef int64_t number = p - e.populations
     cdef const Differentiable *m
-    cdef Frame *f
+    cdef const Frame *f
     cdef double *y
-    cdef neuron_t i
-    cdef double distance, by_release, E
+    cdef neuron_t i, g
+    cdef int64_t k
+    cdef double distance, by_release, current = 0.0, of_time
+    cdef When now, release
     for i in range(p.size):
         m = row(p, rows, i)
-        f = &p.frames[m.frame]
-        y = b.y[number] + b.widths[number] * i
+        f = frame_back(e, p, m)
+        y = adjoint_of(b, p, i)
+        g = p.first + i
+        now = now_of(b, m, f)
+        if Differentiable is LIFExp:
+            pass_release(b, p, m, y, i)
+            current = 0.0
+            for k in range(m.n_ports if begins else 0):
+                current += currents[i * m.n_ports + k]
         if p.release != NULL and before(e.now, p.release[i]):
-            E = growth_at(f, p.epoch, p.release[i]) if Differentiable is LIF else 1.0
-            by_release = reset_back(m, y, b.wide, &b.sums, p.first + i, E, tau_of(m, f), since_start(b, p.release[i]))
-            if b.by_release != NULL:
-                b.by_release[p.first + i] += by_release
-                by_release = b.by_release[p.first + i]
+            by_V[i] = 0.0
+            if Differentiable is LIFExp:
+                by_release = end_of_period(b, p, y)[1]
+            else:
+                release = release_of(b, p, m, f, p.release[i])
+                by_release = reset_back(m, y, b.wide, &b.sums, g, &release, 0.0)
+                if b.by_release != NULL:
+                    b.by_release[g] += by_release
+                    by_release = b.by_release[g]
             if begins:
                 add_shift(b, by_release)
-            by_V[i] = 0.0
         else:
             distance = distance_of(m, V[i])
-            by_V[i] = leave(m, y, b.wide, &b.sums, p.first + i, growth_now(e, p, m), tau_of(m, f), b.t, V[i], distance)
-            add_shift(b, -by_V[i] * velocity(m, tau_of(m, f), V[i], distance))
-        settle_sums(m, y, b.wide, &b.sums, p.first + i)
+            by_V[i] = leave(m, y, b.wide, &b.sums, g, &now, V[i], distance)
+            add_shift(b, -by_V[i] * velocity(m, now.tau, V[i], distance, current))
+        if Differentiable is LIFExp:
+            # A current at the beginning is a kick then.
+            for k in range(m.n_ports if begins else 0):
+                current = currents[i * m.n_ports + k]
+                kick_back(m, y, b.wide, f, &now, 0.0, current, k, &by_current[i * m.n_ports + k], &of_time)
+                add_shift(b, current * of_time)
+        settle_sums(m, y, b.wide, &b.sums, g)
 
 
 cdef void arrive_population(Pass *b, Population *p, const Differentiable *rows, const double *V,
                             const double *by_V) noexcept nogil:
     """All stretches that end now, at V; not those of refractory neurons."""
     cdef State *e = b.e
-    cdef int64_t number = p - e.populations
     cdef const Differentiable *m
     cdef neuron_t i
-    cdef double distance, tau
+    cdef double distance
+    cdef When now
     for i in range(p.size):
         if p.release != NULL and before(e.now, p.release[i]):
             continue
         m = row(p, rows, i)
-        tau = tau_of(m, &p.frames[m.frame])
+        now = now_of(b, m, frame_back(e, p, m))
         distance = distance_of(m, V[i])
-        add_shift(b, by_V[i] * velocity(m, tau, V[i], distance))
-        arrive(m, b.y[number] + b.widths[number] * i, b.wide, &b.sums, p.first + i, growth_now(e, p, m), tau, b.t, V[i],
-               distance, by_V[i])
+        add_shift(b, by_V[i] * velocity(m, now.tau, V[i], distance, 0.0))
+        arrive(m, adjoint_of(b, p, i), b.wide, &b.sums, p.first + i, &now, V[i], distance, by_V[i])
 
 
-cdef void rescale_population_back(Pass *b, Population *p, const Differentiable *rows) noexcept nogil:
-    cdef int64_t number = p - b.e.populations
-    cdef const Differentiable *m
+cdef void rescale_population_back(Pass *b, Population *p) noexcept nogil:
+    """For LIF neurons."""
+    cdef const LIF *rows = <const LIF *> p.rows
     cdef neuron_t i
     for i in range(p.size):
-        m = row(p, rows, i)
-        rescale_back(m, b.y[number] + b.widths[number] * i, -p.frames[m.frame].steps)
-
-
-# Neurons with synaptic currents, backward -----------------------------------------------------------------------------
-# Their adjoints are brought to an event's time at the event, on the way through the end of a refractory period.
-
-cdef inline double *lifexp_adjoint(const Pass *b, const Population *p, neuron_t i) noexcept nogil:
-    cdef int64_t number = p - b.e.populations
-    return b.y[number] + b.widths[number] * i
-
-
-cdef void release_back(Pass *b, const LIFExp *m, double *y, neuron_t g, double current) noexcept nogil:
-    """The end of a refractory period: V = V_reset, whatever the currents, whose sum is `current`."""
-    cdef double by_V = y[G]
-    b.sums.V_reset[g] += by_V
-    b.sums.I_e[g] -= by_V
-    if b.wide:
-        b.sums.tau_m[g] -= of_tau_m(m, y)[0] * m.depth
-    add_shift(b, -of_readings(m, y)[0] * m.depth)
-    y[BY_RELEASE] = -by_V * (m.depth + current) / m.tau
-    y[HELD] = 1.0
-    lifexp_forget_U(m, y, b.wide)
-
-
-cdef inline bint lifexp_enter_back(Pass *b, const Population *p, const LIFExp *m, double *y, neuron_t i) noexcept nogil:
-    """Bring the adjoint of neuron i (local id) to now; whether the neuron is refractory."""
-    cdef State *e = b.e
-    if p.release != NULL and y[HELD] == 0.0 and before(e.now, p.release[i]):
-        lifexp_back_to(m, y, b.wide, p.release[i], e.H)
-        release_back(b, m, y, p.first + i, b.at_release[p.first + i])
-    lifexp_back_to(m, y, b.wide, e.now, e.H)
-    return y[HELD] != 0.0
-
-
-cdef Status lifexp_row_back(Pass *b, const Synapses *c, neuron_t source, double *by_time) noexcept nogil:
-    """The kicks of a row, one after the other: the current is linear in them."""
-    cdef Population *p = c.post
-    cdef const LIFExp *rows = <const LIFExp *> p.rows
-    cdef const LIFExp *m
-    cdef double *by_weight = b.by_weight[c.projection] if c.projection >= 0 else b.by_drive[c.process]
-    cdef double *by_delay = b.by_delay[c.projection] if c.projection >= 0 else NULL
-    cdef int64_t port = b.e.projections[c.projection].port if c.projection >= 0 else b.e.processes[c.process].port
-    cdef double total = 0.0, weight_sum = 0.0, of_time, w
-    cdef double *y
-    cdef neuron_t i, g
-    cdef synapse_t k, at
-    cdef bint crowded = b.n_near > b.n_here or b.n_close > 0 or not b.one_origin, held
-    for k in range(c.count):
-        i = c.targets[k]
-        g = p.first + i
-        w = c.weights[k] if c.weights != NULL else c.weight
-        m = row(p, rows, i)
-        y = lifexp_adjoint(b, p, i)
-        held = lifexp_enter_back(b, p, m, y, i)
-        of_time = w * (y[G + 1 + port] / m.ports[port].tau - (0.0 if held else y[G] / m.tau))
-        if b.wide:
-            b.sums.tau_m[g] += w * of_tau_m(m, y)[1 + port]
-            b.sums.tau_syn[port * b.sums.n + g] += w * of_tau_syn(m, y)[port]
-        add_shift(b, w * of_readings(m, y)[1 + port])
-        # V and its time are continuous where the order changes, unless inhibition prevents the spike.
-        if crowded and w < 0.0 and is_swap(b, g) and not find(b, ORDER_SWAP, g, source):
-            return NO_MEMORY
-        at = c.first + (c.places[k] if c.places != NULL else k)
-        if by_weight != NULL:
-            by_weight[at] += y[G + 1 + port]
-        if by_delay != NULL:
-            by_delay[at] += of_time
-        weight_sum += y[G + 1 + port]
-        total += of_time
-    note_sums(b, c, weight_sum, total)
-    by_time[0] += total
-    return RUNNING
-
-
-cdef Status lifexp_spike_back(Pass *b, Population *p, neuron_t i, bint driven, double *by_time) noexcept nogil:
-    """A spike of neuron i (local id) now."""
-    cdef Tape *tape = b.tape
-    cdef const LIFExp *m = row(p, <const LIFExp *> p.rows, i)
-    cdef double *y = lifexp_adjoint(b, p, i)
-    cdef neuron_t g = p.first + i
-    cdef double current, slope, by_threshold
-    tape.n_currents -= 1
-    current = tape.currents[tape.n_currents]
-    lifexp_enter_back(b, p, m, y, i)
-    if y[HELD] == 0.0:
-        release_back(b, m, y, g, current)
-    b.sums.t_ref[g] += y[BY_RELEASE]
-    by_time[0] += y[BY_RELEASE]
-    y[HELD] = y[BY_RELEASE] = 0.0
-    if p.release != NULL:
-        tape.n_currents -= 1
-        b.at_release[g] = tape.currents[tape.n_currents]
-        tape.n_releases -= 1
-        p.release[i] = tape.releases[tape.n_releases]
-    if driven:
-        b.waiting[g] = by_time[0]
-        set_bit(b.is_waiting, g)
-        return RUNNING if append(&b.driven, g) else NO_MEMORY
-    slope = m.gap + current
-    if slope <= GRAZES * (m.depth - m.gap) and not find(b, GRAZING, g, -1):
-        return NO_MEMORY
-    if slope <= 0.0:
-        # V has been at threshold when it began, or touches it.
-        add_shift(b, by_time[0])
-        return RUNNING
-    by_threshold = by_time[0] * m.tau / slope
-    y[G] -= by_threshold
-    b.sums.threshold[g] += by_threshold
-    b.sums.I_e[g] -= by_threshold
-    return RUNNING
-
-
-cdef void lifexp_read_back(Pass *b, Population *p, neuron_t i, double by_V) noexcept nogil:
-    """V of neuron i (local id) is read now."""
-    cdef const LIFExp *m = row(p, <const LIFExp *> p.rows, i)
-    cdef double *y = lifexp_adjoint(b, p, i)
-    cdef double *read = of_readings(m, y)
-    cdef int64_t k
-    if lifexp_enter_back(b, p, m, y, i):
-        b.sums.V_reset[p.first + i] += by_V
-        return
-    y[G] += by_V
-    b.sums.I_e[p.first + i] += by_V
-    # dV/dt = (-U + I_1 + ...) / tau, which is linear in the state.
-    read[0] -= by_V / m.tau
-    for k in range(m.n_ports):
-        read[1 + k] += by_V / m.tau
-
-
-cdef void lifexp_leave(Pass *b, Population *p, const double *V, const double *currents, double *by_V) noexcept nogil:
-    """The parameters change now, to these; with `currents` the run begins, with these."""
-    cdef const LIFExp *m
-    cdef double *y
-    cdef double current
-    cdef neuron_t i, g
-    cdef int64_t k
-    for i in range(p.size):
-        g = p.first + i
-        m = row(p, <const LIFExp *> p.rows, i)
-        y = lifexp_adjoint(b, p, i)
-        if lifexp_enter_back(b, p, m, y, i):
-            by_V[i] = 0.0
-            if currents != NULL:
-                add_shift(b, y[BY_RELEASE])
-        else:
-            by_V[i] = y[G]
-            lifexp_give_U(b, m, y, g, V[i], -1.0)
-        if currents == NULL:
-            continue
-        for k in range(m.n_ports):
-            current = currents[i * m.n_ports + k]
-            if b.wide:
-                b.sums.tau_m[g] += current * of_tau_m(m, y)[1 + k]
-                b.sums.tau_syn[k * b.sums.n + g] += current * of_tau_syn(m, y)[k]
-            add_shift(b, current * of_readings(m, y)[1 + k])
-            add_shift(b, current * (y[G + 1 + k] / m.ports[k].tau - y[G] / m.tau))
-
-
-cdef void lifexp_give_U(Pass *b, const LIFExp *m, double *y, neuron_t g, double V, double sign) noexcept nogil:
-    """What U = V - V_inf gives where a stretch begins (sign -1) or ends (1)."""
-    cdef double distance = sign * ((m.V_inf - V) + m.V_inf_low)
-    b.sums.I_e[g] += sign * y[G]
-    if b.wide:
-        b.sums.tau_m[g] += distance * of_tau_m(m, y)[0]
-    add_shift(b, distance * of_readings(m, y)[0])
-    add_shift(b, distance * y[G] / m.tau)
-
-
-cdef void lifexp_arrive(Pass *b, Population *p, const double *V) noexcept nogil:
-    """The parameters change now, from these."""
-    cdef const LIFExp *m
-    cdef double *y
-    cdef neuron_t i
-    for i in range(p.size):
-        m = row(p, <const LIFExp *> p.rows, i)
-        y = lifexp_adjoint(b, p, i)
-        if y[HELD] == 0.0:
-            lifexp_give_U(b, m, y, p.first + i, V[i], 1.0)
+        lif_rescale_back(adjoint_of(b, p, i), -p.frames[row(p, rows, i).frame].steps)
 
 
 # By population, backward ----------------------------------------------------------------------------------------------
 
 cdef int64_t adjoint_width_in(const Population *p, bint wide) noexcept nogil:
     if p.kernel == LIF_KERNEL:
-        return adjoint_width(<const LIF *> NULL, wide)
+        return adjoint_width(<const LIF *> p.rows, wide)
     if p.kernel == LIFEXP_KERNEL:
-        return lifexp_adjoint_width(<const LIFExp *> p.rows, wide)
-    return adjoint_width(<const QIF *> NULL, wide)
+        return adjoint_width(<const LIFExp *> p.rows, wide) + (2 if p.release != NULL else 0)
+    return adjoint_width(<const QIF *> p.rows, wide)
 
 
-cdef inline bint jumps_in(const Population *p, neuron_t i) noexcept nogil:
+cdef inline bint jumps_in(const Population *p, neuron_t i, double weight) noexcept nogil:
     if p.kernel == LIF_KERNEL:
-        return jumps_at_spikes(row(p, <const LIF *> p.rows, i))
-    return jumps_at_spikes(row(p, <const QIF *> p.rows, i))
+        return jumps_at_spikes(row(p, <const LIF *> p.rows, i), weight)
+    return jumps_at_spikes(row(p, <const QIF *> p.rows, i), weight)
 
 
 cdef Status synapses_back(Pass *b, const Synapses *c, neuron_t source, double *by_time) noexcept nogil:
@@ -3804,7 +3804,7 @@ cdef Status synapses_back(Pass *b, const Synapses *c, neuron_t source, double *b
     if c.post.kernel == LIF_KERNEL:
         return row_back(b, c, <const LIF *> c.post.rows, source, NULL, by_time)
     if c.post.kernel == LIFEXP_KERNEL:
-        return lifexp_row_back(b, c, source, by_time)
+        return row_back(b, c, <const LIFExp *> c.post.rows, source, NULL, by_time)
     b.tape.n_values -= c.count
     V = b.tape.values + b.tape.n_values
     return row_back(b, c, <const QIF *> c.post.rows, source, V, by_time)
@@ -3821,38 +3821,39 @@ cdef Status spike_back(Pass *b, count_t k) noexcept nogil:
     cdef const Entry *entry = &b.tape.entries[k]
     cdef Population *p = &b.e.populations[population_of(b.e, entry.neuron)]
     cdef neuron_t i = entry.neuron - p.first
+    cdef bint driven = (entry.flags & DRIVEN) != 0
     if p.kernel == LIF_KERNEL:
-        return spike_of_back(b, p, <const LIF *> p.rows, i, (entry.flags & DRIVEN) != 0, &b.by_time[k])
+        return spike_of_back(b, p, <const LIF *> p.rows, i, driven, &b.by_time[k])
     if p.kernel == LIFEXP_KERNEL:
-        return lifexp_spike_back(b, p, i, (entry.flags & DRIVEN) != 0, &b.by_time[k])
-    return spike_of_back(b, p, <const QIF *> p.rows, i, (entry.flags & DRIVEN) != 0, &b.by_time[k])
+        return spike_of_back(b, p, <const LIFExp *> p.rows, i, driven, &b.by_time[k])
+    return spike_of_back(b, p, <const QIF *> p.rows, i, driven, &b.by_time[k])
 
 
-cdef void read_in(Pass *b, neuron_t i, double V, double by_V) noexcept nogil:
+cdef void read_in(Pass *b, neuron_t i, double V, double current, double by_V) noexcept nogil:
     cdef Population *p = &b.e.populations[population_of(b.e, i)]
     if p.kernel == LIF_KERNEL:
-        read_back(b, p, <const LIF *> p.rows, i - p.first, V, by_V)
+        read_back(b, p, <const LIF *> p.rows, i - p.first, V, current, by_V)
     elif p.kernel == LIFEXP_KERNEL:
-        lifexp_read_back(b, p, i - p.first, by_V)
+        read_back(b, p, <const LIFExp *> p.rows, i - p.first, V, current, by_V)
     elif p.kernel == QIF_KERNEL:
-        read_back(b, p, <const QIF *> p.rows, i - p.first, V, by_V)
+        read_back(b, p, <const QIF *> p.rows, i - p.first, V, current, by_V)
 
 
-cdef void leave_in(Pass *b, Population *p, const double *V, bint begins, const double *currents,
-                   double *by_V) noexcept nogil:
-    if p.kernel == LIFEXP_KERNEL:
-        lifexp_leave(b, p, V, currents, by_V)
-    elif p.kernel == LIF_KERNEL:
-        leave_population(b, p, <const LIF *> p.rows, V, begins, by_V)
+cdef void leave_in(Pass *b, Population *p, const double *V, bint begins, const double *currents, double *by_V,
+                   double *by_current) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        leave_population(b, p, <const LIF *> p.rows, V, begins, currents, by_V, by_current)
+    elif p.kernel == LIFEXP_KERNEL:
+        leave_population(b, p, <const LIFExp *> p.rows, V, begins, currents, by_V, by_current)
     else:
-        leave_population(b, p, <const QIF *> p.rows, V, begins, by_V)
+        leave_population(b, p, <const QIF *> p.rows, V, begins, currents, by_V, by_current)
 
 
 cdef void arrive_in(Pass *b, Population *p, const double *V, const double *by_V) noexcept nogil:
-    if p.kernel == LIFEXP_KERNEL:
-        lifexp_arrive(b, p, V)
-    elif p.kernel == LIF_KERNEL:
+    if p.kernel == LIF_KERNEL:
         arrive_population(b, p, <const LIF *> p.rows, V, by_V)
+    elif p.kernel == LIFEXP_KERNEL:
+        arrive_population(b, p, <const LIFExp *> p.rows, V, by_V)
     else:
         arrive_population(b, p, <const QIF *> p.rows, V, by_V)
 
@@ -4207,12 +4208,14 @@ cdef void go_back(Pass *b, Pair now) noexcept nogil:
         if p.epoch == now.n:
             continue
         scaled = False
+        if p.kernel == LIFEXP_KERNEL and now.n < p.epoch:
+            move_population_back(b, p, now.n)
         for j in range(p.n_frames):
             enter_epoch(&p.frames[j], now.n)
             scaled = scaled or p.frames[j].steps != 0
         p.epoch = now.n
         if scaled and p.kernel == LIF_KERNEL:
-            rescale_population_back(b, p, <const LIF *> p.rows)
+            rescale_population_back(b, p)
 
 
 cdef void look_around(Pass *b) noexcept nogil:
@@ -4330,6 +4333,31 @@ cdef inline void ask_for_rows(const Pass *b, count_t k) noexcept nogil:
             prefetch(by_weight + (targets - e.projections[c].targets), min(count, <synapse_t> 1024) * sizeof(double))
         if weights != NULL:
             prefetch(weights, min(count, <synapse_t> 1024) * sizeof(double))
+    prefetch(adjoint_of(b, p, entry.neuron - p.first), 1)
+    prefetch(&b.sums.I_e[entry.neuron], 1)
+    prefetch(&b.sums.threshold[entry.neuron], 1)
+    prefetch(&b.sums.V_reset[entry.neuron], 1)
+    prefetch(&b.sums.t_ref[entry.neuron], 1)
+    if b.tape.entries[k - 1].kind == SPIKE:
+        ask_for_targets(b, b.tape.entries[k - 1].neuron)
+
+
+cdef inline void ask_for_targets(const Pass *b, neuron_t neuron) noexcept nogil:
+    """Ask for the adjoints of a spike's first targets; for the others there is time in the loop over the row."""
+    cdef const State *e = b.e
+    cdef const Population *p = &e.populations[population_of(e, neuron)]
+    cdef const Population *post
+    cdef const neuron_t *targets
+    cdef const double *weights
+    cdef synapse_t count, at
+    cdef int64_t c
+    for c in range(p.first_projection, p.first_projection + p.n_projections):
+        post = &e.populations[e.projections[c].post]
+        if e.projections[c].procedural or post.size <= FAR or post.kernel == SOURCE:
+            continue
+        count = find_row(e, &e.projections[c], neuron - p.first, &targets, &weights)
+        for at in range(min(count, <synapse_t> 24)):
+            prefetch(adjoint_of(b, post, targets[at]), 1)
 
 
 cdef Status instants_back(Pass *b, Pair until, count_t budget) noexcept nogil:
@@ -4545,6 +4573,8 @@ cdef class Adjoint:
                     for i in range(p.size):
                         if not was_loaded or not before(later, p.release[i]):
                             b.at_release[p.first + i] = b.tape.at_release[p.first + i]
+                        if not was_loaded:
+                            end_of_period(b, p, adjoint_of(b, p, i))[0] = since_start(b, p.release[i])
         if not begin_streams_back(b):
             owned(NULL)
 
@@ -4574,28 +4604,38 @@ cdef class Adjoint:
             raise InsufficientMemoryError("the backward pass ran out of memory")
         return status != RUNNING
 
-    def read(self, time, const int64_t[::1] ids, const double[::1] V, const double[::1] by_V):
-        """V of neurons (global ids) had these values at the pair `time`; add dL/dV."""
+    def read(self, time, const int64_t[::1] ids, const double[::1] V, const double[::1] currents,
+             const double[::1] by_V):
+        """V of neurons (global ids) had these values at the pair `time`; add dL/dV.
+
+        `currents` are the sums of their synaptic currents, 0 where there are none.
+        """
         cdef int64_t k
         cdef Pair now
         now.n, now.s = time
         go_back(&self.b, now)
         for k in range(ids.shape[0]):
             if by_V[k] != 0.0:
-                read_in(&self.b, <neuron_t> ids[k], V[k], by_V[k])
+                read_in(&self.b, <neuron_t> ids[k], V[k], currents[k], by_V[k])
 
     def leave(self, time, int64_t k, const double[::1] V, bint begins, double[:, ::1] currents=None):
         """The pair `time` is where population k begins with V; dL/dV, or dL/d(-1/V) where V is infinite.
 
-        `begins`: the whole run begins there, with these synaptic currents, and not only other parameters.
+        `begins`: the whole run begins there, with these synaptic currents, and not only other parameters. The second
+        result is dL/d(current), of the shape of `currents`, or None.
         """
         cdef Pair now
-        cdef double *at_start = NULL if currents is None else &currents[0, 0]
+        cdef double *at_start = NULL
+        cdef double *by_start = NULL
+        cdef double[:, ::1] by_current
         cdef double[::1] by_V = np.empty(V.shape[0])
         now.n, now.s = time
+        if currents is not None:
+            by_current = np.empty((currents.shape[0], currents.shape[1]))
+            at_start, by_start = &currents[0, 0], &by_current[0, 0]
         go_back(&self.b, now)
-        leave_in(&self.b, &self.b.e.populations[k], &V[0], begins, at_start, &by_V[0])
-        return by_V.base
+        leave_in(&self.b, &self.b.e.populations[k], &V[0], begins, at_start, &by_V[0], by_start)
+        return by_V.base, None if currents is None else by_current.base
 
     def arrive(self, int64_t k, const double[::1] V, const double[::1] by_V, int64_t n_changes):
         """Population k has come to V now, with the parameters after so many changes."""

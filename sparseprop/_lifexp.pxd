@@ -27,6 +27,9 @@ cdef struct Port:
     double peak           # not below the largest voltage that a unit of current causes
     bint near
     neuron_t frame
+    # What brings a state to the next epoch: x' = (x + sum of a phi) x_factor, a' = a factor; phi is 0 unless `near`.
+    double factor
+    double phi
 
 
 cdef struct LIFExp:
@@ -41,10 +44,7 @@ cdef struct LIFExp:
     int64_t n_ports
     neuron_t frame        # of port 0
     Port ports[MAX_PORTS]
-    # For the hot loops of neurons with one port: what brings a state to the next epoch, x' = x x_factor + a cross.
-    double x_factor
-    double a_factor
-    double cross
+    double x_factor       # to the next epoch, see Port
 
 
 cdef inline const Frame *port_frame(const LIFExp *m, const Frame *f, int64_t k) noexcept nogil:
@@ -260,6 +260,11 @@ cdef inline int64_t sign_changes(const double *weights, const double *taus, int6
     return count
 
 
+cdef inline double inhibited_start(const LIFExp *m, double x, double D) noexcept nogil:
+    """Where the search for the root begins in neurons with inhibition alone."""
+    return m.tau * log((x if x > m.gap else D) / m.gap)
+
+
 cdef inline bint find_root(const LIFExp *m, double x, const double *currents, double D, double begin, double end,
                            double *root) noexcept nogil:
     """The root of D = gap in [begin, end], or from `begin` on (`end` < 0; False where there is none after all).
@@ -275,7 +280,7 @@ cdef inline bint find_root(const LIFExp *m, double x, const double *currents, do
     for k in range(m.n_ports):
         inhibited = inhibited and currents[k] <= 0.0
     if inhibited:
-        u = tau * log((x if x > m.gap else D) / m.gap)
+        u = inhibited_start(m, x, D)
         if not (u > low):
             u = low
     for _ in range(100):
@@ -333,7 +338,7 @@ cdef inline Pair lifexp_next_spike(const LIFExp *m, const double *state, double 
     cdef double later[MAX_PORTS]
     cdef double s = state[1], x = state[2], D, outer = 0.0, positive = 0.0, at_once = m.gap, begin = 0.0, u
     cdef int64_t k, n_turns, n = 0
-    cdef bint falls
+    cdef bint falls, rises = m.gap > 0.0
     cdef Pair base
     base.n = <int64_t> state[0]
     base.s = s
@@ -357,8 +362,12 @@ cdef inline Pair lifexp_next_spike(const LIFExp *m, const double *state, double 
             flowing[n] = currents[k]
             taus[n] = m.ports[k].tau
             n += 1
-    n_turns = sign_changes(flowing, taus, n, m.gap, turns) if n else 0
+            rises = rises and currents[k] < 0.0
     falls = at_once > 0.0
+    n_turns = 0
+    # Inhibition leaves nothing to divide the time by if the sum is positive where the search for the root begins.
+    if n and not (rises and (falls or sum_at(flowing, taus, n, m.gap, inhibited_start(m, x, D)) > 0.0)):
+        n_turns = sign_changes(flowing, taus, n, m.gap, turns)
     if not falls and n_turns == 0:
         falls = m.gap > 0.0 or (m.gap == 0.0 and last_sign(flowing, taus, n) > 0.0)
     # Where currents underflow, their sum has no sign.

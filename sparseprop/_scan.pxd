@@ -24,6 +24,7 @@ cdef extern from *:
     #define SP_BLOCK 32
     /* How far ahead of the target that is kicked memory is asked for. */
     #define SP_AHEAD 24
+    #define SP_AHEAD_COUPLED 12
 
     /* Which of x[0..n) are at or below `bound`: their indices into `found`; returns how many.
        And which of the vectors (x[2i], x[2i + 1]) have a x[2i] + b x[2i + 1] <= margin (|x[2i]| + |x[2i + 1]|). */
@@ -271,95 +272,181 @@ cdef extern from *:
         return good;
     }
 
-    /* Neurons with one exponential current, four doubles each: epoch, s, x, a; see _lifexp.pxd. */
+    /* Neurons with exponential currents: epoch, s, x and one number for each current; see _lifexp.pxd. */
+    #define SP_PORTS 4
     struct sp_coupled {
         double epoch, s;                        /* the present */
-        double E, reach, psi, growth, decay;    /* of the current's frame, now */
-        double edge_E, edge_psi, edge_decay;    /* and at the window's edge */
-        double gap;
-        double x_factor, cross, a_factor;       /* to the present epoch from the one before: x' = x f + a cross */
+        double growth, edge_E;                  /* of the membrane, now and at the window's edge */
+        double E, reach;                        /* what a unit of weight adds to the kicked current and takes from x */
+        double gap, x_factor;                   /* from the epoch before: x' = (x + sum of a phi) x_factor */
+        double psi[SP_PORTS], decay[SP_PORTS];  /* by port: of the current's frame, now */
+        double edge_psi[SP_PORTS], edge_decay[SP_PORTS];
+        double phi[SP_PORTS], a_factor[SP_PORTS];  /* phi is 0 for ports that are not near */
+        int64_t ports, port;                    /* how many; the one that is kicked */
     };
 
-    static inline __attribute__((always_inline)) int64_t sp_may_reach(
-        const double *v, const struct sp_coupled f, double span, double bound, double least) {
-        const double tiny = 1.8189894035458565e-12;
-        int64_t fresh = v[0] == f.epoch, known = fresh | (v[0] == f.epoch - 1.0);
-        double a = v[3] * (fresh ? 1.0 : f.a_factor), x = v[2] * (fresh ? 1.0 : f.x_factor);
-        x += v[3] * (fresh ? 0.0 : f.cross);
-        double part = a * f.edge_psi, late = a * f.edge_decay, early = a * f.decay;
-        double low = f.gap + (late < early ? late : early);
-        low = low < 0.0 ? low : 0.0;
-        return !known
-               | (x + part - bound + low * span <= tiny * (fabs(x) + fabs(part) + f.edge_E * fabs(early)) + least);
+    /* Blocks are brought to the present epoch and to arrays by variable first: loads with a stride are slow in wide
+       registers. */
+    static inline __attribute__((always_inline)) int64_t sp_find_coupled_of(
+        const double *x, int64_t n, const struct sp_coupled *f, const int ports, int32_t *found) {
+        const double tiny = 1.8189894035458565e-12, span = f->edge_E - f->growth, gap = f->gap, epoch = f->epoch;
+        const double bound = gap * f->edge_E + tiny * fabs(gap * f->edge_E);
+        double xs[SP_BLOCK], currents[SP_PORTS][SP_BLOCK];
+        double part[SP_PORTS], early[SP_PORTS], late[SP_PORTS], size[SP_PORTS];
+        int64_t i, k, count = 0, may[SP_BLOCK];
+        for (int j = 0; j < ports; j++) {
+            part[j] = f->edge_psi[j];
+            early[j] = f->decay[j];
+            late[j] = f->edge_decay[j];
+            /* Twice what the present would need: a state that is moved here is rounded more often. */
+            size[j] = 2.0 * tiny * (fabs(part[j]) + f->edge_E * early[j]);
+        }
+        for (i = 0; i < n; i += SP_BLOCK) {
+            const int64_t m = n - i < SP_BLOCK ? n - i : SP_BLOCK;
+            int64_t any = 0;
+            const double *v = x + (3 + ports) * i;
+            for (k = 0; k < m; k++, v += 3 + ports) {
+                xs[k] = v[2];
+                for (int j = 0; j < ports; j++)
+                    currents[j][k] = v[3 + j];
+                if (v[0] != epoch) {
+                    for (int j = 0; j < ports; j++) {
+                        xs[k] += v[3 + j] * f->phi[j];
+                        currents[j][k] *= f->a_factor[j];
+                    }
+                    xs[k] = v[0] == epoch - 1.0 ? xs[k] * f->x_factor : -INFINITY;
+                }
+            }
+            for (; k < SP_BLOCK; k++) {
+                xs[k] = 0.0;
+                for (int j = 0; j < ports; j++)
+                    currents[j][k] = 0.0;
+            }
+            for (k = 0; k < SP_BLOCK; k++) {
+                double value = xs[k], low = gap, room = 2.0 * tiny * fabs(value);
+                for (int j = 0; j < ports; j++) {
+                    const double a = currents[j][k], least = a * late[j], most = a * early[j];
+                    low += least < most ? least : most;
+                    value += a * part[j];
+                    room += fabs(a) * size[j];
+                }
+                low = low < 0.0 ? low : 0.0;
+                may[k] = value + low * span - room <= bound;
+                any |= may[k];
+            }
+            for (k = 0; any && k < m; k++) {
+                found[count] = (int32_t)(i + k);
+                count += may[k];
+            }
+        }
+        return count;
     }
 
     /* Which may reach threshold before the edge, with a margin; those of older epochs count as such. */
     SP_DISPATCH
     static int64_t sp_find_coupled(const double *x, int64_t n, const struct sp_coupled *shared, int32_t *found) {
-        const struct sp_coupled f = *shared;
-        const double span = f.edge_E - f.growth, bound = f.gap * f.edge_E;
-        const double least = 1.8189894035458565e-12 * fabs(bound);
-        int64_t i = 0, count = 0;
-    #define SP_MAY(v) sp_may_reach(v, f, span, bound, least)
-        for (; i + SP_BLOCK <= n; i += SP_BLOCK) {
-            int64_t any = 0;
-            for (int k = 0; k < SP_BLOCK; k++)
-                any |= SP_MAY(x + 4 * (i + k));
-            if (any)
-                for (int k = 0; k < SP_BLOCK; k++) {
-                    found[count] = (int32_t)(i + k);
-                    count += SP_MAY(x + 4 * (i + k));
-                }
+        switch (shared->ports) {
+        case 1: return sp_find_coupled_of(x, n, shared, 1, found);
+        case 2: return sp_find_coupled_of(x, n, shared, 2, found);
+        case 3: return sp_find_coupled_of(x, n, shared, 3, found);
+        default: return sp_find_coupled_of(x, n, shared, 4, found);
         }
-        for (; i < n; i++)
-            if (SP_MAY(x + 4 * i))
-                found[count++] = (int32_t)i;
-        return count;
-    #undef SP_MAY
     }
 
     /* Kicks of a row. Those after which the next spike may be earlier than before go into `found`, the result is how
-       many. Targets with their bit set may be refractory: not kicked, nor are those of another epoch; their places in
-       the row go into `held`. */
+       many. Targets with their bit set may be refractory: not kicked, nor are those of older epochs than the one
+       before; their places in the row go into `held`. With constants for ports, weights and bits the compiler leaves
+       out what is not needed. */
     static inline __attribute__((always_inline)) int64_t sp_couple_row(
         double *x, const int32_t *targets, const double *weights, double weight, int64_t count,
-        const struct sp_coupled *f, const uint8_t *bits, int32_t *found, int32_t *held, int64_t *n_held) {
-        const double epoch = f->epoch, s = f->s, E = f->E, reach = f->reach, psi = f->psi, growth = f->growth;
-        const double bound = f->gap * growth, least = 9.5367431640625e-07 * fabs(bound);
+        const struct sp_coupled *f, const int ports, const uint8_t *bits, int32_t *found, int32_t *held,
+        int64_t *n_held) {
+        const double epoch = f->epoch, s = f->s, E = f->E, reach = f->reach;
+        const double bound = f->gap * f->growth, least = 9.5367431640625e-07 * fabs(bound);
+        const int64_t width = 3 + ports, port = 3 + (ports > 1 ? f->port : 0);
         int64_t k, n = 0, m = 0;
-        for (k = 0; k < count && k < SP_AHEAD; k++)
-            __builtin_prefetch(x + 4 * (int64_t)targets[k], 1);
+        const double x_factor = f->x_factor;
+        double psi[SP_PORTS], phi[SP_PORTS], factors[SP_PORTS];
+        int near[SP_PORTS];
+        for (k = 0; k < ports; k++) {
+            psi[k] = f->psi[k];
+            phi[k] = f->phi[k];
+            factors[k] = f->a_factor[k];
+            near[k] = phi[k] != 0.0;
+        }
+        /* A state may lie across two lines of the caches. */
+        for (k = 0; k < count && k < SP_AHEAD_COUPLED; k++) {
+            __builtin_prefetch(x + width * (int64_t)targets[k], 1);
+            if (ports > 1)
+                __builtin_prefetch(x + width * (int64_t)targets[k] + width - 1, 1);
+        }
         for (k = 0; k < count; k++) {
             int32_t i = targets[k];
-            double *v = x + 4 * (int64_t)i, w = weights ? weights[k] : weight, a, part, room;
-            if (k + SP_AHEAD < count)
-                __builtin_prefetch(x + 4 * (int64_t)targets[k + SP_AHEAD], 1);
-            if (v[0] != epoch || (bits && (bits[i >> 3] >> (i & 7)) & 1)) {
+            double *v = x + width * (int64_t)i, w = weights ? weights[k] : weight, value, size, least_change;
+            if (k + SP_AHEAD_COUPLED < count) {
+                __builtin_prefetch(x + width * (int64_t)targets[k + SP_AHEAD_COUPLED], 1);
+                if (ports > 1)
+                    __builtin_prefetch(x + width * (int64_t)targets[k + SP_AHEAD_COUPLED] + width - 1, 1);
+            }
+            if (bits && (bits[i >> 3] >> (i & 7)) & 1) {
                 held[m++] = (int32_t)k;
                 continue;
             }
+            if (v[0] != epoch) {
+                if (v[0] != epoch - 1.0) {
+                    held[m++] = (int32_t)k;
+                    continue;
+                }
+                /* As lifexp_move does it. */
+                v[0] = epoch;
+                for (int j = 0; j < ports; j++) {
+                    if (near[j])
+                        v[2] += v[3 + j] * phi[j];
+                    v[3 + j] *= factors[j];
+                }
+                v[2] *= x_factor;
+            }
             v[1] = s;
-            v[2] = v[2] - w * reach;
-            v[3] = a = v[3] + w * E;
-            part = a * psi;
-            room = 9.5367431640625e-07 * (fabs(v[2]) + fabs(part)) + least;
+            value = v[2] - w * reach;
+            v[2] = value;
+            v[port] += w * E;
+            size = fabs(value);
+            for (int j = 0; j < ports; j++) {
+                double part = v[3 + j] * psi[j];
+                value += part;
+                size += fabs(part);
+            }
+            value -= bound;
+            least_change = fabs(w * reach);
             found[n] = i;
-            n += (w > 0.0) | (v[2] + part - bound <= room) | (fabs(w * reach) <= room);
+            n += (w > 0.0) | ((value < least_change ? value : least_change) <= 9.5367431640625e-07 * size + least);
         }
         *n_held = m;
         return n;
     }
 
+    static inline __attribute__((always_inline)) int64_t sp_couple_of(
+        double *x, const int32_t *targets, const double *weights, double weight, int64_t count,
+        const struct sp_coupled *f, const int ports, const uint8_t *bits, int32_t *found, int32_t *held,
+        int64_t *n_held) {
+        if (weights && bits)
+            return sp_couple_row(x, targets, weights, weight, count, f, ports, bits, found, held, n_held);
+        if (weights)
+            return sp_couple_row(x, targets, weights, weight, count, f, ports, NULL, found, held, n_held);
+        if (bits)
+            return sp_couple_row(x, targets, NULL, weight, count, f, ports, bits, found, held, n_held);
+        return sp_couple_row(x, targets, NULL, weight, count, f, ports, NULL, found, held, n_held);
+    }
+
     static int64_t sp_couple(double *x, const int32_t *targets, const double *weights, double weight, int64_t count,
                              const struct sp_coupled *f, const uint8_t *bits, int32_t *found, int32_t *held,
                              int64_t *n_held) {
-        if (weights && bits)
-            return sp_couple_row(x, targets, weights, weight, count, f, bits, found, held, n_held);
-        if (weights)
-            return sp_couple_row(x, targets, weights, weight, count, f, NULL, found, held, n_held);
-        if (bits)
-            return sp_couple_row(x, targets, NULL, weight, count, f, bits, found, held, n_held);
-        return sp_couple_row(x, targets, NULL, weight, count, f, NULL, found, held, n_held);
+        switch (f->ports) {
+        case 1: return sp_couple_of(x, targets, weights, weight, count, f, 1, bits, found, held, n_held);
+        case 2: return sp_couple_of(x, targets, weights, weight, count, f, 2, bits, found, held, n_held);
+        case 3: return sp_couple_of(x, targets, weights, weight, count, f, 3, bits, found, held, n_held);
+        default: return sp_couple_of(x, targets, weights, weight, count, f, 4, bits, found, held, n_held);
+        }
     }
 
     static inline void sp_prefetch(const void *start, int64_t bytes) {
@@ -382,7 +469,14 @@ cdef extern from *:
                                    double sine, double low, double high) noexcept nogil
     bint normalise "sp_normalise"(double *x, int64_t n, double low, double high) noexcept nogil
     struct Coupled "sp_coupled":
-        double epoch, s, E, reach, psi, growth, decay, edge_E, edge_psi, edge_decay, gap, x_factor, cross, a_factor
+        double epoch, s, growth, edge_E, E, reach, gap, x_factor
+        double psi[4]
+        double decay[4]
+        double edge_psi[4]
+        double edge_decay[4]
+        double phi[4]
+        double a_factor[4]
+        int64_t ports, port
     int64_t find_coupled "sp_find_coupled"(const double *x, int64_t n, const Coupled *f, int32_t *found) noexcept nogil
     int64_t couple "sp_couple"(double *x, const int32_t *targets, const double *weights, double weight, int64_t count,
                                const Coupled *f, const uint8_t *bits, int32_t *found, int32_t *held,

@@ -28,6 +28,7 @@ cdef struct Window:
     count_t size
     count_t capacity
     Pair edge              # all that fire before it are among the entries
+    Pair scanned           # when all states were looked at
     int64_t first_epoch    # what keys count from
     double length          # ms, of the present window
     bint has_coordinates   # keys are not times, but E or the tangent of an angle

@@ -500,6 +500,7 @@ class _Sums:
         self.by_weight = [np.zeros(p.n_synapses) if weights else None for p in net.projections]
         self.by_delay = [np.zeros(p.n_synapses) if isinstance(p.delay, np.ndarray) else None for p in net.projections]
         self.V = np.zeros(source.size)
+        self.I_syn = [None if array is None else np.zeros(array.shape) for array in simulation._beginning.currents]
         adjoint = _core.Adjoint(
             source, (0, 0.0), self.parameters, self.by_weight, self.by_delay, [], tau_m, simulation._near
         )
@@ -511,7 +512,7 @@ class _Sums:
         self.runner.take_weights()
 
     def arrays(self):
-        return [*self.parameters.values(), *self.by_weight, *self.by_delay, self.V]
+        return [*self.parameters.values(), *self.by_weight, *self.by_delay, *self.I_syn, self.V]
 
     def clear(self):
         for array in self.arrays():
@@ -540,7 +541,7 @@ def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
         spikes = dL_dtimes[result.offsets[first] : result.offsets[first + n]]
         error = sums.runner.run(
             *(left, first, spikes, *result._stops, result.V_ids, dL_dV[first : first + n]),
-            *(sums.V, by_input, given.offsets, flag),
+            *(sums.V, sums.I_syn, by_input, given.offsets, flag),
         )
         return sums.taken(error)
 
@@ -561,12 +562,17 @@ def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
         error = max(error, piece_error)
     if _core.BUILD_MODE == "debug" and not error <= INVARIANT:
         raise AssertionError(f"later by the same for all is not the same: {error!r}")
-    n = len(net.projections)
-    names = list(new_sums(0, 0))
-    sums = dict(zip(names, totals, strict=False))
-    by_weight, by_delay = totals[len(names) : len(names) + n], totals[len(names) + n : len(names) + 2 * n]
-    sums["V"], weight_sums, delay_sums = totals[len(names) + 2 * n :]
+    parts = iter(totals)
+    sums = {name: next(parts) for name in new_sums(0, 0)}
+    by_weight, by_delay = ([next(parts) for _ in net.projections] for _ in range(2))
+    I_syn = np.full((net.size, most_ports(net)), np.nan)
+    for p in net.populations:
+        by_current = next(parts)
+        if by_current is not None:
+            I_syn[p.first : p.first + p.n, : by_current.shape[1]] = by_current
+    sums["V"], weight_sums, delay_sums = parts
     values = {name: of_neurons(net, name, sums) for name in PARAMETERS if tau_m or name != "tau_m"}
+    values["I_syn"] = I_syn
     if tau_m:
         values["tau_syn"] = of_ports(net, sums)
     delays = [d if a is None else a for d, a in zip(delay_sums.tolist(), by_delay, strict=True)]

@@ -113,8 +113,9 @@ class Gradients:
     I_e, V, tau_m, V_th, V_peak, V_reset, E_L, t_ref : ndarray of neurons
         V: of the state at the beginning of the run. Of parameters that neurons share, take the sum. An infinite V_peak
         or V_reset has the derivative 0.
-    tau_syn : ndarray of shape (n, ports)
-        Of neurons with synaptic currents, one for each port; NaN where there is none.
+    tau_syn, I_syn : ndarray of shape (n, ports)
+        Of neurons with synaptic currents, one for each port; NaN where there is none. I_syn: of the currents at the
+        beginning of the run.
     input_times : dict of ndarray
         For each SpikeSource, by name, one value for each of ``model.times``; NaN for spikes before the run.
     drive_weight : dict of ndarray or float
@@ -193,6 +194,7 @@ class _Backward:
         self.weights, self.tau_m = weights, tau_m
         n = self.source.size
         self.sums = new_sums(n, most_ports(self.net))
+        self.by_current = np.full((n, most_ports(self.net)), np.nan)
         self.by_weight = [np.zeros(p.n_synapses) if weights else None for p in self.net.projections]
         self.by_delay = [
             np.zeros(p.n_synapses) if isinstance(p.delay, np.ndarray) else None for p in self.net.projections
@@ -259,14 +261,14 @@ class _Backward:
         return {(n, s, i): by_time[k] for n, s, i, k in zip(*columns, strict=True)}
 
     def _samples(self, dL_dV):
-        """The recorded voltages that matter, as [(pair, V, dL/dV)], ascending."""
+        """The recorded voltages that matter, as [(pair, V, sums of synaptic currents, dL/dV)], ascending."""
         if dL_dV is None:
             return []
         clock, result = self.source.clock, self.result
-        rows = zip(result.V_times, result.V, dL_dV, strict=True)
+        rows = zip(result.V_times, result.V, self.tape.currents, dL_dV, strict=True)
         return [
-            (clock.pair(float(t)), np.ascontiguousarray(V), np.ascontiguousarray(by_V))
-            for t, V, by_V in rows
+            (clock.pair(float(t)), np.ascontiguousarray(V), currents, np.ascontiguousarray(by_V))
+            for t, V, currents, by_V in rows
             if by_V.any()
         ]
 
@@ -282,8 +284,8 @@ class _Backward:
                 k = changes.pop()
                 self._change(change, k, recording.voltages[k - recording.n_changes_before])
             elif sample >= (0, 0.0):
-                pair, V, by_V = samples.pop()
-                self.adjoint.read(pair, self.result.V_ids, V, by_V)
+                pair, V, currents, by_V = samples.pop()
+                self.adjoint.read(pair, self.result.V_ids, V, currents, by_V)
             else:
                 break
         if not self.adjoint.is_used_up():
@@ -296,7 +298,7 @@ class _Backward:
     def _change(self, pair, k, V):
         """The parameters changed, for the k-th time."""
         _, number, _ = self.source.changes[k]
-        by_V = self.adjoint.leave(pair, number, V, False)
+        by_V, _ = self.adjoint.leave(pair, number, V, False)
         self.by_step[k] = self._stretch(number)
         self.adjoint.arrive(number, V, by_V, k)
 
@@ -315,9 +317,11 @@ class _Backward:
         for number, population in enumerate(self.source.populations):
             if population.kernel != "source":
                 part = slice(population.first, population.first + population.size)
-                V[part] = self.adjoint.leave(
+                V[part], by_current = self.adjoint.leave(
                     self.tape.start, number, recording.V[part], True, recording.currents[number]
                 )
+                if by_current is not None:
+                    self.by_current[part, : by_current.shape[1]] = by_current
                 V[part][np.isinf(recording.V[part])] = 0.0
         return V
 
@@ -380,6 +384,7 @@ class _Backward:
         values = {name: self._of_neurons(name, V) for name in ("I_e", "V", "tau_m", "V_th", "V_peak", "V_reset", "E_L")}
         values["t_ref"] = self._of_neurons("t_ref", V)
         values["tau_syn"] = of_ports(self.net, self.sums)
+        values["I_syn"] = self.by_current
         if not self.tau_m:
             del values["tau_m"], values["tau_syn"]
         findings, n_warnings = adjoint.findings

@@ -692,7 +692,9 @@ class LIFExpNeuron(Neuron):
             return NEVER
         flowing = [(a, port["tau"]) for a, port in zip(currents, self.ports, strict=True) if a.real != 0.0]
         flowing, taus = [a for a, _ in flowing], [tau for _, tau in flowing]
-        turns = sign_changes(self.a, flowing, taus, self.gap) if flowing else []
+        turns = []
+        if flowing and not self.rises_only(x, currents, flowing, taus, D):
+            turns = sign_changes(self.a, flowing, taus, self.gap)
         begin = 0.0 * s
         falls = at_once.real > 0.0 or (not turns and self.falls_at_last(flowing, taus))
         if self.gap.real == 0.0:  # where currents underflow, their sum has no sign
@@ -705,6 +707,22 @@ class LIFExpNeuron(Neuron):
             return NEVER
         u = self.root(x, currents, D, begin, None)
         return NEVER if u is None else self.engine.plus(self.base, u)
+
+    def is_inhibited(self, currents):
+        """Whether the sum of the currents and the gap can only rise, to what is positive."""
+        return self.gap.real > 0.0 and all(current.real <= 0.0 for current in currents)
+
+    def start(self, x, D):
+        """Where the search for the root begins in inhibited neurons."""
+        return self.tau * self.a.log((x if x.real > self.gap.real else D) / self.gap)
+
+    def rises_only(self, x, currents, flowing, taus, D):
+        """Whether that sum is positive where the search begins, which leaves nothing to divide the time by."""
+        if not self.is_inhibited(currents):
+            return False
+        if _sum_at(self.a, flowing, taus, self.gap, 0.0 * x).real > 0.0:
+            return True
+        return _sum_at(self.a, flowing, taus, self.gap, self.start(x, D)).real > 0.0
 
     def falls_at_last(self, currents, taus):
         """Whether D falls in the end, where the sum of the currents has one sign that rounding hid at first."""
@@ -731,8 +749,8 @@ class LIFExpNeuron(Neuron):
         """
         low, high, tau, longest = begin, end, self.tau, self.longest()
         u = begin
-        if self.gap.real > 0.0 and all(current.real <= 0.0 for current in currents):
-            u = tau * self.a.log((x if x.real > self.gap.real else D) / self.gap)
+        if self.is_inhibited(currents):
+            u = self.start(x, D)
             if not u.real > low.real:
                 u = low
         for _ in range(100):

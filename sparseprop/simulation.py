@@ -63,6 +63,17 @@ class StopReason(enum.StrEnum):
     CALLBACK = "callback"
 
 
+@functools.cache
+def _versions():
+    """What ran; reading the package's own takes longer than a small network does."""
+    return {
+        "sparseprop": importlib.metadata.version("sparseprop-sim"),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
 class Simulation:
     """A simulation that can be run piece by piece; the pieces together are bit-identical to one run.
 
@@ -98,12 +109,7 @@ class Simulation:
             "network": net.to_dict(),
             "seed": net.seed if seed is None else seed,
             "engine": engine,
-            "versions": {
-                "sparseprop": importlib.metadata.version("sparseprop-sim"),
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-                "platform": platform.platform(),
-            },
+            "versions": dict(_versions()),
         }
         self._fault = None
         self._unfinished = None  # the run that the file this was loaded from belongs to, if that did not end
@@ -412,6 +418,8 @@ class Simulation:
 
         def look():
             recorder.sample(self._clock.milliseconds(engine.now), engine.voltages(recorder.V_ids))
+            if tape is not None:
+                tape.sample(recorder.V_ids)
 
         with recorder, _Interrupts() as interrupts, shown:
             stops = self._stops(plan, record, engine.now, until, len(recorder.V_times))

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from . import _core
 from .errors import ParameterError
 
@@ -41,6 +43,8 @@ class Tape:
     ----------
     start : tuple
         The pair at which the run began.
+    currents : list of ndarray
+        The sums of synaptic currents where voltages are recorded, by time and neuron; 0 for neurons without.
     parts : list
         Of the run, in its order: a Recording, or the state to begin with and the first pair that is not taken.
     """
@@ -49,6 +53,7 @@ class Tape:
         self.engine, self.source, self.mode = engine, source, mode
         self.start = engine.now
         self.near = NEAR * source.clock.epoch / 8.0
+        self.currents = []
         self.parts = []
         self.part_size = max(SMALLEST_PART, PER_NEURON * source.size)
         self._begin()
@@ -56,6 +61,10 @@ class Tape:
     def _begin(self):
         self.state = self.engine.state() if self.mode == "checkpoint" else None
         self.engine.start_tape(self.near)
+
+    def sample(self, ids):
+        """Voltages of these neurons are recorded now."""
+        self.currents.append(np.nansum(self.engine.currents(ids), axis=1))
 
     def look(self):
         """Begin a new part if the present one is large; between instants only."""

@@ -174,13 +174,29 @@ def test_peers_finds_where_two_spike_trains_part(monkeypatch):
 
 
 def test_gradients(tmp_path):
-    done = run(tmp_path, "--sizes 300 --spikes 3000 -o out.json", "gradients.py")
+    options = "--sizes 300 --spikes 3000 --rounds 2 --many 2000 --many-size 200 -o out.json"
+    done = run(tmp_path, options, "gradients.py")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "out.json").read_text())
+    spikes = [case["spikes"] for case in report["cases"]]
+    assert spikes == [3000, 3000, 3000, 200, 2000]
     for case in report["cases"]:
+        assert len(case["rounds_done"]) == case["rounds"]
         assert set(case["us_per_spike"]) == {"heap", "window", "taped", "backward", "without_weights"}
         assert case["invariant_error"] < 1e-12
         assert case["tape_bytes_per_spike"] >= 24.0
+
+
+def test_lifexp(tmp_path):
+    options = "--sizes 300 --spikes 500 --rounds 2 --backward-rounds 1 -o out.json"
+    done = run(tmp_path, options, "lifexp.py")
+    assert done.returncode == 0, done.stderr
+    (case,) = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert case["contenders"] == ["LIF", "1 port", "2 ports", "2 ports, near", "3 ports"]
+    assert case["times_LIF"]["LIF"] == case["backward_times_LIF"]["LIF"]["backward"] == 1.0
+    assert len(case["rounds"]) == 2
+    assert all(value > 0.0 for values in case["rounds"] for value in values.values())
+    assert len(done.stdout.splitlines()) == 2 + 5
 
 
 def test_delays(tmp_path):
