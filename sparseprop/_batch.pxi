@@ -28,6 +28,15 @@ cdef void *copied(const void *memory, size_t size) except? NULL:
     return copy
 
 
+cdef double current_sum(const State *e, neuron_t i) noexcept nogil:
+    """The sum of the synaptic currents of a neuron (global id) now; 0 where there are none."""
+    cdef const Population *p = &e.populations[population_of(e, i)]
+    if p.kernel != LIFEXP_KERNEL:
+        return 0.0
+    cdef const LIFExp *m = row(p, <const LIFExp *> p.rows, i - p.first)
+    return current_at(m, state_of(p, m, i - p.first), e.now, e.H)
+
+
 cdef class StopFlag:
     """Raised from another thread to end the work on samples."""
 
@@ -55,6 +64,7 @@ cdef class Samples:
     cdef Left *left
     cdef count_t n
     cdef readonly object times, ids, ends, V, counts
+    cdef object currents        # like V: sums of synaptic currents, which the pass back needs
 
     def __dealloc__(self):
         cdef count_t k
@@ -198,8 +208,8 @@ cdef class Runner:
         return True
 
     cdef Status sample(self, Left *left, const int64_t *stop_epochs, const double *stop_s, count_t n_stops, Pair until,
-                       const int64_t *V_ids, count_t n_ids, double *V) noexcept nogil:
-        """Run one sample to its end; V of neurons at each stop."""
+                       const int64_t *V_ids, count_t n_ids, double *V, double *currents) noexcept nogil:
+        """Run one sample to its end; V and the sum of the synaptic currents of neurons at each stop."""
         cdef State *e = &self.engine.e
         cdef Window *q = &self.engine.window
         cdef count_t k, j
@@ -214,6 +224,7 @@ cdef class Runner:
                 break
             for j in range(n_ids if k < n_stops else 0):
                 V[k * n_ids + j] = voltage_of(e, <neuron_t> V_ids[j])
+                currents[k * n_ids + j] = current_sum(e, <neuron_t> V_ids[j])
         if left != NULL and not self.end_tape(left):
             return NO_MEMORY
         return status
@@ -248,7 +259,9 @@ cdef class Runner:
         cdef count_t spikes = e.n_spikes, kicks = e.n_synaptic_events, events = e.n_input_events
         cdef int64_t[::1] ends = np.zeros(n, np.int64)
         cdef double[:, :, ::1] V = np.empty((n, n_stops, n_ids))
+        cdef double[:, :, ::1] currents = np.empty((n, n_stops, n_ids))
         cdef double *values = &V[0, 0, 0] if n * n_stops * n_ids else NULL
+        cdef double *sums = &currents[0, 0, 0] if n * n_stops * n_ids else NULL
         cdef const int64_t *look_n = &stop_epochs[0] if n_stops else NULL
         cdef const double *look_s = &stop_s[0] if n_stops else NULL
         cdef const int64_t *look_ids = &V_ids[0] if n_ids else NULL
@@ -270,7 +283,7 @@ cdef class Runner:
                     status = NO_MEMORY
                 else:
                     status = self.sample(&left[k] if keep else NULL, look_n, look_s, n_stops, end, look_ids, n_ids,
-                                         values + k * n_stops * n_ids)
+                                         values + k * n_stops * n_ids, sums + k * n_stops * n_ids)
                 e.tape = NULL
                 if status > QUIESCENT:
                     break
@@ -282,7 +295,7 @@ cdef class Runner:
             except EngineFault as fault:
                 raise SampleFault(first + k, fault) from None
         samples.times, samples.ids = self.engine.take()
-        samples.ends, samples.V = ends.base, V.base
+        samples.ends, samples.V, samples.currents = ends.base, V.base, currents.base
         samples.counts = np.array([
             e.n_spikes - spikes, e.n_synaptic_events - kicks, e.n_input_events - events
         ], np.int64)
@@ -383,7 +396,7 @@ cdef class BackwardRunner:
         cdef bint fits = True
         cdef double explicit, rest, size, error = 0.0
         cdef const double *V_values
-        cdef const double[:, :, ::1] V = samples.V
+        cdef const double[:, :, ::1] V = samples.V, S = samples.currents
         cdef const int64_t[::1] ends = samples.ends
         cdef const double[::1] V_start = self.beginning.V
         cdef double[::1] by_V_start = np.zeros(max(e.n, 1))
@@ -419,7 +432,7 @@ cdef class BackwardRunner:
                     go_back(b, stop)
                     for i in range(V_ids.shape[0]):
                         if by_V[k, j, i] != 0.0:
-                            read_in(b, <neuron_t> V_ids[i], V[k, j, i], by_V[k, j, i])
+                            read_in(b, <neuron_t> V_ids[i], V[k, j, i], S[k, j, i], by_V[k, j, i])
                 if status == NO_MEMORY:
                     break
                 stop.n, stop.s = -1, 0.0

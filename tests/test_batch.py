@@ -60,6 +60,8 @@ def test_a_batch_is_its_samples_one_by_one(model, delays):
         grads = batch.backward(by_time, by_V)
     assert batch.n_samples == len(batch) == 20 and batch.n_spikes > 20
     sums = {"I_e": 0.0, "V": 0.0, "tau_m": 0.0, "V_reset": 0.0}
+    if model == "LIFExp":
+        sums |= {"I_syn": 0.0, "tau_syn": 0.0}
     weight, delay = [0.0] * 3, [0.0] * 3
     for k, row in enumerate(times):
         there = np.flatnonzero(np.isfinite(row))
