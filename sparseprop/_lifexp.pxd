@@ -472,23 +472,25 @@ cdef inline double lifexp_soonest(const LIFExp *m, const double *x, const Frame 
     tau log(1 + y), which is more than 2 tau y / (2 + y); y is what is left of D over the current that drives it there.
     """
     cdef const Frame *g
-    cdef double D = x[2], size = fabs(x[2]), driving = m.gap, currents = fabs(m.gap), left, part
+    cdef double left = x[2] - m.gap * f.growth, size = fabs(x[2]) + fabs(m.gap) * f.growth
+    cdef double driving = m.gap, currents = fabs(m.gap), part
     cdef int64_t k
     if x[0] != <double> now.n:
         return 0.0
     for k in range(m.n_ports):
         g = port_frame(m, f, k)
         part = x[3 + k] * g.psi
-        D += part
+        left += part
         size += fabs(part)
         part = x[3 + k] * g.decay
         currents += fabs(part)
         if part > 0.0:
             driving += part
-    left = D / f.growth - m.gap - 9.094947017729282e-13 * (size / f.growth + fabs(m.gap))
-    driving += 9.094947017729282e-13 * currents
+    # Both by f.growth; where rounding could matter, the bound is lower.
+    left -= 9.094947017729282e-13 * size
+    driving = (driving + 9.094947017729282e-13 * currents) * f.growth
     if left <= 0.0:
         return 0.0
     if driving <= 0.0:
         return INFINITY
-    return 0.999999999999 * (m.tau * (2.0 * left) / (2.0 * driving + left))
+    return 1.999999999998 * m.tau * left / (2.0 * driving + left)
