@@ -22,7 +22,7 @@ from .distributions import normal, uniform
 from .gradient_check import GradientReport, check_gradients
 from .gradients import Gradients, GradientWarning
 from .inputs import PoissonSource, SpikeSource, poisson, steps
-from .models import LIF, QIF, LIFExp, Theta, uniform_phase
+from .models import EIF, LIF, QIF, LIFExp, NumericalIF, Theta, uniform_phase
 from .network import Network, Population, Projection, balanced_network, calibrate_rate
 from .recording import Record
 from .result import Result, load
@@ -30,6 +30,7 @@ from .simulation import Simulation, StopReason
 from .sweep import SweepResult, sweep
 
 __all__ = [
+    "EIF",
     "LIF",
     "LIFExp",
     "QIF",
@@ -37,6 +38,7 @@ __all__ = [
     "GradientWarning",
     "Gradients",
     "Network",
+    "NumericalIF",
     "PoissonSource",
     "Population",
     "Projection",

@@ -5,7 +5,7 @@ computes the same numbers bit for bit and is the place to read first.
 """
 
 from libc.math cimport INFINITY, NAN, atan, exp, fabs, isnan, log
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memmove, memset
 
@@ -29,7 +29,7 @@ from ._lifexp_adjoint cimport (
 )
 from ._memory cimport allocate, allocate_large, grow
 from ._models cimport (
-    LIF_KERNEL, LIFEXP_KERNEL, QIF_KERNEL, SOURCE, Kernel, Model, brings_forward, coordinate, crosses_before_edge,
+    LIF_KERNEL, LIFEXP_KERNEL, QIF_KERNEL, SOURCE, TABLE_KERNEL, Kernel, Model, brings_forward, coordinate, crosses_before_edge,
     enter_other_frames, has_coordinate, hears_when_refractory, keeps_its_scale, kick_held, kick_state, next_crossing,
     over_threshold, place_at, place_seen, reset_at, seen_state, voltage_at, width_of,
 )
@@ -41,6 +41,7 @@ from ._adjoint cimport (
     Differentiable, Sums, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, lif_row, lif_wide_row,
     rescale_back, reset_back, rotated_voltages, rotation_row, settle_sums, tau_of, threshold_back, velocity,
 )
+from ._table cimport HALVES, Flow, Grid, Tabulated
 from ._scan cimport (
     Coupled, couple, find_below, find_coupled, find_turned, kick_row, normalise, prefetch, register_width, subtract,
     turn, turn_far,
@@ -58,7 +59,7 @@ from ._window cimport (
 from .connectivity import ProceduralAdjacency, Purpose
 from .engine_time import FRACTION_BITS, advance_per_epoch
 from .errors import EngineFault, InsufficientMemoryError
-from .models import lif_constants, lifexp_constants, qif_constants
+from .models import lif_constants, lifexp_constants, qif_constants, tabulated_constants
 from .network import parameter_rows
 
 import math
@@ -743,7 +744,7 @@ cdef inline Status settle(State *e, Window *q, Population *p, const LIF *m, neur
 
 # By population: the only place where kernels are told apart ----------------------------------------------------------
 
-KERNELS = {"source": SOURCE, "LIF": LIF_KERNEL, "LIFExp": LIFEXP_KERNEL, "QIF": QIF_KERNEL}
+KERNELS = {"source": SOURCE, "LIF": LIF_KERNEL, "LIFExp": LIFEXP_KERNEL, "QIF": QIF_KERNEL, "Tabulated": TABLE_KERNEL}
 
 
 cdef int64_t width_in(const Population *p) noexcept nogil:
@@ -751,6 +752,8 @@ cdef int64_t width_in(const Population *p) noexcept nogil:
         return width_of(<const LIF *> p.rows)
     if p.kernel == LIFEXP_KERNEL:
         return width_of(<const LIFExp *> p.rows)
+    if p.kernel == TABLE_KERNEL:
+        return width_of(<const Tabulated *> p.rows)
     return width_of(<const QIF *> p.rows)
 
 
@@ -761,6 +764,8 @@ cdef void rescale_population(Population *p) noexcept nogil:
         rescale(p, <const LIFExp *> p.rows)
     elif p.kernel == QIF_KERNEL:
         rescale(p, <const QIF *> p.rows)
+    elif p.kernel == TABLE_KERNEL:
+        rescale(p, <const Tabulated *> p.rows)
 
 
 cdef void place_population(State *e, Population *p, const double *V, const double *refractory) noexcept nogil:
@@ -770,6 +775,8 @@ cdef void place_population(State *e, Population *p, const double *V, const doubl
         place(e, p, <const LIFExp *> p.rows, V, refractory)
     elif p.kernel == QIF_KERNEL:
         place(e, p, <const QIF *> p.rows, V, refractory)
+    elif p.kernel == TABLE_KERNEL:
+        place(e, p, <const Tabulated *> p.rows, V, refractory)
 
 
 cdef void look_at_population(const State *e, const Population *p, double *seen) noexcept nogil:
@@ -779,6 +786,8 @@ cdef void look_at_population(const State *e, const Population *p, double *seen) 
         look(e, p, <const LIFExp *> p.rows, seen)
     elif p.kernel == QIF_KERNEL:
         look(e, p, <const QIF *> p.rows, seen)
+    elif p.kernel == TABLE_KERNEL:
+        look(e, p, <const Tabulated *> p.rows, seen)
 
 
 cdef void take_over_population(State *e, Population *p, const void *old, bint heterogeneous,
@@ -789,6 +798,8 @@ cdef void take_over_population(State *e, Population *p, const void *old, bint he
         take_over(e, p, <const LIFExp *> p.rows, <const LIFExp *> old, heterogeneous, seen)
     elif p.kernel == QIF_KERNEL:
         take_over(e, p, <const QIF *> p.rows, <const QIF *> old, heterogeneous, seen)
+    elif p.kernel == TABLE_KERNEL:
+        take_over(e, p, <const Tabulated *> p.rows, <const Tabulated *> old, heterogeneous, seen)
 
 
 cdef inline Pair next_spike_in(const State *e, const Population *p, neuron_t i) noexcept nogil:
@@ -799,6 +810,8 @@ cdef inline Pair next_spike_in(const State *e, const Population *p, neuron_t i) 
         return next_spike(e, p, row(p, <const LIFExp *> p.rows, i), i)
     if p.kernel == QIF_KERNEL:
         return next_spike(e, p, row(p, <const QIF *> p.rows, i), i)
+    if p.kernel == TABLE_KERNEL:
+        return next_spike(e, p, row(p, <const Tabulated *> p.rows, i), i)
     return never()
 
 
@@ -807,6 +820,8 @@ cdef inline bint may_fire_before_edge(const State *e, const Window *q, const Pop
         return fires_before_edge(e, q, p, row(p, <const LIF *> p.rows, i), i)
     if p.kernel == LIFEXP_KERNEL:
         return fires_before_edge(e, q, p, row(p, <const LIFExp *> p.rows, i), i)
+    if p.kernel == TABLE_KERNEL:
+        return fires_before_edge(e, q, p, row(p, <const Tabulated *> p.rows, i), i)
     return fires_before_edge(e, q, p, row(p, <const QIF *> p.rows, i), i)
 
 
@@ -815,6 +830,8 @@ cdef inline double coordinate_in(const Window *q, const Population *p, neuron_t 
         return window_coordinate(q, p, row(p, <const LIF *> p.rows, i), i)
     if p.kernel == LIFEXP_KERNEL:
         return window_coordinate(q, p, row(p, <const LIFExp *> p.rows, i), i)
+    if p.kernel == TABLE_KERNEL:
+        return window_coordinate(q, p, row(p, <const Tabulated *> p.rows, i), i)
     return window_coordinate(q, p, row(p, <const QIF *> p.rows, i), i)
 
 
@@ -826,6 +843,8 @@ cdef bint has_coordinate_in(const Population *p) noexcept nogil:
         return has_coordinate(<const LIF *> p.rows)
     if p.kernel == LIFEXP_KERNEL:
         return has_coordinate(<const LIFExp *> p.rows)
+    if p.kernel == TABLE_KERNEL:
+        return has_coordinate(<const Tabulated *> p.rows)
     return has_coordinate(<const QIF *> p.rows)
 
 
@@ -836,6 +855,8 @@ cdef double voltage_in(const State *e, const Population *p, neuron_t i) noexcept
         return voltage(e, p, <const LIFExp *> p.rows, i)
     if p.kernel == QIF_KERNEL:
         return voltage(e, p, <const QIF *> p.rows, i)
+    if p.kernel == TABLE_KERNEL:
+        return voltage(e, p, <const Tabulated *> p.rows, i)
     return NAN
 
 
@@ -844,6 +865,8 @@ cdef inline Status schedule_one(State *e, Queue *q, const Population *p, neuron_
         return schedule(e, q, p, row(p, <const LIF *> p.rows, i), i)
     if p.kernel == LIFEXP_KERNEL:
         return schedule(e, q, p, row(p, <const LIFExp *> p.rows, i), i)
+    if p.kernel == TABLE_KERNEL:
+        return schedule(e, q, p, row(p, <const Tabulated *> p.rows, i), i)
     return schedule(e, q, p, row(p, <const QIF *> p.rows, i), i)
 
 
@@ -852,6 +875,8 @@ cdef inline Status reset_one(State *e, Queue *q, Population *p, neuron_t i) noex
         return reset(e, q, p, <const LIF *> p.rows, i)
     if p.kernel == LIFEXP_KERNEL:
         return reset(e, q, p, <const LIFExp *> p.rows, i)
+    if p.kernel == TABLE_KERNEL:
+        return reset(e, q, p, <const Tabulated *> p.rows, i)
     return reset(e, q, p, <const QIF *> p.rows, i)
 
 
@@ -865,7 +890,7 @@ cdef Status note_states(State *e, Population *p, const neuron_t *targets, int64_
     values = tape_values(e.tape, count)
     if values == NULL:
         return NO_MEMORY
-    if p.plain and (<const QIF *> p.rows).regime == ROTATION:
+    if p.kernel == QIF_KERNEL and p.plain and (<const QIF *> p.rows).regime == ROTATION:
         f = frame_now(e, p, <const QIF *> p.rows)
         rotated_voltages(p.x, targets, count, (<const QIF *> p.rows).root, f.E, f.sine, values)
         return RUNNING
@@ -878,7 +903,7 @@ cdef Status note_states(State *e, Population *p, const neuron_t *targets, int64_
 
 
 cdef inline bint is_noted(const State *e, const Population *p) noexcept nogil:
-    return e.tape != NULL and p.kernel == QIF_KERNEL
+    return e.tape != NULL and (p.kernel == QIF_KERNEL or p.kernel == TABLE_KERNEL)
 
 
 cdef inline Status kick_one(State *e, Queue *q, Population *p, neuron_t i, double weight,
@@ -889,6 +914,8 @@ cdef inline Status kick_one(State *e, Queue *q, Population *p, neuron_t i, doubl
         return kick(e, q, p, <const LIF *> p.rows, i, weight, port)
     if p.kernel == LIFEXP_KERNEL:
         return kick(e, q, p, <const LIFExp *> p.rows, i, weight, port)
+    if p.kernel == TABLE_KERNEL:
+        return kick(e, q, p, <const Tabulated *> p.rows, i, weight, port)
     return kick(e, q, p, <const QIF *> p.rows, i, weight, port)
 
 
@@ -900,6 +927,8 @@ cdef inline Status deliver_row(State *e, Queue *q, Population *p, const neuron_t
         return deliver(e, q, p, <const LIF *> p.rows, targets, weights, weight, largest, count, port)
     if p.kernel == LIFEXP_KERNEL:
         return deliver(e, q, p, <const LIFExp *> p.rows, targets, weights, weight, largest, count, port)
+    if p.kernel == TABLE_KERNEL:
+        return deliver(e, q, p, <const Tabulated *> p.rows, targets, weights, weight, largest, count, port)
     return deliver(e, q, p, <const QIF *> p.rows, targets, weights, weight, largest, count, port)
 
 
@@ -908,6 +937,8 @@ cdef Status scan_population(State *e, Window *q, Population *p) noexcept nogil:
         return scan(e, q, p, <const LIF *> p.rows)
     if p.kernel == LIFEXP_KERNEL:
         return scan(e, q, p, <const LIFExp *> p.rows)
+    if p.kernel == TABLE_KERNEL:
+        return scan(e, q, p, <const Tabulated *> p.rows)
     return scan(e, q, p, <const QIF *> p.rows)
 
 
@@ -2226,6 +2257,7 @@ cdef class Engine:
     cdef object clock
     cdef int64_t n_changes
     cdef list arrays            # keeps alive what the structs point into
+    cdef dict flows             # tables in C, by the Python object, which owns their pieces
     cdef Recording recording    # of what the tape keeps, or None
 
     def __cinit__(self):
@@ -2282,6 +2314,7 @@ cdef class Engine:
         self.network = network
         self.clock = network.clock
         self.arrays = []
+        self.flows = {}
         self.e.H = network.clock.epoch
         self.e.n = network.size
         self.e.n_ports = 1
@@ -2347,6 +2380,17 @@ cdef class Engine:
             for k in range(len(rows)):
                 fill_lifexp(&(<LIFExp *> p.rows)[k], lifexp_constants(math.fsum, **rows[k]), frames, self.e.H)
             self.e.n_ports = max(self.e.n_ports, (<LIFExp *> p.rows).n_ports)
+        elif p.kernel == TABLE_KERNEL:
+            p.rows = owned(allocate(len(rows), sizeof(Tabulated)))
+            p.oscillates = True
+            p.scan_cost = 2
+            if p.base == NULL:
+                p.base = <Pair *> owned(allocate(p.size, sizeof(Pair)))
+                memset(p.base, 0, p.size * sizeof(Pair))
+            for k in range(len(rows)):
+                constants = tabulated_constants(math.fsum, **rows[k])
+                (<Tabulated *> p.rows)[k].flow = <const Flow *> self._flow(constants["table"])
+                fill_tabulated(&(<Tabulated *> p.rows)[k], constants, frames.index(None))
         else:
             p.rows = owned(allocate(len(rows), sizeof(QIF)))
             p.oscillates = True
@@ -2376,6 +2420,16 @@ cdef class Engine:
             enter_epoch(&p.frames[k], p.epoch)
             # Rounding moves a next spike by some 2^-52 of the slowest time scale; the margin is far above that.
             self.e.margin = max(self.e.margin, (1.0 / scale if rotates else scale) * 2.0**-36)
+
+    cdef void *_flow(self, table) except NULL:
+        """The table in C; once for each, and kept as long as the engine."""
+        cdef uint8_t[::1] memory
+        if table not in self.flows:
+            memory = np.zeros(sizeof(Flow), np.uint8)
+            fill_flow(<Flow *> &memory[0], table)
+            self.flows[table] = memory
+        memory = self.flows[table]
+        return &memory[0]
 
     cdef _order(self):
         """Fill the queue of spontaneous spikes from the states."""
@@ -2950,6 +3004,41 @@ cdef fill_qif(QIF *m, constants, frame):
     m.reset_a, m.reset_b = constants["reset"]
     m.V_peak, m.V_reset, m.t_ref = constants["V_peak"], constants["V_reset"], constants["t_ref"]
     m.finite_peak = constants["finite_peak"]
+
+
+cdef fill_tabulated(Tabulated *m, constants, frame):
+    m.frame = frame
+    m.tau, m.offset, m.unit = constants["tau"], constants["offset"], constants["unit"]
+    m.inverse_unit = 1.0 / m.unit
+    half, m.reset_x = constants["reset"]
+    m.reset_half = half
+    m.V_threshold, m.V_reset, m.t_ref = constants["V_threshold"], constants["V_reset"], constants["t_ref"]
+
+
+cdef fill_grid(Grid *g, grid):
+    cdef const double[:, ::1] pieces = grid.pieces
+    cdef const int32_t[:, ::1] octaves = grid.octaves
+    g.pieces, g.octaves = &pieces[0, 0], &octaves[0, 0]
+    g.lowest, g.n_octaves, g.last = grid.lowest + 1023, octaves.shape[0], pieces.shape[0] - 1
+
+
+cdef fill_flow(Flow *flow, table):
+    cdef int64_t k
+    flow.n, flow.v_th, flow.v_min = len(table.halves), table.v_th, table.v_min
+    if flow.n > HALVES:
+        raise ValueError(f"a table of {flow.n} halves")
+    for k in range(flow.n):
+        half = table.halves[k]
+        flow.halves[k].anchor, flow.halves[k].sign, flow.halves[k].high = half.anchor, half.sign, half.high
+        flow.halves[k].rising, flow.halves[k].next = half.rising, half.next
+        flow.halves[k].length, flow.halves[k].entry, flow.halves[k].after = half.length, half.entry, half.after
+        flow.halves[k].z_tail, flow.halves[k].x_tail, flow.halves[k].rate = half.z_tail, half.x_tail, half.rate
+        flow.halves[k].z_far, flow.halves[k].leak = half.z_far, half.leak
+        flow.halves[k].W_tail, flow.halves[k].W_whole = half.W_tail, half.W_whole
+        flow.halves[k].entry_W, flow.halves[k].direction = half.entry_W, half.direction
+        fill_grid(&flow.halves[k].to_x, half.to_x)
+        fill_grid(&flow.halves[k].to_z, half.to_z)
+        fill_grid(&flow.halves[k].to_W, half.to_W)
 
 
 # The backward pass ----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import numpy as np
 from . import _validation, _wiring, connectivity, inputs
 from .connectivity import Purpose, Rule
 from .distributions import Distribution, distribution_from_dict
+from .drifts import Drift
 from .engine_time import Clock
 from .errors import CapacityError, InsufficientMemoryError, ParameterError, unknown_name
 from .models import LARGEST, LIF, MODELS, SHEAR_LIMIT, LIFExp, NeuronModel, UniformPhase, uniform_phase
@@ -415,6 +416,12 @@ class Network:
             i = int(np.argmax(above))
             got = float(np.broadcast_to(V, (n,))[i])
             raise ParameterError(f"{what} must be below the threshold {threshold[i]}, got {got!r} for neuron {i}")
+        lowest = np.broadcast_to(model.lowest_voltage(), (n,))
+        below = np.broadcast_to(V, (n,)) < lowest
+        if below.any():
+            i = int(np.argmax(below))
+            got = float(np.broadcast_to(V, (n,))[i])
+            raise ParameterError(f"{what} must be at least V_min = {lowest[i]}, got {got!r} for neuron {i}")
         return V
 
     def connect(
@@ -610,7 +617,8 @@ class Network:
             rows = 1 if population.model.size is None else population.n
             if np.any(np.asarray(population.model.t_ref) > 0.0):
                 each += 16
-            if population.model.kernel == "QIF" and np.any(np.abs(population.model.I_e) < SHEAR_LIMIT):
+            shears = population.model.kernel == "QIF" and np.any(np.abs(population.model.I_e) < SHEAR_LIMIT)
+            if shears or population.model.kernel == "Tabulated":
                 each += 16
             total += population.n * each + rows * 256
             if isinstance(population.V, np.ndarray):
@@ -779,7 +787,11 @@ class PopulationInput:
 def parameters_of(parameters, i):
     """The parameters of neuron i, of numbers and arrays."""
     return {
-        name: value[i].item() if isinstance(value, np.ndarray) else np.asarray(value)[()].item()
+        name: value
+        if isinstance(value, Drift)
+        else value[i].item()
+        if isinstance(value, np.ndarray)
+        else np.asarray(value)[()].item()
         for name, value in parameters.items()
     }
 
@@ -1247,5 +1259,6 @@ def _model_from_dict(d, name):
     parameters = {key: value for key, value in d.items() if key != "name"}
     model = MODELS[d["name"]]
     required = [field.name for field in dataclasses.fields(model) if field.default is dataclasses.MISSING]
-    _check_keys(parameters, name, required=required, optional=[key for key in model.table if key not in required])
+    optional = [field.name for field in dataclasses.fields(model) if field.name not in required]
+    _check_keys(parameters, name, required=required, optional=optional)
     return model(**parameters)

@@ -16,7 +16,8 @@ from sortedcontainers import SortedKeyList, SortedList
 
 from .engine_time import FRACTION_BITS, LN2, MAX_EPOCH, TWO_PI, advance_per_epoch
 from .errors import EngineFault
-from .models import lif_constants, lifexp_constants, qif_constants
+from .drifts import Drift
+from .models import lif_constants, lifexp_constants, qif_constants, tabulated_constants
 from .network import parameters_of
 
 __all__ = ["ComplexArithmetic", "DoubleArithmetic", "MultiprecisionArithmetic", "ReferenceEngine"]
@@ -855,7 +856,78 @@ def _zero_between(a, weights, taus, constant, low, high, positive):
     return u
 
 
-KERNELS = {"LIF": LIFNeuron, "LIFExp": LIFExpNeuron, "QIF": qif_neuron}
+class TabulatedNeuron(Neuron):
+    """A flow in a table: a time x along it, and the half of the table that it is in, as of ``base``.
+
+    The tables are those of the compiled engines. At and above threshold x is -1.
+    """
+
+    state = ("x", "half")
+
+    def __init__(self, engine, constants):
+        super().__init__(engine)
+        vars(self).update(constants)
+        self.inverse_unit = 1.0 / self.unit
+        self.x, self.half = 0.0, 0
+
+    def set_state(self, numbers):
+        self.x, half = numbers
+        self.half = int(half)
+
+    def enter(self, now):
+        """Nothing grows here."""
+
+    def elapsed(self, now):
+        """The time since ``base`` in units of tau."""
+        H = self.engine.clock.epoch
+        return ((now[0] - self.base[0]) * H + (now[1] - self.base[1])) / self.tau
+
+    def now(self, now):
+        """The voltage of the table now."""
+        half, x = self.table.advance(self.half, self.x, self.elapsed(now))
+        return self.table.voltage(half, x)
+
+    def put(self, v, now):
+        """The state from a voltage of the table."""
+        self.half, self.x = self.table.place(v)
+        self.base = now
+
+    def place(self, V, now):
+        self.put((V - self.offset) / self.unit, now)
+
+    def take_over(self, other, now):
+        self.put(other.now(now), now)
+
+    def kick(self, weight, now, port):
+        v = self.now(now) + weight * self.inverse_unit
+        if not abs(v.real) < LARGEST_STATE or v.real < self.table.v_min:
+            return False
+        self.put(v, now)
+        return True
+
+    def over_threshold(self, now):
+        return self.x == -1.0 and self.half == len(self.table.halves) - 1
+
+    def next_spike(self, since, now):
+        u = self.table.to_spike(self.half, self.x)
+        return self.engine.plus(self.base, self.tau * max(u, 0.0)) if u < math.inf else NEVER
+
+    def reset(self, release, now):
+        self.half, self.x = self.reset_place
+        self.base = release
+
+    def voltage(self, now):
+        return self.offset + self.unit * self.now(now)
+
+
+def tabulated_neuron(engine, parameters):
+    """A neuron with a table."""
+    constants = tabulated_constants(engine.a.fsum, **parameters)
+    constants["reset_place"] = constants.pop("reset")  # `reset` is the method
+    return TabulatedNeuron(engine, constants)
+
+
+KERNELS = {"LIF": LIFNeuron, "LIFExp": LIFExpNeuron, "QIF": qif_neuron, "Tabulated": tabulated_neuron}
 
 
 # What comes from outside ------------------------------------------------------------------------------------------
@@ -1020,7 +1092,8 @@ class ReferenceEngine:
 
     def _make(self, kernel, parameters, i):
         """Neuron i of a population."""
-        return KERNELS[kernel](self, {k: self.a.number(v) for k, v in parameters_of(parameters, i).items()})
+        mine = parameters_of(parameters, i).items()
+        return KERNELS[kernel](self, {k: v if isinstance(v, Drift) else self.a.number(v) for k, v in mine})
 
     def frame(self, tau, root, square, rotates):
         """The frame of this rate, shared by all neurons that have it."""
