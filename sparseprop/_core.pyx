@@ -41,7 +41,7 @@ from ._adjoint cimport (
     Differentiable, Sums, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, lif_row, lif_wide_row,
     rescale_back, reset_back, rotated_voltages, rotation_row, settle_sums, tau_of, threshold_back, velocity,
 )
-from ._table cimport HALVES, Flow, Grid, Tabulated
+from ._table cimport BLOCK, FEW, HALVES, Flow, Grid, Tabulated, table_row
 from ._scan cimport (
     Coupled, couple, find_below, find_coupled, find_turned, kick_row, normalise, prefetch, register_width, subtract,
     turn, turn_far,
@@ -695,7 +695,39 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                     if status != RUNNING:
                         return status
                     n += 1
+        elif Model is Tabulated:
+            if not p.heterogeneous:
+                return deliver_table(e, q, p, rows, targets, weights, weight, count, port)
     return deliver_each(e, q, p, rows, targets, weights, weight, count, port)
+
+
+cdef Status deliver_table(State *e, Window *q, Population *p, const Tabulated *m, const neuron_t *targets,
+                          const double *weights, double weight, int64_t count, int64_t port) noexcept nogil:
+    """Kick each of `count` neurons with one table once."""
+    cdef int32_t soon[BLOCK]
+    cdef int32_t others[BLOCK]
+    cdef int64_t first, n, k, found, n_others
+    cdef Status status
+    for k in range(min(count, BLOCK)):
+        prefetch(&p.x[4 * <int64_t> targets[k]], 4 * sizeof(double))
+    first = 0
+    while first < count:
+        n = min(count - first, BLOCK)
+        for k in range(first + n, min(first + n + BLOCK, count)):
+            prefetch(&p.x[4 * <int64_t> targets[k]], 4 * sizeof(double))
+        found = table_row(m, p.x, targets + first, weights + first if weights != NULL else NULL, weight, n,
+                          p.waiting, e.now, q.edge, e.H, soon, others, &n_others)
+        for k in range(found):
+            status = schedule(e, q, p, m, targets[first + soon[k]])
+            if status != RUNNING:
+                return status
+        for k in range(n_others):
+            n = first + others[k]
+            status = kick(e, q, p, m, targets[n], weights[n] if weights != NULL else weight, port)
+            if status != RUNNING:
+                return status
+        first += BLOCK
+    return RUNNING
 
 
 cdef inline void coupled(Coupled *shared, const LIFExp *m, const Frame *f, Pair now) noexcept nogil:
@@ -2383,10 +2415,7 @@ cdef class Engine:
         elif p.kernel == TABLE_KERNEL:
             p.rows = owned(allocate(len(rows), sizeof(Tabulated)))
             p.oscillates = True
-            p.scan_cost = 2
-            if p.base == NULL:
-                p.base = <Pair *> owned(allocate(p.size, sizeof(Pair)))
-                memset(p.base, 0, p.size * sizeof(Pair))
+            p.scan_cost = 8
             for k in range(len(rows)):
                 constants = tabulated_constants(math.fsum, **rows[k])
                 (<Tabulated *> p.rows)[k].flow = <const Flow *> self._flow(constants["table"])
@@ -3009,7 +3038,7 @@ cdef fill_qif(QIF *m, constants, frame):
 cdef fill_tabulated(Tabulated *m, constants, frame):
     m.frame = frame
     m.tau, m.offset, m.unit = constants["tau"], constants["offset"], constants["unit"]
-    m.inverse_unit = 1.0 / m.unit
+    m.inverse_tau, m.inverse_unit = constants["inverse_tau"], constants["inverse_unit"]
     half, m.reset_x = constants["reset"]
     m.reset_half = half
     m.V_threshold, m.V_reset, m.t_ref = constants["V_threshold"], constants["V_reset"], constants["t_ref"]
@@ -3019,7 +3048,7 @@ cdef fill_grid(Grid *g, grid):
     cdef const double[:, ::1] pieces = grid.pieces
     cdef const int32_t[:, ::1] octaves = grid.octaves
     g.pieces, g.octaves = &pieces[0, 0], &octaves[0, 0]
-    g.lowest, g.n_octaves, g.last = grid.lowest + 1023, octaves.shape[0], pieces.shape[0] - 1
+    g.below, g.above = grid.lowest + 1022, octaves.shape[0] - 1
 
 
 cdef fill_flow(Flow *flow, table):
@@ -3027,10 +3056,14 @@ cdef fill_flow(Flow *flow, table):
     flow.n, flow.v_th, flow.v_min = len(table.halves), table.v_th, table.v_min
     if flow.n > HALVES:
         raise ValueError(f"a table of {flow.n} halves")
+    for k in range(FEW):
+        flow.high[k] = table.halves[k].high if k < flow.n - 1 else INFINITY
     for k in range(flow.n):
         half = table.halves[k]
         flow.halves[k].anchor, flow.halves[k].sign, flow.halves[k].high = half.anchor, half.sign, half.high
         flow.halves[k].rising, flow.halves[k].next = half.rising, half.next
+        flow.halves[k].step = 1.0 if half.rising else -1.0
+        flow.halves[k].bound = half.length if half.rising else 0.0
         flow.halves[k].length, flow.halves[k].entry, flow.halves[k].after = half.length, half.entry, half.after
         flow.halves[k].z_tail, flow.halves[k].x_tail, flow.halves[k].rate = half.z_tail, half.x_tail, half.rate
         flow.halves[k].z_far, flow.halves[k].leak = half.z_far, half.leak

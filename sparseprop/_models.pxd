@@ -1,8 +1,7 @@
 """What the engines ask of a neuron model, for each model: the only place where models are told apart by type.
 
 `m` is a neuron's parameter row, `x` its state, `f` its frame at the present instant; `base`, a time beside the state,
-is NULL but for shears and neurons with a
-table. docs/numerics.md has the mathematics, and CONTRIBUTING.md how to add a model.
+is NULL but for shears. docs/numerics.md has the mathematics, and CONTRIBUTING.md how to add a model.
 """
 
 from libc.math cimport NAN
@@ -24,7 +23,7 @@ from sparseprop._qif cimport (
 
 from sparseprop._table cimport (
     Tabulated, table_fires_before_edge, table_kick, table_next_spike, table_now, table_over_threshold, table_place,
-    table_voltage,
+    table_reset, table_voltage,
 )
 
 ctypedef fused Model:
@@ -48,6 +47,8 @@ cdef inline int64_t width_of(const Model *m) noexcept nogil:
         return 1
     elif Model is LIFExp:
         return 3 + m.n_ports
+    elif Model is Tabulated:
+        return 4
     else:
         return 2
 
@@ -84,7 +85,7 @@ cdef inline void place_at(const Model *m, double *x, Pair *base, double V, const
     elif Model is LIFExp:
         lifexp_place(m, x, V, now)
     elif Model is Tabulated:
-        table_place(m, x, base, (V - m.offset) / m.unit, now)
+        table_place(m, x, (V - m.offset) / m.unit, now)
     else:
         qif_place(m, x, base, V, f, now)
 
@@ -95,7 +96,7 @@ cdef inline void seen_state(const Model *m, const double *x, const Pair *base, c
     if Model is LIF:
         seen[0] = x[0]
     elif Model is Tabulated:
-        seen[0] = table_now(m, x, base, now, H)
+        seen[0] = table_now(m, x, now, H)
     elif Model is QIF:
         qif_direction(m, x, base, f, now, H, &seen[0], &seen[1])
 
@@ -107,7 +108,7 @@ cdef inline void place_seen(const Model *m, const Model *old, double *x, Pair *b
     elif Model is LIFExp:
         lifexp_change(m, old, x, now, H)
     elif Model is Tabulated:
-        table_place(m, x, base, seen[0], now)
+        table_place(m, x, seen[0], now)
     else:
         qif_place_direction(m, x, base, seen[0], seen[1], f, now)
 
@@ -120,7 +121,7 @@ cdef inline bint kick_state(const Model *m, double *x, Pair *base, const Frame *
     elif Model is LIFExp:
         return lifexp_kick(m, x, f, now, H, weight, port)
     elif Model is Tabulated:
-        return table_kick(m, x, base, now, H, weight)
+        return table_kick(m, x, now, H, weight)
     else:
         return qif_kick(m, x, base, f, now, H, weight)
 
@@ -158,7 +159,7 @@ cdef inline Pair next_crossing(const Model *m, const double *x, const Pair *base
     elif Model is LIFExp:
         return lifexp_next_spike(m, x, H)
     elif Model is Tabulated:
-        return table_next_spike(m, x, base, H)
+        return table_next_spike(m, x, H)
     else:
         return qif_next_spike(m, x, base, f, since, epoch, H)
 
@@ -173,7 +174,7 @@ cdef inline bint crosses_before_edge(const Model *m, const double *x, const Pair
         enter_other_frames(m, frames, now, instant)
         return lifexp_fires_before_edge(m, x, &frames[m.frame], now, H)
     elif Model is Tabulated:
-        return table_fires_before_edge(m, x, base, edge, H)
+        return table_fires_before_edge(m, x, edge, H)
     else:
         return qif_fires_before_edge(m, x, base, &frames[m.frame], edge, H)
 
@@ -206,9 +207,7 @@ cdef inline void reset_at(const Model *m, double *x, Pair *base, const Frame *f,
     elif Model is LIFExp:
         lifexp_reset(m, x, release, H)
     elif Model is Tabulated:
-        x[0] = m.reset_x
-        x[1] = m.reset_half
-        base[0] = release
+        table_reset(m, x, release)
     else:
         qif_reset(m, x, base, f, epoch, release, now)
 
@@ -220,7 +219,7 @@ cdef inline double voltage_at(const Model *m, const double *x, const Pair *base,
     elif Model is LIFExp:
         return lifexp_voltage(m, x, now, H)
     elif Model is Tabulated:
-        return table_voltage(m, x, base, now, H)
+        return table_voltage(m, x, now, H)
     else:
         return qif_voltage(m, x, base, f, now, H)
 

@@ -988,7 +988,8 @@ def tabulated_constants(fsum, **parameters):
     Returns
     -------
     dict
-        ``V = offset + unit v`` by which V becomes that of the table; ``table``; ``tau``; ``reset``: half and time of
+        ``V = offset + unit v`` by which V becomes that of the table; ``table``; ``tau`` (and the inverses of `unit` and
+        `tau`); ``reset``: half and time of
         V_reset in the table, and ``at_reset`` and ``v_th`` the voltages; ``drive``: what the table depends on and a
         derivative is taken by, added to F; ``frame``: none.
     """
@@ -1015,8 +1016,10 @@ def _placed(table, tau_m, offset, unit, V_threshold, V_reset, t_ref):
     at_reset = (V_reset - offset) / unit
     return {
         "tau": tau_m,
+        "inverse_tau": 1.0 / tau_m,
         "offset": offset,
         "unit": unit,
+        "inverse_unit": 1.0 / unit,
         "table": table,
         "at_reset": at_reset,
         "reset": table.place(float(at_reset.real)),

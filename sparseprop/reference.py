@@ -862,17 +862,18 @@ class TabulatedNeuron(Neuron):
     The tables are those of the compiled engines. At and above threshold x is -1.
     """
 
-    state = ("x", "half")
-
     def __init__(self, engine, constants):
         super().__init__(engine)
         vars(self).update(constants)
-        self.inverse_unit = 1.0 / self.unit
+        self.base = (0, self.a.number(0.0))
         self.x, self.half = 0.0, 0
 
+    def get_state(self):
+        return [*self.base, self.x, float(self.half)]
+
     def set_state(self, numbers):
-        self.x, half = numbers
-        self.half = int(half)
+        n, s, self.x, half = numbers
+        self.base, self.half = (int(n), s), int(half)
 
     def enter(self, now):
         """Nothing grows here."""
@@ -880,7 +881,7 @@ class TabulatedNeuron(Neuron):
     def elapsed(self, now):
         """The time since ``base`` in units of tau."""
         H = self.engine.clock.epoch
-        return ((now[0] - self.base[0]) * H + (now[1] - self.base[1])) / self.tau
+        return ((now[0] - self.base[0]) * H + (now[1] - self.base[1])) * self.inverse_tau
 
     def now(self, now):
         """The voltage of the table now."""

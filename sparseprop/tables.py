@@ -23,6 +23,8 @@ __all__ = ["DEGREE", "MAX_HALVES", "MAX_TABLES", "TOLERANCE", "EIFDrift", "Half"
 
 # Of the polynomials; a piece is its centre, the inverse of half its width, and DEGREE + 1 coefficients. As in _table.pxd.
 DEGREE = 9
+# How they are stored: what is multiplied by the same in pairs.
+ORDER = (0, 9, 1, 5, 2, 6, 3, 7, 4, 8)
 MAX_HALVES = 32
 # Of times, relative to the time to the half's origin and the time in which z changes by itself.
 TOLERANCE = 2.0**-46
@@ -313,11 +315,13 @@ class Grid:
     Attributes
     ----------
     lowest : int
-        Piece 0 is [0, 2^lowest); the octave [2^e, 2^(e + 1)) begins at piece ``octaves[e - lowest, 0]`` and is divided
-        into ``2^(52 - octaves[e - lowest, 1])`` pieces.
-    octaves : ndarray of int32, shape (n, 2)
+        Piece 0 is [0, 2^lowest); the octave [2^e, 2^(e + 1)) is row ``e - lowest + 1`` of `octaves`.
+    octaves : ndarray of int32, shape (n + 2, 2)
+        The first piece of each, and by how many bits the 52 of a mantissa are to be shifted for the others. The first
+        row is what is below, and the last row what is above all octaves.
     pieces : ndarray, shape (n, DEGREE + 3)
-        Centre, one over half the width, coefficients of the powers of t = (x - centre) / half the width.
+        Centre, one over half the width, and the coefficients of the powers of t = (x - centre) / half the width, in the
+        order of :data:`ORDER`.
     """
 
     lowest: int
@@ -331,25 +335,21 @@ class Grid:
 
     def index(self, x):
         """The piece of x."""
-        mantissa, exponent = math.frexp(x)
-        octave = exponent - 1 - self.lowest
-        if x == 0.0 or octave < 0:
+        if x == 0.0:
             return 0
-        last = len(self.rows) - 1
-        if octave >= len(self.starts):
-            return last
-        first, shift = self.starts[octave]
-        return min(first + (int(math.ldexp(mantissa, 53)) - (1 << 52) >> shift), last)
+        mantissa, exponent = math.frexp(x)
+        first, shift = self.starts[min(max(exponent - self.lowest, 0), len(self.starts) - 1)]
+        return first + (int(math.ldexp(mantissa, 53)) - (1 << 52) >> shift)
 
-    def at(self, x, where=None):
-        """The value at x, a float, or a complex number that belongs to the piece of `where`."""
+    def at(self, x):
+        """The value at x."""
         c = self.rows[self.index(x)]
         t = (x - c[0]) * c[1]
         t2 = t * t
         t4 = t2 * t2
-        low = (c[3] + c[4] * t) + (c[5] + c[6] * t) * t2
-        high = (c[7] + c[8] * t) + (c[9] + c[10] * t) * t2
-        return c[2] + t * ((low + high * t4) + c[11] * (t4 * t4))
+        low = (c[4] + c[6] * t) + (c[8] + c[10] * t) * t2
+        high = (c[5] + c[7] * t) + (c[9] + c[11] * t) * t2
+        return c[2] + t * ((low + high * t4) + c[3] * (t4 * t4))
 
     def slope(self, x):
         """The derivative at x."""
@@ -357,23 +357,21 @@ class Grid:
         t = (x - c[0]) * c[1]
         total = 0.0
         for k in range(DEGREE, 0, -1):
-            total = total * t + k * c[2 + k]
+            total = total * t + k * c[2 + ORDER.index(k)]
         return total * c[1]
 
     def values(self, x):
         """`at` for an array."""
         x = np.asarray(x, float)
         mantissa, exponent = np.frexp(x)
-        octave = exponent - 1 - self.lowest
-        inside = np.clip(octave, 0, len(self.octaves) - 1)
-        first, shift = self.octaves[inside].T.astype(np.int64)
-        place = first + (np.ldexp(mantissa, 53).astype(np.int64) - (1 << 52) >> shift)
-        index = np.where((x == 0.0) | (octave < 0), 0, np.where(octave >= len(self.octaves), len(self.rows) - 1, place))
-        c = self.pieces[np.minimum(index, len(self.rows) - 1)].T
+        octave = np.where(x == 0.0, 0, np.clip(exponent - self.lowest, 0, len(self.octaves) - 1))
+        first, shift = self.octaves[octave].T.astype(np.int64)
+        place = first + np.where(x == 0.0, 0, np.ldexp(mantissa, 53).astype(np.int64) - (1 << 52) >> shift)
+        c = self.pieces[place].T
         t = (x - c[0]) * c[1]
         total = np.zeros_like(t)
         for k in range(DEGREE, 0, -1):
-            total = (total + c[2 + k]) * t
+            total = (total + c[2 + ORDER.index(k)]) * t
         return c[2] + total
 
 
@@ -393,15 +391,18 @@ class _Builder:
             edge = self.octaves[lowest]
             at = _clenshaw(edge[which][:1], np.array([LONG(-1)]))
             pieces.append(_rows(np.zeros(1, LONG), edge[1][:1], at[:, None]))
-        octaves = []
+        octaves = [(0, 52)]
         n = 1
         for e in range(lowest, max(self.octaves, default=lowest - 1) + 1):
             divisions, lows, highs = self.octaves[e][:3]
             octaves.append((n, 52 - divisions))
             pieces.append(_rows(lows, highs, self.octaves[e][which]))
-            n += len(lows)
-        table = np.concatenate(pieces).astype(float)
-        return Grid(lowest, np.array(octaves or [(0, 52)], np.int32).reshape(-1, 2), np.ascontiguousarray(table))
+            # The last octave may end early: what is beyond by rounding is of its last piece.
+            missing = (1 << divisions) - len(lows)
+            pieces.append(np.repeat(pieces[-1][-1:], missing, axis=0))
+            n += 1 << divisions
+        octaves.append((n - 1, 52))
+        return Grid(lowest, np.array(octaves, np.int32), np.ascontiguousarray(np.concatenate(pieces).astype(float)))
 
 
 def _rows(lows, highs, coefficients):
@@ -417,7 +418,7 @@ def _rows(lows, highs, coefficients):
     for k in range(len(lows)):
         if shift[k] != 0.0:
             powers[k] = _shifted(powers[k], shift[k])
-    return np.concatenate([centre[:, None], (1 / half)[:, None], powers], axis=1)
+    return np.concatenate([centre[:, None], (1 / half)[:, None], powers[:, ORDER]], axis=1)
 
 
 def _shifted(powers, shift):
