@@ -12,6 +12,7 @@ from sparseprop._frames cimport Frame
 from sparseprop._lif cimport LIF
 from sparseprop._qif cimport QIF, ROTATION
 from sparseprop._scan cimport prefetch
+from sparseprop._table cimport Tabulated, table_stretch, table_velocity
 from sparseprop._typedefs cimport neuron_t
 
 
@@ -19,6 +20,7 @@ from sparseprop._typedefs cimport neuron_t
 ctypedef fused Differentiable:
     LIF
     QIF
+    Tabulated
 
 
 cdef struct Sums:
@@ -36,7 +38,7 @@ cdef inline int64_t adjoint_width(const Differentiable *m, bint wide) noexcept n
     """Doubles per neuron.
 
     LIF: dL/dx, and if `wide` a sum for tau_m. QIF: dL/d(angle of V), the time it belongs to, and two sums for tau_m and
-    I_e.
+    I_e. Tabulated: dL/dV at the end of the stretch, the time of that end, and the two sums.
     """
     return 1 + wide if Differentiable is LIF else 4
 
@@ -182,6 +184,31 @@ cdef inline void qif_kick_back(const QIF *m, double *y, double t, double V, doub
     by_time[0] = -c * (V + after) / m.tau
 
 
+# Tables -------------------------------------------------------------------------------------------------------------
+
+cdef inline double tabulated_leave(const Tabulated *m, double *y, double t, double V) noexcept nogil:
+    """The stretch from V at t to the neuron's next event, transposed; the adjoint then is 0. Returns g at its start."""
+    cdef double g = y[0], elapsed = y[1] - t, ratio, by_drive, v
+    y[0] = 0.0
+    if g == 0.0:
+        return 0.0
+    table_stretch(m, V, elapsed, &ratio, &by_drive, &v)
+    y[3] += g * by_drive
+    y[2] -= g * v * elapsed / m.tau
+    return g * ratio
+
+
+cdef inline void tabulated_kick_back(const Tabulated *m, double *y, double t, double V, double weight,
+                                     double *by_weight, double *by_time) noexcept nogil:
+    cdef double after = V + weight, g = tabulated_leave(m, y, t, after)
+    y[0] = g
+    y[1] = t
+    by_weight[0] = g
+    by_time[0] = 0.0
+    if g != 0.0 and weight != 0.0:
+        by_time[0] = -g * (table_velocity(m, after) - table_velocity(m, V)) / weight
+
+
 # All models ---------------------------------------------------------------------------------------------------------
 
 cdef inline double leave(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i, double E,
@@ -195,6 +222,8 @@ cdef inline double leave(const Differentiable *m, double *y, bint wide, const Su
         if wide:
             y[1] += by_V * distance * t / (tau * tau)
         return by_V
+    elif Differentiable is Tabulated:
+        return tabulated_leave(m, y, t, V)
     else:
         return qif_leave(m, y, t, V)
 
@@ -207,6 +236,9 @@ cdef inline void arrive(const Differentiable *m, double *y, bint wide, const Sum
         sums.I_e[i] += g
         if wide:
             y[1] -= g * distance * t / (tau * tau)
+    elif Differentiable is Tabulated:
+        y[0] = g
+        y[1] = t
     else:
         qif_arrive(m, y, t, V, g)
 
@@ -215,6 +247,8 @@ cdef inline double velocity(const Differentiable *m, double tau, double V, doubl
     """How fast V changes (-1/V where it is infinite), per ms."""
     if Differentiable is LIF:
         return distance / tau
+    elif Differentiable is Tabulated:
+        return table_velocity(m, V)
     else:
         return qif_velocity(m, V)
 
@@ -229,7 +263,7 @@ cdef inline double tau_of(const Differentiable *m, const Frame *f) noexcept nogi
 
 cdef inline bint jumps_at_spikes(const Differentiable *m) noexcept nogil:
     """Whether it matters if a kick comes shortly before or shortly after the neuron's own spike."""
-    if Differentiable is LIF:
+    if Differentiable is LIF or Differentiable is Tabulated:
         return True
     else:
         return m.finite_peak or not isinf(m.V_reset)
@@ -261,6 +295,8 @@ cdef inline void threshold_back(const Differentiable *m, double *y, bint wide, c
     cdef double distance = 0.0, V = 0.0, g
     if Differentiable is LIF:
         distance = m.gap
+    elif Differentiable is Tabulated:
+        V = m.V_threshold
     else:
         V = m.V_peak
     g = by_time / velocity(m, tau, V, distance)
@@ -277,6 +313,8 @@ cdef inline void kick_back(const Differentiable *m, double *y, bint wide, double
         by_time[0] = by_weight[0] / tau
         if wide:
             y[1] -= weight * by_time[0] * t / tau
+    elif Differentiable is Tabulated:
+        tabulated_kick_back(m, y, t, V, weight, by_weight, by_time)
     else:
         qif_kick_back(m, y, t, V, weight, by_weight, by_time)
 
@@ -287,6 +325,11 @@ cdef inline void settle_sums(const Differentiable *m, double *y, bint wide, cons
         if wide:
             sums.tau_m[i] += y[1]
             y[1] = 0.0
+    elif Differentiable is Tabulated:
+        sums.I_e[i] += y[3]
+        sums.tau_m[i] += y[2]
+        y[2] = 0.0
+        y[3] = 0.0
     else:
         if m.regime == ROTATION:
             sums.I_e[i] += (y[2] - y[3]) / (2.0 * m.I_e)

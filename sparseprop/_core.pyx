@@ -3123,7 +3123,7 @@ cdef class Recording:
         owned(self.tape)
         self.tape.near = near
         for k in range(e.n_populations):
-            if e.populations[k].kernel == QIF_KERNEL:
+            if e.populations[k].kernel == QIF_KERNEL or e.populations[k].kernel == TABLE_KERNEL:
                 self.tape.records_kicks = True
         self._note_currents(e)
         for n, s, i in engine.state()["emissions"].tolist():
@@ -3420,7 +3420,7 @@ cdef Status row_back(Pass *b, const Synapses *c, const Differentiable *rows, neu
             b.weight_sums[c.projection] -= f.E * weight_sum
             b.delay_sums[c.projection] += total
             return RUNNING
-    else:
+    elif Differentiable is QIF:
         if simple and rows.regime == ROTATION and not (crowded and jumps_at_spikes(rows)):
             total = rotation_row(rows, y, c.targets, c.weights, c.weight, V, c.count, b.t, by_weight, p.size > FAR,
                                  &weight_sum)
@@ -3809,12 +3809,16 @@ cdef int64_t adjoint_width_in(const Population *p, bint wide) noexcept nogil:
         return adjoint_width(<const LIF *> NULL, wide)
     if p.kernel == LIFEXP_KERNEL:
         return lifexp_adjoint_width(<const LIFExp *> p.rows, wide)
+    if p.kernel == TABLE_KERNEL:
+        return adjoint_width(<const Tabulated *> NULL, wide)
     return adjoint_width(<const QIF *> NULL, wide)
 
 
 cdef inline bint jumps_in(const Population *p, neuron_t i) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return jumps_at_spikes(row(p, <const LIF *> p.rows, i))
+    if p.kernel == TABLE_KERNEL:
+        return jumps_at_spikes(row(p, <const Tabulated *> p.rows, i))
     return jumps_at_spikes(row(p, <const QIF *> p.rows, i))
 
 
@@ -3826,12 +3830,16 @@ cdef Status synapses_back(Pass *b, const Synapses *c, neuron_t source, double *b
         return lifexp_row_back(b, c, source, by_time)
     b.tape.n_values -= c.count
     V = b.tape.values + b.tape.n_values
+    if c.post.kernel == TABLE_KERNEL:
+        return row_back(b, c, <const Tabulated *> c.post.rows, source, V, by_time)
     return row_back(b, c, <const QIF *> c.post.rows, source, V, by_time)
 
 
 cdef Status merged_in(Pass *b, Population *p, neuron_t i, double V) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return merged_kick_back(b, p, <const LIF *> p.rows, i, V)
+    if p.kernel == TABLE_KERNEL:
+        return merged_kick_back(b, p, <const Tabulated *> p.rows, i, V)
     return merged_kick_back(b, p, <const QIF *> p.rows, i, V)
 
 
@@ -3844,6 +3852,8 @@ cdef Status spike_back(Pass *b, count_t k) noexcept nogil:
         return spike_of_back(b, p, <const LIF *> p.rows, i, (entry.flags & DRIVEN) != 0, &b.by_time[k])
     if p.kernel == LIFEXP_KERNEL:
         return lifexp_spike_back(b, p, i, (entry.flags & DRIVEN) != 0, &b.by_time[k])
+    if p.kernel == TABLE_KERNEL:
+        return spike_of_back(b, p, <const Tabulated *> p.rows, i, (entry.flags & DRIVEN) != 0, &b.by_time[k])
     return spike_of_back(b, p, <const QIF *> p.rows, i, (entry.flags & DRIVEN) != 0, &b.by_time[k])
 
 
@@ -3855,6 +3865,8 @@ cdef void read_in(Pass *b, neuron_t i, double V, double by_V) noexcept nogil:
         lifexp_read_back(b, p, i - p.first, by_V)
     elif p.kernel == QIF_KERNEL:
         read_back(b, p, <const QIF *> p.rows, i - p.first, V, by_V)
+    elif p.kernel == TABLE_KERNEL:
+        read_back(b, p, <const Tabulated *> p.rows, i - p.first, V, by_V)
 
 
 cdef void leave_in(Pass *b, Population *p, const double *V, bint begins, const double *currents,
@@ -3863,6 +3875,8 @@ cdef void leave_in(Pass *b, Population *p, const double *V, bint begins, const d
         lifexp_leave(b, p, V, currents, by_V)
     elif p.kernel == LIF_KERNEL:
         leave_population(b, p, <const LIF *> p.rows, V, begins, by_V)
+    elif p.kernel == TABLE_KERNEL:
+        leave_population(b, p, <const Tabulated *> p.rows, V, begins, by_V)
     else:
         leave_population(b, p, <const QIF *> p.rows, V, begins, by_V)
 
@@ -3872,6 +3886,8 @@ cdef void arrive_in(Pass *b, Population *p, const double *V, const double *by_V)
         lifexp_arrive(b, p, V)
     elif p.kernel == LIF_KERNEL:
         arrive_population(b, p, <const LIF *> p.rows, V, by_V)
+    elif p.kernel == TABLE_KERNEL:
+        arrive_population(b, p, <const Tabulated *> p.rows, V, by_V)
     else:
         arrive_population(b, p, <const QIF *> p.rows, V, by_V)
 
@@ -4044,7 +4060,7 @@ cdef Status merge_back(Pass *b) noexcept nogil:
         i = e.touched[0].items[k]
         clear_bit(arrivals_at(e, 0), i)
         p = &e.populations[population_of(e, i)]
-        if p.kernel == QIF_KERNEL:
+        if p.kernel == QIF_KERNEL or p.kernel == TABLE_KERNEL:
             tape.n_values -= 1
             tape.n_targets -= 1
             i = tape.targets[tape.n_targets]
@@ -4471,7 +4487,7 @@ cdef class Adjoint:
             b.at_release = <double *> zeros(e.n, sizeof(double))
         if network.changes:
             b.by_release = <double *> zeros(e.n, sizeof(double))
-        if any(population.kernel == "QIF" for population in network.populations):
+        if any(population.kernel in ("QIF", "Tabulated") for population in network.populations):
             b.kick_by_weight = <double *> zeros(e.n, sizeof(double))
             b.kick_by_time = <double *> zeros(e.n, sizeof(double))
         if not reserve(&e.drawn, 1):

@@ -37,11 +37,14 @@ cdef extern from *:
     }
     /* 2^-200: no distance from a fixed point is less. As SMALLEST in tables.py. */
     #define SP_SMALLEST 6.223015277861142e-61
+    /* As TINY there, for derivatives. */
+    #define SP_TINY 1e-250
     """
     int64_t exponent_of "sp_exponent"(double x) noexcept nogil
     int64_t mantissa_of "sp_mantissa"(double x, int32_t shift) noexcept nogil
     double polynomial "sp_piece"(const double *c, double x) noexcept nogil
     const double SMALLEST "SP_SMALLEST"
+    const double TINY "SP_TINY"
 
 cdef enum:
     # As DEGREE + 3 in tables.py: centre, 1 / half width, and coefficients of a piece, in the order c0 c9 c1 c5 c2 c6 ...
@@ -365,20 +368,22 @@ cdef inline int64_t table_row(const Tabulated *m, double *x, const neuron_t *tar
 
 cdef inline double speed_at(const Half *h, double z) noexcept nogil:
     """|F| at a distance, to a relative precision."""
+    z = max(z, 0.0)             # at threshold it may be less by rounding
     if z < h.z_tail:
-        return h.rate * max(z, SMALLEST)
+        return h.rate * max(z, TINY)
     if z > h.z_far:
         return z + h.leak
-    return 1.0 / fabs(grid_slope(&h.to_x, max(z, 0.0)))
+    return 1.0 / fabs(grid_slope(&h.to_x, z))
 
 
 cdef inline double W_at(const Half *h, double z) noexcept nogil:
     """The integral of dz / F^2 from the origin of the half."""
+    z = max(z, 0.0)
     if z < h.z_tail:
-        return h.W_tail + (1.0 / max(z, SMALLEST) - 1.0 / h.z_tail) / (h.rate * h.rate)
+        return h.W_tail + (1.0 / max(z, TINY) - 1.0 / h.z_tail) / (h.rate * h.rate)
     if z > h.z_far:
         return 1.0 / (z + h.leak) - 1.0 / (h.z_far + h.leak)
-    return grid_at(&h.to_W, max(z, 0.0))
+    return grid_at(&h.to_W, z)
 
 
 cdef inline double table_velocity(const Tabulated *m, double V) noexcept nogil:

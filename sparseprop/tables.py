@@ -32,6 +32,8 @@ TOLERANCE = 2.0**-46
 MAX_TABLES = 200
 # No distance from a zero of F is less; a neuron at the zero is taken to be there.
 SMALLEST = 2.0**-200
+# Nor, of one that has decayed, is a distance less than this for derivatives, which are quotients of such distances.
+TINY = 1e-250
 # Where the exponential flow near a zero of F begins, as a part of the half; and the linear one far below.
 TAIL_BITS = 56
 # Of the default range of a numerical drift below its threshold, relative to V_th - V_reset.
@@ -149,6 +151,10 @@ class EIFDrift:
     def bottleneck(self):
         """Where F is smallest."""
         return 0.0
+
+    def exact(self, neuron):
+        """F in the arithmetic of a neuron's parameters."""
+        return lambda v: neuron.a.mp.expm1(v) - v + neuron.drive
 
 
 class NumericalDrift:
@@ -300,6 +306,10 @@ class NumericalDrift:
         radius, series = self._series(zero)
         return series[0] / radius
 
+    def exact(self, neuron):
+        """F in the arithmetic of a neuron's parameters."""
+        return lambda v: self.function.exact(v, neuron.a.mp) + neuron.drive
+
 
 # Pieces -----------------------------------------------------------------------------------------------------------
 
@@ -350,15 +360,6 @@ class Grid:
         low = (c[4] + c[6] * t) + (c[8] + c[10] * t) * t2
         high = (c[5] + c[7] * t) + (c[9] + c[11] * t) * t2
         return c[2] + t * ((low + high * t4) + c[3] * (t4 * t4))
-
-    def slope(self, x):
-        """The derivative at x."""
-        c = self.rows[self.index(x)]
-        t = (x - c[0]) * c[1]
-        total = 0.0
-        for k in range(DEGREE, 0, -1):
-            total = total * t + k * c[2 + ORDER.index(k)]
-        return total * c[1]
 
     def values(self, x):
         """`at` for an array."""
@@ -504,14 +505,14 @@ class Half:
     direction: float = 1.0
     error: float = 0.0
 
-    # The three functions below are those of _table.pxd, operation by operation.
+    # The two functions below are those of _table.pxd, operation by operation.
 
-    def x_of(self, z, exp=math.exp, log=math.log):
+    def x_of(self, z):
         """The time that belongs to a distance."""
         if z < self.z_tail:
-            return self.x_tail + log(self.z_tail / max(z, SMALLEST)) / self.rate
+            return self.x_tail + math.log(self.z_tail / max(z, SMALLEST)) / self.rate
         if z > self.z_far:
-            return -log((z + self.leak) / (self.z_far + self.leak))
+            return -math.log((z + self.leak) / (self.z_far + self.leak))
         return max(self.to_x.at(max(z, 0.0)), 0.0)
 
     def z_of(self, x):
@@ -521,22 +522,6 @@ class Half:
         if x < 0.0 and self.z_far < math.inf:
             return (self.z_far + self.leak) * math.exp(-x) - self.leak
         return self.to_z.at(max(x, 0.0))
-
-    def speed(self, z):
-        """|F| at a distance."""
-        if z < self.z_tail:
-            return self.rate * max(z, SMALLEST)
-        if z > self.z_far:
-            return z + self.leak
-        return 1.0 / abs(self.to_x.slope(max(z, 0.0)))
-
-    def W_of(self, z):
-        """The integral of dz / F^2 from the origin."""
-        if z < self.z_tail:
-            return self.W_tail + (1.0 / max(z, SMALLEST) - 1.0 / self.z_tail) / (self.rate * self.rate)
-        if z > self.z_far:
-            return 1.0 / (z + self.leak) - 1.0 / (self.z_far + self.leak)
-        return self.to_W.at(max(z, 0.0))
 
     def xs(self, z):
         """`x_of` for an array."""
@@ -1003,8 +988,49 @@ class Table:
         z = np.asarray(z, LONG)
         if half.rate:
             zero = self._exact[half.anchor]
-            return np.abs(self.drift.near(zero, half.sign * np.maximum(z, SMALLEST))).astype(float)
+            return np.abs(self.drift.near(zero, half.sign * np.maximum(z, TINY))).astype(float)
         return np.abs(self.drift(LONG(half.anchor) + LONG(half.sign) * z)).astype(float)
+
+    def weighted_time(self, k, x, elapsed, end):
+        """The integral of ``end / F`` along the way from a state, by quadrature; `end` is |F| at its end.
+
+        It does not use the integrals in the tables. What is long ago near a stable point counts for nothing; towards the
+        end the steps become as short as F may ask for.
+        """
+        t, weights = (values.astype(float) for values in _legendre())
+        start = 0.0
+        if any(half.rate and half.rising for half in self.halves):
+            start = max(0.0, elapsed - 60.0 / min(half.rate for half in self.halves if half.rate))
+        steps, step = [0.0], 2.0**-56
+        while steps[-1] < elapsed - start:
+            steps.append(min(steps[-1] + step, elapsed - start))
+            step = min(4.0 * step, 0.125)
+        edges = elapsed - np.array(steps)
+        width = (edges[:-1] - edges[1:]) / 2.0
+        times = ((edges[:-1] + edges[1:]) / 2.0)[:, None] + width[:, None] * t[None, :]
+        ratio = np.empty_like(times)
+        for half, where, at in self._on(k, x, times):
+            ratio[where] = end / self.speed(half, self.halves[half].zs(at))
+        return float(((ratio * weights).sum(axis=1) * width).sum())
+
+    def panels(self, v, w):
+        """Voltages between v and w, in their order, between which F changes little."""
+        low, high = min(v, w), max(v, w)
+        edges = {half.low for half in self.halves} | {half.high for half in self.halves}
+        for half in self.halves:
+            z = half.high - half.low if half.low > -math.inf else max(half.anchor - low, 0.0)
+            reach = z
+            while half.rate and reach > 2.0**-60 * z:
+                edges.add(half.anchor + half.sign * reach)
+                reach /= 2.0
+            parts = 40 if half.low > -math.inf else 0
+            edges |= {half.anchor + half.sign * z * k / parts for k in range(1, parts)}
+            step = self.drift.scale
+            while half.low == -math.inf and step < z:
+                edges.add(half.anchor - step)
+                step *= 1.5
+        inside = sorted(edge for edge in edges if low < edge < high)
+        return inside if v < w else inside[::-1]
 
     # Arrays, for initial states --------------------------------------------------------------------------------------
 
@@ -1014,22 +1040,27 @@ class Table:
 
     def flow(self, v, elapsed):
         """v after times, an array, from one v whose way leads to the threshold."""
-        k, x = self.place(v)
         elapsed = np.asarray(elapsed, float)
+        result = np.empty_like(elapsed)
+        for k, where, x in self._on(*self.place(v), elapsed):
+            half = self.halves[k]
+            result[where] = half.anchor + half.sign * half.zs(x)
+        return result
+
+    def _on(self, k, x, elapsed):
+        """`advance` for an array of times: for each half that is met, its number, which times, and x at these."""
         half = self.halves[k]
         x = x + elapsed if half.rising else x - elapsed
-        result = np.empty_like(elapsed)
         inside = np.ones(elapsed.shape, bool)
         while inside.any():
             half = self.halves[k]
             over = x - half.length if half.rising else -x
             here = inside & ((over <= 0.0) | (half.next < 0))
-            result[here] = half.anchor + half.sign * half.zs(x[here] if half.rising else np.maximum(x[here], 0.0))
+            yield k, here, (x[here] if half.rising else np.maximum(x[here], 0.0))
             inside &= ~here
             if half.next >= 0:
                 x = half.entry + over if self.halves[half.next].rising else half.entry - over
                 k = half.next
-        return result
 
     def rest(self, v):
         """The stable point that v goes to; itself if it goes to the threshold."""
