@@ -22,7 +22,7 @@ from .distributions import normal, uniform
 from .gradient_check import GradientReport, check_gradients
 from .gradients import Gradients, GradientWarning
 from .inputs import PoissonSource, SpikeSource, poisson, steps
-from .models import EIF, LIF, QIF, LIFExp, NumericalIF, Theta, uniform_phase
+from .models import EIF, LIF, QIF, LIFExp, NumericalIF, QuadraticIF, Theta, uniform_phase
 from .network import Network, Population, Projection, balanced_network, calibrate_rate
 from .recording import Record
 from .result import Result, load
@@ -42,6 +42,7 @@ __all__ = [
     "PoissonSource",
     "Population",
     "Projection",
+    "QuadraticIF",
     "Record",
     "Result",
     "Simulation",

@@ -59,7 +59,7 @@ from ._window cimport (
 from .connectivity import ProceduralAdjacency, Purpose
 from .engine_time import FRACTION_BITS, advance_per_epoch
 from .errors import EngineFault, InsufficientMemoryError
-from .models import lif_constants, lifexp_constants, qif_constants, tabulated_constants
+from .models import lif_constants, lifexp_constants, qif_constants, riccati_parameters, tabulated_constants, voltage_origin
 from .network import parameter_rows
 
 import math
@@ -2288,6 +2288,7 @@ cdef class Engine:
     cdef object network
     cdef object clock
     cdef int64_t n_changes
+    cdef readonly object origins    # the voltages that are 0 for the neurons, by global id; None if they all are
     cdef list arrays            # keeps alive what the structs point into
     cdef dict flows             # tables in C, by the Python object, which owns their pieces
     cdef Recording recording    # of what the tape keeps, or None
@@ -2388,6 +2389,12 @@ cdef class Engine:
         p.x = <double *> owned(allocate_large(p.width * <int64_t> p.size, sizeof(double)))
         memset(p.x, 0, p.width * <int64_t> p.size * sizeof(double))
         V = population.V
+        origin = voltage_origin(population.parameters)
+        if origin is not None:
+            if self.origins is None:
+                self.origins = np.zeros(self.e.n)
+            self.origins[p.first : p.first + p.size] = origin
+            V = np.ascontiguousarray(population.V - origin)
         refractory = population.refractory if population.refractory is not None else np.zeros(0)
         with nogil:
             place_population(&self.e, p, &V[0] if V.shape[0] else NULL, &refractory[0] if refractory.shape[0] else NULL)
@@ -2425,7 +2432,7 @@ cdef class Engine:
             p.oscillates = True
             p.scan_cost = 2
             for k in range(len(rows)):
-                constants = qif_constants(math.sqrt, **rows[k])
+                constants = qif_constants(math.sqrt, **riccati_parameters(**rows[k])[0])
                 fill_qif(&(<QIF *> p.rows)[k], constants, frames.index(constants["frame"]))
                 if constants["regime"] == "shear" and p.base == NULL:
                     p.base = <Pair *> owned(allocate(p.size, sizeof(Pair)))
@@ -2754,7 +2761,7 @@ cdef class Engine:
         if status == DISORDER:
             raise AssertionError(f"the event queue lost its order at {self.clock.milliseconds(self.now)} ms")
         kind = "runaway" if status == RUNAWAY else "numerical"
-        voltage_before = voltage_of(&self.e, self.e.faulty)
+        voltage_before = self.voltages(np.array([self.e.faulty], np.int64)).item()
         raise EngineFault(kind, int(self.e.faulty), self.clock.milliseconds(self.now), voltage_before)
 
     def take(self):
@@ -2774,8 +2781,11 @@ cdef class Engine:
         else:
             enter_present(&self.e, &self.heap)
 
-    def voltages(self, ids=None):
-        """V now of all neurons, or of those with the given global ids (int64); NaN for sources."""
+    def voltages(self, ids=None, bint internal=False):
+        """V now of all neurons, or of those with the given global ids (int64); NaN for sources.
+
+        `internal`: as the backward pass knows them, before `origins` are added.
+        """
         cdef const int64_t[::1] chosen = np.arange(self.e.n, dtype=np.int64) if ids is None else ids
         cdef double[::1] V = np.empty(chosen.shape[0])
         cdef int64_t k
@@ -2784,7 +2794,7 @@ cdef class Engine:
             if not 0 <= chosen[k] < self.e.n:
                 raise ValueError(f"there is no neuron {chosen[k]}")
             V[k] = voltage_of(&self.e, <neuron_t> chosen[k])
-        return V.base
+        return V.base if internal or self.origins is None else V.base + self.origins[chosen.base]
 
     def state(self):
         """All that says how the simulation goes on; see :meth:`sparseprop.reference.ReferenceEngine.state`."""
@@ -3118,7 +3128,7 @@ cdef class Recording:
         self.start, self.last_before = e.now, e.last
         self.n_changes_before = engine.n_changes
         self.voltages = []
-        self.V = engine.voltages()
+        self.V = engine.voltages(internal=True)
         self.tape = tape_create(e.n)
         owned(self.tape)
         self.tape.near = near
@@ -4587,6 +4597,8 @@ cdef class Adjoint:
         cdef Pair now
         now.n, now.s = time
         go_back(&self.b, now)
+        if self.engine.origins is not None:
+            V = V.base - self.engine.origins[ids.base]
         for k in range(ids.shape[0]):
             if by_V[k] != 0.0:
                 read_in(&self.b, <neuron_t> ids[k], V[k], by_V[k])

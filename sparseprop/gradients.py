@@ -96,7 +96,7 @@ class Gradients:
         The sum of these: the derivative for all weights of a projection together.
     delay : by projection, float or ndarray of shape (n_synapses,)
         As the delay of the projection is one number or one per synapse. At a delay of 0 it is that for a longer one.
-    I_e, V, tau_m, V_th, V_peak, V_reset, E_L, t_ref : ndarray of neurons
+    I_e, V, tau_m, V_th, V_peak, V_reset, E_L, V_T, C_m, g_L, V_r, V_t, t_ref : ndarray of neurons
         V: of the state at the beginning of the run. Of parameters that neurons share, take the sum. An infinite V_peak
         or V_reset has the derivative 0.
     tau_syn : ndarray of shape (n, ports)
@@ -120,8 +120,13 @@ class Gradients:
         vars(self).update(values)
 
     def __getattr__(self, name):
-        if name in ("tau_m", "tau_syn"):
+        if name in ("tau_m", "tau_syn", "C_m", "g_L", "V_r", "V_t"):
             raise AttributeError(f"{name} was left out by backward(..., tau_m=False)")
+        if name in ("Delta_T", "constants", "V_min"):
+            raise AttributeError(
+                f"the derivative with respect to {name} is not computed: the table of such a neuron is only differentiated "
+                "by its drive. Take differences of runs"
+            )
         raise AttributeError(f"Gradients have no attribute {name!r}")
 
     def __repr__(self):
@@ -193,6 +198,8 @@ class _Backward:
             self.source, tape.start, self.sums, self.by_weight, self.by_delay, self.by_drive, tau_m, self.near
         )
         self.I_e_before = np.zeros(n)  # dL/dI_e of the stretches that are done
+        self.I_e_times = np.zeros(n)  # the same, each times the I_e of the stretch
+        self.read = np.zeros(n)  # the sum of dL/dV of all readings
         self.by_step = {}
         self.input_times = []
         self.rest = self.size = 0.0  # of the invariant
@@ -251,6 +258,7 @@ class _Backward:
         if dL_dV is None:
             return []
         clock, result = self.source.clock, self.result
+        np.add.at(self.read, result.V_ids, dL_dV.sum(axis=0))
         rows = zip(result.V_times, result.V, dL_dV, strict=True)
         return [
             (clock.pair(float(t)), np.ascontiguousarray(V), np.ascontiguousarray(by_V))
@@ -285,15 +293,20 @@ class _Backward:
         """The parameters changed, for the k-th time."""
         _, number, _ = self.source.changes[k]
         by_V = self.adjoint.leave(pair, number, V, False)
-        self.by_step[k] = self._stretch(number)
+        stretch = self._stretch(number, self.source.changes[k][2]["I_e"])
+        self.by_step[k] = stretch * self._model(number).drive_scale()
         self.adjoint.arrive(number, V, by_V, k)
 
-    def _stretch(self, number):
-        """dL/dI_e of the stretch that has been taken last, of a population."""
+    def _model(self, number):
+        return self.net.populations[number].model
+
+    def _stretch(self, number, current):
+        """dL/dI_e of the stretch that has been taken last, of a population whose I_e was `current`."""
         population = self.source.populations[number]
         part = slice(population.first, population.first + population.size)
         stretch = self.sums["I_e"][part].copy()
         self.I_e_before[part] += stretch
+        self.I_e_times[part] += stretch * current
         self.sums["I_e"][part] = 0.0
         return stretch
 
@@ -365,11 +378,11 @@ class _Backward:
             if process.weight is not None:
                 array = self.by_drive[k]
                 drives[process.index] = float(np.asarray(adjoint.drive_sums)[k]) if array is None else array
-        values = {name: self._of_neurons(name, V) for name in ("I_e", "V", "tau_m", "V_th", "V_peak", "V_reset", "E_L")}
-        values["t_ref"] = self._of_neurons("t_ref", V)
+        values = self._of_neurons(V)
         values["tau_syn"] = self._of_ports()
         if not self.tau_m:
-            del values["tau_m"], values["tau_syn"]
+            for name in ("tau_m", "tau_syn", "C_m", "g_L", "V_r", "V_t"):
+                del values[name]
         findings, n_warnings = adjoint.findings
         left_out = "weights were left out by backward(..., weights=False); weight_sum has their sums"
         return Gradients(
@@ -388,19 +401,22 @@ class _Backward:
             invariant_error=error,
         )
 
-    def _of_neurons(self, name, V):
-        """A parameter's derivative for all global ids."""
-        if name in ("I_e", "E_L"):
-            values = self.sums["I_e"] + self.I_e_before
-        elif name in ("V_th", "V_peak"):
-            values = self.sums["threshold"]
-        else:
-            values = V if name == "V" else self.sums[name]
-        array = np.full(self.source.size, np.nan)
-        for p in self.net.populations:
-            if not p.is_source and (name == "V" or name in p.model.parameters()):
-                array[p.first : p.first + p.n] = values[p.first : p.first + p.n]
-        return array
+    def _of_neurons(self, V):
+        """The derivatives by parameters of neurons, each for all global ids."""
+        names = ("I_e", "V", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "V_T", "C_m", "g_L", "V_r", "V_t", "t_ref")
+        arrays = {name: np.full(self.source.size, np.nan) for name in names}
+        for number, p in enumerate(self.net.populations):
+            if p.is_source:
+                continue
+            part = slice(p.first, p.first + p.n)
+            last = self.sums["I_e"][part].copy()
+            sums = {name: self.sums[name][part] for name in ("tau_m", "threshold", "V_reset", "t_ref")}
+            sums["I_e"] = last + self.I_e_before[part]
+            sums["I_e_times"] = last * self.source.populations[number].parameters["I_e"] + self.I_e_times[part]
+            sums["V"], sums["read"] = V[part], self.read[part]
+            for name, values in (p.model.gradients(sums) | {"V": V[part]}).items():
+                arrays[name][part] = values
+        return arrays
 
     def _of_ports(self):
         """The derivative for tau_syn for all global ids and ports."""

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "NeuronModel",
     "NumericalIF",
     "Parameter",
+    "QuadraticIF",
     "Theta",
     "UniformPhase",
     "uniform_phase",
@@ -179,6 +181,27 @@ class NeuronModel:
     def lowest_voltage(self):
         """The voltage below which the neuron has no equations; float or array."""
         return -math.inf
+
+    def gradients(self, sums):
+        """Derivatives by the model's own parameters.
+
+        Parameters
+        ----------
+        sums : dict of ndarray, shape (n,)
+            Those by the engine's: ``I_e, tau_m, threshold, V_reset, t_ref``, V (at the beginning), ``read`` (the sum of
+            dL/dV of all readings) and ``I_e_times`` (``I_e`` times the I_e of the time).
+
+        Returns
+        -------
+        dict
+            By name; without one for parameters whose derivative is not known.
+        """
+        known = sums | {"E_L": sums["I_e"], "V_th": sums["threshold"], "V_peak": sums["threshold"]}
+        return {name: known[name] for name in self.parameters() if name in known}
+
+    def drive_scale(self):
+        """By what a change of I_e is multiplied in the engine; float or array."""
+        return 1.0
 
     def _relation(self, holds, message):
         """Raise with `message` and the first index where `holds` is False."""
@@ -452,6 +475,10 @@ class _Riccati(NeuronModel):
         """The voltage at which the neuron fires."""
         return self.V_peak
 
+    def riccati_drive(self):
+        """The I_e of the equation above; its sign and size choose the coordinates."""
+        return self.I_e
+
 
 @_named_parameters
 @dataclass(frozen=True, eq=False)
@@ -531,6 +558,153 @@ class Theta(_Riccati):
         if not (np.abs(phase) < np.pi).all():
             raise ParameterError("phase of a Theta neuron must be in (-pi, pi), the range of theta")
         return np.tan(np.asarray(phase) / 2.0)
+
+
+@_named_parameters
+@dataclass(frozen=True, eq=False)
+class QuadraticIF(_Riccati):
+    """Quadratic integrate-and-fire neuron in physical units, with delta synapses.
+
+    ``C_m dV/dt = g_L (V - V_r) (V - V_t) / (V_t - V_r) + I_e``: near the resting potential V_r it is a leaky neuron with
+    time constant ``C_m / g_L``; from V_t on V runs away. It is the :class:`QIF` of ``V - (V_r + V_t) / 2`` with
+    ``tau_m = C_m (V_t - V_r) / g_L`` and ``I_e (V_t - V_r) / g_L - (V_t - V_r)^2 / 4`` as its drive, and runs on the same
+    closed forms. Weights, initial and recorded V are voltages in the unit of the parameters.
+
+    Units: any that fit together, with times in ms; for example pF, nS, mV and pA.
+
+    Every parameter is a number or an array with one value per neuron.
+
+    Parameters
+    ----------
+    C_m : float or array_like
+        Membrane capacitance.
+    g_L : float or array_like
+        Leak conductance at rest.
+    V_r, V_t : float or array_like
+        Resting potential and threshold of the instability, ``V_r < V_t``.
+    V_peak : float or array_like
+        Voltage at which a spike is emitted; ``inf`` (default) takes the neuron to infinity.
+    V_reset : float or array_like
+        Voltage after a spike, below `V_peak`; ``-inf`` is the default.
+    I_e : float or array_like
+        Constant current. The neuron oscillates above the rheobase ``g_L (V_t - V_r) / 4``.
+    t_ref : float or array_like
+        Refractory period in ms: V stays at `V_reset` and kicks are dropped.
+
+    Raises
+    ------
+    ParameterError
+        For a value that is not allowed; the message names it.
+    """
+
+    table: ClassVar[dict[str, Parameter]] = {
+        "C_m": Parameter("g_L ms", "membrane capacitance", "a finite number > 0", positive=True),
+        "g_L": Parameter("I / V", "leak conductance at rest", "a finite number > 0", positive=True),
+        "V_r": Parameter("V", "resting potential"),
+        "V_t": Parameter("V", "where V runs away"),
+        "V_peak": Parameter("V", "voltage of a spike", "a number or inf", infinite=1.0),
+        "V_reset": Parameter("V", "potential after a spike", "a number or -inf", infinite=-1.0),
+        "I_e": Parameter("g_L V", "constant current"),
+        "t_ref": _T_REF,
+    }
+    kernel_parameters: ClassVar[tuple[str, ...]] = tuple(table)
+
+    C_m: Any
+    g_L: Any
+    V_r: Any
+    V_t: Any
+    V_peak: Any = math.inf
+    V_reset: Any = -math.inf
+    I_e: Any = 0.0
+    t_ref: Any = 0.0
+
+    def _check_relations(self):
+        self._relation(
+            np.asarray(self.V_r) < np.asarray(self.V_t),
+            f"V_r must be below V_t, got V_r = {self.V_r} and V_t = {self.V_t}",
+        )
+        self._relation(
+            np.asarray(self.V_reset) < np.asarray(self.V_peak),
+            f"V_reset must be below V_peak, got V_reset = {self.V_reset} and V_peak = {self.V_peak}",
+        )
+        self._relation(
+            np.abs(self._qif.I_e) <= 1e12,
+            "the squares of voltages must be below 1e12, and of I_e / g_L; use other units of voltage",
+        )
+        self._check_refractory(self.growth_time_constant())
+
+    @functools.cached_property
+    def _qif(self):
+        """The same neuron in the engine's terms, as numbers or arrays."""
+        size = self.size
+        rows = [
+            riccati_parameters(**{name: _one(getattr(self, name), i) for name in self.table})[0]
+            for i in range(1 if size is None else size)
+        ]
+        values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        if size is None:
+            values = {name: value[0].item() for name, value in values.items()}
+        model = object.__new__(QIF)
+        for name, value in values.items():
+            object.__setattr__(model, name, value)
+        return model
+
+    @property
+    def tau_m(self):
+        """The time constant at rest in ms, C_m / g_L."""
+        return self.C_m / self.g_L
+
+    @property
+    def _centre(self):
+        return 0.5 * (np.asarray(self.V_r) + self.V_t)
+
+    def growth_time_constant(self):
+        return self._qif.growth_time_constant()
+
+    def free_period(self):
+        return self._qif.free_period()
+
+    def free_voltage(self, elapsed):
+        return (self._centre + self._qif.free_voltage(elapsed))[()]
+
+    def resting_voltage(self):
+        return (self._centre + self._qif.resting_voltage())[()]
+
+    def phase_to_voltage(self, phase):
+        """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
+        return _cycle_voltage(self, phase)
+
+    def riccati_drive(self):
+        return self._qif.I_e
+
+    def part(self, neurons):
+        part = super().part(neurons)
+        if part is not self:
+            part.__dict__.pop("_qif", None)
+        return part
+
+    def drive_scale(self):
+        return (self.V_t - self.V_r) / self.g_L
+
+    def gradients(self, sums):
+        D, scale = self.V_t - self.V_r, self.drive_scale()
+        by_D = self.C_m / self.g_L * sums["tau_m"] + sums["I_e_times"] / self.g_L - D / 2.0 * sums["I_e"]
+        by_centre = sums["read"] - sums["threshold"] - sums["V_reset"] - sums["V"]
+        return {
+            "C_m": scale * sums["tau_m"],
+            "g_L": -scale / self.g_L * (self.C_m * sums["tau_m"] + sums["I_e_times"]),
+            "V_r": by_centre / 2.0 - by_D,
+            "V_t": by_centre / 2.0 + by_D,
+            "V_peak": sums["threshold"],
+            "V_reset": sums["V_reset"],
+            "I_e": scale * sums["I_e"],
+            "t_ref": sums["t_ref"],
+            "V": sums["V"],
+        }
+
+
+def _one(value, i):
+    return value[i].item() if isinstance(value, np.ndarray) else value
 
 
 class _Tabulated(NeuronModel):
@@ -710,6 +884,11 @@ class EIF(_Tabulated):
         )
         self._check_tables()
 
+    def gradients(self, sums):
+        # If all voltages of a neuron are moved together, nothing happens but that V is read there.
+        by_V_T = sums["read"] - sums["I_e"] - sums["threshold"] - sums["V_reset"] - sums["V"]
+        return super().gradients(sums) | {"V_T": by_V_T}
+
     def threshold(self):
         """The voltage at which the neuron fires."""
         return self.V_peak
@@ -814,7 +993,7 @@ class NumericalIF(_Tabulated):
         return self._each(lambda row: row["offset"] + row["unit"] * row["table"].v_min)
 
 
-MODELS = {model.__name__: model for model in (LIF, LIFExp, QIF, Theta, EIF, NumericalIF)}
+MODELS = {model.__name__: model for model in (LIF, LIFExp, QIF, Theta, QuadraticIF, EIF, NumericalIF)}
 
 
 def _cycle_voltage(model, phase):
@@ -938,6 +1117,35 @@ def _direction(a, b):
         return 0.0 * a, math.copysign(1.0, b.real) + 0.0 * a
     size = max(abs(a.real), abs(b.real))
     return a / size, b / size
+
+
+def voltage_origin(parameters):
+    """The voltage (a number or an array) that is 0 for the engines' neurons with these parameters, or None if 0 is."""
+    return (parameters["V_r"] + parameters["V_t"]) / 2 if "V_t" in parameters else None
+
+
+def riccati_parameters(**parameters):
+    """The parameters of :func:`qif_constants` for a neuron of any Riccati model, and the V that is 0 in these (or None).
+
+    In the arithmetic that the parameters are in; in doubles the drive of a :class:`QuadraticIF` is rounded once, since
+    its terms cancel where the neuron is near the rheobase.
+    """
+    if "C_m" not in parameters:
+        return parameters, None
+    C_m, g_L, V_r, V_t, I_e = (parameters[name] for name in ("C_m", "g_L", "V_r", "V_t", "I_e"))
+    D = V_t - V_r
+    tau_m, drive, centre = C_m * D / g_L, I_e * D / g_L - D * D / 4, voltage_origin(parameters)
+    if isinstance(drive, (float, complex)):
+        low, high, current, leak = (Fraction(float(value.real)) for value in (V_r, V_t, I_e, g_L))
+        exact = float(current * (high - low) / leak - (high - low) ** 2 / 4)
+        drive = exact if isinstance(drive, float) else complex(exact, drive.imag)
+    return {
+        "tau_m": tau_m,
+        "I_e": drive,
+        "V_peak": parameters["V_peak"] if math.isinf(parameters["V_peak"].real) else parameters["V_peak"] - centre,
+        "V_reset": parameters["V_reset"] if math.isinf(parameters["V_reset"].real) else parameters["V_reset"] - centre,
+        "t_ref": parameters["t_ref"],
+    }, centre
 
 
 def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref):

@@ -629,7 +629,7 @@ class Network:
             rows = 1 if population.model.size is None else population.n
             if np.any(np.asarray(population.model.t_ref) > 0.0):
                 each += 16
-            if population.model.kernel == "QIF" and np.any(np.abs(population.model.I_e) < SHEAR_LIMIT):
+            if population.model.kernel == "QIF" and np.any(np.abs(population.model.riccati_drive()) < SHEAR_LIMIT):
                 each += 16
             total += population.n * each + rows * 256
             if isinstance(population.V, np.ndarray):

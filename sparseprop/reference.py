@@ -17,7 +17,7 @@ from sortedcontainers import SortedKeyList, SortedList
 from .engine_time import FRACTION_BITS, LN2, MAX_EPOCH, TWO_PI, advance_per_epoch
 from .errors import EngineFault
 from .drifts import Drift
-from .models import lif_constants, lifexp_constants, qif_constants, tabulated_constants
+from .models import lif_constants, lifexp_constants, qif_constants, riccati_parameters, tabulated_constants
 from .network import parameters_of
 
 __all__ = ["ComplexArithmetic", "DoubleArithmetic", "MultiprecisionArithmetic", "ReferenceEngine"]
@@ -258,6 +258,7 @@ class Neuron:
     frame = None
     base = (0, 0.0)
     shift = 0
+    origin = None  # the voltage that is 0 for the neuron, or None if that is 0
 
     def __init__(self, engine):
         self.engine, self.a = engine, engine.a
@@ -532,7 +533,8 @@ REGIMES = {"rotation": RotationNeuron, "saddle": SaddleNeuron, "shear": ShearNeu
 
 def qif_neuron(engine, parameters):
     """A Riccati neuron in the coordinates of its regime."""
-    constants = qif_constants(engine.a.sqrt, **parameters)
+    parameters, origin = riccati_parameters(**parameters)
+    constants = qif_constants(engine.a.sqrt, **parameters) | {"origin": origin}
     constants["reset_direction"] = constants.pop("reset")  # `reset` is the method
     return REGIMES[constants["regime"]](engine, constants)
 
@@ -1180,7 +1182,8 @@ class ReferenceEngine:
                     neuron.release = self.plus(self.now, self.a.number(population.refractory[i]))
                     neuron.reset(neuron.release, self.now)
                 else:
-                    neuron.place(self.a.number(population.voltage_of(i)), self.now)
+                    V = self.a.number(population.voltage_of(i))
+                    neuron.place(V if neuron.origin is None else V - neuron.origin, self.now)
                 self.neurons.append(neuron)
         self.arrivals = SortedKeyList(key=Arrival.key)
         self.emissions = []  # (pair, id) of spikes with delayed synapses
@@ -1424,7 +1427,8 @@ class ReferenceEngine:
                 continue
             neuron.enter(self.now)
             refractory = _before(self.now, neuron.release)
-            values.append(neuron.V_reset if refractory else neuron.voltage(self.now))
+            V = neuron.V_reset if refractory else neuron.voltage(self.now)
+            values.append(V if neuron.origin is None else V + neuron.origin)
         return values
 
     def state(self):

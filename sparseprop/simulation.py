@@ -7,6 +7,7 @@ import heapq
 import importlib.metadata
 import itertools
 import logging
+import math
 import os
 import platform
 import signal
@@ -499,6 +500,12 @@ class Simulation:
                 f"{who} would fire twice in one instant, at t = {fault.time!r} ms: excitation without delay closes a "
                 "loop, or its period is shorter than the resolution of time. Give it a refractory period (t_ref > 0), "
                 "or make the excitatory weights smaller"
+            )
+        lowest = np.broadcast_to(population.model.lowest_voltage(), (population.n,))[fault.neuron - population.first]
+        if math.isfinite(lowest):
+            return NumericalError(
+                f"a kick took {who} below V_min = {lowest!r}, where its drift is not known, at t = {fault.time!r} ms; V "
+                f"before the event was {fault.voltage!r}. Give a lower V_min, or smaller inhibitory weights"
             )
         return NumericalError(
             f"the state of {who} left the range of a double at t = {fault.time!r} ms; V before the event was "
