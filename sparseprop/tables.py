@@ -65,7 +65,7 @@ T_NODES, TO_COEFFICIENTS, TO_POWERS = _chebyshev()
 
 def _coefficients(values):
     """Chebyshev coefficients, (pieces, NODES), of values at the nodes."""
-    return (values[:, None, :] * TO_COEFFICIENTS[None, :, :]).sum(axis=2)
+    return values @ TO_COEFFICIENTS.T
 
 
 def _integral(coefficients):
@@ -412,7 +412,7 @@ def _rows(lows, highs, coefficients):
     kept = np.zeros((len(lows), DEGREE + 1), LONG)
     n = min(DEGREE + 1, coefficients.shape[1])
     kept[:, :n] = coefficients[:, :n]
-    powers = (kept[:, :, None] * TO_POWERS[None, :, :]).sum(axis=1)
+    powers = kept @ TO_POWERS
     # The centre as the double that it will be, so that the piece belongs to it.
     centre, half = (lows + highs) / 2, (highs - lows) / 2
     shift = (centre.astype(float).astype(LONG) - centre) / half
@@ -563,6 +563,7 @@ class _HalfBuilder:
     def __init__(self, half, drift, speed, z_end, from_end, z_low):
         self.half, self.drift, self.speed = half, drift, speed
         self.z_end, self.from_end, self.z_low = LONG(z_end), from_end, LONG(z_low)
+        self.divisions = 0
 
     def _fit(self, lows, highs, X, W):
         """Times on pieces, continuing from (X, W): coefficients of both, their values at the end, and whether it is
@@ -640,10 +641,12 @@ class _HalfBuilder:
     def _octave(self, e, X, W):
         """The pieces of [2^e, 2^(e + 1))."""
         low = LONG(2) ** e
-        for divisions in range(MOST_DIVISIONS + 1):
+        for divisions in range(self.divisions, MOST_DIVISIONS + 1):
             lows, highs = _edges(low, 2 * low, divisions, self.z_end)
             series, W_series, end, W_end, good = self._fit(lows, highs, X, W)
             if good:
+                # Neighbours need about as many.
+                self.divisions = max(divisions - 1, 0)
                 self.build.octaves[e] = divisions, lows, highs, series, W_series
                 return end, W_end
         raise _NotSmooth(float(low))
@@ -685,7 +688,8 @@ class _HalfBuilder:
         x = ((lows + highs) / 2)[:, None] + ((highs - lows) / 2)[:, None] * T_NODES[None, :]
         z = self.distance(x.ravel()).reshape(x.shape)
         series = _coefficients(z)
-        largest = np.abs(z).max(axis=1)
+        # No better than a rounding in the lowest piece that begins at z = 0.
+        largest = np.maximum(np.abs(z).max(axis=1), self.z_low or LONG(2) ** self.lowest)
         good = np.abs(series[:, DEGREE + 1 :]).sum(axis=1) <= (1e-16 + 4 * self.drift.noise) * largest
         return series, bool(good.all())
 
@@ -707,7 +711,7 @@ class _HalfBuilder:
         divisions = 0
         for e in range(lowest, top + 1):
             low = LONG(2) ** e
-            for divisions in range(max(divisions - 2, 0), MOST_DIVISIONS + 1):
+            for divisions in range(max(divisions - 1, 0), MOST_DIVISIONS + 1):
                 lows, highs = _edges(low, 2 * low, divisions, end)
                 series, good = self._fit_back(lows, highs)
                 if good:
