@@ -23,7 +23,7 @@ from .distributions import normal, uniform
 from .gradient_check import GradientReport, check_gradients
 from .gradients import Gradients, GradientWarning
 from .inputs import PoissonSource, SpikeSource, poisson, steps
-from .models import LIF, QIF, LIFExp, Theta, uniform_phase
+from .models import EIF, LIF, QIF, LIFExp, NumericalIF, QuadraticIF, Theta, uniform_phase
 from .network import Network, Population, Projection, balanced_network, calibrate_rate
 from .recording import Record
 from .result import Result, load
@@ -31,6 +31,7 @@ from .simulation import Simulation, StopReason
 from .sweep import SweepResult, sweep
 
 __all__ = [
+    "EIF",
     "LIF",
     "LIFExp",
     "QIF",
@@ -40,9 +41,11 @@ __all__ = [
     "GradientWarning",
     "Gradients",
     "Network",
+    "NumericalIF",
     "PoissonSource",
     "Population",
     "Projection",
+    "QuadraticIF",
     "Record",
     "Result",
     "Simulation",

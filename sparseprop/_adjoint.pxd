@@ -16,6 +16,7 @@ from sparseprop._lifexp_adjoint cimport (
 )
 from sparseprop._qif cimport QIF, ROTATION
 from sparseprop._scan cimport prefetch
+from sparseprop._table cimport Tabulated, table_stretch, table_velocity
 from sparseprop._typedefs cimport neuron_t
 
 
@@ -23,6 +24,7 @@ ctypedef fused Differentiable:
     LIF
     LIFExp
     QIF
+    Tabulated
 
 
 cdef struct Sums:
@@ -40,7 +42,8 @@ cdef inline int64_t adjoint_width(const Differentiable *m, bint wide) noexcept n
     """Doubles per neuron.
 
     LIF: dL/dx, and if `wide` a sum for tau_m. LIFExp: see _lifexp_adjoint.pxd. QIF: dL/d(angle of V), the time it
-    belongs to, and two sums for tau_m and I_e.
+    belongs to, and two sums for tau_m and I_e. Tabulated: dL/dV at the end of the stretch, the time of that end, and
+    the two sums.
     """
     if Differentiable is LIF:
         return 1 + wide
@@ -191,6 +194,31 @@ cdef inline void qif_kick_back(const QIF *m, double *y, double t, double V, doub
     by_time[0] = -c * (V + after) / m.tau
 
 
+# Tables -------------------------------------------------------------------------------------------------------------
+
+cdef inline double tabulated_leave(const Tabulated *m, double *y, double t, double V) noexcept nogil:
+    """The stretch from V at t to the neuron's next event, transposed; the adjoint then is 0. Returns g at its start."""
+    cdef double g = y[0], elapsed = y[1] - t, ratio, by_drive, v
+    y[0] = 0.0
+    if g == 0.0:
+        return 0.0
+    table_stretch(m, V, elapsed, &ratio, &by_drive, &v)
+    y[3] += g * by_drive
+    y[2] -= g * v * elapsed / m.tau
+    return g * ratio
+
+
+cdef inline void tabulated_kick_back(const Tabulated *m, double *y, double t, double V, double weight,
+                                     double *by_weight, double *by_time) noexcept nogil:
+    cdef double after = V + weight, g = tabulated_leave(m, y, t, after)
+    y[0] = g
+    y[1] = t
+    by_weight[0] = g
+    by_time[0] = 0.0
+    if g != 0.0 and weight != 0.0:
+        by_time[0] = -g * (table_velocity(m, after) - table_velocity(m, V)) / weight
+
+
 # All models ---------------------------------------------------------------------------------------------------------
 # `w` is where a stretch begins or ends.
 
@@ -216,6 +244,8 @@ cdef inline double leave(const Differentiable *m, double *y, bint wide, const Su
         by_V = lifexp_leave(m, y, wide, w.s, distance)
         sums.I_e[i] -= by_V
         return by_V
+    elif Differentiable is Tabulated:
+        return tabulated_leave(m, y, w.t, V)
     else:
         return qif_leave(m, y, w.t, V)
 
@@ -231,6 +261,9 @@ cdef inline void arrive(const Differentiable *m, double *y, bint wide, const Sum
     elif Differentiable is LIFExp:
         lifexp_arrive(m, y, wide, w.s, g)
         sums.I_e[i] += g
+    elif Differentiable is Tabulated:
+        y[0] = g
+        y[1] = w.t
     else:
         qif_arrive(m, y, w.t, V, g)
 
@@ -238,7 +271,9 @@ cdef inline void arrive(const Differentiable *m, double *y, bint wide, const Sum
 cdef inline double velocity(const Differentiable *m, double tau, double V, double distance,
                             double current) noexcept nogil:
     """How fast V changes (-1/V where it is infinite), per ms; `current` is the sum of the synaptic ones."""
-    if Differentiable is QIF:
+    if Differentiable is Tabulated:
+        return table_velocity(m, V)
+    elif Differentiable is QIF:
         return qif_velocity(m, V)
     else:
         return (distance + current) / tau
@@ -254,7 +289,7 @@ cdef inline double tau_of(const Differentiable *m, const Frame *f) noexcept nogi
 
 cdef inline bint jumps_at_spikes(const Differentiable *m, double weight) noexcept nogil:
     """Whether it matters if a kick comes shortly before or shortly after the neuron's own spike."""
-    if Differentiable is LIF:
+    if Differentiable is LIF or Differentiable is Tabulated:
         return True
     elif Differentiable is LIFExp:
         # V and its time are continuous where the order changes, unless inhibition prevents the spike.
@@ -264,18 +299,18 @@ cdef inline bint jumps_at_spikes(const Differentiable *m, double weight) noexcep
 
 
 cdef inline double distance_of(const Differentiable *m, double V) noexcept nogil:
-    """V_inf - V."""
-    if Differentiable is QIF:
-        return 0.0
-    else:
+    """V_inf - V of LIF and LIFExp neurons."""
+    if Differentiable is LIF or Differentiable is LIFExp:
         return (m.V_inf - V) + m.V_inf_low
+    else:
+        return 0.0
 
 
 cdef inline double reset_back(const Differentiable *m, double *y, bint wide, const Sums *sums, int64_t i,
                               const When *release, double current) noexcept nogil:
     """The state at the end of the refractory period; returns dL/d(release)."""
     cdef double distance = 0.0, g
-    if Differentiable is not QIF:
+    if Differentiable is LIF or Differentiable is LIFExp:
         distance = m.depth
     g = leave(m, y, wide, sums, i, release, m.V_reset, distance)
     if not isinf(m.V_reset):
@@ -287,7 +322,9 @@ cdef inline void threshold_back(const Differentiable *m, double *y, bint wide, c
                                 const When *w, double current, double by_time) noexcept nogil:
     """A spontaneous spike, which is where V meets the threshold; `by_time` is dL/dt."""
     cdef double distance = 0.0, V = 0.0, g
-    if Differentiable is QIF:
+    if Differentiable is Tabulated:
+        V = m.V_threshold
+    elif Differentiable is QIF:
         V = m.V_peak
     else:
         distance = m.gap
@@ -312,6 +349,8 @@ cdef inline void kick_back(const Differentiable *m, double *y, bint wide, const 
         by_time[0] = shared.E_by_time * y[1 + port] - shared.reach_by_time * y[0]
         if wide:
             kick_sums(m, y, &shared, port, weight)
+    elif Differentiable is Tabulated:
+        tabulated_kick_back(m, y, w.t, V, weight, by_weight, by_time)
     else:
         qif_kick_back(m, y, w.t, V, weight, by_weight, by_time)
 
@@ -332,6 +371,11 @@ cdef inline void settle_sums(const Differentiable *m, double *y, bint wide, cons
             for k in range(m.n_ports):
                 sums.tau_syn[k * sums.n + i] += own[1 + k]
                 own[1 + k] = 0.0
+    elif Differentiable is Tabulated:
+        sums.I_e[i] += y[3]
+        sums.tau_m[i] += y[2]
+        y[2] = 0.0
+        y[3] = 0.0
     else:
         if m.regime == ROTATION:
             sums.I_e[i] += (y[2] - y[3]) / (2.0 * m.I_e)

@@ -5,7 +5,7 @@ computes the same numbers bit for bit and is the place to read first.
 """
 
 from libc.math cimport INFINITY, NAN, atan, exp, fabs, isinf, isnan, log
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcmp, memcpy, memmove, memset
 
@@ -27,9 +27,10 @@ from ._lifexp cimport MAX_PORTS, LIFExp, current_at, from_epoch, port_frame
 from ._lifexp_adjoint cimport KickBack, Move, kicks_now, lifexp_move_back, lifexp_row, move_over
 from ._memory cimport allocate, allocate_large, grow
 from ._models cimport (
-    LIF_KERNEL, LIFEXP_KERNEL, QIF_KERNEL, SOURCE, Kernel, Model, brings_forward, coordinate, crosses_before_edge,
-    enter_other_frames, has_coordinate, has_soonest, hears_when_refractory, keeps_its_scale, kick_held, kick_state,
-    next_crossing, over_threshold, place_at, place_seen, reset_at, seen_state, soonest, voltage_at, width_of,
+    LIF_KERNEL, LIFEXP_KERNEL, QIF_KERNEL, SOURCE, TABLE_KERNEL, Kernel, Model, brings_forward, coordinate,
+    crosses_before_edge, enter_other_frames, has_coordinate, has_soonest, hears_when_refractory, keeps_its_scale,
+    kick_held, kick_state, next_crossing, over_threshold, place_at, place_seen, reset_at, seen_state, soonest,
+    voltage_at, width_of,
 )
 from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
 from ._philox cimport philox_open, philox_stream
@@ -39,6 +40,7 @@ from ._adjoint cimport (
     Differentiable, Sums, When, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, lif_rescale_back,
     lif_row, lif_wide_row, reset_back, rotated_voltages, rotation_row, settle_sums, tau_of, threshold_back, velocity,
 )
+from ._table cimport BLOCK, FEW, HALVES, Flow, Grid, Tabulated, table_row
 from ._scan cimport (
     Coupled, couple, find_below, find_coupled, find_turned, kick_row, normalise, prefetch, register_width, subtract,
     turn, turn_far,
@@ -56,7 +58,7 @@ from ._window cimport (
 from .connectivity import ProceduralAdjacency, Purpose
 from .engine_time import FRACTION_BITS, advance_per_epoch
 from .errors import EngineFault, InsufficientMemoryError
-from .models import lif_constants, lifexp_constants, qif_constants
+from .models import lif_constants, lifexp_constants, qif_constants, riccati_parameters, tabulated_constants, voltage_origin
 from .network import parameter_rows
 
 import math
@@ -736,7 +738,39 @@ cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const 
                     if status != RUNNING:
                         return status
                     n += 1
+        elif Model is Tabulated:
+            if not p.heterogeneous:
+                return deliver_table(e, q, p, rows, targets, weights, weight, count, port)
     return deliver_each(e, q, p, rows, targets, weights, weight, count, port)
+
+
+cdef Status deliver_table(State *e, Window *q, Population *p, const Tabulated *m, const neuron_t *targets,
+                          const double *weights, double weight, int64_t count, int64_t port) noexcept nogil:
+    """Kick each of `count` neurons with one table once."""
+    cdef int32_t soon[BLOCK]
+    cdef int32_t others[BLOCK]
+    cdef int64_t first, n, k, found, n_others
+    cdef Status status
+    for k in range(min(count, BLOCK)):
+        prefetch(&p.x[4 * <int64_t> targets[k]], 4 * sizeof(double))
+    first = 0
+    while first < count:
+        n = min(count - first, BLOCK)
+        for k in range(first + n, min(first + n + BLOCK, count)):
+            prefetch(&p.x[4 * <int64_t> targets[k]], 4 * sizeof(double))
+        found = table_row(m, p.x, targets + first, weights + first if weights != NULL else NULL, weight, n,
+                          p.waiting, e.now, q.edge, e.H, soon, others, &n_others)
+        for k in range(found):
+            status = schedule(e, q, p, m, targets[first + soon[k]])
+            if status != RUNNING:
+                return status
+        for k in range(n_others):
+            n = first + others[k]
+            status = kick(e, q, p, m, targets[n], weights[n] if weights != NULL else weight, port)
+            if status != RUNNING:
+                return status
+        first += BLOCK
+    return RUNNING
 
 
 cdef inline void coupled(Coupled *shared, const LIFExp *m, const Frame *f, Pair now, int64_t port) noexcept nogil:
@@ -792,7 +826,7 @@ cdef inline Status settle(State *e, Window *q, Population *p, const LIF *m, neur
 
 # By population: the only place where kernels are told apart ----------------------------------------------------------
 
-KERNELS = {"source": SOURCE, "LIF": LIF_KERNEL, "LIFExp": LIFEXP_KERNEL, "QIF": QIF_KERNEL}
+KERNELS = {"source": SOURCE, "LIF": LIF_KERNEL, "LIFExp": LIFEXP_KERNEL, "QIF": QIF_KERNEL, "Tabulated": TABLE_KERNEL}
 
 
 cdef int64_t width_in(const Population *p) noexcept nogil:
@@ -800,6 +834,8 @@ cdef int64_t width_in(const Population *p) noexcept nogil:
         return width_of(<const LIF *> p.rows)
     if p.kernel == LIFEXP_KERNEL:
         return width_of(<const LIFExp *> p.rows)
+    if p.kernel == TABLE_KERNEL:
+        return width_of(<const Tabulated *> p.rows)
     return width_of(<const QIF *> p.rows)
 
 
@@ -810,6 +846,8 @@ cdef void rescale_population(Population *p) noexcept nogil:
         rescale(p, <const LIFExp *> p.rows)
     elif p.kernel == QIF_KERNEL:
         rescale(p, <const QIF *> p.rows)
+    elif p.kernel == TABLE_KERNEL:
+        rescale(p, <const Tabulated *> p.rows)
 
 
 cdef void place_population(State *e, Population *p, const double *V, const double *refractory) noexcept nogil:
@@ -819,6 +857,8 @@ cdef void place_population(State *e, Population *p, const double *V, const doubl
         place(e, p, <const LIFExp *> p.rows, V, refractory)
     elif p.kernel == QIF_KERNEL:
         place(e, p, <const QIF *> p.rows, V, refractory)
+    elif p.kernel == TABLE_KERNEL:
+        place(e, p, <const Tabulated *> p.rows, V, refractory)
 
 
 cdef void look_at_population(const State *e, const Population *p, double *seen) noexcept nogil:
@@ -828,6 +868,8 @@ cdef void look_at_population(const State *e, const Population *p, double *seen) 
         look(e, p, <const LIFExp *> p.rows, seen)
     elif p.kernel == QIF_KERNEL:
         look(e, p, <const QIF *> p.rows, seen)
+    elif p.kernel == TABLE_KERNEL:
+        look(e, p, <const Tabulated *> p.rows, seen)
 
 
 cdef void take_over_population(State *e, Population *p, const void *old, bint heterogeneous,
@@ -838,6 +880,8 @@ cdef void take_over_population(State *e, Population *p, const void *old, bint he
         take_over(e, p, <const LIFExp *> p.rows, <const LIFExp *> old, heterogeneous, seen)
     elif p.kernel == QIF_KERNEL:
         take_over(e, p, <const QIF *> p.rows, <const QIF *> old, heterogeneous, seen)
+    elif p.kernel == TABLE_KERNEL:
+        take_over(e, p, <const Tabulated *> p.rows, <const Tabulated *> old, heterogeneous, seen)
 
 
 cdef inline Pair next_spike_in(const State *e, const Population *p, neuron_t i) noexcept nogil:
@@ -848,6 +892,8 @@ cdef inline Pair next_spike_in(const State *e, const Population *p, neuron_t i) 
         return next_spike(e, p, row(p, <const LIFExp *> p.rows, i), i)
     if p.kernel == QIF_KERNEL:
         return next_spike(e, p, row(p, <const QIF *> p.rows, i), i)
+    if p.kernel == TABLE_KERNEL:
+        return next_spike(e, p, row(p, <const Tabulated *> p.rows, i), i)
     return never()
 
 
@@ -856,6 +902,8 @@ cdef inline bint may_fire_before_edge(const State *e, const Window *q, const Pop
         return fires_before_edge(e, q, p, row(p, <const LIF *> p.rows, i), i)
     if p.kernel == LIFEXP_KERNEL:
         return fires_before_edge(e, q, p, row(p, <const LIFExp *> p.rows, i), i)
+    if p.kernel == TABLE_KERNEL:
+        return fires_before_edge(e, q, p, row(p, <const Tabulated *> p.rows, i), i)
     return fires_before_edge(e, q, p, row(p, <const QIF *> p.rows, i), i)
 
 
@@ -864,6 +912,8 @@ cdef inline double coordinate_in(const Window *q, const Population *p, neuron_t 
         return window_coordinate(q, p, row(p, <const LIF *> p.rows, i), i)
     if p.kernel == LIFEXP_KERNEL:
         return window_coordinate(q, p, row(p, <const LIFExp *> p.rows, i), i)
+    if p.kernel == TABLE_KERNEL:
+        return window_coordinate(q, p, row(p, <const Tabulated *> p.rows, i), i)
     return window_coordinate(q, p, row(p, <const QIF *> p.rows, i), i)
 
 
@@ -875,6 +925,8 @@ cdef bint has_coordinate_in(const Population *p) noexcept nogil:
         return has_coordinate(<const LIF *> p.rows)
     if p.kernel == LIFEXP_KERNEL:
         return has_coordinate(<const LIFExp *> p.rows)
+    if p.kernel == TABLE_KERNEL:
+        return has_coordinate(<const Tabulated *> p.rows)
     return has_coordinate(<const QIF *> p.rows)
 
 
@@ -885,6 +937,8 @@ cdef double voltage_in(const State *e, const Population *p, neuron_t i) noexcept
         return voltage(e, p, <const LIFExp *> p.rows, i)
     if p.kernel == QIF_KERNEL:
         return voltage(e, p, <const QIF *> p.rows, i)
+    if p.kernel == TABLE_KERNEL:
+        return voltage(e, p, <const Tabulated *> p.rows, i)
     return NAN
 
 
@@ -893,6 +947,8 @@ cdef inline Status schedule_one(State *e, Queue *q, const Population *p, neuron_
         return schedule(e, q, p, row(p, <const LIF *> p.rows, i), i)
     if p.kernel == LIFEXP_KERNEL:
         return schedule(e, q, p, row(p, <const LIFExp *> p.rows, i), i)
+    if p.kernel == TABLE_KERNEL:
+        return schedule(e, q, p, row(p, <const Tabulated *> p.rows, i), i)
     return schedule(e, q, p, row(p, <const QIF *> p.rows, i), i)
 
 
@@ -901,6 +957,8 @@ cdef inline Status reset_one(State *e, Queue *q, Population *p, neuron_t i) noex
         return reset(e, q, p, <const LIF *> p.rows, i)
     if p.kernel == LIFEXP_KERNEL:
         return reset(e, q, p, <const LIFExp *> p.rows, i)
+    if p.kernel == TABLE_KERNEL:
+        return reset(e, q, p, <const Tabulated *> p.rows, i)
     return reset(e, q, p, <const QIF *> p.rows, i)
 
 
@@ -914,7 +972,7 @@ cdef Status note_states(State *e, Population *p, const neuron_t *targets, int64_
     values = tape_values(e.tape, count)
     if values == NULL:
         return NO_MEMORY
-    if p.plain and (<const QIF *> p.rows).regime == ROTATION:
+    if p.kernel == QIF_KERNEL and p.plain and (<const QIF *> p.rows).regime == ROTATION:
         f = frame_now(e, p, <const QIF *> p.rows)
         rotated_voltages(p.x, targets, count, (<const QIF *> p.rows).root, f.E, f.sine, values)
         return RUNNING
@@ -927,7 +985,7 @@ cdef Status note_states(State *e, Population *p, const neuron_t *targets, int64_
 
 
 cdef inline bint is_noted(const State *e, const Population *p) noexcept nogil:
-    return e.tape != NULL and p.kernel == QIF_KERNEL
+    return e.tape != NULL and (p.kernel == QIF_KERNEL or p.kernel == TABLE_KERNEL)
 
 
 cdef inline Status kick_one(State *e, Queue *q, Population *p, neuron_t i, double weight,
@@ -938,6 +996,8 @@ cdef inline Status kick_one(State *e, Queue *q, Population *p, neuron_t i, doubl
         return kick(e, q, p, <const LIF *> p.rows, i, weight, port)
     if p.kernel == LIFEXP_KERNEL:
         return kick(e, q, p, <const LIFExp *> p.rows, i, weight, port)
+    if p.kernel == TABLE_KERNEL:
+        return kick(e, q, p, <const Tabulated *> p.rows, i, weight, port)
     return kick(e, q, p, <const QIF *> p.rows, i, weight, port)
 
 
@@ -949,6 +1009,8 @@ cdef inline Status deliver_row(State *e, Queue *q, Population *p, const neuron_t
         return deliver(e, q, p, <const LIF *> p.rows, targets, weights, weight, largest, count, port)
     if p.kernel == LIFEXP_KERNEL:
         return deliver(e, q, p, <const LIFExp *> p.rows, targets, weights, weight, largest, count, port)
+    if p.kernel == TABLE_KERNEL:
+        return deliver(e, q, p, <const Tabulated *> p.rows, targets, weights, weight, largest, count, port)
     return deliver(e, q, p, <const QIF *> p.rows, targets, weights, weight, largest, count, port)
 
 
@@ -957,6 +1019,8 @@ cdef Status scan_population(State *e, Window *q, Population *p) noexcept nogil:
         return scan(e, q, p, <const LIF *> p.rows)
     if p.kernel == LIFEXP_KERNEL:
         return scan(e, q, p, <const LIFExp *> p.rows)
+    if p.kernel == TABLE_KERNEL:
+        return scan(e, q, p, <const Tabulated *> p.rows)
     return scan(e, q, p, <const QIF *> p.rows)
 
 
@@ -2317,8 +2381,10 @@ cdef class Engine:
     cdef object network
     cdef object clock
     cdef int64_t n_changes
+    cdef readonly object origins    # the voltages that are 0 for the neurons, by global id; None if they all are
     cdef list arrays            # keeps alive what the structs point into
     cdef list delayed           # (number in the C loops, order, weights) of projections with a delay for each synapse
+    cdef dict flows             # tables in C, by the Python object, which owns their pieces
     cdef Recording recording    # of what the tape keeps, or None
 
     def __cinit__(self):
@@ -2377,6 +2443,7 @@ cdef class Engine:
         self.network = network
         self.clock = network.clock
         self.arrays, self.delayed = [], []
+        self.flows = {}
         self.e.H = network.clock.epoch
         self.e.n = network.size
         self.e.n_ports = 1
@@ -2424,6 +2491,12 @@ cdef class Engine:
         p.x = <double *> owned(allocate_large(p.width * <int64_t> p.size, sizeof(double)))
         memset(p.x, 0, p.width * <int64_t> p.size * sizeof(double))
         V = population.V
+        origin = voltage_origin(population.parameters)
+        if origin is not None:
+            if self.origins is None:
+                self.origins = np.zeros(self.e.n)
+            self.origins[p.first : p.first + p.size] = origin
+            V = np.ascontiguousarray(population.V - origin)
         refractory = population.refractory if population.refractory is not None else np.zeros(0)
         with nogil:
             place_population(&self.e, p, &V[0] if V.shape[0] else NULL, &refractory[0] if refractory.shape[0] else NULL)
@@ -2448,12 +2521,20 @@ cdef class Engine:
             for k in range(len(rows)):
                 fill_lifexp(&(<LIFExp *> p.rows)[k], lifexp_constants(math.fsum, **rows[k]), frames, self.e.H)
             self.e.n_ports = max(self.e.n_ports, (<LIFExp *> p.rows).n_ports)
+        elif p.kernel == TABLE_KERNEL:
+            p.rows = owned(allocate(len(rows), sizeof(Tabulated)))
+            p.oscillates = True
+            p.scan_cost = 8
+            for k in range(len(rows)):
+                constants = tabulated_constants(math.fsum, **rows[k])
+                (<Tabulated *> p.rows)[k].flow = <const Flow *> self._flow(constants["table"])
+                fill_tabulated(&(<Tabulated *> p.rows)[k], constants, frames.index(None))
         else:
             p.rows = owned(allocate(len(rows), sizeof(QIF)))
             p.oscillates = True
             p.scan_cost = 2
             for k in range(len(rows)):
-                constants = qif_constants(math.sqrt, **rows[k])
+                constants = qif_constants(math.sqrt, **riccati_parameters(**rows[k])[0])
                 fill_qif(&(<QIF *> p.rows)[k], constants, frames.index(constants["frame"]))
                 if constants["regime"] == "shear" and p.base == NULL:
                     p.base = <Pair *> owned(allocate(p.size, sizeof(Pair)))
@@ -2477,6 +2558,16 @@ cdef class Engine:
             enter_epoch(&p.frames[k], p.epoch)
             # Rounding moves a next spike by some 2^-52 of the slowest time scale; the margin is far above that.
             self.e.margin = max(self.e.margin, (1.0 / scale if rotates else scale) * 2.0**-36)
+
+    cdef void *_flow(self, table) except NULL:
+        """The table in C; once for each, and kept as long as the engine."""
+        cdef uint8_t[::1] memory
+        if table not in self.flows:
+            memory = np.zeros(sizeof(Flow), np.uint8)
+            fill_flow(<Flow *> &memory[0], table)
+            self.flows[table] = memory
+        memory = self.flows[table]
+        return &memory[0]
 
     cdef _order(self):
         """Fill the queue of spontaneous spikes from the states."""
@@ -2788,7 +2879,7 @@ cdef class Engine:
         if status == DISORDER:
             raise AssertionError(f"the event queue lost its order at {self.clock.milliseconds(self.now)} ms")
         kind = "runaway" if status == RUNAWAY else "numerical"
-        voltage_before = voltage_of(&self.e, self.e.faulty)
+        voltage_before = self.voltages(np.array([self.e.faulty], np.int64)).item()
         raise EngineFault(kind, int(self.e.faulty), self.clock.milliseconds(self.now), voltage_before)
 
     def take(self):
@@ -2808,8 +2899,11 @@ cdef class Engine:
         else:
             enter_present(&self.e, &self.heap)
 
-    def voltages(self, ids=None):
-        """V now of all neurons, or of those with the given global ids (int64); NaN for sources."""
+    def voltages(self, ids=None, bint internal=False):
+        """V now of all neurons, or of those with the given global ids (int64); NaN for sources.
+
+        `internal`: as the backward pass knows them, before `origins` are added.
+        """
         cdef const int64_t[::1] chosen = np.arange(self.e.n, dtype=np.int64) if ids is None else ids
         cdef double[::1] V = np.empty(chosen.shape[0])
         cdef int64_t k
@@ -2818,7 +2912,7 @@ cdef class Engine:
             if not 0 <= chosen[k] < self.e.n:
                 raise ValueError(f"there is no neuron {chosen[k]}")
             V[k] = voltage_of(&self.e, <neuron_t> chosen[k])
-        return V.base
+        return V.base if internal or self.origins is None else V.base + self.origins[chosen.base]
 
     def currents(self, const int64_t[::1] ids):
         """Synaptic currents now of neurons with these global ids: an array of shape (ids, ports), NaN for no port."""
@@ -3088,6 +3182,45 @@ cdef fill_qif(QIF *m, constants, frame):
     m.finite_peak = constants["finite_peak"]
 
 
+cdef fill_tabulated(Tabulated *m, constants, frame):
+    m.frame = frame
+    m.tau, m.offset, m.unit = constants["tau"], constants["offset"], constants["unit"]
+    m.inverse_tau, m.inverse_unit = constants["inverse_tau"], constants["inverse_unit"]
+    half, m.reset_x = constants["reset"]
+    m.reset_half = half
+    m.V_threshold, m.V_reset, m.t_ref = constants["V_threshold"], constants["V_reset"], constants["t_ref"]
+
+
+cdef fill_grid(Grid *g, grid):
+    cdef const double[:, ::1] pieces = grid.pieces
+    cdef const int32_t[:, ::1] octaves = grid.octaves
+    g.pieces, g.octaves = &pieces[0, 0], &octaves[0, 0]
+    g.below, g.above = grid.lowest + 1022, octaves.shape[0] - 1
+
+
+cdef fill_flow(Flow *flow, table):
+    cdef int64_t k
+    flow.n, flow.v_th, flow.v_min = len(table.halves), table.v_th, table.v_min
+    if flow.n > HALVES:
+        raise ValueError(f"a table of {flow.n} halves")
+    for k in range(FEW):
+        flow.high[k] = table.halves[k].high if k < flow.n - 1 else INFINITY
+    for k in range(flow.n):
+        half = table.halves[k]
+        flow.halves[k].anchor, flow.halves[k].sign, flow.halves[k].high = half.anchor, half.sign, half.high
+        flow.halves[k].rising, flow.halves[k].next = half.rising, half.next
+        flow.halves[k].step = 1.0 if half.rising else -1.0
+        flow.halves[k].bound = half.length if half.rising else 0.0
+        flow.halves[k].length, flow.halves[k].entry, flow.halves[k].after = half.length, half.entry, half.after
+        flow.halves[k].z_tail, flow.halves[k].x_tail, flow.halves[k].rate = half.z_tail, half.x_tail, half.rate
+        flow.halves[k].z_far, flow.halves[k].leak = half.z_far, half.leak
+        flow.halves[k].W_tail, flow.halves[k].W_whole = half.W_tail, half.W_whole
+        flow.halves[k].entry_W, flow.halves[k].direction = half.entry_W, half.direction
+        fill_grid(&flow.halves[k].to_x, half.to_x)
+        fill_grid(&flow.halves[k].to_z, half.to_z)
+        fill_grid(&flow.halves[k].to_W, half.to_W)
+
+
 # The backward pass ----------------------------------------------------------------------------------------------------
 # Events are taken in reverse, and each adds the transpose of its derivative; docs/gradients.md has the mathematics. The
 # names of the forward pass are kept: what ..._back undoes is what the function of the name before it does.
@@ -3132,12 +3265,12 @@ cdef class Recording:
         self.start, self.last_before = e.now, e.last
         self.n_changes_before = engine.n_changes
         self.voltages = []
-        self.V = engine.voltages()
+        self.V = engine.voltages(internal=True)
         self.tape = tape_create(e.n)
         owned(self.tape)
         self.tape.near = near
         for k in range(e.n_populations):
-            if e.populations[k].kernel == QIF_KERNEL:
+            if e.populations[k].kernel == QIF_KERNEL or e.populations[k].kernel == TABLE_KERNEL:
                 self.tape.records_kicks = True
         self._note_currents(e)
         for n, s, i in engine.state()["emissions"].tolist():
@@ -3361,10 +3494,10 @@ cdef inline double since_start(const Pass *b, Pair t) noexcept nogil:
 
 cdef inline const Frame *frame_back(const State *e, const Population *p, const Differentiable *m) noexcept nogil:
     """The neuron's frame, at the present where the model's derivatives need it."""
-    if Differentiable is QIF:
-        return &p.frames[m.frame]
-    else:
+    if Differentiable is LIF or Differentiable is LIFExp:
         return frame_now(e, p, m)
+    else:
+        return &p.frames[m.frame]
 
 
 cdef inline When now_of(const Pass *b, const Differentiable *m, const Frame *f) noexcept nogil:
@@ -3531,7 +3664,7 @@ cdef Status row_back(Pass *b, const Synapses *c, const Differentiable *rows, neu
             b.weight_sums[c.projection] += weight_sum
             b.delay_sums[c.projection] += total
             return RUNNING
-    else:
+    elif Differentiable is QIF:
         if simple and rows.regime == ROTATION and not (crowded and jumps_at_spikes(rows, 0.0)):
             total = rotation_row(rows, y, c.targets, c.weights, c.weight, V, c.count, b.t, by_weight, p.size > FAR,
                                  &weight_sum)
@@ -3549,7 +3682,7 @@ cdef Status row_back(Pass *b, const Synapses *c, const Differentiable *rows, neu
                 if crowded and is_swap(b, p.first + i) and not find(b, ORDER_SWAP, p.first + i, source):
                     return NO_MEMORY
                 continue
-        elif Differentiable is QIF:
+        elif Differentiable is not LIFExp:
             v = V[k]
             if isnan(v):
                 continue
@@ -3790,12 +3923,16 @@ cdef int64_t adjoint_width_in(const Population *p, bint wide) noexcept nogil:
         return adjoint_width(<const LIF *> p.rows, wide)
     if p.kernel == LIFEXP_KERNEL:
         return adjoint_width(<const LIFExp *> p.rows, wide) + (2 if p.release != NULL else 0)
+    if p.kernel == TABLE_KERNEL:
+        return adjoint_width(<const Tabulated *> p.rows, wide)
     return adjoint_width(<const QIF *> p.rows, wide)
 
 
 cdef inline bint jumps_in(const Population *p, neuron_t i, double weight) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return jumps_at_spikes(row(p, <const LIF *> p.rows, i), weight)
+    if p.kernel == TABLE_KERNEL:
+        return jumps_at_spikes(row(p, <const Tabulated *> p.rows, i), weight)
     return jumps_at_spikes(row(p, <const QIF *> p.rows, i), weight)
 
 
@@ -3807,12 +3944,16 @@ cdef Status synapses_back(Pass *b, const Synapses *c, neuron_t source, double *b
         return row_back(b, c, <const LIFExp *> c.post.rows, source, NULL, by_time)
     b.tape.n_values -= c.count
     V = b.tape.values + b.tape.n_values
+    if c.post.kernel == TABLE_KERNEL:
+        return row_back(b, c, <const Tabulated *> c.post.rows, source, V, by_time)
     return row_back(b, c, <const QIF *> c.post.rows, source, V, by_time)
 
 
 cdef Status merged_in(Pass *b, Population *p, neuron_t i, double V) noexcept nogil:
     if p.kernel == LIF_KERNEL:
         return merged_kick_back(b, p, <const LIF *> p.rows, i, V)
+    if p.kernel == TABLE_KERNEL:
+        return merged_kick_back(b, p, <const Tabulated *> p.rows, i, V)
     return merged_kick_back(b, p, <const QIF *> p.rows, i, V)
 
 
@@ -3826,6 +3967,8 @@ cdef Status spike_back(Pass *b, count_t k) noexcept nogil:
         return spike_of_back(b, p, <const LIF *> p.rows, i, driven, &b.by_time[k])
     if p.kernel == LIFEXP_KERNEL:
         return spike_of_back(b, p, <const LIFExp *> p.rows, i, driven, &b.by_time[k])
+    if p.kernel == TABLE_KERNEL:
+        return spike_of_back(b, p, <const Tabulated *> p.rows, i, driven, &b.by_time[k])
     return spike_of_back(b, p, <const QIF *> p.rows, i, driven, &b.by_time[k])
 
 
@@ -3837,6 +3980,8 @@ cdef void read_in(Pass *b, neuron_t i, double V, double current, double by_V) no
         read_back(b, p, <const LIFExp *> p.rows, i - p.first, V, current, by_V)
     elif p.kernel == QIF_KERNEL:
         read_back(b, p, <const QIF *> p.rows, i - p.first, V, current, by_V)
+    elif p.kernel == TABLE_KERNEL:
+        read_back(b, p, <const Tabulated *> p.rows, i - p.first, V, current, by_V)
 
 
 cdef void leave_in(Pass *b, Population *p, const double *V, bint begins, const double *currents, double *by_V,
@@ -3845,6 +3990,8 @@ cdef void leave_in(Pass *b, Population *p, const double *V, bint begins, const d
         leave_population(b, p, <const LIF *> p.rows, V, begins, currents, by_V, by_current)
     elif p.kernel == LIFEXP_KERNEL:
         leave_population(b, p, <const LIFExp *> p.rows, V, begins, currents, by_V, by_current)
+    elif p.kernel == TABLE_KERNEL:
+        leave_population(b, p, <const Tabulated *> p.rows, V, begins, currents, by_V, by_current)
     else:
         leave_population(b, p, <const QIF *> p.rows, V, begins, currents, by_V, by_current)
 
@@ -3854,6 +4001,8 @@ cdef void arrive_in(Pass *b, Population *p, const double *V, const double *by_V)
         arrive_population(b, p, <const LIF *> p.rows, V, by_V)
     elif p.kernel == LIFEXP_KERNEL:
         arrive_population(b, p, <const LIFExp *> p.rows, V, by_V)
+    elif p.kernel == TABLE_KERNEL:
+        arrive_population(b, p, <const Tabulated *> p.rows, V, by_V)
     else:
         arrive_population(b, p, <const QIF *> p.rows, V, by_V)
 
@@ -4026,7 +4175,7 @@ cdef Status merge_back(Pass *b) noexcept nogil:
         i = e.touched[0].items[k]
         clear_bit(arrivals_at(e, 0), i)
         p = &e.populations[population_of(e, i)]
-        if p.kernel == QIF_KERNEL:
+        if p.kernel == QIF_KERNEL or p.kernel == TABLE_KERNEL:
             tape.n_values -= 1
             tape.n_targets -= 1
             i = tape.targets[tape.n_targets]
@@ -4517,7 +4666,7 @@ cdef class Adjoint:
             b.at_release = <double *> zeros(e.n, sizeof(double))
         if network.changes:
             b.by_release = <double *> zeros(e.n, sizeof(double))
-        if any(population.kernel == "QIF" for population in network.populations):
+        if any(population.kernel in ("QIF", "Tabulated") for population in network.populations):
             b.kick_by_weight = <double *> zeros(e.n, sizeof(double))
             b.kick_by_time = <double *> zeros(e.n, sizeof(double))
         if not reserve(&e.drawn, 1):
@@ -4614,6 +4763,8 @@ cdef class Adjoint:
         cdef Pair now
         now.n, now.s = time
         go_back(&self.b, now)
+        if self.engine.origins is not None:
+            V = V.base - self.engine.origins[ids.base]
         for k in range(ids.shape[0]):
             if by_V[k] != 0.0:
                 read_in(&self.b, <neuron_t> ids[k], V[k], currents[k], by_V[k])

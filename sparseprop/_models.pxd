@@ -21,10 +21,16 @@ from sparseprop._qif cimport (
     qif_over_threshold, qif_place, qif_place_direction, qif_reset, qif_voltage,
 )
 
+from sparseprop._table cimport (
+    Tabulated, table_fires_before_edge, table_kick, table_next_spike, table_now, table_over_threshold, table_place,
+    table_reset, table_voltage,
+)
+
 ctypedef fused Model:
     LIF
     LIFExp
     QIF
+    Tabulated
 
 # By which a population knows the type of its parameter rows.
 cdef enum Kernel:
@@ -32,6 +38,7 @@ cdef enum Kernel:
     LIF_KERNEL
     LIFEXP_KERNEL
     QIF_KERNEL
+    TABLE_KERNEL
 
 
 cdef inline int64_t width_of(const Model *m) noexcept nogil:
@@ -40,6 +47,8 @@ cdef inline int64_t width_of(const Model *m) noexcept nogil:
         return 1
     elif Model is LIFExp:
         return 3 + m.n_ports
+    elif Model is Tabulated:
+        return 4
     else:
         return 2
 
@@ -56,12 +65,15 @@ cdef inline bint brings_forward(const Model *m, const double *x, const Frame *f,
                                 int64_t port) noexcept nogil:
     """Whether a kick that was just given may have moved the next spike to an earlier time, by more than the margin.
 
-    A shear is set anew by any kick, which may move a spike far ahead by more than the margin.
+    A shear, or a neuron with a table, is set anew by any kick, which may move a spike far ahead by more than the
+    margin.
     """
     if Model is LIF:
         return weight > 0.0
     elif Model is LIFExp:
         return lifexp_brings_forward(m, x, f, weight, port)
+    elif Model is Tabulated:
+        return True
     else:
         return weight > 0.0 or m.regime == SHEAR
 
@@ -72,6 +84,8 @@ cdef inline void place_at(const Model *m, double *x, Pair *base, double V, const
         lif_place(m, x, V, f.E)
     elif Model is LIFExp:
         lifexp_place(m, x, V, now)
+    elif Model is Tabulated:
+        table_place(m, x, (V - m.offset) / m.unit, now)
     else:
         qif_place(m, x, base, V, f, now)
 
@@ -81,6 +95,8 @@ cdef inline void seen_state(const Model *m, const double *x, const Pair *base, c
     """Up to two numbers from which, and x, `place_seen` makes the state under other parameters, V being the same."""
     if Model is LIF:
         seen[0] = x[0]
+    elif Model is Tabulated:
+        seen[0] = table_now(m, x, now, H)
     elif Model is QIF:
         qif_direction(m, x, base, f, now, H, &seen[0], &seen[1])
 
@@ -91,6 +107,8 @@ cdef inline void place_seen(const Model *m, const Model *old, double *x, Pair *b
         x[0] = seen[0] + ((m.V_inf - old.V_inf) + (m.V_inf_low - old.V_inf_low)) * f.E
     elif Model is LIFExp:
         lifexp_change(m, old, x, now, H)
+    elif Model is Tabulated:
+        table_place(m, x, seen[0], now)
     else:
         qif_place_direction(m, x, base, seen[0], seen[1], f, now)
 
@@ -102,6 +120,8 @@ cdef inline bint kick_state(const Model *m, double *x, Pair *base, const Frame *
         return lif_kick(m, x, f, weight)
     elif Model is LIFExp:
         return lifexp_kick(m, x, f, now, H, weight, port)
+    elif Model is Tabulated:
+        return table_kick(m, x, now, H, weight)
     else:
         return qif_kick(m, x, base, f, now, H, weight)
 
@@ -125,6 +145,8 @@ cdef inline bint over_threshold(const Model *m, const double *x, const Frame *f)
         return lif_over_threshold(m, x, f)
     elif Model is LIFExp:
         return False
+    elif Model is Tabulated:
+        return table_over_threshold(m, x)
     else:
         return qif_over_threshold(m, x, f)
 
@@ -136,6 +158,8 @@ cdef inline Pair next_crossing(const Model *m, const double *x, const Pair *base
         return lif_next_spike(m, x, f, epoch, H)
     elif Model is LIFExp:
         return lifexp_next_spike(m, x, H)
+    elif Model is Tabulated:
+        return table_next_spike(m, x, H)
     else:
         return qif_next_spike(m, x, base, f, since, epoch, H)
 
@@ -149,6 +173,8 @@ cdef inline bint crosses_before_edge(const Model *m, const double *x, const Pair
         enter_instant(&frames[m.frame], now, instant)
         enter_other_frames(m, frames, now, instant)
         return lifexp_fires_before_edge(m, x, &frames[m.frame], now, H)
+    elif Model is Tabulated:
+        return table_fires_before_edge(m, x, edge, H)
     else:
         return qif_fires_before_edge(m, x, base, &frames[m.frame], edge, H)
 
@@ -172,7 +198,7 @@ cdef inline bint has_coordinate(const Model *m) noexcept nogil:
     """Whether `coordinate` orders the neurons of one frame by their next spikes."""
     if Model is LIF:
         return lif_has_coordinate(m)
-    elif Model is LIFExp:
+    elif Model is LIFExp or Model is Tabulated:
         return False
     else:
         return m.regime == ROTATION
@@ -182,7 +208,7 @@ cdef inline double coordinate(const Model *m, const double *x, const Frame *f) n
     """What the frame will be at the next spike: E, or tan(alpha - alpha at the window's edge); no transcendental."""
     if Model is LIF:
         return lif_coordinate(m, x)
-    elif Model is LIFExp:
+    elif Model is LIFExp or Model is Tabulated:
         return NAN
     else:
         return qif_coordinate(m, x, f)
@@ -195,6 +221,8 @@ cdef inline void reset_at(const Model *m, double *x, Pair *base, const Frame *f,
         lif_reset(m, x, f, epoch, release, now)
     elif Model is LIFExp:
         lifexp_reset(m, x, release, H)
+    elif Model is Tabulated:
+        table_reset(m, x, release)
     else:
         qif_reset(m, x, base, f, epoch, release, now)
 
@@ -205,6 +233,8 @@ cdef inline double voltage_at(const Model *m, const double *x, const Pair *base,
         return lif_voltage(m, x, f)
     elif Model is LIFExp:
         return lifexp_voltage(m, x, now, H)
+    elif Model is Tabulated:
+        return table_voltage(m, x, now, H)
     else:
         return qif_voltage(m, x, base, f, now, H)
 
@@ -213,7 +243,7 @@ cdef inline bint keeps_its_scale(const Model *m, const double *x) noexcept nogil
     """Whether the powers of two that leave a growing frame are not to be taken out of x[0]."""
     if Model is LIF:
         return False
-    elif Model is LIFExp:
+    elif Model is LIFExp or Model is Tabulated:
         return True
     else:
         # At the unstable point there is no growth, and the length of the vector has no meaning.

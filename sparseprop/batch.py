@@ -22,6 +22,7 @@ from .gradients import (
     new_sums,
     of_neurons,
     of_ports,
+    without_time_constants,
 )
 from .inputs import SpikeSource
 from .recording import Record
@@ -33,8 +34,6 @@ __all__ = ["BatchResult", "BatchSimulation", "run_batch"]
 # Samples are shared out in pieces whose number does not depend on that of the threads, so that sums do not either.
 SMALLEST_PIECE = 8
 MOST_PIECES = 16
-
-PARAMETERS = ("I_e", "V", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "t_ref")
 
 
 def run_batch(net, inputs, duration, *, n_threads=None, record=None, tape=False, seed=None):
@@ -244,7 +243,7 @@ class BatchSimulation:
             try:
                 result = work(runner, piece, flag)
             except _core.SampleFault as fault:
-                error = explained(fault.fault, infos(self.network))
+                error = explained(fault.fault, self.network)
                 raise type(error)(f"sample {fault.sample}: {error}") from None
             # Not if it failed: its state is undefined then.
             with self._lock:
@@ -394,6 +393,9 @@ class BatchResult:
         counts = [np.diff(s.ends, prepend=0) for s in samples]
         self.offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *counts]))])
         self.V = np.concatenate([np.zeros((0, len(V_times), len(V_ids))), *(s.V for s in samples)])
+        origins = simulation._runners[0].engine.origins
+        if origins is not None:
+            self.V += origins[V_ids]
         totals = sum((s.counts for s in samples), np.zeros(3, np.int64))
         self.n_spikes, self.n_synaptic_events, self.n_input_events = (int(total) for total in totals)
 
@@ -571,10 +573,16 @@ def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
         if by_current is not None:
             I_syn[p.first : p.first + p.n, : by_current.shape[1]] = by_current
     sums["V"], weight_sums, delay_sums = parts
-    values = {name: of_neurons(net, name, sums) for name in PARAMETERS if tau_m or name != "tau_m"}
-    values["I_syn"] = I_syn
-    if tau_m:
-        values["tau_syn"] = of_ports(net, sums)
+    sums["I_e_times"] = np.zeros(net.size)
+    for p in simulation._source.populations:
+        if p.kernel != "source":
+            part = slice(p.first, p.first + p.size)
+            sums["I_e_times"][part] = sums["I_e"][part] * p.parameters["I_e"]
+    sums["read"] = np.zeros(net.size)
+    np.add.at(sums["read"], result.V_ids, dL_dV.sum(axis=(0, 1)))
+    values = of_neurons(net, sums) | {"I_syn": I_syn, "tau_syn": of_ports(net, sums)}
+    if not tau_m:
+        values = without_time_constants(values)
     delays = [d if a is None else a for d, a in zip(delay_sums.tolist(), by_delay, strict=True)]
     left_out = "weights were left out by backward(..., weights=False); weight_sum has their sums"
     return Gradients(

@@ -17,7 +17,7 @@ from .simulation import Simulation, check_stop_rules
 __all__ = ["Comparison", "GradientReport", "check_gradients", "directional_derivative"]
 
 STEP = 1e-30  # of the complex step: no difference is taken, so it can be this small
-NEURON_PARAMETERS = ("I_e", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "t_ref")
+NEURON_PARAMETERS = ("I_e", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "V_T", "C_m", "g_L", "V_r", "V_t", "t_ref")
 PARAMETERS = (*NEURON_PARAMETERS, "tau_syn", "V", "weight", "delay", "input_times", "drive_weight", "steps")
 
 
@@ -267,8 +267,8 @@ def check_gradients(net, duration=None, *, n_spikes=None, loss=None, parameters=
     loss : callable or array_like, optional
         dL/d(times): an array, or a function of ``(times, ids)`` that returns one. Default: random numbers.
     parameters : sequence of str
-        Any of ``I_e, tau_m, V_th, V_peak, V_reset, E_L, t_ref, tau_syn, V, weight, delay, input_times,
-        drive_weight, steps``. Delays of 0 are left out, since they have a derivative on one side only.
+        Any of ``I_e, tau_m, V_th, V_peak, V_reset, E_L, V_T, C_m, g_L, V_r, V_t, t_ref, tau_syn, V, weight, delay,
+        input_times, drive_weight, steps``. Delays of 0 are left out, since they have a derivative on one side only.
     engine : {"window", "heap"}
     seed : int, optional
         As for ``net.run``.
@@ -363,7 +363,7 @@ def _method(net, name, difference):
     """The step of finite differences, or None for the complex step."""
     if difference is None and name in ("I_e", "steps"):
         for p in net.populations:
-            if not p.is_source and p.model.kernel == "QIF" and (np.abs(p.model.I_e) < 1e-3).any():
+            if not p.is_source and p.model.kernel == "QIF" and (np.abs(p.model.riccati_drive()) < 1e-3).any():
                 return 1e-9
     return difference
 

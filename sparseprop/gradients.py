@@ -21,8 +21,11 @@ __all__ = [
     "new_sums",
     "of_neurons",
     "of_ports",
+    "without_time_constants",
 ]
 
+PARAMETERS = ("I_e", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "V_T", "C_m", "g_L", "V_r", "V_t", "t_ref")
+TIME_CONSTANTS = ("tau_m", "tau_syn", "C_m", "g_L", "V_r", "V_t")  # whose derivatives need sums for tau_m
 BUDGET = 1 << 20  # events between two looks for Ctrl-C
 INVARIANT = 1e-9  # relative error of the sum rule that a debug build allows
 
@@ -110,7 +113,7 @@ class Gradients:
         The sum of these: the derivative for all weights of a projection together.
     delay : by projection, float or ndarray of shape (n_synapses,)
         As the delay of the projection is one number or one per synapse. At a delay of 0 it is that for a longer one.
-    I_e, V, tau_m, V_th, V_peak, V_reset, E_L, t_ref : ndarray of neurons
+    I_e, V, tau_m, V_th, V_peak, V_reset, E_L, V_T, C_m, g_L, V_r, V_t, t_ref : ndarray of neurons
         V: of the state at the beginning of the run. Of parameters that neurons share, take the sum. An infinite V_peak
         or V_reset has the derivative 0.
     tau_syn, I_syn : ndarray of shape (n, ports)
@@ -135,8 +138,13 @@ class Gradients:
         vars(self).update(values)
 
     def __getattr__(self, name):
-        if name in ("tau_m", "tau_syn"):
+        if name in ("tau_m", "tau_syn", "C_m", "g_L", "V_r", "V_t"):
             raise AttributeError(f"{name} was left out by backward(..., tau_m=False)")
+        if name in ("Delta_T", "constants", "V_min"):
+            raise AttributeError(
+                f"the derivative with respect to {name} is not computed: the table of such a neuron is only differentiated "
+                "by its drive. Take differences of runs"
+            )
         raise AttributeError(f"Gradients have no attribute {name!r}")
 
     def __repr__(self):
@@ -207,6 +215,8 @@ class _Backward:
             self.source, tape.start, self.sums, self.by_weight, self.by_delay, self.by_drive, tau_m, self.near
         )
         self.I_e_before = np.zeros(n)  # dL/dI_e of the stretches that are done
+        self.I_e_times = np.zeros(n)  # the same, each times the I_e of the stretch
+        self.read = np.zeros(n)  # the sum of dL/dV of all readings
         self.by_step = {}
         self.input_times = []
         self.rest = self.size = 0.0  # of the invariant
@@ -265,6 +275,7 @@ class _Backward:
         if dL_dV is None:
             return []
         clock, result = self.source.clock, self.result
+        np.add.at(self.read, result.V_ids, dL_dV.sum(axis=0))
         rows = zip(result.V_times, result.V, self.tape.currents, dL_dV, strict=True)
         return [
             (clock.pair(float(t)), np.ascontiguousarray(V), currents, np.ascontiguousarray(by_V))
@@ -299,15 +310,20 @@ class _Backward:
         """The parameters changed, for the k-th time."""
         _, number, _ = self.source.changes[k]
         by_V, _ = self.adjoint.leave(pair, number, V, False)
-        self.by_step[k] = self._stretch(number)
+        stretch = self._stretch(number, self.source.changes[k][2]["I_e"])
+        self.by_step[k] = stretch * self._model(number).drive_scale()
         self.adjoint.arrive(number, V, by_V, k)
 
-    def _stretch(self, number):
-        """dL/dI_e of the stretch that has been taken last, of a population."""
+    def _model(self, number):
+        return self.net.populations[number].model
+
+    def _stretch(self, number, current):
+        """dL/dI_e of the stretch that has been taken last, of a population whose I_e was `current`."""
         population = self.source.populations[number]
         part = slice(population.first, population.first + population.size)
         stretch = self.sums["I_e"][part].copy()
         self.I_e_before[part] += stretch
+        self.I_e_times[part] += stretch * current
         self.sums["I_e"][part] = 0.0
         return stretch
 
@@ -381,12 +397,18 @@ class _Backward:
             if process.weight is not None:
                 array = self.by_drive[k]
                 drives[process.index] = float(np.asarray(adjoint.drive_sums)[k]) if array is None else array
-        values = {name: self._of_neurons(name, V) for name in ("I_e", "V", "tau_m", "V_th", "V_peak", "V_reset", "E_L")}
-        values["t_ref"] = self._of_neurons("t_ref", V)
+        last = self.sums["I_e"]
+        currents = np.zeros(self.source.size)
+        for p in self.source.populations:
+            if p.kernel != "source":
+                currents[p.first : p.first + p.size] = p.parameters["I_e"]
+        sums = self.sums | {"V": V, "read": self.read, "I_e": last + self.I_e_before}
+        sums["I_e_times"] = last * currents + self.I_e_times
+        values = of_neurons(self.net, sums)
         values["tau_syn"] = of_ports(self.net, self.sums)
         values["I_syn"] = self.by_current
         if not self.tau_m:
-            del values["tau_m"], values["tau_syn"]
+            values = without_time_constants(values)
         findings, n_warnings = adjoint.findings
         left_out = "weights were left out by backward(..., weights=False); weight_sum has their sums"
         return Gradients(
@@ -405,10 +427,6 @@ class _Backward:
             invariant_error=error,
         )
 
-    def _of_neurons(self, name, V):
-        sums = self.sums | {"I_e": self.sums["I_e"] + self.I_e_before, "V": V}
-        return of_neurons(self.net, name, sums)
-
 
 def new_sums(n, ports):
     """Where the compiled pass adds up derivatives for the parameters of n neurons."""
@@ -421,14 +439,22 @@ def most_ports(net):
     return max((p.model.n_ports for p in net.populations if _has_currents(p)), default=0)
 
 
-def of_neurons(net, name, sums):
-    """A parameter's derivative for all global ids."""
-    key = {"E_L": "I_e", "V_th": "threshold", "V_peak": "threshold"}.get(name, name)
-    array = np.full(net.size, np.nan)
+def of_neurons(net, sums):
+    """The derivatives by parameters of neurons, each for all global ids, from those by the engine's parameters."""
+    arrays = {name: np.full(net.size, np.nan) for name in (*PARAMETERS, "V")}
     for p in net.populations:
-        if not p.is_source and (name == "V" or name in p.model.parameters()):
-            array[p.first : p.first + p.n] = sums[key][p.first : p.first + p.n]
-    return array
+        if p.is_source:
+            continue
+        part = slice(p.first, p.first + p.n)
+        own = {name: values[part] for name, values in sums.items() if name != "tau_syn"}
+        for name, values in (p.model.gradients(own) | {"V": own["V"]}).items():
+            arrays[name][part] = values
+    return arrays
+
+
+def without_time_constants(values):
+    """What is left of these derivatives if the sums for tau_m were not kept."""
+    return {name: array for name, array in values.items() if name not in TIME_CONSTANTS}
 
 
 def of_ports(net, sums):

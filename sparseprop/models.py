@@ -8,14 +8,30 @@ import dataclasses
 import functools
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
 
 from . import _validation
+from .drifts import Drift, drift_of
 from .errors import ParameterError, unknown_name
+from .tables import MAX_TABLES, EIFDrift, NumericalDrift, table_of
 
-__all__ = ["LIF", "MODELS", "QIF", "LIFExp", "NeuronModel", "Parameter", "Theta", "UniformPhase", "uniform_phase"]
+__all__ = [
+    "EIF",
+    "LIF",
+    "MODELS",
+    "QIF",
+    "LIFExp",
+    "NeuronModel",
+    "NumericalIF",
+    "Parameter",
+    "QuadraticIF",
+    "Theta",
+    "UniformPhase",
+    "uniform_phase",
+]
 
 
 # Within this range no sum or product of parameters leaves the range of a double.
@@ -161,6 +177,31 @@ class NeuronModel:
     def to_dict(self):
         """The dictionary form: the model's name and its parameters."""
         return {"name": type(self).__name__} | {name: getattr(self, name) for name in self.table}
+
+    def lowest_voltage(self):
+        """The voltage below which the neuron has no equations; float or array."""
+        return -math.inf
+
+    def gradients(self, sums):
+        """Derivatives by the model's own parameters.
+
+        Parameters
+        ----------
+        sums : dict of ndarray, shape (n,)
+            Those by the engine's: ``I_e, tau_m, threshold, V_reset, t_ref``, V (at the beginning), ``read`` (the sum of
+            dL/dV of all readings) and ``I_e_times`` (``I_e`` times the I_e of the time).
+
+        Returns
+        -------
+        dict
+            By name; without one for parameters whose derivative is not known.
+        """
+        known = sums | {"E_L": sums["I_e"], "V_th": sums["threshold"], "V_peak": sums["threshold"]}
+        return {name: known[name] for name in self.parameters() if name in known}
+
+    def drive_scale(self):
+        """By what a change of I_e is multiplied in the engine; float or array."""
+        return 1.0
 
     def _relation(self, holds, message):
         """Raise with `message` and the first index where `holds` is False."""
@@ -434,6 +475,10 @@ class _Riccati(NeuronModel):
         """The voltage at which the neuron fires."""
         return self.V_peak
 
+    def riccati_drive(self):
+        """The I_e of the equation above; its sign and size choose the coordinates."""
+        return self.I_e
+
 
 @_named_parameters
 @dataclass(frozen=True, eq=False)
@@ -515,7 +560,440 @@ class Theta(_Riccati):
         return np.tan(np.asarray(phase) / 2.0)
 
 
-MODELS = {model.__name__: model for model in (LIF, LIFExp, QIF, Theta)}
+@_named_parameters
+@dataclass(frozen=True, eq=False)
+class QuadraticIF(_Riccati):
+    """Quadratic integrate-and-fire neuron in physical units, with delta synapses.
+
+    ``C_m dV/dt = g_L (V - V_r) (V - V_t) / (V_t - V_r) + I_e``: near the resting potential V_r it is a leaky neuron with
+    time constant ``C_m / g_L``; from V_t on V runs away. It is the :class:`QIF` of ``V - (V_r + V_t) / 2`` with
+    ``tau_m = C_m (V_t - V_r) / g_L`` and ``I_e (V_t - V_r) / g_L - (V_t - V_r)^2 / 4`` as its drive, and runs on the same
+    closed forms. Weights, initial and recorded V are voltages in the unit of the parameters.
+
+    Units: any that fit together, with times in ms; for example pF, nS, mV and pA.
+
+    Every parameter is a number or an array with one value per neuron.
+
+    Parameters
+    ----------
+    C_m : float or array_like
+        Membrane capacitance.
+    g_L : float or array_like
+        Leak conductance at rest.
+    V_r, V_t : float or array_like
+        Resting potential and threshold of the instability, ``V_r < V_t``.
+    V_peak : float or array_like
+        Voltage at which a spike is emitted; ``inf`` (default) takes the neuron to infinity.
+    V_reset : float or array_like
+        Voltage after a spike, below `V_peak`; ``-inf`` is the default.
+    I_e : float or array_like
+        Constant current. The neuron oscillates above the rheobase ``g_L (V_t - V_r) / 4``.
+    t_ref : float or array_like
+        Refractory period in ms: V stays at `V_reset` and kicks are dropped.
+
+    Raises
+    ------
+    ParameterError
+        For a value that is not allowed; the message names it.
+    """
+
+    table: ClassVar[dict[str, Parameter]] = {
+        "C_m": Parameter("g_L ms", "membrane capacitance", "a finite number > 0", positive=True),
+        "g_L": Parameter("I / V", "leak conductance at rest", "a finite number > 0", positive=True),
+        "V_r": Parameter("V", "resting potential"),
+        "V_t": Parameter("V", "where V runs away"),
+        "V_peak": Parameter("V", "voltage of a spike", "a number or inf", infinite=1.0),
+        "V_reset": Parameter("V", "potential after a spike", "a number or -inf", infinite=-1.0),
+        "I_e": Parameter("g_L V", "constant current"),
+        "t_ref": _T_REF,
+    }
+    kernel_parameters: ClassVar[tuple[str, ...]] = tuple(table)
+
+    C_m: Any
+    g_L: Any
+    V_r: Any
+    V_t: Any
+    V_peak: Any = math.inf
+    V_reset: Any = -math.inf
+    I_e: Any = 0.0
+    t_ref: Any = 0.0
+
+    def _check_relations(self):
+        self._relation(
+            np.asarray(self.V_r) < np.asarray(self.V_t),
+            f"V_r must be below V_t, got V_r = {self.V_r} and V_t = {self.V_t}",
+        )
+        self._relation(
+            np.asarray(self.V_reset) < np.asarray(self.V_peak),
+            f"V_reset must be below V_peak, got V_reset = {self.V_reset} and V_peak = {self.V_peak}",
+        )
+        self._relation(
+            np.abs(self._qif.I_e) <= 1e12,
+            "the squares of voltages must be below 1e12, and of I_e / g_L; use other units of voltage",
+        )
+        self._check_refractory(self.growth_time_constant())
+
+    @functools.cached_property
+    def _qif(self):
+        """The same neuron in the engine's terms, as numbers or arrays."""
+        size = self.size
+        rows = [
+            riccati_parameters(**{name: _one(getattr(self, name), i) for name in self.table})[0]
+            for i in range(1 if size is None else size)
+        ]
+        values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        if size is None:
+            values = {name: value[0].item() for name, value in values.items()}
+        model = object.__new__(QIF)
+        for name, value in values.items():
+            object.__setattr__(model, name, value)
+        return model
+
+    @property
+    def tau_m(self):
+        """The time constant at rest in ms, C_m / g_L."""
+        return self.C_m / self.g_L
+
+    @property
+    def _centre(self):
+        return 0.5 * (np.asarray(self.V_r) + self.V_t)
+
+    def growth_time_constant(self):
+        return self._qif.growth_time_constant()
+
+    def free_period(self):
+        return self._qif.free_period()
+
+    def free_voltage(self, elapsed):
+        return (self._centre + self._qif.free_voltage(elapsed))[()]
+
+    def resting_voltage(self):
+        return (self._centre + self._qif.resting_voltage())[()]
+
+    def phase_to_voltage(self, phase):
+        """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
+        return _cycle_voltage(self, phase)
+
+    def riccati_drive(self):
+        return self._qif.I_e
+
+    def part(self, neurons):
+        part = super().part(neurons)
+        if part is not self:
+            part.__dict__.pop("_qif", None)
+        return part
+
+    def drive_scale(self):
+        return (self.V_t - self.V_r) / self.g_L
+
+    def gradients(self, sums):
+        D, scale = self.V_t - self.V_r, self.drive_scale()
+        by_D = self.C_m / self.g_L * sums["tau_m"] + sums["I_e_times"] / self.g_L - D / 2.0 * sums["I_e"]
+        by_centre = sums["read"] - sums["threshold"] - sums["V_reset"] - sums["V"]
+        return {
+            "C_m": scale * sums["tau_m"],
+            "g_L": -scale / self.g_L * (self.C_m * sums["tau_m"] + sums["I_e_times"]),
+            "V_r": by_centre / 2.0 - by_D,
+            "V_t": by_centre / 2.0 + by_D,
+            "V_peak": sums["threshold"],
+            "V_reset": sums["V_reset"],
+            "I_e": scale * sums["I_e"],
+            "t_ref": sums["t_ref"],
+            "V": sums["V"],
+        }
+
+
+def _one(value, i):
+    return value[i].item() if isinstance(value, np.ndarray) else value
+
+
+class _Tabulated(NeuronModel):
+    """What EIF and NumericalIF share: the flow is in tables, one for each different set of parameters."""
+
+    kernel: ClassVar[str] = "Tabulated"
+
+    def _check_tables(self):
+        """Make the tables, so that parameters that they cannot be made for are refused here."""
+        n = 1
+        if self.size is not None:
+            # As a bound; time constants, resets and refractory periods are not in the tables.
+            names = [name for name in self.in_table if isinstance(getattr(self, name), np.ndarray)]
+            if names:
+                n = len(np.unique(np.stack([getattr(self, name) for name in names]), axis=1).T)
+        if n > MAX_TABLES:
+            raise ParameterError(
+                f"{type(self).__name__} needs a table, which takes up to a second to make and 0.2 MB, for each different "
+                f"set of {', '.join(names)}; at most {MAX_TABLES} are allowed, got {n}. Round these parameters to fewer "
+                "values (tau_m, V_reset and t_ref are free), or use LIF or QIF"
+            )
+        for constants in self._constants():
+            if not constants["at_reset"] >= constants["table"].v_min:
+                raise ParameterError(
+                    f"{type(self).__name__}: V_reset must be at least V_min, got {constants['V_reset']}"
+                )
+
+    @functools.cached_property
+    def _rows(self):
+        """The constants of all neurons, or of the one that stands for all."""
+        size = 1 if self.size is None else self.size
+        parameters = {
+            name: value if isinstance(value, (np.ndarray, Drift)) else np.asarray(value)
+            for name, value in self.parameters().items()
+        }
+        rows = []
+        for i in range(size):
+            row = {
+                name: value if isinstance(value, Drift) else (value[i] if value.ndim else value[()]).item()
+                for name, value in parameters.items()
+            }
+            rows.append(tabulated_constants(math.fsum, **row))
+        return rows
+
+    def _constants(self):
+        return self._rows
+
+    def _each(self, value):
+        """A number, or an array of what `value` gives for each row of constants."""
+        values = np.array([value(row) for row in self._rows], dtype=float)
+        return values if self.size is not None else values[0].item()
+
+    def growth_time_constant(self):
+        """The time constant in ms that the resolution of time follows."""
+        return self.tau_m
+
+    def free_period(self):
+        """Time from reset to threshold without input in ms, ``inf`` for a neuron at rest; float or array."""
+        return self._each(lambda row: row["tau"] * row["table"].to_spike(*row["reset"]))
+
+    def free_voltage(self, elapsed):
+        """V at `elapsed` ms after reset (0 <= elapsed < :meth:`free_period`) without input."""
+        elapsed = np.asarray(elapsed, float)
+        if self.size is None:
+            row = self._rows[0]
+            return (row["offset"] + row["unit"] * row["table"].flow(row["at_reset"], elapsed / row["tau"]))[()]
+        elapsed = np.broadcast_to(elapsed, (self.size,))
+        groups: dict[Any, list[int]] = {}
+        for i, row in enumerate(self._rows):
+            groups.setdefault((row["table"], row["at_reset"], row["unit"], row["offset"]), []).append(i)
+        V = np.empty(self.size)
+        tau = np.broadcast_to(self.tau_m, (self.size,))
+        for (table, at_reset, unit, offset), members in groups.items():
+            V[members] = offset + unit * table.flow(at_reset, elapsed[members] / tau[members])
+        return V
+
+    def resting_voltage(self):
+        """The stable point that a neuron goes to from V_reset; V_reset if it oscillates."""
+
+        def rest(row):
+            table = row["table"]
+            if row["reset"] is None or math.isfinite(table.to_spike(*row["reset"])):
+                return row["V_reset"]
+            V = row["offset"] + row["unit"] * table.rest(row["at_reset"])
+            return min(V, math.nextafter(row["V_threshold"], -math.inf))
+
+        return self._each(rest)
+
+    def phase_to_voltage(self, phase):
+        """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
+        return _cycle_voltage(self, phase)
+
+
+@_named_parameters
+@dataclass(frozen=True, eq=False)
+class EIF(_Tabulated):
+    """Exponential integrate-and-fire neuron with delta synapses.
+
+    ``tau_m dV/dt = -(V - E_L) + Delta_T exp((V - V_T) / Delta_T) + I_e``. The flow has no closed form; it is in a table
+    that is made with the model, in up to a second for each different set of ``(E_L + I_e - V_T) / Delta_T`` and
+    ``(V_peak - V_T) / Delta_T``, and shared by all neurons and networks that have the same. Its error, some 1e-16, is
+    checked when it is made.
+
+    The neuron oscillates if ``E_L + I_e`` exceeds the rheobase ``V_T - Delta_T`` (and V_peak is above V_T); below, it
+    rests, and fires when kicks bring it over the unstable point.
+
+    Every parameter is a number or an array with one value per neuron.
+
+    Parameters
+    ----------
+    tau_m : float or array_like
+        Membrane time constant in ms.
+    E_L : float or array_like
+        Resting potential of the leak.
+    V_T : float or array_like
+        Where the exponential takes over.
+    Delta_T : float or array_like
+        Slope factor, > 0: how sharply it does. The smaller, the more the neuron is a LIF neuron with threshold V_T.
+    V_peak : float or array_like
+        Voltage at which a spike is emitted, by itself or by a kick; at most ``V_T + 100 Delta_T``.
+    V_reset : float or array_like
+        Potential after a spike, below `V_peak`.
+    I_e : float or array_like
+        Constant drive in units of voltage (membrane resistance 1).
+    t_ref : float or array_like
+        Refractory period in ms: V stays at `V_reset` and kicks are dropped.
+
+    Raises
+    ------
+    ParameterError
+        For a value that is not allowed, and for parameters so near the saddle-node (``E_L + I_e = V_T - Delta_T``, to
+        some 1e-9 of Delta_T) that the table would not be precise.
+
+    References
+    ----------
+    Fourcaud-Trocme et al. (2003), J. Neurosci. 23:11628, doi:10.1523/JNEUROSCI.23-37-11628.2003.
+    """
+
+    table: ClassVar[dict[str, Parameter]] = {
+        "tau_m": _TAU_M,
+        "E_L": Parameter("V", "resting potential of the leak"),
+        "V_T": Parameter("V", "where the exponential takes over"),
+        "Delta_T": Parameter("V", "slope factor", "a finite number > 0", positive=True),
+        "V_peak": Parameter("V", "voltage of a spike"),
+        "V_reset": Parameter("V", "potential after a spike"),
+        "I_e": _I_E,
+        "t_ref": _T_REF,
+    }
+    kernel_parameters: ClassVar[tuple[str, ...]] = tuple(table)
+    in_table: ClassVar[tuple[str, ...]] = ("E_L", "V_T", "Delta_T", "V_peak", "I_e")
+
+    tau_m: Any
+    E_L: Any = 0.0
+    V_T: Any = 1.0
+    Delta_T: Any = 0.1
+    V_peak: Any = 2.0
+    V_reset: Any = 0.0
+    I_e: Any = 0.0
+    t_ref: Any = 0.0
+
+    def _check_relations(self):
+        self._relation(
+            np.asarray(self.V_reset) < np.asarray(self.V_peak),
+            f"V_reset must be below V_peak, got V_reset = {self.V_reset} and V_peak = {self.V_peak}",
+        )
+        peak = (np.asarray(self.V_peak) - self.V_T) / self.Delta_T
+        self._relation(
+            peak <= 100.0,
+            f"V_peak must be at most V_T + 100 Delta_T, got V_peak = {self.V_peak}; from there on a spike takes 1e-43 "
+            "tau_m, so that a lower V_peak is the same",
+        )
+        self._relation(peak >= -1e5, f"V_peak must be at least V_T - 1e5 Delta_T, got V_peak = {self.V_peak}; use LIF")
+        drive = (np.asarray(self.E_L) + self.I_e - self.V_T) / self.Delta_T
+        self._relation(
+            np.abs(drive) <= 1e5,
+            f"E_L + I_e must be within 1e5 Delta_T of V_T, got I_e = {self.I_e}; for so small a Delta_T use LIF",
+        )
+        self._check_tables()
+
+    def gradients(self, sums):
+        # If all voltages of a neuron are moved together, nothing happens but that V is read there.
+        by_V_T = sums["read"] - sums["I_e"] - sums["threshold"] - sums["V_reset"] - sums["V"]
+        return super().gradients(sums) | {"V_T": by_V_T}
+
+    def threshold(self):
+        """The voltage at which the neuron fires."""
+        return self.V_peak
+
+
+@_named_parameters
+@dataclass(frozen=True, eq=False)
+class NumericalIF(_Tabulated):
+    """Integrate-and-fire neuron with any smooth drift, ``tau_m dV/dt = drift(V) + I_e``, and delta synapses.
+
+    One line makes an exact event-based simulator of it. The flow is in a table that is made with the model, in up to a
+    second for each different set of drift, `I_e`, `V_th` and `V_min`; its error is checked when it is made, and is of
+    the size of a rounding where the drift is computed to such a precision.
+
+    Parameters
+    ----------
+    drift : str or callable
+        An expression of V, such as ``"-(V - E_L) + a * exp(V / b)"``, with numbers, the names in `constants`, ``+ - * /
+        **`` and functions (exp, log, sqrt, sin, cos, tanh, ...); or a function that takes and returns an array, which
+        cannot be written to files. Smooth from `V_min` to `V_th`, positive at `V_min`, in units of voltage (with
+        the default `tau_m`, per ms).
+    V_th : float or array_like
+        Threshold.
+    V_reset : float or array_like
+        Potential after a spike, below `V_th`.
+    tau_m : float or array_like
+        Time constant in ms by which the drift is divided. The resolution of time follows it, so let it be the time in
+        which V changes.
+    I_e : float or array_like
+        Constant drive, added to the drift.
+    t_ref : float or array_like
+        Refractory period in ms: V stays at `V_reset` and kicks are dropped.
+    V_min : float or array_like
+        The lowest voltage; a kick below it is a NumericalError. Default -inf: ``2^40 (V_th - V_reset)`` below `V_th`.
+    constants : dict
+        Numbers for the names in an expression.
+
+    Raises
+    ------
+    ParameterError
+        For a value that is not allowed; for a drift that is not smooth, or so near zero without being zero (at a
+        bottleneck or at threshold) that its digits do not suffice for the table.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> model = sp.NumericalIF("(V - V_r) * (V - V_t)", V_th=5.0, V_reset=-1.0, constants={"V_r": 0.0, "V_t": 1.0})
+    >>> round(model.resting_voltage(), 6)
+    0.0
+    """
+
+    table: ClassVar[dict[str, Parameter]] = {
+        "V_th": Parameter("V", "threshold"),
+        "V_reset": Parameter("V", "potential after a spike"),
+        "tau_m": _TAU_M,
+        "I_e": _I_E,
+        "t_ref": _T_REF,
+        "V_min": Parameter("V", "lowest voltage", "a number or -inf", infinite=-1.0),
+    }
+    kernel_parameters: ClassVar[tuple[str, ...]] = ("drift", *table)
+    in_table: ClassVar[tuple[str, ...]] = ("I_e", "V_th", "V_min", "V_reset")
+
+    drift: Any
+    V_th: Any
+    V_reset: Any
+    tau_m: Any = 1.0
+    I_e: Any = 0.0
+    t_ref: Any = 0.0
+    V_min: Any = -math.inf
+    constants: Any = None
+
+    def _check_relations(self):
+        object.__setattr__(self, "drift", drift_of(self.drift, self.constants))
+        object.__setattr__(self, "constants", dict(getattr(self.drift, "constants", {})))
+        self._relation(
+            np.asarray(self.V_reset) < np.asarray(self.V_th),
+            f"V_reset must be below V_th, got V_reset = {self.V_reset} and V_th = {self.V_th}",
+        )
+        self._relation(
+            np.asarray(self.V_reset) > np.asarray(self.V_min),
+            f"V_min must be below V_reset, got V_min = {self.V_min} and V_reset = {self.V_reset}",
+        )
+        self._check_tables()
+
+    def to_dict(self):
+        if not hasattr(self.drift, "text"):
+            raise ParameterError(
+                f"NumericalIF.drift is a Python function, {self.drift!r}, which cannot be written to a dictionary or "
+                "file; give it as an expression, such as '-V + exp(V)', instead"
+            )
+        d = {"name": "NumericalIF", "drift": self.drift.text}
+        d |= {name: getattr(self, name) for name in self.table if name != "V_min"}
+        if np.isfinite(self.V_min).any():
+            d["V_min"] = self.V_min
+        return d | ({"constants": dict(self.constants)} if self.constants else {})
+
+    def threshold(self):
+        """The voltage at which the neuron fires."""
+        return self.V_th
+
+    def lowest_voltage(self):
+        return self._each(lambda row: row["offset"] + row["unit"] * row["table"].v_min)
+
+
+MODELS = {model.__name__: model for model in (LIF, LIFExp, QIF, Theta, QuadraticIF, EIF, NumericalIF)}
 
 
 def _cycle_voltage(model, phase):
@@ -641,6 +1119,35 @@ def _direction(a, b):
     return a / size, b / size
 
 
+def voltage_origin(parameters):
+    """The voltage (a number or an array) that is 0 for the engines' neurons with these parameters, or None if 0 is."""
+    return (parameters["V_r"] + parameters["V_t"]) / 2 if "V_t" in parameters else None
+
+
+def riccati_parameters(**parameters):
+    """The parameters of :func:`qif_constants` for a neuron of any Riccati model, and the V that is 0 in these (or None).
+
+    In the arithmetic that the parameters are in; in doubles the drive of a :class:`QuadraticIF` is rounded once, since
+    its terms cancel where the neuron is near the rheobase.
+    """
+    if "C_m" not in parameters:
+        return parameters, None
+    C_m, g_L, V_r, V_t, I_e = (parameters[name] for name in ("C_m", "g_L", "V_r", "V_t", "I_e"))
+    D = V_t - V_r
+    tau_m, drive, centre = C_m * D / g_L, I_e * D / g_L - D * D / 4, voltage_origin(parameters)
+    if isinstance(drive, (float, complex)):
+        low, high, current, leak = (Fraction(float(value.real)) for value in (V_r, V_t, I_e, g_L))
+        exact = float(current * (high - low) / leak - (high - low) ** 2 / 4)
+        drive = exact if isinstance(drive, float) else complex(exact, drive.imag)
+    return {
+        "tau_m": tau_m,
+        "I_e": drive,
+        "V_peak": parameters["V_peak"] if math.isinf(parameters["V_peak"].real) else parameters["V_peak"] - centre,
+        "V_reset": parameters["V_reset"] if math.isinf(parameters["V_reset"].real) else parameters["V_reset"] - centre,
+        "t_ref": parameters["t_ref"],
+    }, centre
+
+
 def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref):
     """The constants of one Riccati neuron, in the arithmetic of `sqrt`.
 
@@ -681,3 +1188,51 @@ def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref):
         constants["peak"] = _direction(scale, V_peak)
         constants["reset"] = _direction(scale, V_reset)
     return constants
+
+
+def tabulated_constants(fsum, **parameters):
+    """The constants of one neuron with a table, in the arithmetic of `fsum`.
+
+    Returns
+    -------
+    dict
+        ``V = offset + unit v`` by which V becomes that of the table; ``table``; ``tau`` (and the inverses of `unit` and
+        `tau`); ``reset``: half and time of
+        V_reset in the table, and ``at_reset`` and ``v_th`` the voltages; ``drive``: what the table depends on and a
+        derivative is taken by, added to F; ``frame``: none.
+    """
+    if "drift" in parameters:
+        return _numerical_constants(**parameters)
+    return _eif_constants(fsum, **parameters)
+
+
+def _eif_constants(fsum, tau_m, E_L, V_T, Delta_T, V_peak, V_reset, I_e, t_ref):
+    margin = fsum([E_L, I_e, -V_T, Delta_T]) / Delta_T
+    v_th = (V_peak - V_T) / Delta_T
+    table = table_of(EIFDrift, float(margin.real), float(v_th.real))
+    return _placed(table, tau_m, V_T, Delta_T, V_peak, V_reset, t_ref) | {"v_th": v_th, "drive": margin}
+
+
+def _numerical_constants(drift, V_th, V_reset, tau_m, I_e, t_ref, V_min):
+    high, low, least = float(V_th.real), float(V_reset.real), float(V_min.real)
+    table = table_of(NumericalDrift, drift, float(I_e.real), high, None if math.isinf(least) else least, high - low)
+    zero = 0.0 * V_th
+    return _placed(table, tau_m, zero, zero + 1.0, V_th, V_reset, t_ref) | {"v_th": V_th, "drive": I_e}
+
+
+def _placed(table, tau_m, offset, unit, V_threshold, V_reset, t_ref):
+    at_reset = (V_reset - offset) / unit
+    return {
+        "tau": tau_m,
+        "inverse_tau": 1.0 / tau_m,
+        "offset": offset,
+        "unit": unit,
+        "inverse_unit": 1.0 / unit,
+        "table": table,
+        "at_reset": at_reset,
+        "reset": table.place(float(at_reset.real)),
+        "V_threshold": V_threshold,
+        "V_reset": V_reset,
+        "t_ref": t_ref,
+        "frame": None,
+    }

@@ -13,9 +13,22 @@ import numpy as np
 from . import _validation, _wiring, connectivity, inputs
 from .connectivity import Purpose, Rule
 from .distributions import Distribution, distribution_from_dict
+from .drifts import Drift
 from .engine_time import Clock
 from .errors import CapacityError, InsufficientMemoryError, ParameterError, unknown_name
-from .models import LARGEST, LIF, MODELS, SHEAR_LIMIT, LIFExp, NeuronModel, UniformPhase, uniform_phase
+from .models import (
+    EIF,
+    LARGEST,
+    LIF,
+    MODELS,
+    QIF,
+    SHEAR_LIMIT,
+    LIFExp,
+    NeuronModel,
+    Theta,
+    UniformPhase,
+    uniform_phase,
+)
 
 __all__ = ["Drive", "EngineInput", "Network", "Population", "Projection", "balanced_network", "calibrate_rate"]
 
@@ -415,6 +428,12 @@ class Network:
             i = int(np.argmax(above))
             got = float(np.broadcast_to(V, (n,))[i])
             raise ParameterError(f"{what} must be below the threshold {threshold[i]}, got {got!r} for neuron {i}")
+        lowest = np.broadcast_to(model.lowest_voltage(), (n,))
+        below = np.broadcast_to(V, (n,)) < lowest
+        if below.any():
+            i = int(np.argmax(below))
+            got = float(np.broadcast_to(V, (n,))[i])
+            raise ParameterError(f"{what} must be at least V_min = {lowest[i]}, got {got!r} for neuron {i}")
         return V
 
     def connect(
@@ -605,12 +624,12 @@ class Network:
                 continue
             # Initial voltage, heap entry and position, state, and what only some need: see the structs in _core.pyx.
             model = population.model
-            state = {"LIF": 8, "LIFExp": 24 + 8 * model.n_ports}.get(model.kernel, 16)
+            state = {"LIF": 8, "LIFExp": 24 + 8 * model.n_ports, "Tabulated": 32}.get(model.kernel, 16)
             each = 8 + 24 + 4 + state + 0.25
             rows = 1 if population.model.size is None else population.n
             if np.any(np.asarray(population.model.t_ref) > 0.0):
                 each += 16
-            if population.model.kernel == "QIF" and np.any(np.abs(population.model.I_e) < SHEAR_LIMIT):
+            if population.model.kernel == "QIF" and np.any(np.abs(population.model.riccati_drive()) < SHEAR_LIMIT):
                 each += 16
             total += population.n * each + rows * 256
             if isinstance(population.V, np.ndarray):
@@ -779,7 +798,11 @@ class PopulationInput:
 def parameters_of(parameters, i):
     """The parameters of neuron i, of numbers and arrays."""
     return {
-        name: value[i].item() if isinstance(value, np.ndarray) else np.asarray(value)[()].item()
+        name: value
+        if isinstance(value, Drift)
+        else value[i].item()
+        if isinstance(value, np.ndarray)
+        else np.asarray(value)[()].item()
         for name, value in parameters.items()
     }
 
@@ -991,14 +1014,15 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
     Each neuron inhibits `outdegree` others; drive and weights scale so that the two balance. With tau in seconds:
     LIF ``I_e = (V_th - E_L) + (V_th - V_reset) tau sqrt(outdegree) j0 rate``, weight
     ``-j0 (V_th - V_reset) / sqrt(outdegree)``; LIFExp the same, the weight times ``tau_m / tau_syn`` (of port 0), so
-    that a spike has the same area in V and the mean input balances the same drive; QIF and Theta
+    that a spike has the same area in V and the mean input balances the same drive; EIF as LIF, with V_T in the place of
+    V_th in units and weights, and the rheobase ``V_T - Delta_T`` as what the drive exceeds; QIF and Theta
     ``I_e = tau sqrt(outdegree) j0 rate``, weight ``-j0 / sqrt(outdegree)``. Initial states are uniform in phase.
 
     Parameters
     ----------
     n : int
         Number of neurons.
-    model : LIF, LIFExp, QIF or Theta
+    model : LIF, LIFExp, EIF, QIF or Theta
         With numbers, not arrays, as parameters, and without I_e.
     outdegree : int
         Targets per neuron, K.
@@ -1035,8 +1059,22 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
         weight *= scale
         if isinstance(model, LIFExp):
             weight *= model.tau_m / model.time_constants[0]
-    else:
+    elif isinstance(model, EIF):
+        scale = model.V_T - model.V_reset
+        if not scale > 0.0:
+            raise ParameterError(
+                f"model of a balanced network must have V_reset below V_T, got V_reset = {model.V_reset} and V_T = "
+                f"{model.V_T}: weights are in units of their distance"
+            )
+        model = dataclasses.replace(model, I_e=math.fsum([model.V_T, -model.Delta_T, -model.E_L, scale * drive]))
+        weight *= scale
+    elif isinstance(model, (QIF, Theta)):
         model = dataclasses.replace(model, I_e=drive)
+    else:
+        raise ParameterError(
+            f"model of a balanced network must be a LIF, LIFExp, EIF, QIF or Theta, got {model!r}: for another drift "
+            "nobody knows the drive and the unit of weights; use Network.add and connect"
+        )
     net = Network(seed)
     neurons = net.add(n, model, name="neurons", V=uniform_phase())
     net.connect(neurons, neurons, connectivity.fixed_outdegree(outdegree), weight=weight)
@@ -1247,5 +1285,6 @@ def _model_from_dict(d, name):
     parameters = {key: value for key, value in d.items() if key != "name"}
     model = MODELS[d["name"]]
     required = [field.name for field in dataclasses.fields(model) if field.default is dataclasses.MISSING]
-    _check_keys(parameters, name, required=required, optional=[key for key in model.table if key not in required])
+    optional = [field.name for field in dataclasses.fields(model) if field.name not in required]
+    _check_keys(parameters, name, required=required, optional=optional)
     return model(**parameters)

@@ -16,7 +16,8 @@ from sortedcontainers import SortedKeyList, SortedList
 
 from .engine_time import FRACTION_BITS, LN2, MAX_EPOCH, TWO_PI, advance_per_epoch
 from .errors import EngineFault
-from .models import lif_constants, lifexp_constants, qif_constants
+from .drifts import Drift
+from .models import lif_constants, lifexp_constants, qif_constants, riccati_parameters, tabulated_constants
 from .network import parameters_of
 
 __all__ = ["ComplexArithmetic", "DoubleArithmetic", "MultiprecisionArithmetic", "ReferenceEngine"]
@@ -257,6 +258,7 @@ class Neuron:
     frame = None
     base = (0, 0.0)
     shift = 0
+    origin = None  # the voltage that is 0 for the neuron, or None if that is 0
 
     def __init__(self, engine):
         self.engine, self.a = engine, engine.a
@@ -531,7 +533,8 @@ REGIMES = {"rotation": RotationNeuron, "saddle": SaddleNeuron, "shear": ShearNeu
 
 def qif_neuron(engine, parameters):
     """A Riccati neuron in the coordinates of its regime."""
-    constants = qif_constants(engine.a.sqrt, **parameters)
+    parameters, origin = riccati_parameters(**parameters)
+    constants = qif_constants(engine.a.sqrt, **parameters) | {"origin": origin}
     constants["reset_direction"] = constants.pop("reset")  # `reset` is the method
     return REGIMES[constants["regime"]](engine, constants)
 
@@ -873,7 +876,184 @@ def _zero_between(a, weights, taus, constant, low, high, positive):
     return u
 
 
-KERNELS = {"LIF": LIFNeuron, "LIFExp": LIFExpNeuron, "QIF": qif_neuron}
+class TabulatedNeuron(Neuron):
+    """A flow in a table: a time x along it, and the half of the table that it is in, as of ``base``.
+
+    The tables are those of the compiled engines. At and above threshold x is -1.
+    """
+
+    def __init__(self, engine, constants):
+        super().__init__(engine)
+        vars(self).update(constants)
+        self.base = (0, self.a.number(0.0))
+        self.x, self.half = 0.0, 0
+
+    def get_state(self):
+        return [*self.base, self.x, float(self.half)]
+
+    def set_state(self, numbers):
+        n, s, self.x, half = numbers
+        self.base, self.half = (int(n), s), int(half)
+
+    def enter(self, now):
+        """Nothing grows here."""
+
+    def elapsed(self, now):
+        """The time since ``base`` in units of tau."""
+        H = self.engine.clock.epoch
+        return ((now[0] - self.base[0]) * H + (now[1] - self.base[1])) * self.inverse_tau
+
+    def now(self, now):
+        """The voltage of the table now."""
+        half, x = self.table.advance(self.half, self.x, self.elapsed(now))
+        return self.table.voltage(half, x)
+
+    def put(self, v, now):
+        """The state from a voltage of the table."""
+        self.half, self.x = self.table.place(v)
+        self.base = now
+
+    def place(self, V, now):
+        self.put((V - self.offset) / self.unit, now)
+
+    def take_over(self, other, now):
+        self.put(other.now(now), now)
+
+    def kick(self, weight, now, port):
+        v = self.now(now) + weight * self.inverse_unit
+        if not abs(v.real) < LARGEST_STATE or v.real < self.table.v_min:
+            return False
+        self.put(v, now)
+        return True
+
+    def over_threshold(self, now):
+        return self.x == -1.0 and self.half == len(self.table.halves) - 1
+
+    def next_spike(self, since, now):
+        u = self.table.to_spike(self.half, self.x)
+        return self.engine.plus(self.base, self.tau * max(u, 0.0)) if u < math.inf else NEVER
+
+    def reset(self, release, now):
+        self.half, self.x = self.reset_place
+        self.base = release
+
+    def voltage(self, now):
+        return self.offset + self.unit * self.now(now)
+
+
+class TabulatedDerivative(TabulatedNeuron):
+    """The same with infinitesimal parts: the real part is that of the tables, and the derivatives are those of the flow.
+
+    Over a time h, v goes to w, and dw = F(w) (dv / F(v) + dh + drive' times the integral of 1 / F along the way). None of
+    this uses the derivatives of the tables, which the backward pass of the compiled engine does.
+    """
+
+    def __init__(self, engine, constants):
+        super().__init__(engine, constants)
+        self.moved = 0.0  # dv at `base`
+        self.depth = self.at_reset.imag
+
+    def real_of(self, half, x):
+        """The distance in a half, and |F| there."""
+        z = self.table.halves[half].z_of(x)
+        return z, float(self.table.speed(half, z))
+
+    def later(self, elapsed):
+        """The state after a complex time, and its infinitesimal part."""
+        table, u = self.table, elapsed.real
+        half, x = table.advance(self.half, self.x, u)
+        start, end = self.real_of(self.half, self.x)[1], self.real_of(half, x)[1]
+        change = end / start * self.moved + table.halves[half].direction * end * elapsed.imag
+        if self.drive.imag:
+            change += self.drive.imag * table.weighted_time(self.half, self.x, u, end)
+        return half, x, change
+
+    def now(self, now):
+        half, x, change = self.later(self.elapsed(now))
+        return complex(self.table.voltage(half, x), change)
+
+    def put(self, v, now):
+        self.half, self.x = self.table.place(v.real)
+        self.moved, self.base = v.imag, now
+
+    def next_spike(self, since, now):
+        table = self.table
+        u = max(table.to_spike(self.half, self.x), 0.0)
+        if not u < math.inf:
+            return NEVER
+        last = len(table.halves) - 1
+        speed = float(table.speed(last, 0.0))
+        start = self.real_of(self.half, self.x)[1]
+        change = (self.v_th.imag - speed / start * self.moved) / speed
+        if self.drive.imag:
+            change -= self.drive.imag * table.weighted_time(self.half, self.x, u, speed) / speed
+        return self.engine.plus(self.base, self.tau * complex(u, change))
+
+    def reset(self, release, now):
+        super().reset(release, now)
+        self.moved = self.depth
+
+
+class TabulatedExactly(TabulatedNeuron):
+    """The same in any precision: v itself at ``base``, and the time between two voltages by quadrature.
+
+    The table only says where Newton's method begins.
+    """
+
+    def __init__(self, engine, constants):
+        super().__init__(engine, constants)
+        self.v = self.a.number(0)
+        self.low = self.table.drift.exact(self)
+
+    def between(self, v, w):
+        """The time from v to w."""
+        mp = self.a.mp
+        edges = [mp.mpf(v), *(mp.mpf(e) for e in self.table.panels(float(v), float(w))), mp.mpf(w)]
+        return sum(
+            (mp.quad(lambda y: 1 / self.low(y), pair) for pair in zip(edges, edges[1:], strict=False)), mp.mpf(0)
+        )
+
+    def put(self, v, now):
+        self.half, self.x = self.table.place(float(v))
+        self.v, self.base = v, now
+
+    def now(self, now):
+        u = self.elapsed(now)
+        if u == 0:
+            return self.v
+        half, x = self.table.advance(self.half, self.x, float(u))
+        w = self.a.number(self.table.voltage(half, x))
+        if self.low(self.v) == 0 or w == self.v:
+            return self.v
+        missing = u - self.between(self.v, w)
+        # The guess has 16 digits, so the second step has all.
+        for _ in range(2):
+            step = missing * self.low(w)
+            missing = missing - self.between(w, w + step)
+            w = w + step
+        return w
+
+    def next_spike(self, since, now):
+        if self.v >= self.v_th:
+            return self.base
+        if not self.table.to_spike(self.half, self.x) < math.inf:
+            return NEVER
+        return self.engine.plus(self.base, self.tau * self.between(self.v, self.v_th))
+
+    def reset(self, release, now):
+        super().reset(release, now)
+        self.v = self.at_reset
+
+
+def tabulated_neuron(engine, parameters):
+    """A neuron with a table, in the way of the arithmetic."""
+    constants = tabulated_constants(engine.a.fsum, **parameters)
+    constants["reset_place"] = constants.pop("reset")  # `reset` is the method
+    kinds = {ComplexArithmetic: TabulatedDerivative, MultiprecisionArithmetic: TabulatedExactly}
+    return kinds.get(type(engine.a), TabulatedNeuron)(engine, constants)
+
+
+KERNELS = {"LIF": LIFNeuron, "LIFExp": LIFExpNeuron, "QIF": qif_neuron, "Tabulated": tabulated_neuron}
 
 
 # What comes from outside ------------------------------------------------------------------------------------------
@@ -1022,7 +1202,8 @@ class ReferenceEngine:
                     neuron.release = self.plus(self.now, self.a.number(population.refractory[i]))
                     neuron.reset(neuron.release, self.now)
                 else:
-                    neuron.place(self.a.number(population.voltage_of(i)), self.now)
+                    V = self.a.number(population.voltage_of(i))
+                    neuron.place(V if neuron.origin is None else V - neuron.origin, self.now)
                 self.neurons.append(neuron)
         self.arrivals = SortedKeyList(key=Arrival.key)
         self.emissions = []  # (pair, id) of spikes with delayed synapses
@@ -1038,7 +1219,8 @@ class ReferenceEngine:
 
     def _make(self, kernel, parameters, i):
         """Neuron i of a population."""
-        return KERNELS[kernel](self, {k: self.a.number(v) for k, v in parameters_of(parameters, i).items()})
+        mine = parameters_of(parameters, i).items()
+        return KERNELS[kernel](self, {k: v if isinstance(v, Drift) else self.a.number(v) for k, v in mine})
 
     def frame(self, tau, root, square, rotates):
         """The frame of this rate, shared by all neurons that have it."""
@@ -1265,7 +1447,8 @@ class ReferenceEngine:
                 continue
             neuron.enter(self.now)
             refractory = _before(self.now, neuron.release)
-            values.append(neuron.V_reset if refractory else neuron.voltage(self.now))
+            V = neuron.V_reset if refractory else neuron.voltage(self.now)
+            values.append(V if neuron.origin is None else V + neuron.origin)
         return values
 
     def state(self):

@@ -7,6 +7,7 @@ import heapq
 import importlib.metadata
 import itertools
 import logging
+import math
 import os
 import platform
 import signal
@@ -119,7 +120,7 @@ class Simulation:
         try:
             self._engine = ENGINES[engine](source)
         except EngineFault as fault:
-            raise explained(fault, self._populations) from None
+            raise explained(fault, net) from None
 
     @classmethod
     def load(cls, path, net, engine=None):
@@ -432,7 +433,7 @@ class Simulation:
                 try:
                     end = engine.advance(stop, max_spikes, budget)
                 except EngineFault as fault:
-                    self._fault = explained(fault, self._populations)
+                    self._fault = explained(fault, self.network)
                     if tape is not None:
                         tape.discard()
                     raise self._fault from None
@@ -500,9 +501,9 @@ def infos(net):
     return [PopulationInfo(p.name, p.n, type(p.model).__name__, p.first, p.is_source) for p in net.populations]
 
 
-def explained(fault, populations):
+def explained(fault, net):
     """The user's error for what an engine found."""
-    for population in populations:
+    for population in net.populations:
         if population.first <= fault.neuron < population.first + population.n:
             break
     who = f"neuron {fault.neuron - population.first} of population {population.name!r}"
@@ -511,6 +512,12 @@ def explained(fault, populations):
             f"{who} would fire twice in one instant, at t = {fault.time!r} ms: excitation without delay closes a "
             "loop, or its period is shorter than the resolution of time. Give it a refractory period (t_ref > 0), "
             "or make the excitatory weights smaller"
+        )
+    lowest = np.broadcast_to(population.model.lowest_voltage(), (population.n,))[fault.neuron - population.first]
+    if math.isfinite(lowest):
+        return NumericalError(
+            f"a kick took {who} below V_min = {lowest!r}, where its drift is not known, at t = {fault.time!r} ms; V "
+            f"before the event was {fault.voltage!r}. Give a lower V_min, or smaller inhibitory weights"
         )
     return NumericalError(
         f"the state of {who} left the range of a double at t = {fault.time!r} ms; V before the event was "

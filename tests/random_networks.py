@@ -11,8 +11,45 @@ import sparseprop as sp
 sp.simulation.SMALL = 0
 
 
-def random_model(rng, n, tau_scale):
+def random_model(rng, n, tau_scale, tables=True):
     """A model with random parameters, numbers or one value per neuron; drives above, at and below threshold."""
+    model = _random_closed_form(rng, n, tau_scale)
+    return another_model(n, model, tables) if isinstance(model, (sp.LIF, sp.QIF)) else model
+
+
+def another_model(n, model, tables):
+    """The LIF or QIF model, or one that is like it but in physical units or with a table; without a draw from the rng.
+
+    Tables are taken from a few, since each takes a while to make.
+    """
+    first = [float(np.ravel(value)[0]) for value in (model.tau_m, model.I_e)]
+    rng = np.random.default_rng(np.array(first).view(np.uint64))
+    if rng.random() < 0.6:
+        return model
+    if isinstance(model, sp.QIF) and (not tables or rng.random() < 0.5):
+        V_r, D, g_L = rng.uniform(-0.6, -0.1), rng.uniform(0.4, 1.5), rng.uniform(0.5, 5.0)
+        return sp.QuadraticIF(
+            C_m=model.tau_m * g_L, g_L=g_L, V_r=V_r, V_t=V_r + D, V_peak=model.V_peak, V_reset=model.V_reset,
+            I_e=g_L / D * (model.I_e + D * D / 4.0), t_ref=model.t_ref,
+        )  # fmt: skip
+    if not tables:
+        return model
+    shared = {"tau_m": model.tau_m, "t_ref": model.t_ref}
+    if isinstance(model, sp.QIF):
+        drives = [-0.5, 0.375]
+        return sp.NumericalIF("V * V", V_th=10.0, V_reset=-5.0, I_e=_one_or_each(rng, n, drives), **shared)
+    if rng.random() < 0.3:
+        return sp.NumericalIF("-V", V_th=1.0, V_reset=0.0, I_e=_one_or_each(rng, n, [0.75, 1.0, 1.25]), **shared)
+    drives = [0.75, 1.0, 1.5]
+    V_reset = rng.uniform(-1.0, 0.8, n if rng.random() < 0.3 else None)
+    return sp.EIF(Delta_T=0.125, V_peak=2.0, V_reset=V_reset, I_e=_one_or_each(rng, n, drives), **shared)
+
+
+def _one_or_each(rng, n, values):
+    return rng.choice(values, n) if rng.random() < 0.3 else float(rng.choice(values))
+
+
+def _random_closed_form(rng, n, tau_scale):
 
     def parameter(low, high, log=False):
         size = n if rng.random() < 0.3 else None
@@ -131,7 +168,12 @@ def add_drives(rng, net, populations, duration, strength):
         if rng.random() < 0.3:
             times = np.unique(np.round(duration * rng.random(3), 1))
             values = rng.normal(0.0, 0.5, (times.size, p.n) if rng.random() < 0.3 else times.size)
-            net.drive(p, sp.steps(times, values))
+            net.drive(p, sp.steps(times, few_values(p, values)))
+
+
+def few_values(population, values):
+    """Steps for a population; for one with tables such as they are made for."""
+    return np.where(values > 0.0, 0.25, -0.25) if population.model.kernel == "Tabulated" else values
 
 
 def random_port(rng, population):
@@ -139,9 +181,9 @@ def random_port(rng, population):
     return int(rng.spawn(1)[0].integers(population.model.n_ports))
 
 
-def random_network(seed):
+def random_network(seed, tables=True):
     """A network of 1 to 200 neurons in 1 to 3 populations with random projections, in half of the cases with delays
-    and input from outside."""
+    and input from outside; perhaps without neurons with tables, which are slow at 50 digits."""
     rng = np.random.default_rng(seed)
     net = sp.Network(seed=int(rng.integers(2**32)))
     tau_scales = [10.0] if rng.random() < 0.6 else 10.0 ** rng.uniform(-0.5, 2.5, 3)
@@ -151,7 +193,7 @@ def random_network(seed):
     sizes[0] += total - sizes.sum()
     populations = []
     for k, n in enumerate(sizes):
-        model = random_model(rng, int(n), rng.choice(tau_scales))
+        model = random_model(rng, int(n), rng.choice(tau_scales), tables)
         populations.append(net.add(int(n), model, name=f"p{k}", V=random_voltage(rng, int(n), model)))
     driven = rng.random() < 0.5
     duration = longest_period(net)
@@ -270,7 +312,8 @@ def random_smooth_network(seed):
             net.drive(p, random_process(rng, p.n, duration, sp.poisson), weight=weight, port=random_port(rng, p))
         if rng.random() < 0.3:
             times = np.sort(duration * rng.random(int(rng.integers(1, 4))))
-            net.drive(p, sp.steps(times, rng.normal(0.0, 0.1, (times.size, p.n) if rng.random() < 0.3 else times.size)))
+            values = rng.normal(0.0, 0.1, (times.size, p.n) if rng.random() < 0.3 else times.size)
+            net.drive(p, sp.steps(times, few_values(p, values)))
     return net, duration
 
 

@@ -38,7 +38,7 @@ def test_networks_against_50_digits(first):
     """Same spikes in the same order; every time within 1e-12 of the neuron's membrane time constant."""
     compared = swaps = 0
     for seed in range(first, first + 20):
-        net = random_network(seed)
+        net = random_network(seed, tables=False)
         source = net.engine_input()
         duration = longest_period(net)
         try:
@@ -64,8 +64,26 @@ def test_networks_against_50_digits(first):
 def closed_form_period(model):
     """The free period in ms at 50 digits."""
     mpf = MP.mpf
-    if isinstance(model, (sp.LIF, sp.LIFExp)):
-        drive = mpf(model.E_L) + mpf(model.I_e)
+    if isinstance(model, sp.EIF):
+        unit = mpf(model.Delta_T)
+        margin = (mpf(model.E_L) + mpf(model.I_e) - mpf(model.V_T)) / unit
+        low, high = ((mpf(V) - mpf(model.V_T)) / unit for V in (model.V_reset, model.V_peak))
+        # As many panels as F is wide, and more where it is narrow.
+        edges = [low, *[mpf(k) / 8 for k in range(math.ceil(8 * low), math.floor(8 * high) + 1)], high]
+        period = mpf(model.tau_m) * MP.quad(lambda v: 1 / (MP.exp(v) - v + margin), edges)
+    elif isinstance(model, sp.NumericalIF) and model.drift.text == "V * V":
+        return closed_form_period(
+            sp.QIF(tau_m=model.tau_m, I_e=model.I_e, V_peak=model.V_th, V_reset=model.V_reset, t_ref=model.t_ref)
+        )
+    elif isinstance(model, sp.QuadraticIF):
+        D = mpf(model.V_t) - mpf(model.V_r)
+        centre = (mpf(model.V_t) + mpf(model.V_r)) / 2
+        drive = mpf(model.I_e) * D / mpf(model.g_L) - D * D / 4
+        root = MP.sqrt(drive)
+        low, high = (MP.atan((mpf(V) - centre) / root) for V in (model.V_reset, model.V_peak))
+        period = mpf(model.C_m) * D / mpf(model.g_L) / root * (high - low)
+    elif isinstance(model, (sp.LIF, sp.LIFExp)) or isinstance(model, sp.NumericalIF):
+        drive = mpf(getattr(model, "E_L", 0.0)) + mpf(model.I_e)
         period = mpf(model.tau_m) * MP.log((drive - mpf(model.V_reset)) / (drive - mpf(model.V_th)))
     else:
         root = MP.sqrt(abs(mpf(model.I_e)))
@@ -98,6 +116,14 @@ OSCILLATORS = [
     sp.QIF(tau_m=10.0, I_e=-0.5, V_peak=20.0, V_reset=0.8),
     sp.QIF(tau_m=10.0, I_e=-30.0, V_reset=6.0, t_ref=4.0),
     sp.Theta(tau_m=7.0, I_e=0.7),
+    sp.EIF(tau_m=10.0, I_e=1.1),
+    sp.EIF(tau_m=10.0, I_e=0.9 + 1e-7),
+    sp.EIF(tau_m=20.0, E_L=-65.0, V_T=-50.0, Delta_T=2.0, V_peak=20.0, V_reset=-60.0, I_e=20.0, t_ref=2.0),
+    sp.EIF(tau_m=0.4, Delta_T=0.01, V_peak=1.5, V_reset=0.2, I_e=2.0),
+    sp.NumericalIF("-V", V_th=1.0, V_reset=0.0, tau_m=10.0, I_e=1.1),
+    sp.NumericalIF("V * V", V_th=20.0, V_reset=-10.0, tau_m=10.0, I_e=0.3, t_ref=1.5),
+    sp.QuadraticIF(C_m=200.0, g_L=10.0, V_r=-65.0, V_t=-50.0, V_peak=20.0, V_reset=-70.0, I_e=40.0, t_ref=2.0),
+    sp.QuadraticIF(C_m=200.0, g_L=10.0, V_r=-65.0, V_t=-50.0, I_e=37.5 + 1e-3),
 ]
 
 

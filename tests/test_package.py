@@ -18,6 +18,7 @@ FOLDER = pathlib.Path(sp.__file__).parent
 LAYERS = [
     {"errors"},
     {"_validation", "engine_time", "_wiring"},
+    {"drifts", "tables"},
     {"distributions", "inputs", "models", "connectivity"},
     {"network"},
     {"_core", "_yardsticks", "reference"},
