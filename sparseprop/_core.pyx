@@ -592,6 +592,25 @@ cdef void place(State *e, Population *p, const Model *rows, const double *V, con
             place_at(m, state_of(p, m, i), base_of(p, i), V[i], f, e.now)
 
 
+cdef void place_currents(State *e, Population *p, const double *currents) noexcept nogil:
+    """Initial synaptic currents, by neuron and port: they are kicks at the beginning."""
+    cdef const LIFExp *rows = <const LIFExp *> p.rows
+    cdef const LIFExp *m
+    cdef double current
+    cdef neuron_t i
+    cdef int64_t k
+    for i in range(p.size):
+        m = row(p, rows, i)
+        for k in range(m.n_ports):
+            current = currents[i * m.n_ports + k]
+            if current == 0.0:
+                continue
+            if p.release != NULL and before(e.now, p.release[i]):
+                kick_held(m, state_of(p, m, i), e.now, e.H, current, k)
+            else:
+                kick_state(m, state_of(p, m, i), base_of(p, i), frame_now(e, p, m), e.now, e.H, current, k)
+
+
 cdef void look(const State *e, const Population *p, const Model *rows, double *seen) noexcept nogil:
     """What `take_over` needs of the states under the parameters so far: two numbers for each neuron."""
     cdef neuron_t i
@@ -2476,6 +2495,7 @@ cdef class Engine:
     cdef _add_population(self, Population *p, population):
         """Fill in the constants, frames and initial states of one population."""
         cdef const double[::1] V, refractory
+        cdef const double[:, ::1] I_syn
         p.first, p.size = population.first, population.size
         p.kernel = KERNELS[population.kernel]
         if p.kernel == SOURCE:
@@ -2500,6 +2520,9 @@ cdef class Engine:
         refractory = population.refractory if population.refractory is not None else np.zeros(0)
         with nogil:
             place_population(&self.e, p, &V[0] if V.shape[0] else NULL, &refractory[0] if refractory.shape[0] else NULL)
+        if population.I_syn is not None:
+            I_syn = population.I_syn
+            place_currents(&self.e, p, &I_syn[0, 0])
 
     cdef _set_rows(self, Population *p, parameters):
         """Fill in the constants and frames that follow from parameters, in the present epoch."""

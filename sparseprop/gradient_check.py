@@ -18,7 +18,7 @@ __all__ = ["Comparison", "GradientReport", "check_gradients", "directional_deriv
 
 STEP = 1e-30  # of the complex step: no difference is taken, so it can be this small
 NEURON_PARAMETERS = ("I_e", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "V_T", "C_m", "g_L", "V_r", "V_t", "t_ref")
-PARAMETERS = (*NEURON_PARAMETERS, "tau_syn", "V", "weight", "delay", "input_times", "drive_weight", "steps")
+PARAMETERS = (*NEURON_PARAMETERS, "tau_syn", "V", "I_syn", "weight", "delay", "input_times", "drive_weight", "steps")
 
 
 # A network with values off by a little -------------------------------------------------------------------------------
@@ -49,6 +49,20 @@ def _with_voltages(source, shift):
         dataclasses.replace(p, V=_shifted(p.V, shift[p.first : p.first + p.size])) if p.kernel != "source" else p
         for p in source.populations
     ]
+    return dataclasses.replace(source, populations=populations)
+
+
+def _with_currents(source, port, shift):
+    """The engine's input with initial synaptic currents of a port shifted."""
+    populations = []
+    for p in source.populations:
+        ports = sum(name.startswith("tau_syn_") for name in p.parameters)
+        if port < ports:
+            currents = np.zeros((p.size, ports)) if p.I_syn is None else p.I_syn
+            currents = currents.astype(np.result_type(currents, shift))
+            currents[:, port] += shift[p.first : p.first + p.size]
+            p = dataclasses.replace(p, I_syn=currents)
+        populations.append(p)
     return dataclasses.replace(source, populations=populations)
 
 
@@ -92,6 +106,8 @@ def _shift(net, source, name, key, shift):
         return _with_parameters(source, f"tau_syn_{key}", shift)
     if name == "V":
         return _with_voltages(source, shift)
+    if name == "I_syn":
+        return _with_currents(source, key, shift)
     if name in ("weight", "delay"):
         return _with_projection(source, key, name, shift)
     if name == "drive_weight":
@@ -113,9 +129,10 @@ def _parts(net, gradients, names):
             array = getattr(gradients, name)
             if np.isfinite(array).any():
                 yield name, None, array
-        elif name == "tau_syn":
-            for k in range(gradients.tau_syn.shape[1]):
-                yield name, k, gradients.tau_syn[:, k]
+        elif name in ("tau_syn", "I_syn"):
+            array = getattr(gradients, name)
+            for k in range(array.shape[1]):
+                yield name, k, array[:, k]
         elif name in ("weight", "delay"):
             for k, projection in enumerate(net.projections):
                 value = getattr(gradients, name)[k]
@@ -158,7 +175,8 @@ def directional_derivative(net, name, key, direction, duration=None, n_spikes=No
     ----------
     net : Network
     name, key : str, int
-        What is varied: ``"I_e"`` (and other parameters of neurons) or ``"V"``, key None; ``"tau_syn"`` and the port;
+        What is varied: ``"I_e"`` (and other parameters of neurons) or ``"V"``, key None; ``"tau_syn"`` or ``"I_syn"`` and the
+        port;
         ``"weight"`` or ``"delay"`` and the number of a projection; ``"input_times"`` and that of a population;
         ``"drive_weight"`` or ``"steps"`` and that of a drive.
     direction : ndarray or float
@@ -267,8 +285,9 @@ def check_gradients(net, duration=None, *, n_spikes=None, loss=None, parameters=
     loss : callable or array_like, optional
         dL/d(times): an array, or a function of ``(times, ids)`` that returns one. Default: random numbers.
     parameters : sequence of str
-        Any of ``I_e, tau_m, V_th, V_peak, V_reset, E_L, V_T, C_m, g_L, V_r, V_t, t_ref, tau_syn, V, weight, delay,
-        input_times, drive_weight, steps``. Delays of 0 are left out, since they have a derivative on one side only.
+        Any of ``I_e, tau_m, V_th, V_peak, V_reset, E_L, V_T, C_m, g_L, V_r, V_t, t_ref, tau_syn, V, I_syn, weight,
+        delay, input_times, drive_weight, steps``. Delays of 0 are left out, since they have a derivative on one side
+        only.
     engine : {"window", "heap"}
     seed : int, optional
         As for ``net.run``.
@@ -374,8 +393,8 @@ def _title(net, name, key):
         return f"{name} of {projection.pre.name!r} -> {projection.post.name!r}"
     if name == "input_times":
         return f"spike times of {net.populations[key].name!r}"
-    if name == "tau_syn":
-        return f"tau_syn of port {key}"
+    if name in ("tau_syn", "I_syn"):
+        return f"{name} of port {key}"
     return name if key is None else f"{name} of drive {key}"
 
 
@@ -389,7 +408,7 @@ def _label(net, name, key, values, k):
     if name == "input_times":
         model = net.populations[key].model
         return f"spike {k}, of {model.ids[k]} at {float(model.times[k])!r} ms"
-    if key is None or name == "tau_syn":
+    if key is None or name in ("tau_syn", "I_syn"):
         p = next(p for p in net.populations if p.first <= k < p.first + p.n)
         return f"neuron {k - p.first} of {p.name!r}"
     return f"value {k}"

@@ -37,7 +37,7 @@ SOURCES = ("SpikeSource", "PoissonSource")
 # Tables of a configuration: the entries that each must have, and those that it may have.
 ENTRIES = {
     "network": (["populations"], ["seed", "projections", "drives"]),
-    "populations": (["n", "model"], ["name", "V", "phase"]),
+    "populations": (["n", "model"], ["name", "V", "phase", "I_syn"]),
     "projections": (["pre", "post", "rule"], ["weight", "delay", "port", "allow_autapses", "allow_multapses"]),
     "drives": (["population", "input"], ["weight", "port"]),
 }
@@ -71,18 +71,21 @@ class Population(_ReadOnly):
     model : LIF, LIFExp, QIF, Theta, SpikeSource or PoissonSource
     V : float, ndarray, UniformPhase or None
         Initial state as given; None is the default (see :meth:`Network.add`), and for sources.
+    I_syn : ndarray of shape (n, ports), or None
+        Initial synaptic currents, where they were given.
     first : int
         Global id of its first neuron; local id i is global id ``first + i``.
     index : int
         Its place in ``net.populations``.
     """
 
-    __slots__ = ("V", "first", "index", "model", "n", "name")
+    __slots__ = ("I_syn", "V", "first", "index", "model", "n", "name")
 
-    def __init__(self, name, n, model, V, first, index):
-        if isinstance(V, np.ndarray):
-            V.flags.writeable = False
-        self._set(name=name, n=n, model=model, V=V, first=first, index=index)
+    def __init__(self, name, n, model, V, first, index, I_syn=None):
+        for array in (V, I_syn):
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
+        self._set(name=name, n=n, model=model, V=V, first=first, index=index, I_syn=I_syn)
 
     def __len__(self):
         return self.n
@@ -140,6 +143,8 @@ class Population(_ReadOnly):
         d = {"name": self.name, "n": self.n, "model": self.model.to_dict()}
         if self.V is not None:
             d["V"] = self.V.to_dict() if isinstance(self.V, UniformPhase) else self.V
+        if self.I_syn is not None:
+            d["I_syn"] = self.I_syn
         return d
 
 
@@ -339,7 +344,7 @@ class Network:
 
     # Building ---------------------------------------------------------------------------------------------------
 
-    def add(self, n, model, name=None, V=None, phase=None):
+    def add(self, n, model, name=None, V=None, phase=None, I_syn=None):
         """Add a population.
 
         Parameters
@@ -355,6 +360,9 @@ class Network:
         phase : float or array_like of shape (n,), optional
             The other way to give the initial state. LIF and QIF: fraction in [0, 1) of the free oscillation since
             reset. Theta: theta in (-pi, pi).
+        I_syn : float or array_like, optional
+            LIFExp: initial synaptic currents, as V in units of voltage. One port: a number or one per neuron; several:
+            of shape (ports,) or (n, ports). Default: 0.
 
         Returns
         -------
@@ -409,9 +417,32 @@ class Network:
                 )
         elif V is not None:
             V = self._initial_voltage(V, model, name, n)
-        population = Population(name, n, model, V, self.size, len(self.populations))
+        if I_syn is not None:
+            I_syn = self._initial_currents(I_syn, model, name, n)
+        population = Population(name, n, model, V, self.size, len(self.populations), I_syn)
         self.populations.append(population)
         return population
+
+    @staticmethod
+    def _initial_currents(I_syn, model, name, n):
+        """I_syn as an array of shape (n, ports)."""
+        what = f"I_syn of population {name!r}"
+        if not isinstance(model, LIFExp):
+            raise ParameterError(f"{what} is for LIFExp neurons, which have synaptic currents; {model!r} has none")
+        try:
+            array = np.atleast_1d(np.asarray(I_syn))
+        except (TypeError, ValueError):
+            raise ParameterError(f"{what} must be a number or an array, got {I_syn!r}") from None
+        ports = model.n_ports
+        shapes = [(1,), (n,), (n, 1)] if ports == 1 else [(ports,), (n, ports)]
+        if array.shape not in shapes:
+            wanted = f"a number, or have the shape ({n},)" if ports == 1 else f"of shape ({ports},) or ({n}, {ports})"
+            raise ParameterError(f"{what} must be {wanted}, got {I_syn!r}")
+        allowed = f"finite numbers of at most {LARGEST:g} in size"
+        array = _validation.real_array(array.ravel(), what, allowed, low=-LARGEST, high=LARGEST).reshape(array.shape)
+        if ports == 1:
+            array = array.reshape(-1, 1)
+        return np.array(np.broadcast_to(array, (n, ports)), dtype=float, order="C")
 
     @staticmethod
     def _initial_voltage(V, model, name, n):
@@ -789,6 +820,7 @@ class PopulationInput:
     parameters: dict[str, Any]
     V: np.ndarray
     refractory: np.ndarray | None
+    I_syn: np.ndarray | None = None
 
     def voltage_of(self, i):
         """The initial voltage of neuron i."""
@@ -948,7 +980,8 @@ class EngineInput:
                 populations.append(PopulationInput("source", p.first, p.n, {}, np.zeros(0), None))
                 continue
             V, refractory = p.initial_state(key)
-            populations.append(PopulationInput(p.model.kernel, p.first, p.n, p.model.parameters(), V, refractory))
+            parameters = p.model.parameters()
+            populations.append(PopulationInput(p.model.kernel, p.first, p.n, parameters, V, refractory, p.I_syn))
         processes += [
             PoissonInput.of(d.input, d.population, key, Purpose.DRIVE, d.index, d.weight, clock.epoch, d.port)
             for d in net.drives

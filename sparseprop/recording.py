@@ -14,6 +14,7 @@ from .result import SpikesInFile
 
 __all__ = ["SHORTEST_INTERVAL", "Record", "Recorder"]
 
+SAMPLED = {"V": 8.0, "I_syn": 32.0}  # what can be recorded at given times, and bytes per neuron at most
 SHORTEST_INTERVAL = 1e-6  # ms, of samples, bins and checkpoints: far below it times have no digits left
 
 
@@ -36,6 +37,8 @@ class Record:
         time). A value at time t is exact, and that of the moment before whatever happens at t (at the beginning of a
         run: after what the run before it has taken, as one that `n_spikes` ended). Times outside [t_start, t_stop) of
         the run are left out.
+    I_syn, I_syn_times : optional
+        The same for synaptic currents of LIFExp neurons; see `Result.I_syn`.
     bins : float, optional
         Count the spikes of each population in bins of this width in ms, from the beginning of the run; takes memory
         for the bins only. Each bin includes its beginning; spikes at t_stop, where `n_spikes` ends a run, are counted
@@ -57,6 +60,8 @@ class Record:
     spikes: Any = True
     V: Any = None
     V_times: Any = None
+    I_syn: Any = None
+    I_syn_times: Any = None
     bins: Any = None
     record_sources: bool = False
 
@@ -64,24 +69,32 @@ class Record:
         flag(self.record_sources, "Record: record_sources")
         if not isinstance(self.spikes, bool):
             object.__setattr__(self, "spikes", _by_name(self.spikes, "spikes"))
-        if isinstance(self.V, dict):
-            object.__setattr__(self, "V", _by_name(self.V, "V"))
-        elif self.V is not None:
-            object.__setattr__(self, "V", index_array(self.V, "Record: V", 2**31 - 1))
-        if (self.V is None) != (self.V_times is None):
-            raise ParameterError("Record: V and V_times belong together; give both, which neurons and when, or neither")
+        for what in SAMPLED:
+            self._check_sampled(what)
         if self.bins is not None:
             width = real(self.bins, "Record: bins", f"a width >= {SHORTEST_INTERVAL:g} ms", low=SHORTEST_INTERVAL)
             object.__setattr__(self, "bins", width)
-        if is_array(self.V_times):
-            times = real_array(self.V_times, "Record: V_times", "finite times >= 0 ms", low=0.0)
+
+    def _check_sampled(self, what):
+        """Which neurons, and when, of what is sampled."""
+        chosen, times = getattr(self, what), getattr(self, f"{what}_times")
+        name = f"Record: {what}_times"
+        if isinstance(chosen, dict):
+            object.__setattr__(self, what, _by_name(chosen, what))
+        elif chosen is not None:
+            object.__setattr__(self, what, index_array(chosen, f"Record: {what}", 2**31 - 1))
+        if (chosen is None) != (times is None):
+            raise ParameterError(
+                f"Record: {what} and {what}_times belong together; give both, which neurons and when, or neither"
+            )
+        if is_array(times):
+            times = real_array(times, name, "finite times >= 0 ms", low=0.0)
             if not (np.diff(times) > 0.0).all():
-                raise ParameterError("Record: V_times must ascend, each time later than the one before")
-            object.__setattr__(self, "V_times", times)
-        elif self.V_times is not None:
-            allowed = f"an interval >= {SHORTEST_INTERVAL:g} ms"
-            every = real(self.V_times, "Record: V_times", allowed, low=SHORTEST_INTERVAL)
-            object.__setattr__(self, "V_times", every)
+                raise ParameterError(f"{name} must ascend, each time later than the one before")
+            object.__setattr__(self, f"{what}_times", times)
+        elif times is not None:
+            every = real(times, name, f"an interval >= {SHORTEST_INTERVAL:g} ms", low=SHORTEST_INTERVAL)
+            object.__setattr__(self, f"{what}_times", every)
 
     @classmethod
     def of(cls, record):
@@ -106,13 +119,24 @@ class Record:
             mask[info.first : info.first + info.n] &= self.record_sources
         return mask
 
-    def V_ids(self, populations):
-        """Global ids of the neurons whose V is recorded."""
-        if self.V is None:
+    def sampled_ids(self, what, populations):
+        """Global ids of the neurons whose "V" or "I_syn" is recorded."""
+        chosen = getattr(self, what)
+        if chosen is None:
             return np.zeros(0, np.int64)
-        if isinstance(self.V, dict):
-            return _global_ids(self.V, populations, "V")
-        return index_array(self.V, "Record: V", sum(info.n for info in populations))
+        if isinstance(chosen, dict):
+            ids = _global_ids(chosen, populations, what)
+        else:
+            ids = index_array(chosen, f"Record: {what}", sum(info.n for info in populations))
+        if what == "I_syn":
+            for info in populations:
+                other = (ids >= info.first) & (ids < info.first + info.n)
+                if other.any() and info.model != "LIFExp":
+                    raise ParameterError(
+                        f"Record: I_syn is for LIFExp neurons, got neuron {int(ids[other][0])} of population "
+                        f"{info.name!r}, which is {info.model}; leave it out"
+                    )
+        return ids
 
     def check_size(self, populations, duration):
         """Refuse what does not fit into memory; a run without `duration` may take any."""
@@ -121,30 +145,34 @@ class Record:
         needed = 0.0
         if self.bins is not None:
             needed += 8.0 * len(populations) * (duration / self.bins)
-        if self.V_times is not None:
-            n = duration / self.V_times if isinstance(self.V_times, float) else len(self.V_times)
-            needed += (8.0 * len(self.V_ids(populations)) + 128.0) * n
+        for what, size in SAMPLED.items():
+            times = getattr(self, f"{what}_times")
+            if times is not None:
+                n = duration / times if isinstance(times, float) else len(times)
+                needed += (size * len(self.sampled_ids(what, populations)) + 128.0) * n
         available = available_memory()
         if needed > available:
             raise InsufficientMemoryError(
-                f"Record: what bins and V_times ask for takes {needed / 2**30:.3g} GiB in {duration} ms, and "
+                f"Record: what bins, V_times and I_syn_times ask for takes {needed / 2**30:.3g} GiB in {duration} ms, and "
                 f"{available / 2**30:.3g} GiB of memory are available; choose wider bins, fewer times or neurons"
             )
 
-    def sample_times(self, t_start):
-        """The times in ms at which V is recorded, ascending; an endless sequence for an interval."""
-        if self.V_times is None:
+    def sample_times(self, what, t_start):
+        """The times in ms at which "V" or "I_syn" is recorded, ascending; an endless sequence for an interval."""
+        times = getattr(self, f"{what}_times")
+        if times is None:
             return
-        if isinstance(self.V_times, float):
+        if isinstance(times, float):
             k = 0
             while True:
-                yield t_start + k * self.V_times
+                yield t_start + k * times
                 k += 1
-        yield from self.V_times[self.V_times >= t_start].tolist()
+        yield from times[times >= t_start].tolist()
 
     def to_dict(self):
         """The dictionary form."""
-        d = {name: getattr(self, name) for name in ("spikes", "V", "V_times", "bins", "record_sources")}
+        names = ("spikes", "V", "V_times", "I_syn", "I_syn_times", "bins", "record_sources")
+        d = {name: getattr(self, name) for name in names if not (name.startswith("I_syn") and self.I_syn is None)}
         return d | {"path": None if self.path is None else os.path.abspath(os.fsdecode(self.path))}
 
 
@@ -191,13 +219,13 @@ class Recorder:
         self.record, self.result = record, result
         populations = result.populations
         self.mask = record.spike_mask(populations)
-        self.V_ids = record.V_ids(populations)
+        self.ids = {what: record.sampled_ids(what, populations) for what in SAMPLED}
         self.starts = np.array([info.first for info in populations])
         state = state or {}
         self.n_recorded = state.get("n_recorded", 0)
         self.blocks = [(state.get("times", np.zeros(0)), state.get("ids", np.zeros(0, np.int64)))]
-        self.V_times = list(state.get("V_times", ()))
-        self.V = list(state.get("V", ()))
+        self.sample_times = {what: list(state.get(f"{what}_times", ())) for what in SAMPLED}
+        self.samples = {what: list(state.get(what, ())) for what in SAMPLED}
         self.counts = state.get("counts", np.zeros((len(populations), 0), np.int64))
         self.n_bins = state.get("n_bins", 0)  # up to the last one with a spike
         self.writer = None
@@ -245,10 +273,10 @@ class Recorder:
             more = np.zeros((len(self.starts), 2 * n_bins - self.counts.shape[1]), np.int64)
             self.counts = np.concatenate([self.counts, more], axis=1)
 
-    def sample(self, time, V):
-        """Take membrane potentials at a time in ms."""
-        self.V_times.append(time)
-        self.V.append(np.array(V, dtype=float))
+    def sample(self, what, time, values):
+        """Take membrane potentials ("V"), or synaptic currents ("I_syn"), at a time in ms."""
+        self.sample_times[what].append(time)
+        self.samples[what].append(np.array(values, dtype=float))
 
     def flush(self):
         """Make the spikes in a file safe against whatever happens."""
@@ -258,24 +286,33 @@ class Recorder:
     def state(self):
         """All that was recorded besides what is safe in a file."""
         state = {"n_recorded": self.n_recorded, "counts": self.counts, "n_bins": self.n_bins}
-        if len(self.V_ids):
-            state |= {"V_times": np.array(self.V_times), "V": self._potentials()}
+        for what, ids in self.ids.items():
+            if len(ids):
+                state |= {f"{what}_times": np.array(self.sample_times[what]), what: self._sampled(what)}
         if self.writer is None:
             state["times"], state["ids"] = self._spikes()
         return state
 
-    def _potentials(self):
-        return np.array(self.V).reshape(len(self.V), len(self.V_ids))
+    def _sampled(self, what):
+        samples = self.samples[what]
+        if samples:
+            return np.array(samples)
+        return np.zeros((0, len(self.ids[what])) + ((0,) if what == "I_syn" else ()))
 
     def _spikes(self):
         self.blocks = [tuple(np.concatenate(arrays) for arrays in zip(*self.blocks, strict=True))]
         return self.blocks[0]
 
+    def _finished(self, what):
+        return self._sampled(what), np.array(self.sample_times[what]), self.ids[what]
+
     def finish(self):
         """Hand everything to the result, and close the file."""
         result = self.result
         if self.record.V is not None:
-            result.V, result.V_times, result.V_ids = self._potentials(), np.array(self.V_times), self.V_ids
+            result.V, result.V_times, result.V_ids = self._finished("V")
+        if self.record.I_syn is not None:
+            result.I_syn, result.I_syn_times, result.I_syn_ids = self._finished("I_syn")
         if self.record.bins is not None:
             # A spike at the very end may be in a bin that begins there.
             n_bins = max(math.ceil((result.t_stop - result.t_start) / self.record.bins), self.n_bins)

@@ -1204,10 +1204,19 @@ class ReferenceEngine:
                 else:
                     V = self.a.number(population.voltage_of(i))
                     neuron.place(V if neuron.origin is None else V - neuron.origin, self.now)
+                if population.I_syn is not None:
+                    self._give_currents(neuron, population.I_syn[i].tolist())
                 self.neurons.append(neuron)
         self.arrivals = SortedKeyList(key=Arrival.key)
         self.emissions = []  # (pair, id) of spikes with delayed synapses
         self._set_queues()
+
+    def _give_currents(self, neuron, currents):
+        """Initial currents are kicks at the beginning."""
+        for port, current in enumerate(currents):
+            if current != 0.0:
+                kick = neuron.kick_held if _before(self.now, neuron.release) else neuron.kick
+                kick(self.a.number(current), self.now, port)
 
     def _set_queues(self):
         """Everything that can be told from the states and from what is over."""
@@ -1450,6 +1459,16 @@ class ReferenceEngine:
             V = neuron.V_reset if refractory else neuron.voltage(self.now)
             values.append(V if neuron.origin is None else V + neuron.origin)
         return values
+
+    def currents(self, ids):
+        """Synaptic currents now of neurons with these global ids: an array of shape (ids, ports), NaN for no port."""
+        by_neuron = []
+        for i in ids:
+            neuron = self.neurons[i]
+            u = neuron.elapsed(self.now)
+            by_neuron.append([a * self.a.exp(-u / p["tau"]) for a, p in zip(neuron.currents, neuron.ports, strict=True)])
+        ports = max(len(getattr(neuron, "ports", [])) for neuron in self.neurons)
+        return [row + [math.nan] * (ports - len(row)) for row in by_neuron]
 
     def state(self):
         """All that says how the simulation goes on, in plain numbers; any engine can go on from it.

@@ -50,6 +50,8 @@ class Result:
         The network's description, seed, engine and versions.
     V, V_times, V_ids : ndarray or None
         Recorded membrane potentials, shape (n_times, n_recorded); when, in ms; and of whom, global ids.
+    I_syn, I_syn_times, I_syn_ids : ndarray or None
+        Recorded synaptic currents, shape (n_times, n_recorded, ports), NaN for a port that the neuron does not have.
     counts : dict or None
         Recorded numbers of spikes in bins, ``{population: array of shape (n_bins,)}``; the bins are `bin_width` ms wide
         and begin at `t_start`, the last one may reach over the end.
@@ -80,6 +82,7 @@ class Result:
         self.header = header or {}
         self.path = path
         self.V = self.V_times = self.V_ids = self.counts = self.bin_width = None
+        self.I_syn = self.I_syn_times = self.I_syn_ids = None
         self._tape = None
 
     def _arrays(self):
@@ -244,6 +247,9 @@ class Result:
             ],
         }
 
+    def _currents(self):
+        return {"times": self.I_syn_times, "ids": self.I_syn_ids, "values": self.I_syn}
+
     def file_footer(self):
         """What a raster file says about the run after its spikes."""
         return {
@@ -253,6 +259,7 @@ class Result:
             "n_synaptic_events": self.n_synaptic_events,
             "wall_time": self.wall_time,
             "V": None if self.V is None else {"times": self.V_times, "ids": self.V_ids, "values": self.V},
+            **({} if self.I_syn is None else {"I_syn": self._currents()}),
             "counts": None if self.counts is None else {"width": self.bin_width, "by_population": self.counts},
         }
 
@@ -355,6 +362,8 @@ def load(path):
     )
     if footer.get("V"):
         result.V, result.V_times, result.V_ids = (footer["V"][key] for key in ("values", "times", "ids"))
+    if footer.get("I_syn"):
+        result.I_syn, result.I_syn_times, result.I_syn_ids = (footer["I_syn"][key] for key in ("values", "times", "ids"))
     if footer.get("counts"):
         result.counts, result.bin_width = footer["counts"]["by_population"], footer["counts"]["width"]
     return result

@@ -417,13 +417,14 @@ class Simulation:
                     run["recorded"] = recorder.state()
                 self._save(plan["checkpoint"], run)
 
-        def look():
-            recorder.sample(self._clock.milliseconds(engine.now), engine.voltages(recorder.V_ids))
-            if tape is not None:
-                tape.sample(recorder.V_ids)
+        def look(what):
+            now, ids = self._clock.milliseconds(engine.now), recorder.ids[what]
+            recorder.sample(what, now, engine.voltages(ids) if what == "V" else engine.currents(ids))
+            if tape is not None and what == "V":
+                tape.sample(ids)
 
         with recorder, _Interrupts() as interrupts, shown:
-            stops = self._stops(plan, record, engine.now, until, len(recorder.V_times))
+            stops = self._stops(plan, record, engine.now, until, recorder.sample_times)
             if recorded is None:
                 save(False)
             budget = FIRST_BLOCK
@@ -441,7 +442,7 @@ class Simulation:
                     recorder.append(*engine.take())
                 shown.update(fraction)
                 if end in ("time", "quiescent") and purpose is not None:
-                    look() if purpose == "sample" else save(False)
+                    save(False) if purpose == "save" else look(purpose)
                     stop, purpose = next(stops)
                 elif end != "running":
                     result.stop_reason = StopReason(end)
@@ -474,10 +475,10 @@ class Simulation:
             log.warning("interrupted at %g ms; run() on the same Simulation goes on from there", self.time)
         return result
 
-    def _stops(self, plan, record, now, until, n_samples):
-        """The times at which a run pauses, as pairs, and what for: "sample", "save", or None for its end.
+    def _stops(self, plan, record, now, until, sampled):
+        """The times at which a run pauses, as pairs, and what for: a sample, "save", or None for its end.
 
-        `n_samples` have been taken already.
+        `sampled` has the times, by what is sampled, of what has been taken already.
         """
 
         def pairs(times, purpose):
@@ -488,10 +489,13 @@ class Simulation:
                 yield pair, purpose
 
         t_start = self._clock.milliseconds(tuple(plan["start"]))
-        samples = itertools.islice(record.sample_times(t_start), n_samples, None)
+        samples = [
+            pairs(itertools.islice(record.sample_times(what, t_start), len(taken), None), what)
+            for what, taken in sampled.items()
+        ]
         saves = () if plan["every"] is None else (t_start + k * plan["every"] for k in itertools.count(1))
         saves = (t for t in saves if self._clock.pair(t) > now)
-        yield from heapq.merge(pairs(samples, "sample"), pairs(saves, "save"), key=lambda stop: stop[0])
+        yield from heapq.merge(*samples, pairs(saves, "save"), key=lambda stop: stop[0])
         while True:
             yield until, None
 

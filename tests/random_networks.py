@@ -103,6 +103,19 @@ def with_currents(rng, n, model):
     return sp.LIFExp(**parameters, tau_syn=ports if len(ports) > 1 or rng.random() < 0.5 else ports[0])
 
 
+def random_currents(seed, n, model):
+    """Initial synaptic currents: none, the same for all neurons, or random. They have a generator of their own."""
+    if not isinstance(model, sp.LIFExp):
+        return None
+    rng = np.random.default_rng([seed, n, model.n_ports])
+    kind = rng.choice(["none", "equal", "random"])
+    shape = {"none": (), "equal": (model.n_ports,), "random": (n, model.n_ports)}[kind]
+    if kind == "none":
+        return None
+    I_syn = 0.3 * rng.normal(size=shape)
+    return I_syn if model.n_ports > 1 else I_syn.ravel() if kind == "random" else float(I_syn[0])
+
+
 def random_voltage(rng, n, model):
     """Initial voltages: the default, all equal (many ties), or random."""
     kind = rng.choice(["default", "equal", "random"])
@@ -194,7 +207,8 @@ def random_network(seed, tables=True):
     populations = []
     for k, n in enumerate(sizes):
         model = random_model(rng, int(n), rng.choice(tau_scales), tables)
-        populations.append(net.add(int(n), model, name=f"p{k}", V=random_voltage(rng, int(n), model)))
+        V, I_syn = random_voltage(rng, int(n), model), random_currents(seed, int(n), model)
+        populations.append(net.add(int(n), model, name=f"p{k}", V=V, I_syn=I_syn))
     driven = rng.random() < 0.5
     duration = longest_period(net)
     sources = add_sources(rng, net, populations, duration) if driven else []
@@ -273,7 +287,8 @@ def random_smooth_network(seed):
         n = int(rng.integers(1, 7))
         model = random_model(rng, n, rng.choice(tau_scales))
         highest = min(float(np.min(model.threshold())), 1.0) - 0.05
-        populations.append(net.add(n, model, name=f"p{k}", V=rng.uniform(-1.0, highest, n)))
+        V, I_syn = rng.uniform(-1.0, highest, n), random_currents(seed, n, model)
+        populations.append(net.add(n, model, name=f"p{k}", V=V, I_syn=I_syn))
     duration = longest_period(net) * rng.uniform(0.05, 0.5)
     sources = []
     for k in range(int(rng.integers(0, 3))):

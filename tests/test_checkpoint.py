@@ -225,14 +225,17 @@ def test_a_run_that_fills_the_disk_is_resumed_when_there_is_room(disk):
 # Runs with checkpoints ----------------------------------------------------------------------------------------------
 
 OPTIONS = dict(V={"p": [0, 5]}, V_times=0.7, bins=5.0, record_sources=True)
+CURRENTS = dict(I_syn={"p": [3, 1]}, I_syn_times=1.3)
 
 
 @pytest.mark.parametrize("to_file", [False, True])
-def test_an_interrupted_run_is_resumed_as_if_nothing_had_happened(to_file, tmp_path):
-    net = described("QIF", "each", "poisson")
+@pytest.mark.parametrize("model", ["QIF", "LIFExp"])
+def test_an_interrupted_run_is_resumed_as_if_nothing_had_happened(model, to_file, tmp_path):
+    net = described(model, "each", "poisson")
     state = tmp_path / "state.h5"
-    whole = net.run(80.0, record=sp.Record(**OPTIONS), progress=False)
-    record = sp.Record(tmp_path / "raster.h5" if to_file else None, **OPTIONS)
+    options = OPTIONS | (CURRENTS if model == "LIFExp" else {})
+    whole = net.run(80.0, record=sp.Record(**options), progress=False)
+    record = sp.Record(tmp_path / "raster.h5" if to_file else None, **options)
     seen = []
 
     def interrupt(simulation):  # as Ctrl-C does, in the middle of the run
@@ -246,8 +249,8 @@ def test_an_interrupted_run_is_resumed_as_if_nothing_had_happened(to_file, tmp_p
     assert sim.is_resumable
     second = sim.resume(progress=False)
     assert second.t_start == 0.0 and second.t_stop == 80.0 and second.stop_reason == "time"
-    for name in ("times", "ids", "V", "V_times", "V_ids"):
-        assert np.array_equal(getattr(second, name), getattr(whole, name)), name
+    for name in ("times", "ids", "V", "V_times", "V_ids", "I_syn", "I_syn_times", "I_syn_ids"):
+        np.testing.assert_array_equal(getattr(second, name), getattr(whole, name), err_msg=name)
     assert second.n_spikes == whole.n_spikes and second.n_synaptic_events == whole.n_synaptic_events
     assert all(np.array_equal(second.counts[name], whole.counts[name]) for name in whole.counts)
     if to_file:

@@ -134,6 +134,48 @@ def test_a_neuron_below_threshold_fires_from_the_current_stored_in_it(engine):
         assert net.run(1000.0, engine=engine, progress=False).n_spikes == expected
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("tau_syn", TIME_CONSTANTS)
+def test_the_response_to_initial_currents_is_the_closed_form(engine, tau_syn):
+    net = sp.Network(seed=1)
+    net.add(2, sp.LIFExp(tau_m=10.0, tau_syn=[tau_syn, 4.0], V_th=100.0), name="n", V=0.0, I_syn=[[3.0, 0.0], [0.0, -2.0]])
+    times = [0.0, 0.5, 7.0, 150.0]
+    for described in (net, sp.Network.from_dict(net.to_dict())):
+        res = described.run(200.0, engine=engine, record=sp.Record(V={"n": True}, V_times=times), progress=False)
+        for t, V in zip(times, res.V, strict=True):
+            assert abs(V[0] - 3 * response(t, 10.0, tau_syn)) < 2e-14
+            assert abs(V[1] + 2 * response(t, 10.0, 4.0)) < 2e-14
+
+
+def test_initial_currents_count_in_the_refractory_period_too():
+    """Neurons of a uniform phase that begin in it have V_reset until it ends, and the current all the time."""
+    model = sp.LIFExp(tau_m=10.0, tau_syn=8.0, I_e=1.5, t_ref=30.0)
+    net = sp.Network(seed=1)
+    net.add(50, model, name="n", I_syn=0.4)
+    record = dict(V={"n": True}, V_times=[0.0], I_syn={"n": True}, I_syn_times=[0.0, 5.0])
+    runs = [net.run(100.0, engine=engine, record=sp.Record(**record), progress=False) for engine in ENGINES]
+    assert (runs[0].V[0] == 0.0).sum() > 10
+    assert runs[0].I_syn[1] == pytest.approx(0.4 * math.exp(-5.0 / 8.0), rel=1e-14)
+    for res in runs:
+        assert res.times.tobytes() == runs[0].times.tobytes() and res.I_syn.tobytes() == runs[0].I_syn.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("model", "I_syn", "message"),
+    [
+        (sp.LIF(tau_m=10.0), 1.0, "I_syn of population 'n' is for LIFExp neurons"),
+        (sp.LIFExp(tau_m=10.0, tau_syn=5.0), [1.0, 2.0], r"must be a number, or have the shape \(3,\), got"),
+        (sp.LIFExp(tau_m=10.0, tau_syn=[5.0, 2.0]), 1.0, r"must be of shape \(2,\) or \(3, 2\), got 1.0"),
+        (sp.LIFExp(tau_m=10.0, tau_syn=[5.0, 2.0]), [1.0, math.nan], "must be finite numbers of at most"),
+        (sp.LIFExp(tau_m=10.0, tau_syn=5.0), "much", "must be a"),
+        (sp.LIFExp(tau_m=10.0, tau_syn=[5.0, 2.0]), [[1.0], [1.0, 2.0]], "must be a number or an array"),
+    ],
+)
+def test_initial_currents_that_make_no_sense_are_refused(model, I_syn, message):
+    with pytest.raises(ParameterError, match=message):
+        sp.Network(seed=1).add(3, model, name="n", I_syn=I_syn)
+
+
 def test_currents_stay_when_the_drive_changes():
     model = sp.LIFExp(tau_m=10.0, tau_syn=[5.0, 10.0], V_th=50.0, t_ref=1.0)
     net = driven(model, [1.0, 2.0], [4.0, 2.0], ports=[0, 1])

@@ -138,7 +138,63 @@ def test_a_callback_sees_the_simulation_and_ends_the_run():
     assert np.array_equal(np.concatenate([first.times, second.times]), whole.times[:n])
 
 
+def net_with_currents():
+    """LIFExp neurons with two ports and one, that start with currents; and others without."""
+    net = sp.Network(seed=3)
+    two = net.add(5, sp.LIFExp(tau_m=10.0, tau_syn=[5.0, 10.3], I_e=1.4, t_ref=2.0), name="two", I_syn=[0.5, -0.2])
+    one = net.add(4, sp.LIFExp(tau_m=10.0, tau_syn=3.0, I_e=1.2), name="one", I_syn=[0.1, 0.2, 0.3, 0.4], V=0.0)
+    lif = net.add(6, sp.LIF(tau_m=10.0, I_e=1.3), name="lif")
+    net.connect(lif, two, sp.fixed_indegree(3), weight=-0.3, port=1, delay=0.7)
+    net.connect(two, one, sp.all_to_all(), weight=0.2)
+    return net
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_currents_are_the_sums_of_decaying_kicks(engine):
+    """From the spikes alone, in and out of refractory periods; and the same numbers from all engines."""
+    net = net_with_currents()
+    record = sp.Record(I_syn={"one": True, "two": [4, 0]}, I_syn_times=[0.0, 13.0, 41.5])
+    res = net.run(60.0, engine=engine, record=record)
+    assert res.I_syn_ids.tolist() == [5, 6, 7, 8, 4, 0] and res.I_syn.shape == (3, 6, 2)
+    assert np.isnan(res.I_syn[:, :4, 1]).all()
+    lif_to_two, two_to_one = net.projections
+    for k, t in enumerate(res.I_syn_times):
+        for j, i in enumerate(res.I_syn_ids):
+            expected = [0.5 * math.exp(-t / 5.0), -0.2 * math.exp(-t / 10.3)]
+            if i < 5:
+                for source in lif_to_two.sources[lif_to_two.targets == i] + 9:
+                    arrivals = res.times[res.ids == source] + 0.7
+                    expected[1] -= 0.3 * np.exp(-(t - arrivals[arrivals < t]) / 10.3).sum()
+            else:
+                spikes = res.times[(res.ids < 5) & (res.times < t)]
+                expected = [0.1 * (i - 4) * math.exp(-t / 3.0) + 0.2 * np.exp(-(t - spikes) / 3.0).sum()]
+            assert res.I_syn[k, j, : len(expected)] == pytest.approx(expected, rel=1e-13, abs=1e-15)
+    same = net.run(60.0, record=sp.Record(I_syn={"one": True, "two": [4, 0]}, I_syn_times=[0.0, 13.0, 41.5]))
+    assert same.I_syn.tobytes() == res.I_syn.tobytes()
+
+
+@pytest.mark.parametrize("save", [False, True])
+def test_currents_are_in_the_file(save, tmp_path):
+    path = tmp_path / "raster.h5"
+    record = dict(I_syn={"two": [1]}, I_syn_times=7.0, V={"two": [1]}, V_times=[7.0])
+    res = net_with_currents().run(50.0, record=sp.Record(None if save else path, **record))
+    if save:
+        res.save(path)
+    loaded = sp.load(path)
+    for name in ("V", "I_syn", "I_syn_times", "I_syn_ids"):
+        assert np.array_equal(getattr(loaded, name), getattr(res, name)), name
+    assert res.I_syn.shape == (8, 1, 2)
+
+
+def test_currents_are_for_neurons_that_have_them():
+    with pytest.raises(sp.errors.ParameterError, match="I_syn is for LIFExp neurons, got neuron 10 of population 'lif'"):
+        net_with_currents().run(1.0, record=sp.Record(I_syn=[10], I_syn_times=1.0))
+
+
 BAD = [
+    (dict(I_syn=[0]), "I_syn and I_syn_times belong together"),
+    (dict(I_syn=[0], I_syn_times=[2.0, 1.0]), "I_syn_times must ascend"),
+    (dict(I_syn=[1000], I_syn_times=1.0), r"I_syn must be in \[0, 102\), got 1000"),
     (dict(V=[0]), "V and V_times belong together"),
     (dict(V=[0], V_times=-1.0), "V_times must be an interval >= 1e-06 ms, got -1.0"),
     (dict(V=[0], V_times=[2.0, 1.0]), "V_times must ascend"),
