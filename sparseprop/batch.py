@@ -86,8 +86,9 @@ def cores():
 class BatchSimulation:
     """Runs of one network with the inputs of many samples, each from the same initial state.
 
-    What is costly to set up is kept from one batch to the next. Weights are taken over from the projections of the
-    network at each run: assign ``projection.weight`` and run again.
+    What is costly to set up is kept from one batch to the next. Weights and delays are taken over from the projections
+    of the network at each run: assign ``projection.weight`` and run again. Other delays mean another order of synapses,
+    so that takes longer.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ class BatchSimulation:
         """Set up what does not depend on weights."""
         net = self.network
         source = net.engine_input(self._seed)
-        self._shape = [(len(p.sources) if not self._is_procedural(p) else p.weight) for p in net.projections]
+        self._shape = self._found()
         projections = [
             p if isinstance(p.adjacency, ProceduralAdjacency)
             else dataclasses.replace(p, weight=np.full(q.n_synapses, 0.0))
@@ -134,6 +135,10 @@ class BatchSimulation:
         self._runners, self._backward_runners = [first], {}
         self._pool = None
         self._lock = threading.Lock()
+
+    def _found(self):
+        """Of each projection its delays, which order the rows of synapses, and what else is taken over once."""
+        return [(p.delay, p.weight if self._is_procedural(p) else p.n_synapses) for p in self.network.projections]
 
     @staticmethod
     def _is_procedural(projection):
@@ -219,8 +224,11 @@ class BatchSimulation:
         return record.V_ids(populations), times[times <= duration]
 
     def _take_weights(self):
-        shape = [(len(p.sources) if not self._is_procedural(p) else p.weight) for p in self.network.projections]
-        if shape != self._shape:
+        found = self._found()
+        if len(found) != len(self._shape) or any(
+            delay is not other_delay or rest != other_rest
+            for (delay, rest), (other_delay, other_rest) in zip(found, self._shape, strict=True)
+        ):
             self._build()
         for p, q in zip(self.network.projections, self._source.projections, strict=True):
             if isinstance(q.weight, np.ndarray):
@@ -387,6 +395,7 @@ class BatchResult:
         self._samples = samples if tape else None
         self._tape = tape
         self._weights = [p.weight for p in self._network.projections]
+        self._delays = [p.delay for p in self._network.projections]
         self.duration, self.n_samples, self.wall_time = duration, given.n_samples, 0.0
         self.V_ids, self.V_times = V_ids, V_times
         self.times = np.concatenate([np.zeros(0), *(s.times for s in samples)])
@@ -467,7 +476,7 @@ class BatchResult:
         ------
         ParameterError
             Without ``tape=True``, when called twice, for other shapes than these, for values that are not finite, or if
-            weights of the network were changed in between.
+            weights or delays of the network were changed in between.
         """
         if not self._tape:
             raise ParameterError("this BatchResult has no tapes: run with tape=True")
@@ -477,6 +486,10 @@ class BatchResult:
         if any(p.weight is not w for p, w in zip(self._network.projections, self._weights, strict=True)):
             raise ParameterError(
                 "weights of the network were changed since the run: call backward() before changing them"
+            )
+        if any(p.delay is not d for p, d in zip(self._network.projections, self._delays, strict=True)):
+            raise ParameterError(
+                "delays of the network were changed since the run: call backward() before changing them"
             )
         shape = (len(self.times),)
         dL_dtimes = np.zeros(shape) if dL_dtimes is None else dL_dtimes
