@@ -449,10 +449,51 @@ class BatchResult:
         times[where >= 0] = self.times[where[where >= 0]]
         return times.reshape(self.n_samples, n), where.reshape(self.n_samples, n)
 
+    def spike_table(self, population, n_spikes=None):
+        """The spikes of each neuron of a population, in the order of time.
+
+        Parameters
+        ----------
+        population : str or Population
+        n_spikes : int, optional
+            How many of them; default: as many as the one with the most has.
+
+        Returns
+        -------
+        times : ndarray of shape (n_samples, n, n_spikes)
+            ms; inf where there is none.
+        where : ndarray of int of shape (n_samples, n, n_spikes)
+            Which of `times` of the batch that is; -1 where there is none.
+        """
+        found, n, cells = self._of(population)
+        order = np.argsort(cells, kind="stable")
+        found, cells = found[order], cells[order]
+        counts = np.bincount(cells, minlength=self.n_samples * n)
+        place = np.arange(len(cells)) - np.repeat(np.cumsum(counts) - counts, counts)
+        if n_spikes is None:
+            n_spikes = int(counts.max(initial=0))
+        n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 0", low=0)
+        taken = place < n_spikes
+        shape = (self.n_samples * n, n_spikes)
+        times, where = np.full(shape, np.inf), np.full(shape, -1)
+        times[cells[taken], place[taken]] = self.times[found[taken]]
+        where[cells[taken], place[taken]] = found[taken]
+        shape = (self.n_samples, n, n_spikes)
+        return times.reshape(shape), where.reshape(shape)
+
     def spike_counts(self, population):
         """How often each neuron of a population fires, shape (n_samples, n)."""
         _, n, cells = self._of(population)
         return np.bincount(cells, minlength=self.n_samples * n).reshape(self.n_samples, n)
+
+    @property
+    def has_gradients(self):
+        """Whether :meth:`backward` can be called: tapes are there, and weights and delays are those of the run."""
+        return self._samples is not None and not self._changed("weight") and not self._changed("delay")
+
+    def _changed(self, name):
+        values = self._weights if name == "weight" else self._delays
+        return any(getattr(p, name) is not v for p, v in zip(self._network.projections, values, strict=True))
 
     def backward(self, dL_dtimes=None, dL_dV=None, *, weights=True, tau_m=True):
         """Gradients of a loss, summed over the samples; uses the tapes up.
@@ -483,14 +524,11 @@ class BatchResult:
         if self._samples is None:
             raise ParameterError("backward() was called before: tapes are used up by it; run again with tape=True")
         weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
-        if any(p.weight is not w for p, w in zip(self._network.projections, self._weights, strict=True)):
-            raise ParameterError(
-                "weights of the network were changed since the run: call backward() before changing them"
-            )
-        if any(p.delay is not d for p, d in zip(self._network.projections, self._delays, strict=True)):
-            raise ParameterError(
-                "delays of the network were changed since the run: call backward() before changing them"
-            )
+        for name in ("weight", "delay"):
+            if self._changed(name):
+                raise ParameterError(
+                    f"{name}s of the network were changed since the run: call backward() before changing them"
+                )
         shape = (len(self.times),)
         dL_dtimes = np.zeros(shape) if dL_dtimes is None else dL_dtimes
         dL_dtimes = checked_derivatives(dL_dtimes, "dL_dtimes", shape, "one for each of times")

@@ -190,21 +190,6 @@ def _trains(targets, n_samples, n, name="targets"):
     return np.sort(targets, axis=2)
 
 
-def _padded(result, population):
-    """Spike times of a population as (n_samples, n, most), inf for none, and where they are in result.times."""
-    where, n, cells = result._of(population)
-    size = result.n_samples * n
-    order = np.argsort(cells, kind="stable")
-    counts = np.bincount(cells, minlength=size)
-    place = np.arange(len(cells)) - np.repeat(np.cumsum(counts) - counts, counts)
-    most = int(counts.max(initial=0))
-    times, index = np.full((size, most), np.inf), np.full((size, most), -1)
-    times[cells[order], place] = result.times[where[order]]
-    index[cells[order], place] = where[order]
-    shape = (result.n_samples, n, most)
-    return times.reshape(shape), index.reshape(shape)
-
-
 class SpikeTimeError(Loss):
     """How far the spikes of each neuron are from prescribed ones: the k-th from the k-th.
 
@@ -233,7 +218,7 @@ class SpikeTimeError(Loss):
         self.unit, self.neurons = _positive(unit, "unit", " ms"), neurons
 
     def __call__(self, result, targets):
-        times, index = _padded(result, self.population)
+        times, index = result.spike_table(self.population)
         ids = np.arange(times.shape[1])
         if self.neurons is not None:
             ids = _validation.index_array(self.neurons, "neurons", times.shape[1])
@@ -293,7 +278,7 @@ class VanRossumDistance(Loss):
         self.tau, self.neurons = _positive(tau, "tau", " ms"), neurons
 
     def __call__(self, result, targets):
-        times, index = _padded(result, self.population)
+        times, index = result.spike_table(self.population)
         if self.neurons is not None:
             ids = _validation.index_array(self.neurons, "neurons", times.shape[1])
             times, index = times[:, ids], index[:, ids]
@@ -445,7 +430,7 @@ class _Readout(Loss):
         V = result.V[index]
         if np.isinf(V).any():
             raise ParameterError(
-                f"V of {self.population!r} is infinite at one of the times: read out a LIF or LIFExp, or use spike times"
+                f"V of {self.population!r} is infinite at one of the times: use LIFExp neurons, or spike times"
             )
         return V, index
 
