@@ -1,5 +1,6 @@
 """Exact event-based simulation of sparse spiking networks: the public API."""
 
+import importlib
 import importlib.util
 
 if importlib.util.find_spec("sparseprop._core") is None:
@@ -73,3 +74,10 @@ __all__ = [
     "uniform",
     "uniform_phase",
 ]
+
+
+def __getattr__(name):
+    """``sp.training``, ``sp.torch`` and ``sp.jax`` are imported when they are first asked for."""
+    if name in ("jax", "torch", "training"):
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -85,8 +85,9 @@ def cores():
 class BatchSimulation:
     """Runs of one network with the inputs of many samples, each from the same initial state.
 
-    What is costly to set up is kept from one batch to the next. Weights are taken over from the projections of the
-    network at each run: assign ``projection.weight`` and run again.
+    What is costly to set up is kept from one batch to the next. Weights and delays are taken over from the projections
+    of the network at each run: assign ``projection.weight`` and run again. Other delays mean another order of synapses,
+    so that takes longer.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ class BatchSimulation:
         """Set up what does not depend on weights."""
         net = self.network
         source = net.engine_input(self._seed)
-        self._shape = [(len(p.sources) if not self._is_procedural(p) else p.weight) for p in net.projections]
+        self._shape = self._found()
         projections = [
             p if isinstance(p.adjacency, ProceduralAdjacency)
             else dataclasses.replace(p, weight=np.full(q.n_synapses, 0.0))
@@ -133,6 +134,10 @@ class BatchSimulation:
         self._runners, self._backward_runners = [first], {}
         self._pool = None
         self._lock = threading.Lock()
+
+    def _found(self):
+        """Of each projection its delays, which order the rows of synapses, and what else is taken over once."""
+        return [(p.delay, p.weight if self._is_procedural(p) else p.n_synapses) for p in self.network.projections]
 
     @staticmethod
     def _is_procedural(projection):
@@ -218,8 +223,11 @@ class BatchSimulation:
         return record.V_ids(populations), times[times <= duration]
 
     def _take_weights(self):
-        shape = [(len(p.sources) if not self._is_procedural(p) else p.weight) for p in self.network.projections]
-        if shape != self._shape:
+        found = self._found()
+        if len(found) != len(self._shape) or any(
+            delay is not other_delay or rest != other_rest
+            for (delay, rest), (other_delay, other_rest) in zip(found, self._shape, strict=True)
+        ):
             self._build()
         for p, q in zip(self.network.projections, self._source.projections, strict=True):
             if isinstance(q.weight, np.ndarray):
@@ -386,6 +394,7 @@ class BatchResult:
         self._samples = samples if tape else None
         self._tape = tape
         self._weights = [p.weight for p in self._network.projections]
+        self._delays = [p.delay for p in self._network.projections]
         self.duration, self.n_samples, self.wall_time = duration, given.n_samples, 0.0
         self.V_ids, self.V_times = V_ids, V_times
         self.times = np.concatenate([np.zeros(0), *(s.times for s in samples)])
@@ -442,10 +451,51 @@ class BatchResult:
         times[where >= 0] = self.times[where[where >= 0]]
         return times.reshape(self.n_samples, n), where.reshape(self.n_samples, n)
 
+    def spike_table(self, population, n_spikes=None):
+        """The spikes of each neuron of a population, in the order of time.
+
+        Parameters
+        ----------
+        population : str or Population
+        n_spikes : int, optional
+            How many of them; default: as many as the one with the most has.
+
+        Returns
+        -------
+        times : ndarray of shape (n_samples, n, n_spikes)
+            ms; inf where there is none.
+        where : ndarray of int of shape (n_samples, n, n_spikes)
+            Which of `times` of the batch that is; -1 where there is none.
+        """
+        found, n, cells = self._of(population)
+        order = np.argsort(cells, kind="stable")
+        found, cells = found[order], cells[order]
+        counts = np.bincount(cells, minlength=self.n_samples * n)
+        place = np.arange(len(cells)) - np.repeat(np.cumsum(counts) - counts, counts)
+        if n_spikes is None:
+            n_spikes = int(counts.max(initial=0))
+        n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 0", low=0)
+        taken = place < n_spikes
+        shape = (self.n_samples * n, n_spikes)
+        times, where = np.full(shape, np.inf), np.full(shape, -1)
+        times[cells[taken], place[taken]] = self.times[found[taken]]
+        where[cells[taken], place[taken]] = found[taken]
+        shape = (self.n_samples, n, n_spikes)
+        return times.reshape(shape), where.reshape(shape)
+
     def spike_counts(self, population):
         """How often each neuron of a population fires, shape (n_samples, n)."""
         _, n, cells = self._of(population)
         return np.bincount(cells, minlength=self.n_samples * n).reshape(self.n_samples, n)
+
+    @property
+    def has_gradients(self):
+        """Whether :meth:`backward` can be called: tapes are there, and weights and delays are those of the run."""
+        return self._samples is not None and not self._changed("weight") and not self._changed("delay")
+
+    def _changed(self, name):
+        values = self._weights if name == "weight" else self._delays
+        return any(getattr(p, name) is not v for p, v in zip(self._network.projections, values, strict=True))
 
     def backward(self, dL_dtimes=None, dL_dV=None, *, weights=True, tau_m=True):
         """Gradients of a loss, summed over the samples; uses the tapes up.
@@ -469,17 +519,18 @@ class BatchResult:
         ------
         ParameterError
             Without ``tape=True``, when called twice, for other shapes than these, for values that are not finite, or if
-            weights of the network were changed in between.
+            weights or delays of the network were changed in between.
         """
         if not self._tape:
             raise ParameterError("this BatchResult has no tapes: run with tape=True")
         if self._samples is None:
             raise ParameterError("backward() was called before: tapes are used up by it; run again with tape=True")
         weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
-        if any(p.weight is not w for p, w in zip(self._network.projections, self._weights, strict=True)):
-            raise ParameterError(
-                "weights of the network were changed since the run: call backward() before changing them"
-            )
+        for name in ("weight", "delay"):
+            if self._changed(name):
+                raise ParameterError(
+                    f"{name}s of the network were changed since the run: call backward() before changing them"
+                )
         shape = (len(self.times),)
         dL_dtimes = np.zeros(shape) if dL_dtimes is None else dL_dtimes
         dL_dtimes = checked_derivatives(dL_dtimes, "dL_dtimes", shape, "one for each of times")

@@ -152,7 +152,7 @@ class Projection(_ReadOnly):
     """Synapses from one population to another; made by :meth:`Network.connect`.
 
     Synapses are ordered by source; those of one source in the order in which the rule drew them or the user gave
-    them. Everything that has one value per synapse is in this order. Only `weight` can be set.
+    them. Everything that has one value per synapse is in this order. Only `weight` and `delay` can be set.
 
     Attributes
     ----------
@@ -163,9 +163,9 @@ class Projection(_ReadOnly):
     weight : float or ndarray, shape (n_synapses,)
         Voltage jump of the target, or what is added to a synaptic current; a number if all synapses share it. Assign a
         new number or array to change it (the array itself is read-only); simulations that exist already keep what they
-        have.
+        have, a :class:`BatchSimulation` takes it over.
     delay : float or ndarray, shape (n_synapses,)
-        ms from emission to effect.
+        ms from emission to effect; can be set like `weight`.
     port : int
         Which synaptic current of the targets gets the weight.
     n_synapses, n_autapses, n_multapses : int
@@ -174,12 +174,12 @@ class Projection(_ReadOnly):
     """
 
     __slots__ = (
+        "_delay",
         "_described",
         "_weight",
         "adjacency",
         "allow_autapses",
         "allow_multapses",
-        "delay",
         "port",
         "post",
         "pre",
@@ -194,27 +194,33 @@ class Projection(_ReadOnly):
             adjacency.targets.flags.writeable = adjacency.offsets.flags.writeable = False
         if isinstance(delay, np.ndarray):
             delay.flags.writeable = False
-        self._set(pre=pre, post=post, rule=rule, adjacency=adjacency, delay=delay, port=port)
-        self._set(allow_autapses=allow_autapses, allow_multapses=allow_multapses)
+        self._set(pre=pre, post=post, rule=rule, adjacency=adjacency, port=port)
+        self._set(allow_autapses=allow_autapses, allow_multapses=allow_multapses, _delay=delay, _described={})
         self.weight = weight
         self._set(_described=described or {})
 
     def __setattr__(self, name, value):
-        if name != "weight":
+        if name not in ("weight", "delay"):
             super().__setattr__(name, value)
-        name = f"weight of projection {self.pre.name!r} -> {self.post.name!r}"
+        what = f"{name} of projection {self.pre.name!r} -> {self.post.name!r}"
+        bounds = {"allowed": "a finite time >= 0 ms", "low": 0.0} if name == "delay" else {}
         if _validation.is_array(value):
             if isinstance(self.adjacency, connectivity.ProceduralAdjacency):
-                raise ParameterError(f"{name} must be one number, as procedural synapses store nothing of their own")
-            value = _validation.real_array(value, name, size=self.n_synapses)
+                raise ParameterError(f"{what} must be one number, as procedural synapses store nothing of their own")
+            value = _validation.real_array(value, what, size=self.n_synapses, **bounds)
             value.flags.writeable = False
         else:
-            value = _validation.real(value, name)
-        self._set(_weight=value, _described={})
+            value = _validation.real(value, what, **bounds)
+        described = {key: distribution for key, distribution in self._described.items() if key != name}
+        self._set(**{f"_{name}": value}, _described=described)
 
     @property
     def weight(self):
         return self._weight
+
+    @property
+    def delay(self):
+        return self._delay
 
     def __repr__(self):
         return f"<Projection {self.pre.name!r} -> {self.post.name!r}: {self.rule!r}, {self.n_synapses} synapses>"

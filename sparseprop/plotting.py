@@ -60,19 +60,12 @@ def plot_raster(result, ax=None, *, t_start=None, t_stop=None, neurons=None, bin
     O(number of spikes), a second or two for 10^7.
     """
     _require_matplotlib()
-    from matplotlib.axes import Axes
-
     first, last = _interval(result, t_start, t_stop)
     edges = _bin_edges(first, last, bin_width)
     if neurons is not None:
         neurons = _validation.integer(neurons, "neurons", "a whole number >= 1", low=1)
     max_markers = _validation.integer(max_markers, "max_markers", "a whole number >= 0", low=0)
-    if ax is None:
-        from matplotlib import pyplot
-
-        ax = pyplot.figure(figsize=SIZE, layout="constrained").add_subplot()
-    elif not isinstance(ax, Axes):
-        raise ParameterError(f"ax must be Axes of matplotlib, got {ax!r}")
+    ax = new_axes(ax)
     rates = _axes_below(ax)
     bands = _Band.stack(result.populations, neurons)
     times, ids = _spikes_between(result, first, last)
@@ -122,6 +115,20 @@ def save_raster_plot(result, path, *, dpi=150, **options):
         figure.savefig(path, dpi=dpi)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def new_axes(ax=None):
+    """Axes to draw a curve into: those that are given, or of a new figure."""
+    _require_matplotlib()
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        from matplotlib import pyplot
+
+        return pyplot.figure(figsize=SIZE, layout="constrained").add_subplot()
+    if not isinstance(ax, Axes):
+        raise ParameterError(f"ax must be Axes of matplotlib, got {ax!r}")
+    return ax
 
 
 def _require_matplotlib():

@@ -171,6 +171,12 @@ def test_first_spikes_and_counts():
             assert where[k, neuron] == -1 if not len(mine) else result.times[where[k, neuron]] == mine[0]
     with pytest.raises(ParameterError, match="hiden"):
         result.first_spikes("hiden")
+    table, at = result.spike_table("hidden")
+    assert table.shape == (20, 80, counts.max()) and np.array_equal(np.isfinite(table).sum(axis=2), counts)
+    assert (np.diff(np.where(at < 0, 1e9, table), axis=2) >= 0.0).all()
+    assert np.array_equal(table[at >= 0], result.times[at[at >= 0]])
+    assert np.array_equal(result.spike_table("hidden", 1)[0][:, :, 0], times)
+    assert np.array_equal(result.spike_table("hidden", 1)[1][:, :, 0], where)
 
 
 def test_potentials_at_the_end_are_those_before_anything_else_happens():
@@ -222,6 +228,7 @@ def test_other_calls_that_are_refused():
         sp.run_batch(net, latencies(), DURATION).backward(np.ones(1))
     result = sp.run_batch(net, latencies(), DURATION, tape=True)
     net.projections[0].weight = 0.1
+    assert not result.has_gradients
     with pytest.raises(ParameterError, match="weights of the network were changed"):
         result.backward(np.ones(result.n_spikes))
     for record in ("raster.h5", sp.Record(bins=1.0), sp.Record(spikes=False)):

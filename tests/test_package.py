@@ -30,19 +30,33 @@ LAYERS = [
     {"batch"},
     {"sweep"},
     {"plotting", "bench", "cli"},
+    {"training.data", "training.encoding", "training.builders", "training.optimizers", "training.pseudospikes"},
+    {"training.losses"},
+    {"training.trainer"},
+    {"training"},
+    {"torch", "jax"},
     {"__main__"},
 ]
 
 
 def module_level_imports(path):
+    """Modules of the package that a module imports, by their names within it."""
+    inside = len(path.relative_to(FOLDER).parts) - 1
     for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            yield from [node.module] if node.module else [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom) and node.level:
+            folder = "training." if node.level == inside else ""
+            assert node.level <= inside + 1
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            yield from (folder + name for name in names)
 
 
 def test_imports_point_one_way():
     level = {name: k for k, names in enumerate(LAYERS) for name in names}
     modules = {path.stem: path for path in FOLDER.glob("*.py") if path.stem != "__init__"}
+    modules |= {
+        "training" if path.stem == "__init__" else f"training.{path.stem}": path
+        for path in (FOLDER / "training").glob("*.py")
+    }
     assert set(modules) <= set(level), "a module without a place in LAYERS"
     for name, path in modules.items():
         for imported in module_level_imports(path):
@@ -50,7 +64,18 @@ def test_imports_point_one_way():
 
 
 def test_import_is_light(tmp_path):
-    heavy = ("scipy", "h5py", "matplotlib", "torch", "mpmath", "multiprocessing", "joblib", "distributed", "pandas")
+    heavy = (
+        "scipy",
+        "h5py",
+        "matplotlib",
+        "torch",
+        "jax",
+        "mpmath",
+        "multiprocessing",
+        "joblib",
+        "distributed",
+        "pandas",
+    )
     script = f"import sys, sparseprop; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -105,7 +130,9 @@ def test_doctests(tmp_path):
     import doctest
 
     tried = 0
-    for name in sorted({path.stem for path in FOLDER.glob("*.py")} - {"__init__", "__main__"}):
+    names = {path.stem for path in FOLDER.glob("*.py")} - {"__init__", "__main__", "torch", "jax"}
+    names |= {f"training.{path.stem}" for path in (FOLDER / "training").glob("*.py") if path.stem != "__init__"}
+    for name in sorted(names):
         results = doctest.testmod(importlib.import_module(f"sparseprop.{name}"))
         assert results.failed == 0, name
         tried += results.attempted

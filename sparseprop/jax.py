@@ -1,0 +1,165 @@
+"""Spike times for JAX: ``sparseprop.jax.spike_times(net, params, inputs)``. Only this module imports jax.
+
+The engine is called back on the host, in float64: ``jax.config.update("jax_enable_x64", True)``. Gradients are the
+exact ones of :meth:`sparseprop.BatchResult.backward`, by ``jax.custom_vjp``: reverse mode only.
+"""
+
+import functools
+
+import numpy as np
+
+try:
+    import jax
+except ImportError as error:
+    raise ImportError('sparseprop.jax needs JAX: run `pip install "sparseprop-sim[jax]"`') from error
+
+from . import _validation
+from .batch import BatchSimulation
+from .connectivity import ProceduralAdjacency
+from .errors import ParameterError, unknown_name
+
+__all__ = ["parameters", "spike_times"]
+
+
+def parameters(net, delays=False):
+    """The weights of a network, and its delays if there is one for each synapse, as a pytree for :func:`spike_times`.
+
+    Parameters
+    ----------
+    net : Network
+    delays : bool
+        Whether delays are among them.
+
+    Returns
+    -------
+    dict
+        ``"weight"``: a list with an array of shape (n_synapses,) for each projection that stores its synapses;
+        ``"delay"``: a list likewise, of those that have one delay for each synapse.
+    """
+    _check_x64()
+    found = {"weight": [np.array(np.broadcast_to(p.weight, (p.n_synapses,)), float) for p in _stored(net)]}
+    if _validation.flag(delays, "delays"):
+        found["delay"] = [p.delay for p in net.projections if isinstance(p.delay, np.ndarray)]
+    return jax.tree.map(jax.numpy.asarray, found)
+
+
+def _stored(net):
+    return [p for p in net.projections if not isinstance(p.adjacency, ProceduralAdjacency)]
+
+
+def _check_x64():
+    if not jax.config.jax_enable_x64:
+        raise ParameterError(
+            'sparseprop.jax needs numbers of 64 bits: call jax.config.update("jax_enable_x64", True) first'
+        )
+
+
+def spike_times(net, params, inputs, *, duration, population=None, n_spikes=1, n_threads=None):
+    """The first spikes of a population in each sample, differentiable by parameters and input times.
+
+    Parameters
+    ----------
+    net : Network
+        Its weights (and delays) are replaced by those of `params`; it should be used for nothing else meanwhile.
+    params : dict
+        As :func:`parameters` returns it.
+    inputs : array of shape (samples, n) or (samples, n, m)
+        Spike times in ms of the network's :class:`sparseprop.SpikeSource`, inf for none.
+    duration : float
+        ms of a trial.
+    population : str, optional
+        Default: the last one.
+    n_spikes : int
+        How many spikes of each neuron: the first ones.
+    n_threads : int, optional
+        Default: all cores.
+
+    Returns
+    -------
+    array of shape (samples, neurons), or (samples, neurons, n_spikes) if `n_spikes` is more than 1
+        ms; inf where there is no spike, without a gradient.
+
+    Raises
+    ------
+    ParameterError
+        For values that are not allowed, and without ``jax_enable_x64``.
+
+    Notes
+    -----
+    The run is repeated in the backward pass, since JAX keeps arrays only and no tapes. It may be used in ``jax.jit``;
+    ``vmap`` is not needed, since samples are the first axis.
+
+    Examples
+    --------
+    >>> loss = lambda params: spike_times(net, params, t, duration=50.0).sum()  # doctest: +SKIP
+    >>> grads = jax.grad(loss)(parameters(net))  # doctest: +SKIP
+    """
+    _check_x64()
+    duration = _validation.real(duration, "duration", "a finite time >= 0 ms", low=0.0)
+    n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 1", low=1)
+    names = [p.name for p in net.populations if not p.is_source]
+    name = names[-1] if population is None else getattr(population, "name", population)
+    if name not in names:
+        raise unknown_name("population", name, names)
+    missing = [key for key in params if key not in ("weight", "delay")]
+    if missing or "weight" not in params:
+        raise ParameterError(f"params must have the entries 'weight' and perhaps 'delay', got {list(params)}")
+    params = {key: list(values) for key, values in params.items()}
+    times = _function(net, duration, name, n_spikes, n_threads)(params, jax.numpy.asarray(inputs))
+    return times[:, :, 0] if n_spikes == 1 else times
+
+
+class _Host:
+    """What runs on the host: one network, its simulation kept from call to call."""
+
+    def __init__(self, net, duration, name, n_spikes, n_threads):
+        self.net, self.duration, self.name, self.n_spikes = net, duration, name, n_spikes
+        self.simulation = BatchSimulation(net, n_threads=n_threads)
+        self.n = next(p.n for p in net.populations if p.name == name)
+
+    def _run(self, params, inputs, tape):
+        for p, weight in zip(_stored(self.net), params["weight"], strict=True):
+            p.weight = np.asarray(weight)
+        delayed = [p for p in self.net.projections if isinstance(p.delay, np.ndarray)]
+        for p, delay in zip(delayed, params.get("delay", [p.delay for p in delayed]), strict=True):
+            if not np.array_equal(p.delay, delay):  # other delays make the engine sort synapses again
+                p.delay = np.asarray(delay)
+        return self.simulation.run(np.asarray(inputs), self.duration, tape=tape)
+
+    def forward(self, params, inputs):
+        return self._run(params, inputs, False).spike_table(self.name, self.n_spikes)[0]
+
+    def backward(self, params, inputs, by_times):
+        result = self._run(params, inputs, True)
+        _, where = result.spike_table(self.name, self.n_spikes)
+        dL_dtimes = np.zeros(result.n_spikes)
+        dL_dtimes[where[where >= 0]] = np.asarray(by_times)[where >= 0]
+        grads = result.backward(dL_dtimes, tau_m=False)
+        projections = self.net.projections
+        numbers = {id(p): k for k, p in enumerate(projections)}
+        by_params = {"weight": [grads.weight[numbers[id(p)]] for p in _stored(self.net)]}
+        if "delay" in params:
+            by_params["delay"] = [grads.delay[k] for k, p in enumerate(projections) if isinstance(p.delay, np.ndarray)]
+        return by_params, next(iter(grads.input_times.values()))
+
+
+# The function and its simulation are kept, so that jit compiles once; a few networks at a time.
+@functools.lru_cache(maxsize=8)
+def _function(net, duration, name, n_spikes, n_threads):
+    host = _Host(net, duration, name, n_spikes, n_threads)
+    like = functools.partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype))
+
+    @jax.custom_vjp
+    def times(params, inputs):
+        shape = jax.ShapeDtypeStruct((inputs.shape[0], host.n, n_spikes), np.float64)
+        return jax.pure_callback(host.forward, shape, params, inputs)
+
+    def forward(params, inputs):
+        return times(params, inputs), (params, inputs)
+
+    def backward(saved, by_times):
+        params, inputs = saved
+        return jax.pure_callback(host.backward, like((params, inputs)), params, inputs, by_times)
+
+    times.defvjp(forward, backward)
+    return times

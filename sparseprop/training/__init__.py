@@ -1,0 +1,45 @@
+"""Training spiking networks with exact gradients: tasks, networks, losses, an optimiser and a trainer.
+
+Imported when it is asked for: ``from sparseprop import training``.
+"""
+
+from .builders import layered_network, recurrent_network
+from .data import digits, mnist_5k, yin_yang
+from .encoding import latencies
+from .losses import (
+    Evaluation,
+    FirstSpikeCrossEntropy,
+    Loss,
+    MembraneCrossEntropy,
+    PeakMargin,
+    SpikeCountCrossEntropy,
+    SpikeCountPenalty,
+    SpikeTimeError,
+    VanRossumDistance,
+)
+from .optimizers import Adam
+from .pseudospikes import Pseudospikes
+from .trainer import History, Trainer, record_for
+
+__all__ = [
+    "Adam",
+    "Evaluation",
+    "FirstSpikeCrossEntropy",
+    "History",
+    "Loss",
+    "MembraneCrossEntropy",
+    "PeakMargin",
+    "Pseudospikes",
+    "SpikeCountCrossEntropy",
+    "SpikeCountPenalty",
+    "SpikeTimeError",
+    "Trainer",
+    "VanRossumDistance",
+    "digits",
+    "latencies",
+    "layered_network",
+    "mnist_5k",
+    "recurrent_network",
+    "record_for",
+    "yin_yang",
+]

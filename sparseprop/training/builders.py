@@ -1,0 +1,166 @@
+"""Networks to train: layers, and sparse recurrent ones, with weights to begin with."""
+
+import numpy as np
+
+from .. import _validation, connectivity, inputs
+from ..errors import ParameterError
+from ..models import LIFExp, NeuronModel
+from ..network import Network
+
+__all__ = ["layered_network", "recurrent_network"]
+
+
+def _gain(model):
+    """(V that a unit of weight can move a neuron, how far it is from rest to a spike), mean over neurons."""
+    if isinstance(model, LIFExp):
+        ratio = np.asarray(model.time_constants[0], float) / np.asarray(model.tau_m, float)
+        # The peak of the response to one spike; see LIFExp.
+        off = np.where(np.abs(ratio - 1.0) < 1e-6, ratio * (1.0 + 1e-5), ratio)
+        gain = float(np.mean(off ** (1.0 / (1.0 - off))))
+    else:
+        gain = 1.0
+    if model.kernel == "QIF":
+        return gain, float(np.mean(np.sqrt(np.abs(model.I_e)))) or 1.0
+    return gain, float(np.mean(np.asarray(model.V_th) - model.resting_voltage())) or 1.0
+
+
+def _start(model):
+    """V at the beginning of a trial: rest, or for neurons that oscillate without input E_L or 0."""
+    if np.isfinite(model.free_period()).any():
+        return 0.0 if model.kernel == "QIF" else model.E_L
+    return model.resting_voltage()
+
+
+def _model_of_layers(model):
+    if not isinstance(model, NeuronModel):
+        raise ParameterError(f"model must be one of neurons, such as sp.LIFExp(tau_m=20.0, tau_syn=5.0), got {model!r}")
+    if model.size is not None:
+        raise ParameterError(f"model must have one number for each parameter, got arrays for {model.size} neurons")
+    return model
+
+
+def _per_layer(values, name, n):
+    if values is None:
+        return [None] * n
+    if not _validation.is_array(values):
+        return [_validation.real(values, name)] * n
+    if len(values) != n:
+        raise ParameterError(f"{name} must be one number, or one for each of the {n} layers of synapses, got {values}")
+    return [_validation.real(value, f"{name}[{k}]") for k, value in enumerate(values)]
+
+
+def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.0, V=None, seed=None):
+    """A feed-forward network, each layer connected to all of the next.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Number of sources, of neurons in each hidden layer, and of outputs.
+    model : LIF, LIFExp, QIF or Theta
+        Of all neurons.
+    weight_mean, weight_std : float or sequence, optional
+        Of the normal distribution of weights, for each layer of synapses. By default such that some of the hidden
+        neurons fire in answer to one spike of each source: in units of what takes a neuron from rest to threshold, the
+        responses to n inputs add up to 1.2 (outputs of hidden layers, few of which are active at a time: 4), and have a
+        standard deviation of 0.6.
+    delay : float, distribution or sequence of these
+        ms; one for each layer of synapses if it is a sequence. Delays that are to be trained are one per synapse:
+        ``sp.uniform(...)``.
+    V : float, optional
+        At the beginning of each trial; default: the resting potential, for QIF and theta neurons that oscillate 0.
+    seed : int, optional
+        Of the weights; see :class:`Network`.
+
+    Returns
+    -------
+    Network
+        With the populations "input" (a :class:`SpikeSource`), "hidden" ("hidden_1", "hidden_2"... if there are
+        several), and "output".
+
+    Raises
+    ------
+    ParameterError
+        For values that are not allowed.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import training
+    >>> net = training.layered_network([5, 120, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0), seed=1)
+    >>> [p.n for p in net.populations], net.n_synapses
+    ([5, 120, 3], 960)
+    """
+    if not _validation.is_array(sizes) or len(sizes) < 2:
+        raise ParameterError(f"sizes must be at least two numbers, of sources and of outputs, got {sizes!r}")
+    sizes = [_validation.integer(n, f"sizes[{k}]", "a whole number >= 1", low=1) for k, n in enumerate(sizes)]
+    model, layers = _model_of_layers(model), len(sizes) - 1
+    means, stds = _per_layer(weight_mean, "weight_mean", layers), _per_layer(weight_std, "weight_std", layers)
+    delays = list(delay) if _validation.is_array(delay) else [delay] * layers
+    if len(delays) != layers:
+        raise ParameterError(f"delay must be one, or one for each of the {layers} layers of synapses, got {delay!r}")
+    gain, distance = _gain(model)
+    net = Network(seed=seed)
+    before = net.add(sizes[0], inputs.SpikeSource([], []), name="input")
+    for k, n in enumerate(sizes[1:]):
+        name = "output" if k == layers - 1 else "hidden" if layers == 2 else f"hidden_{k + 1}"
+        layer = net.add(n, model, name=name, V=_start(model) if V is None else V)
+        mean = (1.2 if k == 0 else 4.0) * distance / (gain * before.n) if means[k] is None else means[k]
+        std = 0.6 * distance / (gain * np.sqrt(before.n)) if stds[k] is None else stds[k]
+        # Seeds of weights are apart from those of what the network itself draws.
+        weights = np.random.default_rng([net.seed, 1, k]).normal(mean, std, (n, before.n))
+        sources, targets = np.divmod(np.arange(n * before.n), n)
+        net.connect(before, layer, connectivity.all_to_all(), weight=weights[targets, sources], delay=delays[k])
+        before = layer
+    return net
+
+
+def recurrent_network(
+    n_inputs, n, model, *, indegree, input_indegree=None, weight_std=None, input_mean=None, input_std=None,
+    delay=1.0, V=None, seed=None,
+):  # fmt: skip
+    """A sparse recurrent network that is driven by sources.
+
+    Parameters
+    ----------
+    n_inputs, n : int
+        Number of sources, and of neurons.
+    model : LIF, LIFExp, QIF or Theta
+    indegree : int
+        Synapses from within the network for each neuron.
+    input_indegree : int, optional
+        Synapses from sources for each neuron; default: all.
+    weight_std : float, optional
+        Of recurrent weights, whose mean is 0. Default: the responses of all inputs at once have a standard deviation of
+        0.5 of the distance from rest to threshold.
+    input_mean, input_std : float, optional
+        Of weights of sources. Default: responses add up to 1.2, with a standard deviation of 0.6, in these units.
+    delay : float, distribution
+        ms, of recurrent synapses.
+    V, seed
+        As in :func:`layered_network`.
+
+    Returns
+    -------
+    Network
+        With the populations "input" and "recurrent".
+
+    Raises
+    ------
+    ParameterError, ConnectivityError
+        For values that are not allowed.
+    """
+    model = _model_of_layers(model)
+    net = Network(seed=seed)
+    source = net.add(n_inputs, inputs.SpikeSource([], []), name="input")
+    neurons = net.add(n, model, name="recurrent", V=_start(model) if V is None else V)
+    gain, distance = _gain(model)
+    fan_in = source.n if input_indegree is None else input_indegree
+    from_input = net.connect(source, neurons, connectivity.fixed_indegree(fan_in), weight=0.0)
+    within = net.connect(neurons, neurons, connectivity.fixed_indegree(indegree), weight=0.0, delay=delay)
+    mean = 1.2 * distance / (gain * fan_in) if input_mean is None else _validation.real(input_mean, "input_mean")
+    std = 0.6 * distance / (gain * np.sqrt(fan_in)) if input_std is None else _validation.real(input_std, "input_std")
+    draws = np.random.default_rng([net.seed, 1])
+    from_input.weight = draws.normal(mean, std, from_input.n_synapses)
+    std = 0.5 * distance / (gain * np.sqrt(indegree)) if weight_std is None else weight_std
+    within.weight = draws.normal(0.0, _validation.real(std, "weight_std", "a number >= 0", low=0.0), within.n_synapses)
+    return net

@@ -1,0 +1,556 @@
+"""Losses on spike times and membrane potentials of a batch, and their exact derivatives.
+
+A loss is called with a :class:`sparseprop.BatchResult` and the targets of its samples and returns an
+:class:`Evaluation`. ``readings(net, duration)`` tells which membrane potentials have to be recorded for it. Anything
+with these two can be given to a :class:`Trainer`; all values are means over the samples of the batch.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import _validation
+from ..errors import ParameterError, unknown_name
+from .pseudospikes import Pseudospikes
+
+__all__ = [
+    "Evaluation",
+    "FirstSpikeCrossEntropy",
+    "Loss",
+    "MembraneCrossEntropy",
+    "PeakMargin",
+    "SpikeCountCrossEntropy",
+    "SpikeCountPenalty",
+    "SpikeTimeError",
+    "VanRossumDistance",
+]
+
+
+@dataclass
+class Evaluation:
+    """What a loss says of a batch.
+
+    Attributes
+    ----------
+    value : float
+        Mean over samples.
+    dL_dtimes : ndarray of shape (n_spikes,), or None
+        The derivative for each of the batch's `times`.
+    dL_dV : ndarray of the shape of V, or None
+        The derivative for each of the recorded membrane potentials.
+    dL_dweight : dict
+        By number of a projection: what weights do to the loss other than by the run. Only pseudospikes have it.
+    predictions : ndarray of int of shape (samples,), or None
+        The class that each sample is taken for; -1 if for none.
+    error : float or None
+        What is easier to read than `value`, such as the mean error of spike times in ms.
+    """
+
+    value: float
+    dL_dtimes: Any = None
+    dL_dV: Any = None
+    dL_dweight: dict = field(default_factory=dict)
+    predictions: Any = None
+    error: float | None = None
+
+    def add(self, other):
+        """Add the value and the derivatives of another loss of the same batch."""
+        self.value += other.value
+        for name in ("dL_dtimes", "dL_dV"):
+            mine, more = getattr(self, name), getattr(other, name)
+            setattr(self, name, more if mine is None else mine if more is None else mine + more)
+        for k, values in other.dL_dweight.items():
+            self.dL_dweight[k] = self.dL_dweight.get(k, 0.0) + values
+
+
+class Loss:
+    """What all losses share: the population that they look at, and no recorded potentials unless they say so."""
+
+    def __init__(self, population, pseudospikes=False):
+        self.population = getattr(population, "name", population)
+        if not isinstance(self.population, str):
+            raise ParameterError(f"population must be one of the network, or its name, got {population!r}")
+        self.pseudospikes = _validation.flag(pseudospikes, "pseudospikes")
+        self._pseudospikes = None
+
+    def _of(self, net):
+        """The population in a network."""
+        found = {p.name: p for p in net.populations if not p.is_source}
+        if self.population not in found:
+            raise unknown_name("population", self.population, found)
+        return found[self.population]
+
+    def readings(self, net, duration):
+        """Global ids of the neurons whose V is needed, and when (ms)."""
+        self._of(net)
+        if not self.pseudospikes:
+            return np.zeros(0, np.int64), np.zeros(0)
+        return self._pseudo(net).ids, np.array([float(duration)])
+
+    def _pseudo(self, net):
+        if self._pseudospikes is None or self._pseudospikes.network is not net:
+            self._pseudospikes = Pseudospikes(net, self.population)
+        return self._pseudospikes
+
+    def _labels(self, targets, result, n):
+        labels = _validation.index_array(targets, "labels", n)
+        if len(labels) != result.n_samples:
+            raise ParameterError(f"labels must be one for each of the {result.n_samples} samples, got {len(labels)}")
+        return labels
+
+
+def _positive(value, name, unit=""):
+    return _validation.real(value, name, f"a number > 0{unit}", low=0.0, low_open=True)
+
+
+def _cross_entropy(logits, labels):
+    """(-log softmax of the label of each sample, its derivative by logits)."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    p = np.exp(shifted)
+    total = p.sum(axis=1, keepdims=True)
+    p /= total
+    rows = np.arange(len(labels))
+    value = np.log(total[:, 0]) - shifted[rows, labels]
+    p[rows, labels] -= 1.0
+    return value, p
+
+
+def _mean(values):
+    return float(values.mean()) if len(values) else 0.0
+
+
+class FirstSpikeCrossEntropy(Loss):
+    r"""Time to first spike: the output that fires first is the class.
+
+    ``L = -log(exp(-t_l / tau) / sum_k exp(-t_k / tau)) + alpha (exp(t_l / tau_late) - 1)``, for the label l; the second
+    term has outputs fire early.
+
+    Parameters
+    ----------
+    population : str or Population
+        Whose neurons are the classes.
+    tau : float
+        ms. How far apart first spikes should be.
+    alpha, tau_late : float
+        Weight and time constant (ms) of the second term.
+    pseudospikes : bool
+        Outputs that do not fire in the trial are taken to fire later; see :class:`Pseudospikes`. False: they are taken
+        to fire at its end, where nothing pulls them back.
+
+    References
+    ----------
+    Goeltz et al. (2021), Nat. Mach. Intell. 3:823, doi:10.1038/s42256-021-00388-x; Wunderlich and Pehle (2021), Sci.
+    Rep. 11:12829, doi:10.1038/s41598-021-91786-z (the values that are the default).
+    """
+
+    def __init__(self, population="output", *, tau=0.5, alpha=3e-3, tau_late=6.4, pseudospikes=False):
+        super().__init__(population, pseudospikes)
+        self.tau, self.tau_late = _positive(tau, "tau", " ms"), _positive(tau_late, "tau_late", " ms")
+        self.alpha = _validation.real(alpha, "alpha", "a number >= 0", low=0.0)
+
+    def __call__(self, result, targets):
+        t, where = result.first_spikes(self.population)
+        labels = self._labels(targets, result, t.shape[1])
+        silent = where < 0
+        later = None
+        if self.pseudospikes:
+            later = self._pseudo(result._network)(result)
+            t = np.where(silent, later.times(), t)
+        else:
+            t = np.where(silent, result.duration, t)
+        value, by_logit = _cross_entropy(-t / self.tau, labels)
+        rows = np.arange(len(labels))
+        late = np.exp(np.minimum(t[rows, labels] / self.tau_late, 700.0))
+        by_t = -by_logit / self.tau
+        by_t[rows, labels] += self.alpha * late / self.tau_late
+        by_t /= max(len(labels), 1)
+        value = value + self.alpha * (late - 1.0)
+        predictions = np.argmin(t, axis=1)
+        if later is None:
+            predictions[silent.all(axis=1)] = -1
+        dL_dtimes = np.zeros(result.n_spikes)
+        dL_dtimes[where[~silent]] = by_t[~silent]
+        evaluation = Evaluation(_mean(value), dL_dtimes, predictions=predictions)
+        if later is not None:
+            evaluation.dL_dV, evaluation.dL_dweight = later.backward(by_times=np.where(silent, by_t, 0.0))
+        return evaluation
+
+
+def _trains(targets, n_samples, n, name="targets"):
+    """Target trains as (n_samples, n, m), ascending, inf for none."""
+    targets = np.asarray(targets, dtype=float)
+    if targets.ndim == 2 and targets.shape == (n_samples, n):
+        targets = targets[:, :, None]
+    if targets.ndim != 3 or targets.shape[:2] != (n_samples, n) or np.isnan(targets).any():
+        raise ParameterError(
+            f"{name} must be spike times in ms of shape ({n_samples}, {n}) or ({n_samples}, {n}, m), inf for none, got "
+            f"shape {targets.shape}"
+        )
+    return np.sort(targets, axis=2)
+
+
+class SpikeTimeError(Loss):
+    """How far the spikes of each neuron are from prescribed ones: the k-th from the k-th.
+
+    ``L = 1/2 sum ((t_k - target_k) / unit)^2``, over the number of target spikes of a sample. A missing spike counts as
+    one at the end of the trial, where nothing pulls it back, unless there are pseudospikes. Surplus spikes count
+    nothing: :class:`VanRossumDistance` counts them.
+
+    Parameters
+    ----------
+    population : str or Population
+    unit : float
+        ms.
+    neurons : array_like of int, optional
+        Local ids of those that targets are given for; default: all.
+    pseudospikes : bool
+        See :class:`Pseudospikes`.
+
+    Notes
+    -----
+    Targets are times in ms of shape (samples, n) or (samples, n, m), inf for none. `error` is the mean of
+    ``|t_k - target_k|`` in ms.
+    """
+
+    def __init__(self, population="output", *, unit=1.0, neurons=None, pseudospikes=False):
+        super().__init__(population, pseudospikes)
+        self.unit, self.neurons = _positive(unit, "unit", " ms"), neurons
+
+    def __call__(self, result, targets):
+        times, index = result.spike_table(self.population)
+        ids = np.arange(times.shape[1])
+        if self.neurons is not None:
+            ids = _validation.index_array(self.neurons, "neurons", times.shape[1])
+        wanted = _trains(targets, len(times), len(ids))
+        shape = wanted.shape
+        found, at = np.full(shape, np.inf), np.full(shape, -1)
+        m = min(shape[2], times.shape[2])
+        found[:, :, :m], at[:, :, :m] = times[:, ids, :m], index[:, ids, :m]
+        is_wanted = np.isfinite(wanted)
+        missing = is_wanted & (at < 0)
+        later = None
+        if self.pseudospikes:
+            later = self._pseudo(result._network)(result)
+            counts = np.isfinite(times[:, ids]).sum(axis=2)
+            which = np.arange(shape[2]) - counts[:, :, None]  # the how manieth pseudospike
+            t = np.where(at < 0, later.times(np.maximum(which, 0), ids), found)
+        else:
+            t = np.where(at < 0, result.duration, found)
+        distance = np.where(is_wanted, t - np.where(is_wanted, wanted, 0.0), 0.0)
+        number = np.maximum(is_wanted.sum(axis=(1, 2)), 1)[:, None, None]
+        by_t = distance / (self.unit**2 * number * max(len(wanted), 1))
+        value = 0.5 * ((distance / self.unit) ** 2 / number).sum(axis=(1, 2))
+        dL_dtimes = np.zeros(result.n_spikes)
+        there = is_wanted & ~missing
+        dL_dtimes[at[there]] = by_t[there]
+        error = float(np.abs(distance).sum() / max(is_wanted.sum(), 1))
+        evaluation = Evaluation(_mean(value), dL_dtimes, error=error)
+        if later is not None:
+            by_later = np.zeros(times.shape[:2])
+            by_later[:, ids] = np.where(missing, by_t, 0.0).sum(axis=2)
+            evaluation.dL_dV, evaluation.dL_dweight = later.backward(by_times=by_later)
+        return evaluation
+
+
+class VanRossumDistance(Loss):
+    """The distance of each neuron's spike train from a prescribed one, both smoothed with a decaying exponential.
+
+    ``L = 1/tau integral (f - g)^2 dt`` with ``f(t) = sum_k exp(-(t - t_k) / tau)`` after each spike, summed over
+    neurons. A spike too many or too few counts 1/2. It is smooth in all spike times; its derivative neither makes
+    spikes nor removes them.
+
+    Parameters
+    ----------
+    population : str or Population
+    tau : float
+        ms.
+    neurons : array_like of int, optional
+        Local ids of those that targets are given for; default: all.
+
+    References
+    ----------
+    van Rossum (2001), Neural Comput. 13:751, doi:10.1162/089976601300014321.
+    """
+
+    def __init__(self, population="output", *, tau=10.0, neurons=None):
+        super().__init__(population)
+        self.tau, self.neurons = _positive(tau, "tau", " ms"), neurons
+
+    def __call__(self, result, targets):
+        times, index = result.spike_table(self.population)
+        if self.neurons is not None:
+            ids = _validation.index_array(self.neurons, "neurons", times.shape[1])
+            times, index = times[:, ids], index[:, ids]
+        wanted = _trains(targets, *times.shape[:2])
+        within, by_within = self._overlap(times, times)
+        between, by_between = self._overlap(times, wanted)
+        alone, _ = self._overlap(wanted, wanted)
+        n = max(len(times), 1)
+        value = 0.5 * (within.sum(axis=1) + alone.sum(axis=1)) - between.sum(axis=1)
+        dL_dtimes = np.zeros(result.n_spikes)
+        there = index >= 0
+        dL_dtimes[index[there]] = (by_within - by_between)[there] / n
+        return Evaluation(_mean(value), dL_dtimes)
+
+    def _overlap(self, a, b):
+        """sum_jk exp(-|a_j - b_k| / tau), and its derivative by each a_j with b fixed."""
+        both = np.isfinite(a)[..., :, None] & np.isfinite(b)[..., None, :]
+        with np.errstate(invalid="ignore"):
+            distance = np.where(both, a[..., :, None] - b[..., None, :], 0.0)
+        kernel = np.where(both, np.exp(-np.abs(distance) / self.tau), 0.0)
+        return kernel.sum(axis=(2, 3)), (-np.sign(distance) / self.tau * kernel).sum(axis=3)
+
+
+class _Counts(Loss):
+    """Smooth numbers of spikes of the neurons of a population.
+
+    Each spike counts ``1 / (1 + exp((t - until) / edge))``: the number of spikes before `until` with an edge. With
+    pseudospikes, each spike counts 1, and the part of the way to the next one that was covered at the end of the trial
+    is added.
+    """
+
+    def __init__(self, population, until, edge, pseudospikes):
+        super().__init__(population, pseudospikes)
+        self.until = None if until is None else _positive(until, "until", " ms")
+        self.edge = _positive(edge, "edge", " ms")
+
+    def _counts(self, result):
+        """Counts of shape (samples, n), and a function from their derivative to an Evaluation's parts."""
+        where, n, cells = result._of(self.population)
+        shape = (result.n_samples, n)
+        if self.pseudospikes:
+            later = self._pseudo(result._network)(result)
+            counts = np.bincount(cells, minlength=shape[0] * n).reshape(shape) + later.progress()
+
+            def back(by_count):
+                by_V, by_weight = later.backward(by_progress=by_count)
+                return np.zeros(result.n_spikes), by_V, by_weight
+
+            return counts, back
+        until = result.duration if self.until is None else self.until
+        x = np.clip((result.times[where] - until) / self.edge, -700.0, 700.0)
+        each = 1.0 / (1.0 + np.exp(x))
+        counts = np.bincount(cells, weights=each, minlength=shape[0] * n).reshape(shape)
+
+        def back(by_count):
+            by_times = np.zeros(result.n_spikes)
+            by_times[where] = -by_count.ravel()[cells] * each * (1.0 - each) / self.edge
+            return by_times, None, {}
+
+        return counts, back
+
+
+class SpikeCountCrossEntropy(_Counts):
+    """The output with the most spikes is the class: cross entropy over the softmax of `scale` times their numbers.
+
+    Numbers of spikes have no derivative, so they are made smooth. Each spike counts
+    ``1 / (1 + exp((t - until) / edge))``; or, with pseudospikes, 1, and to the number is added which part of the cycle
+    the neuron had covered at the end of the trial (see :class:`Pseudospikes`).
+
+    Parameters
+    ----------
+    population : str or Population
+    scale : float
+        Of the softmax.
+    until : float, optional
+        ms; default: the end of the trial.
+    edge : float
+        ms.
+    pseudospikes : bool
+    """
+
+    def __init__(self, population="output", *, scale=1.0, until=None, edge=5.0, pseudospikes=False):
+        super().__init__(population, until, edge, pseudospikes)
+        self.scale = _positive(scale, "scale")
+
+    def __call__(self, result, targets):
+        counts, back = self._counts(result)
+        labels = self._labels(targets, result, counts.shape[1])
+        value, by_logit = _cross_entropy(self.scale * counts, labels)
+        by_times, by_V, by_weight = back(self.scale * by_logit / max(len(labels), 1))
+        return Evaluation(_mean(value), by_times, by_V, by_weight, predictions=np.argmax(counts, axis=1))
+
+
+class SpikeCountPenalty(_Counts):
+    """A penalty on neurons that fire less or more than wanted, on average over the batch.
+
+    ``L = strength mean_i (max(0, low - n_i)^2 + max(0, n_i - high)^2)``, with n_i the smooth number of spikes of neuron
+    i (see :class:`SpikeCountCrossEntropy`), its mean over the samples. For neurons that do not fire at all only
+    pseudospikes give it a derivative (QIF, theta); for a :class:`sparseprop.LIFExp` see :class:`PeakMargin`.
+
+    Parameters
+    ----------
+    population : str or Population
+    low, high : float
+        Spikes per trial.
+    strength : float
+    until, edge, pseudospikes
+        As in :class:`SpikeCountCrossEntropy`.
+    """
+
+    def __init__(self, population, *, low=0.0, high=np.inf, strength=1.0, until=None, edge=5.0, pseudospikes=False):
+        super().__init__(population, until, edge, pseudospikes)
+        self.low = _validation.real(low, "low", "a number >= 0", low=0.0)
+        self.high = _validation.real(high, "high", f"a number >= low, {low}, or inf", low=self.low, infinite=True)
+        self.strength = _positive(strength, "strength")
+
+    def __call__(self, result, targets=None):
+        counts, back = self._counts(result)
+        samples, n = max(counts.shape[0], 1), counts.shape[1]
+        mean = counts.sum(axis=0) / samples
+        under, over = np.maximum(self.low - mean, 0.0), np.maximum(mean - self.high, 0.0)
+        by_mean = self.strength * 2.0 * (over - under) / n
+        by_times, by_V, by_weight = back(np.broadcast_to(by_mean / samples, counts.shape))
+        return Evaluation(self.strength * float(np.mean(under**2 + over**2)), by_times, by_V, by_weight)
+
+
+class _Readout(Loss):
+    """Membrane potentials of a population at given times."""
+
+    def __init__(self, population, times):
+        super().__init__(population)
+        self.times = _validation.real_array(np.atleast_1d(times), "times", "finite times >= 0 ms", low=0.0)
+        if not len(self.times):
+            raise ParameterError("times must be at least one, in ms, got none")
+
+    def readings(self, net, duration):
+        p = self._of(net)
+        if (self.times > duration).any():
+            raise ParameterError(
+                f"times must be at most the duration, {duration} ms, got {self.times.max()} ms; make the trial longer"
+            )
+        return np.arange(p.first, p.first + p.n), self.times
+
+    def _read(self, result):
+        """V of shape (samples, times, n), and the index of these values in result.V."""
+        p = self._of(result._network)
+        rows, columns = places(result, np.arange(p.first, p.first + p.n), self.times)
+        index = np.ix_(np.arange(result.n_samples), rows, columns)
+        V = result.V[index]
+        if np.isinf(V).any():
+            raise ParameterError(
+                f"V of {self.population!r} is infinite at one of the times: use LIFExp neurons, or spike times"
+            )
+        return V, index
+
+
+def places(result, ids, times):
+    """Where values of V are: indices of times and of neurons."""
+    columns = np.searchsorted(result.V_ids, ids) if len(result.V_ids) else np.zeros(0, np.int64)
+    rows = np.searchsorted(result.V_times, times) if len(result.V_times) else np.zeros(0, np.int64)
+    if (
+        len(rows) != len(times) or (rows >= len(result.V_times)).any() or (columns >= len(result.V_ids)).any()
+        or len(columns) != len(ids)
+        or not np.array_equal(result.V_times[rows], times) or not np.array_equal(result.V_ids[columns], ids)
+    ):  # fmt: skip
+        raise ParameterError(
+            "the run has not recorded the membrane potentials that the loss needs: give "
+            "record=training.record_for(net, duration, loss)"
+        )
+    return rows, columns
+
+
+class MembraneCrossEntropy(_Readout):
+    """The output with the highest membrane potential is the class.
+
+    Cross entropy over the softmax of ``scale V``, with V the largest or the mean of the values at `times`.
+
+    Parameters
+    ----------
+    population : str or Population
+        Usually of neurons that do not fire (a high V_th).
+    times : float or array_like
+        ms; when V is read.
+    scale : float
+        Of the softmax, 1 / voltage.
+    reduce : {"max", "mean"}
+        What is made of the values at several times. The derivative is that of the values at these times, not of the
+        maximum in between.
+    """
+
+    def __init__(self, population="output", *, times, scale=1.0, reduce="max"):
+        super().__init__(population, times)
+        self.scale = _positive(scale, "scale")
+        if reduce not in ("max", "mean"):
+            raise unknown_name("reduce", reduce, ["max", "mean"])
+        self.reduce = reduce
+
+    def __call__(self, result, targets):
+        V, index = self._read(result)
+        labels = self._labels(targets, result, V.shape[2])
+        if self.reduce == "max":
+            which = V.argmax(axis=1)[:, None, :]
+            logits = np.take_along_axis(V, which, axis=1)[:, 0]
+        else:
+            logits = V.mean(axis=1)
+        value, by_logit = _cross_entropy(self.scale * logits, labels)
+        by_logit = self.scale * by_logit[:, None, :] / max(len(labels), 1)
+        by_V = np.zeros_like(V)
+        if self.reduce == "max":
+            np.put_along_axis(by_V, which, by_logit, axis=1)
+        else:
+            by_V += by_logit / V.shape[1]
+        dL_dV = np.zeros(result.V.shape)
+        dL_dV[index] = by_V
+        return Evaluation(_mean(value), None, dL_dV, predictions=np.argmax(logits, axis=1))
+
+
+class PeakMargin(_Readout):
+    """For LIF and LIFExp neurons that stay silent: a pull of their highest V towards the threshold.
+
+    ``strength mean max(0, V_th + margin (V_th - E_L) - max_t V)`` over all samples and neurons, 0 for those that fire;
+    V is read at `times`. **It is no part of the exact gradient**: the loss on spike times does not know silent neurons,
+    and this is a way to wake them, which ends where they fire.
+
+    Parameters
+    ----------
+    population : str or Population
+    times : float or array_like
+        ms; when V is read. Reading costs time; some ten values will do.
+    strength : float
+        Per unit of voltage.
+    margin : float
+        In units of V_th - E_L: how far beyond the threshold the pull reaches.
+    share : float
+        Only neurons that fire in less than this share of the samples of a batch are pulled; 1: all that are silent in a
+        sample.
+    of_label : bool
+        For outputs: only the neuron of each sample's label is pulled, where it is silent; `share` does not count.
+    """
+
+    def __init__(self, population, *, times, strength=0.1, margin=0.1, share=0.05, of_label=False):
+        super().__init__(population, times)
+        self.of_label = _validation.flag(of_label, "of_label")
+        self.strength = _positive(strength, "strength")
+        self.margin = _validation.real(margin, "margin", "a number >= 0", low=0.0)
+        self.share = _validation.real(share, "share", "a number in (0, 1]", low=0.0, low_open=True, high=1.0)
+
+    def readings(self, net, duration):
+        model = self._of(net).model
+        if model.kernel == "QIF":
+            raise ParameterError(
+                f"PeakMargin is for LIF and LIFExp neurons, {self.population!r} has {type(model).__name__}: use "
+                "pseudospikes, whose gradient is exact"
+            )
+        return super().readings(net, duration)
+
+    def __call__(self, result, targets=None):
+        V, index = self._read(result)
+        model = self._of(result._network).model
+        goal = np.asarray(model.V_th) + self.margin * (np.asarray(model.V_th) - np.asarray(model.E_L))
+        counts = result.spike_counts(self.population)
+        if self.of_label:
+            labels = self._labels(targets, result, V.shape[2])
+            chosen = np.arange(V.shape[2]) == labels[:, None]
+        else:
+            chosen = (counts > 0).sum(axis=0) < self.share * len(counts)
+        silent = (counts == 0) & chosen
+        which = V.argmax(axis=1)[:, None, :]
+        short = np.where(silent, np.maximum(goal - np.take_along_axis(V, which, axis=1)[:, 0], 0.0), 0.0)
+        size = max(short.size, 1)
+        by_V = np.zeros_like(V)
+        np.put_along_axis(by_V, which, -self.strength * (short > 0.0)[:, None, :] / size, axis=1)
+        dL_dV = np.zeros(result.V.shape)
+        dL_dV[index] = by_V
+        return Evaluation(self.strength * float(short.sum()) / size, None, dL_dV)

@@ -1,0 +1,92 @@
+"""How parameters follow their gradients."""
+
+import numpy as np
+
+from .. import _validation
+
+__all__ = ["Adam"]
+
+
+class Adam:
+    """Adam with a learning rate that decays from epoch to epoch.
+
+    Parameters
+    ----------
+    lr : float
+        Step size, in the unit of the parameter.
+    decay : float
+        Factor of the learning rate from one epoch to the next.
+    betas : (float, float)
+        Of the running means of gradients and of their squares.
+    epsilon : float
+    clip : float or None
+        A gradient of an array whose Euclidean norm is more than this times the root of its running mean square is
+        scaled down to that. Exact gradients have no bound where spikes graze the threshold, and one such gradient would
+        otherwise move all weights by 30 learning rates, and then stop them for a thousand steps. None: never.
+
+    References
+    ----------
+    Kingma and Ba (2015), arXiv:1412.6980.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparseprop import training
+    >>> adam = training.Adam(lr=0.1)
+    >>> adam.update("w", np.array([1.0, 2.0]), np.array([3.0, -0.5])).round(3).tolist()
+    [0.9, 2.1]
+    """
+
+    def __init__(self, lr=5e-3, decay=1.0, betas=(0.9, 0.999), epsilon=1e-8, clip=3.0):
+        positive = {"low": 0.0, "low_open": True}
+        self.lr = _validation.real(lr, "lr of Adam", "a number > 0", **positive)
+        self.decay = _validation.real(decay, "decay of Adam", "a number > 0, and at most 1", high=1.0, **positive)
+        self.betas = tuple(
+            _validation.real(beta, f"betas[{k}] of Adam", "a number in [0, 1)", low=0.0, high=1.0, high_open=True)
+            for k, beta in enumerate(betas)
+        )
+        self.epsilon = _validation.real(epsilon, "epsilon of Adam", "a number > 0", **positive)
+        self.clip = None if clip is None else _validation.real(clip, "clip of Adam", "a number > 0 or None", **positive)
+        self._state = {}
+
+    def __repr__(self):
+        values = f"lr={self.lr:g}, decay={self.decay:g}, betas={self.betas}, epsilon={self.epsilon:g}"
+        return f"Adam({values}, clip={self.clip})"
+
+    def update(self, name, values, gradient, *, epoch=0, scale=1.0):
+        """`values` after a step, a new array.
+
+        Parameters
+        ----------
+        name : str
+            Of the array, for what is kept of it.
+        values, gradient : ndarray
+        epoch : int
+            For the decay.
+        scale : float
+            Factor of the learning rate.
+        """
+        first, second, steps = self._state.get(name) or (np.zeros_like(values), np.zeros_like(values), 0)
+        b1, b2 = self.betas
+        if self.clip is not None and steps:
+            norm = float(np.sqrt(np.sum(gradient**2)))
+            usual = float(np.sqrt(np.sum(second) / (1.0 - b2**steps)))
+            if norm > self.clip * usual > 0.0:
+                gradient = gradient * (self.clip * usual / norm)
+        first, second, steps = b1 * first + (1.0 - b1) * gradient, b2 * second + (1.0 - b2) * gradient**2, steps + 1
+        self._state[name] = first, second, steps
+        lr = self.lr * scale * self.decay**epoch
+        return values - lr * (first / (1.0 - b1**steps)) / (np.sqrt(second / (1.0 - b2**steps)) + self.epsilon)
+
+    def to_dict(self):
+        """Its settings and all running means."""
+        settings = {name: getattr(self, name) for name in ("lr", "decay", "epsilon", "clip")}
+        state = {name: {"m": m, "v": v, "steps": steps} for name, (m, v, steps) in self._state.items()}
+        return {"settings": settings | {"betas": list(self.betas)}, "state": state}
+
+    def restore(self, d):
+        """Go on from what :meth:`to_dict` returned."""
+        settings = dict(d["settings"])
+        self.betas = tuple(settings.pop("betas"))
+        vars(self).update(settings)
+        self._state = {name: (s["m"], s["v"], s["steps"]) for name, s in d["state"].items()}

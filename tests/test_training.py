@@ -1,0 +1,489 @@
+"""Training: losses whose derivatives are those of their values, pseudospikes, Adam, and a Trainer that can be cut."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import sparseprop as sp
+from sparseprop import training
+from sparseprop.errors import CheckpointMismatchError, ParameterError
+
+LIFEXP = sp.LIFExp(tau_m=20.0, tau_syn=5.0)
+THETA = sp.Theta(tau_m=10.0, I_e=0.4)
+DURATION = 45.0
+
+
+def task(n=12, seed=3):
+    values, labels = training.yin_yang(n, seed)
+    return training.latencies(values, 1.0, 25.0, bias=0.5), labels
+
+
+def small(model, sizes=(5, 14, 3), **options):
+    return training.layered_network(sizes, model, seed=2, **options)
+
+
+def value_and_gradients(net, loss, inputs, targets, duration=DURATION):
+    """The loss, and its derivative for each weight of each projection."""
+    record = training.record_for(net, duration, loss)
+    result = sp.run_batch(net, inputs, duration, n_threads=1, record=record, tape=True)
+    evaluation = loss(result, targets)
+    grads = result.backward(evaluation.dL_dtimes, evaluation.dL_dV)
+    by_weight = [grads.weight[k] + evaluation.dL_dweight.get(k, 0.0) for k in range(len(net.projections))]
+    return evaluation, by_weight
+
+
+def differences(net, loss, inputs, targets, k, synapses, step, duration=DURATION):
+    """Central differences of the loss by some weights of a projection."""
+    record = training.record_for(net, duration, loss)
+    found = []
+    with sp.BatchSimulation(net, n_threads=1) as simulation:
+        for synapse in synapses:
+            values = []
+            for sign in (1.0, -1.0):
+                weight = np.array(net.projections[k].weight)
+                before = weight.copy()
+                weight[synapse] += sign * step
+                net.projections[k].weight = weight
+                values.append(loss(simulation.run(inputs, duration, record=record), targets).value)
+                net.projections[k].weight = before
+            found.append((values[0] - values[1]) / (2.0 * step))
+    return np.array(found)
+
+
+def trains(n_samples, n, m, seed=1, low=10.0, high=40.0):
+    times = np.random.default_rng(seed).uniform(low, high, (n_samples, n, m))
+    times[0, 0] = np.inf
+    return times
+
+
+LABELS, SPIKES = task()[1], trains(12, 3, 2)
+LOSSES = {
+    "first spike": (training.FirstSpikeCrossEntropy(tau=3.0, tau_late=20.0), LABELS),
+    "spike times": (training.SpikeTimeError(), SPIKES),
+    "van Rossum": (training.VanRossumDistance(tau=7.0), SPIKES),
+    "counts": (training.SpikeCountCrossEntropy(edge=4.0, until=35.0), LABELS),
+    "count penalty": (training.SpikeCountPenalty("hidden", low=0.5, high=0.6, edge=6.0), LABELS),
+}
+POTENTIALS = {
+    "mean of V": (training.MembraneCrossEntropy(times=[20.0, 30.0], reduce="mean", scale=2.0), LABELS),
+    "largest V": (training.MembraneCrossEntropy(times=np.arange(10.0, 45.0), scale=2.0), LABELS),
+}
+PSEUDO = {
+    "first spike": (training.FirstSpikeCrossEntropy(tau=3.0, tau_late=20.0, pseudospikes=True), LABELS),
+    "spike times": (training.SpikeTimeError(pseudospikes=True), SPIKES),
+    "counts": (training.SpikeCountCrossEntropy(pseudospikes=True), LABELS),
+    "count penalty": (training.SpikeCountPenalty("hidden", low=0.9, high=1.0, pseudospikes=True), LABELS),
+}
+
+
+def check_differences(net, loss, targets, inputs, duration=DURATION):
+    _, by_weight = value_and_gradients(net, loss, inputs, targets, duration)
+    largest = max(np.abs(g).max() for g in by_weight)
+    assert largest > 1e-6
+    for k, g in enumerate(by_weight):
+        # The largest ones, and some of all: a missing term shows in either.
+        synapses = np.unique(np.concatenate([np.argsort(-np.abs(g))[:4], [0, len(g) // 2]]))
+        wanted = differences(net, loss, inputs, targets, k, synapses, 1e-6, duration)
+        np.testing.assert_allclose(g[synapses], wanted, rtol=1e-4, atol=1e-5 * largest)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("model", [LIFEXP, THETA], ids=["LIFExp", "Theta"])
+def test_derivatives_of_losses_are_those_of_finite_differences(name, model):
+    check_differences(small(model), *LOSSES[name], task()[0])
+
+
+@pytest.mark.parametrize("name", POTENTIALS)
+def test_derivatives_of_readouts_are_those_of_finite_differences(name):
+    net = small(LIFEXP)
+    layers = sp.Network(seed=1)
+    source = layers.add(5, sp.SpikeSource([], []), name="input")
+    hidden = layers.add(14, LIFEXP, name="hidden", V=0.0)
+    # Outputs that do not fire.
+    output = layers.add(3, sp.LIFExp(tau_m=20.0, tau_syn=5.0, V_th=1e6), name="output", V=0.0)
+    for pre, post, p in zip((source, hidden), (hidden, output), net.projections, strict=True):
+        layers.connect(pre, post, sp.all_to_all(), weight=p.weight)
+    check_differences(layers, *POTENTIALS[name], task()[0])
+
+
+@pytest.mark.parametrize("name", PSEUDO)
+@pytest.mark.parametrize("duration", [3.0, 24.0, 45.0])
+def test_derivatives_with_pseudospikes_are_those_of_finite_differences(name, duration):
+    net = small(THETA, (5, 14, 8, 3))
+    if name == "count penalty":
+        net.populations[2]._set(name="hidden")
+    check_differences(net, *PSEUDO[name], task()[0], duration)
+
+
+def test_pseudospikes_of_recurrent_networks_have_their_derivative():
+    net = sp.Network(seed=1)
+    source = net.add(5, sp.SpikeSource([], []), name="input")
+    pair = [net.add(6, THETA, name=name, V=0.0) for name in ("a", "output")]
+    draws = np.random.default_rng(1)
+    for pre, post in ((source, pair[0]), (pair[0], pair[1]), (pair[1], pair[0]), (pair[1], pair[1])):
+        off = pre is not post
+        net.connect(pre, post, draws.normal(0.3, 0.4, (6, pre.n)) * (off | ~np.eye(6, pre.n, dtype=bool)))
+    loss = training.SpikeTimeError(pseudospikes=True)
+    check_differences(net, loss, trains(12, 6, 1), task()[0], 15.0)
+
+
+def test_nothing_jumps_where_a_spike_leaves_the_trial():
+    """Over the weights of inputs: where a spike passes the end, the loss differs by as little as the weights."""
+    inputs, labels = task(4)
+    losses = [
+        training.FirstSpikeCrossEntropy(tau=3.0, tau_late=20.0, pseudospikes=True),
+        training.SpikeCountCrossEntropy(pseudospikes=True),
+    ]
+    net, duration = small(THETA), 20.0
+    weight = np.array(net.projections[0].weight)
+    record = training.record_for(net, duration, losses[0])
+
+    def run(factor):
+        net.projections[0].weight = factor * weight
+        result = sp.run_batch(net, inputs, duration, n_threads=1, record=record)
+        return [result.spike_counts(name).sum() for name in ("hidden", "output")], result
+
+    grid = np.linspace(0.0, 2.0, 401)
+    counts = np.array([run(factor)[0] for factor in grid])
+    for layer in (0, 1):
+        crossed = np.flatnonzero(np.diff(counts[:, layer]))
+        assert len(crossed) >= 3
+        for k in crossed[:8]:
+            low, high = grid[k], grid[k + 1]
+            while high - low > 1e-12:
+                middle = 0.5 * (low + high)
+                low, high = (middle, high) if run(middle)[0][layer] == counts[k, layer] else (low, middle)
+            before, after = (run(factor)[1] for factor in (low, high))
+            for loss in losses:
+                assert loss(before, labels).value == pytest.approx(loss(after, labels).value, abs=1e-9)
+            if layer == 0:  # what was on its way to the outputs has arrived
+                assert np.abs(before.V[:, 0, -3:] - after.V[:, 0, -3:]).max() > 1e-3
+
+
+def test_a_silent_network_has_gradients_with_pseudospikes():
+    net = small(THETA, weight_mean=0.0, weight_std=1e-3)
+    loss = training.FirstSpikeCrossEntropy(tau=3.0, pseudospikes=True)
+    inputs, labels = task()
+    assert sp.run_batch(net, inputs, 20.0).n_spikes == 0
+    _, by_weight = value_and_gradients(net, loss, inputs, labels, 20.0)
+    assert all((g != 0.0).all() for g in by_weight)
+
+
+def test_peak_margin_pulls_silent_neurons_up_and_leaves_the_others():
+    net = small(LIFEXP, weight_mean=0.05, weight_std=0.05)
+    times = np.arange(5.0, 45.0, 5.0)
+    loss = training.PeakMargin("hidden", times=times, strength=2.0)
+    inputs, labels = task()
+    check_differences(net, loss, labels, inputs)
+    trainer = training.Trainer(
+        net, training.FirstSpikeCrossEntropy(), duration=DURATION, n_threads=1, optimizer=training.Adam(lr=0.03),
+        penalties=[training.PeakMargin(name, times=times, strength=2.0, share=1.0) for name in ("hidden", "output")],
+    )  # fmt: skip
+    assert trainer.run(inputs).n_spikes == 0
+    trainer.fit(inputs, labels, 60)
+    assert (trainer.run(inputs).spike_counts("output").sum(axis=0) > 0).all()
+    result = trainer.run(inputs, tape=True)
+    if (result.spike_counts("hidden") > 0).all(axis=0).any():
+        by_V = loss(result, labels).dL_dV
+        fires = (result.spike_counts("hidden") > 0).mean(axis=0) >= 0.05
+        assert (by_V[:, :, :14][:, :, fires] == 0.0).all()
+
+
+def test_predictions_and_errors_of_losses():
+    net = small(LIFEXP)
+    inputs, labels = task()
+    result = sp.run_batch(net, inputs, DURATION)
+    first, _ = result.first_spikes("output")
+    found = training.FirstSpikeCrossEntropy()(result, labels).predictions
+    assert np.array_equal(found, np.where(np.isinf(first).all(axis=1), -1, np.argmin(first, axis=1)))
+    own = [[result[k][0][result[k][1] == 19 + i] for i in range(3)] for k in range(12)]
+    most = max(len(t) for row in own for t in row)
+    exact = np.array([[np.pad(t, (0, most - len(t)), constant_values=np.inf) for t in row] for row in own])
+    evaluation = training.SpikeTimeError()(result, exact)
+    assert evaluation.value == evaluation.error == 0.0
+    assert training.SpikeTimeError(neurons=[0, 2])(result, exact[:, [0, 2]] + 0.25).error == pytest.approx(0.25)
+    assert training.VanRossumDistance()(result, exact).value == pytest.approx(0.0, abs=1e-12)
+    nothing = np.full((12, 3, 1), np.inf)
+    assert training.SpikeTimeError()(result, nothing).value == 0.0
+    alone = np.where(np.arange(3) == 1, 20.0, np.inf)[None, :, None].repeat(12, axis=0)
+    silent = sp.run_batch(small(LIFEXP, weight_mean=0.0, weight_std=0.0), inputs, DURATION)
+    assert training.VanRossumDistance()(silent, alone).value == pytest.approx(0.5)
+    assert training.SpikeTimeError()(silent, alone).error == pytest.approx(DURATION - 20.0)
+    assert (training.FirstSpikeCrossEntropy()(silent, labels).predictions == -1).all()
+
+
+def test_yin_yang_is_the_published_one():
+    values, labels = training.yin_yang(3000, 42)
+    # The first samples of the published training set (yin_yang_data_set, size 5000, seed 42).
+    again, _ = training.yin_yang(10, 42)
+    assert np.array_equal(values[:10], again)
+    assert np.abs(np.bincount(labels) / 3000 - 1 / 3).max() < 0.04
+    assert np.allclose(values[:, :2] + values[:, 2:], 1.0)
+    x, y = values[:, 0], values[:, 1]
+    assert (np.hypot(x - 0.5, y - 0.5) <= 0.5).all()
+    dots = np.minimum(np.hypot(x - 0.75, y - 0.5), np.hypot(x - 0.25, y - 0.5)) < 0.1
+    assert np.array_equal(labels == 2, dots)
+    # The sign looks the same turned by half a turn with its colours exchanged.
+    turned = np.array([training.data.yin_yang_class(1.0 - a, 1.0 - b) for a, b in zip(x, y, strict=True)])
+    assert np.array_equal(turned[~dots], 1 - labels[~dots])
+
+
+def test_digits_and_mnist():
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    (values, labels), (test_values, test_labels) = training.digits()
+    assert values.shape == (1437, 64) and test_values.shape == (360, 64)
+    assert values.min() == 0.0 and values.max() == 1.0 and set(labels) == set(test_labels) == set(range(10))
+
+
+def test_latencies():
+    times = training.latencies([[0.0, 1.0, 0.25]], 2.0, 10.0, large_first=True, silent_below=0.1, bias=[0.0, 3.0])
+    assert times.tolist() == [[np.inf, 2.0, 8.0, 0.0, 3.0]]
+
+
+def test_adam_is_adam():
+    """Against the formulas of the paper, written out."""
+    adam = training.Adam(lr=0.02, decay=0.5, betas=(0.8, 0.95), epsilon=1e-6, clip=None)
+    rng = np.random.default_rng(1)
+    w, m, v = np.ones(4), np.zeros(4), np.zeros(4)
+    mine = w
+    for t in range(1, 7):
+        g = rng.normal(size=4)
+        m, v = 0.8 * m + 0.2 * g, 0.95 * v + 0.05 * g * g
+        w = w - 0.02 * 0.5 ** (t // 3) * (m / (1 - 0.8**t)) / (np.sqrt(v / (1 - 0.95**t)) + 1e-6)
+        mine = adam.update("w", mine, g, epoch=t // 3)
+    np.testing.assert_allclose(mine, w, rtol=1e-14)
+    clipped = training.Adam(clip=2.0, betas=(0.0, 0.0), epsilon=1.0, lr=1.0)
+    w = clipped.update("w", np.zeros(2), np.array([3.0, 4.0]))
+    assert w == pytest.approx([-3.0 / 4.0, -4.0 / 5.0])
+    # Of norm 500, where the one before had 5: it counts as one of norm 10.
+    assert clipped.update("w", w, np.array([-300.0, 400.0])) - w == pytest.approx([6.0 / 7.0, -8.0 / 9.0])
+
+
+def trainer_of(n_threads=1, **options):
+    net = small(LIFEXP, delay=sp.uniform(0.5, 2.0))
+    options = {"duration": DURATION, "batch_size": 16, "seed": 4, "train_delays": True, "min_delay": 0.1} | options
+    return training.Trainer(net, training.FirstSpikeCrossEntropy(), n_threads=n_threads, **options)
+
+
+def parameters(trainer):
+    return [array for p in trainer.network.projections for array in (p.weight, p.delay)]
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(parameters(a), parameters(b), strict=True))
+
+
+def test_a_training_that_was_cut_goes_on_bit_for_bit(tmp_path):
+    inputs, labels = task(90)
+    whole = trainer_of()
+    begun = parameters(whole)
+    whole.fit(inputs, labels, 5, validation=(inputs[:20], labels[:20]))
+    assert not any(np.array_equal(a, b) for a, b in zip(begun, parameters(whole), strict=True))
+    cut = trainer_of()
+    cut.fit(inputs, labels, 2, validation=(inputs[:20], labels[:20]), checkpoint=tmp_path / "state.h5")
+    resumed = trainer_of().resume(tmp_path / "state.h5")
+    assert resumed.epoch == 2 and same(cut, resumed)
+    resumed.fit(inputs, labels, 5, validation=(inputs[:20], labels[:20]))
+    assert same(whole, resumed)
+    for name in ("loss", "accuracy", "lr", "validation_loss", "validation_accuracy"):
+        assert np.array_equal(whole.history[name], resumed.history[name])
+
+
+def test_a_training_that_was_cut_within_an_epoch_goes_on_bit_for_bit(tmp_path):
+    inputs, labels = task(90)
+    whole = trainer_of()
+    whole.fit(inputs, labels, 3)
+    cut, step = trainer_of(), training.Trainer.step
+    stopped = []
+
+    def stopping(self, *batch):
+        if (self.epoch, self.batch) == (1, 3):
+            stopped.append(True)
+            raise KeyboardInterrupt
+        return step(self, *batch)
+
+    cut.step = stopping.__get__(cut)
+    with pytest.raises(KeyboardInterrupt):
+        cut.fit(inputs, labels, 3)
+    cut.save(tmp_path / "state.h5")
+    resumed = trainer_of().resume(tmp_path / "state.h5")
+    assert stopped and (resumed.epoch, resumed.batch) == (1, 3)
+    resumed.fit(inputs, labels, 3)
+    assert same(whole, resumed) and np.array_equal(whole.history["loss"], resumed.history["loss"])
+
+
+def test_weights_do_not_depend_on_threads():
+    inputs, labels = task(90)
+    one, two = trainer_of(1, batch_size=40), trainer_of(2, batch_size=40)
+    one.fit(inputs, labels, 3)
+    two.fit(inputs, labels, 3)
+    assert same(one, two)
+
+
+def test_training_lowers_the_loss_and_a_callback_ends_it():
+    inputs, labels = task(200)
+    trainer = trainer_of(optimizer=training.Adam(lr=0.01))
+    history = trainer.fit(inputs, labels, 30, callback=lambda t: t.history["accuracy"][-1] > 0.85)
+    assert history["loss"][-1] < 0.6 * history["loss"][0]
+    assert len(history) < 30 and trainer.evaluate(inputs, labels)["accuracy"] > 0.75
+    assert (np.concatenate([p.delay for p in trainer.network.projections]) >= 0.1).all()
+
+
+def test_only_what_is_to_be_trained_is_trained():
+    inputs, labels = task(40)
+    trainer = trainer_of(projections=[1], train_weights=False)
+    before = parameters(trainer)
+    trainer.fit(inputs, labels, 2)
+    changed = [not np.array_equal(a, b) for a, b in zip(before, parameters(trainer), strict=True)]
+    assert changed == [False, False, False, True]
+
+
+def test_delays_are_taken_over_by_a_batch():
+    net = small(LIFEXP, delay=sp.uniform(0.5, 2.0))
+    inputs, _ = task()
+    with sp.BatchSimulation(net, n_threads=1) as simulation:
+        before = simulation.run(inputs, DURATION, tape=True)
+        net.projections[0].delay = net.projections[0].delay + 1.0
+        with pytest.raises(ParameterError, match="delays of the network were changed"):
+            before.backward(np.ones(before.n_spikes))
+        after = simulation.run(inputs, DURATION, tape=True)
+        grads = after.backward(np.ones(after.n_spikes))
+    fresh = sp.run_batch(sp.Network.from_dict(net.to_dict()), inputs, DURATION, tape=True)
+    assert not np.array_equal(before.times, after.times)
+    assert np.array_equal(fresh.times, after.times)
+    assert np.array_equal(fresh.backward(np.ones(fresh.n_spikes)).delay[0], grads.delay[0])
+    with pytest.raises(ParameterError, match="delay of projection 'input' -> 'hidden' must be a finite time >= 0 ms"):
+        net.projections[0].delay = -1.0
+
+
+def test_builders():
+    net = training.recurrent_network(3, 40, LIFEXP, indegree=5, seed=1, delay=sp.uniform(1.0, 3.0))
+    assert [p.n_synapses for p in net.projections] == [120, 200]
+    assert abs(net.projections[1].weight.mean()) < 0.5 * net.projections[1].weight.std()
+    again = training.recurrent_network(3, 40, LIFEXP, indegree=5, seed=1, delay=sp.uniform(1.0, 3.0))
+    assert np.array_equal(net.projections[1].weight, again.projections[1].weight)
+    deep = small(THETA, (2, 4, 5, 3), weight_mean=[1.0, 2.0, 3.0], weight_std=0.0, delay=[0.0, 1.0, 2.0])
+    assert [p.name for p in deep.populations] == ["input", "hidden_1", "hidden_2", "output"]
+    assert [p.weight[0] for p in deep.projections] == [1.0, 2.0, 3.0]
+    assert [p.delay for p in deep.projections] == [0.0, 1.0, 2.0]
+
+
+def test_learning_curves(tmp_path):
+    inputs, labels = task(40)
+    history = trainer_of().fit(inputs, labels, 2, validation=(inputs, labels))
+    ax = history.plot()
+    assert [line.get_label() for line in ax.get_lines()] == [
+        "classification error, training", "classification error, validation",
+    ]  # fmt: skip
+    np.testing.assert_allclose(ax.get_lines()[1].get_ydata(), 1.0 - history["validation_accuracy"])
+    ax.figure.savefig(tmp_path / "curve.png")
+    from matplotlib import pyplot
+
+    pyplot.close(ax.figure)
+
+
+def test_training_is_not_imported_by_the_package_and_heavy_ones_not_by_training(tmp_path):
+    heavy = ("scipy", "h5py", "matplotlib", "torch", "jax", "sklearn")
+    script = (
+        "import sys, sparseprop as sp; a = 'sparseprop.training' in sys.modules; sp.training.Adam();"
+        f"print(a, [name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False []"
+
+
+def other_network():
+    net = small(LIFEXP, (5, 15, 3))
+    return training.Trainer(net, training.FirstSpikeCrossEntropy(), duration=DURATION)
+
+
+def test_states_of_something_else_are_refused(tmp_path):
+    trainer = trainer_of()
+    trainer.save(tmp_path / "training.h5")
+    for other in (other_network(), trainer_of(batch_size=15), trainer_of(projections=[0])):
+        with pytest.raises(CheckpointMismatchError, match="another network or training"):
+            other.resume(tmp_path / "training.h5")
+    simulation = sp.Simulation(small(LIFEXP))
+    simulation.run(1.0)
+    simulation.save(tmp_path / "simulation.h5")
+    with pytest.raises(CheckpointMismatchError, match="state of a simulation"):
+        trainer.resume(tmp_path / "simulation.h5")
+
+
+def delayed():
+    return small(THETA, delay=1.0)
+
+
+REFUSED = [
+    (lambda: training.yin_yang(-1, 0), "n of yin_yang"),
+    (lambda: training.yin_yang(1, 2**32), "seed of yin_yang"),
+    (lambda: training.latencies([[1.5]]), "between 0 and 1, got 1.5"),
+    (lambda: training.latencies([1.0]), "shape"),
+    (lambda: training.latencies("a"), "must be an array"),
+    (lambda: training.latencies([[1.0]], 5.0, 4.0), "last must be"),
+    (lambda: training.layered_network([5], LIFEXP, seed=1), "at least two"),
+    (lambda: training.layered_network([5, 0], LIFEXP, seed=1), r"sizes\[1\]"),
+    (lambda: training.layered_network([5, 3], "LIF", seed=1), "must be one of neurons"),
+    (lambda: training.layered_network([5, 3], sp.LIF(tau_m=[1.0, 2.0, 3.0]), seed=1), "arrays for 3 neurons"),
+    (lambda: training.layered_network([5, 3], LIFEXP, weight_mean=[1.0, 2.0], seed=1), "weight_mean"),
+    (lambda: training.layered_network([5, 3], LIFEXP, delay=[1.0, 2.0], seed=1), "delay must be one"),
+    (lambda: training.Adam(lr=0.0), "lr of Adam"),
+    (lambda: training.Adam(betas=(1.0, 0.9)), r"betas\[0\]"),
+    (lambda: training.Adam(decay=1.5), "decay of Adam"),
+    (lambda: training.FirstSpikeCrossEntropy(tau=0.0), "tau must be"),
+    (lambda: training.FirstSpikeCrossEntropy(3), "population must be"),
+    (lambda: training.MembraneCrossEntropy(times=[]), "at least one"),
+    (lambda: training.MembraneCrossEntropy(times=1.0, reduce="maximum"), "reduce"),
+    (lambda: training.SpikeCountPenalty("hidden", low=2.0, high=1.0), "high must be"),
+    (lambda: training.PeakMargin("hidden", times=1.0, share=0.0), "share"),
+    (lambda: training.Pseudospikes(small(LIFEXP), "output"), "theta neurons"),
+    (lambda: training.Pseudospikes(small(sp.Theta(tau_m=10.0, I_e=-0.1)), "output"), "I_e > 0"),
+    (lambda: training.Pseudospikes(small(sp.QIF(tau_m=10.0, I_e=0.1, t_ref=1.0)), "output"), "refractoriness"),
+    (lambda: training.Pseudospikes(delayed(), "output"), "without delay"),
+    (lambda: training.Pseudospikes(small(THETA), "outputs"), "outputs"),
+    (lambda: trainer_of(projections=[7]), "number of a projection"),
+    (lambda: trainer_of(projections=[small(LIFEXP).projections[0]]), "no projection of the network"),
+    (lambda: trainer_of(train_weights=False, train_delays=False), "nothing to train"),
+    (lambda: trainer_of(max_delay=0.05), "max_delay"),
+    (lambda: trainer_of(duration=0.0), "duration"),
+    (lambda: training.Trainer(small(LIFEXP), training.FirstSpikeCrossEntropy(), duration=1.0, train_delays=True),
+     "one delay for each synapse"),
+    (lambda: training.Trainer(small(LIFEXP), training.FirstSpikeCrossEntropy("outputs"), duration=1.0), "outputs"),
+    (lambda: training.Trainer(small(THETA), training.PeakMargin("hidden", times=1.0), duration=2.0), "PeakMargin is"),
+    (lambda: training.Trainer(small(LIFEXP), training.MembraneCrossEntropy(times=3.0), duration=2.0), "at most the"),
+    (lambda: trainer_of().fit(np.zeros((3, 5)), [0, 1], 1), "one for each of the 3 samples"),
+    (lambda: trainer_of().fit(np.zeros((0, 5)), [], 1), "at least one sample"),
+    (lambda: trainer_of().fit({}, [], 1), "at least one source"),
+    (lambda: trainer_of().step(np.zeros((3, 5)), [0, 1]), "labels must be one for each"),
+    (lambda: trainer_of().step(np.zeros((2, 5)), [0, 3]), "labels must be in"),
+    (lambda: training.SpikeTimeError()(sp.run_batch(small(LIFEXP), task()[0], 9.0), np.zeros((2, 3))), "targets must"),
+    (lambda: PSEUDO["counts"][0](sp.run_batch(small(THETA), task()[0], 9.0), LABELS), "record_for"),
+    (lambda: POTENTIALS["mean of V"][0](sp.run_batch(small(LIFEXP), task()[0], 40.0), LABELS), "record_for"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "match"), REFUSED, ids=[match for _, match in REFUSED])
+def test_what_is_refused(call, match):
+    with pytest.raises(ParameterError, match=match):
+        call()
+
+
+def test_infinite_potentials_are_no_readout():
+    net = small(sp.QIF(tau_m=10.0, I_e=-0.2))
+    loss = training.MembraneCrossEntropy(times=0.0)
+    record = training.record_for(net, DURATION, loss)
+    result = sp.run_batch(net, task()[0], DURATION, record=record)
+    result.V[0, 0, 0] = np.inf
+    with pytest.raises(ParameterError, match="infinite"):
+        loss(result, LABELS)
+
+
+def test_procedural_synapses_cannot_be_trained():
+    net = sp.Network(seed=1)
+    source = net.add(3, sp.SpikeSource([], []), name="input")
+    neurons = net.add(20, LIFEXP, name="output", V=0.0)
+    net.connect(source, neurons, sp.fixed_outdegree(4, procedural=True), weight=1.0)
+    with pytest.raises(ParameterError, match="procedural"):
+        training.Trainer(net, training.FirstSpikeCrossEntropy(), duration=10.0)
