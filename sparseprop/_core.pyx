@@ -1205,6 +1205,16 @@ cdef inline double key_of_now(const State *e, const Window *q) noexcept nogil:
     return f.E
 
 
+cdef inline double key_soon(const State *e, const Window *q, double near) noexcept nogil:
+    """No neuron whose next spike is within `near` ms, far less than its time constant, has a larger key."""
+    cdef double key = key_of_now(e, q)
+    if not q.has_coordinates:
+        return soon_after(e, q, key + near)
+    if q.rotates:
+        return soon_after(e, q, key + 2.0 * near * q.scale * (1.0 + key * key))
+    return soon_after(e, q, key * (1.0 + 2.0 * near / q.scale))
+
+
 cdef inline bint may_be_due(const State *e, Window *q, Pair t) noexcept nogil:
     """Whether the first entry may be due at t, or an instant later."""
     return key_time(e, q, q.entries[0].key) <= window_key(q, t, e.H) + e.margin
@@ -2156,8 +2166,10 @@ cdef Status note_close(State *e, Queue *q) noexcept nogil:
         for k in range(e.due.size if arrives and e.collected else 0):
             if not note_one_close(e, e.due.items[k], e.now, soon, True):
                 return NO_MEMORY
-        key = window_key(q, soon, e.H) + e.margin
-        if q.size == 0 or q.entries[0].key > key:
+        if q.size == 0:
+            return RUNNING
+        key = key_soon(e, q, e.tape.near)
+        if q.entries[0].key > key:
             return RUNNING
         for k in range(q.size):
             if q.entries[k].key <= key and not note_one_close(

@@ -175,10 +175,9 @@ def directional_derivative(net, name, key, direction, duration=None, n_spikes=No
     ----------
     net : Network
     name, key : str, int
-        What is varied: ``"I_e"`` (and other parameters of neurons) or ``"V"``, key None; ``"tau_syn"`` or ``"I_syn"`` and the
-        port;
-        ``"weight"`` or ``"delay"`` and the number of a projection; ``"input_times"`` and that of a population;
-        ``"drive_weight"`` or ``"steps"`` and that of a drive.
+        What is varied: ``"I_e"`` (and other parameters of neurons) or ``"V"``, key None; ``"tau_syn"`` or ``"I_syn"``
+        and the port; ``"weight"`` or ``"delay"`` and the number of a projection; ``"input_times"`` and that of a
+        population; ``"drive_weight"`` or ``"steps"`` and that of a drive.
     direction : ndarray or float
         Of the shape of that.
     duration, n_spikes

@@ -153,8 +153,8 @@ class Record:
         available = available_memory()
         if needed > available:
             raise InsufficientMemoryError(
-                f"Record: what bins, V_times and I_syn_times ask for takes {needed / 2**30:.3g} GiB in {duration} ms, and "
-                f"{available / 2**30:.3g} GiB of memory are available; choose wider bins, fewer times or neurons"
+                f"Record: what bins, V_times and I_syn_times ask for takes {needed / 2**30:.3g} GiB in {duration} ms, "
+                f"and {available / 2**30:.3g} GiB of memory are available; choose wider bins, fewer times or neurons"
             )
 
     def sample_times(self, what, t_start):

@@ -1466,7 +1466,9 @@ class ReferenceEngine:
         for i in ids:
             neuron = self.neurons[i]
             u = neuron.elapsed(self.now)
-            by_neuron.append([a * self.a.exp(-u / p["tau"]) for a, p in zip(neuron.currents, neuron.ports, strict=True)])
+            by_neuron.append(
+                [a * self.a.exp(-u / p["tau"]) for a, p in zip(neuron.currents, neuron.ports, strict=True)]
+            )
         ports = max(len(getattr(neuron, "ports", [])) for neuron in self.neurons)
         return [row + [math.nan] * (ports - len(row)) for row in by_neuron]
 

@@ -363,7 +363,9 @@ def load(path):
     if footer.get("V"):
         result.V, result.V_times, result.V_ids = (footer["V"][key] for key in ("values", "times", "ids"))
     if footer.get("I_syn"):
-        result.I_syn, result.I_syn_times, result.I_syn_ids = (footer["I_syn"][key] for key in ("values", "times", "ids"))
+        result.I_syn, result.I_syn_times, result.I_syn_ids = (
+            footer["I_syn"][key] for key in ("values", "times", "ids")
+        )
     if footer.get("counts"):
         result.counts, result.bin_width = footer["counts"]["by_population"], footer["counts"]["width"]
     return result

@@ -404,6 +404,23 @@ def test_an_order_swap_is_reported(delta):
     assert "neuron 1 of population 'population_0'" in str(warning)
 
 
+@pytest.mark.parametrize("delta", [1e-11, -1e-11])
+@pytest.mark.parametrize("engine", ["window", "heap"])
+def test_an_order_swap_is_reported_late_in_a_large_network(engine, delta):
+    """Where the window orders by growth instead of time, which then is another number."""
+    net = sp.Network(seed=1)
+    V = np.full(200, -1.0)
+    V[:2] = 0.0, 1.02 * -math.expm1(-delta / 10.0)
+    p = net.add(200, sp.LIF(tau_m=10.0, I_e=1.02), V=V)
+    net.connect(p, p, sp.edges([0], [1]), weight=-0.2)
+    sim = sp.Simulation(net, engine=engine)
+    assert sim._engine.name == engine
+    res = sim.run(n_spikes=2, tape=True)
+    (warning,) = res.backward(np.ones(res.n_spikes)).warnings
+    assert (warning.kind, warning.neuron, warning.source) == ("order swap", 1, 0)
+    assert warning.time > 39.0
+
+
 def test_no_warning_where_spikes_are_apart_and_none_for_theta_neurons():
     net = two_oscillators(sp.LIF(tau_m=10.0, I_e=1.5), 0.1)
     res = net.run(n_spikes=3, tape=True)

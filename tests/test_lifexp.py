@@ -138,7 +138,9 @@ def test_a_neuron_below_threshold_fires_from_the_current_stored_in_it(engine):
 @pytest.mark.parametrize("tau_syn", TIME_CONSTANTS)
 def test_the_response_to_initial_currents_is_the_closed_form(engine, tau_syn):
     net = sp.Network(seed=1)
-    net.add(2, sp.LIFExp(tau_m=10.0, tau_syn=[tau_syn, 4.0], V_th=100.0), name="n", V=0.0, I_syn=[[3.0, 0.0], [0.0, -2.0]])
+    net.add(
+        2, sp.LIFExp(tau_m=10.0, tau_syn=[tau_syn, 4.0], V_th=100.0), name="n", V=0.0, I_syn=[[3.0, 0.0], [0.0, -2.0]]
+    )
     times = [0.0, 0.5, 7.0, 150.0]
     for described in (net, sp.Network.from_dict(net.to_dict())):
         res = described.run(200.0, engine=engine, record=sp.Record(V={"n": True}, V_times=times), progress=False)

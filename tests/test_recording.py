@@ -187,7 +187,9 @@ def test_currents_are_in_the_file(save, tmp_path):
 
 
 def test_currents_are_for_neurons_that_have_them():
-    with pytest.raises(sp.errors.ParameterError, match="I_syn is for LIFExp neurons, got neuron 10 of population 'lif'"):
+    with pytest.raises(
+        sp.errors.ParameterError, match="I_syn is for LIFExp neurons, got neuron 10 of population 'lif'"
+    ):
         net_with_currents().run(1.0, record=sp.Record(I_syn=[10], I_syn_times=1.0))
 
 
