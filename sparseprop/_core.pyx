@@ -29,8 +29,8 @@ from ._lifexp_adjoint cimport (
 )
 from ._memory cimport allocate, allocate_large, grow
 from ._models cimport (
-    LIF_KERNEL, LIFEXP_KERNEL, QIF_KERNEL, SOURCE, TABLE_KERNEL, Kernel, Model, brings_forward, coordinate, crosses_before_edge,
-    enter_other_frames, has_coordinate, hears_when_refractory, keeps_its_scale, kick_held, kick_state, next_crossing,
+    LIF_KERNEL, LIFEXP_KERNEL, QIF_KERNEL, SOURCE, TABLE_KERNEL, Kernel, Model, brings_forward, coordinate,
+    crosses_before_edge, enter_other_frames, has_coordinate, hears_when_refractory, keeps_its_scale, kick_held, kick_state, next_crossing,
     over_threshold, place_at, place_seen, reset_at, seen_state, voltage_at, width_of,
 )
 from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
@@ -59,7 +59,8 @@ from ._window cimport (
 from .connectivity import ProceduralAdjacency, Purpose
 from .engine_time import FRACTION_BITS, advance_per_epoch
 from .errors import EngineFault, InsufficientMemoryError
-from .models import lif_constants, lifexp_constants, qif_constants, riccati_parameters, tabulated_constants, voltage_origin
+from .models import lif_constants, lifexp_constants, qif_constants, riccati_parameters, tabulated_constants
+from .models import voltage_origin
 from .network import parameter_rows
 
 import math

@@ -98,7 +98,7 @@ class Simulation:
             PopulationInfo(p.name, p.n, type(p.model).__name__, p.first, p.is_source) for p in net.populations
         ]
         self._header = {
-            "network": net.to_dict(),
+            "network": _description(net),
             "seed": net.seed if seed is None else seed,
             "engine": engine,
             "versions": {
@@ -192,7 +192,10 @@ class Simulation:
     @functools.cached_property
     def _fingerprint(self):
         """Of the network as it was when this began; it takes a look at every synapse."""
-        return fingerprint(self._header["network"])
+        description = self._header["network"]
+        if isinstance(description, ParameterError):
+            raise description
+        return fingerprint(description)
 
     def _require_sound(self):
         if self._fault is not None:
@@ -489,6 +492,11 @@ class Simulation:
         while True:
             yield until, None
 
+    def _lowest_voltage(self, i):
+        """The voltage below which the neuron of a global id has no equations."""
+        p = next(p for p in self.network.populations if p.first <= i < p.first + p.n)
+        return float(np.broadcast_to(p.model.lowest_voltage(), (p.n,))[i - p.first])
+
     def _explained(self, fault):
         """The user's error for what an engine found."""
         for population in self._populations:
@@ -501,16 +509,24 @@ class Simulation:
                 "loop, or its period is shorter than the resolution of time. Give it a refractory period (t_ref > 0), "
                 "or make the excitatory weights smaller"
             )
-        lowest = np.broadcast_to(population.model.lowest_voltage(), (population.n,))[fault.neuron - population.first]
+        lowest = self._lowest_voltage(fault.neuron)
         if math.isfinite(lowest):
             return NumericalError(
-                f"a kick took {who} below V_min = {lowest!r}, where its drift is not known, at t = {fault.time!r} ms; V "
-                f"before the event was {fault.voltage!r}. Give a lower V_min, or smaller inhibitory weights"
+                f"a kick took {who} below V_min = {lowest!r}, where its drift is not known, at t = {fault.time!r} ms; "
+                f"V before the event was {fault.voltage!r}. Give a lower V_min, or smaller inhibitory weights"
             )
         return NumericalError(
             f"the state of {who} left the range of a double at t = {fault.time!r} ms; V before the event was "
             f"{fault.voltage!r}. Look for weights, drives or time constants that are far too large"
         )
+
+
+def _description(net):
+    """The network as a dictionary; or, if a Python function is part of it, the error that whoever saves it gets."""
+    try:
+        return net.to_dict()
+    except ParameterError as error:
+        return error
 
 
 def check_start(engine, seed):
