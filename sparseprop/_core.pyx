@@ -30,8 +30,8 @@ from ._lifexp_adjoint cimport (
 from ._memory cimport allocate, allocate_large, grow
 from ._models cimport (
     LIF_KERNEL, LIFEXP_KERNEL, QIF_KERNEL, SOURCE, TABLE_KERNEL, Kernel, Model, brings_forward, coordinate,
-    crosses_before_edge, enter_other_frames, has_coordinate, hears_when_refractory, keeps_its_scale, kick_held, kick_state, next_crossing,
-    over_threshold, place_at, place_seen, reset_at, seen_state, voltage_at, width_of,
+    crosses_before_edge, enter_other_frames, has_coordinate, hears_when_refractory, keeps_its_scale, kick_held,
+    kick_state, next_crossing, over_threshold, place_at, place_seen, reset_at, seen_state, voltage_at, width_of,
 )
 from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
 from ._philox cimport philox_open, philox_stream

@@ -728,8 +728,8 @@ class _Tabulated(NeuronModel):
         if n > MAX_TABLES:
             raise ParameterError(
                 f"{type(self).__name__} needs a table, which takes up to a second to make and 0.2 MB, for each "
-                f"different set of {', '.join(names)}; at most {MAX_TABLES} are allowed, got {n}. Round these parameters to "
-                "fewer values (tau_m, V_reset and t_ref are free), or use LIF or QIF"
+                f"different set of {', '.join(names)}; at most {MAX_TABLES} are allowed, got {n}. Round these "
+                "parameters to fewer values (tau_m, V_reset and t_ref are free), or use LIF or QIF"
             )
         for constants in self._constants():
             if not constants["at_reset"] >= constants["table"].v_min:
