@@ -47,7 +47,7 @@ cdef extern from *:
     const double TINY "SP_TINY"
 
 cdef enum:
-    # As DEGREE + 3 in tables.py: centre, 1 / half width, and coefficients of a piece, in the order c0 c9 c1 c5 c2 c6 ...
+    # As DEGREE + 3 in tables.py: centre, 1 / half width, and coefficients of a piece, in the order c0 c9 c1 c5 ...
     PIECE = 12
     # As MAX_HALVES in tables.py.
     HALVES = 32
@@ -275,7 +275,6 @@ cdef inline int64_t table_row(const Tabulated *m, double *x, const neuron_t *tar
     cdef int32_t crossing[BLOCK]
     cdef int64_t halves[BLOCK]
     cdef int64_t k, j, n = 0, n_crossing = 0, number, found = 0, last = flow.n - 1
-    cdef neuron_t i
     cdef double n_now = <double> now.n, u, z, w = weight * m.inverse_unit
     cdef double reach = ((<double> edge.n - n_now) * H + (edge.s - now.s)) * m.inverse_tau, size = fabs(reach)
     cdef double *state

@@ -23,9 +23,7 @@ _OPERATORS = {
     ast.Div: lambda a, b: a / b,
     ast.Pow: lambda a, b: a**b,
 }
-_WHAT = (
-    f"V, numbers, named constants, + - * / **, parentheses and the functions {', '.join(FUNCTIONS)} of one argument"
-)
+_WHAT = f"V, numbers, named constants, + - * / **, parentheses and the functions {', '.join(FUNCTIONS)} of one argument"
 
 
 class Drift:
@@ -81,7 +79,9 @@ class Expression(Drift):
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-            raise ParameterError(f"NumericalIF.drift must be an expression of {_WHAT}, got {text!r} ({error})") from None
+            raise ParameterError(
+                f"NumericalIF.drift must be an expression of {_WHAT}, got {text!r} ({error})"
+            ) from None
         self._used = set()
         self._check(self._tree)
         unused = set(constants) - self._used
@@ -168,9 +168,7 @@ def drift_of(given, constants):
     constants = {} if constants is None else constants
     if not isinstance(constants, dict):
         raise ParameterError(f"NumericalIF.constants must be a dict of numbers by name, got {constants!r}")
-    constants = {
-        name: _validation.real(value, f"NumericalIF.constants[{name!r}]") for name, value in constants.items()
-    }
+    constants = {name: _validation.real(value, f"NumericalIF.constants[{name!r}]") for name, value in constants.items()}
     if isinstance(given, str):
         return Expression(given, constants)
     if not callable(given):

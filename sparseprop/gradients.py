@@ -142,8 +142,8 @@ class Gradients:
             raise AttributeError(f"{name} was left out by backward(..., tau_m=False)")
         if name in ("Delta_T", "constants", "V_min"):
             raise AttributeError(
-                f"the derivative with respect to {name} is not computed: the table of such a neuron is only differentiated "
-                "by its drive. Take differences of runs"
+                f"the derivative with respect to {name} is not computed: the table of such a neuron is only "
+                "differentiated by its drive. Take differences of runs"
             )
         raise AttributeError(f"Gradients have no attribute {name!r}")
 

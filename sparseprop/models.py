@@ -121,6 +121,8 @@ class NeuronModel:
     """What all neuron models share: checking against the table, sizes, and the dictionary form."""
 
     table: ClassVar[dict[str, Parameter]]
+    # Arguments that make one, for tests that take every model there is.
+    example: ClassVar[dict[str, Any]] = {"tau_m": 10.0}
 
     def __post_init__(self):
         for name, parameter in self.table.items():
@@ -309,6 +311,7 @@ class LIF(_Leaky):
         "t_ref": _T_REF,
     }
     kernel: ClassVar[str] = "LIF"
+    example: ClassVar[dict[str, Any]] = {"tau_m": 10.0, "I_e": 1.2}
     kernel_parameters: ClassVar[tuple[str, ...]] = ("tau_m", "E_L", "V_th", "V_reset", "I_e", "t_ref")
 
     tau_m: Any
@@ -376,6 +379,7 @@ class LIFExp(_Leaky):
         ),
     }
     kernel: ClassVar[str] = "LIFExp"
+    example: ClassVar[dict[str, Any]] = {"tau_m": 10.0, "tau_syn": 2.0, "I_e": 1.2}
 
     tau_m: Any
     tau_syn: Any
@@ -565,10 +569,10 @@ class Theta(_Riccati):
 class QuadraticIF(_Riccati):
     """Quadratic integrate-and-fire neuron in physical units, with delta synapses.
 
-    ``C_m dV/dt = g_L (V - V_r) (V - V_t) / (V_t - V_r) + I_e``: near the resting potential V_r it is a leaky neuron with
-    time constant ``C_m / g_L``; from V_t on V runs away. It is the :class:`QIF` of ``V - (V_r + V_t) / 2`` with
-    ``tau_m = C_m (V_t - V_r) / g_L`` and ``I_e (V_t - V_r) / g_L - (V_t - V_r)^2 / 4`` as its drive, and runs on the same
-    closed forms. Weights, initial and recorded V are voltages in the unit of the parameters.
+    ``C_m dV/dt = g_L (V - V_r) (V - V_t) / (V_t - V_r) + I_e``: near the resting potential V_r it is a leaky neuron
+    with time constant ``C_m / g_L``; from V_t on V runs away. It is the :class:`QIF` of ``V - (V_r + V_t) / 2`` with
+    ``tau_m = C_m (V_t - V_r) / g_L`` and ``I_e (V_t - V_r) / g_L - (V_t - V_r)^2 / 4`` as its drive, and runs on the
+    same closed forms. Weights, initial and recorded V are voltages in the unit of the parameters.
 
     Units: any that fit together, with times in ms; for example pF, nS, mV and pA.
 
@@ -608,6 +612,7 @@ class QuadraticIF(_Riccati):
         "t_ref": _T_REF,
     }
     kernel_parameters: ClassVar[tuple[str, ...]] = tuple(table)
+    example: ClassVar[dict[str, Any]] = {"C_m": 10.0, "g_L": 1.0, "V_r": -0.5, "V_t": 0.5}
 
     C_m: Any
     g_L: Any
@@ -722,9 +727,9 @@ class _Tabulated(NeuronModel):
                 n = len(np.unique(np.stack([getattr(self, name) for name in names]), axis=1).T)
         if n > MAX_TABLES:
             raise ParameterError(
-                f"{type(self).__name__} needs a table, which takes up to a second to make and 0.2 MB, for each different "
-                f"set of {', '.join(names)}; at most {MAX_TABLES} are allowed, got {n}. Round these parameters to fewer "
-                "values (tau_m, V_reset and t_ref are free), or use LIF or QIF"
+                f"{type(self).__name__} needs a table, which takes up to a second to make and 0.2 MB, for each "
+                f"different set of {', '.join(names)}; at most {MAX_TABLES} are allowed, got {n}. Round these "
+                "parameters to fewer values (tau_m, V_reset and t_ref are free), or use LIF or QIF"
             )
         for constants in self._constants():
             if not constants["at_reset"] >= constants["table"].v_min:
@@ -835,8 +840,8 @@ class EIF(_Tabulated):
     Raises
     ------
     ParameterError
-        For a value that is not allowed, and for parameters so near the saddle-node (``E_L + I_e = V_T - Delta_T``, to
-        some 1e-9 of Delta_T) that the table would not be precise.
+        For a value that is not allowed; for a neuron that is exactly at its saddle-node, ``E_L + I_e = V_T - Delta_T``,
+        or its V_peak at its unstable point; and wherever else the error of the table is not what it should be.
 
     References
     ----------
@@ -950,6 +955,7 @@ class NumericalIF(_Tabulated):
     }
     kernel_parameters: ClassVar[tuple[str, ...]] = ("drift", *table)
     in_table: ClassVar[tuple[str, ...]] = ("I_e", "V_th", "V_min", "V_reset")
+    example: ClassVar[dict[str, Any]] = {"drift": "V * (V - 1.7)", "V_th": 6.0, "V_reset": -1.0, "tau_m": 10.0}
 
     drift: Any
     V_th: Any
@@ -1125,7 +1131,7 @@ def voltage_origin(parameters):
 
 
 def riccati_parameters(**parameters):
-    """The parameters of :func:`qif_constants` for a neuron of any Riccati model, and the V that is 0 in these (or None).
+    """The parameters of :func:`qif_constants` for a neuron of any Riccati model, and the V that is 0 in it (or None).
 
     In the arithmetic that the parameters are in; in doubles the drive of a :class:`QuadraticIF` is rounded once, since
     its terms cancel where the neuron is near the rheobase.

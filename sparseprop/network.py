@@ -68,7 +68,7 @@ class Population(_ReadOnly):
     name : str
     n : int
         Number of neurons.
-    model : LIF, LIFExp, QIF, Theta, SpikeSource or PoissonSource
+    model : a neuron model (LIF, LIFExp, QIF, Theta, QuadraticIF, EIF, NumericalIF), SpikeSource or PoissonSource
     V : float, ndarray, UniformPhase or None
         Initial state as given; None is the default (see :meth:`Network.add`), and for sources.
     I_syn : ndarray of shape (n, ports), or None
@@ -357,14 +357,14 @@ class Network:
         ----------
         n : int
             Number of neurons, at least 1.
-        model : LIF, LIFExp, QIF, Theta, SpikeSource or PoissonSource
+        model : LIF, LIFExp, QIF, Theta, QuadraticIF, EIF, NumericalIF, SpikeSource or PoissonSource
         name : str, optional
             Default ``"population_0"``, and so on.
         V : float, array_like of shape (n,) or uniform_phase(), optional
             Initial voltage. Default: `uniform_phase` for the neurons that oscillate without input, and the
             resting point for the others.
         phase : float or array_like of shape (n,), optional
-            The other way to give the initial state. LIF and QIF: fraction in [0, 1) of the free oscillation since
+            The other way to give the initial state: the fraction in [0, 1) of the free oscillation since
             reset. Theta: theta in (-pi, pi).
         I_syn : float or array_like, optional
             LIFExp: initial synaptic currents, as V in units of voltage. One port: a number or one per neuron; several:

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from sortedcontainers import SortedKeyList, SortedList
 
+from .drifts import Drift
 from .engine_time import FRACTION_BITS, LN2, MAX_EPOCH, TWO_PI, advance_per_epoch
 from .errors import EngineFault
-from .drifts import Drift
 from .models import lif_constants, lifexp_constants, qif_constants, riccati_parameters, tabulated_constants
 from .network import parameters_of
 
@@ -942,10 +942,10 @@ class TabulatedNeuron(Neuron):
 
 
 class TabulatedDerivative(TabulatedNeuron):
-    """The same with infinitesimal parts: the real part is that of the tables, and the derivatives are those of the flow.
+    """The same with infinitesimal parts: the real part is that of the tables, the derivatives are those of the flow.
 
-    Over a time h, v goes to w, and dw = F(w) (dv / F(v) + dh + drive' times the integral of 1 / F along the way). None of
-    this uses the derivatives of the tables, which the backward pass of the compiled engine does.
+    Over a time h, v goes to w, and dw = F(w) (dv / F(v) + dh + drive' times the integral of 1 / F along the way). None
+    of this uses the derivatives of the tables, which the backward pass of the compiled engine does.
     """
 
     def __init__(self, engine, constants):

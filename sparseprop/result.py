@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import FileFormatError, StorageError, unknown_name
+from .errors import FileFormatError, ParameterError, StorageError, unknown_name
 
 __all__ = ["PopulationInfo", "Result", "load"]
 
@@ -238,7 +238,15 @@ class Result:
         )
 
     def file_header(self):
-        """What a raster file says about the run before its spikes."""
+        """What a raster file says about the run before its spikes.
+
+        Raises
+        ------
+        ParameterError
+            If the network cannot be described in a file, as with a Python function for a drift.
+        """
+        if isinstance(self.header.get("network"), ParameterError):
+            raise self.header["network"]
         return self.header | {
             "t_start": float(self.t_start),
             "populations": [

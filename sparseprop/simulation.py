@@ -107,7 +107,7 @@ class Simulation:
         self._clock, self._source = source.clock, source
         self._populations = infos(net)
         self._header = {
-            "network": net.to_dict(),
+            "network": _description(net),
             "seed": net.seed if seed is None else seed,
             "engine": engine,
             "versions": dict(_versions()),
@@ -196,7 +196,10 @@ class Simulation:
     @functools.cached_property
     def _fingerprint(self):
         """Of the network as it was when this began; it takes a look at every synapse."""
-        return fingerprint(self._header["network"])
+        description = self._header["network"]
+        if isinstance(description, ParameterError):
+            raise description
+        return fingerprint(description)
 
     def _require_sound(self):
         if self._fault is not None:
@@ -527,6 +530,14 @@ def explained(fault, net):
         f"the state of {who} left the range of a double at t = {fault.time!r} ms; V before the event was "
         f"{fault.voltage!r}. Look for weights, drives or time constants that are far too large"
     )
+
+
+def _description(net):
+    """The network as a dictionary; or, if a Python function is part of it, the error that whoever saves it gets."""
+    try:
+        return net.to_dict()
+    except ParameterError as error:
+        return error
 
 
 def check_start(engine, seed):

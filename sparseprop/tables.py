@@ -21,7 +21,7 @@ from .errors import ParameterError
 
 __all__ = ["DEGREE", "MAX_HALVES", "MAX_TABLES", "TOLERANCE", "EIFDrift", "Half", "NumericalDrift", "Table", "table_of"]
 
-# Of the polynomials; a piece is its centre, the inverse of half its width, and DEGREE + 1 coefficients. As in _table.pxd.
+# Of the polynomials; a piece is its centre, the inverse of half its width, and DEGREE + 1 coefficients; see _table.pxd.
 DEGREE = 9
 # How they are stored: what is multiplied by the same in pairs.
 ORDER = (0, 9, 1, 5, 2, 6, 3, 7, 4, 8)
@@ -263,15 +263,17 @@ class NumericalDrift:
         key = float(zero), float(zero - LONG(float(zero)))
         if key in self._near:
             return self._near[key]
-        radius = LONG(self.scale) / 2
-        for _ in range(60):
+        radius = 16 * LONG(self.scale)
+        for _ in range(80):
             # A radius that reaches over the threshold is all right: F is smooth there, or it is made smaller.
             try:
                 series = _coefficients(self(zero + radius * T_NODES)[None, :])[0]
             except ParameterError:
                 radius /= 2
                 continue
-            if np.abs(series[-3:]).max() <= 2 * self.noise * np.abs(series).max():
+            # Not so large that F is much larger there than its slope at the zero says, which costs digits.
+            linear = np.abs((series[1::2] * np.arange(1, NODES, 2) * LONG(-1) ** np.arange(NODES // 2)).sum())
+            if np.abs(series[-3:]).max() <= 2 * self.noise * np.abs(series).max() <= 16 * self.noise * linear:
                 break
             radius /= 2
         else:
@@ -530,9 +532,7 @@ class Half:
             tail = self.x_tail + np.log(self.z_tail / np.maximum(z, SMALLEST)) / (self.rate or 1.0)
             far = -np.log((z + self.leak) / (self.z_far + self.leak))
         inside = np.clip(z, max(self.z_tail, 0.0), self.z_far)
-        return np.where(
-            z < self.z_tail, tail, np.where(z > self.z_far, far, np.maximum(self.to_x.values(inside), 0.0))
-        )
+        return np.where(z < self.z_tail, tail, np.where(z > self.z_far, far, np.maximum(self.to_x.values(inside), 0.0)))
 
     def zs(self, x):
         """`z_of` for an array."""
@@ -585,13 +585,23 @@ class _HalfBuilder:
             series, W_series = -series, -W_series
             series[:, 0] += X_high + total
             W_series[:, 0] += W_high + W_total
-            largest, end, W_largest, W_end = X_high + total, X_high[0] + total[0], W_high + W_total, W_high[0] + W_total[0]
+            largest, end, W_largest, W_end = (
+                X_high + total,
+                X_high[0] + total[0],
+                W_high + W_total,
+                W_high[0] + W_total[0],
+            )
         else:
             X_low = X + np.concatenate([[LONG(0)], np.cumsum(total)[:-1]])
             W_low = W + np.concatenate([[LONG(0)], np.cumsum(W_total)[:-1]])
             series[:, 0] += X_low
             W_series[:, 0] += W_low
-            largest, end, W_largest, W_end = X_low + total, X_low[-1] + total[-1], W_low + W_total, W_low[-1] + W_total[-1]
+            largest, end, W_largest, W_end = (
+                X_low + total,
+                X_low[-1] + total[-1],
+                W_low + W_total,
+                W_low[-1] + W_total[-1],
+            )
         noise = self.drift.noise
         good = np.abs(series[:, DEGREE + 1 :]).sum(axis=1) <= (1e-16 + noise) * largest
         good &= np.abs(g[:, -2:]).max(axis=1) * half <= (2 * noise + EPS) * largest
@@ -711,10 +721,11 @@ class _HalfBuilder:
         divisions = 0
         for e in range(lowest, top + 1):
             low = LONG(2) ** e
-            for divisions in range(max(divisions - 1, 0), MOST_DIVISIONS + 1):
-                lows, highs = _edges(low, 2 * low, divisions, end)
+            for parts in range(max(divisions - 1, 0), MOST_DIVISIONS + 1):
+                lows, highs = _edges(low, 2 * low, parts, end)
                 series, good = self._fit_back(lows, highs)
                 if good:
+                    divisions = parts
                     build.octaves[e] = divisions, lows, highs, series
                     break
             else:
@@ -800,8 +811,8 @@ class Table:
         if not drift(np.array([drift.v_far], LONG))[0] > 0.0:
             raise ParameterError(
                 f"{what} must be positive far below the threshold, got "
-                f"{float(drift(np.array([drift.v_far], LONG))[0])!r} at V = {drift.v_far!r}: V would run away downwards; "
-                "give a V_min at which it is positive"
+                f"{float(drift(np.array([drift.v_far], LONG))[0])!r} at V = {drift.v_far!r}: V would run away "
+                "downwards; give a V_min at which it is positive"
             )
         self.halves = []
         # Between the ends: None for far below and for the threshold.
@@ -881,9 +892,9 @@ class Table:
         except _NotSmooth as place:
             at = half.anchor + half.sign * float(place.args[0])
             raise ParameterError(
-                f"{what} cannot be expanded to the tolerance near {at!r}: it is not smooth there, or two fixed points (or "
-                "one and the threshold) are nearly equal. Move the parameters apart, or keep to a range (V_min) in which "
-                "it is smooth"
+                f"{what} cannot be expanded to the tolerance near {at!r}: it is not smooth there, or two fixed points "
+                "(or one and the threshold) are nearly equal. Move the parameters apart, or keep to a range (V_min) in "
+                "which it is smooth"
             ) from None
         return builder
 
@@ -891,9 +902,7 @@ class Table:
         """A half that ends at a fixed point above (side 1) or below it."""
         anchor = float(zero)
         z_end = abs(LONG(middle) - zero)
-        half = Half(
-            anchor, -float(side), min(anchor, middle), max(anchor, middle), rising=attracts, spikes=False
-        )
+        half = Half(anchor, -float(side), min(anchor, middle), max(anchor, middle), rising=attracts, spikes=False)
 
         def speed(z):
             return np.abs(drift.near(zero, -side * z))
@@ -920,7 +929,9 @@ class Table:
     def _out(self, drift, middle, end, what):
         """The half from a bottleneck up to `end`."""
         half = Half(middle, 1.0, middle, end, rising=False, spikes=False)
-        builder = self._make(half, drift, lambda z: np.abs(drift(LONG(middle) + z)), LONG(end) - middle, True, 0.0, what)
+        builder = self._make(
+            half, drift, lambda z: np.abs(drift(LONG(middle) + z)), LONG(end) - middle, True, 0.0, what
+        )
         half.whole, half.W_whole = float(builder.X), float(builder.W)
         return half
 
@@ -998,8 +1009,8 @@ class Table:
     def weighted_time(self, k, x, elapsed, end):
         """The integral of ``end / F`` along the way from a state, by quadrature; `end` is |F| at its end.
 
-        It does not use the integrals in the tables. What is long ago near a stable point counts for nothing; towards the
-        end the steps become as short as F may ask for.
+        It does not use the integrals in the tables. What is long ago near a stable point counts for nothing; towards
+        the end the steps become as short as F may ask for.
         """
         t, weights = (values.astype(float) for values in _legendre())
         start = 0.0

@@ -26,7 +26,10 @@ def another_model(n, model, tables):
     rng = np.random.default_rng(np.array(first).view(np.uint64))
     if rng.random() < 0.6:
         return model
-    if isinstance(model, sp.QIF) and (not tables or rng.random() < 0.5):
+    near_zero = isinstance(model, sp.QIF) and np.min(np.abs(model.I_e)) < 1e-2  # which is to stay as near
+    if near_zero and not tables:
+        return model
+    if isinstance(model, sp.QIF) and not near_zero and (not tables or rng.random() < 0.5):
         V_r, D, g_L = rng.uniform(-0.6, -0.1), rng.uniform(0.4, 1.5), rng.uniform(0.5, 5.0)
         return sp.QuadraticIF(
             C_m=model.tau_m * g_L, g_L=g_L, V_r=V_r, V_t=V_r + D, V_peak=model.V_peak, V_reset=model.V_reset,

@@ -82,7 +82,7 @@ def closed_form_period(model):
         root = MP.sqrt(drive)
         low, high = (MP.atan((mpf(V) - centre) / root) for V in (model.V_reset, model.V_peak))
         period = mpf(model.C_m) * D / mpf(model.g_L) / root * (high - low)
-    elif isinstance(model, (sp.LIF, sp.LIFExp)) or isinstance(model, sp.NumericalIF):
+    elif isinstance(model, (sp.LIF, sp.LIFExp, sp.NumericalIF)):
         drive = mpf(getattr(model, "E_L", 0.0)) + mpf(model.I_e)
         period = mpf(model.tau_m) * MP.log((drive - mpf(model.V_reset)) / (drive - mpf(model.V_th)))
     else:

@@ -221,8 +221,7 @@ def test_every_parameter_with_every_nasty_value_works_or_is_an_error_of_ours(val
     for cls in MODELS.values():
         for name in cls.table:
             try:
-                required = {"tau_m": 10.0, "tau_syn": 2.0} if cls is sp.LIFExp else {"tau_m": 10.0}
-                model = cls(**(required | {name: value}))
+                model = cls(**(cls.example | {name: value}))
                 net, _ = one_population(3, model)
                 net.run(1.0, n_spikes=1000)
             except (ParameterError, sp.errors.CapacityError, sp.errors.RunawayError) as error:

@@ -22,6 +22,7 @@ MODELS = {
     "LIFExp": sp.LIFExp(tau_m=10.0, tau_syn=[3.0, 9.9], I_e=np.linspace(0.8, 1.5, 20), t_ref=2.0),
     "Theta": sp.Theta(tau_m=10.0, I_e=1.5),
     "QIF": sp.QIF(tau_m=10.0, I_e=np.linspace(-0.5, 1.5, 20) ** 3, V_peak=10.0, V_reset=-5.0, t_ref=1.0),
+    "EIF": sp.EIF(tau_m=np.linspace(8.0, 12.0, 20), I_e=np.repeat([0.75, 1.25], 10), Delta_T=0.125, t_ref=1.0),
 }
 
 
@@ -52,7 +53,7 @@ DELAYS, INPUTS = ["none", "one", "each", "grid"], ["none", "spikes", "poisson", 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_save_and_continue(model, engine, recording, tmp_path):
-    """5 models x 3 engines x 4 delays x 4 inputs x 2 records = 480 combinations, each cut twice, at a time and at a
+    """6 models x 3 engines x 4 delays x 4 inputs x 2 records = 576 combinations, each cut twice, at a time and at a
     number of spikes; another engine goes on."""
     for k, (delay, source) in enumerate(itertools.product(DELAYS, INPUTS)):
         net = described(model, delay, source)
