@@ -1159,6 +1159,7 @@ cdef Status put_back(State *e, Window *q) noexcept nogil:
     cdef count_t k
     cdef neuron_t i
     cdef Population *p
+    cdef Pair t
     cdef Status status = RUNNING
     if not e.collected:
         return RUNNING
@@ -1166,7 +1167,13 @@ cdef Status put_back(State *e, Window *q) noexcept nogil:
     for k in range(e.due.size):
         p = &e.populations[population_of(e, e.due.items[k])]
         i = e.due.items[k] - p.first
-        status = schedule_one(e, q, p, i)
+        if q.live == NULL:
+            status = schedule_one(e, q, p, i)
+        else:
+            # Not by `soonest`: the key of a neuron that has not been kicked since the scan is taken for its next spike.
+            t = next_spike_in(e, p, i)
+            if before(t, q.edge) and not window_push(q, window_key(q, t, e.H), p.first + i):
+                status = NO_MEMORY
         if status != RUNNING:
             return status
     e.due.size = 0

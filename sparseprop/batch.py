@@ -211,7 +211,8 @@ class BatchSimulation:
             return np.zeros(0, np.int64), np.zeros(0)
         if not isinstance(record, Record):
             raise ParameterError(f"record must be None or sp.Record(V=..., V_times=...) in a batch, got {record!r}")
-        if record.path is not None or record.bins is not None or record.record_sources or record.spikes is not True:
+        others = (record.path, record.bins, record.I_syn)
+        if any(other is not None for other in others) or record.record_sources or record.spikes is not True:
             raise ParameterError(
                 "record takes nothing but V and V_times in a batch: spikes of all neurons stay in memory"
             )
@@ -220,7 +221,7 @@ class BatchSimulation:
             times = np.arange(int(duration / record.V_times) + 1) * record.V_times
         else:
             times = np.zeros(0) if record.V_times is None else record.V_times
-        return record.V_ids(populations), times[times <= duration]
+        return record.sampled_ids("V", populations), times[times <= duration]
 
     def _take_weights(self):
         found = self._found()

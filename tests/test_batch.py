@@ -231,7 +231,7 @@ def test_other_calls_that_are_refused():
     assert not result.has_gradients
     with pytest.raises(ParameterError, match="weights of the network were changed"):
         result.backward(np.ones(result.n_spikes))
-    for record in ("raster.h5", sp.Record(bins=1.0), sp.Record(spikes=False)):
+    for record in ("raster.h5", sp.Record(bins=1.0), sp.Record(spikes=False), sp.Record(I_syn=[5], I_syn_times=[1.0])):
         with pytest.raises(ParameterError, match="record"):
             sp.run_batch(net, latencies(), DURATION, record=record)
     with pytest.raises(ParameterError, match="n_threads"):
