@@ -410,6 +410,8 @@ def test_builders():
     assert [p.name for p in deep.populations] == ["input", "hidden_1", "hidden_2", "output"]
     assert [p.weight[0] for p in deep.projections] == [1.0, 2.0, 3.0]
     assert [p.delay for p in deep.projections] == [0.0, 1.0, 2.0]
+    mixed = small([LIFEXP, THETA])
+    assert [type(p.model) for p in mixed.populations[1:]] == [sp.LIFExp, sp.Theta]
 
 
 def test_learning_curves(tmp_path):
@@ -468,6 +470,7 @@ REFUSED = [
     (lambda: training.layered_network([5], LIFEXP, seed=1), "at least two"),
     (lambda: training.layered_network([5, 0], LIFEXP, seed=1), r"sizes\[1\]"),
     (lambda: training.layered_network([5, 3], "LIF", seed=1), "must be one of neurons"),
+    (lambda: training.layered_network([5, 3], [LIFEXP, LIFEXP], seed=1), "one for each of the 1 layers of neurons"),
     (lambda: training.layered_network([5, 3], sp.LIF(tau_m=[1.0, 2.0, 3.0]), seed=1), "arrays for 3 neurons"),
     (lambda: training.layered_network([5, 3], LIFEXP, weight_mean=[1.0, 2.0], seed=1), "weight_mean"),
     (lambda: training.layered_network([5, 3], LIFEXP, delay=[1.0, 2.0], seed=1), "delay must be one"),
