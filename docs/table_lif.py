@@ -49,7 +49,9 @@ def main():
     for ax, (name, (analytic, table)) in zip(axes, CASES.items(), strict=True):
         rng = np.random.default_rng(1)
         V = np.minimum(analytic.free_voltage(rng.random(options.size) * analytic.free_period()), 0.999)
-        (times, ids), (others, other_ids) = (fired(model, V, options.size, options.spikes) for model in (analytic, table))
+        (times, ids), (others, other_ids) = (
+            fired(model, V, options.size, options.spikes) for model in (analytic, table)
+        )
         difference = np.abs(times - others) / TAU
         same = np.array_equal(ids, other_ids)
         print(f"{name}: {len(times)} spikes, order {'the same' if same else 'DIFFERENT'}, "
