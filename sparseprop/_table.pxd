@@ -385,8 +385,8 @@ cdef inline double table_velocity(const Tabulated *m, double V) noexcept nogil:
     return h.direction * speed_at(h, (v - h.anchor) * h.sign) * m.unit / m.tau
 
 
-cdef inline void table_stretch(const Tabulated *m, double V, double elapsed, double V_end, double *ratio, double *by_drive,
-                               double *velocity) noexcept nogil:
+cdef inline void table_stretch(const Tabulated *m, double V, double elapsed, double V_end, double *ratio,
+                               double *by_drive, double *velocity) noexcept nogil:
     """Free flow from V to V_end in `elapsed` ms: dV/dV, dV/d(drive) and dV/dt at its end.
 
     Next to a fixed point V_end has no digits for its distance, which is taken from the time instead; where V runs away,
