@@ -42,13 +42,15 @@ cdef inline int64_t adjoint_width(const Differentiable *m, bint wide) noexcept n
     """Doubles per neuron.
 
     LIF: dL/dx, and if `wide` a sum for tau_m. LIFExp: see _lifexp_adjoint.pxd. QIF: dL/d(angle of V), the time it
-    belongs to, and two sums for tau_m and I_e. Tabulated: dL/dV at the end of the stretch, the time of that end, and
-    the two sums.
+    belongs to, and two sums for tau_m and I_e. Tabulated: dL/dV at the end of the stretch, the time of that end, the
+    two sums, and V at that end.
     """
     if Differentiable is LIF:
         return 1 + wide
     elif Differentiable is LIFExp:
         return lifexp_adjoint_width(m, wide)
+    elif Differentiable is Tabulated:
+        return 5
     else:
         return 4
 
@@ -202,7 +204,7 @@ cdef inline double tabulated_leave(const Tabulated *m, double *y, double t, doub
     y[0] = 0.0
     if g == 0.0:
         return 0.0
-    table_stretch(m, V, elapsed, &ratio, &by_drive, &v)
+    table_stretch(m, V, elapsed, y[4], &ratio, &by_drive, &v)
     y[3] += g * by_drive
     y[2] -= g * v * elapsed / m.tau
     return g * ratio
@@ -213,6 +215,7 @@ cdef inline void tabulated_kick_back(const Tabulated *m, double *y, double t, do
     cdef double after = V + weight, g = tabulated_leave(m, y, t, after)
     y[0] = g
     y[1] = t
+    y[4] = V
     by_weight[0] = g
     by_time[0] = 0.0
     if g != 0.0 and weight != 0.0:
@@ -264,6 +267,7 @@ cdef inline void arrive(const Differentiable *m, double *y, bint wide, const Sum
     elif Differentiable is Tabulated:
         y[0] = g
         y[1] = w.t
+        y[4] = V
     else:
         qif_arrive(m, y, w.t, V, g)
 

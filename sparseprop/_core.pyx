@@ -3262,6 +3262,7 @@ cdef fill_flow(Flow *flow, table):
         fill_grid(&flow.halves[k].to_x, half.to_x)
         fill_grid(&flow.halves[k].to_z, half.to_z)
         fill_grid(&flow.halves[k].to_W, half.to_W)
+        fill_grid(&flow.halves[k].to_F, half.to_F)
 
 
 # The backward pass ----------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ cdef struct Grid:
     int64_t above               # the row of what is above the last one
 
 
-# See Half in tables.py. 256 bytes, so that its place is found by a shift.
+# See Half in tables.py.
 cdef struct Half:
     double high
     double anchor
@@ -88,7 +88,7 @@ cdef struct Half:
     double W_whole
     double entry_W
     double direction            # 1 where v rises, -1 where it falls
-    double unused
+    Grid to_F
 
 
 cdef struct Flow:
@@ -122,17 +122,6 @@ cdef inline int64_t piece_of(const Grid *g, double x) noexcept nogil:
 
 cdef inline double grid_at(const Grid *g, double x) noexcept nogil:
     return polynomial(g.pieces + PIECE * piece_of(g, x), x)
-
-
-cdef inline double grid_slope(const Grid *g, double x) noexcept nogil:
-    cdef const double *c = g.pieces + PIECE * piece_of(g, x)
-    cdef double t = (x - c[0]) * c[1], total = 9.0 * c[3]
-    cdef int64_t k
-    for k in range(4, 0, -1):
-        total = total * t + <double> (k + 4) * c[3 + 2 * k]
-    for k in range(4, 0, -1):
-        total = total * t + <double> k * c[2 + 2 * k]
-    return total * c[1]
 
 
 cdef inline double time_of(const Half *h, double z) noexcept nogil:
@@ -372,7 +361,7 @@ cdef inline double speed_at(const Half *h, double z) noexcept nogil:
         return h.rate * max(z, TINY)
     if z > h.z_far:
         return z + h.leak
-    return 1.0 / fabs(grid_slope(&h.to_x, z))
+    return grid_at(&h.to_F, z)
 
 
 cdef inline double W_at(const Half *h, double z) noexcept nogil:
@@ -396,11 +385,12 @@ cdef inline double table_velocity(const Tabulated *m, double V) noexcept nogil:
     return h.direction * speed_at(h, (v - h.anchor) * h.sign) * m.unit / m.tau
 
 
-cdef inline void table_stretch(const Tabulated *m, double V, double elapsed, double *ratio, double *by_drive,
-                               double *velocity) noexcept nogil:
-    """Free flow from V for `elapsed` ms: dV/dV, dV/d(drive) and dV/dt at its end.
+cdef inline void table_stretch(const Tabulated *m, double V, double elapsed, double V_end, double *ratio,
+                               double *by_drive, double *velocity) noexcept nogil:
+    """Free flow from V to V_end in `elapsed` ms: dV/dV, dV/d(drive) and dV/dt at its end.
 
-    Times and distances are taken from the beginning on: a voltage near a fixed point has no digits for its distance.
+    Next to a fixed point V_end has no digits for its distance, which is taken from the time instead; where V runs away,
+    the time has none.
     """
     cdef const Flow *flow = m.flow
     cdef const Half *h
@@ -424,7 +414,10 @@ cdef inline void table_stretch(const Tabulated *m, double V, double elapsed, dou
         h = &flow.halves[h.next]
         x = x + h.step * over
         over = h.step * x - h.bound
-    z = distance_of_time(h, x)
+    if h.rate > 0.0:
+        z = distance_of_time(h, x)
+    else:
+        z = (min((V_end - m.offset) / m.unit, flow.v_th) - h.anchor) * h.sign
     last = speed_at(h, z)
     integral += W_at(h, z) - begin if h.rising else begin - W_at(h, z)
     ratio[0] = last / first

@@ -646,7 +646,7 @@ class QuadraticIF(_Riccati):
             riccati_parameters(**{name: _one(getattr(self, name), i) for name in self.table})[0]
             for i in range(1 if size is None else size)
         ]
-        values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        values = {name: np.array([row[name] for row in rows], float) for name in QIF.kernel_parameters}
         if size is None:
             values = {name: value[0].item() for name, value in values.items()}
         model = object.__new__(QIF)
@@ -940,9 +940,10 @@ class NumericalIF(_Tabulated):
     Examples
     --------
     >>> import sparseprop as sp
-    >>> model = sp.NumericalIF("(V - V_r) * (V - V_t)", V_th=5.0, V_reset=-1.0, constants={"V_r": 0.0, "V_t": 1.0})
+    >>> quadratic = "(V - V_r) * (V - V_t) / 15.0"
+    >>> model = sp.NumericalIF(quadratic, V_th=0.0, V_reset=-70.0, constants={"V_r": -65.0, "V_t": -50.0})
     >>> round(model.resting_voltage(), 6)
-    0.0
+    -65.0
     """
 
     table: ClassVar[dict[str, Parameter]] = {

@@ -464,8 +464,8 @@ class Half:
         x of the next half there.
     spikes : bool
         Whether x is the time to threshold, and there is no next.
-    to_x, to_z, to_W : Grid
-        x(z), z(x), and the integral of dz / F^2 from the origin.
+    to_x, to_z, to_W, to_F : Grid
+        x(z), z(x), the integral of dz / F^2 from the origin, and |F|.
     z_tail, x_tail, W_tail, rate : float
         Nearer than `z_tail`, v decays (or grows) with `rate`; 0 without such a tail.
     z_far, leak : float
@@ -491,6 +491,7 @@ class Half:
     to_x: Any = None
     to_z: Any = None
     to_W: Any = None
+    to_F: Any = None
     next: int = -1
     length: float = math.inf
     entry: float = 0.0
@@ -577,6 +578,7 @@ class _HalfBuilder:
         w = _coefficients(1 / (speed * speed))
         series = _integral(g * half[:, None])
         W_series = _integral(w * half[:, None])
+        F_series = _coefficients(speed)
         total, W_total = series.sum(axis=1), W_series.sum(axis=1)
         if self.from_end:
             # Times grow with decreasing z.
@@ -606,7 +608,8 @@ class _HalfBuilder:
         good = np.abs(series[:, DEGREE + 1 :]).sum(axis=1) <= (1e-16 + noise) * largest
         good &= np.abs(g[:, -2:]).max(axis=1) * half <= (2 * noise + EPS) * largest
         good &= np.abs(W_series[:, DEGREE + 1 :]).sum(axis=1) <= 1e-12 * W_largest
-        return series, W_series, end, W_end, bool(good.all())
+        good &= np.abs(F_series[:, DEGREE + 1 :]).sum(axis=1) <= (1e-14 + noise) * speed.max(axis=1)
+        return (series, W_series, F_series), end, W_end, bool(good.all())
 
     def times(self):
         """Fill in to_x and to_W."""
@@ -625,27 +628,28 @@ class _HalfBuilder:
                     raise _NotSmooth(0.0)
             lowest = e + 1
             if bottom is None:
-                X, W = build.cell[4], build.cell[5]
+                X, W = self.cell_end
         else:
             lowest = top + 1
             while not self._cell(lowest, X, W):
                 lowest -= 1
                 if lowest < top - 80:
                     raise _NotSmooth(0.0)
-            X, W = build.cell[4], build.cell[5]
+            X, W = self.cell_end
             for e in range(lowest, top + 1):
                 X, W = self._octave(e, X, W)
         self.X, self.W, self.lowest = X, W, lowest
         half = self.half
-        half.to_x, half.to_W = build.grid(lowest), build.grid(lowest, 4)
+        half.to_x, half.to_W, half.to_F = build.grid(lowest), build.grid(lowest, 4), build.grid(lowest, 5)
         self._flatten()
 
     def _cell(self, e, X, W):
         """Whether one piece will do for [0, 2^e)."""
         low, high = np.zeros(1, LONG), np.array([min(LONG(2) ** e, self.z_end)])
-        series, W_series, end, W_end, good = self._fit(low, high, X, W)
+        series, end, W_end, good = self._fit(low, high, X, W)
         if good:
-            self.build.cell = low, high, series, W_series, end, W_end
+            self.build.cell = low, high, *series
+            self.cell_end = end, W_end
         return good
 
     def _octave(self, e, X, W):
@@ -653,11 +657,11 @@ class _HalfBuilder:
         low = LONG(2) ** e
         for divisions in range(self.divisions, MOST_DIVISIONS + 1):
             lows, highs = _edges(low, 2 * low, divisions, self.z_end)
-            series, W_series, end, W_end, good = self._fit(lows, highs, X, W)
+            series, end, W_end, good = self._fit(lows, highs, X, W)
             if good:
                 # Neighbours need about as many.
                 self.divisions = max(divisions - 1, 0)
-                self.build.octaves[e] = divisions, lows, highs, series, W_series
+                self.build.octaves[e] = divisions, lows, highs, *series
                 return end, W_end
         raise _NotSmooth(float(low))
 
