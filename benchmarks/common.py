@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 
-from sparseprop import LIFExp, bench
+from sparseprop import EIF, LIFExp, bench
 from sparseprop.bench import markdown, save, save_lines  # most of it for the scripts
 
 __all__ = ["MODELS", "in_process", "markdown", "memory", "picture", "report_head", "save", "settle"]
 
 # LIFExp: a current that is half as slow as the membrane.
-MODELS = {**bench.MODELS, "LIFExp": lambda tau_m: LIFExp(tau_m=tau_m, tau_syn=0.5 * tau_m)}
+MODELS = {**bench.MODELS, "LIFExp": lambda tau_m: LIFExp(tau_m=tau_m, tau_syn=0.5 * tau_m), "EIF": EIF}
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
