@@ -302,7 +302,7 @@ def test_models_are_frozen():
 def test_populations_and_projections_are_not_to_be_changed():
     net, E = one_population()
     p = net.connect(E, E, sp.all_to_all(), weight=0.1)
-    for thing, name in ((E, "V"), (E, "model"), (E, "n"), (p, "delay"), (p, "rule"), (p, "targets")):
+    for thing, name in ((E, "V"), (E, "model"), (E, "n"), (p, "port"), (p, "rule"), (p, "targets")):
         with pytest.raises(AttributeError, match="cannot be set; describe a new Network"):
             setattr(thing, name, 5.0)
     with pytest.raises(AttributeError, match="has no attribute 'wieght'"):

@@ -40,7 +40,7 @@ def test_engine_speed(tmp_path):
     assert report["source"] is None or len(report["source"]["commit"]) == 40
 
     cases = {(case["model"], case["engine"], case["n"]): case for case in report["cases"]}
-    assert set(cases) == {(m, e, n) for m in ("LIF", "Theta", "LIFExp") for e in COMPILED for n in (200, 500)}
+    assert set(cases) == {(m, e, n) for m in ("LIF", "Theta", "LIFExp", "EIF") for e in COMPILED for n in (200, 500)}
     for (_, _, n), case in cases.items():
         assert case["transient"]["spikes"] == case["transient"]["spikes_wanted"] == 2 * n
         assert len(case["repeats"]) == 2
@@ -179,7 +179,7 @@ def test_gradients(tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "out.json").read_text())
     spikes = [case["spikes"] for case in report["cases"]]
-    assert spikes == [3000, 3000, 3000, 200, 2000]
+    assert spikes == [3000, 3000, 3000, 3000, 200, 2000]
     for case in report["cases"]:
         assert len(case["rounds_done"]) == case["rounds"]
         assert set(case["us_per_spike"]) == {"heap", "window", "taped", "backward", "without_weights"}
