@@ -312,6 +312,35 @@ def test_populations_and_projections_are_not_to_be_changed():
             array[0] = 1
 
 
+def test_delays_can_be_set_and_are_checked():
+    net, E = one_population()
+    p = net.connect(E, E, sp.all_to_all(), weight=sp.normal(0.1, 0.1), delay=sp.uniform(1.0, 2.0))
+    drawn = p.weight
+    p.delay = np.arange(20)
+    assert p.delay.dtype == np.float64 and p.delay.tolist() == list(range(20))
+    with pytest.raises(ValueError, match="read-only"):
+        p.delay[0] = 1.0
+    for value, match in ((-1.0, ">= 0 ms, got -1.0"), (np.full(20, np.nan), "at index 0"), (np.ones(3), "20 entries")):
+        with pytest.raises(ParameterError, match=match):
+            p.delay = value
+    again = sp.Network.from_dict(net.to_dict()).projections[0]  # the weights are still a distribution
+    assert np.array_equal(again.weight, drawn) and np.array_equal(again.delay, p.delay)
+    procedural = net.connect(E, E, sp.fixed_outdegree(2, procedural=True), weight=0.1)
+    with pytest.raises(ParameterError, match="procedural"):
+        procedural.delay = np.ones(procedural.n_synapses)
+    procedural.delay = 2.5
+    assert procedural.delay == 2.5
+
+
+def test_setting_weights_of_a_matrix_leaves_drawn_delays():
+    net, E = one_population()
+    W = np.arange(E.n**2, dtype=float).reshape(E.n, E.n) * (1.0 - np.eye(E.n))
+    p = net.connect(E, E, W, delay=sp.uniform(1.0, 2.0))
+    p.weight = 0.5 * p.weight
+    again = sp.Network.from_dict(net.to_dict()).projections[0]
+    assert np.array_equal(again.weight, p.weight) and np.array_equal(again.delay, p.delay)
+
+
 def test_weights_can_be_set_and_are_checked():
     net, E = one_population()
     p = net.connect(E, E, sp.all_to_all(), weight=0.1)

@@ -340,7 +340,7 @@ def test_sweep_with_points_that_fail_and_are_resumed(run):
             "unknown part of the path 'populations.E.model.Ie' in [sweep]: 'Ie' (there are: name, ",
         ),
         (("populations.1.n", "populations.2.n"), "'populations.2.n' in [sweep]: '2' (there are: 0, 1, E, I)"),
-        (("populations.1.n", "populations.1.m"), "'m' (there are: name, n, model, V, phase)"),
+        (("populations.1.n", "populations.1.m"), "'m' (there are: name, n, model, V, phase, I_syn)"),
         (("projections.0.w", "projections.E.w"), "'projections.E.weight' in [sweep]: 'E' (there are: 0)"),
         (("rule.k", "rule.j"), "'j' (there are: name, k)"),
         (("rule.k", "weight.k"), "unknown part ... 'k', as projections.0.weight has no parts"),
