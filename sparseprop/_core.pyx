@@ -665,7 +665,7 @@ cdef void enter_present(State *e, Queue *q) noexcept nogil:
             enter_epoch(&p.frames[j], e.now.n)
             scaled = scaled or p.frames[j].steps > 0
             if Queue is Window and p.oscillates:
-                place_edge(&p.frames[j], e.now.n, q.edge, q.length, e.H)
+                place_edge(&p.frames[j], e.now.n, q.edge, interval(e.now, q.edge, e.H), e.H)
         p.epoch = e.now.n
         if scaled:
             rescale_population(p)
@@ -1483,7 +1483,7 @@ cdef void place_edges(State *e, const Window *q) noexcept nogil:
         p = &e.populations[k]
         if p.oscillates:
             for j in range(p.n_frames):
-                place_edge(&p.frames[j], p.epoch, q.edge, q.length, e.H)
+                place_edge(&p.frames[j], p.epoch, q.edge, interval(e.now, q.edge, e.H), e.H)
 
 
 cdef Status advance_window(State *e, Window *q, Pair until) noexcept nogil:

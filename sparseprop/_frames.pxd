@@ -214,8 +214,12 @@ cdef inline double phi(double tau, double slope, double u) noexcept nogil:
     return -(u / tau) * (expm1(z) / z if z != 0.0 else 1.0)
 
 
-cdef inline void place_edge(Frame *f, int64_t epoch, Pair edge, double length, double H) noexcept nogil:
-    """The frame's numbers at the edge of a window that is `length` ms long."""
+cdef inline void place_edge(Frame *f, int64_t epoch, Pair edge, double ahead, double H) noexcept nogil:
+    """The frame's numbers at the window's edge, which is `ahead` ms after the present.
+
+    (Not only the window's length: one that begins behind a gap is further away than it is long, and a kick in the gap
+    can bring a neuron to fire in all that time.)
+    """
     cdef double alpha
     if f.couples:
         alpha = <double> (edge.n - epoch) * H + edge.s
@@ -231,7 +235,7 @@ cdef inline void place_edge(Frame *f, int64_t epoch, Pair edge, double length, d
         alpha = rotation_at(f, epoch, edge)
         f.edge_E = cos(alpha)
         f.edge_sine = sin(alpha)
-        f.edge_is_far = not (f.scale * length < 1.5)
+        f.edge_is_far = not (f.scale * ahead < 1.5)
     else:
         f.edge_E = growth_at(f, epoch, edge) * (1.0 + 9.094947017729282e-13)
 

@@ -322,7 +322,8 @@ cdef inline bint find_root(const LIFExp *m, double x, const double *currents, do
             return True
         u = new
     root[0] = u
-    return True
+    # Driven exactly to threshold, V may come ever nearer to it without an end.
+    return bounded or m.gap != 0.0
 
 
 cdef inline Pair lifexp_next_spike(const LIFExp *m, const double *state, double H) noexcept nogil:

@@ -180,8 +180,14 @@ cdef inline bint crosses_before_edge(const Model *m, const double *x, const Pair
 
 
 cdef inline bint has_soonest(const Model *m) noexcept nogil:
-    """Whether a next spike is so costly to solve for that a window asks for `soonest` first."""
-    return Model is LIFExp
+    """Whether a next spike is so costly to solve for that a window asks for `soonest` first.
+
+    (Not of neurons driven exactly to threshold, which rounding may let fire at any time.)
+    """
+    if Model is LIFExp:
+        return m.gap != 0.0
+    else:
+        return False
 
 
 cdef inline double soonest(const Model *m, const double *x, Frame *frames, Pair now, int64_t instant) noexcept nogil:

@@ -787,7 +787,8 @@ class LIFExpNeuron(Neuron):
             if new.real == u.real:
                 return new
             u = new
-        return u
+        # Driven exactly to threshold, V may come ever nearer to it without an end.
+        return None if high is None and self.gap.real == 0.0 else u
 
     def longest(self):
         """The longest time constant."""

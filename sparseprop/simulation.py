@@ -520,7 +520,8 @@ def explained(fault, net):
             "loop, or its period is shorter than the resolution of time. Give it a refractory period (t_ref > 0), "
             "or make the excitatory weights smaller"
         )
-    lowest = np.broadcast_to(population.model.lowest_voltage(), (population.n,))[fault.neuron - population.first]
+    lowest = np.broadcast_to(population.model.lowest_voltage(), (population.n,))
+    lowest = float(lowest[fault.neuron - population.first])
     if math.isfinite(lowest):
         return NumericalError(
             f"a kick took {who} below V_min = {lowest!r}, where its drift is not known, at t = {fault.time!r} ms; V "
