@@ -53,9 +53,9 @@ def test_engines_agree_on_random_networks(first):
 
 @pytest.mark.parametrize("seed", [2376, 3164, 4203, 11896, 13830, 15692, 16128, 17016])
 def test_networks_on_which_engines_once_differed(seed):
-    """Neurons that a step puts exactly at threshold, in the first instant of an epoch; at the end of the run, a spike on
-    its way to nobody; LIFExp neurons that are driven exactly to threshold; rotations kicked before a window that began
-    behind a gap."""
+    """Neurons that a step puts exactly at threshold, in the first instant of an epoch; at the end of the run, a spike
+    on its way to nobody; LIFExp neurons that are driven exactly to threshold; rotations kicked before a window that
+    began behind a gap."""
     assert_engines_agree([seed])
 
 
