@@ -28,9 +28,9 @@ from ._lifexp_adjoint cimport KickBack, Move, kicks_now, lifexp_move_back, lifex
 from ._memory cimport allocate, allocate_large, grow
 from ._models cimport (
     LIF_KERNEL, LIFEXP_KERNEL, QIF_KERNEL, SOURCE, TABLE_KERNEL, Kernel, Model, brings_forward, coordinate,
-    crosses_before_edge, enter_other_frames, has_coordinate, has_soonest, hears_when_refractory, keeps_its_scale,
-    kick_held, kick_state, next_crossing, over_threshold, place_at, place_seen, reset_at, seen_state, soonest,
-    voltage_at, width_of,
+    crosses_before_edge, enter_other_frames, has_coordinate, has_soonest, hears_when_refractory, is_costly,
+    is_unchanged_since, keeps_its_scale, kick_held, kick_state, next_crossing, over_threshold, place_at, place_seen,
+    reset_at, seen_state, soonest, voltage_at, width_of,
 )
 from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
 from ._philox cimport philox_open, philox_stream
@@ -410,15 +410,23 @@ cdef inline Pair nowhere() noexcept nogil:
     return t
 
 
-cdef inline Pair solved(const State *e, const LIFExp *m, const double *x, neuron_t i) noexcept nogil:
-    """The next crossing of neuron i (global id), from memory if it was asked for in the same state before."""
-    cdef Solved *memory = &e.solved[i & (N_SOLVED - 1)]
+cdef inline Pair solved(const State *e, const Population *p, const Model *m, neuron_t i, Pair since) noexcept nogil:
+    """`next_crossing` of neuron i, from memory if it was asked for in the same state before."""
+    cdef Solved *memory = &e.solved[(p.first + i) & (N_SOLVED - 1)]
+    cdef const double *x = state_of(p, m, i)
     cdef int64_t width = width_of(m)
-    if memory.neuron != i or memcmp(memory.state, x, width * sizeof(double)) != 0:
-        memory.t = next_crossing(m, x, NULL, NULL, nowhere(), 0, e.H)
-        memory.neuron = i
+    if memory.neuron != p.first + i or memcmp(memory.state, x, width * sizeof(double)) != 0:
+        memory.t = next_crossing(m, x, base_of(p, i), &p.frames[m.frame], since, p.epoch, e.H)
+        memory.neuron = p.first + i
         memcpy(memory.state, x, width * sizeof(double))
     return memory.t
+
+
+cdef void forget_solved(State *e) noexcept nogil:
+    """Other parameters give other next spikes to the same states."""
+    cdef int64_t k
+    for k in range(N_SOLVED if e.solved != NULL else 0):
+        e.solved[k].neuron = -1
 
 
 cdef inline Pair next_spike(const State *e, const Population *p, const Model *m, neuron_t i) noexcept nogil:
@@ -426,8 +434,8 @@ cdef inline Pair next_spike(const State *e, const Population *p, const Model *m,
     cdef Pair since = e.now, t
     if p.release != NULL and before(e.now, p.release[i]):
         since = p.release[i]
-    if Model is LIFExp:
-        t = solved(e, m, state_of(p, m, i), p.first + i)
+    if is_costly(m):
+        t = solved(e, p, m, i, since)
     else:
         t = next_crossing(m, state_of(p, m, i), base_of(p, i), &p.frames[m.frame], since, p.epoch, e.H)
     if p.release != NULL and before(t, p.release[i]):
@@ -937,6 +945,27 @@ cdef inline double coordinate_in(const Window *q, const Population *p, neuron_t 
     return window_coordinate(q, p, row(p, <const QIF *> p.rows, i), i)
 
 
+cdef bint is_costly_in(const Population *p) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        return is_costly(<const LIF *> p.rows)
+    if p.kernel == LIFEXP_KERNEL:
+        return is_costly(<const LIFExp *> p.rows)
+    if p.kernel == TABLE_KERNEL:
+        return is_costly(<const Tabulated *> p.rows)
+    return p.kernel == QIF_KERNEL and is_costly(<const QIF *> p.rows)
+
+
+cdef inline bint is_unchanged_in(const Population *p, neuron_t i, Pair since) noexcept nogil:
+    cdef const double *x = p.x + p.width * <int64_t> i
+    if p.kernel == LIF_KERNEL:
+        return is_unchanged_since(row(p, <const LIF *> p.rows, i), x, since)
+    if p.kernel == LIFEXP_KERNEL:
+        return is_unchanged_since(row(p, <const LIFExp *> p.rows, i), x, since)
+    if p.kernel == TABLE_KERNEL:
+        return is_unchanged_since(row(p, <const Tabulated *> p.rows, i), x, since)
+    return is_unchanged_since(row(p, <const QIF *> p.rows, i), x, since)
+
+
 cdef bint has_coordinate_in(const Population *p) noexcept nogil:
     """Whether all its neurons could share windows that order by coordinates."""
     if p.heterogeneous:
@@ -1282,14 +1311,10 @@ cdef inline Pair refreshed(const State *e, Window *q, const Candidate *entry) no
         return t
     p = &e.populations[population_of(e, entry.neuron)]
     i = entry.neuron - p.first
-    if p.kernel == LIFEXP_KERNEL and not q.has_coordinates and 0.0 <= entry.key < e.H:
-        # The state says when it was changed last: not since the scan, for most.
-        t.n = <int64_t> p.x[p.width * i]
-        t.s = p.x[p.width * i + 1]
-        if before(t, q.scanned):
-            t.n = q.first_epoch
-            t.s = entry.key
-            return t
+    if not q.has_coordinates and 0.0 <= entry.key < e.H and is_unchanged_in(p, i, q.scanned):
+        t.n = q.first_epoch
+        t.s = entry.key
+        return t
     if not may_fire_before_edge(e, q, p, i):
         return never()
     q.looks += 1
@@ -2500,12 +2525,12 @@ cdef class Engine:
         self.e.has_arrival = <uint8_t *> owned(allocate(self.e.n_ports * (self.e.n // 8 + 1), 1))
         memset(self.e.has_fired, 0, self.e.n // 8 + 1)
         memset(self.e.has_arrival, 0, self.e.n_ports * (self.e.n // 8 + 1))
-        if any(population.kernel == "LIFExp" for population in network.populations):
-            self.e.solved = <Solved *> zeros(N_SOLVED, sizeof(Solved))
-            for k in range(N_SOLVED):
-                self.e.solved[k].neuron = -1
-            if self.windowed:
-                self.window.live = <double *> owned(allocate(self.e.n, sizeof(double)))
+        for k in range(self.e.n_populations):
+            if is_costly_in(&self.e.populations[k]) and self.e.solved == NULL:
+                self.e.solved = <Solved *> zeros(N_SOLVED, sizeof(Solved))
+                forget_solved(&self.e)
+                if self.windowed:
+                    self.window.live = <double *> owned(allocate(self.e.n, sizeof(double)))
         if self.windowed:
             self.window.length = self.e.H / 64.0
         elif not heap_create(&self.heap, self.e.n):
@@ -2909,6 +2934,7 @@ cdef class Engine:
         if self.e.tape != NULL:
             self._note_voltages(p)
         look_at_population(&self.e, p, &seen[0])
+        forget_solved(&self.e)
         try:
             self._set_rows(p, parameters)
             take_over_population(&self.e, p, rows, heterogeneous, &seen[0])

@@ -179,10 +179,23 @@ cdef inline bint crosses_before_edge(const Model *m, const double *x, const Pair
         return qif_fires_before_edge(m, x, base, &frames[m.frame], edge, H)
 
 
-cdef inline bint has_soonest(const Model *m) noexcept nogil:
-    """Whether a next spike is so costly to solve for that a window asks for `soonest` first.
+cdef inline bint is_costly(const Model *m) noexcept nogil:
+    """Whether a next spike is so costly to solve for that engines remember it."""
+    return Model is LIFExp
 
-    (Not of neurons driven exactly to threshold, which rounding may let fire at any time.)
+
+cdef inline bint is_unchanged_since(const Model *m, const double *x, Pair since) noexcept nogil:
+    """Whether the state says that it has not changed from `since` on; False where it does not tell."""
+    if Model is LIFExp:
+        return <int64_t> x[0] < since.n or (<int64_t> x[0] == since.n and x[1] < since.s)
+    else:
+        return False
+
+
+cdef inline bint has_soonest(const Model *m) noexcept nogil:
+    """Whether a window asks for `soonest` before it solves for a next spike.
+
+    (Not of LIFExp neurons driven exactly to threshold, which rounding may let fire at any time.)
     """
     if Model is LIFExp:
         return m.gap != 0.0

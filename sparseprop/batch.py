@@ -115,6 +115,8 @@ class BatchSimulation:
                 "a batch takes no PoissonSource and no net.drive(...), which would be the same in all samples: give "
                 "spikes of your own for each sample, and constant currents as I_e"
             )
+        self._pool = None
+        self._lock = threading.Lock()
         self._build()
 
     def _build(self):
@@ -132,8 +134,6 @@ class BatchSimulation:
         first = _core.Runner(self._source, self._near)
         self._beginning = first.beginning
         self._runners, self._backward_runners = [first], {}
-        self._pool = None
-        self._lock = threading.Lock()
 
     def _found(self):
         """Of each projection its delays, which order the rows of synapses, and what else is taken over once."""
@@ -163,7 +163,7 @@ class BatchSimulation:
         inputs : array_like, sequence or dict
             The spikes of the network's SpikeSource in each sample, in ms; a dictionary by name where there are several,
             which has to name all. Either an array of shape (samples, n), the time of the only spike of each source, or
-            (samples, n, m) of several, where inf stands for no spike; or a sequence with a pair (times, ids) for each
+            (samples, n, m) of several, where inf stands for no spike; or a sequence with a tuple (times, ids) for each
             sample, ids local to the population.
         duration : float
             ms. All instants with t < duration are taken.
@@ -313,13 +313,8 @@ class _Inputs:
     def _flat(source, values):
         """(number of samples, sample and time and global id of each spike, how to give values back) of one source."""
         name = f"inputs of {source.name!r}"
-        if (
-            isinstance(values, (list, tuple))
-            and values
-            and isinstance(values[0], (list, tuple))
-            and len(values[0]) == 2
-            and np.ndim(values[0][0]) == 1
-        ):
+        # Tuples: nested lists are arrays.
+        if isinstance(values, (list, tuple)) and values and isinstance(values[0], tuple):
             return _Inputs._of_pairs(source, name, values)
         try:
             array = np.asarray(values, dtype=float)

@@ -1,5 +1,7 @@
 """Batches: each sample is a run of its own, bit for bit; gradients are sums over samples, on any number of threads."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -122,7 +124,8 @@ def test_forms_of_inputs_say_the_same():
     pairs = [(row[np.isfinite(row)], np.flatnonzero(np.isfinite(row))) for row in times]
     several = np.full((20, 5, 3), np.inf)
     several[:, :, 1] = times
-    results = [sp.run_batch(net, given, DURATION, tape=True) for given in (times, several, pairs, {"input": times})]
+    forms = (times, several, pairs, {"input": times}, several.tolist())
+    results = [sp.run_batch(net, given, DURATION, tape=True) for given in forms]
     by_time = derivatives(results[0])[0]
     grads = [result.backward(by_time) for result in results]
     for result in results[1:]:
@@ -131,6 +134,27 @@ def test_forms_of_inputs_say_the_same():
     assert np.array_equal(grads[1].input_times["input"][:, :, 1], wanted)
     assert all(np.array_equal(got, row[np.isfinite(t)])
                for got, row, t in zip(grads[2].input_times["input"], wanted, times, strict=True))  # fmt: skip
+
+
+def test_lists_of_two_sources_are_not_taken_for_times_and_ids():
+    net = sp.Network(seed=1)
+    source = net.add(2, sp.SpikeSource([], []), name="input")
+    neurons = net.add(1, sp.LIF(tau_m=10.0), name="n", V=0.0)
+    net.connect(source, neurons, np.array([[1.5, 0.0]]))
+    result = sp.run_batch(net, [[[1.0, 2.0], [0.0, 1.0]]], 10.0)
+    assert result.n_input_events == 4 and result.times.tolist() == [1.0, 2.0]
+
+
+def test_other_delays_begin_no_more_threads():
+    net = network(MODELS["LIF"], DELAYS["each"])
+    with sp.BatchSimulation(net, n_threads=2) as simulation:
+        simulation.run(latencies(), DURATION)
+        before = threading.active_count()
+        for k in range(3):
+            net.projections[0].delay = 1.0 + k + net.projections[0].delay
+            after = simulation.run(latencies(), DURATION)
+        assert threading.active_count() == before
+    assert np.array_equal(after.times, sp.run_batch(net, latencies(), DURATION).times)
 
 
 def test_several_sources_and_an_empty_batch():
