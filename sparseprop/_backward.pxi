@@ -1,0 +1,1607 @@
+# The backward pass ----------------------------------------------------------------------------------------------------
+# Events are taken in reverse, and each adds the transpose of its derivative; docs/gradients.md has the mathematics. The
+# names of the forward pass are kept: what ..._back undoes is what the function of the name before it does.
+
+cdef class Recording:
+    """The tape of a run or of a part of one, with the states at its ends.
+
+    Attributes
+    ----------
+    last_before_pair : tuple
+        The instant that was taken last before it began.
+    n_changes_before, n_changes : int
+        Changes of parameters before it began, and before it ended.
+    V : ndarray
+        Of all neurons when it began.
+    voltages : list of ndarray
+        V of a population at each change.
+    currents : list of ndarray
+        By population: the synaptic currents of its neurons when it began, of shape (size, ports), or None.
+    """
+
+    cdef Tape *tape
+    cdef object network
+    cdef Pair start, last_before, last
+    cdef readonly int64_t n_changes_before, n_changes
+    cdef readonly object V
+    cdef readonly list voltages     # V of a population at each change of parameters
+    cdef readonly list currents
+    cdef list releases              # by population: the ends of refractory periods at the end
+
+    def __cinit__(self):
+        self.tape = NULL
+
+    def __dealloc__(self):
+        tape_free(self.tape)
+
+    def __init__(self, Engine engine, network, double near):
+        cdef State *e = &engine.e
+        cdef Pair emission
+        cdef int64_t k
+        self.network = network
+        self.start, self.last_before = e.now, e.last
+        self.n_changes_before = engine.n_changes
+        self.voltages = []
+        self.V = engine.voltages(internal=True)
+        self.tape = tape_create(e.n)
+        owned(self.tape)
+        self.tape.near = near
+        for k in range(e.n_populations):
+            if e.populations[k].kernel == QIF_KERNEL or e.populations[k].kernel == TABLE_KERNEL:
+                self.tape.records_kicks = True
+        self._note_currents(e)
+        for n, s, i in engine.state()["emissions"].tolist():
+            emission.n, emission.s = n, s
+            if not tape_note(self.tape, PAST, emission, <neuron_t> i, 0, 0):
+                owned(NULL)
+        e.tape = self.tape
+
+    cdef _note_currents(self, State *e):
+        """Synaptic currents now, and their sums at the ends of refractory periods."""
+        cdef int64_t k, j
+        cdef neuron_t i
+        cdef Population *p
+        cdef const LIFExp *m
+        cdef const double *x
+        cdef double[:, ::1] currents
+        self.currents = []
+        for k in range(e.n_populations):
+            p = &e.populations[k]
+            if p.kernel != LIFEXP_KERNEL:
+                self.currents.append(None)
+                continue
+            if self.tape.at_release == NULL:
+                self.tape.at_release = <double *> zeros(e.n, sizeof(double))
+            currents = np.empty((p.size, (<const LIFExp *> p.rows).n_ports))
+            for i in range(p.size):
+                m = row(p, <const LIFExp *> p.rows, i)
+                x = state_of(p, m, i)
+                for j in range(m.n_ports):
+                    currents[i, j] = x[3 + j] * exp(-from_epoch(x, e.now, e.H) / m.ports[j].tau)
+                if p.release != NULL and before(e.now, p.release[i]):
+                    self.tape.at_release[p.first + i] = current_at(m, x, p.release[i], e.H)
+            self.currents.append(currents.base)
+
+    cdef finish(self, Engine engine):
+        cdef int64_t k
+        engine.e.tape = NULL
+        self.last = engine.e.last
+        self.n_changes = engine.n_changes
+        self.releases = [
+            saved_pairs(engine.e.populations[k].release, engine.e.populations[k].size)
+            for k in range(engine.e.n_populations)
+        ]
+
+    @property
+    def nbytes(self):
+        return (self.tape.size * sizeof(Entry) + self.tape.n_values * sizeof(double)
+                + self.tape.n_targets * sizeof(neuron_t) + self.tape.n_releases * sizeof(Pair)
+                + self.tape.n_currents * sizeof(double))
+
+    @property
+    def n_spikes(self):
+        """Of neurons."""
+        return self.tape.n_spikes
+
+    @property
+    def last_before_pair(self):
+        return self.last_before.n, self.last_before.s
+
+    def entries(self, wanted):
+        """Epochs, times in the epoch, and global ids of all entries of a kind, and where they are."""
+        cdef int64_t kind = {"spikes": SPIKE, "emitted": EMITTED, "past": PAST}[wanted]
+        cdef count_t k, n = 0
+        for k in range(self.tape.size):
+            n += self.tape.entries[k].kind == kind
+        cdef int64_t[::1] epochs = np.empty(n, np.int64), ids = np.empty(n, np.int64), where = np.empty(n, np.int64)
+        cdef double[::1] s = np.empty(n)
+        n = 0
+        for k in range(self.tape.size):
+            if self.tape.entries[k].kind == kind:
+                epochs[n] = self.tape.entries[k].n
+                s[n] = self.tape.entries[k].s
+                ids[n] = self.tape.entries[k].neuron
+                where[n] = k
+                n += 1
+        return epochs.base, s.base, ids.base, where.base
+
+    def __len__(self):
+        return self.tape.size
+
+
+cdef double GRAZES = 1e-6      # of V_th - V_reset; V grazes if tau_m dV/dt at a spike is no more
+
+
+# What arrives together in a phase: rows of one spike, a part of a row, or an event of a drive.
+cdef struct Delivery:
+    count_t entry
+    int64_t projection          # the first one, or -1 for an event
+    int64_t n_projections
+    synapse_t at                # of a part: where it begins in the arrays of the projection; else -1
+    synapse_t count
+
+
+# A part of a delivery that reaches one population.
+cdef struct Synapses:
+    int64_t projection          # -1 for an event
+    int64_t process
+    Population *post
+    const neuron_t *targets
+    const double *weights
+    double weight
+    synapse_t count
+    synapse_t first             # of the row in the user's order
+    const neuron_t *places
+
+
+# A spike on its way back through a row with a delay each.
+cdef struct Return:
+    count_t entry
+    int64_t projection
+    synapse_t begin             # of the row
+    synapse_t at                # the synapse that it reaches next
+    int64_t next_free
+
+
+# The stream of spikes that a lane, or a projection with a delay each, takes from the tape.
+cdef struct Stream:
+    int64_t population
+    count_t at                  # in the tape
+    double delay                # the longest
+
+
+cdef struct Finding:
+    int64_t sample              # of a batch; else 0
+    int64_t kind
+    neuron_t neuron
+    neuron_t other              # the source, or -1
+    double time
+
+
+cdef enum FindingKind:
+    ORDER_SWAP = 0
+    SEVERAL_CAUSES = 1
+    AT_A_STEP = 2
+    GRAZING = 3
+
+
+cdef struct Pass:
+    State *e
+    Tape *tape
+    Pair start
+    Pair last_before
+    Pair last
+    double t                    # now, in ms since the start
+    count_t at                  # the next entry
+    double *by_time             # dL/d(time) of each entry
+    double **y                  # adjoints, by population
+    int64_t *widths
+    bint wide
+    Sums sums
+    double *by_release          # of neurons that were refractory at a change of parameters, or NULL
+    double *at_release          # of neurons with synaptic currents: their sum at the end of the refractory period
+    double shift                # dL/d(time) of all that happens at fixed times; the sum of sizes
+    double shift_size
+    double **by_weight          # by projection, in the user's order, or NULL
+    double **by_delay
+    double *weight_sums
+    double *delay_sums
+    double **by_drive           # by process
+    double *drive_sums
+    Agenda agenda               # with negative times, so that the latest is first
+    Stream *lanes
+    Stream *openings            # by projection
+    Return *returns
+    count_t n_returns
+    count_t returns_capacity
+    int64_t free_return
+    Delivery *deliveries
+    count_t n_deliveries
+    count_t deliveries_capacity
+    # Neurons that were driven over threshold, whose cause comes next.
+    uint8_t *is_waiting
+    double *waiting
+    List driven
+    bint one_origin             # of everything in this instant
+    count_t n_ties              # instants with several
+    # Merged kicks, by target.
+    double *kick_by_weight
+    double *kick_by_time
+    # Neurons that fire within `near` ms of now; what of the tape they are.
+    double near
+    uint8_t *is_near
+    count_t near_low
+    count_t near_high
+    count_t n_near
+    uint8_t *is_close           # who was about to fire by itself
+    count_t n_close
+    count_t n_here              # spikes of this instant
+    int64_t sample              # of a batch
+    Finding *findings
+    count_t n_findings
+    count_t findings_capacity
+    count_t n_events
+
+
+cdef inline void add_shift(Pass *b, double by_time) noexcept nogil:
+    b.shift += by_time
+    b.shift_size += fabs(by_time)
+
+
+cdef inline Pair entry_time(const Entry *entry) noexcept nogil:
+    cdef Pair t
+    t.n = entry.n
+    t.s = entry.s
+    return t
+
+
+cdef inline Pair mirrored(Pair t) noexcept nogil:
+    t.n = -t.n
+    t.s = -t.s
+    return t
+
+
+cdef inline bint is_same(Pair a, Pair b) noexcept nogil:
+    return a.n == b.n and a.s == b.s
+
+
+cdef inline double since_start(const Pass *b, Pair t) noexcept nogil:
+    return <double> (t.n - b.start.n) * b.e.H + (t.s - b.start.s)
+
+
+cdef inline const Frame *frame_back(const State *e, const Population *p, const Differentiable *m) noexcept nogil:
+    """The neuron's frame, at the present where the model's derivatives need it."""
+    if Differentiable is LIF or Differentiable is LIFExp:
+        return frame_now(e, p, m)
+    else:
+        return &p.frames[m.frame]
+
+
+cdef inline When now_of(const Pass *b, const Differentiable *m, const Frame *f) noexcept nogil:
+    """The present, for a neuron with this frame."""
+    cdef When w
+    w.E = f.E
+    w.s = b.e.now.s
+    w.tau = tau_of(m, f)
+    w.t = b.t
+    return w
+
+
+cdef inline When release_of(const Pass *b, const Population *p, const Differentiable *m, const Frame *f,
+                            Pair release) noexcept nogil:
+    """The end of a refractory period, for a neuron with this frame."""
+    cdef When w
+    w.E = growth_at(f, p.epoch, release) if Differentiable is LIF else 1.0
+    w.s = <double> (release.n - p.epoch) * b.e.H + release.s
+    w.tau = tau_of(m, f)
+    w.t = since_start(b, release)
+    return w
+
+
+cdef inline double *adjoint_of(const Pass *b, const Population *p, neuron_t i) noexcept nogil:
+    """Of the neuron of local id i."""
+    cdef int64_t number = p - b.e.populations
+    return b.y[number] + b.widths[number] * <int64_t> i
+
+
+# Where LIFExp neurons hear in the refractory period its end is an event too, and has to come before kicks in it. It is
+# looked for when an adjoint is used, and before time enters an earlier epoch.
+
+cdef inline double *end_of_period(const Pass *b, const Population *p, double *y) noexcept nogil:
+    """When the period ends that is still to come, and after it the derivative for the end of the one it is in."""
+    return y + b.widths[p - b.e.populations] - 2
+
+
+cdef void release_back(Pass *b, const Population *p, const LIFExp *m, double *y, neuron_t i) noexcept nogil:
+    cdef double *end = end_of_period(b, p, y)
+    cdef When release = release_of(b, p, m, &p.frames[m.frame], p.release[i])
+    end[0] = -INFINITY
+    end[1] = reset_back(m, y, b.wide, &b.sums, p.first + i, &release, b.at_release[p.first + i])
+
+
+cdef inline void pass_release(Pass *b, const Population *p, const LIFExp *m, double *y, neuron_t i) noexcept nogil:
+    """Make sure that the end of a refractory period that the neuron is in has been taken."""
+    if p.release != NULL and end_of_period(b, p, y)[0] > b.t - 1e-9 * b.e.H and before(b.e.now, p.release[i]):
+        release_back(b, p, m, y, i)
+
+
+cdef void move_population_back(Pass *b, Population *p, int64_t epoch) noexcept nogil:
+    """Bring adjoints from the epoch of the population to an earlier one."""
+    cdef const LIFExp *rows = <const LIFExp *> p.rows
+    cdef const LIFExp *m
+    cdef int64_t number = p - b.e.populations, width = b.widths[number], later = p.epoch, release
+    cdef double *y = b.y[number]
+    cdef neuron_t i
+    cdef Move shared, move
+    cdef double H = b.e.H
+    if not p.heterogeneous:
+        move_over(rows, <double> (later - epoch) * H, b.wide, &shared)
+    for i in range(p.size):
+        m = row(p, rows, i)
+        release = later
+        if p.release != NULL and end_of_period(b, p, y)[0] > -INFINITY and p.release[i].n > epoch:
+            release = min(p.release[i].n, later)
+            if release < later:
+                move_over(m, <double> (later - release) * H, b.wide, &move)
+                lifexp_move_back(m, y, b.wide, &move)
+            p.epoch = release
+            release_back(b, p, m, y, i)
+            p.epoch = later
+        if p.heterogeneous or release < later:
+            move_over(m, <double> (release - epoch) * H, b.wide, &move)
+            lifexp_move_back(m, y, b.wide, &move)
+        else:
+            lifexp_move_back(m, y, b.wide, &shared)
+        y += width
+
+
+cdef inline bint find(Pass *b, FindingKind kind, neuron_t neuron, neuron_t other) noexcept nogil:
+    """Note what has no gradient; False if there is no memory. Only the first ones are kept."""
+    cdef Finding *finding
+    if b.n_findings < 10000:
+        if not grow(<void **> &b.findings, &b.findings_capacity, b.n_findings + 1, sizeof(Finding)):
+            return False
+        finding = &b.findings[b.n_findings]
+        finding.sample = b.sample
+        finding.kind = kind
+        finding.neuron = neuron
+        finding.other = other
+        finding.time = b.e.now.n * b.e.H + b.e.now.s
+    b.n_findings += 1
+    return True
+
+
+# Kicks, backward ------------------------------------------------------------------------------------------------------
+
+cdef inline Status look_at_target(Pass *b, neuron_t i, neuron_t source, double weight, double *by_time) noexcept nogil:
+    """A kick of neuron i (global id) in a phase where neurons wait for their cause: it may be that."""
+    if b.driven.size and weight > 0.0 and get_bit(b.is_waiting, i):
+        if isnan(b.waiting[i]):
+            # Somebody else has been taken for the cause.
+            if not b.one_origin and not find(b, SEVERAL_CAUSES, i, source):
+                return NO_MEMORY
+        else:
+            by_time[0] += b.waiting[i]
+            b.waiting[i] = NAN
+    return RUNNING
+
+
+cdef inline bint is_swap(const Pass *b, neuron_t i) noexcept nogil:
+    """Whether neuron i fires now or nearly, and not as a consequence of the same event as the kick."""
+    if get_bit(b.is_close, i):
+        return True
+    return get_bit(b.is_near, i) and not get_bit(b.is_waiting, i) and not (b.one_origin and get_bit(b.e.has_fired, i))
+
+
+cdef Status row_back(Pass *b, const Synapses *c, const Differentiable *rows, neuron_t source, const double *V,
+                     double *by_time) noexcept nogil:
+    """The kicks of a row, one for each target; adds dL/d(time) of its arrival to `by_time`."""
+    cdef State *e = b.e
+    cdef Population *p = c.post
+    cdef int64_t number = p - e.populations, width = b.widths[number], k
+    cdef double *y = b.y[number]
+    cdef double *by_weight = b.by_weight[c.projection] if c.projection >= 0 else b.by_drive[c.process]
+    cdef double *by_delay = b.by_delay[c.projection] if c.projection >= 0 else NULL
+    cdef double total = 0.0, weight_sum = 0.0, of_weight, of_time, w, v = 0.0
+    cdef int64_t port = b.e.projections[c.projection].port if c.projection >= 0 else b.e.processes[c.process].port
+    cdef const Differentiable *m
+    cdef const Frame *f
+    cdef When now
+    cdef KickBack shared
+    cdef neuron_t i
+    cdef synapse_t at
+    cdef bint close = b.driven.size > 0
+    cdef bint simple = not p.heterogeneous and not close and by_delay == NULL and c.places == NULL and c.projection >= 0
+    cdef bint crowded = b.n_near > b.n_here or b.n_close > 0 or not b.one_origin
+    if by_weight != NULL:
+        by_weight += c.first
+    if Differentiable is LIF:
+        if simple and p.release == NULL and not crowded:
+            f = frame_now(e, p, rows)
+            if b.wide:
+                total = lif_wide_row(y, c.targets, c.weights, c.weight, c.count, f.E, f.E * b.t / (f.scale * f.scale),
+                                     by_weight, p.size > FAR, &weight_sum)
+            else:
+                total = lif_row(y, c.targets, c.weights, c.weight, c.count, f.E, by_weight, p.size > FAR, &weight_sum)
+            total *= -f.E / f.scale
+            by_time[0] += total
+            b.weight_sums[c.projection] -= f.E * weight_sum
+            b.delay_sums[c.projection] += total
+            return RUNNING
+    elif Differentiable is LIFExp:
+        if p.release != NULL:
+            for k in range(c.count):
+                i = c.targets[k]
+                pass_release(b, p, row(p, rows, i), y + width * i, i)
+        if simple and not crowded:
+            kicks_now(rows, frame_now(e, p, rows), e.now.s, port, b.wide, &shared)
+            total = lifexp_row(rows, y, width, b.wide, c.targets, c.weights, c.weight, c.count, &shared, port,
+                               by_weight, &weight_sum)
+            by_time[0] += total
+            b.weight_sums[c.projection] += weight_sum
+            b.delay_sums[c.projection] += total
+            return RUNNING
+    elif Differentiable is QIF:
+        if simple and rows.regime == ROTATION and not (crowded and jumps_at_spikes(rows, 0.0)):
+            total = rotation_row(rows, y, c.targets, c.weights, c.weight, V, c.count, b.t, by_weight, p.size > FAR,
+                                 &weight_sum)
+            by_time[0] += total
+            b.weight_sums[c.projection] += weight_sum
+            b.delay_sums[c.projection] += total
+            return RUNNING
+    if by_delay != NULL:
+        by_delay += c.first
+    for k in range(c.count):
+        i = c.targets[k]
+        w = c.weights[k] if c.weights != NULL else c.weight
+        if Differentiable is LIF:
+            if p.release != NULL and before(e.now, p.release[i]):
+                if crowded and is_swap(b, p.first + i) and not find(b, ORDER_SWAP, p.first + i, source):
+                    return NO_MEMORY
+                continue
+        elif Differentiable is not LIFExp:
+            v = V[k]
+            if isnan(v):
+                continue
+        m = row(p, rows, i)
+        f = frame_back(e, p, m)
+        now = now_of(b, m, f)
+        kick_back(m, y + width * i, b.wide, f, &now, v, w, port, &of_weight, &of_time)
+        of_time *= w
+        if Differentiable is not LIFExp:
+            if close and look_at_target(b, p.first + i, source, w, &of_time) != RUNNING:
+                return NO_MEMORY
+        if crowded and jumps_at_spikes(m, w) and is_swap(b, p.first + i) \
+                and not find(b, ORDER_SWAP, p.first + i, source):
+            return NO_MEMORY
+        at = c.places[k] if c.places != NULL else k
+        if by_weight != NULL:
+            by_weight[at] += of_weight
+        if by_delay != NULL:
+            by_delay[at] += of_time
+        weight_sum += of_weight
+        total += of_time
+    note_sums(b, c, weight_sum, total)
+    by_time[0] += total
+    return RUNNING
+
+
+cdef inline void note_sums(Pass *b, const Synapses *c, double weight_sum, double total) noexcept nogil:
+    if c.projection >= 0:
+        b.weight_sums[c.projection] += weight_sum
+        b.delay_sums[c.projection] += total
+    else:
+        b.drive_sums[c.process] += weight_sum
+
+
+cdef Status merged_kick_back(Pass *b, Population *p, const Differentiable *rows, neuron_t i, double V) noexcept nogil:
+    """One kick by the sum of what arrives at a target (local id)."""
+    cdef State *e = b.e
+    cdef const Differentiable *m = row(p, rows, i)
+    cdef const Frame *f
+    cdef When now
+    cdef neuron_t g = p.first + i
+    b.kick_by_weight[g] = 0.0
+    b.kick_by_time[g] = 0.0
+    if isnan(V) or (p.release != NULL and before(e.now, p.release[i])):
+        return RUNNING
+    f = frame_back(e, p, m)
+    now = now_of(b, m, f)
+    kick_back(m, adjoint_of(b, p, i), b.wide, f, &now, V, sums_at(e, 0)[g], 0, &b.kick_by_weight[g], &b.kick_by_time[g])
+    return RUNNING
+
+
+cdef Status merged_row_back(Pass *b, const Synapses *c, neuron_t source, double *by_time) noexcept nogil:
+    """What a row has of the merged kicks."""
+    cdef Population *p = c.post
+    cdef double *by_weight = b.by_weight[c.projection] if c.projection >= 0 else b.by_drive[c.process]
+    cdef double *by_delay = b.by_delay[c.projection] if c.projection >= 0 else NULL
+    cdef double total = 0.0, weight_sum = 0.0, of_time, w
+    cdef neuron_t i
+    cdef synapse_t k, at
+    cdef bint crowded = b.n_near > b.n_here or b.n_close > 0 or not b.one_origin
+    for k in range(c.count):
+        i = p.first + c.targets[k]
+        w = c.weights[k] if c.weights != NULL else c.weight
+        of_time = w * b.kick_by_time[i]
+        if look_at_target(b, i, source, w, &of_time) != RUNNING:
+            return NO_MEMORY
+        if crowded and is_swap(b, i) and jumps_in(p, c.targets[k], w) and not find(b, ORDER_SWAP, i, source):
+            return NO_MEMORY
+        at = c.first + (c.places[k] if c.places != NULL else k)
+        if by_weight != NULL:
+            by_weight[at] += b.kick_by_weight[i]
+        if by_delay != NULL:
+            by_delay[at] += of_time
+        weight_sum += b.kick_by_weight[i]
+        total += of_time
+    note_sums(b, c, weight_sum, total)
+    by_time[0] += total
+    return RUNNING
+
+
+# Spikes, backward -----------------------------------------------------------------------------------------------------
+
+cdef Status spike_of_back(Pass *b, Population *p, const Differentiable *rows, neuron_t i, bint driven,
+                          double *by_time) noexcept nogil:
+    """A spike of neuron i (local id) now: its reset, and what made its time."""
+    cdef State *e = b.e
+    cdef const Differentiable *m = row(p, rows, i)
+    cdef const Frame *f = frame_back(e, p, m)
+    cdef double *y = adjoint_of(b, p, i)
+    cdef double *end
+    cdef neuron_t g = p.first + i
+    cdef double by_release, current = 0.0, slope
+    cdef When now = now_of(b, m, f), release = now
+    if Differentiable is LIFExp:
+        b.tape.n_currents -= 1
+        current = b.tape.currents[b.tape.n_currents]
+    if p.release == NULL:
+        by_release = reset_back(m, y, b.wide, &b.sums, g, &now, current)
+    else:
+        if Differentiable is LIFExp:
+            pass_release(b, p, m, y, i)
+            end = end_of_period(b, p, y)
+            by_release = end[1]
+            end[1] = 0.0
+            b.tape.n_currents -= 1
+            b.at_release[g] = b.tape.currents[b.tape.n_currents]
+        else:
+            release = release_of(b, p, m, f, p.release[i])
+            by_release = reset_back(m, y, b.wide, &b.sums, g, &release, 0.0)
+            if b.by_release != NULL:
+                by_release += b.by_release[g]
+                b.by_release[g] = 0.0
+        b.tape.n_releases -= 1
+        p.release[i] = b.tape.releases[b.tape.n_releases]
+        if Differentiable is LIFExp:
+            end[0] = since_start(b, p.release[i])
+    b.sums.t_ref[g] += by_release
+    by_time[0] += by_release
+    if driven:
+        b.waiting[g] = by_time[0]
+        set_bit(b.is_waiting, g)
+        return RUNNING if append(&b.driven, g) else NO_MEMORY
+    if Differentiable is LIFExp:
+        slope = m.gap + current
+        if slope <= GRAZES * (m.depth - m.gap) and not find(b, GRAZING, g, -1):
+            return NO_MEMORY
+        if slope <= 0.0:
+            # V has been at threshold when it began, or touches it.
+            add_shift(b, by_time[0])
+            return RUNNING
+    threshold_back(m, y, b.wide, &b.sums, g, &now, current, by_time[0])
+    return RUNNING
+
+
+# Voltages at fixed times ----------------------------------------------------------------------------------------------
+
+cdef void read_back(Pass *b, Population *p, const Differentiable *rows, neuron_t i, double V, double current,
+                    double by_V) noexcept nogil:
+    """V of neuron i (local id) is read now; `current` is the sum of its synaptic ones."""
+    cdef State *e = b.e
+    cdef const Differentiable *m = row(p, rows, i)
+    cdef double *y = adjoint_of(b, p, i)
+    cdef neuron_t g = p.first + i
+    cdef double distance = distance_of(m, V)
+    cdef When now
+    if Differentiable is LIFExp:
+        pass_release(b, p, m, y, i)
+    if p.release != NULL and before(e.now, p.release[i]):
+        b.sums.V_reset[g] += by_V
+        return
+    now = now_of(b, m, frame_back(e, p, m))
+    add_shift(b, by_V * velocity(m, now.tau, V, distance, current))
+    if Differentiable is not LIFExp:
+        by_V += leave(m, y, b.wide, &b.sums, g, &now, V, distance)
+    arrive(m, y, b.wide, &b.sums, g, &now, V, distance, by_V)
+
+
+cdef void leave_population(Pass *b, Population *p, const Differentiable *rows, const double *V, bint begins,
+                           const double *currents, double *by_V, double *by_current) noexcept nogil:
+    """All stretches that begin now, at V or at the end of a refractory period; with `begins` the run does too.
+
+    Then `currents` are the synaptic ones, if there are any, and their derivatives come out.
+    """
+    cdef State *e = b.e
+    cdef const Differentiable *m
+    cdef const Frame *f
+    cdef double *y
+    cdef neuron_t i, g
+    cdef int64_t k
+    cdef double distance, by_release, current = 0.0, of_time
+    cdef When now, release
+    for i in range(p.size):
+        m = row(p, rows, i)
+        f = frame_back(e, p, m)
+        y = adjoint_of(b, p, i)
+        g = p.first + i
+        now = now_of(b, m, f)
+        if Differentiable is LIFExp:
+            pass_release(b, p, m, y, i)
+            current = 0.0
+            for k in range(m.n_ports if begins else 0):
+                current += currents[i * m.n_ports + k]
+        if p.release != NULL and before(e.now, p.release[i]):
+            by_V[i] = 0.0
+            if Differentiable is LIFExp:
+                by_release = end_of_period(b, p, y)[1]
+            else:
+                release = release_of(b, p, m, f, p.release[i])
+                by_release = reset_back(m, y, b.wide, &b.sums, g, &release, 0.0)
+                if b.by_release != NULL:
+                    b.by_release[g] += by_release
+                    by_release = b.by_release[g]
+            if begins:
+                add_shift(b, by_release)
+        else:
+            distance = distance_of(m, V[i])
+            by_V[i] = leave(m, y, b.wide, &b.sums, g, &now, V[i], distance)
+            add_shift(b, -by_V[i] * velocity(m, now.tau, V[i], distance, current))
+        if Differentiable is LIFExp:
+            # A current at the beginning is a kick then.
+            for k in range(m.n_ports if begins else 0):
+                current = currents[i * m.n_ports + k]
+                kick_back(m, y, b.wide, f, &now, 0.0, current, k, &by_current[i * m.n_ports + k], &of_time)
+                add_shift(b, current * of_time)
+        settle_sums(m, y, b.wide, &b.sums, g)
+
+
+cdef void arrive_population(Pass *b, Population *p, const Differentiable *rows, const double *V,
+                            const double *by_V) noexcept nogil:
+    """All stretches that end now, at V; not those of refractory neurons."""
+    cdef State *e = b.e
+    cdef const Differentiable *m
+    cdef neuron_t i
+    cdef double distance
+    cdef When now
+    for i in range(p.size):
+        if p.release != NULL and before(e.now, p.release[i]):
+            continue
+        m = row(p, rows, i)
+        now = now_of(b, m, frame_back(e, p, m))
+        distance = distance_of(m, V[i])
+        add_shift(b, by_V[i] * velocity(m, now.tau, V[i], distance, 0.0))
+        arrive(m, adjoint_of(b, p, i), b.wide, &b.sums, p.first + i, &now, V[i], distance, by_V[i])
+
+
+cdef void rescale_population_back(Pass *b, Population *p) noexcept nogil:
+    """For LIF neurons."""
+    cdef const LIF *rows = <const LIF *> p.rows
+    cdef neuron_t i
+    for i in range(p.size):
+        lif_rescale_back(adjoint_of(b, p, i), -p.frames[row(p, rows, i).frame].steps)
+
+
+# By population, backward ----------------------------------------------------------------------------------------------
+
+cdef int64_t adjoint_width_in(const Population *p, bint wide) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        return adjoint_width(<const LIF *> p.rows, wide)
+    if p.kernel == LIFEXP_KERNEL:
+        return adjoint_width(<const LIFExp *> p.rows, wide) + (2 if p.release != NULL else 0)
+    if p.kernel == TABLE_KERNEL:
+        return adjoint_width(<const Tabulated *> p.rows, wide)
+    return adjoint_width(<const QIF *> p.rows, wide)
+
+
+cdef inline bint jumps_in(const Population *p, neuron_t i, double weight) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        return jumps_at_spikes(row(p, <const LIF *> p.rows, i), weight)
+    if p.kernel == TABLE_KERNEL:
+        return jumps_at_spikes(row(p, <const Tabulated *> p.rows, i), weight)
+    return jumps_at_spikes(row(p, <const QIF *> p.rows, i), weight)
+
+
+cdef Status synapses_back(Pass *b, const Synapses *c, neuron_t source, double *by_time) noexcept nogil:
+    cdef const double *V
+    if c.post.kernel == LIF_KERNEL:
+        return row_back(b, c, <const LIF *> c.post.rows, source, NULL, by_time)
+    if c.post.kernel == LIFEXP_KERNEL:
+        return row_back(b, c, <const LIFExp *> c.post.rows, source, NULL, by_time)
+    b.tape.n_values -= c.count
+    V = b.tape.values + b.tape.n_values
+    if c.post.kernel == TABLE_KERNEL:
+        return row_back(b, c, <const Tabulated *> c.post.rows, source, V, by_time)
+    return row_back(b, c, <const QIF *> c.post.rows, source, V, by_time)
+
+
+cdef Status merged_in(Pass *b, Population *p, neuron_t i, double V) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        return merged_kick_back(b, p, <const LIF *> p.rows, i, V)
+    if p.kernel == TABLE_KERNEL:
+        return merged_kick_back(b, p, <const Tabulated *> p.rows, i, V)
+    return merged_kick_back(b, p, <const QIF *> p.rows, i, V)
+
+
+cdef Status spike_back(Pass *b, count_t k) noexcept nogil:
+    """The spike that is entry k of the tape."""
+    cdef const Entry *entry = &b.tape.entries[k]
+    cdef Population *p = &b.e.populations[population_of(b.e, entry.neuron)]
+    cdef neuron_t i = entry.neuron - p.first
+    cdef bint driven = (entry.flags & DRIVEN) != 0
+    if p.kernel == LIF_KERNEL:
+        return spike_of_back(b, p, <const LIF *> p.rows, i, driven, &b.by_time[k])
+    if p.kernel == LIFEXP_KERNEL:
+        return spike_of_back(b, p, <const LIFExp *> p.rows, i, driven, &b.by_time[k])
+    if p.kernel == TABLE_KERNEL:
+        return spike_of_back(b, p, <const Tabulated *> p.rows, i, driven, &b.by_time[k])
+    return spike_of_back(b, p, <const QIF *> p.rows, i, driven, &b.by_time[k])
+
+
+cdef void read_in(Pass *b, neuron_t i, double V, double current, double by_V) noexcept nogil:
+    cdef Population *p = &b.e.populations[population_of(b.e, i)]
+    if p.kernel == LIF_KERNEL:
+        read_back(b, p, <const LIF *> p.rows, i - p.first, V, current, by_V)
+    elif p.kernel == LIFEXP_KERNEL:
+        read_back(b, p, <const LIFExp *> p.rows, i - p.first, V, current, by_V)
+    elif p.kernel == QIF_KERNEL:
+        read_back(b, p, <const QIF *> p.rows, i - p.first, V, current, by_V)
+    elif p.kernel == TABLE_KERNEL:
+        read_back(b, p, <const Tabulated *> p.rows, i - p.first, V, current, by_V)
+
+
+cdef void leave_in(Pass *b, Population *p, const double *V, bint begins, const double *currents, double *by_V,
+                   double *by_current) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        leave_population(b, p, <const LIF *> p.rows, V, begins, currents, by_V, by_current)
+    elif p.kernel == LIFEXP_KERNEL:
+        leave_population(b, p, <const LIFExp *> p.rows, V, begins, currents, by_V, by_current)
+    elif p.kernel == TABLE_KERNEL:
+        leave_population(b, p, <const Tabulated *> p.rows, V, begins, currents, by_V, by_current)
+    else:
+        leave_population(b, p, <const QIF *> p.rows, V, begins, currents, by_V, by_current)
+
+
+cdef void arrive_in(Pass *b, Population *p, const double *V, const double *by_V) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        arrive_population(b, p, <const LIF *> p.rows, V, by_V)
+    elif p.kernel == LIFEXP_KERNEL:
+        arrive_population(b, p, <const LIFExp *> p.rows, V, by_V)
+    elif p.kernel == TABLE_KERNEL:
+        arrive_population(b, p, <const Tabulated *> p.rows, V, by_V)
+    else:
+        arrive_population(b, p, <const QIF *> p.rows, V, by_V)
+
+
+# Deliveries, backward -------------------------------------------------------------------------------------------------
+
+cdef Delivery *new_delivery(Pass *b, count_t entry) noexcept nogil:
+    """Room for one more; NULL if there is no memory."""
+    cdef Delivery *d
+    if not grow(<void **> &b.deliveries, &b.deliveries_capacity, b.n_deliveries + 1, sizeof(Delivery)):
+        return NULL
+    d = &b.deliveries[b.n_deliveries]
+    b.n_deliveries += 1
+    d.entry = entry
+    d.projection = -1
+    d.n_projections = 1
+    d.at = -1
+    d.count = 0
+    return d
+
+
+cdef bint gather_rows(Pass *b, count_t entry, int64_t first, int64_t n) noexcept nogil:
+    """The rows of a spike through n projections; False if there is no memory."""
+    cdef Delivery *d
+    if n == 0:
+        return True
+    d = new_delivery(b, entry)
+    if d == NULL:
+        return False
+    d.projection = first
+    d.n_projections = n
+    return True
+
+
+cdef bint gather_part(Pass *b, count_t entry, int64_t projection, synapse_t at, synapse_t count) noexcept nogil:
+    cdef Delivery *d
+    if count == 0:
+        return True
+    d = new_delivery(b, entry)
+    if d == NULL:
+        return False
+    d.projection = projection
+    d.at = at
+    d.count = count
+    return True
+
+
+cdef bint gather_undelayed(Pass *b, count_t entry) noexcept nogil:
+    """Everything that a spike reaches at its own time; False if there is no memory."""
+    cdef State *e = b.e
+    cdef Pair emission = entry_time(&b.tape.entries[entry])
+    cdef const Population *p = &e.populations[population_of(e, b.tape.entries[entry].neuron)]
+    cdef neuron_t source = b.tape.entries[entry].neuron - p.first
+    cdef const Projection *c
+    cdef synapse_t at
+    cdef int64_t k
+    if not gather_rows(b, entry, p.first_projection, p.n_projections):
+        return False
+    # By delays too short to move a time.
+    for k in range(p.first_lane, p.first_lane + p.n_lanes):
+        if is_same(plus(emission, e.lanes[k].delay, e.H), emission):
+            if not gather_rows(b, entry, e.lanes[k].first_projection, e.lanes[k].n_projections):
+                return False
+    for k in range(p.first_delayed, p.first_delayed + p.n_delayed):
+        c = &e.projections[k]
+        at = c.offsets[source]
+        while at < c.offsets[source + 1] and is_same(plus(emission, c.delays[at], e.H), emission):
+            at += 1
+        if not gather_part(b, entry, k, c.offsets[source], at - c.offsets[source]):
+            return False
+    return True
+
+
+cdef void synapses_of(Pass *b, const Delivery *d, int64_t k, Synapses *c) noexcept nogil:
+    """The synapses of a delivery in its k-th projection; valid until the next call."""
+    cdef State *e = b.e
+    cdef const Entry *entry = &b.tape.entries[d.entry]
+    cdef const Population *p = &e.populations[population_of(e, entry.neuron)]
+    cdef neuron_t source = entry.neuron - p.first
+    cdef const Projection *projection
+    c.places = NULL
+    if d.projection < 0:
+        c.projection = -1
+        c.process = entry.process_low + 256 * <int64_t> entry.process_high
+        c.post = &e.populations[e.processes[c.process].population]
+        e.drawn.items[0] = source
+        c.targets = e.drawn.items
+        c.weights = NULL
+        c.weight = e.processes[c.process].weight
+        if e.processes[c.process].weights != NULL:
+            c.weight = e.processes[c.process].weights[source]
+        c.count = 1
+        c.first = source
+        return
+    c.projection = d.projection + k
+    projection = &e.projections[c.projection]
+    c.post = &e.populations[projection.post]
+    c.weight = projection.weight
+    if d.at >= 0:
+        c.targets = projection.targets + d.at
+        c.weights = projection.weights + d.at if projection.weights != NULL else NULL
+        c.places = projection.places + d.at
+        c.count = d.count
+        c.first = projection.offsets[source]
+        return
+    c.count = find_row(e, projection, source, &c.targets, &c.weights)
+    c.first = source * projection.degree if projection.degree >= 0 else projection.offsets[source]
+
+
+cdef Status deliver_back(Pass *b, bint merged) noexcept nogil:
+    """All kicks of a phase."""
+    cdef count_t k
+    cdef Delivery *d
+    cdef Synapses c
+    cdef int64_t j
+    cdef Status status
+    cdef double *by_time
+    cdef neuron_t source
+    if merged:
+        status = merge_back(b)
+        if status != RUNNING:
+            return status
+    for k in range(b.n_deliveries - 1, -1, -1):
+        d = &b.deliveries[k]
+        source = b.tape.entries[d.entry].neuron if d.projection >= 0 else -1
+        by_time = &b.by_time[d.entry] if d.projection >= 0 else &b.shift
+        for j in range(d.n_projections - 1, -1, -1):
+            synapses_of(b, d, j, &c)
+            b.n_events += c.count
+            if merged and c.post.kernel != LIFEXP_KERNEL:
+                status = merged_row_back(b, &c, source, by_time)
+            else:
+                status = synapses_back(b, &c, source, by_time)
+            if status != RUNNING:
+                return status
+    b.n_deliveries = 0
+    # Who still waits was due when its parameters changed.
+    for k in range(b.driven.size):
+        clear_bit(b.is_waiting, b.driven.items[k])
+        if not isnan(b.waiting[b.driven.items[k]]):
+            add_shift(b, b.waiting[b.driven.items[k]])
+            if not find(b, AT_A_STEP, b.driven.items[k], -1):
+                return NO_MEMORY
+    b.driven.size = 0
+    return RUNNING
+
+
+cdef Status merge_back(Pass *b) noexcept nogil:
+    """One kick for each target, by the sum of what arrives there."""
+    cdef State *e = b.e
+    cdef Tape *tape = b.tape
+    cdef count_t k
+    cdef int64_t j
+    cdef synapse_t at
+    cdef Synapses c
+    cdef Population *p
+    cdef neuron_t i
+    cdef Status status
+    if not can_add(e):
+        return NO_MEMORY
+    for k in range(b.n_deliveries):
+        for j in range(b.deliveries[k].n_projections):
+            synapses_of(b, &b.deliveries[k], j, &c)
+            if c.post.kernel == LIFEXP_KERNEL:
+                continue
+            for at in range(c.count):
+                if not add(e, c.post.first + c.targets[at], c.weights[at] if c.weights != NULL else c.weight, 0):
+                    return NO_MEMORY
+    for k in range(e.touched[0].size):
+        i = e.touched[0].items[k]
+        clear_bit(arrivals_at(e, 0), i)
+        p = &e.populations[population_of(e, i)]
+        if p.kernel == QIF_KERNEL or p.kernel == TABLE_KERNEL:
+            tape.n_values -= 1
+            tape.n_targets -= 1
+            i = tape.targets[tape.n_targets]
+            p = &e.populations[population_of(e, i)]
+            status = merged_in(b, p, i - p.first, tape.values[tape.n_values])
+        else:
+            status = merged_in(b, p, i - p.first, 0.0)
+        if status != RUNNING:
+            return status
+    e.touched[0].size = 0
+    return RUNNING
+
+
+# Spikes on their way, backward ----------------------------------------------------------------------------------------
+
+cdef bint next_of_stream(Pass *b, Stream *stream) noexcept nogil:
+    """Whether there is an entry of the stream's population at or before its place; goes there."""
+    cdef const Population *p = &b.e.populations[stream.population]
+    cdef const Entry *entry
+    while stream.at >= 0:
+        entry = &b.tape.entries[stream.at]
+        if (entry.kind == SPIKE or entry.kind == EMITTED or entry.kind == PAST) and entry.neuron >= p.first \
+                and entry.neuron - p.first < p.size:
+            return True
+        stream.at -= 1
+    return False
+
+
+cdef inline bint is_delivered(const Pass *b, Pair arrival, Pair emission) noexcept nogil:
+    """Whether an arrival is one of the agenda, and took place while the tape was kept."""
+    return not before(b.last, arrival) and before(b.last_before, arrival) and before(emission, arrival)
+
+
+cdef Pair lane_time_back(Pass *b, int64_t lane) noexcept nogil:
+    """When the latest spike of a lane that is left arrived; `never` if there is none."""
+    cdef Stream *stream = &b.lanes[lane]
+    cdef Pair emission, arrival
+    while next_of_stream(b, stream):
+        emission = entry_time(&b.tape.entries[stream.at])
+        arrival = plus(emission, b.e.lanes[lane].delay, b.e.H)
+        if is_delivered(b, arrival, emission):
+            return arrival
+        if not before(b.last_before, arrival):
+            break
+        stream.at -= 1
+    return never()
+
+
+cdef Pair opening_time(Pass *b, int64_t projection) noexcept nogil:
+    """From when on (going back) the next row of a projection with a delay each must be looked at; or `never`."""
+    cdef Stream *stream = &b.openings[projection]
+    cdef Pair latest
+    if not next_of_stream(b, stream):
+        return never()
+    latest = plus(entry_time(&b.tape.entries[stream.at]), stream.delay, b.e.H)
+    if not before(b.last_before, latest):
+        return never()
+    return latest if before(latest, b.last) else b.last
+
+
+cdef Pair return_time(Pass *b, Return *r) noexcept nogil:
+    """When the latest synapse that is left of a row was reached; `never` if there is none."""
+    cdef const Projection *c = &b.e.projections[r.projection]
+    cdef const Entry *entry = &b.tape.entries[r.entry]
+    cdef Pair arrival
+    while r.at >= r.begin:
+        arrival = plus(entry_time(entry), c.delays[r.at], b.e.H)
+        if is_delivered(b, arrival, entry_time(entry)):
+            return arrival
+        r.at -= 1
+    return never()
+
+
+cdef bint push_back(Pass *b, Pair time, Kind kind, int64_t index) noexcept nogil:
+    if time.n >= never().n:
+        return True
+    return agenda_push(&b.agenda, mirrored(time), kind, index)
+
+
+cdef bint open_return(Pass *b, int64_t projection, count_t entry) noexcept nogil:
+    """Put a spike on its way back through a row; False if there is no memory."""
+    cdef const Projection *c = &b.e.projections[projection]
+    cdef neuron_t neuron = b.tape.entries[entry].neuron
+    cdef neuron_t source = neuron - b.e.populations[population_of(b.e, neuron)].first
+    cdef count_t k = b.free_return
+    cdef Pair time
+    if k < 0:
+        k = b.n_returns
+        if not grow(<void **> &b.returns, &b.returns_capacity, k + 1, sizeof(Return)):
+            return False
+        b.n_returns += 1
+    else:
+        b.free_return = b.returns[k].next_free
+    b.returns[k].entry = entry
+    b.returns[k].projection = projection
+    b.returns[k].begin = c.offsets[source]
+    b.returns[k].at = c.offsets[source + 1] - 1
+    time = return_time(b, &b.returns[k])
+    if time.n >= never().n:
+        b.returns[k].next_free = b.free_return
+        b.free_return = k
+        return True
+    return push_back(b, time, CURSOR, k)
+
+
+cdef inline void agenda_move_back(Pass *b, Pair time) noexcept nogil:
+    """The first entry's stream goes on at `time`, or has ended if that is `never`."""
+    if time.n >= never().n:
+        agenda_pop(&b.agenda)
+    else:
+        agenda_replace(&b.agenda, mirrored(time))
+
+
+cdef bint gather_first(Pass *b) noexcept nogil:
+    """Take the first entry of the agenda; False if there is no memory."""
+    cdef Item item = b.agenda.items[0]
+    cdef Return *r
+    cdef Pair now = mirrored(item.time), next
+    cdef synapse_t stop
+    cdef count_t entry
+    if item.kind == LANE:
+        if not gather_rows(b, b.lanes[item.index].at, b.e.lanes[item.index].first_projection,
+                           b.e.lanes[item.index].n_projections):
+            return False
+        b.lanes[item.index].at -= 1
+        agenda_move_back(b, lane_time_back(b, item.index))
+        return True
+    if item.kind == CURSOR:
+        r = &b.returns[item.index]
+        stop = r.at + 1
+        while r.at >= r.begin and is_same(plus(entry_time(&b.tape.entries[r.entry]),
+                                               b.e.projections[r.projection].delays[r.at], b.e.H), now):
+            r.at -= 1
+        if not gather_part(b, r.entry, r.projection, r.at + 1, stop - r.at - 1):
+            return False
+        next = return_time(b, r)
+        agenda_move_back(b, next)
+        if next.n >= never().n:
+            r.next_free = b.free_return
+            b.free_return = item.index
+        return True
+    # A row is near.
+    entry = b.openings[item.index].at
+    b.openings[item.index].at -= 1
+    agenda_move_back(b, opening_time(b, item.index))
+    return open_return(b, item.index, entry)
+
+
+# The instant, backward ------------------------------------------------------------------------------------------------
+
+cdef inline bint is_entry_at(const Pass *b, count_t k, Pair t) noexcept nogil:
+    return k >= 0 and b.tape.entries[k].kind != PAST and is_same(entry_time(&b.tape.entries[k]), t)
+
+
+cdef Pair latest(const Pass *b) noexcept nogil:
+    """The latest instant that is left, or the time `nowhere` if there is none."""
+    cdef Pair t = nowhere(), other
+    if b.at >= 0 and b.tape.entries[b.at].kind != PAST:
+        t = entry_time(&b.tape.entries[b.at])
+    if b.agenda.size:
+        other = mirrored(b.agenda.items[0].time)
+        if before(t, other):
+            t = other
+    return t
+
+
+cdef void go_back(Pass *b, Pair now) noexcept nogil:
+    """Bring frames and adjoints to the time `now`."""
+    cdef State *e = b.e
+    cdef int64_t k
+    cdef neuron_t j
+    cdef Population *p
+    cdef bint scaled
+    e.now = now
+    e.instant += 1
+    b.t = since_start(b, now)
+    for k in range(e.n_populations):
+        p = &e.populations[k]
+        if p.epoch == now.n:
+            continue
+        scaled = False
+        if p.kernel == LIFEXP_KERNEL and now.n < p.epoch:
+            move_population_back(b, p, now.n)
+        for j in range(p.n_frames):
+            enter_epoch(&p.frames[j], now.n)
+            scaled = scaled or p.frames[j].steps != 0
+        p.epoch = now.n
+        if scaled and p.kernel == LIF_KERNEL:
+            rescale_population_back(b, p)
+
+
+cdef void look_around(Pass *b) noexcept nogil:
+    """Mark the neurons that fire within `near` of now, and those that fire now; count what this instant began with."""
+    cdef State *e = b.e
+    cdef const Entry *entry
+    cdef count_t k = b.at, origins = 0
+    b.n_here = 0
+    b.n_close = 0
+    while is_entry_at(b, k, e.now):
+        entry = &b.tape.entries[k]
+        if entry.kind == SPIKE:
+            b.n_here += 1
+            origins += not (entry.flags & DRIVEN)
+            set_bit(e.has_fired, entry.neuron)
+        elif entry.kind == CLOSE:
+            set_bit(b.is_close, entry.neuron)
+            b.n_close += 1
+            origins += (entry.flags & DRIVEN) != 0
+        elif entry.kind != MERGED:
+            origins += 1
+        k -= 1
+    if b.agenda.size and is_same(mirrored(b.agenda.items[0].time), e.now):
+        origins += 1 + agenda_has_two(&b.agenda, mirrored(e.now))
+    b.one_origin = origins <= 1
+    b.n_ties += origins > 1
+    while b.near_high > b.near_low and \
+            since_start(b, entry_time(&b.tape.entries[b.near_high - 1])) > b.t + b.near:
+        b.near_high -= 1
+        entry = &b.tape.entries[b.near_high]
+        if entry.kind == SPIKE:
+            b.n_near -= 1
+            clear_bit(b.is_near, entry.neuron)
+    while b.near_low > 0 and since_start(b, entry_time(&b.tape.entries[b.near_low - 1])) >= b.t - b.near:
+        b.near_low -= 1
+        entry = &b.tape.entries[b.near_low]
+        if entry.kind == SPIKE:
+            b.n_near += 1
+            set_bit(b.is_near, entry.neuron)
+
+
+cdef Status instant_back(Pass *b, Pair now) noexcept nogil:
+    """All generations of the instant `now`, the last one first, and then what had arrived."""
+    cdef Tape *tape = b.tape
+    cdef count_t k, low, here
+    cdef bint merged
+    cdef Status status
+    cdef Delivery *d
+    go_back(b, now)
+    look_around(b)
+    here = b.at
+    while True:
+        merged = is_entry_at(b, b.at, now) and tape.entries[b.at].kind == MERGED
+        b.at -= merged
+        if not is_entry_at(b, b.at, now) or tape.entries[b.at].kind != SPIKE:
+            break
+        low = b.at
+        while not tape.entries[low].flags & BEGINS:
+            low -= 1
+        ask_for_rows(b, low)
+        for k in range(low, b.at + 1):
+            if not gather_undelayed(b, k):
+                return NO_MEMORY
+        status = deliver_back(b, merged)
+        if status != RUNNING:
+            return status
+        for k in range(b.at, low - 1, -1):
+            status = spike_back(b, k)
+            if status != RUNNING:
+                return status
+        b.n_events += b.at + 1 - low
+        b.at = low - 1
+    while is_entry_at(b, b.at, now):
+        if tape.entries[b.at].kind == CLOSE:
+            b.at -= 1
+            continue
+        if tape.entries[b.at].kind == EVENT:
+            d = new_delivery(b, b.at)
+            if d == NULL:
+                return NO_MEMORY
+        elif not gather_undelayed(b, b.at):
+            return NO_MEMORY
+        b.at -= 1
+    while b.agenda.size and is_same(mirrored(b.agenda.items[0].time), now):
+        if not gather_first(b):
+            return NO_MEMORY
+    status = deliver_back(b, merged)
+    for k in range(here, b.at, -1):
+        clear_bit(b.e.has_fired, tape.entries[k].neuron)
+        clear_bit(b.is_close, tape.entries[k].neuron)
+    return status
+
+
+cdef inline void ask_for_rows(const Pass *b, count_t k) noexcept nogil:
+    """Ask for the memory of spikes that come soon: all are known."""
+    cdef const State *e = b.e
+    cdef const Entry *entry
+    cdef const Population *p
+    cdef const neuron_t *targets
+    cdef const double *weights
+    cdef synapse_t count
+    cdef int64_t c
+    cdef double *by_weight
+    if k < 3 or b.tape.entries[k - 3].kind != SPIKE:
+        return
+    entry = &b.tape.entries[k - 3]
+    p = &e.populations[population_of(e, entry.neuron)]
+    for c in range(p.first_projection, p.first_projection + p.n_projections):
+        if e.projections[c].procedural:
+            continue
+        count = find_row(e, &e.projections[c], entry.neuron - p.first, &targets, &weights)
+        prefetch(targets, min(count, <synapse_t> 1024) * sizeof(neuron_t))
+        by_weight = b.by_weight[c]
+        if by_weight != NULL:
+            prefetch(by_weight + (targets - e.projections[c].targets), min(count, <synapse_t> 1024) * sizeof(double))
+        if weights != NULL:
+            prefetch(weights, min(count, <synapse_t> 1024) * sizeof(double))
+    prefetch(adjoint_of(b, p, entry.neuron - p.first), 1)
+    prefetch(&b.sums.I_e[entry.neuron], 1)
+    prefetch(&b.sums.threshold[entry.neuron], 1)
+    prefetch(&b.sums.V_reset[entry.neuron], 1)
+    prefetch(&b.sums.t_ref[entry.neuron], 1)
+    if b.tape.entries[k - 1].kind == SPIKE:
+        ask_for_targets(b, b.tape.entries[k - 1].neuron)
+
+
+cdef inline void ask_for_targets(const Pass *b, neuron_t neuron) noexcept nogil:
+    """Ask for the adjoints of a spike's first targets; for the others there is time in the loop over the row."""
+    cdef const State *e = b.e
+    cdef const Population *p = &e.populations[population_of(e, neuron)]
+    cdef const Population *post
+    cdef const neuron_t *targets
+    cdef const double *weights
+    cdef synapse_t count, at
+    cdef int64_t c
+    for c in range(p.first_projection, p.first_projection + p.n_projections):
+        post = &e.populations[e.projections[c].post]
+        if e.projections[c].procedural or post.size <= FAR or post.kernel == SOURCE:
+            continue
+        count = find_row(e, &e.projections[c], neuron - p.first, &targets, &weights)
+        for at in range(min(count, <synapse_t> 24)):
+            prefetch(adjoint_of(b, post, targets[at]), 1)
+
+
+cdef Status instants_back(Pass *b, Pair until, count_t budget) noexcept nogil:
+    """All instants at or after `until`, for about `budget` events."""
+    cdef Pair now
+    cdef Status status
+    cdef count_t stop = b.n_events + budget
+    while True:
+        now = latest(b)
+        if now.n < 0 or before(now, until):
+            return TIME
+        if b.n_events >= stop:
+            return RUNNING
+        status = instant_back(b, now)
+        if status != RUNNING:
+            return status
+
+
+cdef void begin_back(Pass *b, Tape *tape, Pair last_before, Pair last, Pair start) noexcept nogil:
+    """Take up a tape at its end; its spikes have b.by_time already."""
+    b.tape = tape
+    b.last_before, b.last = last_before, last
+    b.at = tape.size - 1
+    b.near_low = b.near_high = tape.size
+    go_back(b, last if last.n >= 0 else start)
+
+
+cdef bint is_used_up(const Pass *b) noexcept nogil:
+    """Whether all that was on the tape has been used."""
+    cdef const Tape *tape = b.tape
+    if tape.n_values or tape.n_targets or tape.n_releases or tape.n_currents or b.agenda.size:
+        return False
+    return b.at < 0 or tape.entries[b.at].kind == PAST
+
+
+cdef bint begin_streams_back(Pass *b) noexcept nogil:
+    """Put what takes spikes from the tape onto the agenda; False if there is no memory."""
+    cdef State *e = b.e
+    cdef int64_t k, j
+    cdef Population *p
+    b.agenda.size = 0
+    b.n_returns, b.free_return = 0, -1
+    for k in range(e.n_lanes):
+        b.lanes[k].at = b.at
+        if not push_back(b, lane_time_back(b, k), LANE, k):
+            return False
+    for j in range(e.n_populations):
+        p = &e.populations[j]
+        for k in range(p.first_delayed, p.first_delayed + p.n_delayed):
+            b.openings[k].at = b.at
+            if not push_back(b, opening_time(b, k), TRAIN, k):
+                return False
+    return True
+
+
+cdef class Adjoint:
+    """The backward pass over one Recording or, from the last one on, several.
+
+    Parameters
+    ----------
+    network : EngineInput
+        That of the engine.
+    start : tuple
+        The pair from which times are counted.
+    sums : dict of ndarray
+        dL/d(parameter) of each neuron (global ids), added to: ``I_e, tau_m, threshold, V_reset, t_ref``.
+    by_weight, by_delay : list
+        For each projection an array with one per synapse that is added to, or None.
+    by_drive : list
+        For each Poisson process an array with one per neuron, or None.
+    wide : bool
+        Whether LIF neurons keep sums for tau_m.
+    near : float
+        ms; kicks that come so near to a spike of their target are found.
+    """
+
+    cdef Pass b
+    cdef Engine engine
+    cdef Recording recording
+    cdef list kept
+    cdef bint loaded
+    cdef double[::1] by_time
+    cdef readonly double[::1] weight_sums
+    cdef readonly double[::1] delay_sums
+    cdef readonly double[::1] drive_sums
+
+    def __cinit__(self):
+        memset(&self.b, 0, sizeof(Pass))
+
+    def __dealloc__(self):
+        cdef int64_t k
+        cdef Pass *b = &self.b
+        if b.y != NULL:
+            for k in range(b.e.n_populations):
+                free(b.y[k])
+        free(b.y)
+        free(b.widths)
+        free(b.by_release)
+        free(b.at_release)
+        free(b.by_weight)
+        free(b.by_delay)
+        free(b.by_drive)
+        agenda_free(&b.agenda)
+        free(b.lanes)
+        free(b.openings)
+        free(b.returns)
+        free(b.deliveries)
+        free(b.is_waiting)
+        free(b.waiting)
+        free(b.driven.items)
+        free(b.kick_by_weight)
+        free(b.kick_by_time)
+        free(b.is_near)
+        free(b.is_close)
+        free(b.findings)
+
+    def __init__(self, network, start, sums, by_weight, by_delay, by_drive, bint wide, double near):
+        cdef Pass *b = &self.b
+        cdef State *e
+        cdef int64_t k, j
+        cdef Population *p
+        self.engine = Engine(network, "window")
+        self.kept = []
+        b.start.n, b.start.s = start
+        e = b.e = &self.engine.e
+        b.near, b.wide, b.free_return = near, wide, -1
+        b.y = <double **> zeros(e.n_populations, sizeof(double *))
+        b.widths = <int64_t *> zeros(e.n_populations, sizeof(int64_t))
+        for k in range(e.n_populations):
+            p = &e.populations[k]
+            if p.kernel != SOURCE:
+                b.widths[k] = adjoint_width_in(p, wide)
+                b.y[k] = <double *> owned(allocate_large(b.widths[k] * <int64_t> p.size, sizeof(double)))
+                memset(b.y[k], 0, b.widths[k] * <int64_t> p.size * sizeof(double))
+        b.sums.I_e, b.sums.tau_m = self._pointer(sums["I_e"]), self._pointer(sums["tau_m"])
+        b.sums.threshold, b.sums.V_reset = self._pointer(sums["threshold"]), self._pointer(sums["V_reset"])
+        b.sums.t_ref, b.sums.tau_syn = self._pointer(sums["t_ref"]), self._pointer(sums["tau_syn"])
+        b.sums.n = e.n
+        n_projections, n_processes = len(network.projections), len(network.processes)
+        self.weight_sums, self.delay_sums = np.zeros(n_projections + 1), np.zeros(n_projections + 1)
+        self.drive_sums = np.zeros(n_processes + 1)
+        b.weight_sums, b.delay_sums = &self.weight_sums[0], &self.delay_sums[0]
+        b.drive_sums = &self.drive_sums[0]
+        b.by_weight = <double **> zeros(n_projections, sizeof(double *))
+        b.by_delay = <double **> zeros(n_projections, sizeof(double *))
+        b.by_drive = <double **> zeros(n_processes, sizeof(double *))
+        for k in range(n_projections):
+            b.by_weight[k] = self._pointer(by_weight[e.projections[k].rank])
+            b.by_delay[k] = self._pointer(by_delay[e.projections[k].rank])
+        for k in range(n_processes):
+            b.by_drive[k] = self._pointer(by_drive[k])
+        b.is_waiting = <uint8_t *> zeros(e.n // 8 + 1, 1)
+        b.is_near = <uint8_t *> zeros(e.n // 8 + 1, 1)
+        b.is_close = <uint8_t *> zeros(e.n // 8 + 1, 1)
+        b.waiting = <double *> zeros(e.n, sizeof(double))
+        if any(population.kernel == "LIFExp" for population in network.populations):
+            b.at_release = <double *> zeros(e.n, sizeof(double))
+        if network.changes:
+            b.by_release = <double *> zeros(e.n, sizeof(double))
+        if any(population.kernel in ("QIF", "Tabulated") for population in network.populations):
+            b.kick_by_weight = <double *> zeros(e.n, sizeof(double))
+            b.kick_by_time = <double *> zeros(e.n, sizeof(double))
+        if not reserve(&e.drawn, 1):
+            owned(NULL)
+        b.lanes = <Stream *> zeros(e.n_lanes, sizeof(Stream))
+        b.openings = <Stream *> zeros(n_projections, sizeof(Stream))
+        for k in range(e.n_lanes):
+            b.lanes[k].population = e.lanes[k].population
+        for k in range(e.n_populations):
+            p = &e.populations[k]
+            for j in range(p.first_delayed, p.first_delayed + p.n_delayed):
+                b.openings[j].population = k
+                b.openings[j].delay = float(np.max(network.projections[e.projections[j].rank].delay))
+
+    cdef double *_pointer(self, array):
+        """Where an array begins; it is kept alive. NULL for None and for an empty one."""
+        cdef double[::1] view
+        if array is None or array.size == 0:
+            return NULL
+        self.kept.append(array)
+        view = array
+        return &view[0]
+
+    def load(self, Recording recording, double[::1] by_time):
+        """Go on with the part of the run that came before, and use up its recording.
+
+        `by_time`, shape (len(recording),), is dL/d(time) of its entries so far, and becomes all of it.
+        """
+        cdef Pass *b = &self.b
+        cdef State *e = b.e
+        cdef int64_t k
+        cdef Population *p
+        cdef bint was_loaded = self.loaded
+        cdef Pair later
+        cdef neuron_t i
+        later = self.recording.start if was_loaded else recording.start
+        self.recording = recording
+        self.by_time = by_time
+        b.by_time = &by_time[0] if by_time.shape[0] else NULL
+        if by_time.shape[0] != recording.tape.size:
+            raise ValueError(f"{by_time.shape[0]} values for {recording.tape.size} entries")
+        begin_back(b, recording.tape, recording.last_before, recording.last, recording.start)
+        if not self.loaded:
+            self.loaded = True
+            for k in range(e.n_populations):
+                self._set_parameters(k, recording.n_changes)
+        for k in range(e.n_populations):
+            p = &e.populations[k]
+            if p.release != NULL and recording.releases[k] is not None:
+                restore_pairs(p.release, recording.releases[k])
+                if p.kernel == LIFEXP_KERNEL:
+                    # What the later part knows of periods that end in it stays.
+                    for i in range(p.size):
+                        if not was_loaded or not before(later, p.release[i]):
+                            b.at_release[p.first + i] = b.tape.at_release[p.first + i]
+                        if not was_loaded:
+                            end_of_period(b, p, adjoint_of(b, p, i))[0] = since_start(b, p.release[i])
+        if not begin_streams_back(b):
+            owned(NULL)
+
+    cdef _set_parameters(self, int64_t k, int64_t n_changes):
+        """Give population k the parameters that it has after so many changes."""
+        cdef Population *p = &self.b.e.populations[k]
+        cdef void *rows = p.rows
+        cdef Frame *frames = p.frames
+        network = self.engine.network
+        if not any(number == k for _, number, _ in network.changes):
+            return
+        parameters = network.populations[k].parameters
+        for _, number, changed in network.changes[:n_changes]:
+            parameters = changed if number == k else parameters
+        self.engine._set_rows(p, parameters)
+        free(rows)
+        free(frames)
+
+    def run(self, until, count_t budget):
+        """Take instants at or after the pair `until` in reverse; False if the budget ended it."""
+        cdef Pair end
+        cdef Status status
+        end.n, end.s = until
+        with nogil:
+            status = instants_back(&self.b, end, budget)
+        if status == NO_MEMORY:
+            raise InsufficientMemoryError("the backward pass ran out of memory")
+        return status != RUNNING
+
+    def read(self, time, const int64_t[::1] ids, const double[::1] V, const double[::1] currents,
+             const double[::1] by_V):
+        """V of neurons (global ids) had these values at the pair `time`; add dL/dV.
+
+        `currents` are the sums of their synaptic currents, 0 where there are none.
+        """
+        cdef int64_t k
+        cdef Pair now
+        now.n, now.s = time
+        go_back(&self.b, now)
+        if self.engine.origins is not None:
+            V = V.base - self.engine.origins[ids.base]
+        for k in range(ids.shape[0]):
+            if by_V[k] != 0.0:
+                read_in(&self.b, <neuron_t> ids[k], V[k], currents[k], by_V[k])
+
+    def leave(self, time, int64_t k, const double[::1] V, bint begins, double[:, ::1] currents=None):
+        """The pair `time` is where population k begins with V; dL/dV, or dL/d(-1/V) where V is infinite.
+
+        `begins`: the whole run begins there, with these synaptic currents, and not only other parameters. The second
+        result is dL/d(current), of the shape of `currents`, or None.
+        """
+        cdef Pair now
+        cdef double *at_start = NULL
+        cdef double *by_start = NULL
+        cdef double[:, ::1] by_current
+        cdef double[::1] by_V = np.empty(V.shape[0])
+        now.n, now.s = time
+        if currents is not None:
+            by_current = np.empty((currents.shape[0], currents.shape[1]))
+            at_start, by_start = &currents[0, 0], &by_current[0, 0]
+        go_back(&self.b, now)
+        leave_in(&self.b, &self.b.e.populations[k], &V[0], begins, at_start, &by_V[0], by_start)
+        return by_V.base, None if currents is None else by_current.base
+
+    def arrive(self, int64_t k, const double[::1] V, const double[::1] by_V, int64_t n_changes):
+        """Population k has come to V now, with the parameters after so many changes."""
+        self._set_parameters(k, n_changes)
+        arrive_in(&self.b, &self.b.e.populations[k], &V[0], &by_V[0])
+
+    def is_used_up(self):
+        """Whether all that was on the tape has been used."""
+        return is_used_up(&self.b)
+
+    @property
+    def shift(self):
+        """dL/d(time) of all that happened at fixed times, besides spikes on the tape; and the sum of its sizes."""
+        return self.b.shift, self.b.shift_size
+
+    @property
+    def ranks(self):
+        """Which projection of the network the sums are of."""
+        return [int(self.b.e.projections[k].rank) for k in range(len(self.engine.network.projections))]
+
+    @property
+    def n_ties(self):
+        """How many instants there were in which independent things happened."""
+        return self.b.n_ties
+
+    @property
+    def findings(self):
+        """(kind, neuron, source or -1, ms) of what has no gradient, and how many there are."""
+        cdef count_t k
+        return [
+            (int(self.b.findings[k].kind), int(self.b.findings[k].neuron), int(self.b.findings[k].other),
+             float(self.b.findings[k].time))
+            for k in range(min(self.b.n_findings, self.b.findings_capacity, 10000))
+        ], int(self.b.n_findings)
+
+
+cdef void *zeros(size_t n, size_t size) except NULL:
+    """n zeroed items of `size` bytes."""
+    cdef void *memory = owned(allocate(n, size))
+    memset(memory, 0, n * size)
+    return memory
