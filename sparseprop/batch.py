@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import os
 import threading
 import time
@@ -395,8 +396,11 @@ class BatchResult:
         self.V_ids, self.V_times = V_ids, V_times
         self.times = np.concatenate([np.zeros(0), *(s.times for s in samples)])
         self.ids = np.concatenate([np.zeros(0, np.int64), *(s.ids for s in samples)])
-        counts = [np.diff(s.ends, prepend=0) for s in samples]
-        self.offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *counts]))])
+        ends, n_before = [np.zeros(1, np.int64)], 0
+        for piece in samples:
+            ends.append(piece.ends + n_before)
+            n_before += len(piece.times)
+        self.offsets = np.concatenate(ends)
         self.V = np.concatenate([np.zeros((0, len(V_times), len(V_ids))), *(s.V for s in samples)])
         origins = simulation._runners[0].engine.origins
         if origins is not None:
@@ -540,19 +544,39 @@ class BatchResult:
         return _backward(self._simulation, self, samples, dL_dtimes, dL_dV, weights, tau_m)
 
 
+def _shapes(simulation, weights):
+    """Of all arrays that a backward pass adds to, those of :func:`new_sums` first; None of what is not wanted."""
+    net = simulation.network
+    shapes = [array.shape for array in new_sums(net.size, most_ports(net)).values()]
+    shapes += [(p.n_synapses,) if weights else None for p in net.projections]
+    shapes += [(p.n_synapses,) if isinstance(p.delay, np.ndarray) else None for p in net.projections]
+    shapes += [None if array is None else array.shape for array in simulation._beginning.currents]
+    return [*shapes, (net.size,), *2 * [(len(net.projections),)]]
+
+
+def _split(flat, shapes):
+    """Arrays of these shapes in a flat one."""
+    parts, at = [], 0
+    for shape in shapes:
+        size = 0 if shape is None else math.prod(shape)
+        parts.append(None if shape is None else flat[at : at + size].reshape(shape))
+        at += size
+    return parts
+
+
 class _Sums:
-    """A backward runner with the arrays that it adds to."""
+    """A backward runner with the arrays that it adds to, which are parts of a flat one."""
 
     def __init__(self, simulation, weights, tau_m):
-        source, net = simulation._source, simulation.network
-        self.parameters = new_sums(source.size, most_ports(net))
-        self.by_weight = [np.zeros(p.n_synapses) if weights else None for p in net.projections]
-        self.by_delay = [np.zeros(p.n_synapses) if isinstance(p.delay, np.ndarray) else None for p in net.projections]
-        self.V = np.zeros(source.size)
-        self.I_syn = [None if array is None else np.zeros(array.shape) for array in simulation._beginning.currents]
-        adjoint = _core.Adjoint(
-            source, (0, 0.0), self.parameters, self.by_weight, self.by_delay, [], tau_m, simulation._near
-        )
+        source, n = simulation._source, len(simulation.network.projections)
+        shapes = _shapes(simulation, weights)
+        self.flat = np.zeros(sum(math.prod(shape) for shape in shapes if shape is not None))
+        parts = iter(_split(self.flat, shapes))
+        parameters = {name: next(parts) for name in new_sums(0, 0)}
+        by_weight, by_delay = ([next(parts) for _ in range(n)] for _ in range(2))
+        self.I_syn = [next(parts) for _ in simulation._beginning.currents]
+        self.V, self.weight_sums, self.delay_sums = parts
+        adjoint = _core.Adjoint(source, (0, 0.0), parameters, by_weight, by_delay, [], tau_m, simulation._near)
         self.runner = _core.BackwardRunner(adjoint, simulation._beginning)
         self.ranks = np.argsort(adjoint.ranks)
         self.take_weights()
@@ -560,22 +584,17 @@ class _Sums:
     def take_weights(self):
         self.runner.take_weights()
 
-    def arrays(self):
-        return [*self.parameters.values(), *self.by_weight, *self.by_delay, *self.I_syn, self.V]
-
     def clear(self):
-        for array in self.arrays():
-            if array is not None:
-                array[...] = 0.0
+        self.flat[:] = 0.0
         self.runner.clear()
 
     def taken(self, error):
-        """Copies of all sums, what was found, and the error of the invariant."""
+        """A copy of all sums, what was found, and the error of the invariant."""
         adjoint = self.runner.adjoint
         n = len(self.ranks)
-        sums = [np.asarray(values)[:n][self.ranks] for values in (adjoint.weight_sums, adjoint.delay_sums)]
-        copies = [None if array is None else array.copy() for array in self.arrays()]
-        return copies + sums, self.runner.findings, adjoint.n_ties, error
+        self.weight_sums[:] = np.asarray(adjoint.weight_sums)[:n][self.ranks]
+        self.delay_sums[:] = np.asarray(adjoint.delay_sums)[:n][self.ranks]
+        return self.flat.copy(), self.runner.findings, adjoint.n_ties, error
 
 
 def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
@@ -599,19 +618,17 @@ def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
     if not done:
         done = [_Sums(simulation, weights, tau_m).taken(0.0)]
     # In the order of the pieces, so that rounding does not depend on threads.
-    totals, findings, n_warnings, n_ties, error = done[0][0], [], 0, 0, 0.0
-    for k, (arrays, (found, number), ties, piece_error) in enumerate(done):
+    total, findings, n_warnings, n_ties, error = done[0][0], [], 0, 0, 0.0
+    for k, (flat, (found, number), ties, piece_error) in enumerate(done):
         if k:
-            for total, array in zip(totals, arrays, strict=True):
-                if total is not None:
-                    total += array
+            total += flat
         findings += found
         n_warnings += number
         n_ties += ties
         error = max(error, piece_error)
     if _core.BUILD_MODE == "debug" and not error <= INVARIANT:
         raise AssertionError(f"later by the same for all is not the same: {error!r}")
-    parts = iter(totals)
+    parts = iter(_split(total, _shapes(simulation, weights)))
     sums = {name: next(parts) for name in new_sums(0, 0)}
     by_weight, by_delay = ([next(parts) for _ in net.projections] for _ in range(2))
     I_syn = np.full((net.size, most_ports(net)), np.nan)

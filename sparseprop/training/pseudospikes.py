@@ -61,6 +61,7 @@ class Pseudospikes:
                     f"pseudospikes need projections without delay: {p.pre.name!r} -> {p.post.name!r} has one"
                 )
         self.ids = np.concatenate([np.arange(p.first, p.first + p.n) for p in self._populations])
+        self._matrices = {k: _Matrix(p) for k, p in self._projections}
 
     def _upstream(self):
         """(number, projection) of those by which neurons reach the population."""
@@ -129,7 +130,7 @@ class _Continuation:
             for k, projection in rule._projections:
                 if projection.post is p:
                     self._part[k] = s = self._progress(projection.pre)
-                    total = total + _times(projection, s)
+                    total = total + rule._matrices[k].times(s)
             self._after[p.index] = self._V[p.index] + total
 
     def _progress(self, p):
@@ -180,9 +181,9 @@ class _Continuation:
                 if projection.post is not q:
                     continue
                 g = after[q.index]
-                sources, targets = projection.sources, projection.targets
-                weights[k] = np.einsum("si,si->i", g[:, targets], self._part[k][:, sources])
-                by_part = _transposed(projection, g)
+                matrix = self.rule._matrices[k]
+                weights[k] = np.einsum("si,si->i", g[:, matrix.targets], self._part[k][:, matrix.sources])
+                by_part = matrix.transposed(g)
                 later = projection.pre.index >= q.index
                 states, sums = (self._V, before) if later else (self._after, after)
                 sums[projection.pre.index] += by_part / np.pi * self._slope(states, projection.pre)
@@ -198,19 +199,29 @@ class _Continuation:
             return root / (root**2 + V**2)
 
 
-def _matrix(projection):
-    import scipy.sparse
+class _Matrix:
+    """The weights of a projection as a sparse matrix of shape (targets, sources)."""
 
-    weight = np.broadcast_to(projection.weight, (projection.n_synapses,))
-    shape = (projection.post.n, projection.pre.n)
-    return scipy.sparse.csr_array((weight, (projection.targets, projection.sources)), shape=shape)
+    def __init__(self, projection):
+        import scipy.sparse
 
+        self.projection = projection
+        self.sources, self.targets = projection.sources, projection.targets
+        self._order = np.lexsort((self.sources, self.targets))
+        starts = np.searchsorted(self.targets[self._order], np.arange(projection.post.n + 1))
+        parts = np.zeros(projection.n_synapses), self.sources[self._order], starts
+        self._matrix = scipy.sparse.csr_array(parts, shape=(projection.post.n, projection.pre.n))
+        self._transposed = self._matrix.T
 
-def _times(projection, s):
-    """sum_j w_ij s_j for all samples."""
-    return (_matrix(projection) @ s.T).T
+    def _take_weights(self, matrix):
+        weight = self.projection.weight
+        matrix.data[:] = weight[self._order] if isinstance(weight, np.ndarray) else weight
+        return matrix
 
+    def times(self, s):
+        """sum_j w_ij s_j for all samples."""
+        return (self._take_weights(self._matrix) @ s.T).T
 
-def _transposed(projection, g):
-    """sum_i w_ij g_i for all samples."""
-    return (_matrix(projection).T @ g.T).T
+    def transposed(self, g):
+        """sum_i w_ij g_i for all samples."""
+        return (self._take_weights(self._transposed) @ g.T).T
