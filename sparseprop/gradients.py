@@ -441,7 +441,8 @@ def most_ports(net):
 
 def of_neurons(net, sums):
     """The derivatives by parameters of neurons, each for all global ids, from those by the engine's parameters."""
-    arrays = {name: np.full(net.size, np.nan) for name in (*PARAMETERS, "V")}
+    n = net.size
+    arrays = {name: np.full(n, np.nan) for name in (*PARAMETERS, "V")}
     for p in net.populations:
         if p.is_source:
             continue

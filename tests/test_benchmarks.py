@@ -212,3 +212,14 @@ def test_delays(tmp_path):
     for case in report["poisson"]:
         assert case["n_input_events"] > 100 and case["events_per_second"]["best"] > 0.0
     assert run(tmp_path, "--delays 0.01", "delays.py").returncode == 2
+
+
+def test_train_yin_yang(tmp_path):
+    options = "--contenders Theta LIFExp --epochs 2 --samples 320 -o out.json"
+    done = run(tmp_path, options, "train_yin_yang.py")
+    assert done.returncode == 0, done.stderr
+    theta, lifexp = json.loads((tmp_path / "out.json").read_text())["cases"]
+    for case in (theta, lifexp):
+        assert case["ms_per_sample"] > 0.0 and 0.0 <= case["accuracy"] <= 1.0
+        assert case["seconds_to_975"] is None or case["seconds_to_975"] > 0.0
+    assert len(done.stdout.splitlines()) == 2 + 2
