@@ -1,11 +1,11 @@
 """What does training cost, per sample, and how soon is Yin-Yang learnt?
 
-Networks of 5-120-3 neurons on one core: Theta with pseudospikes and LIFExp with PeakMargin, 5000 samples (seed 42 of the
-published program), batches of 32, tested on 10,000 others after each epoch. The cost of a sample (forward, backward,
-update, in CPU time) is the median over the last quarter of the epochs; "seconds to 97.5 %" is the CPU time of training
-alone until the test accuracy is that for the first time. jaxsnn, if it is installed (`pip install jaxsnn`), trains its
-own example with as many hidden neurons; its cost is the difference between more epochs and fewer, so that compilation
-is not in it. Each contender has a process of its own.
+Networks of 5-120-3 neurons on one core: Theta with pseudospikes and LIFExp with PeakMargin, 5000 samples (seed 42 of
+the published program), batches of 32, tested on 10,000 others after each epoch. The cost of a sample (forward,
+backward, update, in CPU time) is the median over the last quarter of the epochs; "seconds to 97.5 %" is the CPU time of
+training alone until the test accuracy is that for the first time. jaxsnn, if it is installed (`pip install jaxsnn`),
+trains its own example with as many hidden neurons; its cost is the difference between more epochs and fewer, so that
+compilation is not in it. Each contender has a process of its own.
 
     python benchmarks/train_yin_yang.py -o result.json
     python benchmarks/train_yin_yang.py --contenders Theta --epochs 10 --seeds 1 2 3
