@@ -1,5 +1,6 @@
 """What all benchmark scripts share: the head of a report, cases in processes of their own, memory, tables, plots."""
 
+import argparse
 import ast
 import json
 import pathlib
@@ -10,12 +11,34 @@ import time
 from sparseprop import EIF, LIFExp, bench
 from sparseprop.bench import markdown, save, save_lines  # most of it for the scripts
 
-__all__ = ["MODELS", "in_process", "markdown", "memory", "picture", "report_head", "save", "settle"]
+__all__ = ["MODELS", "in_process", "markdown", "memory", "options_of", "picture", "report_head", "save", "settle"]
 
 # LIFExp: a current that is half as slow as the membrane.
 MODELS = {**bench.MODELS, "LIFExp": lambda tau_m: LIFExp(tau_m=tau_m, tau_syn=0.5 * tau_m), "EIF": EIF}
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def options_of(parser, run_case, quick):
+    """The options of a script; in a process that it began for a single case, runs that and ends.
+
+    Parameters
+    ----------
+    run_case : callable
+        From a case to its figures, both dictionaries.
+    quick : dict
+        The defaults with ``--quick``.
+    """
+    parser.add_argument("--quick", action="store_true", help="other defaults, for a minute")
+    parser.add_argument("-o", "--out", metavar="FILE.json", help="where the figures go")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    if parser.parse_known_args()[0].quick:
+        parser.set_defaults(**quick)
+    options = parser.parse_args()
+    if options.case is not None:
+        print(json.dumps(run_case(json.loads(options.case))))
+        sys.exit(0)
+    return options
 
 
 def report_head(benchmark, question, **more):

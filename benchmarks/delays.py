@@ -22,7 +22,6 @@ Every case has a process of its own and is repeated; times are CPU time of the r
 
 import argparse
 import importlib.metadata
-import json
 import os
 import statistics
 import sys
@@ -30,10 +29,11 @@ import tempfile
 import time
 
 import numpy as np
-from common import in_process, markdown, report_head, save
+from common import in_process, markdown, options_of, report_head, save
 
 import sparseprop as sp
 
+QUICK = {"sizes": [2000], "durations": [100.0], "delays": [1.5], "repeats": 1, "scale": 0.05}
 STEP = 0.1  # ms, of NEST's resolution and the refractory period
 KINDS = ["none", "one", "grid", "each"]
 LABELS = {"none": "none", "one": "one", "grid": "per synapse, grid", "each": "per synapse, uniform"}
@@ -217,9 +217,13 @@ def poisson_row(done):
     ]
 
 
+def run_case(case):
+    """One case, of input or of delays."""
+    return run_poisson(case) if "what" in case else run_delays(case)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="other defaults, for a minute")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000], metavar="N")
     parser.add_argument("--durations", type=float, nargs="+", default=[300.0], metavar="MS", help="one per size")
     parser.add_argument("--delays", type=float, nargs="+", default=[0.1, 1.5, 5.0], metavar="MS")
@@ -230,15 +234,7 @@ def main():
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds per case (default: %(default)s)")
     parser.add_argument("--scale", type=float, default=1.0, help="of the durations of Poisson input; 0: none of it")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("-o", "--out", metavar="FILE.json", help="where the figures go")
-    parser.add_argument("--case", help=argparse.SUPPRESS)  # used for the processes of the single cases
-    if parser.parse_known_args()[0].quick:
-        parser.set_defaults(sizes=[2000], durations=[100.0], delays=[1.5], repeats=1, scale=0.05)
-    options = parser.parse_args()
-    if options.case is not None:
-        case = json.loads(options.case)
-        print(json.dumps(run_poisson(case) if "what" in case else run_delays(case)))
-        return 0
+    options = options_of(parser, run_case, QUICK)
     if len(options.durations) != len(options.sizes):
         parser.error(f"--durations needs {len(options.sizes)} times, one per size, got {len(options.durations)}")
     if any(delay < STEP for delay in options.delays):

@@ -16,13 +16,12 @@ The figure to compare is the CPU time. Wall time suffers from whatever else the 
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
 import time
 
-from common import MODELS, in_process, memory, picture, report_head, save, settle
+from common import MODELS, in_process, memory, options_of, picture, report_head, save, settle
 
 import sparseprop as sp
 from sparseprop.simulation import ENGINES
@@ -126,7 +125,6 @@ def draw(report, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="other defaults, for a minute")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000], metavar="N")
     parser.add_argument("--spikes", type=int, default=200_000, help="of each repeat (default: %(default)s)")
     parser.add_argument(
@@ -142,15 +140,8 @@ def main():
     parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--transient-seconds", type=float, default=10.0, help="at most (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("-o", "--out", metavar="FILE.json", help="where the figures go")
     parser.add_argument("--plot", action="store_true", help="also draw FILE.png (needs matplotlib)")
-    parser.add_argument("--case", help=argparse.SUPPRESS)  # used for the processes of the single cases
-    if parser.parse_known_args()[0].quick:
-        parser.set_defaults(**QUICK)
-    options = parser.parse_args()
-    if options.case is not None:
-        print(json.dumps(run_case(json.loads(options.case))))
-        return 0
+    options = options_of(parser, run_case, QUICK)
 
     question = "What do a spike and a synaptic event of the paper's balanced network cost?"
     report = {**report_head("engine_speed", question, seed=options.seed), "cases": []}

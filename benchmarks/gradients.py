@@ -14,14 +14,13 @@ Then LIF neurons with 1/10 of, and as many as, `--many` spikes, for how cost and
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
 import time
 
 import numpy as np
-from common import MODELS, in_process, memory, report_head, save
+from common import MODELS, in_process, memory, options_of, report_head, save
 
 import sparseprop as sp
 
@@ -31,6 +30,8 @@ HEADER = (
     + " | ".join(14 * ["---"])
     + " |"
 )
+
+QUICK = {"sizes": [10_000, 100_000], "spikes": 100_000}
 
 
 def timed(function):
@@ -124,12 +125,7 @@ def main():
     )
     parser.add_argument("--no-heap", action="store_true", help="leave out the heap engine")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("-o", "--out", metavar="FILE.json", help="where the figures go")
-    parser.add_argument("--case", help=argparse.SUPPRESS)  # used for the processes of the single cases
-    options = parser.parse_args()
-    if options.case is not None:
-        print(json.dumps(run_case(json.loads(options.case))))
-        return 0
+    options = options_of(parser, run_case, QUICK)
     question = "What does the backward pass cost, beside the forward pass?"
     report = {**report_head("gradients", question, seed=options.seed), "cases": []}
     print(HEADER, flush=True)

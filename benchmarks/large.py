@@ -10,17 +10,17 @@ initial states are uniform in phase, so that a short transient distorts the cost
 """
 
 import argparse
-import json
 import math
 import os
 import sys
 import time
 
-from common import in_process, markdown, memory, picture, report_head, save, settle
+from common import in_process, markdown, memory, options_of, picture, report_head, save, settle
 
 import sparseprop as sp
 from sparseprop import connectivity
 
+QUICK = {"sizes": [10**4, 10**5, 10**6], "spikes": 200_000, "transient_seconds": 10.0}
 BYTES_PER_NEURON = {"stored": 4, "procedural": 0}  # and target
 
 
@@ -93,7 +93,6 @@ def row(done, cases):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="other defaults, for a minute")
     sizes = [10**4, 10**5, 10**6, 10**7, 10**8]
     parser.add_argument("--sizes", type=int, nargs="+", default=sizes, metavar="N")
     parser.add_argument("--rows", nargs="+", choices=list(BYTES_PER_NEURON), default=list(BYTES_PER_NEURON))
@@ -103,14 +102,7 @@ def main():
     parser.add_argument("--transient-seconds", type=float, default=60.0, help="at most (default: %(default)s)")
     parser.add_argument("--timeout", type=float, default=900.0, help="seconds per case (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("-o", "--out", metavar="FILE.json", help="where the figures go, and FILE.png")
-    parser.add_argument("--case", help=argparse.SUPPRESS)  # used for the processes of the single cases
-    if parser.parse_known_args()[0].quick:
-        parser.set_defaults(sizes=[10**4, 10**5, 10**6], spikes=200_000, transient_seconds=10.0)
-    options = parser.parse_args()
-    if options.case is not None:
-        print(json.dumps(run_case(json.loads(options.case))))
-        return 0
+    options = options_of(parser, run_case, QUICK)
     question = "How do memory and the cost of a synaptic event grow with the network?"
     report = {**report_head("large", question, seed=options.seed), "cases": []}
     cases = report["cases"]

@@ -12,14 +12,13 @@ and with and without those of time constants, from random derivatives of the las
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
 import time
 
 import numpy as np
-from common import in_process, memory, report_head, save, settle
+from common import in_process, memory, options_of, report_head, save, settle
 
 import sparseprop as sp
 
@@ -137,7 +136,6 @@ def table_rows(done):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="other defaults, for a minute")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], metavar="N")
     parser.add_argument("--outdegree", type=int, default=100, help="K (default: %(default)s)")
     parser.add_argument("--spikes", type=int, default=100_000, help="of each turn (default: %(default)s)")
@@ -149,14 +147,7 @@ def main():
     parser.add_argument("--engine", choices=["window", "heap"], default="window", help="default: %(default)s")
     parser.add_argument("--transient-seconds", type=float, default=20.0, help="at most (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("-o", "--out", metavar="FILE.json", help="where the figures go")
-    parser.add_argument("--case", help=argparse.SUPPRESS)  # used for the processes of the single cases
-    if parser.parse_known_args()[0].quick:
-        parser.set_defaults(**QUICK)
-    options = parser.parse_args()
-    if options.case is not None:
-        print(json.dumps(run_case(json.loads(options.case))))
-        return 0
+    options = options_of(parser, run_case, QUICK)
     question = "What do exponential synaptic currents cost, beside delta synapses?"
     report = {**report_head("lifexp", question, seed=options.seed), "cases": []}
     print(HEADER, flush=True)

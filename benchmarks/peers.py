@@ -20,7 +20,6 @@ spikes in one step of a grid may come in any order; and the largest error of the
 import argparse
 import contextlib
 import importlib.metadata
-import json
 import os
 import pathlib
 import shutil
@@ -30,11 +29,12 @@ import tempfile
 import time
 
 import numpy as np
-from common import in_process, markdown, memory, picture, report_head, save
+from common import in_process, markdown, memory, options_of, picture, report_head, save
 
 import sparseprop as sp
 from sparseprop.bench import settled
 
+QUICK = {"sizes": [2000], "durations": [500.0]}
 # As many as fit into the memory of the machine, and can be made from Python in a minute.
 NEURON_CONNECTIONS = 20_000_000
 
@@ -277,7 +277,6 @@ def row(done, cases):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="other defaults, for a minute or two")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], metavar="N")
     parser.add_argument(
         "--durations", type=float, nargs="+", default=[3000.0, 300.0], metavar="MS", help="one per size"
@@ -288,14 +287,7 @@ def main():
     parser.add_argument("--rate", type=float, default=1.0, help="in Hz, wanted; more comes out (default: %(default)s)")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds per simulator (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("-o", "--out", metavar="FILE.json", help="where the figures go, and FILE.png")
-    parser.add_argument("--case", help=argparse.SUPPRESS)  # used for the processes of the single simulators
-    if parser.parse_known_args()[0].quick:
-        parser.set_defaults(sizes=[2000], durations=[500.0])
-    options = parser.parse_args()
-    if options.case is not None:
-        print(json.dumps(run_case(json.loads(options.case))))
-        return 0
+    options = options_of(parser, run_case, QUICK)
     if len(options.durations) != len(options.sizes):
         parser.error(f"--durations needs {len(options.sizes)} times, one per size, got {len(options.durations)}")
     question = "What do other simulators need for the same network, and how exact are they?"

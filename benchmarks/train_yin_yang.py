@@ -12,7 +12,6 @@ compilation is not in it. Each contender has a process of its own.
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -21,7 +20,7 @@ import time
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its idle threads would be counted
 
 import numpy as np
-from common import in_process, memory, report_head, save
+from common import in_process, memory, options_of, report_head, save
 
 import sparseprop as sp
 from sparseprop import training
@@ -31,6 +30,7 @@ HEADER = (
     "| --- | --- | --- | --- | --- | --- | --- |"
 )
 BATCH = 32
+QUICK = {"epochs": 5, "jaxsnn_epochs": 1}
 
 
 def samples(n, seed):
@@ -120,12 +120,7 @@ def main():
     parser.add_argument("--jaxsnn-epochs", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--samples", type=int, default=5000, help="default: %(default)s")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="default: 1")
-    parser.add_argument("-o", "--out", metavar="FILE.json", help="where the figures go")
-    parser.add_argument("--case", help=argparse.SUPPRESS)  # used for the processes of the single cases
-    options = parser.parse_args()
-    if options.case is not None:
-        print(json.dumps(run_case(json.loads(options.case))))
-        return 0
+    options = options_of(parser, run_case, QUICK)
     question = "What does training cost, per sample, and how soon is Yin-Yang learnt?"
     report = {**report_head("train_yin_yang", question, seeds=options.seeds), "cases": []}
     print(HEADER, flush=True)
