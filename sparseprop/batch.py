@@ -26,6 +26,7 @@ from .gradients import (
     without_time_constants,
 )
 from .inputs import SpikeSource
+from .network import Network
 from .recording import Record
 from .simulation import explained, infos
 from .tape import NEAR
@@ -78,6 +79,11 @@ def run_batch(net, inputs, duration, *, n_threads=None, record=None, tape=False,
         return simulation.run(inputs, duration, record=record, tape=tape)
 
 
+def structure(net):
+    """What identifies the populations, projections and drives that a network has now."""
+    return [id(part) for part in (*net.populations, *net.projections, *net.drives)]
+
+
 def cores():
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -101,10 +107,23 @@ class BatchSimulation:
     """
 
     def __init__(self, net, n_threads=None, seed=None):
+        if not isinstance(net, Network):
+            raise ParameterError(f"net must be a Network, got {net!r}")
         allowed = "a whole number >= 1, or None for all cores"
         self.n_threads = cores() if n_threads is None else _validation.integer(n_threads, "n_threads", allowed, low=1)
         self.network = net
         self._seed = None if seed is None else _validation.integer(seed, "seed", "a whole number >= 0", low=0)
+        self._pool = None
+        self._lock = threading.Lock()
+        self._build()
+
+    def __reduce__(self):
+        # Copies and pickles begin anew: engines and threads cannot be taken along.
+        return BatchSimulation, (self.network, self.n_threads, self._seed)
+
+    def _build(self):
+        """Set up what does not depend on weights."""
+        net = self.network
         self._sources = [p for p in net.populations if isinstance(p.model, SpikeSource)]
         if not self._sources:
             raise ParameterError(
@@ -116,15 +135,8 @@ class BatchSimulation:
                 "a batch takes no PoissonSource and no net.drive(...), which would be the same in all samples: give "
                 "spikes of your own for each sample, and constant currents as I_e"
             )
-        self._pool = None
-        self._lock = threading.Lock()
-        self._build()
-
-    def _build(self):
-        """Set up what does not depend on weights."""
-        net = self.network
         source = net.engine_input(self._seed)
-        self._shape = self._found()
+        self._structure, self._shape = structure(net), self._found()
         projections = [
             p if isinstance(p.adjacency, ProceduralAdjacency)
             else dataclasses.replace(p, weight=np.full(q.n_synapses, 0.0))
@@ -187,10 +199,10 @@ class BatchSimulation:
         """
         duration = _validation.real(duration, "duration", "a finite time >= 0 ms", low=0.0)
         tape = _validation.flag(tape, "tape")
+        self._take_weights()
         given = _Inputs(self._sources, inputs)
         ids, times = self._readings(record, duration)
         began = time.perf_counter()
-        self._take_weights()
         clock = self._source.clock
         pairs = [clock.pair(float(t)) for t in times]
         stops = np.array([n for n, _ in pairs], np.int64), np.array([s for _, s in pairs], float)
@@ -225,10 +237,9 @@ class BatchSimulation:
         return record.sampled_ids("V", populations), times[times <= duration]
 
     def _take_weights(self):
-        found = self._found()
-        if len(found) != len(self._shape) or any(
+        if structure(self.network) != self._structure or any(
             delay is not other_delay or rest != other_rest
-            for (delay, rest), (other_delay, other_rest) in zip(found, self._shape, strict=True)
+            for (delay, rest), (other_delay, other_rest) in zip(self._found(), self._shape, strict=True)
         ):
             self._build()
         for p, q in zip(self.network.projections, self._source.projections, strict=True):
@@ -318,7 +329,8 @@ class _Inputs:
         if isinstance(values, (list, tuple)) and values and isinstance(values[0], tuple):
             return _Inputs._of_pairs(source, name, values)
         try:
-            array = np.asarray(values, dtype=float)
+            array = np.asarray(values)
+            array = array.astype(float) if array.dtype.kind in "iuf" else None
         except (TypeError, ValueError):
             array = None
         if array is None or array.ndim not in (2, 3) or array.shape[1] != source.n:
@@ -336,8 +348,11 @@ class _Inputs:
     def _of_pairs(source, name, values):
         sizes, all_times, all_ids = [], [np.zeros(0)], [np.zeros(0, np.int64)]
         for k, pair in enumerate(values):
-            if len(pair) != 2:
-                raise ParameterError(f"{name}: sample {k} must be a pair (times, ids), got {pair!r}")
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2 or np.ndim(pair[0]) != 1 or np.ndim(pair[1]) != 1:
+                raise ParameterError(
+                    f"{name}: sample {k} must be a pair of arrays (times, ids), as tuples stand for such pairs (lists "
+                    f"for times of all sources), got {pair!r}"
+                )
             times = _validation.real_array(pair[0], f"{name}: times of sample {k}", "finite times >= 0 ms", low=0.0)
             ids = _validation.index_array(pair[1], f"{name}: ids of sample {k}", source.n)
             if times.shape != ids.shape:
@@ -387,7 +402,7 @@ class BatchResult:
 
     def __init__(self, simulation, given, duration, pieces, samples, V_ids, V_times, stops, tape):
         self._simulation, self._given, self._pieces, self._stops = simulation, given, pieces, stops
-        self._network = simulation.network
+        self._network, self._structure = simulation.network, simulation._structure
         self._samples = samples if tape else None
         self._tape = tape
         self._weights = [p.weight for p in self._network.projections]
@@ -491,7 +506,8 @@ class BatchResult:
     @property
     def has_gradients(self):
         """Whether :meth:`backward` can be called: tapes are there, and weights and delays are those of the run."""
-        return self._samples is not None and not self._changed("weight") and not self._changed("delay")
+        same = structure(self._network) == self._structure
+        return same and self._samples is not None and not self._changed("weight") and not self._changed("delay")
 
     def _changed(self, name):
         values = self._weights if name == "weight" else self._delays
@@ -526,6 +542,8 @@ class BatchResult:
         if self._samples is None:
             raise ParameterError("backward() was called before: tapes are used up by it; run again with tape=True")
         weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
+        if structure(self._network) != self._structure:
+            raise ParameterError("something was added to the network since the run: run again with tape=True")
         for name in ("weight", "delay"):
             if self._changed(name):
                 raise ParameterError(

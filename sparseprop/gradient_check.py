@@ -205,7 +205,10 @@ def directional_derivative(net, name, key, direction, duration=None, n_spikes=No
         engine = ReferenceEngine(_shift(net, source, name, key, step * direction), DoubleArithmetic())
         values.append(_loss(engine, *options))
     if values[0][1] != values[1][1]:
-        raise ParameterError(f"a step of {difference} in {name} changes the order of spikes; take a smaller one")
+        raise ParameterError(
+            f"a step of {difference} in {name} changes the order of spikes: take a smaller one, or, if neurons fire at "
+            "the same time by themselves, other initial states or parameters"
+        )
     return (values[0][0] - values[1][0]) / (2.0 * difference)
 
 
@@ -248,12 +251,16 @@ class GradientReport:
         Whether that is at most `tolerance`.
     warnings : list of GradientWarning
         Where there is no gradient; differences may come from there.
+    n_simultaneous : int
+        How many spikes, of neurons and of SpikeSources, come at the time of another one. If that did not cause them,
+        it can be the reference that is wrong: the complex step has one derivative for all that happens at one time.
     """
 
     comparisons: list
     tolerance: float
     warnings: list
     n_spikes: int
+    n_simultaneous: int
 
     @property
     def error(self):
@@ -267,6 +274,11 @@ class GradientReport:
         verdict = "agree" if self.passed else "DIFFER"
         lines = [f"gradients of {self.n_spikes} spikes {verdict}: largest relative error {self.error:.2g}"]
         lines += [f"  {c.name}: {c.error:.1e} over {c.n} ({c.method}); worst: {c.worst}" for c in self.comparisons]
+        if self.n_simultaneous and not self.passed:
+            lines.append(
+                f"  {self.n_simultaneous} spikes come at the time of another one; if that did not cause them, the "
+                "reference has no derivative of their own: compare with other initial states or parameters"
+            )
         lines += [f"  warning: {warning}" for warning in self.warnings[:10]]
         return "\n".join(lines)
 
@@ -283,7 +295,7 @@ def check_gradients(net, duration=None, *, n_spikes=None, loss=None, parameters=
         As for ``net.run``; at least one.
     loss : callable or array_like, optional
         dL/d(times): an array, or a function of ``(times, ids)`` that returns one. Default: random numbers.
-    parameters : sequence of str
+    parameters : sequence of str, or str
         Any of ``I_e, tau_m, V_th, V_peak, V_reset, E_L, V_T, C_m, g_L, V_r, V_t, t_ref, tau_syn, V, I_syn, weight,
         delay, input_times, drive_weight, steps``. Delays of 0 are left out, since they have a derivative on one side
         only.
@@ -320,6 +332,7 @@ def check_gradients(net, duration=None, *, n_spikes=None, loss=None, parameters=
     most = _validation.integer(most, "most", "a whole number >= 1", low=1)
     if difference is not None:
         difference = _validation.real(difference, "difference", "a step > 0", low=0.0, low_open=True)
+    parameters = [parameters] if isinstance(parameters, str) else list(parameters)
     for name in parameters:
         if name not in PARAMETERS:
             raise unknown_name("parameter of check_gradients", name, PARAMETERS)
@@ -355,7 +368,15 @@ def check_gradients(net, duration=None, *, n_spikes=None, loss=None, parameters=
         worst = f"{_label(net, name, key, values, int(where[at]))}: {float(mine[at])!r}, not {float(theirs[at])!r}"
         kind = "complex step" if method is None else "finite difference"
         comparisons.append(Comparison(_title(net, name, key), float(errors[at]), worst, len(where), kind))
-    return GradientReport(comparisons, tolerance, gradients.warnings, result.n_spikes)
+    return GradientReport(comparisons, tolerance, gradients.warnings, result.n_spikes, _n_simultaneous(net, result))
+
+
+def _n_simultaneous(net, result):
+    """How many spikes share their time with another one."""
+    inputs = [p.model.times for p in net.populations if isinstance(p.model, SpikeSource)]
+    times = np.concatenate([result.times, *inputs])
+    _, counts = np.unique(times[times <= result.times.max(initial=0.0)], return_counts=True)
+    return int(counts[counts > 1].sum())
 
 
 def _unit(values, k):

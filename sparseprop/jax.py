@@ -17,6 +17,7 @@ from . import _validation
 from .batch import BatchSimulation
 from .connectivity import ProceduralAdjacency
 from .errors import ParameterError, unknown_name
+from .network import Network
 
 __all__ = ["parameters", "spike_times"]
 
@@ -63,8 +64,9 @@ def spike_times(net, params, inputs, *, duration, population=None, n_spikes=1, n
         Its weights (and delays) are replaced by those of `params`; it should be used for nothing else meanwhile.
     params : dict
         As :func:`parameters` returns it.
-    inputs : array of shape (samples, n) or (samples, n, m)
-        Spike times in ms of the network's :class:`sparseprop.SpikeSource`, inf for none.
+    inputs : array of shape (samples, n) or (samples, n, m), or dict
+        Spike times in ms of the network's :class:`sparseprop.SpikeSource`, inf for none; a dictionary by name where
+        there are several. Like `params` they are taken as float64.
     duration : float
         ms of a trial.
     population : str, optional
@@ -95,18 +97,44 @@ def spike_times(net, params, inputs, *, duration, population=None, n_spikes=1, n
     >>> grads = jax.grad(loss)(parameters(net))  # doctest: +SKIP
     """
     _check_x64()
+    if not isinstance(net, Network):
+        raise ParameterError(f"net must be a Network, got {net!r}")
     duration = _validation.real(duration, "duration", "a finite time >= 0 ms", low=0.0)
     n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 1", low=1)
     names = [p.name for p in net.populations if not p.is_source]
     name = names[-1] if population is None else getattr(population, "name", population)
     if name not in names:
         raise unknown_name("population", name, names)
-    missing = [key for key in params if key not in ("weight", "delay")]
-    if missing or "weight" not in params:
-        raise ParameterError(f"params must have the entries 'weight' and perhaps 'delay', got {list(params)}")
-    params = {key: list(values) for key, values in params.items()}
-    times = _function(net, duration, name, n_spikes, n_threads)(params, jax.numpy.asarray(inputs))
+    params = {key: _as_float64(key, list(values)) for key, values in _checked(net, params).items()}
+    times = _function(net, duration, name, n_spikes, n_threads)(params, _as_float64("inputs", inputs))
     return times[:, :, 0] if n_spikes == 1 else times
+
+
+def _delayed(net):
+    return [p for p in net.projections if isinstance(p.delay, np.ndarray)]
+
+
+def _checked(net, params):
+    """`params`, if they have the entries and shapes that the network needs."""
+    wanted = {"weight": _stored(net), "delay": _delayed(net)}
+    if not isinstance(params, dict) or "weight" not in params or not set(params) <= set(wanted):
+        raise ParameterError(f"params must be a dictionary with 'weight' and perhaps 'delay', got {params!r}")
+    for key, values in params.items():
+        shapes = [np.shape(value) for value in values]
+        if shapes != [(p.n_synapses,) for p in wanted[key]]:
+            raise ParameterError(
+                f"params[{key!r}] must be one array for each of {wanted[key]}, with a value for each synapse, got "
+                f"shapes {shapes}: start from sparseprop.jax.parameters(net)"
+            )
+    return params
+
+
+def _as_float64(name, tree):
+    """All arrays of a pytree in float64; gradients come back in the types that were given."""
+    try:
+        return jax.tree.map(lambda value: jax.numpy.asarray(value, np.float64), tree)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{name} must be arrays of numbers: {error}") from None
 
 
 class _Host:
@@ -120,11 +148,11 @@ class _Host:
     def _run(self, params, inputs, tape):
         for p, weight in zip(_stored(self.net), params["weight"], strict=True):
             p.weight = np.asarray(weight)
-        delayed = [p for p in self.net.projections if isinstance(p.delay, np.ndarray)]
+        delayed = _delayed(self.net)
         for p, delay in zip(delayed, params.get("delay", [p.delay for p in delayed]), strict=True):
             if not np.array_equal(p.delay, delay):  # other delays make the engine sort synapses again
                 p.delay = np.asarray(delay)
-        return self.simulation.run(np.asarray(inputs), self.duration, tape=tape)
+        return self.simulation.run(jax.tree.map(np.asarray, inputs), self.duration, tape=tape)
 
     def forward(self, params, inputs):
         return self._run(params, inputs, False).spike_table(self.name, self.n_spikes)[0]
@@ -140,7 +168,8 @@ class _Host:
         by_params = {"weight": [grads.weight[numbers[id(p)]] for p in _stored(self.net)]}
         if "delay" in params:
             by_params["delay"] = [grads.delay[k] for k, p in enumerate(projections) if isinstance(p.delay, np.ndarray)]
-        return by_params, next(iter(grads.input_times.values()))
+        by_inputs = grads.input_times if isinstance(inputs, dict) else next(iter(grads.input_times.values()))
+        return by_params, by_inputs
 
 
 # The function and its simulation are kept, so that jit compiles once; a few networks at a time.
@@ -151,7 +180,8 @@ def _function(net, duration, name, n_spikes, n_threads):
 
     @jax.custom_vjp
     def times(params, inputs):
-        shape = jax.ShapeDtypeStruct((inputs.shape[0], host.n, n_spikes), np.float64)
+        n_samples = jax.tree.leaves(inputs)[0].shape[0]
+        shape = jax.ShapeDtypeStruct((n_samples, host.n, n_spikes), np.float64)
         return jax.pure_callback(host.forward, shape, params, inputs)
 
     def forward(params, inputs):

@@ -59,6 +59,11 @@ class _ReadOnly:
             else f"a {type(self).__name__} has no attribute {name!r}"
         )
 
+    def __setstate__(self, state):
+        # For copies and pickles, which set slots one by one.
+        for part in state if isinstance(state, tuple) else (state,):
+            self._set(**(part or {}))
+
 
 class Population(_ReadOnly):
     """Neurons of one model, or sources of spikes; made by :meth:`Network.add`, and not to be changed.

@@ -14,6 +14,7 @@ from . import _validation
 from .batch import BatchSimulation
 from .connectivity import ProceduralAdjacency
 from .errors import ParameterError, unknown_name
+from .network import Network, Population
 from .recording import Record
 
 __all__ = ["SpikingNetwork"]
@@ -69,13 +70,20 @@ class SpikingNetwork(torch.nn.Module):
         n_threads=None,
     ):  # fmt: skip
         super().__init__()
+        if not isinstance(net, Network):
+            raise ParameterError(f"net must be a Network, got {net!r}")
         self.network = net
         self.duration = _validation.real(duration, "duration", "a finite time > 0 ms", low=0.0, low_open=True)
         self.n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 1", low=1)
         self.min_delay = _validation.real(min_delay, "min_delay", "a finite time >= 0 ms", low=0.0)
         neurons = {p.name: p for p in net.populations if not p.is_source}
-        names = [list(neurons)[-1]] if outputs is None else [outputs] if isinstance(outputs, str) else list(outputs)
-        names = [getattr(name, "name", name) for name in names]
+        if outputs is None:
+            outputs = list(neurons)[-1:]
+        elif isinstance(outputs, (str, Population)):
+            outputs = [outputs]
+        if not isinstance(outputs, (list, tuple)) or not outputs:
+            raise ParameterError(f"outputs must be populations or their names, at least one, got {outputs!r}")
+        names = [getattr(name, "name", name) for name in outputs]
         for name in names:
             if name not in neurons:
                 raise unknown_name("population", name, neurons)
@@ -130,10 +138,12 @@ class SpikingNetwork(torch.nn.Module):
         """
         named = inputs if isinstance(inputs, dict) else None
         tensors = list(inputs.values()) if named is not None else [inputs]
-        tensors = [torch.as_tensor(t) for t in tensors]
-        for t in tensors:
-            if t.dtype != torch.float64 or t.device.type != "cpu":
-                raise ParameterError(f"inputs must be float64 on the CPU, got {t.dtype} on {t.device}")
+        if not all(isinstance(t, torch.Tensor) for t in tensors):
+            raise ParameterError(f"inputs must be a Tensor, or a dictionary of them by source, got {inputs!r}")
+        for what, group in (("inputs", tensors), ("weights and delays", [*self.weights, *self.delays])):
+            for t in group:
+                if t.dtype != torch.float64 or t.device.type != "cpu":
+                    raise ParameterError(f"{what} must be float64 on the CPU, got {t.dtype} on {t.device}")
         if self._delayed:
             with torch.no_grad():
                 for delay in self.delays:

@@ -1,5 +1,7 @@
 """Batches: each sample is a run of its own, bit for bit; gradients are sums over samples, on any number of threads."""
 
+import copy
+import pickle
 import threading
 
 import numpy as np
@@ -233,6 +235,10 @@ def test_a_failing_sample_is_named():
         ("spikes", "must be times of shape"),
         ([([1.0, 2.0], [0])], "one id for each time"),
         ([([1.0], [5])], "ids of sample 0"),
+        ([([1.0], [0]), None], "sample 1 must be a pair"),
+        ([(1.0, 2.0), (3.0, 4.0)], "sample 0 must be a pair of arrays"),
+        ([["1", "2", "3", "4", "5"]], "must be times of shape"),
+        ([[True, False, True, False, True]], "must be times of shape"),
     ],
 )
 def test_inputs_that_are_refused(inputs, match):
@@ -240,7 +246,36 @@ def test_inputs_that_are_refused(inputs, match):
         sp.run_batch(network(MODELS["LIF"], DELAYS["none"]), inputs, 10.0)
 
 
+def test_what_is_added_to_the_network_is_in_the_next_run():
+    net = network(MODELS["LIF"], DELAYS["none"])
+    with sp.BatchSimulation(net, n_threads=1) as simulation:
+        result = simulation.run(latencies(), DURATION, tape=True)
+        net.add(2, sp.LIF(tau_m=10.0, I_e=2.0), name="more", V=0.0)
+        assert not result.has_gradients
+        with pytest.raises(ParameterError, match="something was added to the network since the run"):
+            result.backward(np.ones(result.n_spikes))
+        more = simulation.run(latencies(), DURATION)
+        assert (more.spike_counts("more") > 0).all()
+        assert np.array_equal(more.times, sp.run_batch(net, latencies(), DURATION).times)
+        net.drive("more", sp.steps([0.0], [1.0]))
+        with pytest.raises(ParameterError, match="takes no PoissonSource and no net.drive"):
+            simulation.run(latencies(), DURATION)
+
+
+def test_networks_and_their_simulations_can_be_copied():
+    net = network(MODELS["LIF"], DELAYS["none"])
+    with sp.BatchSimulation(net, n_threads=1) as simulation:
+        result = simulation.run(latencies(), DURATION)
+        for copied in (copy.deepcopy(simulation), pickle.loads(pickle.dumps(simulation))):
+            assert copied.network is not net
+            assert np.array_equal(copied.run(latencies(), DURATION).times, result.times)
+            with pytest.raises(AttributeError, match="cannot be set"):
+                copied.network.populations[0].name = "other"
+
+
 def test_other_calls_that_are_refused():
+    with pytest.raises(ParameterError, match="net must be a Network"):
+        sp.run_batch("net", latencies(), DURATION)
     net = network(MODELS["LIF"], DELAYS["none"])
     result = sp.run_batch(net, latencies(), DURATION, tape=True)
     with pytest.raises(ParameterError, match="shape"):

@@ -541,6 +541,15 @@ def test_check_gradients_by_finite_differences_and_near_zero_drive():
         sp.check_gradients(net, n_spikes=12, parameters=["V"], difference=0.3)
 
 
+def test_check_gradients_says_where_the_reference_is_in_doubt():
+    net = sp.Network(seed=1)
+    net.add(2, sp.LIF(tau_m=10.0, I_e=1.2), V=0.0)
+    report = sp.check_gradients(net, 40.0, parameters="V")
+    assert report.n_simultaneous == report.n_spikes == 4
+    assert not report.passed
+    assert "4 spikes come at the time of another one" in str(report)
+
+
 # Bad input -----------------------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """PyTorch and JAX: the same gradients as ours, and any optimiser or loss of theirs."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -149,6 +151,30 @@ def test_what_torch_refuses(torch):
         SpikingNetwork(network(delay=1.0), DURATION, train_delays=True)
     with pytest.raises(ParameterError, match="n_spikes"):
         SpikingNetwork(network(), DURATION, n_spikes=0)
+    with pytest.raises(ParameterError, match="net must be a Network"):
+        SpikingNetwork(None, DURATION)
+    for outputs in (3, []):
+        with pytest.raises(ParameterError, match="outputs must be populations"):
+            SpikingNetwork(network(), DURATION, outputs=outputs)
+    module = SpikingNetwork(network(), DURATION)
+    with pytest.raises(ParameterError, match="inputs must be a Tensor"):
+        module(None)
+    with pytest.raises(ParameterError, match=r"weights and delays must be float64"):
+        module.float()(torch.tensor(inputs))
+
+
+def test_modules_of_torch_can_be_copied(torch):
+    from sparseprop.torch import SpikingNetwork
+
+    inputs = torch.tensor(task(2)[0])
+    net = network()
+    module = SpikingNetwork(net, DURATION, outputs=net.populations[1])
+    copied = copy.deepcopy(module)
+    before = module(inputs)
+    with torch.no_grad():
+        module.weights[0] *= 1.5
+    assert torch.equal(copied(inputs), before)
+    assert not torch.equal(module(inputs), before)
 
 
 @pytest.mark.parametrize("n_spikes", [1, 2])
@@ -183,6 +209,34 @@ def test_gradients_of_jax_are_ours(jax, n_spikes, jit):
     assert not np.array_equal(np.asarray(run(more, inputs)), found)
 
 
+def test_jax_takes_other_types_and_several_sources(jax):
+    from sparseprop.jax import parameters, spike_times
+
+    net, inputs = network(), task()[0]
+    more = net.add(2, sp.SpikeSource([], []), name="more")
+    net.connect(more, "hidden", sp.all_to_all(), weight=0.5)
+    params = parameters(net)
+    given = {"input": inputs, "more": np.full((len(inputs), 2), 3.0)}
+
+    def loss(params, inputs):
+        t = spike_times(net, params, inputs, duration=DURATION)
+        return jax.numpy.where(jax.numpy.isfinite(t), t, 0.0).sum()
+
+    by_params, by_inputs = jax.grad(loss, argnums=(0, 1))(params, given)
+    rounded = jax.tree.map(lambda a: jax.numpy.asarray(a, np.float32), params)
+    by_rounded = jax.grad(loss)(rounded, given)
+    assert by_rounded["weight"][0].dtype == np.float32
+    result = sp.run_batch(net, given, DURATION, tape=True)
+    _, where = result.first_spikes("output")
+    by_times = np.zeros(result.n_spikes)
+    by_times[where[where >= 0]] = 1.0
+    # The network has the weights of the last call, the rounded ones.
+    grads = result.backward(by_times)
+    np.testing.assert_allclose(by_rounded["weight"][0], grads.weight[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(by_inputs["more"], grads.input_times["more"], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(by_params["weight"][0], grads.weight[0], rtol=1e-3, atol=1e-3)
+
+
 def test_what_jax_refuses(jax):
     from sparseprop.jax import parameters, spike_times
 
@@ -190,8 +244,15 @@ def test_what_jax_refuses(jax):
     params = parameters(net)
     with pytest.raises(ParameterError, match="'outputt'"):
         spike_times(net, params, inputs, duration=1.0, population="outputt")
-    with pytest.raises(ParameterError, match="params must have"):
-        spike_times(net, {"weights": []}, inputs, duration=1.0)
+    for wrong in ({"weights": []}, None):
+        with pytest.raises(ParameterError, match="params must be a dictionary"):
+            spike_times(net, wrong, inputs, duration=1.0)
+    with pytest.raises(ParameterError, match="one array for each of"):
+        spike_times(net, {"weight": params["weight"][:1]}, inputs, duration=1.0)
+    with pytest.raises(ParameterError, match="inputs must be arrays of numbers"):
+        spike_times(net, params, "spikes", duration=1.0)
+    with pytest.raises(ParameterError, match="net must be a Network"):
+        spike_times(None, params, inputs, duration=1.0)
     jax.config.update("jax_enable_x64", False)
     with pytest.raises(ParameterError, match="64 bits"):
         spike_times(net, params, inputs, duration=1.0)
