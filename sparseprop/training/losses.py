@@ -210,13 +210,11 @@ class _Trains(Loss):
             targets = np.asarray(targets, dtype=float)
         except (TypeError, ValueError):
             raise ParameterError(f"targets must be {wanted}, got {targets!r}") from None
-        if targets.ndim == 2:
-            targets = targets[:, :, None]
-        if targets.ndim != 3 or targets.shape[:2] != (n_samples, n):
+        if targets.ndim not in (2, 3) or targets.shape[:2] != (n_samples, n):
             raise ParameterError(f"targets must be {wanted}, got shape {targets.shape}")
         if not (targets >= 0.0).all():
             raise ParameterError(f"targets must be {wanted}, got {targets[~(targets >= 0.0)][0]}")
-        return np.sort(targets, axis=2)
+        return np.sort(targets if targets.ndim == 3 else targets[:, :, None], axis=2)
 
 
 class SpikeTimeError(_Trains):

@@ -372,6 +372,7 @@ class Trainer:
         net = self.network
         procedural = [p for p in net.projections if isinstance(p.adjacency, ProceduralAdjacency)]
         stored = [(k, p) for k, p in enumerate(net.projections) if p not in procedural]
+        draws = procedural or any(_draws_its_state(p) for p in net.populations)
         parts = {
             "populations": [p.to_dict() for p in net.populations],
             "synapses": [
@@ -379,9 +380,7 @@ class Trainer:
                 for _, p in stored
             ]
             + [p.to_dict() for p in procedural],
-            "seed of the network": net.seed
-            if procedural or any(_draws_its_state(p) for p in net.populations)
-            else None,
+            "seed of the network": net.seed if draws else None,
             "weights that are not trained": [p.weight for k, p in stored if k not in self._weights],
             "delays that are not trained": [p.delay for k, p in stored if k not in self._delays],
             "what is trained": [self._weights, self._delays],
