@@ -450,6 +450,7 @@ def test_builders():
     assert abs(net.projections[1].weight.mean()) < 0.5 * net.projections[1].weight.std()
     again = training.recurrent_network(3, 40, LIFEXP, indegree=5, seed=1, delay=sp.uniform(1.0, 3.0))
     assert np.array_equal(net.projections[1].weight, again.projections[1].weight)
+    assert [p.n_synapses for p in recurrent(indegree=0, input_indegree=0).projections] == [0, 0]
     deep = small(THETA, (2, 4, 5, 3), weight_mean=[1.0, 2.0, 3.0], weight_std=0.0, delay=[0.0, 1.0, 2.0])
     assert [p.name for p in deep.populations] == ["input", "hidden_1", "hidden_2", "output"]
     assert [p.weight[0] for p in deep.projections] == [1.0, 2.0, 3.0]
