@@ -356,6 +356,50 @@ def test_a_training_that_was_cut_within_an_epoch_goes_on_bit_for_bit(tmp_path):
     assert same(whole, resumed) and np.array_equal(whole.history["loss"], resumed.history["loss"])
 
 
+def test_steps_by_themselves_are_part_of_no_epoch():
+    inputs, labels = task(64)
+    trainer = trainer_of(batch_size=32)
+    for _ in range(2):
+        evaluation = trainer.step(inputs[:32], labels[:32])
+    assert len(evaluation.predictions) == 32 and (trainer.epoch, trainer.batch) == (0, 0)
+    before, steps = parameters(trainer), []
+    step = trainer.step
+    trainer.step = lambda *batch: steps.append(step(*batch)) or steps[-1]
+    history = trainer.fit(inputs, labels, 1)
+    assert len(steps) == 2 and not any(np.array_equal(a, b) for a, b in zip(before, parameters(trainer), strict=True))
+    assert history["loss"][0] == pytest.approx(np.mean([evaluation.value for evaluation in steps]))
+
+
+def test_an_epoch_goes_on_with_as_many_samples_only():
+    inputs, labels = task(64)
+    trainer, step = trainer_of(), training.Trainer.step
+
+    def stopping(self, *batch):
+        if self.batch == 2:
+            raise KeyboardInterrupt
+        return step(self, *batch)
+
+    trainer.step = stopping.__get__(trainer)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(inputs, labels, 1)
+    with pytest.raises(ParameterError, match="cut within an epoch of 64 samples.* got 32 samples"):
+        trainer.fit(inputs[:32], labels[:32], 1)
+
+
+def test_validation_is_checked_before_training():
+    inputs, labels = task(16)
+    for validation, match in (
+        ((inputs[:10], labels), "validation targets must be one for each of the 10 samples, got 16"),
+        ((inputs[:0], labels[:0]), "validation inputs must have at least one sample"),
+        (inputs, "validation must be a pair"),
+    ):
+        trainer = trainer_of()
+        before = parameters(trainer)
+        with pytest.raises(ParameterError, match=match):
+            trainer.fit(inputs, labels, 1, validation=validation)
+        assert all(np.array_equal(a, b) for a, b in zip(before, parameters(trainer), strict=True))
+
+
 def test_weights_do_not_depend_on_threads():
     inputs, labels = task(90)
     one, two = trainer_of(1, batch_size=40), trainer_of(2, batch_size=40)
@@ -406,6 +450,7 @@ def test_builders():
     assert abs(net.projections[1].weight.mean()) < 0.5 * net.projections[1].weight.std()
     again = training.recurrent_network(3, 40, LIFEXP, indegree=5, seed=1, delay=sp.uniform(1.0, 3.0))
     assert np.array_equal(net.projections[1].weight, again.projections[1].weight)
+    assert [p.n_synapses for p in recurrent(indegree=0, input_indegree=0).projections] == [0, 0]
     deep = small(THETA, (2, 4, 5, 3), weight_mean=[1.0, 2.0, 3.0], weight_std=0.0, delay=[0.0, 1.0, 2.0])
     assert [p.name for p in deep.populations] == ["input", "hidden_1", "hidden_2", "output"]
     assert [p.weight[0] for p in deep.projections] == [1.0, 2.0, 3.0]
@@ -438,17 +483,86 @@ def test_training_is_not_imported_by_the_package_and_heavy_ones_not_by_training(
     assert done.stdout.strip() == "False []"
 
 
-def other_network():
-    net = small(LIFEXP, (5, 15, 3))
-    return training.Trainer(net, training.FirstSpikeCrossEntropy(), duration=DURATION)
+def second_trained(seed=1, delay=1.0, V=0.0, tau=1.0, model=LIFEXP, penalties=(), projections=(1,), **options):
+    net = training.layered_network([5, 14, 3], model, seed=seed, delay=delay, V=V)
+    loss = training.FirstSpikeCrossEntropy(tau=tau)
+    return training.Trainer(
+        net, loss, duration=DURATION, n_threads=1, penalties=penalties, projections=list(projections), **options
+    )
 
 
-def test_states_of_something_else_are_refused(tmp_path):
+PENALTY = training.SpikeCountPenalty("hidden", low=1.0)
+OTHERS = [
+    ({"seed": 2}, "weights that are not trained"),
+    ({"delay": 5.0}, "delays that are not trained"),
+    ({"V": 0.5}, "populations"),
+    ({"model": sp.LIFExp(tau_m=21.0, tau_syn=5.0)}, "populations, weights that are not trained"),
+    ({"tau": 9.0}, "loss"),
+    ({"penalties": [PENALTY]}, "penalties"),
+    ({"batch_size": 15}, "batch_size"),
+    ({"projections": [0]}, "weights that are not trained, what is trained"),
+    ({"optimizer": training.Adam(lr=0.5)}, "lr of the optimizer"),
+    ({"optimizer": training.Adam(clip=None)}, "clip of the optimizer"),
+]
+
+
+@pytest.mark.parametrize(("options", "differs"), OTHERS, ids=[differs for _, differs in OTHERS])
+def test_states_of_something_else_are_refused(tmp_path, options, differs):
+    second_trained().save(tmp_path / "training.h5")
+    second_trained().resume(tmp_path / "training.h5")
+    with pytest.raises(CheckpointMismatchError, match="another network or training"):
+        trainer_of().resume(tmp_path / "training.h5")
+    other = second_trained(**options)
+    before = parameters(other)
+    with pytest.raises(CheckpointMismatchError, match=f"what differs: {differs}$"):
+        other.resume(tmp_path / "training.h5")
+    assert all(np.array_equal(a, b) for a, b in zip(before, parameters(other), strict=True))
+
+
+def test_a_seed_counts_where_states_or_synapses_are_drawn_from_it(tmp_path):
+    def trainer(seed, V, procedural):
+        net = sp.Network(seed=seed)
+        source = net.add(5, sp.SpikeSource([], []), name="input")
+        output = net.add(3, THETA, name="output", V=V)
+        net.connect(source, output, np.full((3, 5), 0.1))
+        if procedural:
+            net.connect(output, output, sp.fixed_outdegree(1, procedural=True), weight=0.1, delay=1.0)
+        return training.Trainer(net, training.FirstSpikeCrossEntropy(), duration=9.0, n_threads=1, projections=[0])
+
+    path = tmp_path / "state.h5"
+    for V, procedural in ((sp.uniform_phase(), False), (None, False), (0.0, True)):
+        trainer(1, V, procedural).save(path)
+        trainer(1, V, procedural).resume(path)
+        with pytest.raises(CheckpointMismatchError, match="seed of the network"):
+            trainer(2, V, procedural).resume(path)
+    trainer(1, 0.0, False).save(path)
+    trainer(2, 0.0, False).resume(path)
+
+
+def test_losses_of_ones_own_are_compared_by_name_and_by_to_dict(tmp_path):
+    class Plain:
+        def readings(self, net, duration):
+            return np.zeros(0, np.int64), np.zeros(0)
+
+        def __call__(self, result, targets):
+            return training.Evaluation(0.0, np.zeros(result.n_spikes))
+
+    class Other(Plain):
+        def to_dict(self):
+            return {"function": np.sum}
+
+    net, path = small(LIFEXP), tmp_path / "state.h5"
+    training.Trainer(net, Plain(), duration=9.0, n_threads=1).save(path)
+    training.Trainer(net, Plain(), duration=9.0, n_threads=1).resume(path)
+    other = training.Trainer(net, Other(), duration=9.0, n_threads=1)
+    before = np.array(net.projections[0].weight)
+    with pytest.raises(ParameterError, match="must be made of .*, got "):
+        other.fit(*task(), 1, checkpoint=path)  # before it has trained
+    assert np.array_equal(before, net.projections[0].weight) and other.epoch == 0
+
+
+def test_states_of_simulations_are_refused(tmp_path):
     trainer = trainer_of()
-    trainer.save(tmp_path / "training.h5")
-    for other in (other_network(), trainer_of(batch_size=15), trainer_of(projections=[0])):
-        with pytest.raises(CheckpointMismatchError, match="another network or training"):
-            other.resume(tmp_path / "training.h5")
     simulation = sp.Simulation(small(LIFEXP))
     simulation.run(1.0)
     simulation.save(tmp_path / "simulation.h5")
@@ -458,6 +572,32 @@ def test_states_of_something_else_are_refused(tmp_path):
 
 def delayed():
     return small(THETA, delay=1.0)
+
+
+QUADRATIC = sp.QuadraticIF(C_m=100.0, g_L=10.0, V_r=-60.0, V_t=-40.0, I_e=60.0)
+EXPONENTIAL = sp.EIF(tau_m=10.0, E_L=-65.0, V_T=-50.0, Delta_T=2.0, V_peak=-20.0, V_reset=-70.0)
+NUMERICAL = sp.NumericalIF("1.5 - V", V_th=1.0, V_reset=0.0, tau_m=10.0)
+
+
+class OtherUnits(sp.QIF):
+    """Of which nobody knows what its I_e means."""
+
+
+def of_model(model, loss=None, V=None):
+    """A network of a model that the builders do not know; the trainer of it if there is a loss."""
+    net = sp.Network(seed=1)
+    source = net.add(5, sp.SpikeSource([], []), name="input")
+    output = net.add(3, model, name="output", V=V)
+    net.connect(source, output, np.ones((3, 5)))
+    return net if loss is None else training.Trainer(net, loss, duration=9.0, n_threads=1)
+
+
+def recurrent(model=LIFEXP, **options):
+    return training.recurrent_network(3, 10, model, **({"indegree": 2, "seed": 1} | options))
+
+
+def trains_of(targets):
+    return training.SpikeTimeError()(sp.run_batch(small(LIFEXP), task()[0], 9.0), targets)
 
 
 REFUSED = [
@@ -474,7 +614,16 @@ REFUSED = [
     (lambda: training.layered_network([5, 3], sp.LIF(tau_m=[1.0, 2.0, 3.0]), seed=1), "arrays for 3 neurons"),
     (lambda: training.layered_network([5, 3], LIFEXP, weight_mean=[1.0, 2.0], seed=1), "weight_mean"),
     (lambda: training.layered_network([5, 3], LIFEXP, delay=[1.0, 2.0], seed=1), "delay must be one"),
+    *[(lambda m=m: training.layered_network([5, 3], m, seed=1), f"got {type(m).__name__}, .*net.add")
+      for m in (QUADRATIC, EXPONENTIAL, NUMERICAL, OtherUnits(tau_m=10.0))],
+    (lambda: recurrent(QUADRATIC), "got QuadraticIF, .*net.add"),
+    (lambda: training.layered_network([5, 3], LIFEXP, weight_std=-1.0, seed=1), "weight_std must be a number >= 0"),
+    (lambda: training.layered_network([5, 3], LIFEXP, weight_std=[-1.0], seed=1), r"weight_std\[0\] must be"),
+    (lambda: recurrent(weight_std=-1.0), "weight_std must be a number >= 0"),
+    (lambda: recurrent(input_std=-1.0), "input_std must be a number >= 0"),
     (lambda: training.Adam(lr=0.0), "lr of Adam"),
+    (lambda: training.Adam(betas=(0.9,)), "betas of Adam must be two numbers"),
+    (lambda: training.Adam(betas=0.9), "betas of Adam must be two numbers"),
     (lambda: training.Adam(betas=(1.0, 0.9)), r"betas\[0\]"),
     (lambda: training.Adam(decay=1.5), "decay of Adam"),
     (lambda: training.FirstSpikeCrossEntropy(tau=0.0), "tau must be"),
@@ -484,11 +633,24 @@ REFUSED = [
     (lambda: training.SpikeCountPenalty("hidden", low=2.0, high=1.0), "high must be"),
     (lambda: training.PeakMargin("hidden", times=1.0, share=0.0), "share"),
     (lambda: training.Pseudospikes(small(LIFEXP), "output"), "theta neurons"),
+    (lambda: training.Pseudospikes(of_model(QUADRATIC), "output"), "has QuadraticIF; write a QuadraticIF as a QIF"),
+    (lambda: training.Pseudospikes(of_model(OtherUnits(tau_m=10.0, I_e=1.0)), "output"), "has OtherUnits"),
     (lambda: training.Pseudospikes(small(sp.Theta(tau_m=10.0, I_e=-0.1)), "output"), "I_e > 0"),
     (lambda: training.Pseudospikes(small(sp.QIF(tau_m=10.0, I_e=0.1, t_ref=1.0)), "output"), "refractoriness"),
     (lambda: training.Pseudospikes(delayed(), "output"), "without delay"),
     (lambda: training.Pseudospikes(small(THETA), "outputs"), "outputs"),
     (lambda: trainer_of(projections=[7]), "number of a projection"),
+    (lambda: trainer_of(projections=[]), "projections must name at least one"),
+    (lambda: trainer_of(projections=[0, 0]), r"projections must be different ones, got the numbers \[0, 0\]"),
+    (lambda: trainer_of(projections=1), r"projections must be a sequence of them, such as \[0\], got 1"),
+    (lambda: trainer_of(optimizer=0.1), "optimizer must be an Adam.* got 0.1"),
+    (lambda: trainer_of(optimizer=training.Adam), "optimizer must be an Adam"),
+    (lambda: trainer_of(penalties=PENALTY), "penalties must be a sequence of losses"),
+    (lambda: trainer_of(penalties=[PENALTY, 3]), r"penalties\[1\] must be a loss.* got 3"),
+    (lambda: training.Trainer(small(LIFEXP), 3, duration=1.0), "loss must be a loss.* got 3"),
+    (lambda: training.Trainer(small(LIFEXP), training.FirstSpikeCrossEntropy, duration=1.0), "loss must be a loss"),
+    (lambda: training.Trainer("net", training.FirstSpikeCrossEntropy(), duration=1.0), "net must be a Network"),
+    (lambda: training.record_for(small(LIFEXP), 1.0, 3), r"losses\[0\] must be a loss"),
     (lambda: trainer_of(projections=[small(LIFEXP).projections[0]]), "no projection of the network"),
     (lambda: trainer_of(train_weights=False, train_delays=False), "nothing to train"),
     (lambda: trainer_of(max_delay=0.05), "max_delay"),
@@ -497,13 +659,30 @@ REFUSED = [
      "one delay for each synapse"),
     (lambda: training.Trainer(small(LIFEXP), training.FirstSpikeCrossEntropy("outputs"), duration=1.0), "outputs"),
     (lambda: training.Trainer(small(THETA), training.PeakMargin("hidden", times=1.0), duration=2.0), "PeakMargin is"),
+    *[(lambda m=m: of_model(m, training.PeakMargin("output", times=1.0)), f"PeakMargin is.* {type(m).__name__}")
+      for m in (EXPONENTIAL, NUMERICAL, QUADRATIC)],
+    (lambda: training.SpikeTimeError(neurons=[0, 1, 0]), "neurons must be different ones, got 0 more than once"),
+    (lambda: training.VanRossumDistance(neurons=[2, 2]), "neurons must be different ones, got 2 more than once"),
+    (lambda: of_model(LIFEXP, training.SpikeTimeError(neurons=[3])), r"neurons must be in \[0, 3\), got 3"),
     (lambda: training.Trainer(small(LIFEXP), training.MembraneCrossEntropy(times=3.0), duration=2.0), "at most the"),
     (lambda: trainer_of().fit(np.zeros((3, 5)), [0, 1], 1), "one for each of the 3 samples"),
     (lambda: trainer_of().fit(np.zeros((0, 5)), [], 1), "at least one sample"),
     (lambda: trainer_of().fit({}, [], 1), "at least one source"),
+    (lambda: trainer_of().fit(np.zeros((3, 5)), None, 1), "targets must be an array.* got None"),
+    (lambda: trainer_of().fit(np.zeros((2, 5)), [[0], [1, 2]], 1), "targets must be an array"),
+    (lambda: trainer_of().fit((x for x in np.zeros((3, 5))), [0, 1, 2], 1), "inputs must be an array.*got <generator"),
+    (lambda: trainer_of().fit({"a": np.zeros((3, 5)), "b": np.zeros((2, 5))}, [0, 1, 2], 1), "same number of samples"),
+    (lambda: trainer_of().fit(np.zeros((3, 5)), [0, 1, 2], 1, callback=3), "callback must be a function.* got 3"),
+    (lambda: trainer_of().evaluate(np.zeros((3, 5)), [0] * 64), "one for each of the 3 samples, got 64"),
+    (lambda: trainer_of().evaluate(np.zeros((64, 5)), [0] * 3), "one for each of the 64 samples, got 3"),
+    (lambda: trainer_of().evaluate(np.zeros((0, 5)), []), "at least one sample"),
     (lambda: trainer_of().step(np.zeros((3, 5)), [0, 1]), "labels must be one for each"),
     (lambda: trainer_of().step(np.zeros((2, 5)), [0, 3]), "labels must be in"),
-    (lambda: training.SpikeTimeError()(sp.run_batch(small(LIFEXP), task()[0], 9.0), np.zeros((2, 3))), "targets must"),
+    (lambda: trains_of(np.zeros((2, 3))), r"targets must be spike times .*got shape \(2, 3\)"),
+    (lambda: trains_of("soon"), "targets must be spike times .*got 'soon'"),
+    (lambda: trains_of(np.full((12, 3), -np.inf)), "targets must be spike times >= 0 ms .*got -inf"),
+    (lambda: trains_of(np.full((12, 3), -1.0)), "targets must be spike times >= 0 ms .*got -1"),
+    (lambda: trains_of(np.full((12, 3), np.nan)), "targets must be spike times >= 0 ms .*got nan"),
     (lambda: PSEUDO["counts"][0](sp.run_batch(small(THETA), task()[0], 9.0), LABELS), "record_for"),
     (lambda: POTENTIALS["mean of V"][0](sp.run_batch(small(LIFEXP), task()[0], 40.0), LABELS), "record_for"),
 ]  # fmt: skip

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import _validation, connectivity, inputs
 from ..errors import ParameterError
-from ..models import LIFExp, NeuronModel
+from ..models import LIF, QIF, LIFExp, NeuronModel, Theta
 from ..network import Network
 
 __all__ = ["layered_network", "recurrent_network"]
@@ -32,21 +32,32 @@ def _start(model):
 
 
 def _model_of_layers(model):
+    """A model that :func:`_gain` and :func:`_start` know what to make of."""
     if not isinstance(model, NeuronModel):
         raise ParameterError(f"model must be one of neurons, such as sp.LIFExp(tau_m=20.0, tau_syn=5.0), got {model!r}")
+    if type(model) not in (LIF, LIFExp, QIF, Theta):
+        raise ParameterError(
+            f"model must be a LIF, LIFExp, QIF or Theta, got {type(model).__name__}, for which there are no weights to "
+            "begin with: build the network with net.add(n, model) and net.connect(pre, post, sp.all_to_all(), "
+            "weight=...)"
+        )
     if model.size is not None:
         raise ParameterError(f"model must have one number for each parameter, got arrays for {model.size} neurons")
     return model
 
 
-def _per_layer(values, name, n):
+def _deviation(value, name):
+    return _validation.real(value, name, "a number >= 0", low=0.0)
+
+
+def _per_layer(values, name, n, check=_validation.real):
     if values is None:
         return [None] * n
     if not _validation.is_array(values):
-        return [_validation.real(values, name)] * n
+        return [check(values, name)] * n
     if len(values) != n:
         raise ParameterError(f"{name} must be one number, or one for each of the {n} layers of synapses, got {values}")
-    return [_validation.real(value, f"{name}[{k}]") for k, value in enumerate(values)]
+    return [check(value, f"{name}[{k}]") for k, value in enumerate(values)]
 
 
 def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.0, V=None, seed=None):
@@ -97,7 +108,8 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
     models = [_model_of_layers(m) for m in (model if isinstance(model, (list, tuple)) else [model] * layers)]
     if len(models) != layers:
         raise ParameterError(f"model must be one, or one for each of the {layers} layers of neurons, got {model!r}")
-    means, stds = _per_layer(weight_mean, "weight_mean", layers), _per_layer(weight_std, "weight_std", layers)
+    means = _per_layer(weight_mean, "weight_mean", layers)
+    stds = _per_layer(weight_std, "weight_std", layers, _deviation)
     delays = list(delay) if _validation.is_array(delay) else [delay] * layers
     if len(delays) != layers:
         raise ParameterError(f"delay must be one, or one for each of the {layers} layers of synapses, got {delay!r}")
@@ -160,10 +172,11 @@ def recurrent_network(
     fan_in = source.n if input_indegree is None else input_indegree
     from_input = net.connect(source, neurons, connectivity.fixed_indegree(fan_in), weight=0.0)
     within = net.connect(neurons, neurons, connectivity.fixed_indegree(indegree), weight=0.0, delay=delay)
-    mean = 1.2 * distance / (gain * fan_in) if input_mean is None else _validation.real(input_mean, "input_mean")
-    std = 0.6 * distance / (gain * np.sqrt(fan_in)) if input_std is None else _validation.real(input_std, "input_std")
+    n_in, n_within = max(fan_in, 1), max(indegree, 1)  # without synapses there are no weights to scale
+    mean = 1.2 * distance / (gain * n_in) if input_mean is None else _validation.real(input_mean, "input_mean")
+    std = 0.6 * distance / (gain * np.sqrt(n_in)) if input_std is None else _deviation(input_std, "input_std")
     draws = np.random.default_rng([net.seed, 1])
     from_input.weight = draws.normal(mean, std, from_input.n_synapses)
-    std = 0.5 * distance / (gain * np.sqrt(indegree)) if weight_std is None else weight_std
-    within.weight = draws.normal(0.0, _validation.real(std, "weight_std", "a number >= 0", low=0.0), within.n_synapses)
+    std = 0.5 * distance / (gain * np.sqrt(n_within)) if weight_std is None else _deviation(weight_std, "weight_std")
+    within.weight = draws.normal(0.0, std, within.n_synapses)
     return net

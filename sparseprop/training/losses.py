@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _validation
 from ..errors import ParameterError, unknown_name
+from ..models import LIF, LIFExp
 from .pseudospikes import Pseudospikes
 
 __all__ = [
@@ -80,6 +81,10 @@ class Loss:
         if self.population not in found:
             raise unknown_name("population", self.population, found)
         return found[self.population]
+
+    def to_dict(self):
+        """Its name and settings, by which :meth:`Trainer.resume` knows it: all public attributes."""
+        return {"name": type(self).__name__} | {k: value for k, value in vars(self).items() if not k.startswith("_")}
 
     def readings(self, net, duration):
         """Global ids of the neurons whose V is needed, and when (ms)."""
@@ -177,20 +182,42 @@ class FirstSpikeCrossEntropy(Loss):
         return evaluation
 
 
-def _trains(targets, n_samples, n, name="targets"):
-    """Target trains as (n_samples, n, m), ascending, inf for none."""
-    targets = np.asarray(targets, dtype=float)
-    if targets.ndim == 2 and targets.shape == (n_samples, n):
-        targets = targets[:, :, None]
-    if targets.ndim != 3 or targets.shape[:2] != (n_samples, n) or np.isnan(targets).any():
-        raise ParameterError(
-            f"{name} must be spike times in ms of shape ({n_samples}, {n}) or ({n_samples}, {n}, m), inf for none, got "
-            f"shape {targets.shape}"
-        )
-    return np.sort(targets, axis=2)
+class _Trains(Loss):
+    """Spike trains of a population, or of some of its neurons."""
+
+    def __init__(self, population, neurons, pseudospikes=False):
+        super().__init__(population, pseudospikes)
+        self.neurons = neurons
+        if neurons is not None:
+            self.neurons = _validation.index_array(neurons, "neurons", 2**31 - 1)
+            given, counts = np.unique(self.neurons, return_counts=True)
+            if (counts > 1).any():
+                raise ParameterError(f"neurons must be different ones, got {given[counts > 1][0]} more than once")
+
+    def readings(self, net, duration):
+        self._local(self._of(net).n)
+        return super().readings(net, duration)
+
+    def _local(self, n):
+        """Local ids of the neurons that targets are given for, of a population of n."""
+        return np.arange(n) if self.neurons is None else _validation.index_array(self.neurons, "neurons", n)
+
+    @staticmethod
+    def _targets(targets, n_samples, n):
+        """Target trains as (n_samples, n, m), ascending, inf for none."""
+        wanted = f"spike times >= 0 ms of shape ({n_samples}, {n}) or ({n_samples}, {n}, m), inf for none"
+        try:
+            targets = np.asarray(targets, dtype=float)
+        except (TypeError, ValueError):
+            raise ParameterError(f"targets must be {wanted}, got {targets!r}") from None
+        if targets.ndim not in (2, 3) or targets.shape[:2] != (n_samples, n):
+            raise ParameterError(f"targets must be {wanted}, got shape {targets.shape}")
+        if not (targets >= 0.0).all():
+            raise ParameterError(f"targets must be {wanted}, got {targets[~(targets >= 0.0)][0]}")
+        return np.sort(targets if targets.ndim == 3 else targets[:, :, None], axis=2)
 
 
-class SpikeTimeError(Loss):
+class SpikeTimeError(_Trains):
     """How far the spikes of each neuron are from prescribed ones: the k-th from the k-th.
 
     ``L = 1/2 sum ((t_k - target_k) / unit)^2``, over the number of target spikes of a sample. A missing spike counts as
@@ -203,7 +230,7 @@ class SpikeTimeError(Loss):
     unit : float
         ms.
     neurons : array_like of int, optional
-        Local ids of those that targets are given for; default: all.
+        Local ids of those that targets are given for, each once; default: all.
     pseudospikes : bool
         See :class:`Pseudospikes`.
 
@@ -214,15 +241,13 @@ class SpikeTimeError(Loss):
     """
 
     def __init__(self, population="output", *, unit=1.0, neurons=None, pseudospikes=False):
-        super().__init__(population, pseudospikes)
-        self.unit, self.neurons = _positive(unit, "unit", " ms"), neurons
+        super().__init__(population, neurons, pseudospikes)
+        self.unit = _positive(unit, "unit", " ms")
 
     def __call__(self, result, targets):
         times, index = result.spike_table(self.population)
-        ids = np.arange(times.shape[1])
-        if self.neurons is not None:
-            ids = _validation.index_array(self.neurons, "neurons", times.shape[1])
-        wanted = _trains(targets, len(times), len(ids))
+        ids = self._local(times.shape[1])
+        wanted = self._targets(targets, len(times), len(ids))
         shape = wanted.shape
         found, at = np.full(shape, np.inf), np.full(shape, -1)
         m = min(shape[2], times.shape[2])
@@ -253,7 +278,7 @@ class SpikeTimeError(Loss):
         return evaluation
 
 
-class VanRossumDistance(Loss):
+class VanRossumDistance(_Trains):
     """The distance of each neuron's spike train from a prescribed one, both smoothed with a decaying exponential.
 
     ``L = 1/tau integral (f - g)^2 dt`` with ``f(t) = sum_k exp(-(t - t_k) / tau)`` after each spike, summed over
@@ -266,7 +291,7 @@ class VanRossumDistance(Loss):
     tau : float
         ms.
     neurons : array_like of int, optional
-        Local ids of those that targets are given for; default: all.
+        Local ids of those that targets are given for, each once; default: all.
 
     References
     ----------
@@ -274,15 +299,14 @@ class VanRossumDistance(Loss):
     """
 
     def __init__(self, population="output", *, tau=10.0, neurons=None):
-        super().__init__(population)
-        self.tau, self.neurons = _positive(tau, "tau", " ms"), neurons
+        super().__init__(population, neurons)
+        self.tau = _positive(tau, "tau", " ms")
 
     def __call__(self, result, targets):
         times, index = result.spike_table(self.population)
-        if self.neurons is not None:
-            ids = _validation.index_array(self.neurons, "neurons", times.shape[1])
-            times, index = times[:, ids], index[:, ids]
-        wanted = _trains(targets, *times.shape[:2])
+        ids = self._local(times.shape[1])
+        times, index = times[:, ids], index[:, ids]
+        wanted = self._targets(targets, *times.shape[:2])
         within, by_within = self._overlap(times, times)
         between, by_between = self._overlap(times, wanted)
         alone, _ = self._overlap(wanted, wanted)
@@ -528,10 +552,11 @@ class PeakMargin(_Readout):
 
     def readings(self, net, duration):
         model = self._of(net).model
-        if model.kernel == "QIF":
+        if type(model) not in (LIF, LIFExp):
             raise ParameterError(
                 f"PeakMargin is for LIF and LIFExp neurons, {self.population!r} has {type(model).__name__}: use "
-                "pseudospikes, whose gradient is exact"
+                "pseudospikes for QIF and theta neurons, whose gradient is exact, and weights with which they fire to "
+                "begin with for others"
             )
         return super().readings(net, duration)
 

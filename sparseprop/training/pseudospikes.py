@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..errors import ParameterError, unknown_name
+from ..models import QIF, Theta
 
 __all__ = ["Pseudospikes"]
 
@@ -36,7 +37,7 @@ class Pseudospikes:
     ------
     ParameterError
         If one of the neurons on the way is no theta neuron (or QIF with infinite peak and reset and without
-        refractoriness) that oscillates without input (I_e > 0), or a projection has a delay.
+        refractoriness; no QuadraticIF) that oscillates without input (I_e > 0), or a projection has a delay.
 
     References
     ----------
@@ -83,10 +84,11 @@ class Pseudospikes:
 
 def _check(p):
     model = p.model
-    if model.kernel != "QIF" or np.any(np.isfinite(model.V_peak)) or np.any(np.isfinite(model.V_reset)):
+    # No other class of the same kernel: the equations here are in the V and I_e of these two.
+    if type(model) not in (QIF, Theta) or np.any(np.isfinite(model.V_peak)) or np.any(np.isfinite(model.V_reset)):
         raise ParameterError(
             f"pseudospikes are for theta neurons, and QIF with infinite V_peak and V_reset, population {p.name!r} has "
-            f"{type(model).__name__}; for a LIFExp use training.PeakMargin"
+            f"{type(model).__name__}; write a QuadraticIF as a QIF, and for a LIFExp use training.PeakMargin"
         )
     if np.any(np.asarray(model.t_ref) != 0.0):
         raise ParameterError(f"pseudospikes need neurons without refractoriness, population {p.name!r} has a t_ref")

@@ -1,6 +1,7 @@
 """Training a network on samples: batches, optimiser, history, checkpoints."""
 
 import contextlib
+import dataclasses
 import time
 
 import numpy as np
@@ -10,9 +11,9 @@ from ..batch import BatchSimulation
 from ..checkpoint import fingerprint, read_state, write_state
 from ..connectivity import ProceduralAdjacency
 from ..errors import CheckpointMismatchError, ParameterError
-from ..network import Projection
+from ..models import UniformPhase
+from ..network import Network, Projection
 from ..recording import Record
-from .losses import Evaluation
 from .optimizers import Adam
 
 __all__ = ["History", "Trainer", "record_for"]
@@ -22,10 +23,19 @@ EVALUATION_BATCH = 500
 
 def record_for(net, duration, *losses):
     """What has to be recorded for losses, for ``run_batch(record=...)``; None if nothing."""
-    found = [loss.readings(net, duration) for loss in losses]
+    found = [_checked(loss, f"losses[{k}]").readings(net, duration) for k, loss in enumerate(losses)]
     ids = np.unique(np.concatenate([np.zeros(0, np.int64), *(ids for ids, times in found if len(times))]))
     times = np.unique(np.concatenate([np.zeros(0), *(times for _, times in found)]))
     return Record(V=ids, V_times=times) if len(ids) else None
+
+
+def _checked(loss, name):
+    if isinstance(loss, type) or not callable(loss) or not callable(getattr(loss, "readings", None)):
+        raise ParameterError(
+            f"{name} must be a loss, such as training.FirstSpikeCrossEntropy(), or an object that is called and has "
+            f"readings() as these do, got {loss!r}"
+        )
+    return loss
 
 
 class History:
@@ -139,9 +149,16 @@ class Trainer:
         self, net, loss, *, duration, optimizer=None, batch_size=32, penalties=(), projections=None,
         train_weights=True, train_delays=False, min_delay=0.0, max_delay=np.inf, delay_lr=1.0, seed=0, n_threads=None,
     ):  # fmt: skip
-        self.network, self.loss, self.penalties = net, loss, list(penalties)
+        if not isinstance(net, Network):
+            raise ParameterError(f"net must be a Network, such as training.layered_network(...), got {net!r}")
+        if not _validation.is_array(penalties):
+            raise ParameterError(f"penalties must be a sequence of losses, such as [loss], got {penalties!r}")
+        self.network, self.loss = net, _checked(loss, "loss")
+        self.penalties = [_checked(penalty, f"penalties[{k}]") for k, penalty in enumerate(penalties)]
         self.duration = _validation.real(duration, "duration", "a finite time > 0 ms", low=0.0, low_open=True)
         self.optimizer = Adam() if optimizer is None else optimizer
+        if not isinstance(self.optimizer, Adam):
+            raise ParameterError(f"optimizer must be an Adam, such as training.Adam(lr=5e-3), got {optimizer!r}")
         self.batch_size = _validation.integer(batch_size, "batch_size", "a whole number >= 1", low=1)
         self.min_delay = _validation.real(min_delay, "min_delay", "a finite time >= 0 ms", low=0.0)
         self.max_delay = _validation.real(
@@ -149,8 +166,8 @@ class Trainer:
         )
         self.delay_lr = _validation.real(delay_lr, "delay_lr", "a number > 0", low=0.0, low_open=True)
         self.seed = _validation.integer(seed, "seed", "a whole number >= 0", low=0)
-        trained = range(len(net.projections)) if projections is None else [self._number(p) for p in projections]
-        self._weights = list(trained) if _validation.flag(train_weights, "train_weights") else []
+        trained = self._numbers(projections)
+        self._weights = trained if _validation.flag(train_weights, "train_weights") else []
         self._delays = []
         if _validation.flag(train_delays, "train_delays"):
             self._delays = [k for k in trained if isinstance(net.projections[k].delay, np.ndarray)]
@@ -171,7 +188,20 @@ class Trainer:
         self._simulation = BatchSimulation(net, n_threads=n_threads)
         self.history = History()
         self.epoch = self.batch = 0
-        self._running = {"samples": 0, "loss": 0.0, "right": 0, "error": 0.0, "seconds": 0.0}
+        self._running = _no_samples()
+
+    def _numbers(self, projections):
+        """Numbers of the projections that are trained."""
+        if projections is None:
+            return list(range(len(self.network.projections)))
+        if not _validation.is_array(projections):
+            raise ParameterError(f"projections must be a sequence of them, such as [0], got {projections!r}")
+        numbers = [self._number(p) for p in projections]
+        if not numbers:
+            raise ParameterError("projections must name at least one to train, got none; leave it out to train all")
+        if len(set(numbers)) < len(numbers):
+            raise ParameterError(f"projections must be different ones, got the numbers {numbers}")
+        return numbers
 
     def _number(self, projection):
         if isinstance(projection, Projection):
@@ -201,7 +231,7 @@ class Trainer:
         epochs : int
             How many in all, those included that were done before: a resumed training goes on to the same end.
         validation : (inputs, targets), optional
-            Looked at after each epoch.
+            Evaluated after each epoch.
         checkpoint : path-like, optional
             File for :meth:`save`, written every `every` epochs.
         progress : bool or None
@@ -217,20 +247,34 @@ class Trainer:
         ------
         ParameterError, RunawayError, NumericalError
         """
-        targets = np.asarray(targets)
-        n = _n_samples(inputs)
-        if len(targets) != n:
-            raise ParameterError(f"targets must be one for each of the {n} samples, got {len(targets)}")
-        if n == 0:
-            raise ParameterError("inputs must have at least one sample")
+        targets, n = _samples(inputs, targets)
+        if validation is not None:
+            if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+                raise ParameterError(f"validation must be a pair (inputs, targets), got {validation!r}")
+            _samples(*validation, "validation ")
+        if callback is not None and not callable(callback):
+            raise ParameterError(f"callback must be a function of the trainer, got {callback!r}")
+        if checkpoint is not None:
+            self._fingerprints()  # what cannot be written is refused before hours of training
+        if self.batch and self._running["of"] != n:
+            raise ParameterError(
+                f"the training was cut within an epoch of {self._running['of']} samples, which goes on: give the same "
+                f"inputs and targets, got {n} samples"
+            )
         epochs = _validation.integer(epochs, "epochs", "a whole number >= 0", low=0)
         every = _validation.integer(every, "every", "a whole number of epochs >= 1", low=1)
         with self._bar(epochs, progress) as bar:
             while self.epoch < epochs:
                 order = np.random.default_rng([self.seed, self.epoch]).permutation(n)
+                self._running["of"] = n
                 for first in range(self.batch * self.batch_size, n, self.batch_size):
                     chosen = order[first : first + self.batch_size]
-                    self.step(_taken(inputs, chosen), targets[chosen])
+                    batch = _taken(inputs, chosen), targets[chosen]
+                    began = time.process_time()
+                    evaluation = self.step(*batch)
+                    self.batch += 1
+                    self._running["seconds"] += time.process_time() - began
+                    _count(self._running, evaluation, batch[1])
                 entry = self._end_of_epoch(validation)
                 bar.update()
                 bar.set_postfix({k: f"{v:.4g}" for k, v in entry.items() if k not in ("lr", "seconds")}, refresh=False)
@@ -248,19 +292,17 @@ class Trainer:
         return contextlib.closing(tqdm(total=epochs, unit="epoch", disable=disable, leave=False))
 
     def step(self, inputs, targets):
-        """Train on one batch.
+        """Train on one batch, by itself: it is part of no epoch, and :meth:`fit` goes on where it was.
 
         Returns
         -------
         Evaluation
-            Before the step.
+            Before the step; value and derivatives are those of loss and penalties together.
         """
-        began = time.process_time()
         result = self._simulation.run(inputs, self.duration, record=self._record, tape=True)
-        evaluation = self._evaluation(result, targets)
-        total = evaluation
+        total = self._evaluation(result, targets)
         if self.penalties:
-            total = Evaluation(evaluation.value, evaluation.dL_dtimes, evaluation.dL_dV, dict(evaluation.dL_dweight))
+            total = dataclasses.replace(total, dL_dweight=dict(total.dL_dweight))
             for penalty in self.penalties:
                 total.add(penalty(result, targets))
         grads = result.backward(total.dL_dtimes, total.dL_dV, tau_m=False)
@@ -274,13 +316,6 @@ class Trainer:
                 f"delay {k}", projections[k].delay, grads.delay[k], epoch=self.epoch, scale=self.delay_lr
             )
             projections[k].delay = np.clip(delay, self.min_delay, self.max_delay)
-        self.batch += 1
-        running, n = self._running, result.n_samples
-        running["samples"] += n
-        running["loss"] += total.value * n
-        running["error"] = None if evaluation.error is None else running["error"] + evaluation.error * n
-        running["right"] = None if evaluation.predictions is None else running["right"] + _n_right(evaluation, targets)
-        running["seconds"] += time.process_time() - began
         return total
 
     def _evaluation(self, result, targets):
@@ -290,15 +325,14 @@ class Trainer:
         return evaluation
 
     def _end_of_epoch(self, validation):
-        running = self._running
-        entry = _summary(running["samples"], running["loss"], running["right"], running["error"])
+        entry = _summary(self._running)
         entry["lr"] = self.optimizer.lr * self.optimizer.decay**self.epoch
-        entry["seconds"] = running["seconds"]
+        entry["seconds"] = self._running["seconds"]
         if validation is not None:
             entry |= {f"validation_{name}": value for name, value in self.evaluate(*validation).items()}
         self.history.epochs.append(entry)
         self.epoch, self.batch = self.epoch + 1, 0
-        self._running = {"samples": 0, "loss": 0.0, "right": 0, "error": 0.0, "seconds": 0.0}
+        self._running = _no_samples()
         return entry
 
     def evaluate(self, inputs, targets):
@@ -308,17 +342,19 @@ class Trainer:
         -------
         dict
             ``"loss"``, ``"accuracy"``, ``"error"``.
+
+        Raises
+        ------
+        ParameterError
+            If there are no samples, or not as many targets as samples.
         """
-        targets, n = np.asarray(targets), _n_samples(inputs)
-        loss, right, error = 0.0, 0, 0.0
+        targets, n = _samples(inputs, targets)
+        sums = _no_samples()
         for first in range(0, n, EVALUATION_BATCH):
             chosen = np.arange(first, min(n, first + EVALUATION_BATCH))
             result = self._simulation.run(_taken(inputs, chosen), self.duration, record=self._record)
-            evaluation = self.loss(result, targets[chosen])
-            loss += evaluation.value * len(chosen)
-            error = None if evaluation.error is None else error + evaluation.error * len(chosen)
-            right = None if evaluation.predictions is None else right + _n_right(evaluation, targets[chosen])
-        return _summary(n, loss, right, error)
+            _count(sums, self.loss(result, targets[chosen]), targets[chosen])
+        return _summary(sums)
 
     def run(self, inputs, *, record=None, tape=False):
         """A :class:`BatchResult` of the network as it is now, with what the loss needs recorded by default."""
@@ -331,22 +367,31 @@ class Trainer:
 
     # Checkpoints --------------------------------------------------------------------------------------------------
 
-    def _fingerprint(self):
-        """Of what a state belongs to: the network without what is trained, and how it is trained."""
+    def _fingerprints(self):
+        """Of what a state belongs to, by part: the network without what is trained, and how it is trained."""
         net = self.network
-        return fingerprint(
-            {
-                "populations": [p.to_dict() for p in net.populations],
-                "projections": [
-                    {"pre": p.pre.name, "post": p.post.name, "sources": p.sources, "targets": p.targets, "port": p.port}
-                    for p in net.projections
-                    if not isinstance(p.adjacency, ProceduralAdjacency)
-                ],
-                "trained": [self._weights, self._delays],
-                "how": [self.batch_size, self.seed, self.duration, self.min_delay, self.max_delay, self.delay_lr],
-                "loss": [type(loss).__name__ for loss in (self.loss, *self.penalties)],
-            }
-        )
+        procedural = [p for p in net.projections if isinstance(p.adjacency, ProceduralAdjacency)]
+        stored = [(k, p) for k, p in enumerate(net.projections) if p not in procedural]
+        draws = procedural or any(_draws_its_state(p) for p in net.populations)
+        parts = {
+            "populations": [p.to_dict() for p in net.populations],
+            "synapses": [
+                {"pre": p.pre.name, "post": p.post.name, "sources": p.sources, "targets": p.targets, "port": p.port}
+                for _, p in stored
+            ]
+            + [p.to_dict() for p in procedural],
+            "seed of the network": net.seed if draws else None,
+            "weights that are not trained": [p.weight for k, p in stored if k not in self._weights],
+            "delays that are not trained": [p.delay for k, p in stored if k not in self._delays],
+            "what is trained": [self._weights, self._delays],
+            "loss": _described(self.loss),
+            "penalties": [_described(penalty) for penalty in self.penalties],
+        }
+        settings = ("batch_size", "seed", "duration", "min_delay", "max_delay", "delay_lr")
+        parts |= {name: getattr(self, name) for name in settings}
+        parts["optimizer"] = type(self.optimizer).__name__
+        parts |= {f"{name} of the optimizer": value for name, value in self.optimizer.to_dict()["settings"].items()}
+        return {name: fingerprint({name: part}) for name, part in parts.items()}
 
     def save(self, path):
         """Write everything that training goes on from: weights, delays, the optimiser's means, position, history.
@@ -361,7 +406,7 @@ class Trainer:
             path,
             {
                 "kind": "training",
-                "fingerprint": self._fingerprint(),
+                "fingerprints": self._fingerprints(),
                 "weights": {str(k): projections[k].weight for k in self._weights},
                 "delays": {str(k): projections[k].delay for k in self._delays},
                 "optimizer": self.optimizer.to_dict(),
@@ -375,7 +420,8 @@ class Trainer:
     def resume(self, path):
         """Go on from what :meth:`save` wrote; weights come out as if there had been no cut, bit for bit.
 
-        The trainer has to be made as the one that was saved, with the same network.
+        The trainer has to be made as the one that was saved, with the same network: what is not trained is compared,
+        and the settings of Trainer, optimiser and losses (of a loss of one's own without ``to_dict()`` the name only).
 
         Returns
         -------
@@ -392,10 +438,12 @@ class Trainer:
         state = read_state(path)
         if state.get("kind") != "training":
             raise CheckpointMismatchError(f"{path} is the state of a simulation, and not of a training")
-        if state["fingerprint"] != self._fingerprint():
+        saved, mine = state.get("fingerprints", {}), self._fingerprints()
+        others = [name for name in mine if saved.get(name) != mine[name]]
+        if others:
             raise CheckpointMismatchError(
                 f"{path} belongs to another network or training: make network and Trainer as they were when it was "
-                "saved (populations, synapses, batch_size, seed, duration, losses, what is trained)"
+                f"saved; what differs: {', '.join(others)}"
             )
         for k, weight in state["weights"].items():
             self.network.projections[int(k)].weight = weight
@@ -407,23 +455,63 @@ class Trainer:
         return self
 
 
-def _summary(n, loss, right, error):
-    n = max(n, 1)
-    found = {"loss": loss / n, "accuracy": None if right is None else right / n}
-    found["error"] = None if error is None else error / n
-    return {name: value for name, value in found.items() if value is not None}
+def _draws_its_state(p):
+    """Whether the initial state of a population is drawn from the network's seed."""
+    return isinstance(p.V, UniformPhase) or (
+        p.V is None and not p.is_source and bool(np.isfinite(p.model.free_period()).any())
+    )
 
 
-def _n_right(evaluation, targets):
-    return int(np.sum(evaluation.predictions == targets))
+def _described(loss):
+    return loss.to_dict() if hasattr(loss, "to_dict") else {"name": type(loss).__name__}
 
 
-def _n_samples(inputs):
-    if isinstance(inputs, dict):
-        if not inputs:
-            raise ParameterError("inputs must have spikes for at least one source, got none")
-        return len(next(iter(inputs.values())))
-    return len(inputs)
+def _no_samples():
+    """Sums over samples, to begin with."""
+    return {"samples": 0, "loss": 0.0, "right": 0, "error": 0.0, "seconds": 0.0}
+
+
+def _count(sums, evaluation, targets):
+    """Add a batch to the sums."""
+    n = len(targets)
+    sums["samples"] += n
+    sums["loss"] += evaluation.value * n
+    sums["error"] = None if evaluation.error is None else sums["error"] + evaluation.error * n
+    right = evaluation.predictions
+    sums["right"] = None if right is None else sums["right"] + int(np.sum(right == targets))
+
+
+def _summary(sums):
+    found = {"loss": sums["loss"], "accuracy": sums["right"], "error": sums["error"]}
+    return {name: value / sums["samples"] for name, value in found.items() if value is not None}
+
+
+def _samples(inputs, targets, what=""):
+    """Targets as an array, and how many samples there are: as many as targets, and at least one."""
+    sources = inputs if isinstance(inputs, dict) else {"": inputs}
+    if not sources:
+        raise ParameterError(f"{what}inputs must have spikes for at least one source, got none")
+    for values in sources.values():
+        if not _validation.is_array(values):
+            raise ParameterError(
+                f"{what}inputs must be an array, a sequence with one entry for each sample, or a dictionary of these, "
+                f"got {values!r}"
+            )
+    numbers = {name: len(values) for name, values in sources.items()}
+    n = next(iter(numbers.values()))
+    if len(set(numbers.values())) > 1:
+        raise ParameterError(f"{what}inputs must have the same number of samples for all sources, got {numbers}")
+    if n == 0:
+        raise ParameterError(f"{what}inputs must have at least one sample, got none")
+    try:
+        targets = np.asarray(targets)
+    except ValueError as error:
+        raise ParameterError(f"{what}targets must be an array, with a row for each sample ({error})") from None
+    if targets.ndim == 0:
+        raise ParameterError(f"{what}targets must be an array, with a row for each sample, got {targets[()]!r}")
+    if len(targets) != n:
+        raise ParameterError(f"{what}targets must be one for each of the {n} samples, got {len(targets)}")
+    return targets, n
 
 
 def _taken(inputs, chosen):
