@@ -89,7 +89,6 @@ class ComplexArithmetic(DoubleArithmetic):
 
     exp, log, sin, cos, sqrt, tanh = cmath.exp, cmath.log, cmath.sin, cmath.cos, cmath.sqrt, cmath.tanh  # type: ignore
     number = complex  # type: ignore
-    tolerance = 2.0**-80  # the derivative loses what the last step was long
 
     def relative_expm1(self, z):
         z = complex(z)
@@ -556,7 +555,7 @@ class LIFExpNeuron(Neuron):
         self.frame = None
         self.base = (0, self.a.number(0.0))
         self.x, self.currents = self.a.number(0.0), [self.a.number(0.0) for _ in self.ports]
-        self.real = self.without_derivatives() if isinstance(self.a, ComplexArithmetic) else None
+        self.real = self.without_derivatives() if isinstance(self.gap, complex) else None
 
     def without_derivatives(self):
         """The same neuron in doubles."""
@@ -671,11 +670,7 @@ class LIFExpNeuron(Neuron):
         return self.V_inf - self.at(self.x, self.currents, self.elapsed(now))[0]
 
     def next_spike(self, since, now):
-        """The first root of D = gap from ``base`` on.
-
-        exp(u / tau) (D - gap) falls where the sum of the currents exceeds -gap and rises where not. So the ends of the
-        intervals in which it falls tell whether one of these has a root.
-        """
+        """The first root of D = gap from ``base`` on; its derivative by the implicit function, at the double it is."""
         s = self.base[1]
         x = self.x
         for a, port in zip(self.currents, self.ports, strict=True):
@@ -683,65 +678,73 @@ class LIFExpNeuron(Neuron):
                 x = x + a * self.phi(port, s)
         x = x * self.a.exp(-s / self.tau)
         currents = [a * self.a.exp(-s / port["tau"]) for a, port in zip(self.currents, self.ports, strict=True)]
-        outer, positive, at_once = 0.0 * x, 0.0, self.gap
+        outer = 0.0 * x
         for current, port in zip(currents, self.ports, strict=True):
             if not port["near"]:
                 outer = outer + port["gain"] * current
-            positive, at_once = positive + max(current.real, 0.0), at_once + current
         D = x + outer
         if not (D - self.gap).real > 0.0:
             return self.base
-        if positive + self.gap.real <= 0.0:
-            return NEVER
-        flowing = [(a, port["tau"]) for a, port in zip(currents, self.ports, strict=True) if a.real != 0.0]
+        if self.real is None:
+            u = self.first_root(x, currents, D)
+        else:
+            u = self.real.first_root(x.real, [current.real for current in currents], D.real)
+            u = None if u is None else self.with_derivative(u, x, currents)
+        return NEVER if u is None else self.engine.plus(self.base, u)
+
+    def with_derivative(self, u, x, currents):
+        """A root with its derivative, if V does not only graze the threshold."""
+        D, later = self.at(x, currents, complex(u))
+        slope = self.real.gap + sum(current.real for current in later)
+        return complex(u, self.real.tau * (D - self.gap).imag / slope if slope > 0.0 else 0.0)
+
+    def first_root(self, x, currents, D):
+        """The first root of D = gap, from 0 on; None if there is none.
+
+        exp(u / tau) (D - gap) falls where the sum of the currents exceeds -gap and rises where not. So the ends of the
+        intervals in which it falls tell whether one of these has a root.
+        """
+        positive, at_once = 0.0, self.gap
+        for current in currents:
+            positive, at_once = positive + max(current, 0.0), at_once + current
+        if positive + self.gap <= 0.0:
+            return None
+        flowing = [(a, port["tau"]) for a, port in zip(currents, self.ports, strict=True) if a != 0.0]
         flowing, taus = [a for a, _ in flowing], [tau for _, tau in flowing]
         turns = []
         if flowing and not self.rises_only(x, currents, flowing, taus, D):
             turns = sign_changes(self.a, flowing, taus, self.gap)
-        begin = 0.0 * s
-        falls = at_once.real > 0.0 or (not turns and self.falls_at_last(flowing, taus))
-        if self.gap.real == 0.0:  # where currents underflow, their sum has no sign
-            turns = [end for end in turns if not end.real > 200.0 * self.longest()]
+        begin = 0.0 * x
+        falls = at_once > 0.0 or (not turns and self.falls_at_last(flowing, taus))
+        if self.gap == 0.0:  # where currents underflow, their sum has no sign
+            turns = [end for end in turns if not end > 200.0 * self.longest()]
         for end in turns:
-            if falls and not (self.at(x, currents, end)[0] - self.gap).real > 0.0:
-                return self.engine.plus(self.base, self.root(x, currents, D, begin, end))
+            if falls and not self.at(x, currents, end)[0] - self.gap > 0.0:
+                return self.find_root(x, currents, D, begin, end)
             falls, begin = not falls, end
-        if not falls or self.gap.real < 0.0:
-            return NEVER
-        u = self.root(x, currents, D, begin, None)
-        return NEVER if u is None else self.engine.plus(self.base, u)
+        if not falls or self.gap < 0.0:
+            return None
+        return self.find_root(x, currents, D, begin, None)
 
     def is_inhibited(self, currents):
         """Whether the sum of the currents and the gap can only rise, to what is positive."""
-        return self.gap.real > 0.0 and all(current.real <= 0.0 for current in currents)
+        return self.gap > 0.0 and all(current <= 0.0 for current in currents)
 
     def start(self, x, D):
         """Where the search for the root begins in inhibited neurons."""
-        return self.tau * self.a.log((x if x.real > self.gap.real else D) / self.gap)
+        return self.tau * self.a.log((x if x > self.gap else D) / self.gap)
 
     def rises_only(self, x, currents, flowing, taus, D):
         """Whether that sum is positive where the search begins, which leaves nothing to divide the time by."""
         if not self.is_inhibited(currents):
             return False
-        if _sum_at(self.a, flowing, taus, self.gap, 0.0 * x).real > 0.0:
+        if _sum_at(self.a, flowing, taus, self.gap, 0.0 * x) > 0.0:
             return True
-        return _sum_at(self.a, flowing, taus, self.gap, self.start(x, D)).real > 0.0
+        return _sum_at(self.a, flowing, taus, self.gap, self.start(x, D)) > 0.0
 
     def falls_at_last(self, currents, taus):
         """Whether D falls in the end, where the sum of the currents has one sign that rounding hid at first."""
-        return self.gap.real > 0.0 or (self.gap.real == 0.0 and last_sign(currents, taus) > 0.0)
-
-    def root(self, x, currents, D, begin, end):
-        """The root that :meth:`find_root` finds; derivatives by the implicit function, at the double that is it."""
-        if self.real is None:
-            return self.find_root(x, currents, D, begin, end)
-        real_end = None if end is None else end.real
-        u = self.real.find_root(x.real, [current.real for current in currents], D.real, begin.real, real_end)
-        if u is None:
-            return None
-        D, later = self.at(x, currents, complex(u))
-        slope = self.real.gap + sum(current.real for current in later)
-        return complex(u, self.real.tau * (D - self.gap).imag / slope if slope > 0.0 else 0.0)
+        return self.gap > 0.0 or (self.gap == 0.0 and last_sign(currents, taus) > 0.0)
 
     def find_root(self, x, currents, D, begin, end):
         """The root of D = gap in [begin, end], or from `begin` on (None where there is none after all).
@@ -754,47 +757,45 @@ class LIFExpNeuron(Neuron):
         u = begin
         if self.is_inhibited(currents):
             u = self.start(x, D)
-            if not u.real > low.real:
+            if not u > low:
                 u = low
         for _ in range(100):
-            if end is None and u.real > 200.0 * longest and self.gap.real == 0.0:
+            if end is None and u > 200.0 * longest and self.gap == 0.0:
                 return None
             D, later = self.at(x, currents, u)
             F, S, first, second = D - self.gap, self.gap, 0.0, 0.0
             for current, port in zip(later, self.ports, strict=True):
-                rate = abs(current.real) / port["tau"].real
+                rate = abs(current) / port["tau"]
                 S, first = S + current, first + rate
-                second = second + rate * (1.0 / port["tau"].real + 1.0 / tau.real)
-            if F.real > 0.0:
+                second = second + rate * (1.0 / port["tau"] + 1.0 / tau)
+            if F > 0.0:
                 low = u
             else:
                 high = u
             new = None
-            if S.real > 0.0 and F.real > -S.real:
+            if S > 0.0 and F > -S:
                 step, mean = tau * self.a.log1p(F / S), self.gap
                 for current, port in zip(later, self.ports, strict=True):
-                    mean = mean + (
-                        current / (1.0 + step / (2.0 * port["tau"])) if step.real > -port["tau"].real else current
-                    )
-                if mean.real > 0.0 and F.real > -mean.real:
+                    mean = mean + (current / (1.0 + step / (2.0 * port["tau"])) if step > -port["tau"] else current)
+                if mean > 0.0 and F + mean > 0.0:
                     step = tau * self.a.log1p(F / mean)
                 new = u + step
-                size, turn = abs(step.real), first * step.real / S.real
-                if size * (turn * turn + size * size * second / S.real) <= self.a.tolerance * (u.real + tau.real):
-                    return low if new.real < begin.real else new
-            if new is None or not (low.real < new.real and (high is None or new.real < high.real)):
+                size, turn = abs(step), first * step / S
+                if size * (turn * turn + size * size * second / S) <= self.a.tolerance * (u + tau):
+                    return low if new < begin else new
+            if new is None or not (low < new and (high is None or new < high)):
                 new = low + tau if high is None else 0.5 * (low + high)
-            if new.real == u.real:
+            if new == u:
                 return new
             u = new
         # Driven exactly to threshold, V may come ever nearer to it without an end.
-        return None if high is None and self.gap.real == 0.0 else u
+        return None if high is None and self.gap == 0.0 else u
 
     def longest(self):
         """The longest time constant."""
-        longest = self.tau.real
+        longest = self.tau
         for port in self.ports:
-            longest = max(longest, port["tau"].real)
+            longest = max(longest, port["tau"])
         return longest
 
 
@@ -802,8 +803,8 @@ def last_sign(weights, taus):
     """A number with the sign that a sum of decaying exponentials has in the end."""
     slowest, sign = 0.0, 0.0
     for weight, tau in zip(weights, taus, strict=True):
-        if weight.real != 0.0 and tau.real >= slowest:
-            slowest, sign = tau.real, weight.real
+        if weight != 0.0 and tau >= slowest:
+            slowest, sign = tau, weight
     return sign
 
 
@@ -814,11 +815,11 @@ def sign_changes(a, weights, taus, constant):
     most one.
     """
     if len(weights) == 1:
-        ratio = -weights[0].real / constant.real if constant.real != 0.0 else 0.0
+        ratio = -weights[0] / constant if constant != 0.0 else 0.0
         return [taus[0] * a.log(-weights[0] / constant)] if ratio > 1.0 else []
-    first, longest = taus[0], taus[0].real
+    first, longest = taus[0], taus[0]
     for tau in taus[1:]:
-        longest = max(longest, tau.real)
+        longest = max(longest, tau)
     inner = sign_changes(
         a,
         [w * ((tau - first) / (first * tau)) for w, tau in zip(weights[1:], taus[1:], strict=True)],
@@ -826,18 +827,18 @@ def sign_changes(a, weights, taus, constant):
         constant / first,
     )
     zeros = []
-    left, left_sign = 0.0 * first, _sum_at(a, weights, taus, constant, 0.0 * first).real > 0.0
+    left, left_sign = 0.0 * first, _sum_at(a, weights, taus, constant, 0.0 * first) > 0.0
     for right in inner:
-        right_sign = _sum_at(a, weights, taus, constant, right).real > 0.0
+        right_sign = _sum_at(a, weights, taus, constant, right) > 0.0
         if left_sign != right_sign:
             zeros.append(_zero_between(a, weights, taus, constant, left, right, left_sign))
         left, left_sign = right, right_sign
-    end = constant.real if constant.real != 0.0 else last_sign(weights, taus)
+    end = constant if constant != 0.0 else last_sign(weights, taus)
     if left_sign != (end > 0.0):
         step = longest
         for _ in range(12):
             right = left + step
-            if (_sum_at(a, weights, taus, constant, right).real > 0.0) != left_sign:
+            if (_sum_at(a, weights, taus, constant, right) > 0.0) != left_sign:
                 zeros.append(_zero_between(a, weights, taus, constant, left, right, left_sign))
                 break
             step = 2.0 * step
@@ -859,19 +860,19 @@ def _zero_between(a, weights, taus, constant, low, high, positive):
         for weight, tau in zip(weights, taus, strict=True):
             term = weight * a.exp(-u / tau)
             value, slope = value + term, slope - term / tau
-        if (value.real > 0.0) == positive:
+        if (value > 0.0) == positive:
             low = u
         else:
             high = u
         new = None
-        if slope.real != 0.0:
+        if slope != 0.0:
             step = -value / slope
             new = u + step
-            if abs(step.real) <= 2.0**-30 * u.real and low.real <= new.real <= high.real:
+            if abs(step) <= 2.0**-30 * u and low <= new <= high:
                 return new
-        if new is None or not low.real < new.real < high.real:
+        if new is None or not low < new < high:
             new = 0.5 * (low + high)
-        if new.real == u.real:
+        if new == u:
             return new
         u = new
     return u

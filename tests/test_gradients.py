@@ -64,8 +64,9 @@ def assert_exact(seeds):
         net, duration = random_smooth_network(seed)
         mode = "checkpoint" if seed % 5 == 0 else True
         outcome = compared(net, duration, LIMIT, seed, mode, "heap" if seed % 3 == 0 else "window")
-        # Neurons that have become synchronous fire at one time, and the complex step has one time for both.
-        if outcome is None or outcome[0].n_ties:
+        # Neurons that have become synchronous fire at one time, and the complex step has one time for both; where V only
+        # grazes the threshold, derivatives are as large as rounding lets them be.
+        if outcome is None or outcome[0].n_ties or any(w.kind == "grazing" for w in outcome[0].warnings):
             continue
         n += 1
         if not outcome[1] < 1e-9:
@@ -78,6 +79,11 @@ def assert_exact(seeds):
 def test_gradients_of_random_networks_equal_the_complex_step(first, monkeypatch):
     cut_finely(monkeypatch)
     assert assert_exact(range(first, first + 30)) > 15
+
+
+def test_gradients_of_neurons_driven_exactly_to_threshold():
+    # Where their currents change sign far beyond the spike, a step of 1e-30 is no small one.
+    assert assert_exact([2071, 2173, 2277]) == 3
 
 
 @pytest.mark.long
