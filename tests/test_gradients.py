@@ -64,8 +64,8 @@ def assert_exact(seeds):
         net, duration = random_smooth_network(seed)
         mode = "checkpoint" if seed % 5 == 0 else True
         outcome = compared(net, duration, LIMIT, seed, mode, "heap" if seed % 3 == 0 else "window")
-        # Neurons that have become synchronous fire at one time, and the complex step has one time for both. Where V only
-        # grazes the threshold, derivatives are as large as rounding lets them be.
+        # Neurons that have become synchronous fire at one time, and the complex step has one time for both. Where V
+        # only grazes the threshold, derivatives are as large as rounding lets them be.
         if outcome is None or outcome[0].n_ties or any(w.kind == "grazing" for w in outcome[0].warnings):
             continue
         n += 1
