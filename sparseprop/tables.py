@@ -38,6 +38,9 @@ TINY = 1e-250
 TAIL_BITS = 56
 # Of the default range of a numerical drift below its threshold, relative to V_th - V_reset.
 RANGE_BITS = 40
+# Far below the threshold a time in the table may be so many times the one in which v changes by itself: so many roundings
+# are what TOLERANCE allows.
+MOST_LOST = 128.0
 # An octave in more pieces than that is not smooth.
 MOST_DIVISIONS = 9
 
@@ -480,6 +483,11 @@ class Half:
         The time from the end of the half to threshold, infinite if it is never reached.
     direction : float
         1 where v rises with time, -1 where it falls.
+    error : float
+        Found by the check, see :data:`TOLERANCE`.
+    lost : float
+        Of the half that comes from far below, by how many roundings its times are off where they cancel most, see
+        :data:`MOST_LOST`.
     """
 
     anchor: float
@@ -507,6 +515,7 @@ class Half:
     after: float = math.inf
     direction: float = 1.0
     error: float = 0.0
+    lost: float = 0.0
 
     # The two functions below are those of _table.pxd, operation by operation.
 
@@ -566,6 +575,10 @@ class _HalfBuilder:
         self.z_end, self.from_end, self.z_low = LONG(z_end), from_end, LONG(z_low)
         self.divisions = 0
 
+        # The piece that begins at z = 0 is good to a rounding of its far end. It must be no longer than what a rounding
+        # of v is anyway; and a longer one, of a drift that is nearly constant, could miss all that is near the threshold.
+        self.highest = math.floor(math.log2(drift.scale))
+
     def _fit(self, lows, highs, X, W):
         """Times on pieces, continuing from (X, W): coefficients of both, their values at the end, and whether it is
         good."""
@@ -620,20 +633,20 @@ class _HalfBuilder:
             bottom = int(np.floor(np.log2(self.z_low))) if self.z_low > 0.0 else None
             e = top
             while bottom is None or e >= bottom:
-                if bottom is None and self._cell(e + 1, X, W):
+                if bottom is None and e < self.highest and self._cell(e + 1, X, W):
                     break
                 X, W = self._octave(e, X, W)
                 e -= 1
-                if bottom is None and e < top - 80:
+                if bottom is None and e < min(top, self.highest) - 80:
                     raise _NotSmooth(0.0)
             lowest = e + 1
             if bottom is None:
                 X, W = self.cell_end
         else:
-            lowest = top + 1
+            lowest = highest = min(top + 1, self.highest)
             while not self._cell(lowest, X, W):
                 lowest -= 1
-                if lowest < top - 80:
+                if lowest < highest - 80:
                     raise _NotSmooth(0.0)
             X, W = self.cell_end
             for e in range(lowest, top + 1):
@@ -712,14 +725,18 @@ class _HalfBuilder:
         end = self.X
         build = _Builder()
         top = int(np.ceil(np.log2(end))) - 1
-        lowest = top + 1
+        lowest = highest = top + 1
+        if not self.from_end:
+            # As for `highest`: the first piece of times ends where that of distances may.
+            at = min(LONG(2) ** self.highest, self.z_end)
+            lowest = highest = min(top + 1, math.floor(math.log2(self.half.xs(at))))
         while True:
             low, high = np.zeros(1, LONG), np.array([min(LONG(2) ** lowest, end)])
             series, good = self._fit_back(low, high)
             if good:
                 break
             lowest -= 1
-            if lowest < top - 160:
+            if lowest < highest - 160:
                 raise _NotSmooth(0.0)
         build.cell = low, high, series
         divisions = 0
@@ -733,7 +750,7 @@ class _HalfBuilder:
                     build.octaves[e] = divisions, lows, highs, series
                     break
             else:
-                raise _NotSmooth(float(low))
+                raise _NotSmooth(float(self.distance(np.array([low]))[0]))
         self.half.to_z = build.grid(lowest)
 
     def check(self):
@@ -769,7 +786,18 @@ class _HalfBuilder:
         x = self.half.xs(z)
         error = np.abs((x - exact).astype(float)) / (np.abs(x) + size / speed)
         back = np.abs(self.half.zs(x) - z) / (size + np.abs(x) * speed)
+        if self.half.low == -math.inf:
+            self.half.lost = _lost(exact.astype(float), np.maximum(z, self.drift.scale) / speed, self.half.rising)
         return float(max(error.max(), back.max()))
+
+
+def _lost(x, own, rising):
+    """How many times larger than they may be times are, at places in the half that comes from far below.
+
+    Their roundings should be those of the way that is left, or of the time `own` in which v changes by itself.
+    """
+    left = x.max() - x if rising else 0.0
+    return float((x / (own + left)).max())
 
 
 @functools.cache
@@ -823,6 +851,8 @@ class Table:
         ends = [None, *zeros] + ([] if zeros and zeros[-1] == drift.v_th else [None])
         for k in range(len(ends) - 1):
             self._interval(drift, ends[k], ends[k + 1], what)
+        if not self.halves[0].lost <= MOST_LOST:
+            self._refuse_range(drift, self.halves[0].high, self.halves[0].lost, what)
         self.error = max(half.error for half in self.halves)
         if not self.error <= TOLERANCE:
             raise ParameterError(
@@ -883,6 +913,11 @@ class Table:
         if high is not None:
             return float(high - drift.scale)
         narrow = drift.bottleneck()
+        if drift.leak_to is None:
+            # Not what is just the lowest place of a drift that does not grow below it.
+            there, below = drift(np.array([narrow, drift.v_far], LONG))
+            if below < 2 * there:
+                return float(v_th - drift.scale)
         if drift.v_far < narrow < drift.v_th - 1e-3 * drift.scale:
             return float(narrow)
         return float(v_th - drift.scale)
@@ -942,14 +977,49 @@ class Table:
     def _far(self, drift, middle, what):
         """The half that comes from far below."""
         z_end = LONG(middle) - LONG(drift.v_far)
-        half = Half(middle, -1.0, -math.inf, middle, rising=True, spikes=False)
-        builder = self._make(half, drift, lambda z: np.abs(drift(LONG(middle) - z)), z_end, True, 0.0, what)
-        half.length = half.whole = float(builder.X)
-        half.W_whole = float(builder.W)
+        # Times from the far end are short where F grows downwards: v comes from infinity in a finite time, or from a leak
+        # in a few time constants. Where F does not grow they are long, and all times near the threshold would be
+        # differences of long ones: then x is the time to the middle.
+        rising = True
+        if drift.leak_to is None:
+            since, left = self._losses(drift, middle, z_end)
+            rising = since <= max(MOST_LOST / 2.0, left)
+            if not min(since, left) <= 2.0 * MOST_LOST:
+                self._refuse_range(drift, middle, min(since, left), what)
+        half = Half(middle, -1.0, -math.inf, middle, rising=rising, spikes=False)
+        builder = self._make(half, drift, lambda z: np.abs(drift(LONG(middle) - z)), z_end, rising, 0.0, what)
+        half.whole, half.W_whole = float(builder.X), float(builder.W)
+        half.length = half.whole if rising else math.inf
         if drift.leak_to is not None:
             half.z_far = float(z_end)
             half.leak = float(LONG(drift.leak_to) - LONG(middle))
         return half
+
+    @staticmethod
+    def _losses(drift, middle, z_end):
+        """About what `_lost` will be for times from the far end, and to the middle."""
+        octaves = np.arange(max(math.ceil(math.log2(z_end / drift.scale)), 0) + 1)
+        z = np.append(np.minimum(LONG(drift.scale) * LONG(2) ** octaves, z_end), z_end)
+        low = np.append(LONG(0), z[:-1])
+        t, weights = _legendre()
+        speed = np.abs(drift(LONG(middle) - ((low + z) / 2)[:, None] - ((z - low) / 2)[:, None] * t))
+        with np.errstate(all="ignore"):
+            x = np.append(LONG(0), np.cumsum((weights / speed).sum(axis=1) * (z - low) / 2))
+            z = np.append(LONG(0), z)
+            own = np.maximum(z, drift.scale) / np.abs(drift(LONG(middle) - z))
+        x, own = x.astype(float), own.astype(float)
+        return _lost(x[-1] - x, own, True), _lost(x, own, False)
+
+    def _refuse_range(self, drift, middle, lost, what):
+        """Say which V_min would do."""
+        reach = LONG(middle) - LONG(drift.v_far)
+        while reach > drift.scale and not min(self._losses(drift, middle, reach)) <= MOST_LOST / 2.0:
+            reach /= 2
+        raise ParameterError(
+            f"{what}: times from V_min = {drift.v_far!r} to the threshold are so long, for a drift that does not grow far "
+            f"below, that its table would lose {math.log10(lost):.0f} digits. Give a V_min nearer to the threshold, such "
+            f"as {float(LONG(middle) - reach):.4g}"
+        )
 
     # What both engines do, in doubles --------------------------------------------------------------------------------
 
