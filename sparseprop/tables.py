@@ -38,8 +38,8 @@ TINY = 1e-250
 TAIL_BITS = 56
 # Of the default range of a numerical drift below its threshold, relative to V_th - V_reset.
 RANGE_BITS = 40
-# Far below the threshold a time in the table may be so many times the one in which v changes by itself: so many roundings
-# are what TOLERANCE allows.
+# Far below the threshold a time in the table may be so many times the one in which v changes by itself: so many
+# roundings are what TOLERANCE allows.
 MOST_LOST = 128.0
 # An octave in more pieces than that is not smooth.
 MOST_DIVISIONS = 9
@@ -486,8 +486,7 @@ class Half:
     error : float
         Found by the check, see :data:`TOLERANCE`.
     lost : float
-        Of the half that comes from far below, by how many roundings its times are off where they cancel most, see
-        :data:`MOST_LOST`.
+        Of halves far below, by how many roundings their times are off where they cancel most, see :data:`MOST_LOST`.
     """
 
     anchor: float
@@ -568,16 +567,20 @@ class _HalfBuilder:
         Whether times are counted from z_end (else from z = 0).
     z_low : float
         The smallest distance in the table; 0, or the beginning of a tail.
+    beyond : float
+        For halves far below, how far below the middle they begin.
     """
 
-    def __init__(self, half, drift, speed, z_end, from_end, z_low):
+    def __init__(self, half, drift, speed, z_end, from_end, z_low, beyond=None):
         self.half, self.drift, self.speed = half, drift, speed
         self.z_end, self.from_end, self.z_low = LONG(z_end), from_end, LONG(z_low)
         self.divisions = 0
 
-        # The piece that begins at z = 0 is good to a rounding of its far end. It must be no longer than what a rounding
-        # of v is anyway; and a longer one, of a drift that is nearly constant, could miss all that is near the threshold.
-        self.highest = math.floor(math.log2(drift.scale))
+        # The piece that begins at z = 0 is good to a rounding of its far end, so that must be where v has such ones
+        # anyway. And a longer piece, of a drift that is nearly constant, could miss all that is near the threshold.
+        self.beyond = beyond
+        self.scale = max(drift.scale, beyond or 0.0)
+        self.highest = math.floor(math.log2(self.scale))
 
     def _fit(self, lows, highs, X, W):
         """Times on pieces, continuing from (X, W): coefficients of both, their values at the end, and whether it is
@@ -786,13 +789,14 @@ class _HalfBuilder:
         x = self.half.xs(z)
         error = np.abs((x - exact).astype(float)) / (np.abs(x) + size / speed)
         back = np.abs(self.half.zs(x) - z) / (size + np.abs(x) * speed)
-        if self.half.low == -math.inf:
-            self.half.lost = _lost(exact.astype(float), np.maximum(z, self.drift.scale) / speed, self.half.rising)
+        if self.beyond is not None:
+            own = np.maximum(self.beyond + z, self.drift.scale) / speed
+            self.half.lost = _lost(exact.astype(float), own, self.half.rising)
         return float(max(error.max(), back.max()))
 
 
 def _lost(x, own, rising):
-    """How many times larger than they may be times are, at places in the half that comes from far below.
+    """How many times larger than they may be the times are, at places in a half far below.
 
     Their roundings should be those of the way that is left, or of the time `own` in which v changes by itself.
     """
@@ -851,13 +855,15 @@ class Table:
         ends = [None, *zeros] + ([] if zeros and zeros[-1] == drift.v_th else [None])
         for k in range(len(ends) - 1):
             self._interval(drift, ends[k], ends[k + 1], what)
-        if not self.halves[0].lost <= MOST_LOST:
-            self._refuse_range(drift, self.halves[0].high, self.halves[0].lost, what)
+        lost = max(half.lost for half in self.halves)
+        if not lost <= MOST_LOST:
+            self._refuse_range(drift, lost, what)
         self.error = max(half.error for half in self.halves)
         if not self.error <= TOLERANCE:
             raise ParameterError(
                 f"{what}: the error of its table is {self.error:.1e}, and {TOLERANCE:.1e} is allowed; this happens for "
-                "fixed points, or a drive and a threshold, that are nearly equal. Move the parameters apart"
+                "fixed points, or a drive and a threshold, that are nearly equal, and for a drift that is not smooth. "
+                "Move the parameters apart, or keep to a range (V_min) in which it is smooth"
             )
 
     def _interval(self, drift, low, high, what):
@@ -870,7 +876,7 @@ class Table:
         if low is not None:
             halves = [self._at_zero(drift, low, middle, -1, not up, what)]
         else:
-            halves = [self._far(drift, middle, what)]
+            halves = self._far(drift, middle, what)
         if high is not None:
             halves.append(self._at_zero(drift, high, middle, 1, up, what))
         else:
@@ -922,18 +928,21 @@ class Table:
             return float(narrow)
         return float(v_th - drift.scale)
 
-    def _make(self, half, drift, speed, z_end, from_end, z_low, what):
-        builder = _HalfBuilder(half, drift, speed, z_end, from_end, z_low)
+    def _make(self, half, drift, speed, z_end, from_end, z_low, what, beyond=None):
+        builder = _HalfBuilder(half, drift, speed, z_end, from_end, z_low, beyond)
         try:
             builder.times()
             builder.distances()
             half.error = builder.check()
         except _NotSmooth as place:
             at = half.anchor + half.sign * float(place.args[0])
+            # A range to try, where it is one that nobody asked for.
+            far = beyond is not None and drift.v_th - at > 16.0 * drift.scale
+            such = f", such as V_min = {drift.v_th - (drift.v_th - at) / 4.0:.4g}" if far else ""
             raise ParameterError(
                 f"{what} cannot be expanded to the tolerance near {at!r}: it is not smooth there, or two fixed points "
                 "(or one and the threshold) are nearly equal. Move the parameters apart, or keep to a range (V_min) in "
-                "which it is smooth"
+                f"which it is smooth{such}"
             ) from None
         return builder
 
@@ -975,50 +984,86 @@ class Table:
         return half
 
     def _far(self, drift, middle, what):
-        """The half that comes from far below."""
+        """The half that comes from far below, or the two of them."""
         z_end = LONG(middle) - LONG(drift.v_far)
-        # Times from the far end are short where F grows downwards: v comes from infinity in a finite time, or from a leak
-        # in a few time constants. Where F does not grow they are long, and all times near the threshold would be
-        # differences of long ones: then x is the time to the middle.
-        rising = True
-        if drift.leak_to is None:
-            since, left = self._losses(drift, middle, z_end)
-            rising = since <= max(MOST_LOST / 2.0, left)
-            if not min(since, left) <= 2.0 * MOST_LOST:
-                self._refuse_range(drift, middle, min(since, left), what)
-        half = Half(middle, -1.0, -math.inf, middle, rising=rising, spikes=False)
-        builder = self._make(half, drift, lambda z: np.abs(drift(LONG(middle) - z)), z_end, rising, 0.0, what)
-        half.whole, half.W_whole = float(builder.X), float(builder.W)
-        half.length = half.whole if rising else math.inf
         if drift.leak_to is not None:
-            half.z_far = float(z_end)
-            half.leak = float(LONG(drift.leak_to) - LONG(middle))
-        return half
+            halves = self._far_halves(drift, middle, [(0.0, z_end, True)], what)
+            halves[0].z_far = float(z_end)
+            halves[0].leak = float(LONG(drift.leak_to) - LONG(middle))
+            return halves
+        plans = self._plans(drift, middle, z_end)
+        # Not finite where F is zero, which is refused below.
+        if MOST_LOST < plans[0][0] < math.inf:
+            self._refuse_range(drift, plans[0][0], what)
+        refused = None
+        for _, plan in plans:
+            try:
+                return self._far_halves(drift, middle, plan, what)
+            except ParameterError as error:
+                refused = refused or error
+        raise refused
 
-    @staticmethod
-    def _losses(drift, middle, z_end):
-        """About what `_lost` will be for times from the far end, and to the middle."""
-        octaves = np.arange(max(math.ceil(math.log2(z_end / drift.scale)), 0) + 1)
-        z = np.append(np.minimum(LONG(drift.scale) * LONG(2) ** octaves, z_end), z_end)
-        low = np.append(LONG(0), z[:-1])
+    def _far_halves(self, drift, middle, plan, what):
+        """The halves of a plan, ascending in v."""
+        z_end = plan[-1][1]
+        halves = []
+        for begin, end, rising in plan:
+            anchor = float(LONG(middle) - begin)
+            low = -math.inf if end == z_end else float(LONG(middle) - end)
+            length = z_end - begin if end == z_end else LONG(anchor) - LONG(low)
+            half = Half(anchor, -1.0, low, anchor, rising=rising, spikes=False)
+            builder = self._make(
+                half, drift, lambda z, a=anchor: np.abs(drift(LONG(a) - z)), length, rising, 0.0, what, float(begin)
+            )
+            half.whole, half.W_whole = float(builder.X), float(builder.W)
+            half.length = half.whole if rising else math.inf
+            halves.insert(0, half)
+        return halves
+
+    def _plans(self, drift, middle, z_end):
+        """What may be tried far below: for each about what `_lost` will be, and halves as (z from, z to, rising).
+
+        Times from the far end are short where F grows downwards: v comes from infinity in a finite time, or from a leak
+        in a few time constants. Where F does not grow they are long, and those near the threshold would be differences
+        of them: there x is the time to the near end. A drift that does both needs a half for each.
+        """
+        octaves = np.arange(max(math.ceil(math.log2(z_end / drift.scale)), 0))
+        z = np.concatenate([[LONG(0)], LONG(drift.scale) * LONG(2) ** octaves, [z_end]])
+        # The ends of halves have to be doubles.
+        z[1:-1] = LONG(middle) - (LONG(middle) - z[1:-1]).astype(float)
+        low, high = z[:-1, None], z[1:, None]
         t, weights = _legendre()
-        speed = np.abs(drift(LONG(middle) - ((low + z) / 2)[:, None] - ((z - low) / 2)[:, None] * t))
         with np.errstate(all="ignore"):
-            x = np.append(LONG(0), np.cumsum((weights / speed).sum(axis=1) * (z - low) / 2))
-            z = np.append(LONG(0), z)
-            own = np.maximum(z, drift.scale) / np.abs(drift(LONG(middle) - z))
-        x, own = x.astype(float), own.astype(float)
-        return _lost(x[-1] - x, own, True), _lost(x, own, False)
+            steps = weights / np.abs(drift(LONG(middle) - (low + high) / 2 - (high - low) / 2 * t))
+            x = np.append(LONG(0), np.cumsum(steps.sum(axis=1) * (z[1:] - z[:-1]) / 2)).astype(float)
+            own = (np.maximum(z, drift.scale) / np.abs(drift(LONG(middle) - z))).astype(float)
 
-    def _refuse_range(self, drift, middle, lost, what):
+        def one(a, b, rising):
+            part = slice(a, b + 1)
+            return _lost(x[b] - x[part] if rising else x[part] - x[a], own[part], rising)
+
+        last = len(z) - 1
+        since, left = one(0, last, True), one(0, last, False)
+        options = [(since, [(LONG(0), z_end, True)]), (left, [(LONG(0), z_end, False)])]
+        for inner in (True, False) if len(self.zeros) * 2 + 3 <= MAX_HALVES else ():
+            for k in range(1, last):
+                lost = max(one(0, k, inner), one(k, last, not inner))
+                if lost <= MOST_LOST / 2.0:
+                    options.append((lost, [(LONG(0), z[k], inner), (z[k], z_end, not inner)]))
+                    break
+        good = [option for option in options if option[0] <= MOST_LOST / 2.0]
+        return good or [min(options, key=lambda option: option[0])]
+
+    def _refuse_range(self, drift, lost, what):
         """Say which V_min would do."""
+        middle = self._middle(drift, None, next(iter(self._exact.values()), None))
         reach = LONG(middle) - LONG(drift.v_far)
-        while reach > drift.scale and not min(self._losses(drift, middle, reach)) <= MOST_LOST / 2.0:
+        while reach > drift.scale and not self._plans(drift, middle, reach)[0][0] <= MOST_LOST / 2.0:
             reach /= 2
         raise ParameterError(
-            f"{what}: times from V_min = {drift.v_far!r} to the threshold are so long, for a drift that does not grow far "
-            f"below, that its table would lose {math.log10(lost):.0f} digits. Give a V_min nearer to the threshold, such "
-            f"as {float(LONG(middle) - reach):.4g}"
+            f"{what}: times from V_min = {drift.v_far!r} to the threshold are so long, for a drift that hardly grows "
+            f"there, that its table would lose {math.log10(lost):.0f} digits. Give a V_min nearer to the threshold, "
+            f"such as {float(LONG(middle) - reach):.4g}"
         )
 
     # What both engines do, in doubles --------------------------------------------------------------------------------
@@ -1115,8 +1160,8 @@ class Table:
             parts = 40 if half.low > -math.inf else 0
             edges |= {half.anchor + half.sign * z * k / parts for k in range(1, parts)}
             step = self.drift.scale
-            while half.low == -math.inf and step < z:
-                edges.add(half.anchor - step)
+            while (half.low == -math.inf or z > 40.0 * self.drift.scale) and step < z:
+                edges.add(half.anchor + half.sign * step)
                 step *= 1.5
         inside = sorted(edge for edge in edges if low < edge < high)
         return inside if v < w else inside[::-1]
