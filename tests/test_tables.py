@@ -317,6 +317,21 @@ def test_a_population_may_have_a_table_for_each_neuron():
     assert [single.run(100.0).n_spikes > 0 for single in alone] == [False, False, True, True]
 
 
+def test_oscillating_eif_neurons_go_on_from_a_file(tmp_path):
+    net = sp.Network(seed=3)
+    p = net.add(20, sp.EIF(tau_m=10.0, I_e=1.3), V=sp.uniform_phase())
+    net.connect(p, p, sp.fixed_outdegree(5), weight=-0.05, delay=1.5)
+    whole = net.run(100.0)
+    for k, cut in enumerate((0.7, 33.3, 80.0)):
+        sim = sp.Simulation(net, engine=("window", "heap", "reference")[k])
+        first = sim.run(cut)
+        sim.save(tmp_path / "state.h5")
+        rest = sp.Simulation.load(tmp_path / "state.h5", net).run(100.0 - cut)
+        assert rest.n_spikes > 20
+        assert np.array_equal(np.concatenate([first.times, rest.times]), whole.times)
+        assert np.array_equal(np.concatenate([first.ids, rest.ids]), whole.ids)
+
+
 # Gradients of what has no closed form --------------------------------------------------------------------------------
 
 
@@ -370,6 +385,12 @@ WAYS = {"V_th": 2.0, "V_reset": 0.0, "tau_m": 10.0}
         (lambda: sp.NumericalIF("2.000001 - V", **WAYS), "cannot be expanded.*one and the threshold.*nearly equal"),
         (lambda: sp.NumericalIF("1 / 0 + V", **WAYS), "has no value|must be finite"),
         (lambda: sp.NumericalIF("1.5 + cos(10 * V) * 2", V_min=-12.0, **WAYS), "at most 15 fixed points, got"),
+        (lambda: sp.NumericalIF("9**9**9 - V", **WAYS), "must be finite from V_min to V_th, got inf"),
+        (lambda: sp.NumericalIF("10**5000 * V", **WAYS), "must be finite from V_min to V_th, got -?inf"),
+        (lambda: sp.NumericalIF("9**9**9**9 - V", **WAYS), "must be finite from V_min to V_th, got inf"),
+        (lambda: sp.NumericalIF(1500 * "1 + " + "- V", **WAYS), "must be an expression"),
+        (lambda: sp.NumericalIF("3 + 2 * sin(V)", **WAYS), r"cannot be expanded.*\(V_min\).*, such as V_min = -"),
+        (lambda: sp.NumericalIF("\u00b5 - V", **WAYS, constants={"\u00b5": 1.0, "\u03bc": 2.0}), "different names"),
         (lambda: sp.NumericalIF("-V +", **WAYS), "must be an expression of V, numbers"),
         (lambda: sp.NumericalIF("V.real", **WAYS), "must be an expression of V, numbers.*got 'V.real'"),
         (lambda: sp.NumericalIF("__import__('os')", **WAYS), "unknown function in NumericalIF.drift: '__import__'"),
@@ -436,6 +457,22 @@ def test_configurations_with_drifts(tmp_path):
     assert described["V_min"] == -50.0
     again = sp.Network.from_dict(d.to_dict())
     assert again.populations[0].model.drift == d.populations[0].model.drift
+
+
+def test_whole_numbers_in_drifts_are_exact_and_those_beyond_are_floats():
+    V = np.array([1.5, -2.0], np.longdouble)
+    assert (drift_of("V**3 + 2**-1 - V**(1 + 1) / 2**3**2", None)(V) == V * V * V + 0.5 - V * V / 512).all()
+    assert drift_of("10**20 * V", None)(V)[1] == np.longdouble(10) ** 20 * -2
+
+
+def test_names_of_constants_are_read_as_the_parser_does():
+    """The micro sign of a keyboard and the Greek letter are one name."""
+    for text in ("\u00b5 - V", "\u03bc - V"):
+        for name in ("\u00b5", "\u03bc"):
+            model = sp.NumericalIF(text, V_th=1.0, V_reset=0.0, constants={name: 1.5})
+            assert model.free_period() == pytest.approx(math.log(3.0), rel=1e-15)
+            again = sp.NumericalIF(**{key: value for key, value in model.to_dict().items() if key != "name"})
+            assert again.free_period() == model.free_period()
 
 
 def test_the_constants_of_both_engines_are_these():
