@@ -121,7 +121,7 @@ def test_times_of_bounded_drifts_against_40_digits(drift, I_e, V_min):
     def F(v):
         return drift.exact(v, MP) + MP.mpf(I_e)
 
-    for v in [-0.5, 0.0, *(1.0 - 10.0 ** rng.uniform(-4.0, reach, 20))]:
+    for v in [-0.5, 0.0, *(1.0 - 10.0 ** rng.uniform(-4.0, reach, 8))]:
         k, x = table.place(v)
         own = max(abs(v), 1.0) / abs(F(MP.mpf(v)))
         time, end = table.to_spike(k, x), 1.0
@@ -322,7 +322,7 @@ def test_oscillating_eif_neurons_go_on_from_a_file(tmp_path):
     p = net.add(20, sp.EIF(tau_m=10.0, I_e=1.3), V=sp.uniform_phase())
     net.connect(p, p, sp.fixed_outdegree(5), weight=-0.05, delay=1.5)
     whole = net.run(100.0)
-    for k, cut in enumerate((0.7, 33.3, 80.0)):
+    for k, cut in enumerate((0.7, 33.3, 70.0)):
         sim = sp.Simulation(net, engine=("window", "heap", "reference")[k])
         first = sim.run(cut)
         sim.save(tmp_path / "state.h5")
