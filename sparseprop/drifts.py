@@ -2,6 +2,7 @@
 
 import ast
 import math
+import unicodedata
 
 import numpy as np
 
@@ -69,13 +70,22 @@ class Expression(Drift):
     """
 
     def __init__(self, text, constants):
-        self.text, self.constants = text, constants
-        self.key = ("expression", text, tuple(sorted(constants.items())))
-        for name in constants:
-            if not isinstance(name, str) or not name.isidentifier() or name in {"V", *FUNCTIONS, *CONSTANTS}:
+        self.text, self.constants = text, {}
+        for given, value in constants.items():
+            # As Python's parser does with the names in the expression: the micro sign is a Greek mu.
+            name = unicodedata.normalize("NFKC", given) if isinstance(given, str) else ""
+            if not name.isidentifier() or name in {"V", *FUNCTIONS, *CONSTANTS}:
                 raise ParameterError(
-                    f"NumericalIF.constants must have names that are free (not V, pi or a function), got {name!r}"
+                    f"NumericalIF.constants must have names that are free (not V, pi or a function), got {given!r}"
                 )
+            if name in self.constants:
+                raise ParameterError(
+                    f"NumericalIF.constants must have different names, got {given!r}, which Python reads as {name!r}, "
+                    "twice"
+                )
+            self.constants[name] = value
+        constants = self.constants
+        self.key = ("expression", text, tuple(sorted(constants.items())))
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
@@ -83,7 +93,13 @@ class Expression(Drift):
                 f"NumericalIF.drift must be an expression of {_WHAT}, got {text!r} ({error})"
             ) from None
         self._used = set()
-        self._check(self._tree)
+        try:
+            self._check(self._tree)
+        except RecursionError:
+            raise ParameterError(
+                f"NumericalIF.drift must be an expression that is less nested, got {len(text)} characters beginning "
+                f"with {text[:40]!r}; give it as a function"
+            ) from None
         unused = set(constants) - self._used
         if unused:
             raise ParameterError(f"NumericalIF.constants: {sorted(unused)[0]!r} does not occur in the drift {text!r}")
@@ -119,13 +135,14 @@ class Expression(Drift):
 
     def _value(self, node, V, functions, number):
         if isinstance(node, ast.Constant):
-            # Whole numbers stay so: as exponents they are exact.
+            # Whole numbers stay so: as exponents they are exact. All arithmetic is that of floating-point numbers, in
+            # which no power takes long.
             return node.value if isinstance(node.value, int) and abs(node.value) < 2**31 else number(node.value)
         if isinstance(node, ast.Name):
             return V if node.id == "V" else number(self.constants.get(node.id, CONSTANTS.get(node.id)))
         if isinstance(node, ast.BinOp):
             left, right = (self._value(part, V, functions, number) for part in (node.left, node.right))
-            if not isinstance(node.op, ast.Pow) and isinstance(left, int):
+            if isinstance(left, int):
                 left = number(left)
             return _OPERATORS[type(node.op)](left, right)
         if isinstance(node, ast.UnaryOp):

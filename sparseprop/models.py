@@ -928,6 +928,7 @@ class NumericalIF(_Tabulated):
         Refractory period in ms: V stays at `V_reset` and kicks are dropped.
     V_min : float or array_like
         The lowest voltage; a kick below it is a NumericalError. Default -inf: ``2^40 (V_th - V_reset)`` below `V_th`.
+        A drift that is not smooth, or not positive, so far below needs one that is nearer.
     constants : dict
         Numbers for the names in an expression.
 

@@ -38,6 +38,9 @@ TINY = 1e-250
 TAIL_BITS = 56
 # Of the default range of a numerical drift below its threshold, relative to V_th - V_reset.
 RANGE_BITS = 40
+# Far below the threshold a time in the table may be so many times the one in which v changes by itself: so many
+# roundings are what TOLERANCE allows.
+MOST_LOST = 128.0
 # An octave in more pieces than that is not smooth.
 MOST_DIVISIONS = 9
 
@@ -480,6 +483,10 @@ class Half:
         The time from the end of the half to threshold, infinite if it is never reached.
     direction : float
         1 where v rises with time, -1 where it falls.
+    error : float
+        Found by the check, see :data:`TOLERANCE`.
+    lost : float
+        Of halves far below, by how many roundings their times are off where they cancel most, see :data:`MOST_LOST`.
     """
 
     anchor: float
@@ -507,6 +514,7 @@ class Half:
     after: float = math.inf
     direction: float = 1.0
     error: float = 0.0
+    lost: float = 0.0
 
     # The two functions below are those of _table.pxd, operation by operation.
 
@@ -559,12 +567,20 @@ class _HalfBuilder:
         Whether times are counted from z_end (else from z = 0).
     z_low : float
         The smallest distance in the table; 0, or the beginning of a tail.
+    beyond : float
+        For halves far below, how far below the middle they begin.
     """
 
-    def __init__(self, half, drift, speed, z_end, from_end, z_low):
+    def __init__(self, half, drift, speed, z_end, from_end, z_low, beyond=None):
         self.half, self.drift, self.speed = half, drift, speed
         self.z_end, self.from_end, self.z_low = LONG(z_end), from_end, LONG(z_low)
         self.divisions = 0
+
+        # The piece that begins at z = 0 is good to a rounding of its far end, so that must be where v has such ones
+        # anyway. And a longer piece, of a drift that is nearly constant, could miss all that is near the threshold.
+        self.beyond = beyond
+        self.scale = max(drift.scale, beyond or 0.0)
+        self.highest = math.floor(math.log2(self.scale))
 
     def _fit(self, lows, highs, X, W):
         """Times on pieces, continuing from (X, W): coefficients of both, their values at the end, and whether it is
@@ -620,20 +636,20 @@ class _HalfBuilder:
             bottom = int(np.floor(np.log2(self.z_low))) if self.z_low > 0.0 else None
             e = top
             while bottom is None or e >= bottom:
-                if bottom is None and self._cell(e + 1, X, W):
+                if bottom is None and e < self.highest and self._cell(e + 1, X, W):
                     break
                 X, W = self._octave(e, X, W)
                 e -= 1
-                if bottom is None and e < top - 80:
+                if bottom is None and e < min(top, self.highest) - 80:
                     raise _NotSmooth(0.0)
             lowest = e + 1
             if bottom is None:
                 X, W = self.cell_end
         else:
-            lowest = top + 1
+            lowest = highest = min(top + 1, self.highest)
             while not self._cell(lowest, X, W):
                 lowest -= 1
-                if lowest < top - 80:
+                if lowest < highest - 80:
                     raise _NotSmooth(0.0)
             X, W = self.cell_end
             for e in range(lowest, top + 1):
@@ -712,14 +728,18 @@ class _HalfBuilder:
         end = self.X
         build = _Builder()
         top = int(np.ceil(np.log2(end))) - 1
-        lowest = top + 1
+        lowest = highest = top + 1
+        if not self.from_end:
+            # As for `highest`: the first piece of times ends where that of distances may.
+            at = min(LONG(2) ** self.highest, self.z_end)
+            lowest = highest = min(top + 1, math.floor(math.log2(self.half.xs(at))))
         while True:
             low, high = np.zeros(1, LONG), np.array([min(LONG(2) ** lowest, end)])
             series, good = self._fit_back(low, high)
             if good:
                 break
             lowest -= 1
-            if lowest < top - 160:
+            if lowest < highest - 160:
                 raise _NotSmooth(0.0)
         build.cell = low, high, series
         divisions = 0
@@ -733,7 +753,7 @@ class _HalfBuilder:
                     build.octaves[e] = divisions, lows, highs, series
                     break
             else:
-                raise _NotSmooth(float(low))
+                raise _NotSmooth(float(self.distance(np.array([low]))[0]))
         self.half.to_z = build.grid(lowest)
 
     def check(self):
@@ -769,7 +789,19 @@ class _HalfBuilder:
         x = self.half.xs(z)
         error = np.abs((x - exact).astype(float)) / (np.abs(x) + size / speed)
         back = np.abs(self.half.zs(x) - z) / (size + np.abs(x) * speed)
+        if self.beyond is not None:
+            own = np.maximum(self.beyond + z, self.drift.scale) / speed
+            self.half.lost = _lost(exact.astype(float), own, self.half.rising)
         return float(max(error.max(), back.max()))
+
+
+def _lost(x, own, rising):
+    """How many times larger than they may be the times are, at places in a half far below.
+
+    Their roundings should be those of the way that is left, or of the time `own` in which v changes by itself.
+    """
+    left = x.max() - x if rising else 0.0
+    return float((x / (own + left)).max())
 
 
 @functools.cache
@@ -823,11 +855,15 @@ class Table:
         ends = [None, *zeros] + ([] if zeros and zeros[-1] == drift.v_th else [None])
         for k in range(len(ends) - 1):
             self._interval(drift, ends[k], ends[k + 1], what)
+        lost = max(half.lost for half in self.halves)
+        if not lost <= MOST_LOST:
+            self._refuse_range(drift, lost, what)
         self.error = max(half.error for half in self.halves)
         if not self.error <= TOLERANCE:
             raise ParameterError(
                 f"{what}: the error of its table is {self.error:.1e}, and {TOLERANCE:.1e} is allowed; this happens for "
-                "fixed points, or a drive and a threshold, that are nearly equal. Move the parameters apart"
+                "fixed points, or a drive and a threshold, that are nearly equal, and for a drift that is not smooth. "
+                "Move the parameters apart, or keep to a range (V_min) in which it is smooth"
             )
 
     def _interval(self, drift, low, high, what):
@@ -840,7 +876,7 @@ class Table:
         if low is not None:
             halves = [self._at_zero(drift, low, middle, -1, not up, what)]
         else:
-            halves = [self._far(drift, middle, what)]
+            halves = self._far(drift, middle, what)
         if high is not None:
             halves.append(self._at_zero(drift, high, middle, 1, up, what))
         else:
@@ -883,22 +919,30 @@ class Table:
         if high is not None:
             return float(high - drift.scale)
         narrow = drift.bottleneck()
+        if drift.leak_to is None:
+            # Not what is just the lowest place of a drift that does not grow below it.
+            there, below = drift(np.array([narrow, drift.v_far], LONG))
+            if below < 2 * there:
+                return float(v_th - drift.scale)
         if drift.v_far < narrow < drift.v_th - 1e-3 * drift.scale:
             return float(narrow)
         return float(v_th - drift.scale)
 
-    def _make(self, half, drift, speed, z_end, from_end, z_low, what):
-        builder = _HalfBuilder(half, drift, speed, z_end, from_end, z_low)
+    def _make(self, half, drift, speed, z_end, from_end, z_low, what, beyond=None):
+        builder = _HalfBuilder(half, drift, speed, z_end, from_end, z_low, beyond)
         try:
             builder.times()
             builder.distances()
             half.error = builder.check()
         except _NotSmooth as place:
             at = half.anchor + half.sign * float(place.args[0])
+            # A range to try, where it is one that nobody asked for.
+            far = beyond is not None and drift.v_th - at > 16.0 * drift.scale
+            such = f", such as V_min = {drift.v_th - (drift.v_th - at) / 4.0:.4g}" if far else ""
             raise ParameterError(
                 f"{what} cannot be expanded to the tolerance near {at!r}: it is not smooth there, or two fixed points "
                 "(or one and the threshold) are nearly equal. Move the parameters apart, or keep to a range (V_min) in "
-                "which it is smooth"
+                f"which it is smooth{such}"
             ) from None
         return builder
 
@@ -940,16 +984,87 @@ class Table:
         return half
 
     def _far(self, drift, middle, what):
-        """The half that comes from far below."""
+        """The half that comes from far below, or the two of them."""
         z_end = LONG(middle) - LONG(drift.v_far)
-        half = Half(middle, -1.0, -math.inf, middle, rising=True, spikes=False)
-        builder = self._make(half, drift, lambda z: np.abs(drift(LONG(middle) - z)), z_end, True, 0.0, what)
-        half.length = half.whole = float(builder.X)
-        half.W_whole = float(builder.W)
         if drift.leak_to is not None:
-            half.z_far = float(z_end)
-            half.leak = float(LONG(drift.leak_to) - LONG(middle))
-        return half
+            halves = self._far_halves(drift, middle, [(0.0, z_end, True)], what)
+            halves[0].z_far = float(z_end)
+            halves[0].leak = float(LONG(drift.leak_to) - LONG(middle))
+            return halves
+        plans = self._plans(drift, middle, z_end)
+        # Not finite where F is zero, which is refused below.
+        if MOST_LOST < plans[0][0] < math.inf:
+            self._refuse_range(drift, plans[0][0], what)
+        refused = None
+        for _, plan in plans:
+            try:
+                return self._far_halves(drift, middle, plan, what)
+            except ParameterError as error:
+                refused = refused or error
+        raise refused
+
+    def _far_halves(self, drift, middle, plan, what):
+        """The halves of a plan, ascending in v."""
+        z_end = plan[-1][1]
+        halves = []
+        for begin, end, rising in plan:
+            anchor = float(LONG(middle) - begin)
+            low = -math.inf if end == z_end else float(LONG(middle) - end)
+            length = z_end - begin if end == z_end else LONG(anchor) - LONG(low)
+            half = Half(anchor, -1.0, low, anchor, rising=rising, spikes=False)
+            builder = self._make(
+                half, drift, lambda z, a=anchor: np.abs(drift(LONG(a) - z)), length, rising, 0.0, what, float(begin)
+            )
+            half.whole, half.W_whole = float(builder.X), float(builder.W)
+            half.length = half.whole if rising else math.inf
+            halves.insert(0, half)
+        return halves
+
+    def _plans(self, drift, middle, z_end):
+        """What may be tried far below: for each about what `_lost` will be, and halves as (z from, z to, rising).
+
+        Times from the far end are short where F grows downwards: v comes from infinity in a finite time, or from a leak
+        in a few time constants. Where F does not grow they are long, and those near the threshold would be differences
+        of them: there x is the time to the near end. A drift that does both needs a half for each.
+        """
+        octaves = np.arange(max(math.ceil(math.log2(z_end / drift.scale)), 0))
+        z = np.concatenate([[LONG(0)], LONG(drift.scale) * LONG(2) ** octaves, [z_end]])
+        # The ends of halves have to be doubles.
+        z[1:-1] = LONG(middle) - (LONG(middle) - z[1:-1]).astype(float)
+        low, high = z[:-1, None], z[1:, None]
+        t, weights = _legendre()
+        with np.errstate(all="ignore"):
+            steps = weights / np.abs(drift(LONG(middle) - (low + high) / 2 - (high - low) / 2 * t))
+            x = np.append(LONG(0), np.cumsum(steps.sum(axis=1) * (z[1:] - z[:-1]) / 2)).astype(float)
+            own = (np.maximum(z, drift.scale) / np.abs(drift(LONG(middle) - z))).astype(float)
+
+        def one(a, b, rising):
+            part = slice(a, b + 1)
+            return _lost(x[b] - x[part] if rising else x[part] - x[a], own[part], rising)
+
+        last = len(z) - 1
+        since, left = one(0, last, True), one(0, last, False)
+        options = [(since, [(LONG(0), z_end, True)]), (left, [(LONG(0), z_end, False)])]
+        for inner in (True, False) if len(self.zeros) * 2 + 3 <= MAX_HALVES else ():
+            for k in range(1, last):
+                lost = max(one(0, k, inner), one(k, last, not inner))
+                if lost <= MOST_LOST / 2.0:
+                    options.append((lost, [(LONG(0), z[k], inner), (z[k], z_end, not inner)]))
+                    break
+        good = [option for option in options if option[0] <= MOST_LOST / 2.0]
+        return good or [min(options, key=lambda option: option[0])]
+
+    def _refuse_range(self, drift, lost, what):
+        """Say which V_min would do."""
+        middle = self._middle(drift, None, next(iter(self._exact.values()), None))
+        reach = LONG(middle) - LONG(drift.v_far)
+        while reach > drift.scale and not self._plans(drift, middle, reach)[0][0] <= MOST_LOST / 2.0:
+            reach /= 2
+        raise ParameterError(
+            f"{what}: times from V_min = {drift.v_far!r} to the threshold are so long, for a drift that hardly grows "
+            f"there, that its table would lose {math.log10(lost):.0f} digits. Give a V_min nearer to the threshold, "
+            f"such as {float(LONG(middle) - reach):.4g}"
+        )
 
     # What both engines do, in doubles --------------------------------------------------------------------------------
 
@@ -1045,8 +1160,8 @@ class Table:
             parts = 40 if half.low > -math.inf else 0
             edges |= {half.anchor + half.sign * z * k / parts for k in range(1, parts)}
             step = self.drift.scale
-            while half.low == -math.inf and step < z:
-                edges.add(half.anchor - step)
+            while (half.low == -math.inf or z > 40.0 * self.drift.scale) and step < z:
+                edges.add(half.anchor + half.sign * step)
                 step *= 1.5
         inside = sorted(edge for edge in edges if low < edge < high)
         return inside if v < w else inside[::-1]

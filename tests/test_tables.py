@@ -96,6 +96,78 @@ def test_numerical_drifts_against_40_digits(function):
         assert abs(abs(x - y) - exact) < 4e-15 * (abs(x) + abs(y) + 1.0)
 
 
+# Drifts that do not grow far below: bounded ones, which V crosses in a long time, and those that grow late or not for
+# ever. The reset is a scale of V.
+BOUNDED = [
+    ("0 * V", 1.5, None), ("3", 0.0, None), ("1e-300 * V", 1.5, None), ("1e-12 * exp(V)", 1.5, None),
+    ("-1e-20 * V", 0.15, None), ("-1e-12 * V", 0.15, None), ("0 * V", 1.5, -1e3), ("0 * V", 1.5, -1e9),
+    ("0 * V", 1.5, -1e30), ("tanh(V)", 1.5, None), ("-tanh(V)", 1.5, None), ("-tanh(V)", 0.5, None),
+    ("1 / (1 + V * V)", 0.0, None), ("1 / (1 + V * V)", 1.5, None), ("0.5 * exp(-V * V)", 1.5, None),
+    ("-arctan(V) + V**3 * exp(-V * V)", 1.0, None), ("log(2 + V * V)", 0.0, None), ("2.4e-15 * V * V", 0.1, None),
+    ("V * V / (1 + 1e-6 * V * V)", 1e-3, None), ("V * V / (1 + 1e-12 * V * V)", 1e-3, None), ("-V", 100.0, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("drift", "I_e", "V_min"), BOUNDED)
+def test_times_of_bounded_drifts_against_40_digits(drift, I_e, V_min):
+    """To threshold, or from V to V where there is a stable point, to 4e-15 of the time and that in which V changes by
+    its own size; and back to a rounding of V. From everywhere, also 10^9 scales below the threshold."""
+    drift = drift_of(drift, None)
+    table = tables.table_of(tables.NumericalDrift, drift, I_e, 1.0, V_min, 1.5)
+    assert table.error < 3e-15
+    rng = np.random.default_rng(5)
+    reach = min(math.log10(1.0 - table.v_min), 9.0)
+
+    def F(v):
+        return drift.exact(v, MP) + MP.mpf(I_e)
+
+    for v in [-0.5, 0.0, *(1.0 - 10.0 ** rng.uniform(-4.0, reach, 8))]:
+        k, x = table.place(v)
+        own = max(abs(v), 1.0) / abs(F(MP.mpf(v)))
+        time, end = table.to_spike(k, x), 1.0
+        if not math.isfinite(time):
+            # To the end of the half, or a tenth of the way to the stable point.
+            half = table.halves[k]
+            end = half.high if half.direction > 0.0 else half.low
+            if half.rate:
+                end = half.anchor + half.sign * half.z_of(x) * 0.9
+            j, y = table.place(end)
+            time = y - x if j == k and half.rising else x if j != k and not half.rising else half.length - x
+        exact = abs(MP.quad(lambda y: 1 / F(y), [v, *table.panels(v, end), end]))
+        assert abs(time - exact) < 4e-15 * (exact + own), v
+        speed = float(abs(F(MP.mpf(v))))
+        assert abs(table.voltage(k, x) - v) < 4e-15 * (
+            max(abs(v), 1.0) + abs(x) * speed * (table.halves[k].rate > 0)
+        ), v
+
+
+@pytest.mark.parametrize("drift", ["0 * V", lambda V: np.zeros(V.shape), lambda V: 0.0])
+def test_a_constant_drift_has_the_period_of_a_straight_line(drift):
+    model = sp.NumericalIF(drift, V_th=1.0, V_reset=0.0, tau_m=10.0, I_e=1.5)
+    assert model.free_period() == pytest.approx(10.0 / 1.5, rel=4e-16)
+    net = sp.Network(seed=1)
+    net.add(1, model, V=0.0)
+    assert net.run(1000.0).times == pytest.approx(np.arange(1, 151) * (10.0 / 1.5), rel=1e-14)
+
+
+@pytest.mark.parametrize("drift", ["-1e-20 * V", "-tanh(V)", "V * V / (1 + 1e-6 * V * V)", "2.4e-15 * V * V"])
+def test_bounded_drifts_with_kicks_in_all_engines_and_against_30_digits(drift):
+    """Kicks that lead through all halves; and derivatives by the complex step."""
+    model = sp.NumericalIF(drift, V_th=1.0, V_reset=0.0, tau_m=10.0, I_e=0.1 if "V * V" in drift else 1.5)
+    net, found = kicked(model, [2.0, 3.0, 30.0, 31.0, 100.0], [-0.7, 0.5, -900.0, 880.0, 25.0], 395.0)
+    assert len(found) >= 3
+    for engine in ("heap", "reference"):
+        assert np.array_equal(net.run(395.0, engine=engine).times, found)
+    source = net.engine_input()
+    engine = ReferenceEngine(source, MultiprecisionArithmetic(30))
+    engine.advance(source.clock.pair(395.0))
+    exact = [n * source.clock.epoch + s for (n, s), _ in engine.spikes]
+    assert len(exact) == len(found)
+    assert max(abs(float(t - s)) for t, s in zip(found, exact, strict=True)) < 1e-12 * 10.0
+    report = sp.check_gradients(net, 150.0)
+    assert report.error < 1e-8, report
+
+
 # Single neurons -------------------------------------------------------------------------------------------------------
 
 
@@ -245,6 +317,21 @@ def test_a_population_may_have_a_table_for_each_neuron():
     assert [single.run(100.0).n_spikes > 0 for single in alone] == [False, False, True, True]
 
 
+def test_oscillating_eif_neurons_go_on_from_a_file(tmp_path):
+    net = sp.Network(seed=3)
+    p = net.add(20, sp.EIF(tau_m=10.0, I_e=1.3), V=sp.uniform_phase())
+    net.connect(p, p, sp.fixed_outdegree(5), weight=-0.05, delay=1.5)
+    whole = net.run(100.0)
+    for k, cut in enumerate((0.7, 33.3, 70.0)):
+        sim = sp.Simulation(net, engine=("window", "heap", "reference")[k])
+        first = sim.run(cut)
+        sim.save(tmp_path / "state.h5")
+        rest = sp.Simulation.load(tmp_path / "state.h5", net).run(100.0 - cut)
+        assert rest.n_spikes > 20
+        assert np.array_equal(np.concatenate([first.times, rest.times]), whole.times)
+        assert np.array_equal(np.concatenate([first.ids, rest.ids]), whole.ids)
+
+
 # Gradients of what has no closed form --------------------------------------------------------------------------------
 
 
@@ -298,6 +385,12 @@ WAYS = {"V_th": 2.0, "V_reset": 0.0, "tau_m": 10.0}
         (lambda: sp.NumericalIF("2.000001 - V", **WAYS), "cannot be expanded.*one and the threshold.*nearly equal"),
         (lambda: sp.NumericalIF("1 / 0 + V", **WAYS), "has no value|must be finite"),
         (lambda: sp.NumericalIF("1.5 + cos(10 * V) * 2", V_min=-12.0, **WAYS), "at most 15 fixed points, got"),
+        (lambda: sp.NumericalIF("9**9**9 - V", **WAYS), "must be finite from V_min to V_th, got inf"),
+        (lambda: sp.NumericalIF("10**5000 * V", **WAYS), "must be finite from V_min to V_th, got -?inf"),
+        (lambda: sp.NumericalIF("9**9**9**9 - V", **WAYS), "must be finite from V_min to V_th, got inf"),
+        (lambda: sp.NumericalIF(1500 * "1 + " + "- V", **WAYS), "must be an expression"),
+        (lambda: sp.NumericalIF("3 + 2 * sin(V)", **WAYS), r"cannot be expanded.*\(V_min\).*, such as V_min = -"),
+        (lambda: sp.NumericalIF("\u00b5 - V", **WAYS, constants={"\u00b5": 1.0, "\u03bc": 2.0}), "different names"),
         (lambda: sp.NumericalIF("-V +", **WAYS), "must be an expression of V, numbers"),
         (lambda: sp.NumericalIF("V.real", **WAYS), "must be an expression of V, numbers.*got 'V.real'"),
         (lambda: sp.NumericalIF("__import__('os')", **WAYS), "unknown function in NumericalIF.drift: '__import__'"),
@@ -364,6 +457,22 @@ def test_configurations_with_drifts(tmp_path):
     assert described["V_min"] == -50.0
     again = sp.Network.from_dict(d.to_dict())
     assert again.populations[0].model.drift == d.populations[0].model.drift
+
+
+def test_whole_numbers_in_drifts_are_exact_and_those_beyond_are_floats():
+    V = np.array([1.5, -2.0], np.longdouble)
+    assert (drift_of("V**3 + 2**-1 - V**(1 + 1) / 2**3**2", None)(V) == V * V * V + 0.5 - V * V / 512).all()
+    assert drift_of("10**20 * V", None)(V)[1] == np.longdouble(10) ** 20 * -2
+
+
+def test_names_of_constants_are_read_as_the_parser_does():
+    """The micro sign of a keyboard and the Greek letter are one name."""
+    for text in ("\u00b5 - V", "\u03bc - V"):
+        for name in ("\u00b5", "\u03bc"):
+            model = sp.NumericalIF(text, V_th=1.0, V_reset=0.0, constants={name: 1.5})
+            assert model.free_period() == pytest.approx(math.log(3.0), rel=1e-15)
+            again = sp.NumericalIF(**{key: value for key, value in model.to_dict().items() if key != "name"})
+            assert again.free_period() == model.free_period()
 
 
 def test_the_constants_of_both_engines_are_these():
