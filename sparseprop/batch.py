@@ -232,9 +232,12 @@ class BatchSimulation:
         populations = infos(self.network)
         if isinstance(record.V_times, float):
             times = np.arange(int(duration / record.V_times) + 1) * record.V_times
+            times = times[times <= duration]  # rounding
         else:
             times = np.zeros(0) if record.V_times is None else record.V_times
-        return record.sampled_ids("V", populations), times[times <= duration]
+            if (times > duration).any():
+                raise ParameterError(f"V_times must be at most the duration, {duration} ms, got {times.max()}")
+        return record.sampled_ids("V", populations), times
 
     def _take_weights(self):
         if structure(self.network) != self._structure or any(

@@ -293,6 +293,8 @@ def test_other_calls_that_are_refused():
     for record in ("raster.h5", sp.Record(bins=1.0), sp.Record(spikes=False), sp.Record(I_syn=[5], I_syn_times=[1.0])):
         with pytest.raises(ParameterError, match="record"):
             sp.run_batch(net, latencies(), DURATION, record=record)
+    with pytest.raises(ParameterError, match="V_times must be at most the duration"):
+        sp.run_batch(net, latencies(), DURATION, record=sp.Record(V=[5], V_times=[1.0, DURATION + 1.0]))
     with pytest.raises(ParameterError, match="n_threads"):
         sp.BatchSimulation(net, n_threads=0)
     alone = sp.Network(seed=1)
