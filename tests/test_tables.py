@@ -108,7 +108,12 @@ BOUNDED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("drift", "I_e", "V_min"), BOUNDED)
+def some(cases, n):
+    """All of them, of which one in n without `pytest -m long`."""
+    return [pytest.param(*case, marks=[pytest.mark.long] if k % n else []) for k, case in enumerate(cases)]
+
+
+@pytest.mark.parametrize(("drift", "I_e", "V_min"), some(BOUNDED, 3))
 def test_times_of_bounded_drifts_against_40_digits(drift, I_e, V_min):
     """To threshold, or from V to V where there is a stable point, to 4e-15 of the time and that in which V changes by
     its own size; and back to a rounding of V. From everywhere, also 10^9 scales below the threshold."""
@@ -150,7 +155,10 @@ def test_a_constant_drift_has_the_period_of_a_straight_line(drift):
     assert net.run(1000.0).times == pytest.approx(np.arange(1, 151) * (10.0 / 1.5), rel=1e-14)
 
 
-@pytest.mark.parametrize("drift", ["-1e-20 * V", "-tanh(V)", "V * V / (1 + 1e-6 * V * V)", "2.4e-15 * V * V"])
+KICKED = [("-tanh(V)",), ("-1e-20 * V",), ("V * V / (1 + 1e-6 * V * V)",), ("2.4e-15 * V * V",)]
+
+
+@pytest.mark.parametrize("drift", some(KICKED, 2))
 def test_bounded_drifts_with_kicks_in_all_engines_and_against_30_digits(drift):
     """Kicks that lead through all halves; and derivatives by the complex step."""
     model = sp.NumericalIF(drift, V_th=1.0, V_reset=0.0, tau_m=10.0, I_e=0.1 if "V * V" in drift else 1.5)
