@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .errors import ParameterError
+from .errors import ParameterError, shown
 
 # NumPy refuses complex -> real silently only with a warning; we refuse it with an error.
 _REAL_KINDS = "biuf"
@@ -37,11 +37,11 @@ def real(
         or not isinstance(value, (numbers.Real, np.number))
         or isinstance(value, np.complexfloating)
     ):
-        raise ParameterError(f"{name} must be {allowed}, got {value!r}")
+        raise ParameterError(f"{name} must be {allowed}, got {shown(value)}")
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise ParameterError(f"{name} must be {allowed}, got {value!r}") from None
+        raise ParameterError(f"{name} must be {allowed}, got {shown(value)}") from None
     inside = (low < number if low_open else low <= number) and (number < high if high_open else number <= high)
     if not inside or math.isnan(number) or (math.isinf(number) and not infinite):
         raise ParameterError(f"{name} must be {allowed}, got {number!r}")
@@ -53,7 +53,7 @@ def integer(value, name, allowed="a whole number", *, low=None, high=None):
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Integral, np.integer)):
-        raise ParameterError(f"{name} must be {allowed}, got {value!r}")
+        raise ParameterError(f"{name} must be {allowed}, got {shown(value)}")
     number = int(value)
     if (low is not None and number < low) or (high is not None and number > high):
         raise ParameterError(f"{name} must be {allowed}, got {number}")
@@ -63,7 +63,7 @@ def integer(value, name, allowed="a whole number", *, low=None, high=None):
 def flag(value, name):
     """`value` as a bool; anything truthy that is not a boolean is refused."""
     if not isinstance(value, (bool, np.bool_)):
-        raise ParameterError(f"{name} must be True or False, got {value!r}")
+        raise ParameterError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _core, _validation
 from .connectivity import ProceduralAdjacency
-from .errors import ParameterError, unknown_name
+from .errors import ParameterError, shown, unknown_name
 from .gradients import (
     INVARIANT,
     ByProjection,
@@ -108,7 +108,7 @@ class BatchSimulation:
 
     def __init__(self, net, n_threads=None, seed=None):
         if not isinstance(net, Network):
-            raise ParameterError(f"net must be a Network, got {net!r}")
+            raise ParameterError(f"net must be a Network, got {shown(net)}")
         allowed = "a whole number >= 1, or None for all cores"
         self.n_threads = cores() if n_threads is None else _validation.integer(n_threads, "n_threads", allowed, low=1)
         self.network = net
@@ -223,7 +223,9 @@ class BatchSimulation:
         if record is None:
             return np.zeros(0, np.int64), np.zeros(0)
         if not isinstance(record, Record):
-            raise ParameterError(f"record must be None or sp.Record(V=..., V_times=...) in a batch, got {record!r}")
+            raise ParameterError(
+                f"record must be None or sp.Record(V=..., V_times=...) in a batch, got {shown(record)}"
+            )
         others = (record.path, record.bins, record.I_syn)
         if any(other is not None for other in others) or record.record_sources or record.spikes is not True:
             raise ParameterError(
@@ -337,7 +339,7 @@ class _Inputs:
         except (TypeError, ValueError):
             array = None
         if array is None or array.ndim not in (2, 3) or array.shape[1] != source.n:
-            got = f"shape {array.shape}" if array is not None else repr(values)
+            got = f"shape {array.shape}" if array is not None else shown(values)
             raise ParameterError(
                 f"{name} must be times of shape (samples, {source.n}) or (samples, {source.n}, m), inf for no spike, "
                 f"or a sequence of (times, ids), one pair for each sample, got {got}"
@@ -354,7 +356,7 @@ class _Inputs:
             if not isinstance(pair, (tuple, list)) or len(pair) != 2 or np.ndim(pair[0]) != 1 or np.ndim(pair[1]) != 1:
                 raise ParameterError(
                     f"{name}: sample {k} must be a pair of arrays (times, ids), as tuples stand for such pairs (lists "
-                    f"for times of all sources), got {pair!r}"
+                    f"for times of all sources), got {shown(pair)}"
                 )
             times = _validation.real_array(pair[0], f"{name}: times of sample {k}", "finite times >= 0 ms", low=0.0)
             ids = _validation.index_array(pair[1], f"{name}: ids of sample {k}", source.n)

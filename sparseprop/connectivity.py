@@ -20,7 +20,7 @@ import numpy as np
 
 from . import _wiring
 from ._validation import flag, index_array, integer, real, real_array
-from .errors import CapacityError, ConnectivityError, InsufficientMemoryError, ParameterError, unknown_name
+from .errors import CapacityError, ConnectivityError, InsufficientMemoryError, ParameterError, shown, unknown_name
 
 __all__ = [
     "Adjacency",
@@ -275,7 +275,7 @@ class _Site:
         if rule.k > MAX_NEURONS:
             raise self.error(
                 CapacityError,
-                f"{rule!r}: a neuron has at most {MAX_NEURONS} {chosen}; choose a smaller k",
+                f"{shown(rule)}: a neuron has at most {MAX_NEURONS} {chosen}; choose a smaller k",
             )
         if rule.k > (MAX_NEURONS if self.allow_multapses and available else available):
             others = " beside the neuron itself" if self.skip_self else ""
@@ -286,7 +286,7 @@ class _Site:
                 remedies.append("allow_multapses=True")
             raise self.error(
                 ConnectivityError,
-                f"{rule!r} asks for {rule.k} {'' if self.allow_multapses else 'different '}{chosen} of each "
+                f"{shown(rule)} asks for {rule.k} {'' if self.allow_multapses else 'different '}{chosen} of each "
                 f"{per}, but there are {available}{others}; {' or '.join(remedies)}",
             )
 
@@ -570,7 +570,7 @@ class _Matrix(_ArrayRule):
         try:
             n_post, n_pre = self.shape
         except (TypeError, ValueError):
-            raise ParameterError(f"matrix: shape must be (n_post, n_pre), got {self.shape!r}") from None
+            raise ParameterError(f"matrix: shape must be (n_post, n_pre), got {shown(self.shape)}") from None
         n_post = integer(n_post, "matrix: number of rows", low=0, high=MAX_NEURONS)
         n_pre = integer(n_pre, "matrix: number of columns", low=0, high=MAX_NEURONS)
         self._put("shape", (n_post, n_pre))
@@ -856,7 +856,7 @@ def rule_from_dict(d):
     if not isinstance(d, Mapping) or "name" not in d:
         raise ParameterError(
             f"a connection rule must be described as {{'name': ..., parameter: value}}, for example "
-            f"{{'name': 'fixed_indegree', 'k': 100}}, got {d!r}"
+            f"{{'name': 'fixed_indegree', 'k': 100}}, got {shown(d)}"
         )
     name = d["name"]
     if not isinstance(name, str) or name not in _RULES:
@@ -868,7 +868,7 @@ def rule_from_dict(d):
             raise unknown_name(f"parameter of {name}", key, [field.name for field in fields])
     for field in fields:
         if field.name not in parameters and field.default is dataclasses.MISSING:
-            raise ParameterError(f"{name}: {field.name} is missing in {d!r}")
+            raise ParameterError(f"{name}: {field.name} is missing in {shown(d)}")
     return _RULES[name](**parameters)
 
 
@@ -925,7 +925,7 @@ def build(
     every 2 million synapses or so, but not within a row.
     """
     if not isinstance(rule, Rule):
-        raise ParameterError(f"rule must be a connection rule such as fixed_indegree(k), got {rule!r}")
+        raise ParameterError(f"rule must be a connection rule such as fixed_indegree(k), got {shown(rule)}")
     site = _Site(
         integer(n_pre, "n_pre", "a number of neurons", low=0),
         integer(n_post, "n_post", "a number of neurons", low=0),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import _core, _validation
-from .errors import ParameterError
+from .errors import ParameterError, shown
 from .inputs import SpikeSource, Steps
 from .network import Projection
 
@@ -82,7 +82,7 @@ class ByProjection:
         if isinstance(key, Projection):
             same = [projection is key for projection in self._projections]
             if True not in same:
-                raise ParameterError(f"{key!r} is no projection of the network that was run")
+                raise ParameterError(f"{shown(key)} is no projection of the network that was run")
             k = same.index(True)
         else:
             k = _validation.integer(
@@ -181,7 +181,7 @@ def checked_derivatives(values, name, shape, meaning):
     try:
         array = np.asarray(values, dtype=float)
     except (TypeError, ValueError):
-        raise ParameterError(f"{name} must be numbers of shape {shape}, {meaning}, got {values!r}") from None
+        raise ParameterError(f"{name} must be numbers of shape {shape}, {meaning}, got {shown(values)}") from None
     if array.shape != shape:
         raise ParameterError(f"{name} must have shape {shape}, {meaning}, got shape {array.shape}")
     if not np.isfinite(array).all():

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ._validation import index_array, is_array, real, real_array
-from .errors import ParameterError, unknown_name
+from .errors import ParameterError, shown, unknown_name
 
 __all__ = [
     "Poisson",
@@ -36,11 +36,13 @@ def _profile(times, values, what, unit, low):
     """Checked times and values of a piecewise constant function, values of shape (n_times, 1 or n)."""
     times = real_array(times, f"{what}: times", "finite times >= 0 ms", low=0.0)
     if not times.size or not (np.diff(times) > 0.0).all():
-        raise ParameterError(f"{what}: times must be at least one, and each later than the one before, got {times!r}")
+        raise ParameterError(
+            f"{what}: times must be at least one, and each later than the one before, got {shown(times)}"
+        )
     try:
         array = np.asarray(values, dtype=float)
     except (TypeError, ValueError):
-        raise ParameterError(f"{what} must be numbers {unit}, got {values!r}") from None
+        raise ParameterError(f"{what} must be numbers {unit}, got {shown(values)}") from None
     if array.ndim not in (1, 2) or array.shape[0] != times.size:
         raise ParameterError(
             f"{what} must have shape ({times.size},), one for each time, or ({times.size}, n) with one for each "
@@ -322,7 +324,7 @@ def _from_table(makers, d, what):
             raise unknown_name(f"parameter of {name}", key, allowed)
     for key in needed:
         if key not in arguments:
-            raise ParameterError(f"{what} {name} has no {key!r}; it needs {', '.join(needed)}")
+            raise ParameterError(f"{what} {name} has no {shown(key)}; it needs {', '.join(needed)}")
     return make(**arguments)
 
 
@@ -348,5 +350,5 @@ def source_from_dict(d):
 
 def _replayed(file, population=None):
     if not isinstance(file, (str, os.PathLike)):
-        raise ParameterError(f"SpikeSource: file must be the name of a raster, got {file!r}")
+        raise ParameterError(f"SpikeSource: file must be the name of a raster, got {shown(file)}")
     return SpikeSource.from_raster(file, population)

@@ -15,7 +15,7 @@ from .connectivity import Purpose, Rule
 from .distributions import Distribution, distribution_from_dict
 from .drifts import Drift
 from .engine_time import Clock
-from .errors import CapacityError, InsufficientMemoryError, ParameterError, unknown_name
+from .errors import CapacityError, InsufficientMemoryError, ParameterError, shown, unknown_name
 from .models import (
     EIF,
     LARGEST,
@@ -389,7 +389,7 @@ class Network:
         if name is None:
             name = f"population_{len(self.populations)}"
         if not isinstance(name, str) or not name.isprintable() or not name or "/" in name or name in (".", ".."):
-            raise ParameterError(f"name of a population must be a printable text without '/', got {name!r}")
+            raise ParameterError(f"name of a population must be a printable text without '/', got {shown(name)}")
         if any(name == population.name for population in self.populations):
             raise ParameterError(f"name {name!r} is taken by another population; give each its own")
         n = _validation.integer(n, f"n of population {name!r}", "a whole number of neurons >= 1", low=1)
@@ -400,7 +400,7 @@ class Network:
         if not isinstance(model, (NeuronModel, inputs.Source)):
             raise ParameterError(
                 f"model of population {name!r} must be a neuron model such as sp.LIF(tau_m=10.0), or a source such as "
-                f"sp.SpikeSource(times, ids), got {model!r}"
+                f"sp.SpikeSource(times, ids), got {shown(model)}"
             )
         if model.size not in (None, n):
             raise ParameterError(
@@ -439,16 +439,16 @@ class Network:
         """I_syn as an array of shape (n, ports)."""
         what = f"I_syn of population {name!r}"
         if not isinstance(model, LIFExp):
-            raise ParameterError(f"{what} is for LIFExp neurons, which have synaptic currents; {model!r} has none")
+            raise ParameterError(f"{what} is for LIFExp neurons, which have synaptic currents; {shown(model)} has none")
         try:
             array = np.atleast_1d(np.asarray(I_syn))
         except (TypeError, ValueError):
-            raise ParameterError(f"{what} must be a number or an array, got {I_syn!r}") from None
+            raise ParameterError(f"{what} must be a number or an array, got {shown(I_syn)}") from None
         ports = model.n_ports
         shapes = [(1,), (n,), (n, 1)] if ports == 1 else [(ports,), (n, ports)]
         if array.shape not in shapes:
             wanted = f"a number, or have the shape ({n},)" if ports == 1 else f"of shape ({ports},) or ({n}, {ports})"
-            raise ParameterError(f"{what} must be {wanted}, got {I_syn!r}")
+            raise ParameterError(f"{what} must be {wanted}, got {shown(I_syn)}")
         allowed = f"finite numbers of at most {LARGEST:g} in size"
         array = _validation.real_array(array.ravel(), what, allowed, low=-LARGEST, high=LARGEST).reshape(array.shape)
         if ports == 1:
@@ -460,10 +460,10 @@ class Network:
         """V as a float or an array of n, finite (or a reset at -inf) and below threshold."""
         what = f"V of population {name!r}"
         if isinstance(V, str):
-            raise ParameterError(f"{what} must be a number, an array or sp.uniform_phase(), got {V!r}")
+            raise ParameterError(f"{what} must be a number, an array or sp.uniform_phase(), got {shown(V)}")
         V = _real_or_array(V, what, n, infinite=bool(np.isinf(model.V_reset).any()))
         if (np.isfinite(V) & (np.abs(V) > LARGEST)).any():
-            raise ParameterError(f"{what} must be at most {LARGEST:g} in size, got {V!r}")
+            raise ParameterError(f"{what} must be at most {LARGEST:g} in size, got {shown(V)}")
         threshold = np.broadcast_to(model.threshold(), (n,))
         above = np.broadcast_to(V, (n,)) >= threshold
         if above.any():
@@ -551,7 +551,7 @@ class Network:
             if isinstance(value, Distribution):
                 described[name.split()[0]] = value
                 if not value.bounds()[0] >= low:
-                    raise ParameterError(f"{name} must be {allowed}, got {value!r}; give it low={low:g}")
+                    raise ParameterError(f"{name} must be {allowed}, got {shown(value)}; give it low={low:g}")
             return _per_synapse(value, name, adjacency, key, purpose, len(self.projections), low, allowed)
 
         if weight is None:
@@ -594,9 +594,11 @@ class Network:
         if population.is_source:
             raise ParameterError(f"{where}: it is a source, which receives nothing; drive its targets instead")
         if not isinstance(input, (inputs.Poisson, inputs.Steps)):
-            raise ParameterError(f"{where} must be sp.poisson(rate) or sp.steps(times, values), got {input!r}")
+            raise ParameterError(f"{where} must be sp.poisson(rate) or sp.steps(times, values), got {shown(input)}")
         if input.size not in (None, population.n):
-            raise ParameterError(f"{where}: {input!r} is for {input.size} neurons, the population has {population.n}")
+            raise ParameterError(
+                f"{where}: {shown(input)} is for {input.size} neurons, the population has {population.n}"
+            )
         port = self._port(port, population, where)
         if isinstance(input, inputs.Steps):
             if port != 0:
@@ -630,7 +632,9 @@ class Network:
                     return population
             raise unknown_name("population", given, [population.name for population in self.populations])
         if not any(given is population for population in self.populations):
-            raise ParameterError(f"{what} must be a population of this network (what add() returned), got {given!r}")
+            raise ParameterError(
+                f"{what} must be a population of this network (what add() returned), got {shown(given)}"
+            )
         return given
 
     # Looking ----------------------------------------------------------------------------------------------------
@@ -1087,7 +1091,7 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
     Engelken (2023), SparseProp, NeurIPS 36; van Vreeswijk and Sompolinsky (1996), doi:10.1126/science.274.5293.1724.
     """
     if not isinstance(model, NeuronModel):
-        raise ParameterError(f"model must be a neuron model such as sp.LIF(tau_m=10.0), got {model!r}")
+        raise ParameterError(f"model must be a neuron model such as sp.LIF(tau_m=10.0), got {shown(model)}")
     if model.size is not None:
         raise ParameterError("model of a balanced network must have numbers, not arrays, as parameters")
     if model.I_e != 0.0:
@@ -1116,8 +1120,8 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
         model = dataclasses.replace(model, I_e=drive)
     else:
         raise ParameterError(
-            f"model of a balanced network must be a LIF, LIFExp, EIF, QIF or Theta, got {model!r}: for another drift "
-            "nobody knows the drive and the unit of weights; use Network.add and connect"
+            f"model of a balanced network must be a LIF, LIFExp, EIF, QIF or Theta, got {shown(model)}: for another "
+            "drift nobody knows the drive and the unit of weights; use Network.add and connect"
         )
     net = Network(seed)
     neurons = net.add(n, model, name="neurons", V=uniform_phase())
@@ -1147,7 +1151,7 @@ def calibrate_rate(net, target, tol=0.01):
         If no drive gives that rate: the message has the range that was tried.
     """
     if not isinstance(net, Network):
-        raise ParameterError(f"net must be a Network, got {net!r}")
+        raise ParameterError(f"net must be a Network, got {shown(net)}")
     target = _validation.real(target, "target", "a finite rate > 0 Hz", low=0.0, low_open=True)
     tol = _validation.real(tol, "tol", "a number in (0, 1)", low=0.0, low_open=True, high=1.0, high_open=True)
     neurons = [population for population in net.populations if not population.is_source]
@@ -1302,26 +1306,26 @@ def _human_bytes(n):
 
 def _list_of_tables(value, name):
     if not isinstance(value, (list, tuple)) or not all(isinstance(entry, dict) for entry in value):
-        raise ParameterError(f"{name} must be a list of tables, got {value!r}")
+        raise ParameterError(f"{name} must be a list of tables, got {shown(value)}")
     return value
 
 
 def _check_keys(table, name, required, optional):
     """Every required key there, and no other than the optional ones besides."""
     if not isinstance(table, dict):
-        raise ParameterError(f"{name} must be a table (dict), got {table!r}")
+        raise ParameterError(f"{name} must be a table (dict), got {shown(table)}")
     for key in table:
         if key not in required + optional:
             raise unknown_name(f"entry of {name}", key, required + optional)
     for key in required:
         if key not in table:
-            raise ParameterError(f"{name} has no entry {key!r}; it needs {', '.join(required)}")
+            raise ParameterError(f"{name} has no entry {shown(key)}; it needs {', '.join(required)}")
 
 
 def _model_from_dict(d, name):
     """The neuron model of a configuration's table."""
     if not isinstance(d, dict) or "name" not in d:
-        raise ParameterError(f"{name} must be a table with the model's name and parameters, got {d!r}")
+        raise ParameterError(f"{name} must be a table with the model's name and parameters, got {shown(d)}")
     if isinstance(d["name"], str) and d["name"] in SOURCES:
         return inputs.source_from_dict(d)
     if not isinstance(d["name"], str) or d["name"] not in MODELS:

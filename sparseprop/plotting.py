@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from . import _validation
-from .errors import ParameterError, StorageError
+from .errors import ParameterError, StorageError, shown
 
 __all__ = ["plot_raster", "save_raster_plot"]
 
@@ -109,7 +109,7 @@ def save_raster_plot(result, path, *, dpi=150, **options):
     path = os.fspath(path)
     formats = sorted(figure.canvas.get_supported_filetypes())
     if os.path.splitext(path)[1][1:].lower() not in formats:
-        raise ParameterError(f"name of the picture must end in one of .{', .'.join(formats)}, got {path!r}")
+        raise ParameterError(f"name of the picture must end in one of .{', .'.join(formats)}, got {shown(path)}")
     plot_raster(result, figure.add_subplot(), **options)
     try:
         figure.savefig(path, dpi=dpi)
@@ -127,7 +127,7 @@ def new_axes(ax=None):
 
         return pyplot.figure(figsize=SIZE, layout="constrained").add_subplot()
     if not isinstance(ax, Axes):
-        raise ParameterError(f"ax must be Axes of matplotlib, got {ax!r}")
+        raise ParameterError(f"ax must be Axes of matplotlib, got {shown(ax)}")
     return ax
 
 

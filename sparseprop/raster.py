@@ -48,7 +48,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._validation import flag, index_array, integer, real_array
-from .errors import FileFormatError, ParameterError, StorageError
+from .errors import FileFormatError, ParameterError, StorageError, shown
 from .storage import (
     Arrays,
     as_bytes,
@@ -321,11 +321,11 @@ class _State(NamedTuple):
 
 def _checked_populations(populations):
     if isinstance(populations, (str, bytes)):
-        raise ParameterError(f"populations must be a sequence of (name, n), got {populations!r}")
+        raise ParameterError(f"populations must be a sequence of (name, n), got {shown(populations)}")
     try:
         pairs = [(name, n) for name, n in populations]
     except (TypeError, ValueError):
-        raise ParameterError(f"populations must be a sequence of (name, n), got {populations!r}") from None
+        raise ParameterError(f"populations must be a sequence of (name, n), got {shown(populations)}") from None
     if not 1 <= len(pairs) <= 65536:
         raise ParameterError(f"populations must be 1 to 65536 pairs (name, n), got {len(pairs)}")
     for name, _ in pairs:
@@ -333,7 +333,7 @@ def _checked_populations(populations):
         if not isinstance(name, str) or not name or name == "." or not name.isprintable() or "/" in name:
             raise ParameterError(f"the name of a population must be a printable string without '/', got {name!r}")
     if len({name for name, _ in pairs}) < len(pairs):
-        raise ParameterError(f"the names of populations must differ, got {[name for name, _ in pairs]}")
+        raise ParameterError(f"the names of populations must differ, got {shown([name for name, _ in pairs])}")
     return tuple(
         (
             str(name),

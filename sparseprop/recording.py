@@ -9,7 +9,7 @@ import numpy as np
 
 from ._validation import flag, index_array, is_array, real, real_array
 from .connectivity import available_memory
-from .errors import InsufficientMemoryError, ParameterError, unknown_name
+from .errors import InsufficientMemoryError, ParameterError, shown, unknown_name
 from .result import SpikesInFile
 
 __all__ = ["SHORTEST_INTERVAL", "Record", "Recorder"]
@@ -102,7 +102,7 @@ class Record:
         if isinstance(record, cls):
             return record
         if record is not None and not isinstance(record, (str, bytes, os.PathLike)):
-            raise ParameterError(f"record must be None, the path of a raster, or sp.Record(...), got {record!r}")
+            raise ParameterError(f"record must be None, the path of a raster, or sp.Record(...), got {shown(record)}")
         return cls(path=record)
 
     def spike_mask(self, populations):
@@ -181,7 +181,8 @@ def _by_name(chosen, what):
     if not isinstance(chosen, dict):
         if isinstance(chosen, str) or not is_array(chosen):
             raise ParameterError(
-                f"Record: {what} must be True, False, a list of populations, or {{population: ids}}, got {chosen!r}"
+                f"Record: {what} must be True, False, a list of populations, or {{population: ids}}, got "
+                f"{shown(chosen)}"
             )
         chosen = dict.fromkeys(chosen, True)
     return {

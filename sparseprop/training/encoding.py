@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import _validation
-from ..errors import ParameterError
+from ..errors import ParameterError, shown
 
 __all__ = ["latencies"]
 
@@ -43,7 +43,7 @@ def latencies(values, first=0.0, last=30.0, *, large_first=False, silent_below=N
     try:
         values = np.asarray(values, dtype=float)
     except (TypeError, ValueError):
-        raise ParameterError(f"values must be an array of shape (samples, n), got {values!r}") from None
+        raise ParameterError(f"values must be an array of shape (samples, n), got {shown(values)}") from None
     if values.ndim != 2:
         raise ParameterError(f"values must be of shape (samples, n), got shape {values.shape}")
     outside = ~((values >= 0.0) & (values <= 1.0))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validation
-from ..errors import ParameterError, unknown_name
+from ..errors import ParameterError, shown, unknown_name
 from ..models import LIF, LIFExp
 from .pseudospikes import Pseudospikes
 
@@ -71,7 +71,7 @@ class Loss:
     def __init__(self, population, pseudospikes=False):
         self.population = getattr(population, "name", population)
         if not isinstance(self.population, str):
-            raise ParameterError(f"population must be one of the network, or its name, got {population!r}")
+            raise ParameterError(f"population must be one of the network, or its name, got {shown(population)}")
         self.pseudospikes = _validation.flag(pseudospikes, "pseudospikes")
         self._pseudospikes = None
 
@@ -209,7 +209,7 @@ class _Trains(Loss):
         try:
             targets = np.asarray(targets, dtype=float)
         except (TypeError, ValueError):
-            raise ParameterError(f"targets must be {wanted}, got {targets!r}") from None
+            raise ParameterError(f"targets must be {wanted}, got {shown(targets)}") from None
         if targets.ndim not in (2, 3) or targets.shape[:2] != (n_samples, n):
             raise ParameterError(f"targets must be {wanted}, got shape {targets.shape}")
         if not (targets >= 0.0).all():
