@@ -197,7 +197,7 @@ class BatchSimulation:
         RunawayError, NumericalError
             As :meth:`Simulation.run`; the message names the sample.
         """
-        duration = _validation.real(duration, "duration", "a finite time >= 0 ms", low=0.0)
+        duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
         tape = _validation.flag(tape, "tape")
         self._take_weights()
         given = _Inputs(self._sources, inputs)
@@ -358,7 +358,9 @@ class _Inputs:
                     f"{name}: sample {k} must be a pair of arrays (times, ids), as tuples stand for such pairs (lists "
                     f"for times of all sources), got {shown(pair)}"
                 )
-            times = _validation.real_array(pair[0], f"{name}: times of sample {k}", "finite times >= 0 ms", low=0.0)
+            times = _validation.real_array(
+                pair[0], f"{name}: times of sample {k}", "finite times >= 0 ms", unit="ms", low=0.0
+            )
             ids = _validation.index_array(pair[1], f"{name}: ids of sample {k}", source.n)
             if times.shape != ids.shape:
                 raise ParameterError(

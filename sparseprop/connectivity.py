@@ -19,7 +19,7 @@ from typing import ClassVar
 import numpy as np
 
 from . import _wiring
-from ._validation import flag, index_array, integer, real, real_array
+from ._validation import flag, index_array, integer, is_array, plain, real, real_array
 from .errors import CapacityError, ConnectivityError, InsufficientMemoryError, ParameterError, shown, unknown_name
 
 __all__ = [
@@ -90,7 +90,8 @@ class Adjacency:
     """The synapses of one projection, stored row by row: the targets of source 0, then of source 1, ...
 
     This is the order of every per-synapse array of a projection. Within a row the targets ascend; those of
-    `edges` and of a sparse matrix stay in the order in which they were given.
+    `edges` and of a sparse matrix stay in the order in which they were given. A row is what has one source (a column
+    of W).
 
     Attributes
     ----------
@@ -102,7 +103,8 @@ class Adjacency:
         Only a matrix gives them.
     order : ndarray of int64, shape (n_synapses,), or None
         ``order[s]`` is the place of synapse s in the list of edges that the user gave, None where that is s
-        itself. The list is the arguments of `edges`, or for a sparse matrix the entries of ``W.tocoo()``.
+        itself. The list is the arguments of `edges`, for a sparse matrix the entries of ``W.tocoo()``, and for a
+        dense one those that are not zero, row by row, as in ``W[W != 0]``.
     n_autapses, n_multapses : int
         Number of synapses of a neuron onto itself, and of synapses beyond the first between the same two
         neurons.
@@ -764,7 +766,9 @@ def matrix(W):
     W : array_like or scipy.sparse matrix or array, shape (n_post, n_pre)
         ``W[target, source]`` is a weight. In a dense array zeros are no synapse. In a sparse one each stored
         entry is a synapse, a stored zero too (of the DIA format, which cannot tell, each that is not zero);
-        entries that repeat the same pair are multapses, which are never added up.
+        entries that repeat the same pair are multapses, which are never added up. The order of its entries, in which
+    delays can be given, is that of ``W[W != 0]`` for a dense array (by target, then source) and of ``W.tocoo()``
+    for a sparse one, which for CSR, CSC and COO is that of ``W.data``.
 
     Returns
     -------
@@ -786,19 +790,45 @@ def matrix(W):
         W = W.tocoo()
         _require_weights(W.data, W.row, W.col)
         return _Matrix(W.shape, W.col, W.row, W.data)
-    try:
-        W = np.asarray(W)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"matrix: W must be a matrix of numbers, got {type(W).__name__} ({error})") from None
+    _refuse_names(W)
+    if not (is_array(W) or hasattr(W, "__array__")):
+        raise ParameterError(
+            "a connection must be a rule such as fixed_indegree(k), or a matrix W[target, source] with two "
+            f"dimensions, got {shown(W)}"
+        )
+    if getattr(getattr(W, "dtype", None), "kind", None) == "b":
+        raise ParameterError(
+            "matrix: W must hold weights, which are real numbers, got dtype bool; for a list of connections without "
+            "weights use edges(sources, targets): targets, sources = numpy.nonzero(W)"
+        )
+    W = plain(W, "matrix: W")
     if W.ndim != 2:
         raise ParameterError(
             f"a connection must be a rule such as fixed_indegree(k), or a matrix W[target, source] with two "
-            f"dimensions, got {type(W[()]).__name__} with shape {W.shape}"
+            f"dimensions, got ndarray with shape {W.shape}"
         )
-    sources, targets = np.nonzero(W.T)
+    targets, sources = np.nonzero(W)
     weights = W[targets, sources]
     _require_weights(weights, targets, sources)
     return _Matrix(W.shape, sources, targets, weights)
+
+
+def _refuse_names(rule):
+    """Refuse the name of a rule, or its function, where the rule itself is meant."""
+    name = rule if isinstance(rule, str) else getattr(rule, "__name__", None) if callable(rule) else None
+    if name in _RULES:
+        raise ParameterError(
+            f"a connection must be a rule, got {shown(rule)}; call it: sp.{name}({', '.join(_needed(name))})"
+        )
+    if isinstance(rule, str):
+        raise unknown_name("connection rule", rule, [f"sp.{name}({', '.join(_needed(name))})" for name in _RULES])
+
+
+def _needed(name):
+    """The parameters that a rule must be given."""
+    if name == "matrix":
+        return ["W"]
+    return [field.name for field in dataclasses.fields(_RULES[name]) if field.default is dataclasses.MISSING]
 
 
 def _require_weights(values, rows, columns):

@@ -178,16 +178,10 @@ def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
 
 def checked_derivatives(values, name, shape, meaning):
     """`values` as a float64 array of a shape, all finite."""
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise ParameterError(f"{name} must be numbers of shape {shape}, {meaning}, got {shown(values)}") from None
+    array = _validation.plain(values, name)
     if array.shape != shape:
         raise ParameterError(f"{name} must have shape {shape}, {meaning}, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
-        raise ParameterError(f"{name} must be finite numbers, got {array[where]} at index {where}")
-    return np.ascontiguousarray(array)
+    return _validation.real_array(array, name, "finite numbers", ndim=len(shape), copy=False)
 
 
 def _has_currents(population):

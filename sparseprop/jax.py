@@ -99,7 +99,7 @@ def spike_times(net, params, inputs, *, duration, population=None, n_spikes=1, n
     _check_x64()
     if not isinstance(net, Network):
         raise ParameterError(f"net must be a Network, got {shown(net)}")
-    duration = _validation.real(duration, "duration", "a finite time >= 0 ms", low=0.0)
+    duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
     n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 1", low=1)
     names = [p.name for p in net.populations if not p.is_source]
     name = names[-1] if population is None else getattr(population, "name", population)

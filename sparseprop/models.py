@@ -81,7 +81,7 @@ class Parameter:
         return self._check_one(value, name)
 
     def _check_one(self, value, name):
-        bounds: dict[str, Any] = {"infinite": self.infinite != 0.0}
+        bounds: dict[str, Any] = {"infinite": self.infinite != 0.0, "unit": "ms" if self.unit == "ms" else None}
         if self.positive or self.nonnegative:
             bounds |= {"low": 0.0, "low_open": self.positive}
         if self.infinite > 0.0:

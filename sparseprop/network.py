@@ -43,6 +43,13 @@ ENTRIES = {
 }
 
 
+# What is allowed of values for synapses.
+BOUNDS: dict[str, dict[str, Any]] = {
+    "weight": {"allowed": "a finite number"},
+    "delay": {"allowed": "a finite time >= 0 ms", "low": 0.0, "unit": "ms"},
+}
+
+
 class _ReadOnly:
     """Attributes that are set once, by the network; a later assignment is an error and not a surprise."""
 
@@ -157,7 +164,8 @@ class Projection(_ReadOnly):
     """Synapses from one population to another; made by :meth:`Network.connect`.
 
     Synapses are ordered by source; those of one source in the order in which the rule drew them or the user gave
-    them. Everything that has one value per synapse is in this order. Only `weight` and `delay` can be set.
+    them. Everything that has one value per synapse is in this order, what is assigned to `weight` and `delay` too (but
+    for matrices, whose entries are found by row and column). Only these two can be set.
 
     Attributes
     ----------
@@ -165,10 +173,15 @@ class Projection(_ReadOnly):
     rule : Rule
     sources, targets : ndarray of int, shape (n_synapses,)
         Local ids.
+    order : ndarray of int, shape (n_synapses,)
+        ``order[s]`` is the place of synapse s in the edges or the matrix that were given (0, 1, ... for drawn rules),
+        so ``p.weight = w[p.order]`` takes one value for each of the edges given. The order of the entries of a dense
+        matrix is that of ``W[W != 0]``, of a sparse one that of ``W.tocoo()``.
     weight : float or ndarray, shape (n_synapses,)
         Voltage jump of the target, or what is added to a synaptic current; a number if all synapses share it. Assign a
-        new number or array to change it (the array itself is read-only); simulations that exist already keep what they
-        have, a :class:`BatchSimulation` takes it over.
+        new number or array, or a matrix ``W[target, source]`` with a value for each synapse, to change it (the array
+        itself is read-only); simulations that exist already keep what they have, a :class:`BatchSimulation` takes it
+        over.
     delay : float or ndarray, shape (n_synapses,)
         ms from emission to effect; can be set like `weight`.
     port : int
@@ -194,25 +207,32 @@ class Projection(_ReadOnly):
     def __init__(
         self, pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, described=None, port=0
     ):
-        """`described`: the distributions that `weight` and `delay` were drawn from, ``{"weight": ...}``."""
-        if isinstance(adjacency, connectivity.Adjacency):
-            adjacency.targets.flags.writeable = adjacency.offsets.flags.writeable = False
-        if isinstance(delay, np.ndarray):
-            delay.flags.writeable = False
+        """Of what was checked before: `weight` and `delay` are kept and not copied.
+
+        `described`: the distributions that they were drawn from, ``{"weight": ...}``.
+        """
+        for array in (
+            (getattr(adjacency, "targets", None), adjacency.offsets, weight, delay)
+            if isinstance(adjacency, connectivity.Adjacency)
+            else ()
+        ):
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
         self._set(pre=pre, post=post, rule=rule, adjacency=adjacency, port=port)
-        self._set(allow_autapses=allow_autapses, allow_multapses=allow_multapses, _delay=delay, _described={})
-        self.weight = weight
-        self._set(_described=described or {})
+        self._set(allow_autapses=allow_autapses, allow_multapses=allow_multapses)
+        self._set(_weight=weight, _delay=delay, _described=described or {})
 
     def __setattr__(self, name, value):
         if name not in ("weight", "delay"):
             super().__setattr__(name, value)
         what = f"{name} of projection {self.pre.name!r} -> {self.post.name!r}"
-        bounds = {"allowed": "a finite time >= 0 ms", "low": 0.0} if name == "delay" else {}
+        bounds = BOUNDS[name]
         if _validation.is_array(value):
-            if isinstance(self.adjacency, connectivity.ProceduralAdjacency):
-                raise ParameterError(f"{what} must be one number, as procedural synapses store nothing of their own")
-            value = _validation.real_array(value, what, size=self.n_synapses, **bounds)
+            _require_stored(self.adjacency, what)
+            if _validation.is_matrix(value):
+                value = _at_synapses(value, what, self.adjacency, self.post.n, bounds)
+            else:
+                value = _validation.real_array(value, what, size=self.n_synapses, **bounds)
             value.flags.writeable = False
         else:
             value = _validation.real(value, what, **bounds)
@@ -237,6 +257,10 @@ class Projection(_ReadOnly):
     @property
     def targets(self):
         return self.adjacency.targets
+
+    @property
+    def order(self):
+        return np.arange(self.n_synapses) if self.adjacency.order is None else self.adjacency.order.copy()
 
     @property
     def n_synapses(self):
@@ -440,10 +464,7 @@ class Network:
         what = f"I_syn of population {name!r}"
         if not isinstance(model, LIFExp):
             raise ParameterError(f"{what} is for LIFExp neurons, which have synaptic currents; {shown(model)} has none")
-        try:
-            array = np.atleast_1d(np.asarray(I_syn))
-        except (TypeError, ValueError):
-            raise ParameterError(f"{what} must be a number or an array, got {shown(I_syn)}") from None
+        array = np.atleast_1d(_validation.plain(I_syn, what))
         ports = model.n_ports
         shapes = [(1,), (n,), (n, 1)] if ports == 1 else [(ports,), (n, ports)]
         if array.shape not in shapes:
@@ -492,11 +513,13 @@ class Network:
         weight : float, distribution or array_like of shape (n_synapses,)
             Voltage jump of the target, or what is added to a synaptic current (:class:`sparseprop.LIFExp`); its sign is
             its effect. Needed unless a matrix gives the weights. One value
-            per synapse is in the order of the projection, or, for ``sp.edges``, in the order of the edges.
-            Distributions are :func:`sparseprop.uniform` and :func:`sparseprop.normal`.
+            per synapse is in the order of the edges for ``sp.edges``, else in that of the projection; or a matrix
+            ``[target, source]``. Distributions are :func:`sparseprop.uniform` and :func:`sparseprop.normal`.
         delay : float, distribution, array_like of shape (n_synapses,) or (post.n, pre.n)
             ms from emission to effect, >= 0. One value per synapse is in the order of `weight`; where a matrix gives
-            the weights, in that of its entries (``W.tocoo()``), or itself a matrix ``D[target, source]``.
+            the weights, in that of its entries: ``D[W != 0]`` for a dense one, that of ``W.tocoo()`` for a sparse one
+            (``W.data`` of CSR, CSC and COO). Or itself a matrix ``D[target, source]``, dense or sparse, whose entries
+            are found by row and column.
         allow_autapses, allow_multapses : bool
             Whether a neuron may connect to itself, and two neurons more than once.
         port : int
@@ -546,19 +569,21 @@ class Network:
         )
         described = {}
 
-        def per_synapse(value, name, purpose, low, allowed):
-            value = distribution_from_dict(value, name) if isinstance(value, dict) else value
+        def per_synapse(value, name, purpose):
+            what, bounds = f"{name} of {where}", BOUNDS[name]
+            if isinstance(value, dict) and not hasattr(value, "tocoo"):  # sparse matrices in DOK format are dicts
+                value = distribution_from_dict(value, what)
             if isinstance(value, Distribution):
-                described[name.split()[0]] = value
+                described[name] = value
+                low = bounds.get("low", -math.inf)
                 if not value.bounds()[0] >= low:
-                    raise ParameterError(f"{name} must be {allowed}, got {shown(value)}; give it low={low:g}")
-            return _per_synapse(value, name, adjacency, key, purpose, len(self.projections), low, allowed)
+                    raise ParameterError(f"{what} must be {bounds['allowed']}, got {shown(value)}; give it low={low:g}")
+                _require_stored(adjacency, what)
+                return value.draw(key, purpose, len(self.projections), adjacency.offsets)
+            return _per_synapse(value, what, adjacency, post.n, bounds)
 
-        if weight is None:
-            weight = adjacency.weights
-        else:
-            weight = per_synapse(weight, f"weight of {where}", Purpose.WEIGHT, -math.inf, "a finite number")
-        delay = per_synapse(delay, f"delay of {where}", Purpose.DELAY, 0.0, "a finite time >= 0 ms")
+        weight = adjacency.weights if weight is None else per_synapse(weight, "weight", Purpose.WEIGHT)
+        delay = per_synapse(delay, "delay", Purpose.DELAY)
         projection = Projection(
             pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, described, port
         )
@@ -1097,7 +1122,7 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
     if model.I_e != 0.0:
         raise ParameterError(f"model of a balanced network must not have its own I_e, got {model.I_e}; leave it out")
     j0 = _validation.real(j0, "j0", "a finite number > 0", low=0.0, low_open=True)
-    rate = _validation.real(rate, "rate", "a finite rate > 0 Hz", low=0.0, low_open=True)
+    rate = _validation.real(rate, "rate", "a finite rate > 0 Hz", unit="Hz", low=0.0, low_open=True)
     outdegree = _validation.integer(outdegree, "outdegree", "a whole number >= 1", low=1)
     drive = model.tau_m * 1e-3 * math.sqrt(outdegree) * j0 * rate
     weight = -j0 / math.sqrt(outdegree)
@@ -1152,7 +1177,7 @@ def calibrate_rate(net, target, tol=0.01):
     """
     if not isinstance(net, Network):
         raise ParameterError(f"net must be a Network, got {shown(net)}")
-    target = _validation.real(target, "target", "a finite rate > 0 Hz", low=0.0, low_open=True)
+    target = _validation.real(target, "target", "a finite rate > 0 Hz", unit="Hz", low=0.0, low_open=True)
     tol = _validation.real(tol, "tol", "a number in (0, 1)", low=0.0, low_open=True, high=1.0, high_open=True)
     neurons = [population for population in net.populations if not population.is_source]
     if all(np.all(np.asarray(population.model.I_e) == 0.0) for population in neurons):
@@ -1244,28 +1269,58 @@ def _with_drive(net, factor):
 # Small helpers ----------------------------------------------------------------------------------------------------
 
 
-def _per_synapse(value, name, adjacency, key, purpose, projection, low, allowed):
-    """A number, or an array with one per synapse in the order of the projection."""
-    matrix = getattr(value, "ndim", 0) == 2
-    if not (matrix or isinstance(value, Distribution) or _validation.is_array(value)):
-        return _validation.real(value, name, allowed, low=low)
+def _require_stored(adjacency, name):
+    """Refuse values for each synapse where there are no stored ones."""
     if isinstance(adjacency, connectivity.ProceduralAdjacency):
         raise ParameterError(f"{name} must be one number, as procedural synapses store nothing of their own")
-    if isinstance(value, Distribution):
-        return value.draw(key, purpose, projection, adjacency.offsets)
-    if matrix and hasattr(value, "tocoo"):
-        entries = value.tocoo()
-        rows, columns = _given(adjacency, adjacency.targets), _given(adjacency, adjacency.sources)
-        if not (np.array_equal(entries.row, rows) and np.array_equal(entries.col, columns)):
-            raise ParameterError(f"{name}: a sparse matrix must have the entries of the matrix of weights, no others")
-        value, matrix = entries.data, False
-    if matrix:
-        n_post, n_pre = int(adjacency.targets.max(initial=-1)) + 1, adjacency.offsets.shape[0] - 1
-        if value.shape[1] != n_pre or value.shape[0] < n_post:
-            raise ParameterError(f"{name} must have shape (post.n, pre.n), as value[target, source]; got {value.shape}")
-        return _validation.real_array(np.asarray(value)[adjacency.targets, adjacency.sources], name, allowed, low=low)
-    value = _validation.real_array(value, name, allowed, size=adjacency.n_synapses, low=low)
-    return value if adjacency.order is None else value[adjacency.order]
+
+
+def _per_synapse(value, name, adjacency, n_post, bounds):
+    """A number, or an array in the order of the projection; given ones are in that of the edges or the matrix."""
+    if not _validation.is_array(value):
+        return _validation.real(value, name, **bounds)
+    _require_stored(adjacency, name)
+    if _validation.is_matrix(value):
+        return _at_synapses(value, name, adjacency, n_post, bounds)
+    order = adjacency.order
+    value = _validation.real_array(value, name, size=adjacency.n_synapses, copy=order is None, **bounds)
+    return value if order is None else value[order]
+
+
+def _at_synapses(matrix, name, adjacency, n_post, bounds):
+    """The entries ``matrix[target, source]`` of the synapses; those of a sparse matrix must be the synapses."""
+    sparse = hasattr(matrix, "tocoo")
+    if not sparse:
+        matrix = _validation.plain(matrix, name, bounds.get("unit"))
+    shape, given = (n_post, adjacency.offsets.shape[0] - 1), tuple(matrix.shape)
+    if given != shape:
+        turned = "; it looks transposed, give its .T" if given == shape[::-1] else ""
+        raise ParameterError(
+            f"{name} must have shape (post.n, pre.n) = {shape}, as value[target, source]; got {given}{turned}"
+        )
+    if not sparse:
+        return _validation.real_array(matrix[adjacency.targets, adjacency.sources], name, copy=False, **bounds)
+    entries = matrix.tocoo()
+    # By pair; entries of the same pair, multapses, stay in the order in which they were given, as synapses do.
+    wanted = adjacency.sources.astype(np.int64) * n_post + adjacency.targets
+    pairs = entries.col.astype(np.int64) * n_post + entries.row
+    synapses, places = np.argsort(wanted, kind="stable"), np.argsort(pairs, kind="stable")
+    wanted, pairs = wanted[synapses], pairs[places]
+    if not np.array_equal(wanted, pairs):
+        both = min(len(wanted), len(pairs))
+        k = int(np.argmin(np.append(wanted[:both] == pairs[:both], False)))
+        lacking = k == len(pairs) or (k < len(wanted) and wanted[k] < pairs[k])
+        source, target = divmod(int((wanted if lacking else pairs)[k]), n_post)
+        what = (
+            "lacks an entry for the synapse" if lacking else "has an entry where there is no synapse, or one more than"
+        )
+        raise ParameterError(
+            f"{name}: a sparse matrix must have one entry for each synapse, zeros too, and no others; it has "
+            f"{len(pairs)} for {len(wanted)} synapses, and {what} at [{target}, {source}], [target, source]"
+        )
+    values = np.empty(len(wanted), entries.data.dtype)
+    values[synapses] = entries.data[places]
+    return _validation.real_array(values, name, copy=False, **bounds)
 
 
 def _given(adjacency, values):

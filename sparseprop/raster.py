@@ -626,7 +626,7 @@ class RasterWriter:
             The disk is full, or the writer was closed, has failed or belongs to another process.
         """
         self._check_open()
-        times = real_array(times, "times", "finite times >= 0 ms", low=0.0)
+        times = real_array(times, "times", "finite times >= 0 ms", unit="ms", low=0.0)
         ids = index_array(ids, "ids", self._n_neurons)
         if times.size != ids.size:
             raise ParameterError(f"times and ids must have the same length, got {times.size} and {ids.size}")
@@ -916,7 +916,7 @@ def write_raster(path, times, ids, populations, *, header, footer):
     """
     if not isinstance(footer, Mapping):
         raise ParameterError(f"footer must be a dict, got {type(footer).__name__}")
-    times = real_array(times, "times", "finite times >= 0 ms", low=0.0)
+    times = real_array(times, "times", "finite times >= 0 ms", unit="ms", low=0.0)
     populations = _checked_populations(populations)
     chunk = min(max(2 * times.size // len(populations), 16), 65536)
     with RasterWriter(path, populations, header=header, chunk=chunk, atomic=True) as writer:

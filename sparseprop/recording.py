@@ -72,7 +72,9 @@ class Record:
         for what in SAMPLED:
             self._check_sampled(what)
         if self.bins is not None:
-            width = real(self.bins, "Record: bins", f"a width >= {SHORTEST_INTERVAL:g} ms", low=SHORTEST_INTERVAL)
+            width = real(
+                self.bins, "Record: bins", f"a width >= {SHORTEST_INTERVAL:g} ms", unit="ms", low=SHORTEST_INTERVAL
+            )
             object.__setattr__(self, "bins", width)
 
     def _check_sampled(self, what):
@@ -88,12 +90,12 @@ class Record:
                 f"Record: {what} and {what}_times belong together; give both, which neurons and when, or neither"
             )
         if is_array(times):
-            times = real_array(times, name, "finite times >= 0 ms", low=0.0)
+            times = real_array(times, name, "finite times >= 0 ms", unit="ms", low=0.0)
             if not (np.diff(times) > 0.0).all():
                 raise ParameterError(f"{name} must ascend, each time later than the one before")
             object.__setattr__(self, f"{what}_times", times)
         elif times is not None:
-            every = real(times, name, f"an interval >= {SHORTEST_INTERVAL:g} ms", low=SHORTEST_INTERVAL)
+            every = real(times, name, f"an interval >= {SHORTEST_INTERVAL:g} ms", unit="ms", low=SHORTEST_INTERVAL)
             object.__setattr__(self, f"{what}_times", every)
 
     @classmethod

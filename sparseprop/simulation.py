@@ -300,7 +300,9 @@ class Simulation:
                 "checkpoint and every belong together: give a file, and the ms between two checkpoints"
             )
         if checkpoint is not None:
-            every = _validation.real(every, "every", f"a time >= {SHORTEST_INTERVAL:g} ms", low=SHORTEST_INTERVAL)
+            every = _validation.real(
+                every, "every", f"a time >= {SHORTEST_INTERVAL:g} ms", unit="ms", low=SHORTEST_INTERVAL
+            )
             checkpoint = full_name(checkpoint)
         record = Record.of(record)
         if checkpoint is not None and record.path is not None and full_name(record.path) == checkpoint:
@@ -554,7 +556,7 @@ def check_stop_rules(function, duration, n_spikes):
     if duration is None and n_spikes is None:
         raise ParameterError(f"{function}() needs a duration in ms, or n_spikes, or both")
     if duration is not None:
-        duration = _validation.real(duration, "duration", "a finite time >= 0 ms", low=0.0)
+        duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
     if n_spikes is not None:
         n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 0 and below 2^62", low=0, high=2**62)
     return duration, n_spikes

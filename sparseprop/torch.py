@@ -73,9 +73,11 @@ class SpikingNetwork(torch.nn.Module):
         if not isinstance(net, Network):
             raise ParameterError(f"net must be a Network, got {shown(net)}")
         self.network = net
-        self.duration = _validation.real(duration, "duration", "a finite time > 0 ms", low=0.0, low_open=True)
+        self.duration = _validation.real(
+            duration, "duration", "a finite time > 0 ms", unit="ms", low=0.0, low_open=True
+        )
         self.n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 1", low=1)
-        self.min_delay = _validation.real(min_delay, "min_delay", "a finite time >= 0 ms", low=0.0)
+        self.min_delay = _validation.real(min_delay, "min_delay", "a finite time >= 0 ms", unit="ms", low=0.0)
         neurons = {p.name: p for p in net.populations if not p.is_source}
         if outputs is None:
             outputs = list(neurons)[-1:]

@@ -55,6 +55,110 @@ def test_dictionaries_of_matrices_edges_and_weights():
     assert spikes(net) == spikes(again)
 
 
+def weighted(seed=0, shape=(7, 5), density=0.5):
+    """A dense matrix of weights, and one with a delay for each, which tells the places of all synapses apart."""
+    rng = np.random.default_rng(seed)
+    W = np.where(rng.random(shape) < density, rng.normal(0.5, 0.1, shape), 0.0)
+    return W, 1.0 + np.arange(W.size).reshape(shape)
+
+
+def two_populations(n_pre=5, n_post=7):
+    net = sp.Network(seed=1)
+    return net, net.add(n_pre, LIF, name="a"), net.add(n_post, LIF, name="b")
+
+
+def at_their_places(p, W, D):
+    """Whether each synapse has the weight and the delay of its place in W and D."""
+    return np.array_equal(p.weight, W[p.targets, p.sources]) and np.array_equal(p.delay, D[p.targets, p.sources])
+
+
+FORMS = {
+    "dense": lambda W: W,
+    "fortran": np.asfortranarray,
+    "lists": lambda W: W.tolist(),
+    **{name: getattr(scipy.sparse, f"{name}_array") for name in ("csr", "csc", "coo", "lil", "dok", "dia", "bsr")},
+    "csr_matrix": scipy.sparse.csr_matrix,
+    "shuffled coo": lambda W: (
+        lambda coo, new: scipy.sparse.coo_array((coo.data[new], (coo.row[new], coo.col[new])), coo.shape)
+    )(scipy.sparse.coo_array(W), np.random.default_rng(5).permutation(np.count_nonzero(W))),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_delays_are_in_the_order_of_the_entries_of_the_matrix(form):
+    W, D = weighted()
+    net, a, b = two_populations()
+    given = FORMS[form](W)
+    if form in ("dense", "fortran", "lists"):
+        entries = D[W != 0]
+    else:
+        coo = given.tocoo()
+        entries = D[coo.row, coo.col]
+        if form in ("csr", "csc", "coo", "shuffled coo"):
+            assert np.array_equal(coo.data, given.data)  # so W.data has the order too
+    p = net.connect(a, b, given, delay=entries)
+    stored = p.weight != 0  # the blocks of BSR store zeros
+    assert p.n_synapses == np.count_nonzero(W) or form == "bsr"
+    assert at_their_places(p, W, D)
+    by_hand = net.connect(a, b, sp.edges(p.sources, p.targets), weight=p.weight, delay=p.delay)
+    assert np.array_equal(by_hand.targets, p.targets) and stored.any()
+    # The place of each synapse among the entries, by which later values can be given.
+    p.delay = 2.0
+    p.delay = entries[p.order]
+    p.weight = p.weight
+    assert at_their_places(p, W, D)
+    again = sp.Network.from_dict(net.to_dict()).projections[0]
+    assert at_their_places(again, W, D) and np.array_equal(again.order, p.order)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("of_weights", ["dense", "csr", "csc", "shuffled coo"])
+def test_matrices_of_delays_are_read_by_row_and_column_in_any_form(form, of_weights):
+    W, D = weighted()
+    if form == "bsr":
+        W[:] += W == 0  # blocks would add zeros as entries
+    net, a, b = two_populations()
+    p = net.connect(a, b, FORMS[of_weights](W), delay=FORMS[form](np.where(W != 0, D, 0.0)))
+    assert at_their_places(p, W, D)
+    # And whenever they are set, weights too.
+    p.delay, p.weight = 1.0, np.zeros(p.n_synapses)
+    p.delay, p.weight = FORMS[form](np.where(W != 0, D, 0.0)), FORMS[form](W)
+    assert at_their_places(p, W, D)
+    rule = net.connect(a, b, sp.edges(*np.nonzero(W)[::-1]), weight=FORMS[form](W), delay=FORMS[form](D * (W != 0)))
+    assert at_their_places(rule, W, D)
+
+
+def test_entries_of_one_pair_are_matched_in_their_order():
+    net, a, b = two_populations(2, 2)
+    row, col = [1, 0, 1, 0], [0, 1, 0, 1]
+    W = scipy.sparse.coo_array(([1.0, 2.0, 3.0, 4.0], (row, col)), (2, 2))
+    D = scipy.sparse.coo_array(([20.0, 10.0, 40.0, 30.0], ([0, 1, 0, 1], [1, 0, 1, 0])), (2, 2))
+    p = net.connect(a, b, W, delay=D, allow_multapses=True)
+    assert np.array_equal(p.delay, 10.0 * p.weight)
+
+
+def test_sparse_delays_with_other_entries_are_refused_by_place():
+    W, _ = weighted()
+    net, a, b = two_populations()
+    target, source = (int(i[3]) for i in np.nonzero(W))
+    for change, message in ((0.0, "lacks an entry for the synapse"), (None, "has an entry where there is no synapse")):
+        D = W.copy()
+        if change is None:
+            target, source = (int(i[0]) for i in np.nonzero(W == 0))
+            D[target, source] = 1.0
+        else:
+            D[target, source] = change
+        for form in (scipy.sparse.csr_array, scipy.sparse.csc_array):
+            with pytest.raises(sp.errors.ParameterError, match=rf"{message}.* at \[{target}, {source}\]"):
+                net.connect(a, b, W, delay=form(np.abs(D)))
+    with pytest.raises(
+        sp.errors.ParameterError, match=r"must have shape .* = \(7, 5\).* looks transposed, give its \.T"
+    ):
+        net.connect(a, b, W, delay=np.ones((5, 7)))
+    with pytest.raises(sp.errors.ParameterError, match=r"delay .* >= 0 ms, got -1\.0"):
+        net.connect(a, b, W, delay=-np.ones((7, 5)))
+
+
 @pytest.mark.parametrize("options", [{}, {"allow_autapses": True}, {"allow_multapses": True}])
 @pytest.mark.parametrize("k", [0, 1, 30, 70])
 def test_procedural_synapses_are_the_stored_ones(k, options):

@@ -434,7 +434,7 @@ class _Readout(Loss):
 
     def __init__(self, population, times):
         super().__init__(population)
-        self.times = _validation.real_array(np.atleast_1d(times), "times", "finite times >= 0 ms", low=0.0)
+        self.times = _validation.real_array(np.atleast_1d(times), "times", "finite times >= 0 ms", unit="ms", low=0.0)
         if not len(self.times):
             raise ParameterError("times must be at least one, in ms, got none")
 

@@ -155,12 +155,14 @@ class Trainer:
             raise ParameterError(f"penalties must be a sequence of losses, such as [loss], got {shown(penalties)}")
         self.network, self.loss = net, _checked(loss, "loss")
         self.penalties = [_checked(penalty, f"penalties[{k}]") for k, penalty in enumerate(penalties)]
-        self.duration = _validation.real(duration, "duration", "a finite time > 0 ms", low=0.0, low_open=True)
+        self.duration = _validation.real(
+            duration, "duration", "a finite time > 0 ms", unit="ms", low=0.0, low_open=True
+        )
         self.optimizer = Adam() if optimizer is None else optimizer
         if not isinstance(self.optimizer, Adam):
             raise ParameterError(f"optimizer must be an Adam, such as training.Adam(lr=5e-3), got {shown(optimizer)}")
         self.batch_size = _validation.integer(batch_size, "batch_size", "a whole number >= 1", low=1)
-        self.min_delay = _validation.real(min_delay, "min_delay", "a finite time >= 0 ms", low=0.0)
+        self.min_delay = _validation.real(min_delay, "min_delay", "a finite time >= 0 ms", unit="ms", low=0.0)
         self.max_delay = _validation.real(
             max_delay, "max_delay", f"a time >= min_delay, {min_delay} ms, or inf", low=self.min_delay, infinite=True
         )
