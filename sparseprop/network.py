@@ -57,7 +57,16 @@ class _ReadOnly:
 
     def _set(self, **attributes):
         for name, value in attributes.items():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
             object.__setattr__(self, name, value)
+
+    def _replaced(self, **attributes):
+        """A copy, with some attributes changed; arrays are shared."""
+        new = object.__new__(type(self))
+        slots = (name for cls in type(self).__mro__ for name in getattr(cls, "__slots__", ()))
+        new._set(**{name: getattr(self, name) for name in slots} | attributes)
+        return new
 
     def __setattr__(self, name, value):
         raise AttributeError(
@@ -94,9 +103,6 @@ class Population(_ReadOnly):
     __slots__ = ("I_syn", "V", "first", "index", "model", "n", "name")
 
     def __init__(self, name, n, model, V, first, index, I_syn=None):
-        for array in (V, I_syn):
-            if isinstance(array, np.ndarray):
-                array.flags.writeable = False
         self._set(name=name, n=n, model=model, V=V, first=first, index=index, I_syn=I_syn)
 
     def __len__(self):
@@ -211,13 +217,8 @@ class Projection(_ReadOnly):
 
         `described`: the distributions that they were drawn from, ``{"weight": ...}``.
         """
-        for array in (
-            (getattr(adjacency, "targets", None), adjacency.offsets, weight, delay)
-            if isinstance(adjacency, connectivity.Adjacency)
-            else ()
-        ):
-            if isinstance(array, np.ndarray):
-                array.flags.writeable = False
+        if isinstance(adjacency, connectivity.Adjacency):
+            adjacency.targets.flags.writeable = adjacency.offsets.flags.writeable = False
         self._set(pre=pre, post=post, rule=rule, adjacency=adjacency, port=port)
         self._set(allow_autapses=allow_autapses, allow_multapses=allow_multapses)
         self._set(_weight=weight, _delay=delay, _described=described or {})
@@ -233,7 +234,6 @@ class Projection(_ReadOnly):
                 value = _at_synapses(value, what, self.adjacency, self.post.n, bounds)
             else:
                 value = _validation.real_array(value, what, size=self.n_synapses, **bounds)
-            value.flags.writeable = False
         else:
             value = _validation.real(value, what, **bounds)
         described = {key: distribution for key, distribution in self._described.items() if key != name}
@@ -333,8 +333,6 @@ class Drive(_ReadOnly):
     __slots__ = ("index", "input", "population", "port", "weight")
 
     def __init__(self, population, input, weight, index, port=0):
-        if isinstance(weight, np.ndarray):
-            weight.flags.writeable = False
         self._set(population=population, input=input, weight=weight, index=index, port=port)
 
     def __repr__(self):
@@ -661,6 +659,25 @@ class Network:
                 f"{what} must be a population of this network (what add() returned), got {shown(given)}"
             )
         return given
+
+    def _copy(self, changes=lambda population: {}):
+        """A network of its own of the same parts; arrays, which are read-only, are shared.
+
+        This is how the package copies a network, so that no part is left behind.
+
+        Parameters
+        ----------
+        changes : function, optional
+            Of a population: which of its attributes are others in the copy, such as ``{"model": model}``.
+        """
+        new = copy.copy(self)
+        populations = {id(p): p._replaced(**changes(p)) for p in self.populations}
+        new.populations = list(populations.values())
+        new.projections = [
+            p._replaced(pre=populations[id(p.pre)], post=populations[id(p.post)]) for p in self.projections
+        ]
+        new.drives = [d._replaced(population=populations[id(d.population)]) for d in self.drives]
+        return new
 
     # Looking ----------------------------------------------------------------------------------------------------
 
@@ -1237,33 +1254,12 @@ class _Found(Exception):
 
 
 def _with_drive(net, factor):
-    """A copy of the network with every I_e multiplied; the synapses are shared."""
-    new = copy.copy(net)
-    new.populations = []
-    for p in net.populations:
-        model = p.model
-        if not p.is_source:
-            model = dataclasses.replace(model, I_e=np.asarray(model.I_e)[()] * factor)
-        new.populations.append(Population(p.name, p.n, model, p.V, p.first, p.index))
-    new.projections = []
-    for p in net.projections:
-        pre, post = new.populations[p.pre.index], new.populations[p.post.index]
-        new.projections.append(
-            Projection(
-                pre,
-                post,
-                p.rule,
-                p.adjacency,
-                p.weight,
-                p.delay,
-                p.allow_autapses,
-                p.allow_multapses,
-                p._described,
-                p.port,
-            )
-        )
-    new.drives = [Drive(new.populations[d.population.index], d.input, d.weight, d.index, d.port) for d in net.drives]
-    return new
+    """A copy of the network with every I_e multiplied."""
+
+    def scaled(p):
+        return {} if p.is_source else {"model": dataclasses.replace(p.model, I_e=np.asarray(p.model.I_e)[()] * factor)}
+
+    return net._copy(scaled)
 
 
 # Small helpers ----------------------------------------------------------------------------------------------------

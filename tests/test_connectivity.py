@@ -704,7 +704,7 @@ def test_bad_descriptions(d, message):
         (lambda: edges([0], [2**31]), "edges: targets must be in"),
         (lambda: edges([[0]], [[1]]), "edges: sources must be one-dimensional"),
         (lambda: matrix([1.0, 2.0]), r"a connection must be a rule .*, got ndarray with shape \(2,\)"),
-        (lambda: matrix(fixed_indegree), r"a connection must be a rule, got <function .*; call it: sp\.fixed_indegree\(k\)"),
+        (lambda: matrix(fixed_indegree), r"must be a rule, got <function .*; call it: sp\.fixed_indegree\(k\)"),
         (lambda: matrix([[1.0, 2.0], [3.0]]), "matrix: W must be an array of numbers, got list"),
         (lambda: matrix(np.ones((2, 2), bool)), r"real numbers, got dtype bool; .* use edges\(sources"),
         (lambda: matrix(scipy.sparse.eye_array(2, dtype=complex)), "real numbers, got dtype complex128"),
