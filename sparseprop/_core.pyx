@@ -4,7 +4,7 @@ Names of phases and the order of everything within an instant are those of :mod:
 computes the same numbers bit for bit and is the place to read first.
 """
 
-from libc.math cimport INFINITY, NAN, atan, exp, fabs, isinf, isnan, log
+from libc.math cimport INFINITY, NAN, atan, exp, fabs, frexp, isinf, isnan, ldexp, log
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcmp, memcpy, memmove, memset
@@ -60,9 +60,56 @@ from .engine_time import FRACTION_BITS, advance_per_epoch
 from .errors import EngineFault, InsufficientMemoryError
 from .models import lif_constants, lifexp_constants, qif_constants, riccati_parameters, tabulated_constants
 from .models import voltage_origin
-from .network import parameter_rows
+from .network import change_pairs, parameter_rows
 
 import math
+
+cdef extern from *:
+    """
+    /* a + b + c, rounded once, as by Python's math.fsum, whose steps these are. */
+    static double sp_sum_of_three(double a, double b, double c) {
+        double terms[3] = {a, b, c}, parts[3], x, y, t, high, back, low = 0.0;
+        int n = 0, i, j, k;
+        for (k = 0; k < 3; k++) {
+            x = terms[k];
+            for (i = j = 0; j < n; j++) {
+                y = parts[j];
+                if (fabs(x) < fabs(y)) { t = x; x = y; y = t; }
+                high = x + y;
+                back = high - x;
+                low = y - back;
+                if (low != 0.0)
+                    parts[i++] = low;
+                x = high;
+            }
+            n = i;
+            if (x != 0.0)
+                parts[n++] = x;
+        }
+        if (n == 0)
+            return 0.0;
+        high = parts[--n];
+        while (n > 0) {
+            x = high;
+            y = parts[--n];
+            high = x + y;
+            back = high - x;
+            low = y - back;
+            if (low != 0.0)
+                break;
+        }
+        /* Half-way cases: what is left decides. */
+        if (n > 0 && ((low < 0.0 && parts[n - 1] < 0.0) || (low > 0.0 && parts[n - 1] > 0.0))) {
+            y = low * 2.0;
+            x = high + y;
+            back = x - high;
+            if (y == back)
+                high = x;
+        }
+        return high;
+    }
+    """
+    double sum_of_three "sp_sum_of_three"(double a, double b, double c) noexcept nogil
 
 cdef extern from *:
     """
@@ -2445,6 +2492,9 @@ cdef class Engine:
     cdef object network
     cdef object clock
     cdef int64_t n_changes
+    cdef int64_t[::1] change_n  # when parameters change, as pairs
+    cdef double[::1] change_s
+    cdef dict leaks             # E_L, V_th and V_reset of populations whose I_e has changed, by number
     cdef readonly object origins    # the voltages that are 0 for the neurons, by global id; None if they all are
     cdef list arrays            # keeps alive what the structs point into
     cdef list delayed           # (number in the C loops, order, weights) of projections with a delay for each synapse
@@ -2507,7 +2557,8 @@ cdef class Engine:
         self.network = network
         self.clock = network.clock
         self.arrays, self.delayed = [], []
-        self.flows = {}
+        self.flows, self.leaks = {}, {}
+        self.change_n, self.change_s = change_pairs(network)
         self.e.H = network.clock.epoch
         self.e.n = network.size
         self.e.n_ports = 1
@@ -2885,23 +2936,30 @@ cdef class Engine:
     cdef Pair _next_change(self):
         """When parameters change next."""
         cdef Pair change = never()
-        if self.n_changes < len(self.network.changes):
-            change.n, change.s = self.clock.pair(self.network.changes[self.n_changes][0])
+        if self.n_changes < self.change_n.shape[0]:
+            change.n, change.s = self.change_n[self.n_changes], self.change_s[self.n_changes]
         return change
 
     cdef _change_parameters(self, Pair now):
-        """The changes that are due now; neurons that were due stay due, and fire now."""
-        cdef Pair instant
-        cdef Status status
+        """The changes that are due now."""
         self.e.now = now
-        if self.windowed:
-            enter_present(&self.e, &self.window)
-        else:
-            enter_present(&self.e, &self.heap)
+        currents = []
         while not before(now, self._next_change()):
-            _, number, parameters = self.network.changes[self.n_changes]
+            currents.append((self.network.changes.populations[self.n_changes],
+                             self.network.changes.current(self.n_changes)))
             self.n_changes += 1
-            self._change_population(&self.e.populations[number], parameters)
+        self.change_currents(currents)
+
+    def change_currents(self, currents):
+        """Change I_e at the present time, for a list of (population, I_e: a number or an array with one per neuron).
+
+        V stays. Neurons that were due stay due, and fire now.
+        """
+        cdef Pair instant, now = self.e.now
+        cdef Status status
+        self._enter_present()
+        for number, I_e in currents:
+            self._change_population(number, I_e)
         self._order()
         # By rounding, a spike under the new parameters may lie a little before the change.
         with nogil:
@@ -2918,8 +2976,9 @@ cdef class Engine:
         if status != RUNNING:
             self._fault(status)
 
-    cdef _change_population(self, Population *p, parameters):
-        """Give a population other parameters; V stays."""
+    cdef _change_population(self, int64_t number, I_e):
+        """Give a population another I_e; V stays."""
+        cdef Population *p = &self.e.populations[number]
         cdef void *rows = p.rows
         cdef Frame *frames = p.frames
         cdef bint heterogeneous = p.heterogeneous
@@ -2936,11 +2995,45 @@ cdef class Engine:
         look_at_population(&self.e, p, &seen[0])
         forget_solved(&self.e)
         try:
-            self._set_rows(p, parameters)
+            self._set_currents(number, I_e)
             take_over_population(&self.e, p, rows, heterogeneous, &seen[0])
         finally:
             free(rows)
-            free(frames)
+            if p.frames != frames:
+                free(frames)
+
+    cdef _set_currents(self, int64_t number, I_e):
+        """Rows, and frames if they change, of a population for another I_e; the old ones are left to be freed."""
+        cdef Population *p = &self.e.populations[number]
+        cdef const double[::1] currents
+        cdef const double[:, ::1] leaks
+        cdef int64_t k, n_rows, size = sizeof(LIF) if p.kernel == LIF_KERNEL else sizeof(LIFExp)
+        cdef char *old = <char *> p.rows
+        cdef char *rows
+        parameters = self.network.populations[number].parameters
+        if p.kernel != LIF_KERNEL and p.kernel != LIFEXP_KERNEL:
+            self._set_rows(p, parameters | {"I_e": I_e})
+            return
+        # In the sums of a leaky neuron's constants only this changes, and neither time constants nor frames.
+        if number not in self.leaks:
+            self.leaks[number] = np.ascontiguousarray(
+                np.stack(np.broadcast_arrays(*(parameters[name] for name in ("E_L", "V_th", "V_reset"))), axis=-1),
+                dtype=float,
+            ).reshape(-1, 3)
+        currents, leaks = np.atleast_1d(np.asarray(I_e, dtype=float)), self.leaks[number]
+        n_rows = max(currents.shape[0], leaks.shape[0])
+        n_rows = p.size if n_rows > 1 or p.heterogeneous else 1
+        rows = <char *> owned(allocate(n_rows, size))
+        p.oscillates = p.kernel == LIFEXP_KERNEL
+        for k in range(n_rows):
+            memcpy(rows + k * size, old + (k * size if p.heterogeneous else 0), size)
+            give_current(p, rows + k * size, currents[k if currents.shape[0] > 1 else 0],
+                         &leaks[k if leaks.shape[0] > 1 else 0, 0])
+        p.rows = rows
+        if p.kernel == LIFEXP_KERNEL:
+            p.scan_cost = 2 if n_rows == 1 else 6
+        p.heterogeneous = n_rows > 1
+        p.plain = not p.heterogeneous and p.release == NULL
 
     cdef _fault(self, Status status):
         if status == NO_MEMORY:
@@ -3040,6 +3133,20 @@ cdef class Engine:
             "emissions": np.array(sorted(emissions.values()), dtype=float).reshape(-1, 3),
         }
 
+    cdef _after_changes(self, int64_t number, int64_t n_changes):
+        """Rows and frames of a population after so many changes, in the present epoch."""
+        cdef Population *p = &self.e.populations[number]
+        cdef void *rows = p.rows
+        cdef Frame *frames = p.frames
+        changes = self.network.changes
+        if number not in changes.currents:
+            return
+        k = changes.last(number, n_changes)
+        self._set_currents(number, changes.current(k) if k >= 0 else self.network.populations[number].parameters["I_e"])
+        free(rows)
+        if p.frames != frames:
+            free(frames)
+
     cdef _note_voltages(self, Population *p):
         """For the tape: V of a population whose parameters are about to change."""
         cdef double[::1] V = np.empty(p.size)
@@ -3078,16 +3185,11 @@ cdef class Engine:
         self.e.last.n, self.e.last.s = state["last"]
         self.e.n_spikes, self.e.n_synaptic_events = state["n_spikes"], state["n_synaptic_events"]
         self.e.n_input_events, self.n_changes = state["n_input_events"], state["n_changes"]
-        changed = {number: parameters for _, number, parameters in self.network.changes[: self.n_changes]}
         for k, saved in enumerate(state["populations"]):
             p = &self.e.populations[k]
             if saved is None:
                 continue
-            if k in changed:
-                free(p.frames)
-                free(p.rows)
-                p.frames, p.rows = NULL, NULL
-                self._set_rows(p, changed[k])
+            self._after_changes(k, self.n_changes)
             p.epoch = self.e.now.n
             for i in range(p.n_frames):
                 enter_epoch(&p.frames[i], p.epoch)
@@ -3218,6 +3320,30 @@ cdef fill_lif(LIF *m, constants, frame):
     m.inverse_gap = 1.0 / m.gap if m.gap > 0.0 else 0.0
     m.gap_mantissa, m.gap_exponent = constants["gap_scaled"]
     m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
+
+
+cdef void give_current(Population *p, void *m, double I_e, const double *leak) noexcept nogil:
+    """What follows from I_e in a row of a LIF or LIFExp neuron; `leak` is its E_L, V_th and V_reset.
+
+    As :func:`sparseprop.models.lif_constants`.
+    """
+    cdef LIF *lif = <LIF *> m
+    cdef LIFExp *lifexp = <LIFExp *> m
+    cdef double V_inf = sum_of_three(leak[0], I_e, 0.0)
+    cdef double V_inf_low = sum_of_three(leak[0], I_e, -V_inf)
+    cdef double gap = sum_of_three(leak[0], I_e, -leak[1])
+    cdef double depth = sum_of_three(leak[0], I_e, -leak[2])
+    cdef int k = 0
+    if p.kernel == LIFEXP_KERNEL:
+        lifexp.V_inf, lifexp.V_inf_low, lifexp.gap, lifexp.depth = V_inf, V_inf_low, gap, depth
+        return
+    lif.V_inf, lif.V_inf_low, lif.gap, lif.depth = V_inf, V_inf_low, gap, depth
+    lif.inverse_gap = 1.0 / gap if gap > 0.0 else 0.0
+    lif.gap_mantissa, lif.gap_exponent = gap, 0
+    if 0.0 < gap < 7.888609052210118e-31:  # 2^-100
+        frexp(gap, &k)
+        lif.gap_mantissa, lif.gap_exponent = ldexp(gap, -k), k
+    p.oscillates = p.oscillates or gap > 0.0
 
 
 cdef fill_lifexp(LIFExp *m, constants, frames, double H):

@@ -12,6 +12,8 @@ last step, from the fraction to a double, rounds.
 
 import math
 
+import numpy as np
+
 from .errors import CapacityError
 
 __all__ = ["FRACTION_BITS", "LN2", "MAX_EPOCH", "TWO_PI", "Clock", "advance_per_epoch"]
@@ -49,6 +51,13 @@ class Clock:
     def pair(self, time):
         """The pair of a time in ms (exact)."""
         return self.add((0, 0.0), time)
+
+    def pairs(self, times):
+        """The pairs of times in ms, as two arrays (int64 and float64)."""
+        if len(times) and times.max() / self.epoch >= MAX_EPOCH:
+            self.pair(float(times.max()))  # raises
+        carry = np.floor(times / self.epoch)
+        return carry.astype(np.int64), times - carry * self.epoch
 
     def add(self, pair, interval):
         """`pair` plus an interval >= 0 in ms: one rounding of s, exact carries of H.
