@@ -897,9 +897,9 @@ def parameters_of(parameters, i):
 
 
 def parameter_rows(parameters, size):
-    """The parameters: one dictionary if all neurons share them, else one per neuron."""
-    one = not any(isinstance(value, np.ndarray) for value in parameters.values())
-    return [parameters_of(parameters, i) for i in range(1 if one else size)]
+    """How many different parameters there may be, one or one per neuron, and an iterator of them as dictionaries."""
+    n_rows = size if any(isinstance(value, np.ndarray) for value in parameters.values()) else 1
+    return n_rows, (parameters_of(parameters, i) for i in range(n_rows))
 
 
 @dataclass(frozen=True)
@@ -1139,11 +1139,6 @@ def _different(model, I_e):
     _, first, kind = np.unique(np.stack(each), axis=1, return_index=True, return_inverse=True)
     kinds, found = np.unique(np.stack([np.tile(kind.ravel(), len(I_e)), I_e.ravel()]), axis=1)
     return first[kinds.astype(np.int64)], found
-
-
-def change_pairs(source):
-    """When the parameters of an :class:`EngineInput` change, as pairs: arrays of n and of s."""
-    return source.clock.pairs(np.array([0.0] * 0 if not len(source.changes) else source.changes.times))
 
 
 class Changes(Sequence):
