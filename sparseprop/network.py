@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _validation, _wiring, connectivity, inputs
+from . import _html, _validation, _wiring, connectivity, inputs
 from .connectivity import Purpose, Rule
 from .distributions import Distribution, distribution_from_dict
 from .drifts import Drift
@@ -698,6 +698,21 @@ class Network:
             lines.append(f"  input to {drive.population.name}: {drive.input!r}{weight}")
         return "\n".join(lines)
 
+    def _repr_html_(self):
+        projections = [
+            (f"{p.pre.name} → {p.post.name}", repr(p.rule), p.n_synapses, _span(p.weight), _span(p.delay))
+            for p in self.projections
+        ]
+        drives = [
+            (d.population.name, repr(d.input), None if d.weight is None else _span(d.weight)) for d in self.drives
+        ]
+        return _html.page(
+            f"Network: {self.n_neurons:,} neurons, {self.n_synapses:,} synapses, seed {self.seed}",
+            _html.table([(p.name, p.n, repr(p.model)) for p in self.populations], ("population", "n", "model")),
+            _html.table(projections, ("projection", "rule", "synapses", "weight", "delay (ms)")),
+            _html.table(drives, ("input to", "what", "weight")),
+        )
+
     def __repr__(self):
         return f"<Network: {self.n_neurons} neurons, {self.n_synapses} synapses, seed {self.seed}>"
 
@@ -1274,10 +1289,17 @@ def _given(adjacency, values):
 
 
 def _range(name, values):
+    """A number, or the smallest and largest of several, with its name."""
+    if isinstance(values, float):
+        return f"{name} {_span(values)}"
+    return f"{name}s {_span(values)}" if len(values) else f"no {name}s"
+
+
+def _span(values):
     """A number, or the smallest and largest of several."""
     if isinstance(values, float):
-        return f"{name} {values:g}"
-    return f"{name}s {values.min():g} to {values.max():g}" if len(values) else f"no {name}s"
+        return f"{values:g}"
+    return f"{values.min():g} to {values.max():g}" if len(values) else "none"
 
 
 def _real_or_array(value, name, n, **bounds):

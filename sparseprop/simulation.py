@@ -10,8 +10,6 @@ import logging
 import math
 import os
 import platform
-import signal
-import sys
 import threading
 import time
 
@@ -32,6 +30,7 @@ from .recording import SHORTEST_INTERVAL, Record, Recorder
 from .result import PopulationInfo, Result
 from .storage import full_name
 from .tape import Tape, check_tape
+from .watching import Interrupts, Progress
 
 __all__ = ["Simulation", "StopReason", "explained", "infos"]
 
@@ -396,7 +395,7 @@ class Simulation:
             header=self._header | {"run": {key: plan[key] for key in ("duration", "n_spikes", "record")}},
             path=None if record.path is None else os.path.abspath(os.fsdecode(record.path)),
         )
-        shown = _Progress(progress)
+        shown = Progress(progress)
         recorder = Recorder(record, result, recorded)
         engine.record_sources = record.record_sources
         tape = Tape(engine, self._source, tape) if tape else None
@@ -426,7 +425,7 @@ class Simulation:
             if tape is not None and what == "V":
                 tape.sample(ids)
 
-        with recorder, _Interrupts() as interrupts, shown:
+        with recorder, Interrupts() as interrupts, shown:
             stops = self._stops(plan, record, engine.now, until, recorder.sample_times)
             if recorded is None:
                 save(False)
@@ -562,82 +561,3 @@ def check_stop_rules(function, duration, n_spikes):
 def _adapted(budget, seconds):
     """The number of events for the next block, so that it takes about BLOCK_SECONDS."""
     return int(budget * min(max(BLOCK_SECONDS / max(seconds, 1e-6), 0.25), 4.0)) + 1
-
-
-class _Interrupts:
-    """While open, the first Ctrl-C only sets `pending`; a second one is a KeyboardInterrupt.
-
-    So an interrupt can never hit between taking spikes from the engine and recording them. A handler that is not
-    Python's own, and threads other than the main one, are left alone.
-    """
-
-    def __init__(self):
-        self.pending = False
-        self.installed = False
-
-    def __enter__(self):
-        if (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        ):
-            signal.signal(signal.SIGINT, self._first)
-            self.installed = True
-        return self
-
-    def _first(self, number, frame):
-        self.pending = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def __exit__(self, *error):
-        if self.installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        return False
-
-
-class _Progress:
-    """A bar, a callable, or nothing; updated at most ten times a second."""
-
-    def __init__(self, wanted):
-        if not (wanted is None or isinstance(wanted, bool) or callable(wanted)):
-            raise ParameterError(f"progress must be None, True, False or a callable, got {wanted!r}")
-        self.wanted = wanted
-        self.bar = None
-        self.last = time.perf_counter()
-
-    def __enter__(self):
-        if self.wanted is True or (self.wanted is None and _is_interactive()):
-            from tqdm.auto import tqdm
-
-            self.bar = tqdm(
-                total=100.0,
-                unit="%",
-                delay=0.0 if self.wanted else 1.0,
-                leave=False,
-                bar_format="{percentage:3.0f}% |{bar}| {elapsed} < {remaining}",
-            )
-        return self
-
-    def update(self, fraction):
-        """Show how far it is; `fraction` is a function."""
-        now = time.perf_counter()
-        if now - self.last >= 0.1:
-            self.last = now
-            self.finish(fraction)
-
-    def finish(self, fraction):
-        """Show it in any case."""
-        if self.bar is not None:
-            self.bar.update(100.0 * fraction() - self.bar.n)
-            self.bar.refresh()
-        elif callable(self.wanted):
-            self.wanted(fraction())
-
-    def __exit__(self, *error):
-        if self.bar is not None:
-            self.bar.close()
-        return False
-
-
-def _is_interactive():
-    """Whether there is a terminal or a notebook to show a bar on."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules

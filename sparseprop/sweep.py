@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import _validation
+from . import _html, _validation
 from .errors import FileFormatError, ParameterError, StorageError
-from .simulation import Simulation, StopReason, _Progress, check_start, check_stop_rules
+from .simulation import Simulation, StopReason, check_start, check_stop_rules
+from .watching import Progress
 
 __all__ = ["PointFailure", "SweepResult", "sweep"]
 
@@ -95,7 +96,7 @@ class SweepResult(Sequence):
         max_rows : int, optional
             Leave out the middle of a longer table; default: show all.
         """
-        columns = [column for column in self.columns if column != "error" or self.failures]
+        columns = self._shown_columns()
         lines = [columns] + [[_shown(row[column]) for column in columns] for row in self._rows]
         widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
         text = [isinstance(_first(row[column] for row in self._rows), str) for column in columns]
@@ -110,10 +111,24 @@ class SweepResult(Sequence):
             for cells in lines
         )
 
-    def __str__(self):
+    def _ending(self):
+        """How many points there are, and what is missing."""
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        stopped = ", interrupted" if self.interrupted else ""
-        return f"{self.table(SHOWN_ROWS)}\n{len(self)} points{failed}{stopped}"
+        stopped = ", interrupted: points that had not finished are missing" if self.interrupted else ""
+        return f"{len(self)} points{failed}{stopped}"
+
+    def _shown_columns(self):
+        return [column for column in self.columns if column != "error" or self.failures]
+
+    def _repr_html_(self):
+        columns = self._shown_columns()
+        rows = [[_shown_in_html(row[column]) for column in columns] for row in self._rows]
+        if len(rows) > SHOWN_ROWS:
+            rows[SHOWN_ROWS - SHOWN_ROWS // 2 : -(SHOWN_ROWS // 2)] = [["..."] * len(columns)]
+        return _html.page(f"Sweep: {self._ending()}", _html.table(rows, columns))
+
+    def __str__(self):
+        return f"{self.table(SHOWN_ROWS)}\n{self._ending()}"
 
     def __repr__(self):
         return f"<SweepResult: {len(self)} points of {', '.join(self.parameters)}, {len(self.failures)} failed>"
@@ -234,7 +249,7 @@ def sweep(
     elif resume:
         raise ParameterError("resume=True needs the file to go on from; give it as out=")
     rows = _finished(out, parameters, points) if resume and os.path.exists(out) else {}
-    shown = _Progress(progress)
+    shown = Progress(progress, "sweep")
     runner = _runner(executor, workers, len(points), (build, measure))
     calls = {k: (build, point, options, measure) for k, point in enumerate(points) if k not in rows}
     failures, interrupted = {}, False
@@ -601,6 +616,13 @@ def _shown(value):
     """A cell for people."""
     text = f"{value:.6g}" if isinstance(value, (float, np.floating)) else _text(value)
     return text if len(text) <= SHOWN_WIDTH else text[: SHOWN_WIDTH - 3] + "..."
+
+
+def _shown_in_html(value):
+    """The same, with numbers as such."""
+    value = _plain(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if value is None or is_number else _shown(value)
 
 
 def _first(values):

@@ -14,6 +14,7 @@ import pytest
 from random_networks import longest_period, random_network
 
 import sparseprop as sp
+from sparseprop import watching
 
 ENGINES = ["window", "heap", "reference"]
 MODELS = {
@@ -356,7 +357,7 @@ def test_ctrl_c_at_200_random_moments_loses_nothing(tmp_path, monkeypatch):
         return locked
 
     for name in ("_first", "__exit__"):
-        monkeypatch.setattr(sp.simulation._Interrupts, name, under_lock(getattr(sp.simulation._Interrupts, name)))
+        monkeypatch.setattr(watching.Interrupts, name, under_lock(getattr(watching.Interrupts, name)))
 
     def interrupt():
         """Send a Ctrl-C at random moments, but only where a run listens."""

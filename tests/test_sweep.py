@@ -439,7 +439,11 @@ def test_an_interrupt_that_hits_a_worker(thread, monkeypatch):
 
     monkeypatch.setattr(sp.Simulation, "run", interrupted)
     result = sp.sweep(build, GRID, **RUN, executor=thread, out="sweep.csv")
-    assert result.interrupted and len(result) == 2 and str(result).endswith("\n2 points, interrupted")
+    assert (
+        result.interrupted
+        and len(result) == 2
+        and str(result).endswith("\n2 points, interrupted: points that had not finished are missing")
+    )
     assert timeless(result) == list(expected_rows(points_of(GRID)))[:2]
     assert len(Path("sweep.csv").read_text().splitlines()) == 3
 
@@ -469,6 +473,14 @@ def test_long_tables_are_shortened():
     assert len(lines) == 63 and lines[31].split() == ["...", "..."] and lines[30].split()[0] == "29"
     assert lines[32].split() == ["70", "y" * 57 + "..."] and lines[-1] == "100 points"
     assert len(result.table().splitlines()) == 101
+
+
+def test_tables_in_notebooks():
+    rows = [{"a": value, "name": "<b>", "share": np.float64(1 / 3), "nothing": None} for value in range(100)]
+    shown = sp.SweepResult(["a"], rows, interrupted=True)._repr_html_()
+    assert shown.count("<tr>") == 62 and ">29</td>" in shown and ">30</td>" not in shown and ">70</td>" in shown
+    assert '<td style="text-align: right">0.333333</td>' in shown and "&lt;b&gt;" in shown and "<b>" in shown
+    assert "100 points, interrupted: points that had not finished are missing" in shown and "error" not in shown
 
 
 def test_to_pandas(threads):
