@@ -784,6 +784,7 @@ class Network:
         callback=None,
         checkpoint=None,
         every=None,
+        interrupt="return",
     ):
         """Simulate from the initial state; see :class:`sparseprop.Simulation` for runs that go on.
 
@@ -811,6 +812,9 @@ class Network:
             Whether :meth:`sparseprop.Result.backward` is wanted; see :meth:`sparseprop.Simulation.run`.
         callback, checkpoint, every
             See :meth:`sparseprop.Simulation.run`.
+        interrupt : {"return", "raise"}
+            Whether Ctrl-C ends the run, which returns the spikes until then (`stop_reason` is ``"interrupted"``), or
+            raises KeyboardInterrupt after that. Two of them within 3 s end a loop of runs in any case.
 
         Returns
         -------
@@ -821,6 +825,7 @@ class Network:
         if _validation.integer(n_threads, "n_threads", low=1) != 1:
             raise ParameterError(f"n_threads must be 1: this version runs on one thread, got {n_threads}")
         simulation = Simulation(self, engine=engine, seed=seed)
+        simulation._belongs_to_one_run = True
         return simulation.run(
             duration,
             n_spikes=n_spikes,
@@ -830,6 +835,7 @@ class Network:
             checkpoint=checkpoint,
             every=every,
             tape=tape,
+            interrupt=interrupt,
         )
 
 
@@ -1174,14 +1180,13 @@ def calibrate_rate(net, target, tol=0.01):
 
     def measured(factor):
         scaled = _with_drive(net, factor)
-        from .simulation import Simulation, StopReason
+        from .simulation import Simulation
 
         simulation = Simulation(scaled)
-        transient = simulation.run(max(0.25 * duration, 1e3 / target), n_spikes=20 * spikes, progress=False)
-        result = simulation.run(duration, n_spikes=20 * spikes, progress=False)
-        if StopReason.INTERRUPTED in (transient.stop_reason, result.stop_reason):
-            raise KeyboardInterrupt
-        return scaled, result.rate
+        simulation._belongs_to_one_run = True
+        options = {"n_spikes": 20 * spikes, "progress": False, "interrupt": "raise"}
+        simulation.run(max(0.25 * duration, 1e3 / target), **options)  # the transient
+        return scaled, simulation.run(duration, **options).rate
 
     tried = {}
 

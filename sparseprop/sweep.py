@@ -19,8 +19,8 @@ import numpy as np
 
 from . import _html, _validation
 from .errors import FileFormatError, ParameterError, StorageError
-from .simulation import Simulation, StopReason, check_start, check_stop_rules
-from .watching import Progress
+from .simulation import Simulation, check_start, check_stop_rules
+from .watching import ONCE_MORE, Progress, check_interrupt, ends_all, noted_interrupt
 
 __all__ = ["PointFailure", "SweepResult", "sweep"]
 
@@ -166,6 +166,7 @@ def sweep(
     out=None,
     resume=False,
     progress=None,
+    interrupt="return",
 ):
     """Run the networks of a grid of parameters, many at a time, and measure each.
 
@@ -201,14 +202,19 @@ def sweep(
     progress : None, bool or callable, optional
         None shows a bar on a terminal or in a notebook when it takes more than a second; a callable gets the
         fraction of the points that is done.
+    interrupt : {"return", "raise"}
+        What Ctrl-C does. "return": the sweep ends with the points that had finished (`interrupted` is True), and the
+        script goes on. "raise": it raises KeyboardInterrupt after that; the file `out` has these points. A Ctrl-C
+        within 3 s after one that ended another sweep or run does so in any case.
 
     Returns
     -------
     SweepResult
-        Ctrl-C is a normal end, too: the result (and the file) then has the points that had finished.
 
     Raises
     ------
+    KeyboardInterrupt
+        See `interrupt`.
     ParameterError
         For values that are not allowed, or if the workers cannot import `build` or `measure`.
     StorageError
@@ -250,6 +256,7 @@ def sweep(
         raise ParameterError("resume=True needs the file to go on from; give it as out=")
     rows = _finished(out, parameters, points) if resume and os.path.exists(out) else {}
     shown = Progress(progress, "sweep")
+    raises = check_interrupt(interrupt) == "raise"
     runner = _runner(executor, workers, len(points), (build, measure))
     calls = {k: (build, point, options, measure) for k, point in enumerate(points) if k not in rows}
     failures, interrupted = {}, False
@@ -272,9 +279,13 @@ def sweep(
                     file.add(rows[k])
                 shown.update(fraction)
             shown.finish(fraction)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         interrupted = True
-        log.warning("interrupted: %d of %d points of the sweep had finished", len(rows), len(points))
+        ending = ends_all(error)
+        message = f"interrupted: {len(rows)} of {len(points)} points of the sweep had finished"
+        if ending or raises:
+            raise noted_interrupt(message, ending) from None
+        log.warning("%s; %s", message, ONCE_MORE)
     return SweepResult(parameters, table(), [failures[k] for k in sorted(failures)], interrupted, out)
 
 
@@ -333,9 +344,7 @@ def _evaluate(build, point, options, measure):
         if not hasattr(net, "engine_input"):
             raise ParameterError(f"build must return a Network, got {net!r}")
         simulation = Simulation(net, engine=options["engine"], seed=options["seed"])
-        result = simulation.run(options["duration"], n_spikes=options["n_spikes"], progress=False)
-        if result.stop_reason == StopReason.INTERRUPTED:
-            raise KeyboardInterrupt
+        result = simulation.run(options["duration"], n_spikes=options["n_spikes"], progress=False, interrupt="raise")
         values = (measure or _measured)(result)
         if not isinstance(values, Mapping) or not all(map(_is_name, values)):
             raise ParameterError(f"measure must return a dict with printable texts as keys, got {values!r}")

@@ -7,10 +7,11 @@ import time
 
 from .errors import ParameterError
 
-__all__ = ["INTERRUPT", "Interrupts", "Progress", "check_interrupt"]
+__all__ = ["INTERRUPT", "ONCE_MORE", "Interrupts", "Progress", "check_interrupt", "ends_all", "noted_interrupt"]
 
 INTERRUPT = ("return", "raise")
-AGAIN_SECONDS = 2.0  # a Ctrl-C this soon after one that ended a run is meant for all that is going on
+AGAIN_SECONDS = 3.0  # a Ctrl-C this soon after one that ended a run is meant for the whole script
+ONCE_MORE = f"the script goes on; Ctrl-C once more within {AGAIN_SECONDS:g} s ends it"
 
 _last_interrupt = float("-inf")  # when a Ctrl-C last ended something, as time.monotonic() tells it
 
@@ -19,8 +20,8 @@ def check_interrupt(interrupt):
     """What Ctrl-C does, after a look at it."""
     if not isinstance(interrupt, str) or interrupt not in INTERRUPT:
         raise ParameterError(
-            f"interrupt must be 'return', which ends the run with what it has so far, or 'raise', which raises "
-            f"KeyboardInterrupt then, got {interrupt!r}"
+            "interrupt must be 'return' (Ctrl-C ends the run, which returns what it has) or 'raise' (it raises "
+            f"KeyboardInterrupt then), got {interrupt!r}"
         )
     return interrupt
 
@@ -32,6 +33,21 @@ def note_interrupt():
     again = now - _last_interrupt < AGAIN_SECONDS
     _last_interrupt = now
     return again
+
+
+def noted_interrupt(message, ends_all):
+    """A KeyboardInterrupt of which note has been taken.
+
+    Of no class of its own: Python ends with 130, as the shell expects, for this very class only.
+    """
+    error = KeyboardInterrupt(message)
+    error.ends_all = ends_all  # type: ignore[attr-defined]
+    return error
+
+
+def ends_all(error):
+    """Whether a KeyboardInterrupt is to end the whole script; takes note of it, if nobody has."""
+    return error.ends_all if hasattr(error, "ends_all") else note_interrupt()
 
 
 class Interrupts:
@@ -46,8 +62,8 @@ class Interrupts:
     pending : bool
         Whether there was one.
     ends_all : bool
-        Whether it came shortly after one that had ended another run: what is on is to be left in order, and then the
-        script ends by a KeyboardInterrupt.
+        Whether it came so soon after one that had ended another run that the whole script is to end: what is on is left
+        in order, and then a KeyboardInterrupt is raised.
     """
 
     def __init__(self):

@@ -394,7 +394,7 @@ def started(kind):
 
 
 @pytest.mark.parametrize("kind", ["pool", "joblib"])
-def test_ctrl_c_keeps_what_has_finished(kind):
+def test_ctrl_c_keeps_what_has_finished(kind, ctrl_c):
     if kind == "joblib":
         pytest.importorskip("joblib", reason=OPTIONAL)
     with started(kind) as process:
@@ -428,24 +428,51 @@ def alive(pid):
         return False
 
 
-def test_an_interrupt_that_hits_a_worker(thread, monkeypatch):
+@pytest.fixture
+def interrupted_workers(monkeypatch, ctrl_c):
+    """Runs with I_e = 2 are interrupted."""
     run = sp.Simulation.run
 
     def interrupted(simulation, *arguments, **options):
-        result = run(simulation, *arguments, **options)
         if "I_e=2.0" in str(simulation.network):
-            result.stop_reason = sp.StopReason.INTERRUPTED
-        return result
+            raise KeyboardInterrupt
+        return run(simulation, *arguments, **options)
 
     monkeypatch.setattr(sp.Simulation, "run", interrupted)
+
+
+def test_an_interrupt_that_hits_a_worker(thread, interrupted_workers, caplog):
     result = sp.sweep(build, GRID, **RUN, executor=thread, out="sweep.csv")
     assert (
         result.interrupted
         and len(result) == 2
         and str(result).endswith("\n2 points, interrupted: points that had not finished are missing")
     )
-    assert timeless(result) == list(expected_rows(points_of(GRID)))[:2]
+    assert timeless(result) == list(expected_rows(points_of(GRID)[:2]))
     assert len(Path("sweep.csv").read_text().splitlines()) == 3
+    assert "interrupted: 2 of 6 points of the sweep had finished; the script goes on; Ctrl-C once more" in caplog.text
+    with pytest.raises(KeyboardInterrupt, match="2 of 6 points"):  # so soon again: it ends a loop of sweeps
+        sp.sweep(build, GRID, **RUN, executor=thread)
+
+
+def test_an_interrupt_raises_if_that_is_wanted(thread, interrupted_workers, caplog):
+    with pytest.raises(KeyboardInterrupt, match="2 of 6 points"):
+        sp.sweep(build, GRID, **RUN, executor=thread, out="sweep.csv", interrupt="raise")
+    assert len(Path("sweep.csv").read_text().splitlines()) == 3 and caplog.text == ""
+
+
+def test_ctrl_c_in_a_run_of_a_sweep_counts_once(ctrl_c, caplog):
+    """Where the points run in the main thread, the run hears it first."""
+    joblib = pytest.importorskip("joblib", reason=OPTIONAL)
+
+    def interrupt(I_e, seed):
+        net = build(I_e, seed)
+        net.engine_input = lambda seed: (os.kill(os.getpid(), signal.SIGINT), sp.Network.engine_input(net, seed))[1]
+        return net
+
+    parallel = joblib.Parallel(n_jobs=1, backend="sequential", return_as="generator")
+    assert sp.sweep(interrupt, GRID, **RUN, executor=parallel).interrupted
+    assert "0 of 6 points" in caplog.text
 
 
 # Tables -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,16 @@
+"""Fixtures of all tests."""
+
+import signal
+
+import pytest
+
+from sparseprop import watching
+
+
+@pytest.fixture
+def ctrl_c(monkeypatch):
+    """This process, and those that it starts, hear Ctrl-C: a shell tells jobs in the background to ignore it."""
+    monkeypatch.setattr(watching, "_last_interrupt", float("-inf"))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
