@@ -87,6 +87,7 @@ def test_an_sdist_has_what_a_build_needs_and_nothing_that_was_built(copy):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_builds_of_all_modes_and_what_is_built_again(copy):
     """Some minutes: the compiled part three times, and parts of it again."""
     wheel = build(copy, "wheel")

@@ -2,9 +2,11 @@
 
 import ast
 import importlib
+import importlib.metadata
 import inspect
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -14,6 +16,7 @@ import sparseprop as sp
 from sparseprop import _core, _wiring, _yardsticks
 
 FOLDER = pathlib.Path(sp.__file__).parent
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Imports at module level point from left to right only (design, section 7).
 LAYERS = [
     {"errors", "_html"},
@@ -88,6 +91,18 @@ def test_public_names():
         assert getattr(sp, name) is not None
         if inspect.isclass(getattr(sp, name)) or inspect.isfunction(getattr(sp, name)):
             assert inspect.getdoc(getattr(sp, name)), f"{name} has no docstring"
+
+
+def test_the_tab_key_shows_public_names_only():
+    assert dir(sp) == sorted([*sp.__all__, "__version__", "jax", "torch", "training"])
+    assert all(hasattr(sp, name) for name in set(dir(sp)) - {"jax", "torch"})
+
+
+def test_version_and_links():
+    about = importlib.metadata.metadata("sparseprop-sim")
+    assert sp.__version__ == about["Version"] and re.fullmatch(r"\d+\.\d+\.\d+\S*", sp.__version__)
+    assert re.search(rf"^version: {re.escape(sp.__version__)}$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert "Paper, https://arxiv.org/abs/2312.17216" in about.get_all("Project-URL")
 
 
 def test_build_mode_is_the_one_that_was_asked_for():
