@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import importlib.util
 import io
 import itertools
 import json
@@ -178,7 +179,8 @@ def sweep(
     ----------
     build : callable
         ``build(**point)`` returns the Network of a point. The workers must be able to import it (a function at the top
-        level of a module), unless they are threads, or of joblib or dask, which send functions as they are.
+        level of a module), unless they are threads, or of joblib or dask, which send functions as they are. Functions
+        of a notebook or an interactive session are sent by joblib if it is installed.
     grid : dict of sequences, or sequence of dicts
         Values for each parameter, of which all combinations are run, the last one varying fastest; or the points
         themselves. No point may be there twice: for repetitions, let a seed be one of the parameters.
@@ -389,6 +391,13 @@ def _runner(executor, workers, n_points, functions):
             raise ParameterError(
                 f"workers must be None if an executor is given, which has its own, got {workers}; leave it out"
             )
+    if executor is None and _are_interactive(functions):
+        if importlib.util.find_spec("joblib") is None:
+            raise ParameterError(
+                "build and measure are functions of a notebook or an interactive session, which worker processes "
+                f"cannot import: run `{EXTRA}`, and they are sent as they are; or import them from a file"
+            )
+        executor = "joblib"
     if executor is None:
         workers = min(workers or len(os.sched_getaffinity(0)), n_points)
         return _Futures(functions, lambda: _pool(workers), workers)
@@ -414,6 +423,16 @@ def _runner(executor, workers, n_points, functions):
         "executor must be None, a concurrent.futures.Executor, 'joblib', a joblib.Parallel or a "
         f"dask.distributed.Client, got {executor!r}"
     )
+
+
+def _are_interactive(functions):
+    """Whether these are, or refer to, functions of a session that has no file which workers could import."""
+    if hasattr(sys.modules["__main__"], "__file__"):
+        return False
+    try:
+        return b"__main__" in pickle.dumps(functions)
+    except Exception:  # a lambda, or a function within another
+        return True
 
 
 def _is(thing, module, name):

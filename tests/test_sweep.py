@@ -578,6 +578,26 @@ def test_functions_that_workers_cannot_import():
     assert os.listdir() == []
 
 
+@pytest.mark.parametrize("measure", ["None", "lambda result: {'rate': result.rate}"])
+def test_functions_of_a_notebook(measure):
+    """As there, the main module has no file that workers could import."""
+    pytest.importorskip("joblib", reason=OPTIONAL)
+    session = (
+        "import sys, sparseprop as sp\n"
+        "def build(I_e):\n    net = sp.Network(1)\n    net.add(50, sp.LIF(tau_m=10.0, I_e=I_e))\n    return net\n"
+        f"def go():\n    return sp.sweep(build, {{'I_e': [0.5, 1.5]}}, duration=1e3, workers=2, measure={measure})\n"
+        "print([round(row['rate']) for row in go()])\n"
+        "sys.modules['joblib'] = None\n"
+        "try:\n    go()\n"
+        "except sp.errors.ParameterError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", session], capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    rates, message = done.stdout.splitlines()
+    assert rates == "[0, 91]"
+    assert "worker processes cannot import: run `pip install " in message and 'sparseprop-sim[sweep]"`' in message
+
+
 def test_a_script_that_does_not_guard_its_sweep():
     Path("script.py").write_text(
         "import sparseprop as sp\n"
