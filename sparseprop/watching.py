@@ -11,6 +11,7 @@ __all__ = ["INTERRUPT", "ONCE_MORE", "Interrupts", "Progress", "check_interrupt"
 
 INTERRUPT = ("return", "raise")
 AGAIN_SECONDS = 3.0  # a Ctrl-C this soon after one that ended a run is meant for the whole script
+REDRAW_SECONDS = 0.1
 ONCE_MORE = f"the script goes on; Ctrl-C once more within {AGAIN_SECONDS:g} s ends it"
 
 _last_interrupt = float("-inf")  # when a Ctrl-C last ended something, as time.monotonic() tells it
@@ -131,7 +132,7 @@ class Progress:
     def update(self, fraction, note=""):
         """Show how far it is, if that was not shown a moment ago; `fraction` is a function."""
         now = time.perf_counter()
-        if now - self.last >= 0.1:
+        if now - self.last >= REDRAW_SECONDS:
             self.last = now
             self.finish(fraction, note)
 

@@ -85,52 +85,50 @@ import sparseprop as sp
 net = sp.balanced_network({n}, sp.LIF(tau_m=10.0), outdegree={k}, seed=1)
 sim = sp.Simulation(net)
 def poke():
-    time.sleep(0.4)
-    stamps.append(time.perf_counter())
+    while signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # the run has not begun
+        time.sleep(0.01)
+    time.sleep(0.2)
+    stamps.append((time.process_time(), time.perf_counter()))
     os.kill(os.getpid(), signal.SIGINT)
 stamps = []
 threading.Thread(target=poke).start()
 res = sim.run(1e9, progress=False)
-latency = time.perf_counter() - stamps[0]
+latency = time.process_time() - stamps[0][0], time.perf_counter() - stamps[0][1]
 assert res.stop_reason == "interrupted", res.stop_reason
 assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 rest = sim.run(20.0, progress=False)
 whole = net.run(sim.time + 1e-3, progress=False)
 times = list(res.times) + list(rest.times)
 assert times == list(whole.times[: len(times)]) and rest.n_spikes > 0
-print(latency)
+print(*latency)
 """
 
 
-@pytest.mark.parametrize(("n", "k"), [(1000, 100), (20_000, 10_000)])
+@pytest.mark.parametrize(("n", "k"), [(1000, 100), (10_001, 10_000)])
 def test_ctrl_c_is_heard_within_100_ms_and_the_run_can_go_on(n, k, tmp_path, ctrl_c):
     script = INTERRUPTED.format(n=n, k=k)
-    latencies = []
     # On a busy machine a process may have to wait for its turn; what counts is what it does with it.
-    while len(latencies) < 3 and min(latencies, default=1.0) >= 0.1:
+    for _ in range(3):
         done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "run() on the same Simulation goes on from there" in done.stderr  # said through logging
-        latencies.append(float(done.stdout))
-    assert min(latencies) < 0.1
+        computing, seconds = map(float, done.stdout.split())
+        if computing < 0.1:
+            break
+    assert computing < 0.1 and seconds < 10.0
 
 
 def test_a_second_ctrl_c_raises(net, ctrl_c):
-    def poke():
+    pressed = []
+
+    def press_twice(_):
         for _ in range(2):
-            time.sleep(0.3)
             os.kill(os.getpid(), signal.SIGINT)
+            pressed.append(signal.getsignal(signal.SIGINT))
 
-    def slow(fraction):
-        time.sleep(1.0)  # so that both arrive within one block
-
-    thread = threading.Thread(target=poke)
-    thread.start()
     with pytest.raises(KeyboardInterrupt):
-        try:
-            sp.Simulation(net).run(1e9, progress=slow)
-        finally:
-            thread.join()
+        sp.Simulation(net).run(1e9, callback=press_twice)
+    assert pressed == [signal.default_int_handler]  # after the first one, and the second one got through
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -193,14 +191,15 @@ def test_ctrl_c_ends_a_calibration(ctrl_c, monkeypatch, caplog):
     assert caplog.text == ""
 
 
-def test_progress_goes_from_0_to_1(net):
+def test_progress_goes_from_0_to_1(net, monkeypatch):
+    monkeypatch.setattr(watching, "REDRAW_SECONDS", 0.0)
     seen = []
-    net.run(1_000_000.0, progress=seen.append)
+    net.run(100_000.0, progress=seen.append)
     assert seen == sorted(seen)
-    assert len(seen) >= 2
+    assert len(seen) >= 3 and seen[0] < 0.5
     assert seen[-1] == 1.0
     seen = []
-    net.run(n_spikes=400_000, progress=seen.append)
+    net.run(n_spikes=40_000, progress=seen.append)
     assert seen[-1] == 1.0
 
 
