@@ -57,11 +57,29 @@ def test_tests_that_are_named_exist(page):
             assert found, f"{page.name} names the test {span}, which there is not"
 
 
+def blocks(page):
+    """The Python that a page shows."""
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", ["docs/adding_a_model.md", "docs/numerics.md"])
+def test_what_pages_show_runs(page, monkeypatch, capsys):
+    monkeypatch.setattr(sp.models, "SHEAR_LIMIT", sp.models.SHEAR_LIMIT)  # which a script changes
+    for block in blocks(page):
+        exec(block, {"__name__": "__main__"})
+    table = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("1e-")]
+    rows = re.findall(r"^\| (1e-\d+) \|(.*)\|$", (ROOT / page).read_text(), re.MULTILINE)
+    assert [row[0] for row in table] == [name for name, _ in rows]
+    for row, (_, said) in zip(table, rows, strict=True):
+        # Of roundings, which another C library may do otherwise.
+        assert np.allclose(np.log10(np.array(row[1:], float)), np.log10(np.array(said.split("|"), float)), atol=0.5)
+
+
 def test_what_readme_shows_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     backend = matplotlib.get_backend()
     matplotlib.use("Agg")
-    script, gradients = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    script, gradients = blocks("README.md")
     names = {}
     exec(script, names)
     assert "10,000 neurons" in capsys.readouterr().out and names["res"].n_spikes > 10_000
