@@ -10,17 +10,20 @@ SPARSEPROP_SANITIZE=1
 
 import os
 import pathlib
+import shutil
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 DEBUG = os.environ.get("SPARSEPROP_DEBUG", "0") == "1"
 SANITIZE = os.environ.get("SPARSEPROP_SANITIZE", "0") == "1"
 
-# What is built in one way is not taken for what is built in another.
-MODE = "-".join(["debug" if DEBUG else "release"] + ["sanitize"] * SANITIZE)
+# What is built in one way is never taken for what is built in another: each has a folder of its own.
+MODE = "-".join(["debug"] * DEBUG + ["sanitize"] * SANITIZE) or "release"
 BUILD = pathlib.Path("build") / MODE
 SHARED = "sparseprop._cyutility"  # what Cython would otherwise put into each extension: memoryviews
+SOURCES = ("_core", "_wiring", "_yardsticks")
 
 # One ulp of difference becomes another raster: no contraction into fused multiply-adds, no fast-math,
 # no instructions beyond the platform's baseline.
@@ -53,6 +56,7 @@ def extension(name, source):
         define_macros=[
             ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
             ("SPARSEPROP_DEBUG", str(int(DEBUG))),
+            ("SPARSEPROP_BUILD_MODE", f'"{MODE}"'),
         ],
         extra_compile_args=compile_args,
         extra_link_args=link_args,
@@ -60,12 +64,12 @@ def extension(name, source):
 
 
 class BuildExtensions(build_ext):
-    """Translates what has changed, once and only where something is to be compiled; compiles in parallel."""
+    """Translates and compiles what has changed, in parallel, into a folder that wheels and editable installs share."""
 
     def finalize_options(self):
         super().finalize_options()
         if self.parallel is None:
-            self.parallel = os.cpu_count()
+            self.parallel = len(os.sched_getaffinity(0))
 
     def build_extensions(self):
         from Cython.Build import cythonize
@@ -76,22 +80,44 @@ class BuildExtensions(build_ext):
             shared_utility_qualified_name=SHARED,
             build_dir=str(BUILD),
             nthreads=self.parallel,
+            force=bool(self.force) or is_older_than_setup(BUILD.glob("sparseprop/*.c")),
         )
-        # An editable install puts what it builds beside the sources, whatever the mode: a change of mode makes it old.
-        stamp = BUILD.parent / "mode"
-        if not stamp.is_file() or stamp.read_text() != MODE:
-            stamp.write_text(MODE)
         for old, new in zip(self.extensions, translated, strict=True):
             assert old.name == new.name
-            old.sources, old.depends = new.sources, [*old.depends, str(stamp)]
-        super().build_extensions()
+            old.sources, old.depends = new.sources, ["setup.py"]  # which has the options of the compiler
+        # An editable install has temporary folders, in which nothing is ever up to date.
+        wanted, self.build_lib = self.build_lib, str(BUILD / "extensions")
+        self.build_temp = str(BUILD / "objects")
+        try:
+            super().build_extensions()
+            built = [self.get_ext_fullpath(ext.name) for ext in self.extensions]
+        finally:
+            self.build_lib = wanted
+        for path, ext in zip(built, self.extensions, strict=True):
+            target = self.get_ext_fullpath(ext.name)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copy(path, target)  # as new: setuptools copies no older file over the one beside the sources
+
+
+def is_older_than_setup(files):
+    """Whether one of them was made before this file, and with it the options of the translation, was changed."""
+    return any(file.stat().st_mtime < os.path.getmtime("setup.py") for file in files)
+
+
+class BuildModules(build_py):
+    """Leaves nothing in a wheel that is not in the sources any more."""
+
+    def run(self):
+        if BUILD.resolve() in pathlib.Path(self.build_lib).resolve().parents:
+            shutil.rmtree(self.build_lib, ignore_errors=True)
+        super().run()
 
 
 setup(
     ext_modules=[
-        *(extension(f"sparseprop.{name}", f"sparseprop/{name}.pyx") for name in ("_core", "_wiring", "_yardsticks")),
+        *(extension(f"sparseprop.{name}", f"sparseprop/{name}.pyx") for name in SOURCES),
         extension(SHARED, f"{SHARED.replace('.', '/')}.c"),
     ],
-    cmdclass={"build_ext": BuildExtensions},
+    cmdclass={"build_ext": BuildExtensions, "build_py": BuildModules},
     options={"build": {"build_base": str(BUILD)}},
 )

@@ -76,8 +76,19 @@ __all__ = [
 ]
 
 
+_LAZY = ("jax", "torch", "training")  # modules that are imported when they are first asked for
+
+
 def __getattr__(name):
-    """``sp.training``, ``sp.torch`` and ``sp.jax`` are imported when they are first asked for."""
-    if name in ("jax", "torch", "training"):
+    if name in _LAZY:
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("sparseprop-sim")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    """Public names only, for whoever presses the tab key."""
+    return sorted([*__all__, *_LAZY, "__version__"])

@@ -120,9 +120,10 @@ cdef extern from *:
     static double sp_contracted(volatile double a, volatile double b, volatile double c) { return a * b + c; }
     """
     const int DEBUG "SPARSEPROP_DEBUG"
+    const char *MODE "SPARSEPROP_BUILD_MODE"
     double sp_contracted(double a, double b, double c) nogil
 
-BUILD_MODE = "debug" if DEBUG else "release"
+BUILD_MODE = MODE.decode()  # "release", "debug", "sanitize" or "debug-sanitize"
 
 
 def contracts_multiply_add():

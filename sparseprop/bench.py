@@ -29,7 +29,7 @@ from .errors import ParameterError, StorageError, unknown_name
 from .models import LIF, Theta
 from .network import balanced_network
 from .plotting import COLORS, _require_matplotlib
-from .simulation import Simulation, StopReason
+from .simulation import Simulation
 
 __all__ = ["FULL", "MODELS", "QUICK", "Case", "build", "compare", "heading", "machine", "measure", "plot", "table"]
 
@@ -267,10 +267,7 @@ def yardstick(net, algorithm, **options):
 
 
 def _run(simulation, n_spikes):
-    result = simulation.run(n_spikes=n_spikes, progress=False)
-    if result.stop_reason == StopReason.INTERRUPTED:
-        raise KeyboardInterrupt
-    return result
+    return simulation.run(n_spikes=n_spikes, progress=False, interrupt="raise")
 
 
 def _common(a, b):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _validation, _wiring, connectivity, inputs
+from . import _html, _validation, _wiring, connectivity, inputs
 from .connectivity import Purpose, Rule
 from .distributions import Distribution, distribution_from_dict
 from .drifts import Drift
@@ -744,6 +744,21 @@ class Network:
             lines.append(f"  input to {drive.population.name}: {drive.input!r}{weight}")
         return "\n".join(lines)
 
+    def _repr_html_(self):
+        projections = [
+            (f"{p.pre.name} → {p.post.name}", repr(p.rule), p.n_synapses, _span(p.weight), _span(p.delay))
+            for p in self.projections
+        ]
+        drives = [
+            (d.population.name, repr(d.input), None if d.weight is None else _span(d.weight)) for d in self.drives
+        ]
+        return _html.page(
+            f"Network: {self.n_neurons:,} neurons, {self.n_synapses:,} synapses, seed {self.seed}",
+            _html.table([(p.name, p.n, repr(p.model)) for p in self.populations], ("population", "n", "model")),
+            _html.table(projections, ("projection", "rule", "synapses", "weight", "delay (ms)")),
+            _html.table(drives, ("input to", "what", "weight")),
+        )
+
     def __repr__(self):
         return f"<Network: {self.n_neurons} neurons, {self.n_synapses} synapses, seed {self.seed}>"
 
@@ -815,6 +830,7 @@ class Network:
         callback=None,
         checkpoint=None,
         every=None,
+        interrupt="return",
     ):
         """Simulate from the initial state; see :class:`sparseprop.Simulation` for runs that go on.
 
@@ -842,6 +858,9 @@ class Network:
             Whether :meth:`sparseprop.Result.backward` is wanted; see :meth:`sparseprop.Simulation.run`.
         callback, checkpoint, every
             See :meth:`sparseprop.Simulation.run`.
+        interrupt : {"return", "raise"}
+            Whether Ctrl-C ends the run, which returns the spikes until then (`stop_reason` is ``"interrupted"``), or
+            raises KeyboardInterrupt after that. Two of them within 3 s end a loop of runs in any case.
 
         Returns
         -------
@@ -852,6 +871,7 @@ class Network:
         if _validation.integer(n_threads, "n_threads", low=1) != 1:
             raise ParameterError(f"n_threads must be 1: this version runs on one thread, got {n_threads}")
         simulation = Simulation(self, engine=engine, seed=seed)
+        simulation._belongs_to_one_run = True
         return simulation.run(
             duration,
             n_spikes=n_spikes,
@@ -861,6 +881,7 @@ class Network:
             checkpoint=checkpoint,
             every=every,
             tape=tape,
+            interrupt=interrupt,
         )
 
 
@@ -1303,14 +1324,13 @@ def calibrate_rate(net, target, tol=0.01):
 
     def measured(factor):
         scaled = _with_drive(net, factor)
-        from .simulation import Simulation, StopReason
+        from .simulation import Simulation
 
         simulation = Simulation(scaled)
-        transient = simulation.run(max(0.25 * duration, 1e3 / target), n_spikes=20 * spikes, progress=False)
-        result = simulation.run(duration, n_spikes=20 * spikes, progress=False)
-        if StopReason.INTERRUPTED in (transient.stop_reason, result.stop_reason):
-            raise KeyboardInterrupt
-        return scaled, result.rate
+        simulation._belongs_to_one_run = True
+        options = {"n_spikes": 20 * spikes, "progress": False, "interrupt": "raise"}
+        simulation.run(max(0.25 * duration, 1e3 / target), **options)  # the transient
+        return scaled, simulation.run(duration, **options).rate
 
     tried = {}
 
@@ -1427,10 +1447,17 @@ def _given(adjacency, values):
 
 
 def _range(name, values):
+    """A number, or the smallest and largest of several, with its name."""
+    if isinstance(values, float):
+        return f"{name} {_span(values)}"
+    return f"{name}s {_span(values)}" if len(values) else f"no {name}s"
+
+
+def _span(values):
     """A number, or the smallest and largest of several."""
     if isinstance(values, float):
-        return f"{name} {values:g}"
-    return f"{name}s {values.min():g} to {values.max():g}" if len(values) else f"no {name}s"
+        return f"{values:g}"
+    return f"{values.min():g} to {values.max():g}" if len(values) else "none"
 
 
 def _real_or_array(value, name, n, **bounds):

@@ -11,8 +11,9 @@ from .errors import ParameterError, StorageError, shown
 __all__ = ["plot_raster", "save_raster_plot"]
 
 SIZE = (8.0, 5.0)  # inches
-# Told apart also by colour-blind readers (Wong 2011, doi:10.1038/nmeth.1618).
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Told apart also by colour-blind readers (Wong 2011, doi:10.1038/nmeth.1618; with a wine red for his yellow, which is
+# hardly seen on white).
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 SINGLE_COLOR = "#202020"  # of spikes, where there is one population
 FILL = "#808080"  # of its histogram
 MAX_NAMED = 12  # populations that get a label and a rate curve each
@@ -151,21 +152,21 @@ def _axes_below(ax):
 
 
 class _Band:
-    """The rows of one population in the raster: its neuron i is in row `bottom + i`, for i < `shown`."""
+    """The rows of one population in the raster: its neuron i is in row `first_row + i`, for i < `shown`."""
 
-    def __init__(self, info, bottom, shown, color):
+    def __init__(self, info, first_row, shown, color):
         self.name, self.n, self.first = info.name, info.n, info.first
-        self.bottom, self.shown, self.color = bottom, shown, color
+        self.first_row, self.shown, self.color = first_row, shown, color
 
     @classmethod
     def stack(cls, populations, neurons):
-        """The bands of all populations, the first one at the bottom."""
-        bands, bottom = [], 0
+        """The bands of all populations, in their order."""
+        bands, first_row = [], 0
         for k, info in enumerate(populations):
             color = COLORS[k % len(COLORS)] if len(populations) > 1 else SINGLE_COLOR
             shown = info.n if neurons is None else min(info.n, neurons)
-            bands.append(cls(info, bottom, shown, color))
-            bottom += shown
+            bands.append(cls(info, first_row, shown, color))
+            first_row += shown
         return bands
 
     def count(self):
@@ -222,7 +223,7 @@ def _located(bands, ids):
 def _draw_spikes(ax, bands, times, ids, interval, max_markers):
     """The raster itself: markers, or for many spikes their density."""
     n_rows = sum(band.shown for band in bands)
-    ax.set_ylim(-0.5, max(n_rows, 1) - 0.5)
+    _set_rows(ax, bands)
     if not n_rows:
         return
     shown = np.array([band.shown for band in bands])
@@ -255,7 +256,7 @@ def _draw_markers(ax, bands, times, ids, points_per_row):
         # In a vector format many markers would make a file that no viewer likes.
         ax.plot(
             times[mine],
-            local[mine] + band.bottom,
+            local[mine] + band.first_row,
             linestyle="none",
             color=band.color,
             label=band.name,
@@ -292,10 +293,16 @@ def _draw_density(ax, bands, times, ids, drawn, interval, columns, rows):
                 origin="lower",
                 aspect="auto",
                 cmap=LinearSegmentedColormap.from_list(band.name, ["#ffffff00", band.color]),
-                extent=(first, last, band.bottom - 0.5, band.bottom + band.shown - 0.5),
+                extent=(first, last, band.first_row - 0.5, band.first_row + band.shown - 0.5),
                 interpolation="nearest",
             )
-    ax.set_ylim(-0.5, n_rows - 0.5)
+    _set_rows(ax, bands)
+
+
+def _set_rows(ax, bands):
+    """Neurons upwards, as it is usual; but of several populations the first one is on top, as in tables and legends."""
+    below, above = -0.5, max(sum(band.shown for band in bands), 1) - 0.5
+    ax.set_ylim(*((below, above) if len(bands) <= 1 else (above, below)))
 
 
 def _blocks(n):
@@ -328,7 +335,7 @@ def _label_neurons(ax, bands):
     """Say whose rows these are, on the axis or where that is too narrow in a legend."""
     n_rows = sum(band.shown for band in bands)
     for band in bands[1:]:
-        ax.axhline(band.bottom - 0.5, color="0.8", linewidth=0.6, zorder=0.5)
+        ax.axhline(band.first_row - 0.5, color="0.8", linewidth=0.6, zorder=0.5)
     ax.yaxis.get_major_locator().set_params(integer=True)
     ax.yaxis.set_major_formatter("{x:,.0f}")
     if len(bands) == 1:
@@ -338,7 +345,7 @@ def _label_neurons(ax, bands):
         subset = ", the first of each" if any(band.shown < band.n for band in bands) else ""
         ax.set_ylabel(f"neurons of {len(bands)} populations{subset}")
     elif all(band.shown >= MIN_SHARE * n_rows for band in bands):
-        ticks = [band.bottom + 0.5 * (band.shown - 1) for band in bands]
+        ticks = [band.first_row + 0.5 * (band.shown - 1) for band in bands]
         ax.set_yticks(ticks, [f"{band.name}\n{band.count()}" for band in bands])
         ax.tick_params(axis="y", length=0)
         for text, band in zip(ax.get_yticklabels(), bands, strict=True):
@@ -347,6 +354,5 @@ def _label_neurons(ax, bands):
         from matplotlib.patches import Patch
 
         ax.set_ylabel("neuron")
-        # Upside down, as the bands are stacked.
-        patches = [Patch(color=band.color, label=f"{band.name} ({band.count()})") for band in reversed(bands)]
+        patches = [Patch(color=band.color, label=f"{band.name} ({band.count()})") for band in bands]
         ax.legend(handles=patches, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)

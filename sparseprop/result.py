@@ -12,7 +12,7 @@ _ENDS = {
     "time": "the time was reached",
     "spikes": "the number of spikes was reached",
     "quiescent": "the network is silent: no neuron will ever fire again without input",
-    "interrupted": "it was interrupted; run() on the same Simulation goes on from there",
+    "interrupted": "it was INTERRUPTED by Ctrl-C before its end: later spikes are missing",
     "callback": "the callback asked for it",
 }
 
@@ -303,7 +303,11 @@ class Result:
         return "\n".join(lines)
 
     def __repr__(self):
-        return f"<Result: {self.n_spikes} spikes of {self.n_neurons} neurons, {self.t_start:g} to {self.t_stop:g} ms>"
+        ending = ", interrupted" if self.stop_reason == "interrupted" else ""
+        return (
+            f"<Result: {self.n_spikes} spikes of {self.n_neurons} neurons, {self.t_start:g} to {self.t_stop:g} ms"
+            f"{ending}>"
+        )
 
 
 class SpikesInFile:

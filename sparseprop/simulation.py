@@ -10,8 +10,6 @@ import logging
 import math
 import os
 import platform
-import signal
-import sys
 import threading
 import time
 
@@ -33,6 +31,7 @@ from .recording import SHORTEST_INTERVAL, Record, Recorder
 from .result import PopulationInfo, Result
 from .storage import full_name
 from .tape import Tape, check_tape
+from .watching import ONCE_MORE, Interrupts, Progress, check_interrupt, noted_interrupt
 
 __all__ = ["Simulation", "StopReason", "explained", "infos"]
 
@@ -118,6 +117,7 @@ class Simulation:
         self._checkpointed = None  # the same, whether it ended or not
         self._lock = threading.RLock()  # one thread at a time; a progress callable may look at the state
         self._running = False
+        self._belongs_to_one_run = False  # of Network.run, so that nobody can go on with it
         try:
             self._engine = ENGINES[engine](source)
         except EngineFault as fault:
@@ -246,6 +246,7 @@ class Simulation:
         checkpoint=None,
         every=None,
         tape=False,
+        interrupt="return",
     ):
         """Go on from the present.
 
@@ -275,15 +276,22 @@ class Simulation:
             True: keep what :meth:`sparseprop.Result.backward` needs, some 24 bytes for each spike and event of a drive,
             for QIF and Theta neurons also 8 for each synaptic event. "checkpoint": keep states instead, and repeat the
             run in parts when gradients are computed.
+        interrupt : {"return", "raise"}
+            What Ctrl-C does. "return": the run ends normally with the spikes until then (`stop_reason` is
+            ``"interrupted"``), run() can go on, and so does the script. "raise": it raises KeyboardInterrupt when the
+            run has ended so and its files are complete. A Ctrl-C within 3 s after one that ended another run does so in
+            any case, so that two of them end a loop of runs; a second one during a run raises KeyboardInterrupt at
+            once.
 
         Returns
         -------
         Result
-            Of this piece. An interrupt by Ctrl-C is a normal end (`stop_reason`), after which run() can go on; a
-            second Ctrl-C raises KeyboardInterrupt at once.
+            Of this piece.
 
         Raises
         ------
+        KeyboardInterrupt
+            See `interrupt`.
         ParameterError
             For values that are not allowed.
         RunawayError
@@ -326,13 +334,13 @@ class Simulation:
                 "record": record.to_dict(),
             }
             self._unfinished = self._checkpointed = None  # there would be a gap in its raster
-            return self._run(plan, record, None, progress, callback, tape)
+            return self._run(plan, record, None, progress, callback, interrupt, tape)
 
-    def resume(self, progress=None, callback=None):
+    def resume(self, progress=None, callback=None, interrupt="return"):
         """End the run during which the file that this simulation was loaded from was written as a checkpoint.
 
         Its raster is taken up where the checkpoint was made, so that it becomes that of the undisturbed run, bit for
-        bit.
+        bit. The arguments are those of :meth:`run`.
 
         Returns
         -------
@@ -352,7 +360,7 @@ class Simulation:
                 raise ParameterError("there is no run to resume: this is no checkpoint of a run that did not end")
             plan, self._unfinished = dict(self._unfinished), None
             recorded = plan.pop("recorded")
-            return self._run(plan, Record(**plan["record"]), recorded, progress, callback)
+            return self._run(plan, Record(**plan["record"]), recorded, progress, callback, interrupt)
 
     @property
     def is_resumable(self):
@@ -376,12 +384,30 @@ class Simulation:
         if self._running:
             raise ParameterError("run() was called by a callable that a run of the same Simulation had called")
 
-    def _run(self, plan, record, recorded, progress, callback, tape=False):
+    def _run(self, plan, record, recorded, progress, callback, interrupt, tape=False):
+        raises = check_interrupt(interrupt) == "raise"
         self._running = True
         try:
-            return self._watched_run(plan, record, recorded, progress, callback, tape)
+            result, interrupts = self._watched_run(plan, record, recorded, progress, callback, tape)
         finally:
             self._running = False
+        if interrupts.pending:
+            self._tell_interrupt(result, raises, interrupts.ends_all)
+        return result
+
+    def _tell_interrupt(self, result, raises, ends_all):
+        """Say in the log that there was a Ctrl-C, and how to go on; or raise it."""
+        if result.stop_reason == StopReason.INTERRUPTED:
+            duration = result.header["run"]["duration"]
+            of = "" if duration is None else f" of {result.t_start + duration:g}"
+            where = f"interrupted at {result.t_stop:g}{of} ms: the Result has the spikes until then"
+            if not self._belongs_to_one_run:
+                where += ", and run() on the same Simulation goes on from there"
+        else:
+            where = f"interrupted when the run had just ended, at {result.t_stop:g} ms: nothing is missing"
+        if raises or ends_all:
+            raise noted_interrupt(where, ends_all)
+        log.warning("%s; %s", where, ONCE_MORE)
 
     def _watched_run(self, plan, record, recorded, progress, callback, tape):
         """Carry out what a plan says, from the present on; `recorded` is what a checkpoint had recorded."""
@@ -399,7 +425,7 @@ class Simulation:
             header=self._header | {"run": {key: plan[key] for key in ("duration", "n_spikes", "record")}},
             path=None if record.path is None else os.path.abspath(os.fsdecode(record.path)),
         )
-        bar = _Progress(progress)
+        bar = Progress(progress)
         recorder = Recorder(record, result, recorded)
         engine.record_sources = record.record_sources
         tape = Tape(engine, self._source, tape) if tape else None
@@ -429,7 +455,7 @@ class Simulation:
             if tape is not None and what == "V":
                 tape.sample(ids)
 
-        with recorder, _Interrupts() as interrupts, bar:
+        with recorder, Interrupts() as interrupts, bar:
             stops = self._stops(plan, record, engine.now, until, recorder.sample_times)
             if recorded is None:
                 save(False)
@@ -477,9 +503,7 @@ class Simulation:
             if not interrupted:
                 save(True)
             bar.finish(fraction)
-        if interrupted:
-            log.warning("interrupted at %g ms; run() on the same Simulation goes on from there", self.time)
-        return result
+        return result, interrupts
 
     def _stops(self, plan, record, now, until, sampled):
         """The times at which a run pauses, as pairs, and what for: a sample, "save", or None for its end.
@@ -565,82 +589,3 @@ def check_stop_rules(function, duration, n_spikes):
 def _adapted(budget, seconds):
     """The number of events for the next block, so that it takes about BLOCK_SECONDS."""
     return int(budget * min(max(BLOCK_SECONDS / max(seconds, 1e-6), 0.25), 4.0)) + 1
-
-
-class _Interrupts:
-    """While open, the first Ctrl-C only sets `pending`; a second one is a KeyboardInterrupt.
-
-    So an interrupt can never hit between taking spikes from the engine and recording them. A handler that is not
-    Python's own, and threads other than the main one, are left alone.
-    """
-
-    def __init__(self):
-        self.pending = False
-        self.installed = False
-
-    def __enter__(self):
-        if (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        ):
-            signal.signal(signal.SIGINT, self._first)
-            self.installed = True
-        return self
-
-    def _first(self, number, frame):
-        self.pending = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def __exit__(self, *error):
-        if self.installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        return False
-
-
-class _Progress:
-    """A bar, a callable, or nothing; updated at most ten times a second."""
-
-    def __init__(self, wanted):
-        if not (wanted is None or isinstance(wanted, bool) or callable(wanted)):
-            raise ParameterError(f"progress must be None, True, False or a callable, got {shown(wanted)}")
-        self.wanted = wanted
-        self.bar = None
-        self.last = time.perf_counter()
-
-    def __enter__(self):
-        if self.wanted is True or (self.wanted is None and _is_interactive()):
-            from tqdm.auto import tqdm
-
-            self.bar = tqdm(
-                total=100.0,
-                unit="%",
-                delay=0.0 if self.wanted else 1.0,
-                leave=False,
-                bar_format="{percentage:3.0f}% |{bar}| {elapsed} < {remaining}",
-            )
-        return self
-
-    def update(self, fraction):
-        """Show how far it is; `fraction` is a function."""
-        now = time.perf_counter()
-        if now - self.last >= 0.1:
-            self.last = now
-            self.finish(fraction)
-
-    def finish(self, fraction):
-        """Show it in any case."""
-        if self.bar is not None:
-            self.bar.update(100.0 * fraction() - self.bar.n)
-            self.bar.refresh()
-        elif callable(self.wanted):
-            self.wanted(fraction())
-
-    def __exit__(self, *error):
-        if self.bar is not None:
-            self.bar.close()
-        return False
-
-
-def _is_interactive():
-    """Whether there is a terminal or a notebook to show a bar on."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import importlib.util
 import io
 import itertools
 import json
@@ -17,9 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import _validation
+from . import _html, _validation
 from .errors import FileFormatError, ParameterError, StorageError, shown
-from .simulation import Simulation, StopReason, _Progress, check_start, check_stop_rules
+from .simulation import Simulation, check_start, check_stop_rules
+from .watching import ONCE_MORE, Progress, check_interrupt, ends_all, noted_interrupt
 
 __all__ = ["PointFailure", "SweepResult", "sweep"]
 
@@ -95,7 +97,7 @@ class SweepResult(Sequence):
         max_rows : int, optional
             Leave out the middle of a longer table; default: show all.
         """
-        columns = [column for column in self.columns if column != "error" or self.failures]
+        columns = self._shown_columns()
         lines = [columns] + [[_shown(row[column]) for column in columns] for row in self._rows]
         widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
         text = [isinstance(_first(row[column] for row in self._rows), str) for column in columns]
@@ -110,10 +112,24 @@ class SweepResult(Sequence):
             for cells in lines
         )
 
-    def __str__(self):
+    def _ending(self):
+        """How many points there are, and what is missing."""
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        stopped = ", interrupted" if self.interrupted else ""
-        return f"{self.table(SHOWN_ROWS)}\n{len(self)} points{failed}{stopped}"
+        stopped = ", interrupted: points that had not finished are missing" if self.interrupted else ""
+        return f"{len(self)} points{failed}{stopped}"
+
+    def _shown_columns(self):
+        return [column for column in self.columns if column != "error" or self.failures]
+
+    def _repr_html_(self):
+        columns = self._shown_columns()
+        rows = [[_shown_in_html(row[column]) for column in columns] for row in self._rows]
+        if len(rows) > SHOWN_ROWS:
+            rows[SHOWN_ROWS - SHOWN_ROWS // 2 : -(SHOWN_ROWS // 2)] = [["..."] * len(columns)]
+        return _html.page(f"Sweep: {self._ending()}", _html.table(rows, columns))
+
+    def __str__(self):
+        return f"{self.table(SHOWN_ROWS)}\n{self._ending()}"
 
     def __repr__(self):
         return f"<SweepResult: {len(self)} points of {', '.join(self.parameters)}, {len(self.failures)} failed>"
@@ -151,6 +167,7 @@ def sweep(
     out=None,
     resume=False,
     progress=None,
+    interrupt="return",
 ):
     """Run the networks of a grid of parameters, many at a time, and measure each.
 
@@ -162,7 +179,8 @@ def sweep(
     ----------
     build : callable
         ``build(**point)`` returns the Network of a point. The workers must be able to import it (a function at the top
-        level of a module), unless they are threads, or of joblib or dask, which send functions as they are.
+        level of a module), unless they are threads, or of joblib or dask, which send functions as they are. Functions
+        of a notebook or an interactive session are sent by joblib if it is installed.
     grid : dict of sequences, or sequence of dicts
         Values for each parameter, of which all combinations are run, the last one varying fastest; or the points
         themselves. No point may be there twice: for repetitions, let a seed be one of the parameters.
@@ -186,14 +204,19 @@ def sweep(
     progress : None, bool or callable, optional
         None shows a bar on a terminal or in a notebook when it takes more than a second; a callable gets the
         fraction of the points that is done.
+    interrupt : {"return", "raise"}
+        What Ctrl-C does. "return": the sweep ends with the points that had finished (`interrupted` is True), and the
+        script goes on. "raise": it raises KeyboardInterrupt after that; the file `out` has these points. A Ctrl-C
+        within 3 s after one that ended another sweep or run does so in any case.
 
     Returns
     -------
     SweepResult
-        Ctrl-C is a normal end, too: the result (and the file) then has the points that had finished.
 
     Raises
     ------
+    KeyboardInterrupt
+        See `interrupt`.
     ParameterError
         For values that are not allowed, or if the workers cannot import `build` or `measure`.
     StorageError
@@ -236,7 +259,8 @@ def sweep(
     elif resume:
         raise ParameterError("resume=True needs the file to go on from; give it as out=")
     rows = _finished(out, parameters, points) if resume and os.path.exists(out) else {}
-    bar = _Progress(progress)
+    bar = Progress(progress, "sweep")
+    raises = check_interrupt(interrupt) == "raise"
     runner = _runner(executor, workers, len(points), (build, measure))
     calls = {k: (build, point, options, measure) for k, point in enumerate(points) if k not in rows}
     failures, interrupted = {}, False
@@ -259,9 +283,13 @@ def sweep(
                     file.add(rows[k])
                 bar.update(fraction)
             bar.finish(fraction)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         interrupted = True
-        log.warning("interrupted: %d of %d points of the sweep had finished", len(rows), len(points))
+        ending = ends_all(error)
+        message = f"interrupted: {len(rows)} of {len(points)} points of the sweep had finished"
+        if ending or raises:
+            raise noted_interrupt(message, ending) from None
+        log.warning("%s; %s", message, ONCE_MORE)
     return SweepResult(parameters, table(), [failures[k] for k in sorted(failures)], interrupted, out)
 
 
@@ -322,9 +350,7 @@ def _evaluate(build, point, options, measure):
         if not hasattr(net, "engine_input"):
             raise ParameterError(f"build must return a Network, got {shown(net)}")
         simulation = Simulation(net, engine=options["engine"], seed=options["seed"])
-        result = simulation.run(options["duration"], n_spikes=options["n_spikes"], progress=False)
-        if result.stop_reason == StopReason.INTERRUPTED:
-            raise KeyboardInterrupt
+        result = simulation.run(options["duration"], n_spikes=options["n_spikes"], progress=False, interrupt="raise")
         values = (measure or _measured)(result)
         if not isinstance(values, Mapping) or not all(map(_is_name, values)):
             raise ParameterError(f"measure must return a dict with printable texts as keys, got {shown(values)}")
@@ -369,6 +395,13 @@ def _runner(executor, workers, n_points, functions):
             raise ParameterError(
                 f"workers must be None if an executor is given, which has its own, got {workers}; leave it out"
             )
+    if executor is None and _are_interactive(functions):
+        if importlib.util.find_spec("joblib") is None:
+            raise ParameterError(
+                "build and measure are functions of a notebook or an interactive session, which worker processes "
+                f"cannot import: run `{EXTRA}`, and they are sent as they are; or import them from a file"
+            )
+        executor = "joblib"
     if executor is None:
         workers = min(workers or len(os.sched_getaffinity(0)), n_points)
         return _Futures(functions, lambda: _pool(workers), workers)
@@ -394,6 +427,16 @@ def _runner(executor, workers, n_points, functions):
         "executor must be None, a concurrent.futures.Executor, 'joblib', a joblib.Parallel or a "
         f"dask.distributed.Client, got {shown(executor)}"
     )
+
+
+def _are_interactive(functions):
+    """Whether these are, or refer to, functions of a session that has no file which workers could import."""
+    if hasattr(sys.modules["__main__"], "__file__"):
+        return False
+    try:
+        return b"__main__" in pickle.dumps(functions)
+    except Exception:  # a lambda, or a function within another
+        return True
 
 
 def _is(thing, module, name):
@@ -605,6 +648,13 @@ def _shown(value):
     """A cell for people."""
     text = f"{value:.6g}" if isinstance(value, (float, np.floating)) else _text(value)
     return text if len(text) <= SHOWN_WIDTH else text[: SHOWN_WIDTH - 3] + "..."
+
+
+def _shown_in_html(value):
+    """The same, with numbers as such."""
+    value = _plain(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if value is None or is_number else _shown(value)
 
 
 def _first(values):

@@ -65,7 +65,6 @@ def measure(result):
 
 
 if __name__ == "__main__":  # the processes that tests interrupt and kill: kind of executor, file
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told us to ignore it
     points = [{"I_e": 1.5, "seed": seed, "seconds": 60.0 if seed > 3 else 0.0} for seed in range(8)]
     executor = None if sys.argv[1] == "pool" else sys.argv[1]
     result = sp.sweep(build_slowly, points, duration=100.0, executor=executor, workers=2, out=sys.argv[2])

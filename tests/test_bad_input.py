@@ -217,7 +217,7 @@ NASTY = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", NASTY, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize("value", NASTY, ids=lambda value: repr(value).partition(" at 0x")[0][:40])
 def test_every_parameter_with_every_nasty_value_works_or_is_an_error_of_ours(value):
     for cls in MODELS.values():
         for name in cls.table:

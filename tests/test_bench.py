@@ -157,9 +157,8 @@ def test_compare_refuses_an_unknown_model():
 def test_an_interrupt_of_a_turn_is_an_interrupt(monkeypatch):
     class Interrupted:
         def run(self, **options):
-            result = network().run(n_spikes=1)
-            result.stop_reason = sp.StopReason.INTERRUPTED
-            return result
+            assert options["interrupt"] == "raise"
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(bench, "Simulation", lambda *args, **options: Interrupted())
     with pytest.raises(KeyboardInterrupt):

@@ -14,6 +14,7 @@ import pytest
 from random_networks import longest_period, random_network
 
 import sparseprop as sp
+from sparseprop import watching
 
 ENGINES = ["window", "heap", "reference"]
 MODELS = {
@@ -231,7 +232,7 @@ CURRENTS = dict(I_syn={"p": [3, 1]}, I_syn_times=1.3)
 
 @pytest.mark.parametrize("to_file", [False, True])
 @pytest.mark.parametrize("model", ["QIF", "LIFExp"])
-def test_an_interrupted_run_is_resumed_as_if_nothing_had_happened(model, to_file, tmp_path):
+def test_an_interrupted_run_is_resumed_as_if_nothing_had_happened(model, to_file, tmp_path, ctrl_c):
     net = described(model, "each", "poisson")
     state = tmp_path / "state.h5"
     options = OPTIONS | (CURRENTS if model == "LIFExp" else {})
@@ -260,7 +261,7 @@ def test_an_interrupted_run_is_resumed_as_if_nothing_had_happened(model, to_file
     assert not sp.Simulation.load(state, net).is_resumable  # it has ended
 
 
-def test_a_run_from_a_checkpoint_leaves_the_run_that_made_it(tmp_path):
+def test_a_run_from_a_checkpoint_leaves_the_run_that_made_it(tmp_path, ctrl_c):
     net = described("LIF", "one", "none")
     state = tmp_path / "state.h5"
     net.run(50.0, checkpoint=state, every=3.0, callback=lambda _: os.kill(os.getpid(), signal.SIGINT), progress=False)
@@ -339,7 +340,7 @@ def test_kill_at_any_moment(kills, tmp_path):
     assert hits == kills
 
 
-def test_ctrl_c_at_200_random_moments_loses_nothing(tmp_path, monkeypatch):
+def test_ctrl_c_at_200_random_moments_loses_nothing(tmp_path, monkeypatch, ctrl_c):
     """Each is a normal end, and the pieces together are the undisturbed run."""
     net = long_network()
     sim = sp.Simulation(net)
@@ -347,6 +348,7 @@ def test_ctrl_c_at_200_random_moments_loses_nothing(tmp_path, monkeypatch):
     over = threading.Event()
     # A run must not stop to listen between the moment that is chosen and the signal.
     lock = threading.RLock()
+    monkeypatch.setattr(watching, "AGAIN_SECONDS", 0.0)  # or the second would end everything
 
     def under_lock(method):
         def locked(*arguments):
@@ -356,7 +358,7 @@ def test_ctrl_c_at_200_random_moments_loses_nothing(tmp_path, monkeypatch):
         return locked
 
     for name in ("_first", "__exit__"):
-        monkeypatch.setattr(sp.simulation._Interrupts, name, under_lock(getattr(sp.simulation._Interrupts, name)))
+        monkeypatch.setattr(watching.Interrupts, name, under_lock(getattr(watching.Interrupts, name)))
 
     def interrupt():
         """Send a Ctrl-C at random moments, but only where a run listens."""

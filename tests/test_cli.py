@@ -587,13 +587,8 @@ def test_a_reader_that_goes_away_stops_nothing():
     assert sp.load("out.h5").stop_reason == sp.StopReason.TIME
 
 
-def test_interrupt():
-    # A shell may have told this process, and so its children, to ignore SIGINT.
-    code = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from sparseprop.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
-    with process(sys.executable, "-c", code, "run", config(), "-o", "out.h5", "--duration", 1e9) as started:
+def test_interrupt(ctrl_c):
+    with process(SCRIPT, "run", config(), "-o", "out.h5", "--duration", 1e9) as started:
         until = time.monotonic() + 60
         while not (Path("out.h5").exists() and Path("out.h5").stat().st_size > 200_000):
             assert started.poll() is None and time.monotonic() < until
@@ -660,7 +655,7 @@ def test_a_raster_is_repeated_bit_for_bit(tmp_path, monkeypatch, capsys):
     assert "holds a later piece" in capsys.readouterr().err
 
 
-def test_a_run_is_resumed(tmp_path, monkeypatch, capsys):
+def test_a_run_is_resumed(tmp_path, monkeypatch, capsys, ctrl_c):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.toml").write_text(DRIVEN)
     run = ["run", "net.toml", "-o", "raster.h5", "--checkpoint", "state.h5", "--every", "10", "--quiet"]

@@ -913,8 +913,8 @@ def test_long_builds_can_be_interrupted(rule):
     before = signal.signal(signal.SIGUSR1, handler)
     timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
     try:
-        timer.start()
         with pytest.raises(Alarm):
+            timer.start()
             wire(rule, 100_000)
     finally:
         timer.cancel()

@@ -430,3 +430,28 @@ def test_calibrating_and_settling_change_nothing_but_what_they_are_for():
     lif = sp.balanced_network(50, sp.LIF(tau_m=10.0), outdegree=10, seed=1)
     settled = bench.settled(lif)
     assert {d.split(":")[0] for d in differences(lif, settled)} == {"net['populations'][0]['V']"}
+
+
+def test_tables_in_notebooks():
+    net = sp.Network(seed=1)
+    cells = net.add(1000, sp.LIF(tau_m=10.0), name="<E>")
+    source = net.add(3, sp.SpikeSource([1.0], [0]), name="s")
+    net.connect(source, cells, sp.all_to_all(), weight=0.25, delay=1.5)
+    net.connect(cells, cells, sp.fixed_indegree(2), weight=sp.uniform(0.5, 1.0))
+    net.drive(cells, sp.poisson(3.0), weight=0.125)
+    shown = net._repr_html_()
+    assert "Network: 1,000 neurons, 5,000 synapses, seed 1" in shown and "<E>" not in shown
+    for cell in (
+        "&lt;E&gt;",
+        "1,000",
+        "LIF(tau_m=10.0",
+        "s → &lt;E&gt;",
+        "3,000",
+        "0.25",
+        "1.5",
+        "poisson(3 Hz)",
+        "0.125",
+    ):
+        assert f">{cell}" in shown, cell
+    assert shown.count("<table>") == 3 and shown.count("<tr>") == 3 + 2 + 2 + 1
+    assert sp.Network(seed=1)._repr_html_().count("<table>") == 0

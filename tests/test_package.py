@@ -2,9 +2,11 @@
 
 import ast
 import importlib
+import importlib.metadata
 import inspect
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -14,9 +16,11 @@ import sparseprop as sp
 from sparseprop import _core, _wiring, _yardsticks
 
 FOLDER = pathlib.Path(sp.__file__).parent
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Imports at module level point from left to right only (design, section 7).
 LAYERS = [
-    {"errors"},
+    {"errors", "_html"},
+    {"watching"},
     {"_validation", "engine_time", "_wiring"},
     {"drifts", "tables"},
     {"distributions", "inputs", "models", "connectivity"},
@@ -89,6 +93,18 @@ def test_public_names():
             assert inspect.getdoc(getattr(sp, name)), f"{name} has no docstring"
 
 
+def test_the_tab_key_shows_public_names_only():
+    assert dir(sp) == sorted([*sp.__all__, "__version__", "jax", "torch", "training"])
+    assert all(hasattr(sp, name) for name in set(dir(sp)) - {"jax", "torch"})
+
+
+def test_version_and_links():
+    about = importlib.metadata.metadata("sparseprop-sim")
+    assert sp.__version__ == about["Version"] and re.fullmatch(r"\d+\.\d+\.\d+\S*", sp.__version__)
+    assert re.search(rf"^version: {re.escape(sp.__version__)}$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert "Paper, https://arxiv.org/abs/2312.17216" in about.get_all("Project-URL")
+
+
 def test_build_mode_is_the_one_that_was_asked_for():
     wanted = os.environ.get("SPARSEPROP_EXPECT_BUILD", "release")
     assert wanted == _core.BUILD_MODE
@@ -121,7 +137,10 @@ def test_sources_are_installed_beside_the_extension():
 def test_missing_extension_is_explained(tmp_path):
     (tmp_path / "sparseprop").mkdir()
     (tmp_path / "sparseprop" / "__init__.py").write_text((FOLDER / "__init__.py").read_text())
-    done = subprocess.run([sys.executable, "-c", "import sparseprop"], cwd=tmp_path, capture_output=True, text=True)
+    # Without site-packages: an editable install would find its own compiled modules for this copy.
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "import sparseprop"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert "pip install ." in done.stderr
 

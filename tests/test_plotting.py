@@ -1,9 +1,11 @@
 """What is in a raster plot: every spike, whose it is, and the rates."""
 
 import io
+import itertools
 import sys
 
 import matplotlib
+import matplotlib.colors
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -80,12 +82,13 @@ def test_axes_share_the_time():
     assert not any(label.get_visible() for label in ax.get_xticklabels())
 
 
-def test_populations_are_stacked_in_order():
+def test_the_first_population_is_on_top():
     result = made_up(3000, [60, 25, 15])
     ax, rates = drawn(result)
     lines = {line.get_label(): line for line in markers(ax)}
     assert list(lines) == ["E", "I", "S"]
     assert len({line.get_color() for line in lines.values()}) == 3
+    assert ax.get_ylim() == (99.5, -0.5)  # downwards
     for name, first in (("E", 0), ("I", 60), ("S", 85)):
         population = result.population(name)
         assert np.array_equal(lines[name].get_xdata(), population.times)
@@ -100,7 +103,43 @@ def test_populations_are_stacked_in_order():
 
 def test_small_population_is_named_in_a_legend():
     ax, _ = drawn(made_up(100, [1000, 10]))
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["I (10)", "E (1,000)"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["E (1,000)", "I (10)"]
+
+
+# How colours look to people without one of the three kinds of cones (Machado et al. 2009, doi:10.1109/TVCG.2009.113).
+VISION = {
+    "usual": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def linear(color):
+    """Linear RGB of #rrggbb."""
+    values = np.array(matplotlib.colors.to_rgb(color))
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    """CIELAB, in which distances are roughly those that are seen."""
+    f = XYZ @ np.clip(rgb, 0.0, 1.0) / [0.9505, 1.0, 1.089]
+    x, y, z = np.where(f > 0.008856, np.cbrt(f), 7.787 * f + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_eight_populations_are_told_apart_by_colour(vision):
+    ax, rates = drawn(made_up(800, [10] * 8, names="ABCDEFGH"))
+    colors = [line.get_color() for line in markers(ax)]
+    assert len(set(colors)) == 8
+    seen = [lab(np.array(VISION[vision]) @ linear(color)) for color in colors]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 15.0
+    assert min(1.05 / (XYZ[1] @ linear(color) + 0.05) for color in colors) > 2.0  # contrast with white
+    assert [patch.get_edgecolor() for patch in rates.patches[::-1]] == [
+        matplotlib.colors.to_rgba(color) for color in colors
+    ]
 
 
 def test_very_many_populations():
@@ -122,7 +161,8 @@ def test_many_spikes_become_a_density_without_losing_one(sizes):
     expected = {info.name: result.population(info.name).n_spikes for info in result.populations}
     assert counts == expected
     assert spikes_in(rates, sizes) == pytest.approx(expected)
-    assert ax.get_ylim() == (-0.5, sum(sizes) - 0.5)
+    below, above = -0.5, sum(sizes) - 0.5
+    assert ax.get_ylim() == ((below, above) if len(sizes) == 1 else (above, below))
     first = 0
     for image, n in zip(ax.images, sizes, strict=True):
         assert image.get_extent() == [0.0, 1000.0, first - 0.5, first + n - 0.5]

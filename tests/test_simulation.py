@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import sparseprop as sp
+from sparseprop import watching
 
 
 @pytest.fixture
@@ -84,63 +85,121 @@ import sparseprop as sp
 net = sp.balanced_network({n}, sp.LIF(tau_m=10.0), outdegree={k}, seed=1)
 sim = sp.Simulation(net)
 def poke():
-    time.sleep(0.4)
-    stamps.append(time.perf_counter())
+    while signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # the run has not begun
+        time.sleep(0.01)
+    time.sleep(0.2)
+    stamps.append((time.process_time(), time.perf_counter()))
     os.kill(os.getpid(), signal.SIGINT)
 stamps = []
 threading.Thread(target=poke).start()
 res = sim.run(1e9, progress=False)
-latency = time.perf_counter() - stamps[0]
+latency = time.process_time() - stamps[0][0], time.perf_counter() - stamps[0][1]
 assert res.stop_reason == "interrupted", res.stop_reason
 assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 rest = sim.run(20.0, progress=False)
 whole = net.run(sim.time + 1e-3, progress=False)
 times = list(res.times) + list(rest.times)
 assert times == list(whole.times[: len(times)]) and rest.n_spikes > 0
-print(latency)
+print(*latency)
 """
 
 
-@pytest.mark.parametrize(("n", "k"), [(1000, 100), (20_000, 10_000)])
-def test_ctrl_c_is_heard_within_100_ms_and_the_run_can_go_on(n, k, tmp_path):
+@pytest.mark.parametrize(("n", "k"), [(1000, 100), (10_001, 10_000)])
+def test_ctrl_c_is_heard_within_100_ms_and_the_run_can_go_on(n, k, tmp_path, ctrl_c):
     script = INTERRUPTED.format(n=n, k=k)
-    latencies = []
     # On a busy machine a process may have to wait for its turn; what counts is what it does with it.
-    while len(latencies) < 3 and min(latencies, default=1.0) >= 0.1:
+    for _ in range(3):
         done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert "goes on from there" in done.stderr  # said through logging
-        latencies.append(float(done.stdout))
-    assert min(latencies) < 0.1
+        assert "run() on the same Simulation goes on from there" in done.stderr  # said through logging
+        computing, seconds = map(float, done.stdout.split())
+        if computing < 0.1:
+            break
+    assert computing < 0.1 and seconds < 10.0
 
 
-def test_a_second_ctrl_c_raises(net):
-    def poke():
+def test_a_second_ctrl_c_raises(net, ctrl_c):
+    pressed = []
+
+    def press_twice(_):
         for _ in range(2):
-            time.sleep(0.3)
             os.kill(os.getpid(), signal.SIGINT)
+            pressed.append(signal.getsignal(signal.SIGINT))
 
-    def slow(fraction):
-        time.sleep(1.0)  # so that both arrive within one block
-
-    thread = threading.Thread(target=poke)
-    thread.start()
     with pytest.raises(KeyboardInterrupt):
-        try:
-            sp.Simulation(net).run(1e9, progress=slow)
-        finally:
-            thread.join()
+        sp.Simulation(net).run(1e9, callback=press_twice)
+    assert pressed == [signal.default_int_handler]  # after the first one, and the second one got through
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_progress_goes_from_0_to_1(net):
+def press_ctrl_c(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_in_a_loop_of_runs_is_told_and_a_second_one_ends_it(net, ctrl_c, caplog, tmp_path, monkeypatch):
+    first = net.run(1e9, callback=press_ctrl_c, record=tmp_path / "first.h5")
+    assert first.stop_reason == "interrupted" and repr(first).endswith(" ms, interrupted>")
+    assert "INTERRUPTED by Ctrl-C before its end: later spikes are missing" in str(first)
+    assert "INTERRUPTED by Ctrl-C" in str(sp.load(tmp_path / "first.h5"))
+    assert f"interrupted at {first.t_stop:g} of 1e+09 ms: the Result has the spikes until then" in caplog.text
+    assert "Ctrl-C once more within 3 s ends it" in caplog.text
+    assert "Simulation" not in caplog.text  # which who calls net.run does not have
+    with pytest.raises(KeyboardInterrupt, match="interrupted at "):
+        net.run(1e9, callback=press_ctrl_c, record=tmp_path / "second.h5")
+    second = sp.load(tmp_path / "second.h5")  # all in order, and no warning that it did not finish
+    assert second.stop_reason == "interrupted"
+    assert np.array_equal(second.times, net.run(second.t_stop + 1e-3).times[: second.n_spikes])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.setattr(watching, "_last_interrupt", time.monotonic() - 3.01)
+    assert net.run(1e9, callback=press_ctrl_c).stop_reason == "interrupted"
+
+
+def test_ctrl_c_raises_if_that_is_wanted(net, ctrl_c, caplog, tmp_path):
+    sim = sp.Simulation(net)
+    with pytest.raises(KeyboardInterrupt, match="run\\(\\) on the same Simulation goes on from there"):
+        sim.run(1e9, callback=press_ctrl_c, record=tmp_path / "first.h5", interrupt="raise")
+    first, second = sp.load(tmp_path / "first.h5"), sim.run(20.0)
+    whole = net.run(sim.time)
+    assert np.array_equal(np.concatenate([first.times, second.times]), whole.times) and second.n_spikes > 0
+    assert caplog.text == ""
+    with pytest.raises(sp.errors.ParameterError, match="interrupt must be 'return' .* or 'raise' .*, got 'stop'"):
+        net.run(1.0, interrupt="stop")
+
+
+def test_ctrl_c_when_a_run_has_just_ended_is_not_lost(net, ctrl_c, caplog):
+    whole = net.run(50.0, progress=press_ctrl_c)
+    assert whole.stop_reason == "time" and "just ended, at 50 ms: nothing is missing" in caplog.text
+    with pytest.raises(KeyboardInterrupt, match="nothing is missing"):
+        net.run(50.0, progress=press_ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        net.run(50.0, progress=press_ctrl_c, interrupt="raise")
+
+
+def test_an_ignored_ctrl_c_stays_ignored(net, ctrl_c):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a job that a shell started in the background
+    res = net.run(50.0, callback=press_ctrl_c, interrupt="raise", progress=press_ctrl_c)
+    assert res.stop_reason == "time" and res.t_stop == 50.0
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_ctrl_c_ends_a_calibration(ctrl_c, monkeypatch, caplog):
+    net = sp.balanced_network(500, sp.LIF(tau_m=10.0), outdegree=50, seed=1)
+    run = sp.Simulation.run
+    monkeypatch.setattr(sp.Simulation, "run", lambda sim, *a, **o: run(sim, *a, callback=press_ctrl_c, **o))
+    with pytest.raises(KeyboardInterrupt):
+        sp.calibrate_rate(net, 7.0)
+    assert caplog.text == ""
+
+
+def test_progress_goes_from_0_to_1(net, monkeypatch):
+    monkeypatch.setattr(watching, "REDRAW_SECONDS", 0.0)
     seen = []
-    net.run(1_000_000.0, progress=seen.append)
+    net.run(100_000.0, progress=seen.append)
     assert seen == sorted(seen)
-    assert len(seen) >= 2
+    assert len(seen) >= 3 and seen[0] < 0.5
     assert seen[-1] == 1.0
     seen = []
-    net.run(n_spikes=400_000, progress=seen.append)
+    net.run(n_spikes=40_000, progress=seen.append)
     assert seen[-1] == 1.0
 
 
@@ -148,7 +207,25 @@ def test_progress_bar_on_demand_and_not_without_a_terminal(net, capsys):
     net.run(50.0)
     assert capsys.readouterr().err == ""
     net.run(50.0, progress=True)
-    assert "100%" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert err.startswith("run: 100% after ") and err.count("\n") == 1
+
+
+def test_progress_in_a_log_file_is_a_line_for_each_tenth(capsys):
+    with watching.Progress(True, "sweep") as shown:
+        for k in range(1000):
+            shown.finish(lambda k=k: k / 1000, note=f"loss {k}")
+        shown.finish(lambda: 1.0)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in lines] == [f"{10 * k}%" for k in range(1, 11)]
+    assert all("left (loss" in line for line in lines[:-1]) and "left" not in lines[-1]
+    for silent, seconds, n in ((None, 0.0, 0), (60.0, 59.0, 0), (60.0, 61.0, 1)):
+        with watching.Progress(None, **({} if silent is None else {"silent_seconds": silent})) as shown:
+            shown.began -= seconds
+            shown.finish(lambda: 0.55)
+        assert len(capsys.readouterr().err.splitlines()) == n
+    assert watching._duration(6.54) == "6.5 s" and watching._duration(59.0) == "59 s"
+    assert watching._duration(75.2) == "1:15" and watching._duration(3 * 3600 + 65) == "3:01:05"
 
 
 def test_result(net, tmp_path):
@@ -237,19 +314,21 @@ def test_a_simulation_keeps_the_weights_it_began_with():
 
 def test_looking_at_a_running_simulation_from_another_thread_is_refused(net):
     sim = sp.Simulation(net)
-    started, seen = threading.Event(), []
+    started, looked, seen = threading.Event(), threading.Event(), []
 
     def look(fraction):
         seen.append(sim.V)  # the progress callable may
         started.set()
+        assert looked.wait(60)
 
-    thread = threading.Thread(target=lambda: sim.run(300_000.0, progress=look))
+    thread = threading.Thread(target=lambda: sim.run(100.0, progress=look))
     thread.start()
     assert started.wait(60)
     try:
         with pytest.raises(sp.errors.ParameterError, match="another thread"):
             _ = sim.V
     finally:
+        looked.set()
         thread.join()
     assert len(seen[0]) == 500
 

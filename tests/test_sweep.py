@@ -394,7 +394,7 @@ def started(kind):
 
 
 @pytest.mark.parametrize("kind", ["pool", "joblib"])
-def test_ctrl_c_keeps_what_has_finished(kind):
+def test_ctrl_c_keeps_what_has_finished(kind, ctrl_c):
     if kind == "joblib":
         pytest.importorskip("joblib", reason=OPTIONAL)
     with started(kind) as process:
@@ -428,20 +428,51 @@ def alive(pid):
         return False
 
 
-def test_an_interrupt_that_hits_a_worker(thread, monkeypatch):
+@pytest.fixture
+def interrupted_workers(monkeypatch, ctrl_c):
+    """Runs with I_e = 2 are interrupted."""
     run = sp.Simulation.run
 
     def interrupted(simulation, *arguments, **options):
-        result = run(simulation, *arguments, **options)
         if "I_e=2.0" in str(simulation.network):
-            result.stop_reason = sp.StopReason.INTERRUPTED
-        return result
+            raise KeyboardInterrupt
+        return run(simulation, *arguments, **options)
 
     monkeypatch.setattr(sp.Simulation, "run", interrupted)
+
+
+def test_an_interrupt_that_hits_a_worker(thread, interrupted_workers, caplog):
     result = sp.sweep(build, GRID, **RUN, executor=thread, out="sweep.csv")
-    assert result.interrupted and len(result) == 2 and str(result).endswith("\n2 points, interrupted")
-    assert timeless(result) == list(expected_rows(points_of(GRID)))[:2]
+    assert (
+        result.interrupted
+        and len(result) == 2
+        and str(result).endswith("\n2 points, interrupted: points that had not finished are missing")
+    )
+    assert timeless(result) == list(expected_rows(points_of(GRID)[:2]))
     assert len(Path("sweep.csv").read_text().splitlines()) == 3
+    assert "interrupted: 2 of 6 points of the sweep had finished; the script goes on; Ctrl-C once more" in caplog.text
+    with pytest.raises(KeyboardInterrupt, match="2 of 6 points"):  # so soon again: it ends a loop of sweeps
+        sp.sweep(build, GRID, **RUN, executor=thread)
+
+
+def test_an_interrupt_raises_if_that_is_wanted(thread, interrupted_workers, caplog):
+    with pytest.raises(KeyboardInterrupt, match="2 of 6 points"):
+        sp.sweep(build, GRID, **RUN, executor=thread, out="sweep.csv", interrupt="raise")
+    assert len(Path("sweep.csv").read_text().splitlines()) == 3 and caplog.text == ""
+
+
+def test_ctrl_c_in_a_run_of_a_sweep_counts_once(ctrl_c, caplog):
+    """Where the points run in the main thread, the run hears it first."""
+    joblib = pytest.importorskip("joblib", reason=OPTIONAL)
+
+    def interrupt(I_e, seed):
+        net = build(I_e, seed)
+        net.engine_input = lambda seed: (os.kill(os.getpid(), signal.SIGINT), sp.Network.engine_input(net, seed))[1]
+        return net
+
+    parallel = joblib.Parallel(n_jobs=1, backend="sequential", return_as="generator")
+    assert sp.sweep(interrupt, GRID, **RUN, executor=parallel).interrupted
+    assert "0 of 6 points" in caplog.text
 
 
 # Tables -----------------------------------------------------------------------------------------------------
@@ -469,6 +500,14 @@ def test_long_tables_are_shortened():
     assert len(lines) == 63 and lines[31].split() == ["...", "..."] and lines[30].split()[0] == "29"
     assert lines[32].split() == ["70", "y" * 57 + "..."] and lines[-1] == "100 points"
     assert len(result.table().splitlines()) == 101
+
+
+def test_tables_in_notebooks():
+    rows = [{"a": value, "name": "<b>", "share": np.float64(1 / 3), "nothing": None} for value in range(100)]
+    shown = sp.SweepResult(["a"], rows, interrupted=True)._repr_html_()
+    assert shown.count("<tr>") == 62 and ">29</td>" in shown and ">30</td>" not in shown and ">70</td>" in shown
+    assert '<td style="text-align: right">0.333333</td>' in shown and "&lt;b&gt;" in shown and "<b>" in shown
+    assert "100 points, interrupted: points that had not finished are missing" in shown and "error" not in shown
 
 
 def test_to_pandas(threads):
@@ -537,6 +576,26 @@ def test_functions_that_workers_cannot_import():
     with pytest.raises(ParameterError, match=r"that the workers can import: define .* Got .*(pickle|Pickl)"):
         sp.sweep(lambda **point: build(**point), GRID, **RUN, workers=1, out="sweep.csv")
     assert os.listdir() == []
+
+
+@pytest.mark.parametrize("measure", ["None", "lambda result: {'rate': result.rate}"])
+def test_functions_of_a_notebook(measure):
+    """As there, the main module has no file that workers could import."""
+    pytest.importorskip("joblib", reason=OPTIONAL)
+    session = (
+        "import sys, sparseprop as sp\n"
+        "def build(I_e):\n    net = sp.Network(1)\n    net.add(50, sp.LIF(tau_m=10.0, I_e=I_e))\n    return net\n"
+        f"def go():\n    return sp.sweep(build, {{'I_e': [0.5, 1.5]}}, duration=1e3, workers=2, measure={measure})\n"
+        "print([round(row['rate']) for row in go()])\n"
+        "sys.modules['joblib'] = None\n"
+        "try:\n    go()\n"
+        "except sp.errors.ParameterError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", session], capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    rates, message = done.stdout.splitlines()
+    assert rates == "[0, 91]"
+    assert "worker processes cannot import: run `pip install " in message and 'sparseprop-sim[sweep]"`' in message
 
 
 def test_a_script_that_does_not_guard_its_sweep():

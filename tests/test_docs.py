@@ -1,0 +1,97 @@
+"""The documentation: links lead somewhere, tests that it names exist, and what README shows runs."""
+
+import re
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import pyplot
+
+import sparseprop as sp
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+pytestmark = pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="the documentation is not here")
+
+
+def prose(page):
+    """A page without its blocks of code."""
+    return re.sub(r"^( *)(```|~~~).*?^ *\2", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page):
+    """What headings can be linked to as, by GitHub's rule."""
+    headings = re.findall(r"^#+ +(.*?) *#*$", prose(page), flags=re.MULTILINE)
+    headings = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in headings]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"`[^`\n]*`(?!\])", "", prose(page))
+    links = re.findall(r"\[[^\]]*\]\(\s*<?([^)\s>]+)", text) + re.findall(r"^\[[^\]]+\]: +(\S+)", text, re.MULTILINE)
+    for link in links:
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name} links to {link}, which there is not"
+        assert target.is_relative_to(ROOT)
+        if anchor:
+            assert anchor in anchors(target), f"{page.name} links to {link}: headings are {sorted(anchors(target))}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tests_that_are_named_exist(page):
+    sources = {path.name: path.read_text() for path in (ROOT / "tests").glob("*.py")}
+    everything = "\n".join(sources.values())
+    for span in re.findall(r"`([^`\n]+)`", prose(page)):
+        named = re.fullmatch(r"(?:(?:\.\./)?tests/)?(test_\w+\.py)?(?:::)?(test_\w+)?(\[.*\])?", span)
+        if named is None:
+            continue
+        file, name, _ = named.groups()
+        assert file is None or file in sources, f"{page.name} names {file}, which there is not"
+        if name is not None and f"{name}.py" not in sources:
+            found = re.search(rf"def {name}\(", everything if file is None else sources[file])
+            assert found, f"{page.name} names the test {span}, which there is not"
+
+
+def blocks(page):
+    """The Python that a page shows."""
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", ["docs/adding_a_model.md", "docs/numerics.md"])
+def test_what_pages_show_runs(page, monkeypatch, capsys):
+    monkeypatch.setattr(sp.models, "SHEAR_LIMIT", sp.models.SHEAR_LIMIT)  # which a script changes
+    for block in blocks(page):
+        exec(block, {"__name__": "__main__"})
+    table = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("1e-")]
+    rows = re.findall(r"^\| (1e-\d+) \|(.*)\|$", (ROOT / page).read_text(), re.MULTILINE)
+    assert [row[0] for row in table] == [name for name, _ in rows]
+    for row, (_, said) in zip(table, rows, strict=True):
+        # Of roundings, which another C library may do otherwise.
+        assert np.allclose(np.log10(np.array(row[1:], float)), np.log10(np.array(said.split("|"), float)), atol=0.5)
+
+
+def test_what_readme_shows_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    backend = matplotlib.get_backend()
+    matplotlib.use("Agg")
+    script, gradients = blocks("README.md")
+    names = {}
+    exec(script, names)
+    assert "10,000 neurons" in capsys.readouterr().out and names["res"].n_spikes > 10_000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["network.h5", "network.png"]
+    assert np.array_equal(sp.load("network.h5").times, names["res"].times)
+    names = {}
+    exec(gradients, names)
+    grads, text = names["grads"], " ".join((ROOT / "README.md").read_text().split())
+    earlier, later = -grads.weight[names["synapses"]], grads.input_times["inputs"]
+    assert (earlier > 0.1).all() and (later > 0.1).all() and later.sum() == pytest.approx(1.0) and not grads.warnings
+    values = [f"{value:.2f}" for value in (names["res"].times[0], *earlier, *later)]
+    said = text[text.index("The output fires at") :]
+    assert re.findall(r"\d+\.\d\d", said)[:7] == values
+    pyplot.close("all")
+    matplotlib.use(backend)
