@@ -238,7 +238,7 @@ class _Backward:
             self._note_inputs(recording, by_time)
             self.size += float(np.abs(by_time).sum())
             last = recording
-        self.rest += sum(carried.values())
+        self.rest += sum(sum(values) for values in carried.values())
         V = self._start(last)
         return self._gradients(V, explicit)
 
@@ -261,14 +261,16 @@ class _Backward:
             return
         for kind in ("past", "spikes", "emitted"):
             for n, s, i, k in zip(*(column.tolist() for column in recording.entries(kind)), strict=True):
-                if (n, s, i) in carried:
-                    by_time[k] += carried.pop((n, s, i))
+                if carried.get((n, s, i)):
+                    by_time[k] += carried[n, s, i].pop(0)
 
     @staticmethod
     def _carry(recording, by_time):
         """What spikes of earlier parts did in this one."""
-        columns = (column.tolist() for column in recording.entries("past"))
-        return {(n, s, i): by_time[k] for n, s, i, k in zip(*columns, strict=True)}
+        carried = {}  # lists: a source may spike several times at one time
+        for n, s, i, k in zip(*(column.tolist() for column in recording.entries("past")), strict=True):
+            carried.setdefault((n, s, i), []).append(by_time[k])
+        return carried
 
     def _samples(self, dL_dV):
         """The recorded voltages that matter, as [(pair, V, sums of synaptic currents, dL/dV)], ascending."""

@@ -274,6 +274,25 @@ def test_checkpoints_give_the_same_gradients_as_a_whole_tape(model, monkeypatch)
     np.testing.assert_allclose(grads[0].steps[0], grads[1].steps[0], rtol=1e-8)
 
 
+def test_two_spikes_of_a_source_at_one_time_keep_their_gradients_over_the_parts_of_a_tape(monkeypatch):
+    cut_finely(monkeypatch)
+    monkeypatch.setattr(sp.simulation, "FIRST_BLOCK", 5)
+    net = sp.Network(seed=1)
+    times = np.repeat(np.arange(1.0, 60.0, 1.5), 2)
+    source = net.add(2, sp.SpikeSource(times, np.repeat(np.arange(40) % 2, 2)), name="in")
+    neurons = net.add(6, sp.Theta(tau_m=10.0, I_e=0.5), name="n", V=np.linspace(0.0, 0.9, 6))
+    net.connect(source, neurons, np.random.default_rng(1).normal(0.1, 0.05, (6, 2)), delay=12.5)
+    grads = []
+    for mode in (True, "checkpoint"):
+        res = net.run(60.0, tape=mode)
+        assert mode is True or len(res._tape.parts) > 20
+        grads.append(res.backward(np.random.default_rng(2).normal(size=res.n_spikes)))
+        assert grads[-1].invariant_error < 1e-12
+    whole, parts = (g.input_times["in"] for g in grads)
+    np.testing.assert_allclose(parts, whole, rtol=1e-10, atol=1e-12)
+    assert np.array_equal(whole[::2], whole[1::2]) and (np.abs(whole) > 1e-3).sum() > 20
+
+
 @pytest.mark.parametrize("engine", ["window", "heap"])
 @pytest.mark.parametrize("model", all_models(), ids=["LIF", "Theta", "LIFExp"])
 def test_a_tape_changes_no_bit(model, engine):

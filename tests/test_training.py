@@ -71,6 +71,10 @@ LOSSES = {
 POTENTIALS = {
     "mean of V": (training.MembraneCrossEntropy(times=[20.0, 30.0], reduce="mean", scale=2.0), LABELS),
     "largest V": (training.MembraneCrossEntropy(times=np.arange(10.0, 45.0), scale=2.0), LABELS),
+    # Times that come more than once, and in any order.
+    "mean of V at repeated times": (training.MembraneCrossEntropy(times=[30.0, 10.0, 30.0], reduce="mean"), LABELS),
+    "largest V at repeated times": (training.MembraneCrossEntropy(times=[10.0, 30.0, 30.0]), LABELS),
+    "margin at repeated times": (training.PeakMargin("output", times=[30.0, 10.0, 30.0, 30.0]), LABELS),
 }
 PSEUDO = {
     "first spike": (training.FirstSpikeCrossEntropy(tau=3.0, tau_late=20.0, pseudospikes=True), LABELS),
@@ -97,17 +101,21 @@ def test_derivatives_of_losses_are_those_of_finite_differences(name, model):
     check_differences(small(model), *LOSSES[name], task()[0])
 
 
-@pytest.mark.parametrize("name", POTENTIALS)
-def test_derivatives_of_readouts_are_those_of_finite_differences(name):
+def silent_outputs():
+    """A network whose outputs do not fire."""
     net = small(LIFEXP)
     layers = sp.Network(seed=1)
     source = layers.add(5, sp.SpikeSource([], []), name="input")
     hidden = layers.add(14, LIFEXP, name="hidden", V=0.0)
-    # Outputs that do not fire.
-    output = layers.add(3, sp.LIFExp(tau_m=20.0, tau_syn=5.0, V_th=1e6), name="output", V=0.0)
+    output = layers.add(3, sp.LIFExp(tau_m=20.0, tau_syn=5.0, V_th=100.0), name="output", V=0.0)
     for pre, post, p in zip((source, hidden), (hidden, output), net.projections, strict=True):
         layers.connect(pre, post, sp.all_to_all(), weight=p.weight)
-    check_differences(layers, *POTENTIALS[name], task()[0])
+    return layers
+
+
+@pytest.mark.parametrize("name", POTENTIALS)
+def test_derivatives_of_readouts_are_those_of_finite_differences(name):
+    check_differences(silent_outputs(), *POTENTIALS[name], task()[0])
 
 
 @pytest.mark.parametrize("name", PSEUDO)

@@ -459,6 +459,13 @@ class _Readout(Loss):
         return V, index
 
 
+def _for_all(result, index, by_V):
+    """dL/dV of all recorded values, from that of the values at `index`."""
+    dL_dV = np.zeros(result.V.shape)
+    np.add.at(dL_dV, index, by_V)  # a time may be there more than once
+    return dL_dV
+
+
 def places(result, ids, times):
     """Where values of V are: indices of times and of neurons."""
     columns = np.searchsorted(result.V_ids, ids) if len(result.V_ids) else np.zeros(0, np.int64)
@@ -515,9 +522,7 @@ class MembraneCrossEntropy(_Readout):
             np.put_along_axis(by_V, which, by_logit, axis=1)
         else:
             by_V += by_logit / V.shape[1]
-        dL_dV = np.zeros(result.V.shape)
-        dL_dV[index] = by_V
-        return Evaluation(_mean(value), None, dL_dV, predictions=np.argmax(logits, axis=1))
+        return Evaluation(_mean(value), None, _for_all(result, index, by_V), predictions=np.argmax(logits, axis=1))
 
 
 class PeakMargin(_Readout):
@@ -576,6 +581,4 @@ class PeakMargin(_Readout):
         size = max(short.size, 1)
         by_V = np.zeros_like(V)
         np.put_along_axis(by_V, which, -self.strength * (short > 0.0)[:, None, :] / size, axis=1)
-        dL_dV = np.zeros(result.V.shape)
-        dL_dV[index] = by_V
-        return Evaluation(self.strength * float(short.sum()) / size, None, dL_dV)
+        return Evaluation(self.strength * float(short.sum()) / size, None, _for_all(result, index, by_V))
