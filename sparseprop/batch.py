@@ -15,12 +15,13 @@ from .connectivity import ProceduralAdjacency
 from .errors import ParameterError, unknown_name
 from .gradients import (
     INVARIANT,
+    OVERFLOWS_ARE_TOLD,
     ByProjection,
     Gradients,
     checked_derivatives,
-    gradient_warning,
     most_ports,
     new_sums,
+    noted,
     of_neurons,
     of_ports,
     without_time_constants,
@@ -618,6 +619,7 @@ class _Sums:
         return self.flat.copy(), self.runner.findings, adjoint.n_ties, error
 
 
+@OVERFLOWS_ARE_TOLD
 def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
     """See :meth:`BatchResult.backward`."""
     net, given = simulation.network, result._given
@@ -657,7 +659,9 @@ def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
         by_current = next(parts)
         if by_current is not None:
             I_syn[p.first : p.first + p.n, : by_current.shape[1]] = by_current
+    by_neuron = list(sums.values())
     sums["V"], weight_sums, delay_sums = parts
+    by_projection = [weight_sums, delay_sums]
     sums["I_e_times"] = np.zeros(net.size)
     for p in simulation._source.populations:
         if p.kernel != "source":
@@ -678,8 +682,7 @@ def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
         input_times=given.given_back(by_input),
         drive_weight={},
         steps={},
-        warnings=[gradient_warning(net, simulation._near, *finding, sample=sample) for sample, *finding in findings],
-        n_warnings=n_warnings,
+        **noted(net, simulation._near, findings, n_warnings, by_neuron, by_projection, 5),
         n_ties=n_ties,
         invariant_error=error,
     )
