@@ -5,7 +5,7 @@ Imported when it is asked for: ``from sparseprop import training``.
 
 from .builders import layered_network, recurrent_network
 from .data import digits, mnist_5k, yin_yang
-from .encoding import latencies
+from .encoding import latencies, spikes_from_raster
 from .losses import (
     Evaluation,
     FirstSpikeCrossEntropy,
@@ -41,5 +41,6 @@ __all__ = [
     "mnist_5k",
     "recurrent_network",
     "record_for",
+    "spikes_from_raster",
     "yin_yang",
 ]

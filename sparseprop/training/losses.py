@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validation
+from ..batch import check_no_raster
 from ..errors import ParameterError, unknown_name
 from ..models import LIF, LIFExp
 from .pseudospikes import Pseudospikes
@@ -43,7 +44,7 @@ class Evaluation:
     dL_dweight : dict
         By number of a projection: what weights do to the loss other than by the run. Only pseudospikes have it.
     predictions : ndarray of int of shape (samples,), or None
-        The class that each sample is taken for; -1 if for none.
+        The class that each sample is taken for; -1 if for none: if no output fires, or several share the first place.
     error : float or None
         What is easier to read than `value`, such as the mean error of spike times in ms.
     """
@@ -121,6 +122,12 @@ def _cross_entropy(logits, labels):
     return value, p
 
 
+def _winners(scores):
+    """The class with the highest score of each sample; -1 where several share it, as those of silent outputs do."""
+    best = scores.max(axis=1, keepdims=True)
+    return np.where((scores == best).sum(axis=1) == 1, scores.argmax(axis=1), -1)
+
+
 def _mean(values):
     return float(values.mean()) if len(values) else 0.0
 
@@ -171,7 +178,7 @@ class FirstSpikeCrossEntropy(Loss):
         by_t[rows, labels] += self.alpha * late / self.tau_late
         by_t /= max(len(labels), 1)
         value = value + self.alpha * (late - 1.0)
-        predictions = np.argmin(t, axis=1)
+        predictions = _winners(-t)
         if later is None:
             predictions[silent.all(axis=1)] = -1
         dL_dtimes = np.zeros(result.n_spikes)
@@ -209,7 +216,8 @@ class _Trains(Loss):
         try:
             targets = np.asarray(targets, dtype=float)
         except (TypeError, ValueError):
-            raise ParameterError(f"targets must be {wanted}, got {targets!r}") from None
+            raise ParameterError(f"targets must be {wanted}, got {type(targets).__name__}") from None
+        check_no_raster(targets, "targets")
         if targets.ndim not in (2, 3) or targets.shape[:2] != (n_samples, n):
             raise ParameterError(f"targets must be {wanted}, got shape {targets.shape}")
         if not (targets >= 0.0).all():
@@ -303,27 +311,57 @@ class VanRossumDistance(_Trains):
         self.tau = _positive(tau, "tau", " ms")
 
     def __call__(self, result, targets):
-        times, index = result.spike_table(self.population)
-        ids = self._local(times.shape[1])
-        times, index = times[:, ids], index[:, ids]
-        wanted = self._targets(targets, *times.shape[:2])
-        within, by_within = self._overlap(times, times)
-        between, by_between = self._overlap(times, wanted)
-        alone, _ = self._overlap(wanted, wanted)
-        n = max(len(times), 1)
-        value = 0.5 * (within.sum(axis=1) + alone.sum(axis=1)) - between.sum(axis=1)
+        where, n, cells = result._of(self.population)
+        ids = self._local(n)
+        wanted = self._targets(targets, result.n_samples, len(ids))
+        rows = np.full(n, -1)
+        rows[ids] = np.arange(len(ids))
+        mine = rows[cells % n] >= 0
+        where, cells = where[mine], (cells[mine] // n) * len(ids) + rows[cells[mine] % n]
+        sample, neuron, place = np.nonzero(np.isfinite(wanted))
+        times = np.concatenate([result.times[where], wanted[sample, neuron, place]])
+        cells = np.concatenate([cells, sample * len(ids) + neuron])
+        signs = np.concatenate([np.ones(len(where)), np.full(len(sample), -1.0)])
+        value, by_times = _exponential_distance(times, cells, signs, self.tau)
+        value = np.bincount(cells // max(len(ids), 1), value, minlength=result.n_samples)
         dL_dtimes = np.zeros(result.n_spikes)
-        there = index >= 0
-        dL_dtimes[index[there]] = (by_within - by_between)[there] / n
+        dL_dtimes[where] = by_times[: len(where)] / max(result.n_samples, 1)
         return Evaluation(_mean(value), dL_dtimes)
 
-    def _overlap(self, a, b):
-        """sum_jk exp(-|a_j - b_k| / tau), and its derivative by each a_j with b fixed."""
-        both = np.isfinite(a)[..., :, None] & np.isfinite(b)[..., None, :]
-        with np.errstate(invalid="ignore"):
-            distance = np.where(both, a[..., :, None] - b[..., None, :], 0.0)
-        kernel = np.where(both, np.exp(-np.abs(distance) / self.tau), 0.0)
-        return kernel.sum(axis=(2, 3)), (-np.sign(distance) / self.tau * kernel).sum(axis=3)
+
+def _exponential_distance(times, cells, signs, tau):
+    """``1/2 sum_jk s_j s_k exp(-|t_j - t_k| / tau)`` over all pairs within a cell, in linear time once sorted.
+
+    Returns
+    -------
+    value, by_times : ndarray
+        For each spike its share of the sum, and the derivative by its time.
+    """
+    order = np.lexsort((times, cells))
+    t, cell = times[order], cells[order]
+    # Spikes of a cell at one time are one with the sum of their signs: they do not push each other.
+    begins = np.ones(len(t), bool)
+    begins[1:] = (t[1:] != t[:-1]) | (cell[1:] != cell[:-1])
+    group = np.cumsum(begins) - 1
+    total = np.bincount(group, signs[order])
+    t, cell = t[begins], cell[begins]
+    starts = np.flatnonzero(np.diff(cell, prepend=-1))
+    sizes = np.diff(starts, append=len(t))
+    by_size = np.argsort(-sizes, kind="stable")
+    starts, sizes = starts[by_size], sizes[by_size]
+    decay = np.exp(-np.abs(np.diff(t, prepend=t[:1])) / tau)  # abs: from cell to cell, where nothing needs it
+    # Decaying sums over what came before, and over what comes after: the k-th spikes of all cells that have so many.
+    before, after = np.zeros(len(t)), np.zeros(len(t))
+    for k in range(1, sizes.max(initial=0)):
+        longer = np.searchsorted(-sizes, -k)  # how many have more than k
+        at = starts[:longer] + k
+        before[at] = decay[at] * (before[at - 1] + total[at - 1])
+        at = starts[:longer] + sizes[:longer] - k
+        after[at - 1] = decay[at] * (after[at] + total[at])
+    value, by_times = np.empty(len(times)), np.empty(len(times))
+    value[order] = signs[order] * (before + 0.5 * total)[group]
+    by_times[order] = signs[order] * (after - before)[group] / tau
+    return value, by_times
 
 
 class _Counts(Loss):
@@ -393,7 +431,10 @@ class SpikeCountCrossEntropy(_Counts):
         labels = self._labels(targets, result, counts.shape[1])
         value, by_logit = _cross_entropy(self.scale * counts, labels)
         by_times, by_V, by_weight = back(self.scale * by_logit / max(len(labels), 1))
-        return Evaluation(_mean(value), by_times, by_V, by_weight, predictions=np.argmax(counts, axis=1))
+        predictions = _winners(counts)
+        if not self.pseudospikes:
+            predictions[(result.spike_counts(self.population) == 0).all(axis=1)] = -1
+        return Evaluation(_mean(value), by_times, by_V, by_weight, predictions=predictions)
 
 
 class SpikeCountPenalty(_Counts):
@@ -522,7 +563,7 @@ class MembraneCrossEntropy(_Readout):
             np.put_along_axis(by_V, which, by_logit, axis=1)
         else:
             by_V += by_logit / V.shape[1]
-        return Evaluation(_mean(value), None, _for_all(result, index, by_V), predictions=np.argmax(logits, axis=1))
+        return Evaluation(_mean(value), None, _for_all(result, index, by_V), predictions=_winners(logits))
 
 
 class PeakMargin(_Readout):

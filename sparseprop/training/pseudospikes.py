@@ -7,6 +7,8 @@ from ..models import QIF, Theta
 
 __all__ = ["Pseudospikes"]
 
+AT_ONCE = 1 << 20  # products of samples and synapses that are in memory together
+
 
 class Pseudospikes:
     """Spikes after the end of the trial, continuous with those before it.
@@ -184,7 +186,7 @@ class _Continuation:
                     continue
                 g = after[q.index]
                 matrix = self.rule._matrices[k]
-                weights[k] = np.einsum("si,si->i", g[:, matrix.targets], self._part[k][:, matrix.sources])
+                weights[k] = matrix.by_weight(g, self._part[k])
                 by_part = matrix.transposed(g)
                 later = projection.pre.index >= q.index
                 states, sums = (self._V, before) if later else (self._after, after)
@@ -223,6 +225,15 @@ class _Matrix:
     def times(self, s):
         """sum_j w_ij s_j for all samples."""
         return (self._take_weights(self._matrix) @ s.T).T
+
+    def by_weight(self, g, s):
+        """sum over samples of g_i s_j for each synapse, a part of them at a time."""
+        sums = np.empty(len(self.sources))
+        size = max(1, AT_ONCE // max(len(g), 1))
+        for first in range(0, len(sums), size):
+            part = slice(first, first + size)
+            sums[part] = np.einsum("si,si->i", g[:, self.targets[part]], s[:, self.sources[part]])
+        return sums
 
     def transposed(self, g):
         """sum_i w_ij g_i for all samples."""
