@@ -20,7 +20,7 @@ import time
 
 import numpy as np
 
-from .errors import InsufficientMemoryError, ParameterError
+from .errors import InsufficientMemoryError, ParameterError, shown
 
 cdef extern from *:
     """
@@ -144,7 +144,7 @@ def random_updates(const neuron_t[::1] targets, count_t degree, const int64_t[::
     if rows.shape[0] == 0 or np.min(rows) < 0 or np.max(rows) >= n:
         raise ParameterError(f"rows must be one or more neurons in [0, {n})")
     if prefetching not in PREFETCHING:
-        raise ParameterError(f"prefetching must be one of {', '.join(PREFETCHING)}, got {prefetching!r}")
+        raise ParameterError(f"prefetching must be one of {', '.join(PREFETCHING)}, got {shown(prefetching)}")
     cdef bint rows_ahead = prefetching != "none", targets_ahead = prefetching == "targets"
     values = np.ones(n)
     cdef double[::1] x = values
@@ -231,7 +231,7 @@ cdef class Phases:
     def __init__(self, model, const double[::1] phases, const neuron_t[::1] targets, count_t degree, double kick,
                  double omega, double period):
         if model not in ("LIF", "QIF"):
-            raise ParameterError(f"model must be 'LIF' or 'QIF', got {model!r}")
+            raise ParameterError(f"model must be 'LIF' or 'QIF', got {shown(model)}")
         if not (period > 0.0 and omega > 0.0):
             raise ParameterError(f"period and omega must be > 0, got {period} and {omega}")
         checked_rows(targets, degree, phases.shape[0])

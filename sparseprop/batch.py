@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _core, _validation
 from .connectivity import ProceduralAdjacency
-from .errors import ParameterError, unknown_name
+from .errors import ParameterError, shown, unknown_name
 from .gradients import (
     INVARIANT,
     OVERFLOWS_ARE_TOLD,
@@ -123,7 +123,7 @@ class BatchSimulation:
 
     def __init__(self, net, n_threads=None, seed=None):
         if not isinstance(net, Network):
-            raise ParameterError(f"net must be a Network, got {net!r}")
+            raise ParameterError(f"net must be a Network, got {shown(net)}")
         allowed = "a whole number >= 1, or None for all cores"
         self.n_threads = cores() if n_threads is None else _validation.integer(n_threads, "n_threads", allowed, low=1)
         self.network = net
@@ -213,7 +213,7 @@ class BatchSimulation:
         RunawayError, NumericalError
             As :meth:`Simulation.run`; the message names the sample.
         """
-        duration = _validation.real(duration, "duration", "a finite time >= 0 ms", low=0.0)
+        duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
         tape = _validation.flag(tape, "tape")
         self._take_weights()
         given = _Inputs(self._sources, inputs)
@@ -239,7 +239,9 @@ class BatchSimulation:
         if record is None:
             return np.zeros(0, np.int64), np.zeros(0)
         if not isinstance(record, Record):
-            raise ParameterError(f"record must be None or sp.Record(V=..., V_times=...) in a batch, got {record!r}")
+            raise ParameterError(
+                f"record must be None or sp.Record(V=..., V_times=...) in a batch, got {shown(record)}"
+            )
         others = (record.path, record.bins, record.I_syn)
         if any(other is not None for other in others) or record.record_sources or record.spikes is not True:
             raise ParameterError(
@@ -383,18 +385,18 @@ def _wanted(source):
 
 def input_array(source, values):
     """The times of a source's spikes in all samples, from an array of numbers, as float64."""
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"{_wanted(source)}, got {type(values).__name__} ({error})") from None
-    check_no_raster(array, f"inputs of {source.name!r}")
-    if array.dtype.kind not in "iuf":
-        raise ParameterError(f"{_wanted(source)}, got {type(values).__name__} of {array.dtype}")
+    name = f"inputs of {source.name!r}"
+    if isinstance(values, np.ndarray) and values.dtype.kind == "b":
+        check_no_raster(values, name)
+    if not _validation.is_array(values):
+        raise ParameterError(f"{_wanted(source)}, got {shown(values)}")
+    array = _validation.plain(values, name, "ms")
+    check_no_raster(array, name)
     check_shape(source, array.shape)
     array = array.astype(float)
     if not (array >= 0.0).all():
         wrong = array[~(array >= 0.0)][0]
-        raise ParameterError(f"inputs of {source.name!r} must be times >= 0 ms, or inf for no spike, got {wrong}")
+        raise ParameterError(f"{name} must be times >= 0 ms, or inf for no spike, got {wrong}")
     return array
 
 
@@ -406,9 +408,11 @@ def input_pairs(source, values):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(_is_flat(part) for part in pair):
             raise ParameterError(
                 f"{name}: sample {k} must be a pair of arrays (times, ids), as tuples stand for such pairs (lists "
-                f"for times of all sources), got {type(pair).__name__}"
+                f"for times of all sources), got {shown(pair)}"
             )
-        times = _validation.real_array(pair[0], f"{name}: times of sample {k}", "finite times >= 0 ms", low=0.0)
+        times = _validation.real_array(
+            pair[0], f"{name}: times of sample {k}", "finite times >= 0 ms", unit="ms", low=0.0
+        )
         ids = _validation.index_array(pair[1], f"{name}: ids of sample {k}", source.n)
         if times.shape != ids.shape:
             raise ParameterError(f"{name}: sample {k} must have one id for each time, got {len(ids)} for {len(times)}")

@@ -5,7 +5,6 @@ the engines of this package, the algorithm of the SparseProp paper, the conventi
 neuron at every spike, and the machine's bound, which is the memory accesses of the kicks and nothing else.
 """
 
-import copy
 import datetime
 import importlib.metadata
 import itertools
@@ -28,7 +27,7 @@ from ._yardsticks import PREFETCHING, Conventional, PaperHeap, random_updates
 from .connectivity import Adjacency
 from .errors import ParameterError, StorageError, unknown_name
 from .models import LIF, Theta
-from .network import Population, balanced_network
+from .network import balanced_network
 from .plotting import COLORS, _require_matplotlib
 from .simulation import Simulation, StopReason
 
@@ -219,9 +218,7 @@ def settled(net):
     (old,) = net.populations
     # A voltage is rounded; at the threshold the spike would already be.
     V = np.minimum(simulation.V, np.nextafter(old.model.threshold(), -np.inf))
-    new = copy.copy(net)
-    new.populations = [Population(old.name, old.n, old.model, V, old.first, old.index)]
-    return new
+    return net._copy(lambda population: {"V": V})
 
 
 def yardstick(net, algorithm, **options):

@@ -19,7 +19,7 @@ import warnings
 import numpy as np
 
 from . import errors
-from .errors import FileFormatError, ParameterError, StorageError, unknown_name
+from .errors import FileFormatError, ParameterError, StorageError, shown, unknown_name
 from .models import LIF, MODELS
 from .network import ENTRIES, Network, balanced_network
 from .recording import Record
@@ -404,7 +404,7 @@ def _run_table(config, path, keys=RUN_KEYS):
     """Take the table [run] out of a configuration."""
     options = config.pop("run", {})
     if not isinstance(options, dict):
-        raise ParameterError(f"{path}: run must be a table, [run], got {options!r}")
+        raise ParameterError(f"{path}: run must be a table, [run], got {shown(options)}")
     for key in options:
         if key not in keys:
             raise ParameterError(f"{path}: {unknown_name('entry of [run]', key, keys)}")
@@ -415,11 +415,13 @@ def _sweep_table(config, path):
     """Take the table [sweep] out of a configuration, as a grid of paths that are there."""
     table = config.pop("sweep", {})
     if not isinstance(table, dict):
-        raise ParameterError(f"{path}: sweep must be a table, [sweep], got {table!r}")
+        raise ParameterError(f"{path}: sweep must be a table, [sweep], got {shown(table)}")
     grid = dict(_flat(table))
     for name, values in grid.items():
         if not isinstance(values, list) or not values:
-            raise ParameterError(f"{path}: {name} in [sweep] must be a list of values such as [1, 2], got {values!r}")
+            raise ParameterError(
+                f"{path}: {name} in [sweep] must be a list of values such as [1, 2], got {shown(values)}"
+            )
         try:
             _place(config, name)
         except ParameterError as error:
@@ -451,14 +453,16 @@ def _place(config, path):
         else:
             keys = {}
         if part not in keys:
-            what = f"part of the path {path!r} in [sweep]"
+            what = f"part of the path {shown(path)} in [sweep]"
             if not keys:
-                raise ParameterError(f"unknown {what}: {part!r}, as {'.'.join(parts[:k])} has no parts")
+                raise ParameterError(f"unknown {what}: {shown(part)}, as {'.'.join(parts[:k])} has no parts")
             raise unknown_name(what, part, keys)
         above.append(part)
         if k < len(parts) - 1:
             if isinstance(place, dict) and keys[part] not in place:
-                raise ParameterError(f"path {path!r} in [sweep] leads through {part!r}, which the configuration lacks")
+                raise ParameterError(
+                    f"path {shown(path)} in [sweep] leads through {shown(part)}, which the configuration lacks"
+                )
             place = place[keys[part]]
     return place, keys[part]
 
@@ -656,7 +660,7 @@ def _time(text):
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= 0.0):
-        raise argparse.ArgumentTypeError(f"must be a time >= 0 in ms, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a time >= 0 in ms, got {shown(text)}")
     return value
 
 
@@ -669,7 +673,7 @@ def _whole(low):
         except ValueError:
             value = low - 1
         if value < low:
-            raise argparse.ArgumentTypeError(f"must be a whole number >= {low}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"must be a whole number >= {low}, got {shown(text)}")
         return value
 
     return whole

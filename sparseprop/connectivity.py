@@ -19,8 +19,8 @@ from typing import ClassVar
 import numpy as np
 
 from . import _wiring
-from ._validation import flag, index_array, integer, real, real_array
-from .errors import CapacityError, ConnectivityError, InsufficientMemoryError, ParameterError, unknown_name
+from ._validation import flag, index_array, integer, is_array, plain, real, real_array
+from .errors import CapacityError, ConnectivityError, InsufficientMemoryError, ParameterError, shown, unknown_name
 
 __all__ = [
     "Adjacency",
@@ -90,7 +90,8 @@ class Adjacency:
     """The synapses of one projection, stored row by row: the targets of source 0, then of source 1, ...
 
     This is the order of every per-synapse array of a projection. Within a row the targets ascend; those of
-    `edges` and of a sparse matrix stay in the order in which they were given.
+    `edges` and of a sparse matrix stay in the order in which they were given. A row is what has one source (a column
+    of W).
 
     Attributes
     ----------
@@ -102,7 +103,8 @@ class Adjacency:
         Only a matrix gives them.
     order : ndarray of int64, shape (n_synapses,), or None
         ``order[s]`` is the place of synapse s in the list of edges that the user gave, None where that is s
-        itself. The list is the arguments of `edges`, or for a sparse matrix the entries of ``W.tocoo()``.
+        itself. The list is the arguments of `edges`, for a sparse matrix the entries of ``W.tocoo()``, and for a
+        dense one those that are not zero, row by row, as in ``W[W != 0]``.
     n_autapses, n_multapses : int
         Number of synapses of a neuron onto itself, and of synapses beyond the first between the same two
         neurons.
@@ -275,7 +277,7 @@ class _Site:
         if rule.k > MAX_NEURONS:
             raise self.error(
                 CapacityError,
-                f"{rule!r}: a neuron has at most {MAX_NEURONS} {chosen}; choose a smaller k",
+                f"{shown(rule)}: a neuron has at most {MAX_NEURONS} {chosen}; choose a smaller k",
             )
         if rule.k > (MAX_NEURONS if self.allow_multapses and available else available):
             others = " beside the neuron itself" if self.skip_self else ""
@@ -286,7 +288,7 @@ class _Site:
                 remedies.append("allow_multapses=True")
             raise self.error(
                 ConnectivityError,
-                f"{rule!r} asks for {rule.k} {'' if self.allow_multapses else 'different '}{chosen} of each "
+                f"{shown(rule)} asks for {rule.k} {'' if self.allow_multapses else 'different '}{chosen} of each "
                 f"{per}, but there are {available}{others}; {' or '.join(remedies)}",
             )
 
@@ -570,7 +572,7 @@ class _Matrix(_ArrayRule):
         try:
             n_post, n_pre = self.shape
         except (TypeError, ValueError):
-            raise ParameterError(f"matrix: shape must be (n_post, n_pre), got {self.shape!r}") from None
+            raise ParameterError(f"matrix: shape must be (n_post, n_pre), got {shown(self.shape)}") from None
         n_post = integer(n_post, "matrix: number of rows", low=0, high=MAX_NEURONS)
         n_pre = integer(n_pre, "matrix: number of columns", low=0, high=MAX_NEURONS)
         self._put("shape", (n_post, n_pre))
@@ -764,7 +766,9 @@ def matrix(W):
     W : array_like or scipy.sparse matrix or array, shape (n_post, n_pre)
         ``W[target, source]`` is a weight. In a dense array zeros are no synapse. In a sparse one each stored
         entry is a synapse, a stored zero too (of the DIA format, which cannot tell, each that is not zero);
-        entries that repeat the same pair are multapses, which are never added up.
+        entries that repeat the same pair are multapses, which are never added up. The order of its entries, in which
+    delays can be given, is that of ``W[W != 0]`` for a dense array (by target, then source) and of ``W.tocoo()``
+    for a sparse one, which for CSR, CSC and COO is that of ``W.data``.
 
     Returns
     -------
@@ -786,19 +790,45 @@ def matrix(W):
         W = W.tocoo()
         _require_weights(W.data, W.row, W.col)
         return _Matrix(W.shape, W.col, W.row, W.data)
-    try:
-        W = np.asarray(W)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"matrix: W must be a matrix of numbers, got {type(W).__name__} ({error})") from None
+    _refuse_names(W)
+    if not (is_array(W) or hasattr(W, "__array__")):
+        raise ParameterError(
+            "a connection must be a rule such as fixed_indegree(k), or a matrix W[target, source] with two "
+            f"dimensions, got {shown(W)}"
+        )
+    if getattr(getattr(W, "dtype", None), "kind", None) == "b":
+        raise ParameterError(
+            "matrix: W must hold weights, which are real numbers, got dtype bool; for a list of connections without "
+            "weights use edges(sources, targets): targets, sources = numpy.nonzero(W)"
+        )
+    W = plain(W, "matrix: W")
     if W.ndim != 2:
         raise ParameterError(
             f"a connection must be a rule such as fixed_indegree(k), or a matrix W[target, source] with two "
-            f"dimensions, got {type(W[()]).__name__} with shape {W.shape}"
+            f"dimensions, got ndarray with shape {W.shape}"
         )
-    sources, targets = np.nonzero(W.T)
+    targets, sources = np.nonzero(W)
     weights = W[targets, sources]
     _require_weights(weights, targets, sources)
     return _Matrix(W.shape, sources, targets, weights)
+
+
+def _refuse_names(rule):
+    """Refuse the name of a rule, or its function, where the rule itself is meant."""
+    name = rule if isinstance(rule, str) else getattr(rule, "__name__", None) if callable(rule) else None
+    if name in _RULES:
+        raise ParameterError(
+            f"a connection must be a rule, got {shown(rule)}; call it: sp.{name}({', '.join(_needed(name))})"
+        )
+    if isinstance(rule, str):
+        raise unknown_name("connection rule", rule, [f"sp.{name}({', '.join(_needed(name))})" for name in _RULES])
+
+
+def _needed(name):
+    """The parameters that a rule must be given."""
+    if name == "matrix":
+        return ["W"]
+    return [field.name for field in dataclasses.fields(_RULES[name]) if field.default is dataclasses.MISSING]
 
 
 def _require_weights(values, rows, columns):
@@ -856,7 +886,7 @@ def rule_from_dict(d):
     if not isinstance(d, Mapping) or "name" not in d:
         raise ParameterError(
             f"a connection rule must be described as {{'name': ..., parameter: value}}, for example "
-            f"{{'name': 'fixed_indegree', 'k': 100}}, got {d!r}"
+            f"{{'name': 'fixed_indegree', 'k': 100}}, got {shown(d)}"
         )
     name = d["name"]
     if not isinstance(name, str) or name not in _RULES:
@@ -868,7 +898,7 @@ def rule_from_dict(d):
             raise unknown_name(f"parameter of {name}", key, [field.name for field in fields])
     for field in fields:
         if field.name not in parameters and field.default is dataclasses.MISSING:
-            raise ParameterError(f"{name}: {field.name} is missing in {d!r}")
+            raise ParameterError(f"{name}: {field.name} is missing in {shown(d)}")
     return _RULES[name](**parameters)
 
 
@@ -925,7 +955,7 @@ def build(
     every 2 million synapses or so, but not within a row.
     """
     if not isinstance(rule, Rule):
-        raise ParameterError(f"rule must be a connection rule such as fixed_indegree(k), got {rule!r}")
+        raise ParameterError(f"rule must be a connection rule such as fixed_indegree(k), got {shown(rule)}")
     site = _Site(
         integer(n_pre, "n_pre", "a number of neurons", low=0),
         integer(n_post, "n_post", "a number of neurons", low=0),

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from . import _wiring
 from ._validation import real
-from .errors import ParameterError, unknown_name
+from .errors import ParameterError, shown, unknown_name
 
 __all__ = ["Distribution", "distribution_from_dict", "normal", "uniform"]
 
@@ -142,4 +142,4 @@ def distribution_from_dict(d, name):
     try:
         return kinds[kind](**parameters)
     except TypeError:
-        raise ParameterError(f"{name}: {kind} needs {', '.join(allowed[:2])}, got {parameters!r}") from None
+        raise ParameterError(f"{name}: {kind} needs {', '.join(allowed[:2])}, got {shown(parameters)}") from None

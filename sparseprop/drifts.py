@@ -7,7 +7,7 @@ import unicodedata
 import numpy as np
 
 from . import _validation
-from .errors import ParameterError, unknown_name
+from .errors import ParameterError, shown, unknown_name
 
 __all__ = ["Drift", "Expression", "Function", "drift_of"]
 
@@ -76,12 +76,12 @@ class Expression(Drift):
             name = unicodedata.normalize("NFKC", given) if isinstance(given, str) else ""
             if not name.isidentifier() or name in {"V", *FUNCTIONS, *CONSTANTS}:
                 raise ParameterError(
-                    f"NumericalIF.constants must have names that are free (not V, pi or a function), got {given!r}"
+                    f"NumericalIF.constants must have names that are free (not V, pi or a function), got {shown(given)}"
                 )
             if name in self.constants:
                 raise ParameterError(
-                    f"NumericalIF.constants must have different names, got {given!r}, which Python reads as {name!r}, "
-                    "twice"
+                    f"NumericalIF.constants must have different names, got {shown(given)}, which Python reads as "
+                    f"{name!r}, twice"
                 )
             self.constants[name] = value
         constants = self.constants
@@ -90,7 +90,7 @@ class Expression(Drift):
             self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             raise ParameterError(
-                f"NumericalIF.drift must be an expression of {_WHAT}, got {text!r} ({error})"
+                f"NumericalIF.drift must be an expression of {_WHAT}, got {shown(text)} ({error})"
             ) from None
         self._used = set()
         try:
@@ -102,7 +102,9 @@ class Expression(Drift):
             ) from None
         unused = set(constants) - self._used
         if unused:
-            raise ParameterError(f"NumericalIF.constants: {sorted(unused)[0]!r} does not occur in the drift {text!r}")
+            raise ParameterError(
+                f"NumericalIF.constants: {sorted(unused)[0]!r} does not occur in the drift {shown(text)}"
+            )
 
     def _check(self, node):
         """Refuse everything but arithmetic."""
@@ -189,7 +191,9 @@ def drift_of(given, constants):
     if isinstance(given, str):
         return Expression(given, constants)
     if not callable(given):
-        raise ParameterError(f"NumericalIF.drift must be a function of V or an expression such as '-V', got {given!r}")
+        raise ParameterError(
+            f"NumericalIF.drift must be a function of V or an expression such as '-V', got {shown(given)}"
+        )
     if constants:
         raise ParameterError("NumericalIF.constants must be left out for a function, which has its own")
     return Function(given)

@@ -9,6 +9,7 @@ import numpy as np
 from . import _validation
 from .connectivity import ProceduralAdjacency
 from .errors import ParameterError, unknown_name
+from .gradients import checked_derivatives
 from .inputs import SpikeSource
 from .recording import Record
 from .reference import ComplexArithmetic, DoubleArithmetic, ReferenceEngine
@@ -344,7 +345,10 @@ def check_gradients(net, duration=None, *, n_spikes=None, loss=None, parameters=
     if callable(dL_dtimes):
         dL_dtimes = dL_dtimes(result.times, result.ids)
     gradients = result.backward(dL_dtimes)
-    options: dict[str, Any] = {"dL_dtimes": np.asarray(dL_dtimes, dtype=float), "seed": seed}
+    options: dict[str, Any] = {
+        "dL_dtimes": checked_derivatives(dL_dtimes, "loss", (result.n_spikes,), "one for each spike"),
+        "seed": seed,
+    }
     comparisons = []
     ordered = [name for name in PARAMETERS if name in parameters]
     for name, key, values in _parts(net, gradients, ordered):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import _core, _validation
-from .errors import GradientOverflowWarning, ParameterError
+from .errors import GradientOverflowWarning, ParameterError, shown
 from .inputs import SpikeSource, Steps
 from .network import Projection
 
@@ -96,7 +96,7 @@ class ByProjection:
         if isinstance(key, Projection):
             same = [projection is key for projection in self._projections]
             if True not in same:
-                raise ParameterError(f"{key!r} is no projection of the network that was run")
+                raise ParameterError(f"{shown(key)} is no projection of the network that was run")
             k = same.index(True)
         else:
             k = _validation.integer(
@@ -195,16 +195,10 @@ def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
 
 def checked_derivatives(values, name, shape, meaning):
     """`values` as a float64 array of a shape, all finite."""
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise ParameterError(f"{name} must be numbers of shape {shape}, {meaning}, got {values!r}") from None
+    array = _validation.plain(values, name)
     if array.shape != shape:
         raise ParameterError(f"{name} must have shape {shape}, {meaning}, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
-        raise ParameterError(f"{name} must be finite numbers, got {array[where]} at index {where}")
-    return np.ascontiguousarray(array)
+    return _validation.real_array(array, name, "finite numbers", ndim=len(shape), copy=False)
 
 
 def _has_currents(population):

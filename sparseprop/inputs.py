@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ._validation import index_array, is_array, real, real_array
-from .errors import ParameterError, unknown_name
+from .errors import ParameterError, shown, unknown_name
 
 __all__ = [
     "Poisson",
@@ -32,26 +32,22 @@ def _read_only(array):
     return array
 
 
-def _profile(times, values, what, unit, low):
+def _profile(times, values, what, allowed, low, unit=None):
     """Checked times and values of a piecewise constant function, values of shape (n_times, 1 or n)."""
-    times = real_array(times, f"{what}: times", "finite times >= 0 ms", low=0.0)
+    times = real_array(times, f"{what}: times", "finite times >= 0 ms", unit="ms", low=0.0)
     if not times.size or not (np.diff(times) > 0.0).all():
-        raise ParameterError(f"{what}: times must be at least one, and each later than the one before, got {times!r}")
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise ParameterError(f"{what} must be numbers {unit}, got {values!r}") from None
+        raise ParameterError(
+            f"{what}: times must be at least one, and each later than the one before, got {shown(times)}"
+        )
+    array = real_array(values, what, allowed, low=low, unit=unit, ndim=(0, 1, 2, 3), copy=False)
     if array.ndim not in (1, 2) or array.shape[0] != times.size:
         raise ParameterError(
             f"{what} must have shape ({times.size},), one for each time, or ({times.size}, n) with one for each "
             f"neuron, got shape {array.shape}"
         )
-    array = array.reshape(times.size, -1)
-    wrong = ~np.isfinite(array) | (array < low)
-    if wrong.any() or not array.size:
-        got = float(array[wrong][0]) if array.size else "none"
-        raise ParameterError(f"{what} must be finite numbers {unit}, got {got}")
-    return _read_only(times), _read_only(array)
+    if not array.size:
+        raise ParameterError(f"{what} must be {allowed}, got none")
+    return _read_only(times), _read_only(np.array(array.reshape(times.size, -1)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +68,12 @@ class Poisson:
 
     def __post_init__(self):
         if self.times is not None:
-            times, rate = _profile(self.times, self.rate, "poisson: rate", ">= 0 Hz", 0.0)
+            times, rate = _profile(self.times, self.rate, "poisson: rate", "finite numbers >= 0 Hz", 0.0, "Hz")
             object.__setattr__(self, "times", times)
         elif is_array(self.rate):
-            rate = _read_only(real_array(self.rate, "poisson: rate", "finite rates >= 0 Hz", low=0.0))
+            rate = _read_only(real_array(self.rate, "poisson: rate", "finite rates >= 0 Hz", unit="Hz", low=0.0))
         else:
-            rate = real(self.rate, "poisson: rate", "a finite rate >= 0 Hz", low=0.0)
+            rate = real(self.rate, "poisson: rate", "a finite rate >= 0 Hz", unit="Hz", low=0.0)
         if np.max(rate, initial=0.0) > HIGHEST_RATE:
             raise ParameterError(f"poisson: rate must be at most {HIGHEST_RATE:g} Hz, got {np.max(rate)}")
         object.__setattr__(self, "rate", rate)
@@ -139,7 +135,7 @@ class Steps:
     name: ClassVar[str] = "steps"
 
     def __post_init__(self):
-        times, values = _profile(self.times, self.values, "steps: values", "", -math.inf)
+        times, values = _profile(self.times, self.values, "steps: values", "finite numbers", -math.inf)
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "values", values)
 
@@ -199,7 +195,7 @@ class SpikeSource(Source):
     ids: Any
 
     def __post_init__(self):
-        times = real_array(self.times, "SpikeSource: times", "finite times >= 0 ms", low=0.0)
+        times = real_array(self.times, "SpikeSource: times", "finite times >= 0 ms", unit="ms", low=0.0)
         ids = index_array(self.ids, "SpikeSource: ids", 2**31 - 1)
         if times.size != ids.size:
             raise ParameterError(f"SpikeSource: times and ids must have one length, got {times.size} and {ids.size}")
@@ -322,7 +318,7 @@ def _from_table(makers, d, what):
             raise unknown_name(f"parameter of {name}", key, allowed)
     for key in needed:
         if key not in arguments:
-            raise ParameterError(f"{what} {name} has no {key!r}; it needs {', '.join(needed)}")
+            raise ParameterError(f"{what} {name} has no {shown(key)}; it needs {', '.join(needed)}")
     return make(**arguments)
 
 
@@ -348,5 +344,5 @@ def source_from_dict(d):
 
 def _replayed(file, population=None):
     if not isinstance(file, (str, os.PathLike)):
-        raise ParameterError(f"SpikeSource: file must be the name of a raster, got {file!r}")
+        raise ParameterError(f"SpikeSource: file must be the name of a raster, got {shown(file)}")
     return SpikeSource.from_raster(file, population)

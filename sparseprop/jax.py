@@ -16,7 +16,7 @@ except ImportError as error:
 from . import _validation
 from .batch import BatchSimulation
 from .connectivity import ProceduralAdjacency
-from .errors import ParameterError, unknown_name
+from .errors import ParameterError, shown, unknown_name
 from .network import Network
 
 __all__ = ["parameters", "spike_times"]
@@ -98,8 +98,8 @@ def spike_times(net, params, inputs, *, duration, population=None, n_spikes=1, n
     """
     _check_x64()
     if not isinstance(net, Network):
-        raise ParameterError(f"net must be a Network, got {net!r}")
-    duration = _validation.real(duration, "duration", "a finite time >= 0 ms", low=0.0)
+        raise ParameterError(f"net must be a Network, got {shown(net)}")
+    duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
     n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 1", low=1)
     names = [p.name for p in net.populations if not p.is_source]
     name = names[-1] if population is None else getattr(population, "name", population)
@@ -118,12 +118,12 @@ def _checked(net, params):
     """`params`, if they have the entries and shapes that the network needs."""
     wanted = {"weight": _stored(net), "delay": _delayed(net)}
     if not isinstance(params, dict) or "weight" not in params or not set(params) <= set(wanted):
-        raise ParameterError(f"params must be a dictionary with 'weight' and perhaps 'delay', got {params!r}")
+        raise ParameterError(f"params must be a dictionary with 'weight' and perhaps 'delay', got {shown(params)}")
     for key, values in params.items():
         shapes = [np.shape(value) for value in values]
         if shapes != [(p.n_synapses,) for p in wanted[key]]:
             raise ParameterError(
-                f"params[{key!r}] must be one array for each of {wanted[key]}, with a value for each synapse, got "
+                f"params[{shown(key)}] must be one array for each of {wanted[key]}, with a value for each synapse, got "
                 f"shapes {shapes}: start from sparseprop.jax.parameters(net)"
             )
     return params

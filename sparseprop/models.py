@@ -15,7 +15,7 @@ import numpy as np
 
 from . import _validation
 from .drifts import Drift, drift_of
-from .errors import ParameterError, unknown_name
+from .errors import ParameterError, shown, unknown_name
 from .tables import MAX_TABLES, EIFDrift, NumericalDrift, table_of
 
 __all__ = [
@@ -81,7 +81,7 @@ class Parameter:
         return self._check_one(value, name)
 
     def _check_one(self, value, name):
-        bounds: dict[str, Any] = {"infinite": self.infinite != 0.0}
+        bounds: dict[str, Any] = {"infinite": self.infinite != 0.0, "unit": "ms" if self.unit == "ms" else None}
         if self.positive or self.nonnegative:
             bounds |= {"low": 0.0, "low_open": self.positive}
         if self.infinite > 0.0:
@@ -233,7 +233,7 @@ class _Leaky(NeuronModel):
     def _check_relations(self):
         self._relation(
             np.asarray(self.V_reset) < np.asarray(self.V_th),
-            f"V_reset must be below V_th, got V_reset = {self.V_reset} and V_th = {self.V_th}",
+            f"V_reset must be below V_th, got V_reset = {shown(self.V_reset)} and V_th = {shown(self.V_th)}",
         )
         self._check_refractory(self.growth_time_constant())
 
@@ -400,8 +400,8 @@ class LIFExp(_Leaky):
             ratio = np.asarray(tau_syn) / np.asarray(self.tau_m)
             self._relation(
                 (ratio >= 1.0 / LARGEST_RATIO) & (ratio <= LARGEST_RATIO),
-                f"tau_syn of port {k} must be within a factor of {LARGEST_RATIO:g} of tau_m, got {tau_syn} and "
-                f"{self.tau_m} ms; for a much shorter one use LIF",
+                f"tau_syn of port {k} must be within a factor of {LARGEST_RATIO:g} of tau_m, got {shown(tau_syn)} and "
+                f"{shown(self.tau_m)} ms; for a much shorter one use LIF",
             )
 
     @property
@@ -431,9 +431,9 @@ class _Riccati(NeuronModel):
     def _check_relations(self):
         self._relation(
             np.asarray(self.V_reset) < np.asarray(self.V_peak),
-            f"V_reset must be below V_peak, got V_reset = {self.V_reset} and V_peak = {self.V_peak}",
+            f"V_reset must be below V_peak, got V_reset = {shown(self.V_reset)} and V_peak = {shown(self.V_peak)}",
         )
-        self._relation(np.abs(self.I_e) <= 1e12, f"I_e must be between -1e12 and 1e12, got {self.I_e}")
+        self._relation(np.abs(self.I_e) <= 1e12, f"I_e must be between -1e12 and 1e12, got {shown(self.I_e)}")
         self._check_refractory(self.growth_time_constant())
 
     def growth_time_constant(self):
@@ -626,11 +626,11 @@ class QuadraticIF(_Riccati):
     def _check_relations(self):
         self._relation(
             np.asarray(self.V_r) < np.asarray(self.V_t),
-            f"V_r must be below V_t, got V_r = {self.V_r} and V_t = {self.V_t}",
+            f"V_r must be below V_t, got V_r = {shown(self.V_r)} and V_t = {shown(self.V_t)}",
         )
         self._relation(
             np.asarray(self.V_reset) < np.asarray(self.V_peak),
-            f"V_reset must be below V_peak, got V_reset = {self.V_reset} and V_peak = {self.V_peak}",
+            f"V_reset must be below V_peak, got V_reset = {shown(self.V_reset)} and V_peak = {shown(self.V_peak)}",
         )
         self._relation(
             np.abs(self._qif.I_e) <= 1e12,
@@ -873,19 +873,21 @@ class EIF(_Tabulated):
     def _check_relations(self):
         self._relation(
             np.asarray(self.V_reset) < np.asarray(self.V_peak),
-            f"V_reset must be below V_peak, got V_reset = {self.V_reset} and V_peak = {self.V_peak}",
+            f"V_reset must be below V_peak, got V_reset = {shown(self.V_reset)} and V_peak = {shown(self.V_peak)}",
         )
         peak = (np.asarray(self.V_peak) - self.V_T) / self.Delta_T
         self._relation(
             peak <= 100.0,
-            f"V_peak must be at most V_T + 100 Delta_T, got V_peak = {self.V_peak}; from there on a spike takes 1e-43 "
-            "tau_m, so that a lower V_peak is the same",
+            f"V_peak must be at most V_T + 100 Delta_T, got V_peak = {shown(self.V_peak)}; from there on a spike takes "
+            "1e-43 tau_m, so that a lower V_peak is the same",
         )
-        self._relation(peak >= -1e5, f"V_peak must be at least V_T - 1e5 Delta_T, got V_peak = {self.V_peak}; use LIF")
+        self._relation(
+            peak >= -1e5, f"V_peak must be at least V_T - 1e5 Delta_T, got V_peak = {shown(self.V_peak)}; use LIF"
+        )
         drive = (np.asarray(self.E_L) + self.I_e - self.V_T) / self.Delta_T
         self._relation(
             np.abs(drive) <= 1e5,
-            f"E_L + I_e must be within 1e5 Delta_T of V_T, got I_e = {self.I_e}; for so small a Delta_T use LIF",
+            f"E_L + I_e must be within 1e5 Delta_T of V_T, got I_e = {shown(self.I_e)}; for so small a Delta_T use LIF",
         )
         self._check_tables()
 
@@ -973,19 +975,19 @@ class NumericalIF(_Tabulated):
         object.__setattr__(self, "constants", dict(getattr(self.drift, "constants", {})))
         self._relation(
             np.asarray(self.V_reset) < np.asarray(self.V_th),
-            f"V_reset must be below V_th, got V_reset = {self.V_reset} and V_th = {self.V_th}",
+            f"V_reset must be below V_th, got V_reset = {shown(self.V_reset)} and V_th = {shown(self.V_th)}",
         )
         self._relation(
             np.asarray(self.V_reset) > np.asarray(self.V_min),
-            f"V_min must be below V_reset, got V_min = {self.V_min} and V_reset = {self.V_reset}",
+            f"V_min must be below V_reset, got V_min = {shown(self.V_min)} and V_reset = {shown(self.V_reset)}",
         )
         self._check_tables()
 
     def to_dict(self):
         if not hasattr(self.drift, "text"):
             raise ParameterError(
-                f"NumericalIF.drift is a Python function, {self.drift!r}, which cannot be written to a dictionary or "
-                "file; give it as an expression, such as '-V + exp(V)', instead"
+                f"NumericalIF.drift is a Python function, {shown(self.drift)}, which cannot be written to a dictionary "
+                "or file; give it as an expression, such as '-V + exp(V)', instead"
             )
         d = {"name": "NumericalIF", "drift": self.drift.text}
         d |= {name: getattr(self, name) for name in self.table if name != "V_min"}

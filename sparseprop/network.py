@@ -15,7 +15,7 @@ from .connectivity import Purpose, Rule
 from .distributions import Distribution, distribution_from_dict
 from .drifts import Drift
 from .engine_time import Clock
-from .errors import CapacityError, InsufficientMemoryError, ParameterError, unknown_name
+from .errors import CapacityError, InsufficientMemoryError, ParameterError, shown, unknown_name
 from .models import (
     EIF,
     LARGEST,
@@ -43,6 +43,13 @@ ENTRIES = {
 }
 
 
+# What is allowed of values for synapses.
+BOUNDS: dict[str, dict[str, Any]] = {
+    "weight": {"allowed": "a finite number"},
+    "delay": {"allowed": "a finite time >= 0 ms", "low": 0.0, "unit": "ms"},
+}
+
+
 class _ReadOnly:
     """Attributes that are set once, by the network; a later assignment is an error and not a surprise."""
 
@@ -50,7 +57,16 @@ class _ReadOnly:
 
     def _set(self, **attributes):
         for name, value in attributes.items():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
             object.__setattr__(self, name, value)
+
+    def _replaced(self, **attributes):
+        """A copy, with some attributes changed; arrays are shared."""
+        new = object.__new__(type(self))
+        slots = (name for cls in type(self).__mro__ for name in getattr(cls, "__slots__", ()))
+        new._set(**{name: getattr(self, name) for name in slots} | attributes)
+        return new
 
     def __setattr__(self, name, value):
         raise AttributeError(
@@ -87,9 +103,6 @@ class Population(_ReadOnly):
     __slots__ = ("I_syn", "V", "first", "index", "model", "n", "name")
 
     def __init__(self, name, n, model, V, first, index, I_syn=None):
-        for array in (V, I_syn):
-            if isinstance(array, np.ndarray):
-                array.flags.writeable = False
         self._set(name=name, n=n, model=model, V=V, first=first, index=index, I_syn=I_syn)
 
     def __len__(self):
@@ -157,7 +170,8 @@ class Projection(_ReadOnly):
     """Synapses from one population to another; made by :meth:`Network.connect`.
 
     Synapses are ordered by source; those of one source in the order in which the rule drew them or the user gave
-    them. Everything that has one value per synapse is in this order. Only `weight` and `delay` can be set.
+    them. Everything that has one value per synapse is in this order, what is assigned to `weight` and `delay` too (but
+    for matrices, whose entries are found by row and column). Only these two can be set.
 
     Attributes
     ----------
@@ -165,10 +179,15 @@ class Projection(_ReadOnly):
     rule : Rule
     sources, targets : ndarray of int, shape (n_synapses,)
         Local ids.
+    order : ndarray of int, shape (n_synapses,)
+        ``order[s]`` is the place of synapse s in the edges or the matrix that were given (0, 1, ... for drawn rules),
+        so ``p.weight = w[p.order]`` takes one value for each of the edges given. The order of the entries of a dense
+        matrix is that of ``W[W != 0]``, of a sparse one that of ``W.tocoo()``.
     weight : float or ndarray, shape (n_synapses,)
         Voltage jump of the target, or what is added to a synaptic current; a number if all synapses share it. Assign a
-        new number or array to change it (the array itself is read-only); simulations that exist already keep what they
-        have, a :class:`BatchSimulation` takes it over.
+        new number or array, or a matrix ``W[target, source]`` with a value for each synapse, to change it (the array
+        itself is read-only); simulations that exist already keep what they have, a :class:`BatchSimulation` takes it
+        over.
     delay : float or ndarray, shape (n_synapses,)
         ms from emission to effect; can be set like `weight`.
     port : int
@@ -194,26 +213,27 @@ class Projection(_ReadOnly):
     def __init__(
         self, pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, described=None, port=0
     ):
-        """`described`: the distributions that `weight` and `delay` were drawn from, ``{"weight": ...}``."""
+        """Of what was checked before: `weight` and `delay` are kept and not copied.
+
+        `described`: the distributions that they were drawn from, ``{"weight": ...}``.
+        """
         if isinstance(adjacency, connectivity.Adjacency):
             adjacency.targets.flags.writeable = adjacency.offsets.flags.writeable = False
-        if isinstance(delay, np.ndarray):
-            delay.flags.writeable = False
         self._set(pre=pre, post=post, rule=rule, adjacency=adjacency, port=port)
-        self._set(allow_autapses=allow_autapses, allow_multapses=allow_multapses, _delay=delay, _described={})
-        self.weight = weight
-        self._set(_described=described or {})
+        self._set(allow_autapses=allow_autapses, allow_multapses=allow_multapses)
+        self._set(_weight=weight, _delay=delay, _described=described or {})
 
     def __setattr__(self, name, value):
         if name not in ("weight", "delay"):
             super().__setattr__(name, value)
         what = f"{name} of projection {self.pre.name!r} -> {self.post.name!r}"
-        bounds = {"allowed": "a finite time >= 0 ms", "low": 0.0} if name == "delay" else {}
+        bounds = BOUNDS[name]
         if _validation.is_array(value):
-            if isinstance(self.adjacency, connectivity.ProceduralAdjacency):
-                raise ParameterError(f"{what} must be one number, as procedural synapses store nothing of their own")
-            value = _validation.real_array(value, what, size=self.n_synapses, **bounds)
-            value.flags.writeable = False
+            _require_stored(self.adjacency, what)
+            if _validation.is_matrix(value):
+                value = _at_synapses(value, what, self.adjacency, self.post.n, bounds)
+            else:
+                value = _validation.real_array(value, what, size=self.n_synapses, **bounds)
         else:
             value = _validation.real(value, what, **bounds)
         described = {key: distribution for key, distribution in self._described.items() if key != name}
@@ -237,6 +257,10 @@ class Projection(_ReadOnly):
     @property
     def targets(self):
         return self.adjacency.targets
+
+    @property
+    def order(self):
+        return np.arange(self.n_synapses) if self.adjacency.order is None else self.adjacency.order.copy()
 
     @property
     def n_synapses(self):
@@ -309,8 +333,6 @@ class Drive(_ReadOnly):
     __slots__ = ("index", "input", "population", "port", "weight")
 
     def __init__(self, population, input, weight, index, port=0):
-        if isinstance(weight, np.ndarray):
-            weight.flags.writeable = False
         self._set(population=population, input=input, weight=weight, index=index, port=port)
 
     def __repr__(self):
@@ -389,7 +411,7 @@ class Network:
         if name is None:
             name = f"population_{len(self.populations)}"
         if not isinstance(name, str) or not name.isprintable() or not name or "/" in name or name in (".", ".."):
-            raise ParameterError(f"name of a population must be a printable text without '/', got {name!r}")
+            raise ParameterError(f"name of a population must be a printable text without '/', got {shown(name)}")
         if any(name == population.name for population in self.populations):
             raise ParameterError(f"name {name!r} is taken by another population; give each its own")
         n = _validation.integer(n, f"n of population {name!r}", "a whole number of neurons >= 1", low=1)
@@ -400,7 +422,7 @@ class Network:
         if not isinstance(model, (NeuronModel, inputs.Source)):
             raise ParameterError(
                 f"model of population {name!r} must be a neuron model such as sp.LIF(tau_m=10.0), or a source such as "
-                f"sp.SpikeSource(times, ids), got {model!r}"
+                f"sp.SpikeSource(times, ids), got {shown(model)}"
             )
         if model.size not in (None, n):
             raise ParameterError(
@@ -439,16 +461,13 @@ class Network:
         """I_syn as an array of shape (n, ports)."""
         what = f"I_syn of population {name!r}"
         if not isinstance(model, LIFExp):
-            raise ParameterError(f"{what} is for LIFExp neurons, which have synaptic currents; {model!r} has none")
-        try:
-            array = np.atleast_1d(np.asarray(I_syn))
-        except (TypeError, ValueError):
-            raise ParameterError(f"{what} must be a number or an array, got {I_syn!r}") from None
+            raise ParameterError(f"{what} is for LIFExp neurons, which have synaptic currents; {shown(model)} has none")
+        array = np.atleast_1d(_validation.plain(I_syn, what))
         ports = model.n_ports
         shapes = [(1,), (n,), (n, 1)] if ports == 1 else [(ports,), (n, ports)]
         if array.shape not in shapes:
             wanted = f"a number, or have the shape ({n},)" if ports == 1 else f"of shape ({ports},) or ({n}, {ports})"
-            raise ParameterError(f"{what} must be {wanted}, got {I_syn!r}")
+            raise ParameterError(f"{what} must be {wanted}, got {shown(I_syn)}")
         allowed = f"finite numbers of at most {LARGEST:g} in size"
         array = _validation.real_array(array.ravel(), what, allowed, low=-LARGEST, high=LARGEST).reshape(array.shape)
         if ports == 1:
@@ -460,10 +479,10 @@ class Network:
         """V as a float or an array of n, finite (or a reset at -inf) and below threshold."""
         what = f"V of population {name!r}"
         if isinstance(V, str):
-            raise ParameterError(f"{what} must be a number, an array or sp.uniform_phase(), got {V!r}")
+            raise ParameterError(f"{what} must be a number, an array or sp.uniform_phase(), got {shown(V)}")
         V = _real_or_array(V, what, n, infinite=bool(np.isinf(model.V_reset).any()))
         if (np.isfinite(V) & (np.abs(V) > LARGEST)).any():
-            raise ParameterError(f"{what} must be at most {LARGEST:g} in size, got {V!r}")
+            raise ParameterError(f"{what} must be at most {LARGEST:g} in size, got {shown(V)}")
         threshold = np.broadcast_to(model.threshold(), (n,))
         above = np.broadcast_to(V, (n,)) >= threshold
         if above.any():
@@ -492,11 +511,13 @@ class Network:
         weight : float, distribution or array_like of shape (n_synapses,)
             Voltage jump of the target, or what is added to a synaptic current (:class:`sparseprop.LIFExp`); its sign is
             its effect. Needed unless a matrix gives the weights. One value
-            per synapse is in the order of the projection, or, for ``sp.edges``, in the order of the edges.
-            Distributions are :func:`sparseprop.uniform` and :func:`sparseprop.normal`.
+            per synapse is in the order of the edges for ``sp.edges``, else in that of the projection; or a matrix
+            ``[target, source]``. Distributions are :func:`sparseprop.uniform` and :func:`sparseprop.normal`.
         delay : float, distribution, array_like of shape (n_synapses,) or (post.n, pre.n)
             ms from emission to effect, >= 0. One value per synapse is in the order of `weight`; where a matrix gives
-            the weights, in that of its entries (``W.tocoo()``), or itself a matrix ``D[target, source]``.
+            the weights, in that of its entries: ``D[W != 0]`` for a dense one, that of ``W.tocoo()`` for a sparse one
+            (``W.data`` of CSR, CSC and COO). Or itself a matrix ``D[target, source]``, dense or sparse, whose entries
+            are found by row and column.
         allow_autapses, allow_multapses : bool
             Whether a neuron may connect to itself, and two neurons more than once.
         port : int
@@ -546,19 +567,21 @@ class Network:
         )
         described = {}
 
-        def per_synapse(value, name, purpose, low, allowed):
-            value = distribution_from_dict(value, name) if isinstance(value, dict) else value
+        def per_synapse(value, name, purpose):
+            what, bounds = f"{name} of {where}", BOUNDS[name]
+            if isinstance(value, dict) and not hasattr(value, "tocoo"):  # sparse matrices in DOK format are dicts
+                value = distribution_from_dict(value, what)
             if isinstance(value, Distribution):
-                described[name.split()[0]] = value
+                described[name] = value
+                low = bounds.get("low", -math.inf)
                 if not value.bounds()[0] >= low:
-                    raise ParameterError(f"{name} must be {allowed}, got {value!r}; give it low={low:g}")
-            return _per_synapse(value, name, adjacency, key, purpose, len(self.projections), low, allowed)
+                    raise ParameterError(f"{what} must be {bounds['allowed']}, got {shown(value)}; give it low={low:g}")
+                _require_stored(adjacency, what)
+                return value.draw(key, purpose, len(self.projections), adjacency.offsets)
+            return _per_synapse(value, what, adjacency, post.n, bounds)
 
-        if weight is None:
-            weight = adjacency.weights
-        else:
-            weight = per_synapse(weight, f"weight of {where}", Purpose.WEIGHT, -math.inf, "a finite number")
-        delay = per_synapse(delay, f"delay of {where}", Purpose.DELAY, 0.0, "a finite time >= 0 ms")
+        weight = adjacency.weights if weight is None else per_synapse(weight, "weight", Purpose.WEIGHT)
+        delay = per_synapse(delay, "delay", Purpose.DELAY)
         projection = Projection(
             pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, described, port
         )
@@ -594,9 +617,11 @@ class Network:
         if population.is_source:
             raise ParameterError(f"{where}: it is a source, which receives nothing; drive its targets instead")
         if not isinstance(input, (inputs.Poisson, inputs.Steps)):
-            raise ParameterError(f"{where} must be sp.poisson(rate) or sp.steps(times, values), got {input!r}")
+            raise ParameterError(f"{where} must be sp.poisson(rate) or sp.steps(times, values), got {shown(input)}")
         if input.size not in (None, population.n):
-            raise ParameterError(f"{where}: {input!r} is for {input.size} neurons, the population has {population.n}")
+            raise ParameterError(
+                f"{where}: {shown(input)} is for {input.size} neurons, the population has {population.n}"
+            )
         port = self._port(port, population, where)
         if isinstance(input, inputs.Steps):
             if port != 0:
@@ -630,8 +655,29 @@ class Network:
                     return population
             raise unknown_name("population", given, [population.name for population in self.populations])
         if not any(given is population for population in self.populations):
-            raise ParameterError(f"{what} must be a population of this network (what add() returned), got {given!r}")
+            raise ParameterError(
+                f"{what} must be a population of this network (what add() returned), got {shown(given)}"
+            )
         return given
+
+    def _copy(self, changes=lambda population: {}):
+        """A network of its own of the same parts; arrays, which are read-only, are shared.
+
+        This is how the package copies a network, so that no part is left behind.
+
+        Parameters
+        ----------
+        changes : function, optional
+            Of a population: which of its attributes are others in the copy, such as ``{"model": model}``.
+        """
+        new = copy.copy(self)
+        populations = {id(p): p._replaced(**changes(p)) for p in self.populations}
+        new.populations = list(populations.values())
+        new.projections = [
+            p._replaced(pre=populations[id(p.pre)], post=populations[id(p.post)]) for p in self.projections
+        ]
+        new.drives = [d._replaced(population=populations[id(d.population)]) for d in self.drives]
+        return new
 
     # Looking ----------------------------------------------------------------------------------------------------
 
@@ -1087,13 +1133,13 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
     Engelken (2023), SparseProp, NeurIPS 36; van Vreeswijk and Sompolinsky (1996), doi:10.1126/science.274.5293.1724.
     """
     if not isinstance(model, NeuronModel):
-        raise ParameterError(f"model must be a neuron model such as sp.LIF(tau_m=10.0), got {model!r}")
+        raise ParameterError(f"model must be a neuron model such as sp.LIF(tau_m=10.0), got {shown(model)}")
     if model.size is not None:
         raise ParameterError("model of a balanced network must have numbers, not arrays, as parameters")
     if model.I_e != 0.0:
         raise ParameterError(f"model of a balanced network must not have its own I_e, got {model.I_e}; leave it out")
     j0 = _validation.real(j0, "j0", "a finite number > 0", low=0.0, low_open=True)
-    rate = _validation.real(rate, "rate", "a finite rate > 0 Hz", low=0.0, low_open=True)
+    rate = _validation.real(rate, "rate", "a finite rate > 0 Hz", unit="Hz", low=0.0, low_open=True)
     outdegree = _validation.integer(outdegree, "outdegree", "a whole number >= 1", low=1)
     drive = model.tau_m * 1e-3 * math.sqrt(outdegree) * j0 * rate
     weight = -j0 / math.sqrt(outdegree)
@@ -1116,8 +1162,8 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
         model = dataclasses.replace(model, I_e=drive)
     else:
         raise ParameterError(
-            f"model of a balanced network must be a LIF, LIFExp, EIF, QIF or Theta, got {model!r}: for another drift "
-            "nobody knows the drive and the unit of weights; use Network.add and connect"
+            f"model of a balanced network must be a LIF, LIFExp, EIF, QIF or Theta, got {shown(model)}: for another "
+            "drift nobody knows the drive and the unit of weights; use Network.add and connect"
         )
     net = Network(seed)
     neurons = net.add(n, model, name="neurons", V=uniform_phase())
@@ -1147,8 +1193,8 @@ def calibrate_rate(net, target, tol=0.01):
         If no drive gives that rate: the message has the range that was tried.
     """
     if not isinstance(net, Network):
-        raise ParameterError(f"net must be a Network, got {net!r}")
-    target = _validation.real(target, "target", "a finite rate > 0 Hz", low=0.0, low_open=True)
+        raise ParameterError(f"net must be a Network, got {shown(net)}")
+    target = _validation.real(target, "target", "a finite rate > 0 Hz", unit="Hz", low=0.0, low_open=True)
     tol = _validation.real(tol, "tol", "a number in (0, 1)", low=0.0, low_open=True, high=1.0, high_open=True)
     neurons = [population for population in net.populations if not population.is_source]
     if all(np.all(np.asarray(population.model.I_e) == 0.0) for population in neurons):
@@ -1208,60 +1254,69 @@ class _Found(Exception):
 
 
 def _with_drive(net, factor):
-    """A copy of the network with every I_e multiplied; the synapses are shared."""
-    new = copy.copy(net)
-    new.populations = []
-    for p in net.populations:
-        model = p.model
-        if not p.is_source:
-            model = dataclasses.replace(model, I_e=np.asarray(model.I_e)[()] * factor)
-        new.populations.append(Population(p.name, p.n, model, p.V, p.first, p.index))
-    new.projections = []
-    for p in net.projections:
-        pre, post = new.populations[p.pre.index], new.populations[p.post.index]
-        new.projections.append(
-            Projection(
-                pre,
-                post,
-                p.rule,
-                p.adjacency,
-                p.weight,
-                p.delay,
-                p.allow_autapses,
-                p.allow_multapses,
-                p._described,
-                p.port,
-            )
-        )
-    new.drives = [Drive(new.populations[d.population.index], d.input, d.weight, d.index, d.port) for d in net.drives]
-    return new
+    """A copy of the network with every I_e multiplied."""
+
+    def scaled(p):
+        return {} if p.is_source else {"model": dataclasses.replace(p.model, I_e=np.asarray(p.model.I_e)[()] * factor)}
+
+    return net._copy(scaled)
 
 
 # Small helpers ----------------------------------------------------------------------------------------------------
 
 
-def _per_synapse(value, name, adjacency, key, purpose, projection, low, allowed):
-    """A number, or an array with one per synapse in the order of the projection."""
-    matrix = getattr(value, "ndim", 0) == 2
-    if not (matrix or isinstance(value, Distribution) or _validation.is_array(value)):
-        return _validation.real(value, name, allowed, low=low)
+def _require_stored(adjacency, name):
+    """Refuse values for each synapse where there are no stored ones."""
     if isinstance(adjacency, connectivity.ProceduralAdjacency):
         raise ParameterError(f"{name} must be one number, as procedural synapses store nothing of their own")
-    if isinstance(value, Distribution):
-        return value.draw(key, purpose, projection, adjacency.offsets)
-    if matrix and hasattr(value, "tocoo"):
-        entries = value.tocoo()
-        rows, columns = _given(adjacency, adjacency.targets), _given(adjacency, adjacency.sources)
-        if not (np.array_equal(entries.row, rows) and np.array_equal(entries.col, columns)):
-            raise ParameterError(f"{name}: a sparse matrix must have the entries of the matrix of weights, no others")
-        value, matrix = entries.data, False
-    if matrix:
-        n_post, n_pre = int(adjacency.targets.max(initial=-1)) + 1, adjacency.offsets.shape[0] - 1
-        if value.shape[1] != n_pre or value.shape[0] < n_post:
-            raise ParameterError(f"{name} must have shape (post.n, pre.n), as value[target, source]; got {value.shape}")
-        return _validation.real_array(np.asarray(value)[adjacency.targets, adjacency.sources], name, allowed, low=low)
-    value = _validation.real_array(value, name, allowed, size=adjacency.n_synapses, low=low)
-    return value if adjacency.order is None else value[adjacency.order]
+
+
+def _per_synapse(value, name, adjacency, n_post, bounds):
+    """A number, or an array in the order of the projection; given ones are in that of the edges or the matrix."""
+    if not _validation.is_array(value):
+        return _validation.real(value, name, **bounds)
+    _require_stored(adjacency, name)
+    if _validation.is_matrix(value):
+        return _at_synapses(value, name, adjacency, n_post, bounds)
+    order = adjacency.order
+    value = _validation.real_array(value, name, size=adjacency.n_synapses, copy=order is None, **bounds)
+    return value if order is None else value[order]
+
+
+def _at_synapses(matrix, name, adjacency, n_post, bounds):
+    """The entries ``matrix[target, source]`` of the synapses; those of a sparse matrix must be the synapses."""
+    sparse = hasattr(matrix, "tocoo")
+    if not sparse:
+        matrix = _validation.plain(matrix, name, bounds.get("unit"))
+    shape, given = (n_post, adjacency.offsets.shape[0] - 1), tuple(matrix.shape)
+    if given != shape:
+        turned = "; it looks transposed, give its .T" if given == shape[::-1] else ""
+        raise ParameterError(
+            f"{name} must have shape (post.n, pre.n) = {shape}, as value[target, source]; got {given}{turned}"
+        )
+    if not sparse:
+        return _validation.real_array(matrix[adjacency.targets, adjacency.sources], name, copy=False, **bounds)
+    entries = matrix.tocoo()
+    # By pair; entries of the same pair, multapses, stay in the order in which they were given, as synapses do.
+    wanted = adjacency.sources.astype(np.int64) * n_post + adjacency.targets
+    pairs = entries.col.astype(np.int64) * n_post + entries.row
+    synapses, places = np.argsort(wanted, kind="stable"), np.argsort(pairs, kind="stable")
+    wanted, pairs = wanted[synapses], pairs[places]
+    if not np.array_equal(wanted, pairs):
+        both = min(len(wanted), len(pairs))
+        k = int(np.argmin(np.append(wanted[:both] == pairs[:both], False)))
+        lacking = k == len(pairs) or (k < len(wanted) and wanted[k] < pairs[k])
+        source, target = divmod(int((wanted if lacking else pairs)[k]), n_post)
+        what = (
+            "lacks an entry for the synapse" if lacking else "has an entry where there is no synapse, or one more than"
+        )
+        raise ParameterError(
+            f"{name}: a sparse matrix must have one entry for each synapse, zeros too, and no others; it has "
+            f"{len(pairs)} for {len(wanted)} synapses, and {what} at [{target}, {source}], [target, source]"
+        )
+    values = np.empty(len(wanted), entries.data.dtype)
+    values[synapses] = entries.data[places]
+    return _validation.real_array(values, name, copy=False, **bounds)
 
 
 def _given(adjacency, values):
@@ -1302,26 +1357,26 @@ def _human_bytes(n):
 
 def _list_of_tables(value, name):
     if not isinstance(value, (list, tuple)) or not all(isinstance(entry, dict) for entry in value):
-        raise ParameterError(f"{name} must be a list of tables, got {value!r}")
+        raise ParameterError(f"{name} must be a list of tables, got {shown(value)}")
     return value
 
 
 def _check_keys(table, name, required, optional):
     """Every required key there, and no other than the optional ones besides."""
     if not isinstance(table, dict):
-        raise ParameterError(f"{name} must be a table (dict), got {table!r}")
+        raise ParameterError(f"{name} must be a table (dict), got {shown(table)}")
     for key in table:
         if key not in required + optional:
             raise unknown_name(f"entry of {name}", key, required + optional)
     for key in required:
         if key not in table:
-            raise ParameterError(f"{name} has no entry {key!r}; it needs {', '.join(required)}")
+            raise ParameterError(f"{name} has no entry {shown(key)}; it needs {', '.join(required)}")
 
 
 def _model_from_dict(d, name):
     """The neuron model of a configuration's table."""
     if not isinstance(d, dict) or "name" not in d:
-        raise ParameterError(f"{name} must be a table with the model's name and parameters, got {d!r}")
+        raise ParameterError(f"{name} must be a table with the model's name and parameters, got {shown(d)}")
     if isinstance(d["name"], str) and d["name"] in SOURCES:
         return inputs.source_from_dict(d)
     if not isinstance(d["name"], str) or d["name"] not in MODELS:

@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from . import _validation
-from .errors import ParameterError, StorageError
+from .errors import ParameterError, StorageError, shown
 
 __all__ = ["plot_raster", "save_raster_plot"]
 
@@ -109,7 +109,7 @@ def save_raster_plot(result, path, *, dpi=150, **options):
     path = os.fspath(path)
     formats = sorted(figure.canvas.get_supported_filetypes())
     if os.path.splitext(path)[1][1:].lower() not in formats:
-        raise ParameterError(f"name of the picture must end in one of .{', .'.join(formats)}, got {path!r}")
+        raise ParameterError(f"name of the picture must end in one of .{', .'.join(formats)}, got {shown(path)}")
     plot_raster(result, figure.add_subplot(), **options)
     try:
         figure.savefig(path, dpi=dpi)
@@ -127,7 +127,7 @@ def new_axes(ax=None):
 
         return pyplot.figure(figsize=SIZE, layout="constrained").add_subplot()
     if not isinstance(ax, Axes):
-        raise ParameterError(f"ax must be Axes of matplotlib, got {ax!r}")
+        raise ParameterError(f"ax must be Axes of matplotlib, got {shown(ax)}")
     return ax
 
 
@@ -177,9 +177,9 @@ def _interval(result, t_start, t_stop):
     """What is to be shown, in ms; a run of no time gets 1 ms."""
     first, last = result.t_start, result.t_stop
     if t_start is not None:
-        first = _validation.real(t_start, "t_start", "a finite time in ms")
+        first = _validation.real(t_start, "t_start", "a finite time in ms", unit="ms")
     if t_stop is not None:
-        last = _validation.real(t_stop, "t_stop", "a finite time in ms")
+        last = _validation.real(t_stop, "t_stop", "a finite time in ms", unit="ms")
     if (t_start is not None or t_stop is not None) and not first < last:
         raise ParameterError(
             f"t_start must be before t_stop, got {first:g} and {last:g} ms (the run is from "
@@ -195,7 +195,7 @@ def _bin_edges(first, last, bin_width):
         power = 10.0 ** math.floor(math.log10(target))
         bin_width = power * max(step for step in (1.0, 2.0, 5.0) if step * power <= target * (1.0 + 1e-12))
     else:
-        bin_width = _validation.real(bin_width, "bin_width", "a finite time > 0 ms", low=0.0, low_open=True)
+        bin_width = _validation.real(bin_width, "bin_width", "a finite time > 0 ms", unit="ms", low=0.0, low_open=True)
         if last - first > MAX_BINS * bin_width:
             raise ParameterError(
                 f"bin_width must be at least {(last - first) / MAX_BINS:g} ms, which makes "

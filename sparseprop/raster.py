@@ -48,7 +48,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._validation import flag, index_array, integer, real_array
-from .errors import FileFormatError, ParameterError, StorageError
+from .errors import FileFormatError, ParameterError, StorageError, shown
 from .storage import (
     Arrays,
     as_bytes,
@@ -321,11 +321,11 @@ class _State(NamedTuple):
 
 def _checked_populations(populations):
     if isinstance(populations, (str, bytes)):
-        raise ParameterError(f"populations must be a sequence of (name, n), got {populations!r}")
+        raise ParameterError(f"populations must be a sequence of (name, n), got {shown(populations)}")
     try:
         pairs = [(name, n) for name, n in populations]
     except (TypeError, ValueError):
-        raise ParameterError(f"populations must be a sequence of (name, n), got {populations!r}") from None
+        raise ParameterError(f"populations must be a sequence of (name, n), got {shown(populations)}") from None
     if not 1 <= len(pairs) <= 65536:
         raise ParameterError(f"populations must be 1 to 65536 pairs (name, n), got {len(pairs)}")
     for name, _ in pairs:
@@ -333,7 +333,7 @@ def _checked_populations(populations):
         if not isinstance(name, str) or not name or name == "." or not name.isprintable() or "/" in name:
             raise ParameterError(f"the name of a population must be a printable string without '/', got {name!r}")
     if len({name for name, _ in pairs}) < len(pairs):
-        raise ParameterError(f"the names of populations must differ, got {[name for name, _ in pairs]}")
+        raise ParameterError(f"the names of populations must differ, got {shown([name for name, _ in pairs])}")
     return tuple(
         (
             str(name),
@@ -626,7 +626,7 @@ class RasterWriter:
             The disk is full, or the writer was closed, has failed or belongs to another process.
         """
         self._check_open()
-        times = real_array(times, "times", "finite times >= 0 ms", low=0.0)
+        times = real_array(times, "times", "finite times >= 0 ms", unit="ms", low=0.0)
         ids = index_array(ids, "ids", self._n_neurons)
         if times.size != ids.size:
             raise ParameterError(f"times and ids must have the same length, got {times.size} and {ids.size}")
@@ -916,7 +916,7 @@ def write_raster(path, times, ids, populations, *, header, footer):
     """
     if not isinstance(footer, Mapping):
         raise ParameterError(f"footer must be a dict, got {type(footer).__name__}")
-    times = real_array(times, "times", "finite times >= 0 ms", low=0.0)
+    times = real_array(times, "times", "finite times >= 0 ms", unit="ms", low=0.0)
     populations = _checked_populations(populations)
     chunk = min(max(2 * times.size // len(populations), 16), 65536)
     with RasterWriter(path, populations, header=header, chunk=chunk, atomic=True) as writer:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ._validation import flag, index_array, is_array, real, real_array
 from .connectivity import available_memory
-from .errors import InsufficientMemoryError, ParameterError, unknown_name
+from .errors import InsufficientMemoryError, ParameterError, shown, unknown_name
 from .result import SpikesInFile
 
 __all__ = ["SHORTEST_INTERVAL", "Record", "Recorder"]
@@ -72,7 +72,9 @@ class Record:
         for what in SAMPLED:
             self._check_sampled(what)
         if self.bins is not None:
-            width = real(self.bins, "Record: bins", f"a width >= {SHORTEST_INTERVAL:g} ms", low=SHORTEST_INTERVAL)
+            width = real(
+                self.bins, "Record: bins", f"a width >= {SHORTEST_INTERVAL:g} ms", unit="ms", low=SHORTEST_INTERVAL
+            )
             object.__setattr__(self, "bins", width)
 
     def _check_sampled(self, what):
@@ -88,12 +90,12 @@ class Record:
                 f"Record: {what} and {what}_times belong together; give both, which neurons and when, or neither"
             )
         if is_array(times):
-            times = real_array(times, name, "finite times >= 0 ms", low=0.0)
+            times = real_array(times, name, "finite times >= 0 ms", unit="ms", low=0.0)
             if not (np.diff(times) > 0.0).all():
                 raise ParameterError(f"{name} must ascend, each time later than the one before")
             object.__setattr__(self, f"{what}_times", times)
         elif times is not None:
-            every = real(times, name, f"an interval >= {SHORTEST_INTERVAL:g} ms", low=SHORTEST_INTERVAL)
+            every = real(times, name, f"an interval >= {SHORTEST_INTERVAL:g} ms", unit="ms", low=SHORTEST_INTERVAL)
             object.__setattr__(self, f"{what}_times", every)
 
     @classmethod
@@ -102,7 +104,7 @@ class Record:
         if isinstance(record, cls):
             return record
         if record is not None and not isinstance(record, (str, bytes, os.PathLike)):
-            raise ParameterError(f"record must be None, the path of a raster, or sp.Record(...), got {record!r}")
+            raise ParameterError(f"record must be None, the path of a raster, or sp.Record(...), got {shown(record)}")
         return cls(path=record)
 
     def spike_mask(self, populations):
@@ -181,7 +183,8 @@ def _by_name(chosen, what):
     if not isinstance(chosen, dict):
         if isinstance(chosen, str) or not is_array(chosen):
             raise ParameterError(
-                f"Record: {what} must be True, False, a list of populations, or {{population: ids}}, got {chosen!r}"
+                f"Record: {what} must be True, False, a list of populations, or {{population: ids}}, got "
+                f"{shown(chosen)}"
             )
         chosen = dict.fromkeys(chosen, True)
     return {

@@ -26,6 +26,7 @@ from .errors import (
     NumericalError,
     ParameterError,
     RunawayError,
+    shown,
     unknown_name,
 )
 from .recording import SHORTEST_INTERVAL, Record, Recorder
@@ -100,7 +101,7 @@ class Simulation:
 
     def __init__(self, net, engine="window", seed=None):
         if not hasattr(net, "engine_input"):
-            raise ParameterError(f"net must be a Network, got {net!r}")
+            raise ParameterError(f"net must be a Network, got {shown(net)}")
         seed = check_start(engine, seed)
         self.network = net
         source = net.engine_input(seed)
@@ -151,7 +152,7 @@ class Simulation:
         """
         content = read_state(path)
         if not hasattr(net, "engine_input"):
-            raise ParameterError(f"net must be a Network, got {net!r}")
+            raise ParameterError(f"net must be a Network, got {shown(net)}")
         if content["fingerprint"] != fingerprint(net.to_dict()):
             raise CheckpointMismatchError(
                 f"{os.fspath(path)} belongs to another network (fingerprint {content['fingerprint'][:12]}); build it "
@@ -299,7 +300,9 @@ class Simulation:
                 "checkpoint and every belong together: give a file, and the ms between two checkpoints"
             )
         if checkpoint is not None:
-            every = _validation.real(every, "every", f"a time >= {SHORTEST_INTERVAL:g} ms", low=SHORTEST_INTERVAL)
+            every = _validation.real(
+                every, "every", f"a time >= {SHORTEST_INTERVAL:g} ms", unit="ms", low=SHORTEST_INTERVAL
+            )
             checkpoint = full_name(checkpoint)
         record = Record.of(record)
         if checkpoint is not None and record.path is not None and full_name(record.path) == checkpoint:
@@ -384,7 +387,7 @@ class Simulation:
         """Carry out what a plan says, from the present on; `recorded` is what a checkpoint had recorded."""
         engine = self._engine
         if callback is not None and not callable(callback):
-            raise ParameterError(f"callback must be callable, got {callback!r}")
+            raise ParameterError(f"callback must be callable, got {shown(callback)}")
         start, until = tuple(plan["start"]), tuple(plan["until"])
         max_spikes = None if plan["n_spikes"] is None else plan["before"][0] + plan["n_spikes"]
         t_start = self._clock.milliseconds(start)
@@ -396,7 +399,7 @@ class Simulation:
             header=self._header | {"run": {key: plan[key] for key in ("duration", "n_spikes", "record")}},
             path=None if record.path is None else os.path.abspath(os.fsdecode(record.path)),
         )
-        shown = _Progress(progress)
+        bar = _Progress(progress)
         recorder = Recorder(record, result, recorded)
         engine.record_sources = record.record_sources
         tape = Tape(engine, self._source, tape) if tape else None
@@ -426,7 +429,7 @@ class Simulation:
             if tape is not None and what == "V":
                 tape.sample(ids)
 
-        with recorder, _Interrupts() as interrupts, shown:
+        with recorder, _Interrupts() as interrupts, bar:
             stops = self._stops(plan, record, engine.now, until, recorder.sample_times)
             if recorded is None:
                 save(False)
@@ -443,7 +446,7 @@ class Simulation:
                     raise self._fault from None
                 finally:
                     recorder.append(*engine.take())
-                shown.update(fraction)
+                bar.update(fraction)
                 if end in ("time", "quiescent") and purpose is not None:
                     save(False) if purpose == "save" else look(purpose)
                     stop, purpose = next(stops)
@@ -473,7 +476,7 @@ class Simulation:
             recorder.finish()
             if not interrupted:
                 save(True)
-            shown.finish(fraction)
+            bar.finish(fraction)
         if interrupted:
             log.warning("interrupted at %g ms; run() on the same Simulation goes on from there", self.time)
         return result
@@ -553,7 +556,7 @@ def check_stop_rules(function, duration, n_spikes):
     if duration is None and n_spikes is None:
         raise ParameterError(f"{function}() needs a duration in ms, or n_spikes, or both")
     if duration is not None:
-        duration = _validation.real(duration, "duration", "a finite time >= 0 ms", low=0.0)
+        duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
     if n_spikes is not None:
         n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 0 and below 2^62", low=0, high=2**62)
     return duration, n_spikes
@@ -599,7 +602,7 @@ class _Progress:
 
     def __init__(self, wanted):
         if not (wanted is None or isinstance(wanted, bool) or callable(wanted)):
-            raise ParameterError(f"progress must be None, True, False or a callable, got {wanted!r}")
+            raise ParameterError(f"progress must be None, True, False or a callable, got {shown(wanted)}")
         self.wanted = wanted
         self.bar = None
         self.last = time.perf_counter()

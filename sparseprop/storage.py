@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .errors import FileFormatError, ParameterError, StorageError
+from .errors import FileFormatError, ParameterError, StorageError, shown
 
 __all__ = [
     "Arrays",
@@ -63,7 +63,7 @@ def encode(value, where, arrays):
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str) or key.startswith("$"):
-                raise ParameterError(f"keys in {where} must be strings that do not begin with '$', got {key!r}")
+                raise ParameterError(f"keys in {where} must be strings that do not begin with '$', got {shown(key)}")
         return {key: encode(item, f"{where}[{key!r}]", arrays) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [encode(item, f"{where}[{k}]", arrays) for k, item in enumerate(value)]
@@ -113,7 +113,7 @@ def full_name(path):
     try:
         name = os.fsdecode(path)
     except TypeError:
-        raise ParameterError(f"path must be the name of a file, got {path!r}") from None
+        raise ParameterError(f"path must be the name of a file, got {shown(path)}") from None
     if "\0" in name:
         raise ParameterError(f"path must not contain a null character, got {name!r}")
     return os.path.realpath(name)  # os.replace would put the file in place of a link

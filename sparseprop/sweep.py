@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import _validation
-from .errors import FileFormatError, ParameterError, StorageError
+from .errors import FileFormatError, ParameterError, StorageError, shown
 from .simulation import Simulation, StopReason, _Progress, check_start, check_stop_rules
 
 __all__ = ["PointFailure", "SweepResult", "sweep"]
@@ -221,9 +221,11 @@ def sweep(
     [0, 91, 196]
     """
     if not callable(build):
-        raise ParameterError(f"build must be a function that returns a Network, got {build!r}")
+        raise ParameterError(f"build must be a function that returns a Network, got {shown(build)}")
     if measure is not None and not callable(measure):
-        raise ParameterError(f"measure must be None or a function of a Result that returns a dict, got {measure!r}")
+        raise ParameterError(
+            f"measure must be None or a function of a Result that returns a dict, got {shown(measure)}"
+        )
     duration, n_spikes = check_stop_rules("sweep", duration, n_spikes)
     options = {"duration": duration, "n_spikes": n_spikes, "engine": engine, "seed": check_start(engine, seed)}
     points = _points(grid, ("error",) if measure is not None else ("error", *DEFAULT_COLUMNS))
@@ -234,7 +236,7 @@ def sweep(
     elif resume:
         raise ParameterError("resume=True needs the file to go on from; give it as out=")
     rows = _finished(out, parameters, points) if resume and os.path.exists(out) else {}
-    shown = _Progress(progress)
+    bar = _Progress(progress)
     runner = _runner(executor, workers, len(points), (build, measure))
     calls = {k: (build, point, options, measure) for k, point in enumerate(points) if k not in rows}
     failures, interrupted = {}, False
@@ -247,7 +249,7 @@ def sweep(
 
     file = contextlib.nullcontext() if out is None else _File(out, parameters, table)
     try:
-        with runner, file, shown:
+        with runner, file, bar:
             for k, (values, error, trace) in _outcomes(runner.run, calls):
                 rows[k] = points[k] | values
                 if error is not None:
@@ -255,8 +257,8 @@ def sweep(
                     failures[k] = PointFailure(points[k], error, trace)
                 if out is not None:
                     file.add(rows[k])
-                shown.update(fraction)
-            shown.finish(fraction)
+                bar.update(fraction)
+            bar.finish(fraction)
     except KeyboardInterrupt:
         interrupted = True
         log.warning("interrupted: %d of %d points of the sweep had finished", len(rows), len(points))
@@ -271,14 +273,14 @@ def _points(grid, taken):
     if isinstance(grid, Mapping):
         for name, values in grid.items():
             if not _validation.is_array(values):
-                raise ParameterError(f"grid[{name!r}] must be a sequence of values such as [1, 2], got {values!r}")
+                raise ParameterError(f"grid[{name!r}] must be a sequence of values such as [1, 2], got {shown(values)}")
         points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())] if grid else []
     elif _validation.is_array(grid) and all(isinstance(point, Mapping) for point in grid):
         points = [dict(point) for point in grid]
     else:
-        raise ParameterError(f"grid must be a dict of sequences, or a sequence of dicts, got {grid!r}")
+        raise ParameterError(f"grid must be a dict of sequences, or a sequence of dicts, got {shown(grid)}")
     if not points:
-        raise ParameterError(f"grid must have at least one point, got {grid!r}; give each parameter a value")
+        raise ParameterError(f"grid must have at least one point, got {shown(grid)}; give each parameter a value")
     seen = set()
     for point in points:
         for name, value in point.items():
@@ -292,7 +294,9 @@ def _points(grid, taken):
             point[name] = _plain(value)
         key = _key(point, sorted(point))
         if key in seen:
-            raise ParameterError(f"grid must have each point once, got {point!r} twice; let a seed tell them apart")
+            raise ParameterError(
+                f"grid must have each point once, got {shown(point)} twice; let a seed tell them apart"
+            )
         seen.add(key)
     return points
 
@@ -316,14 +320,14 @@ def _evaluate(build, point, options, measure):
     try:
         net = build(**point)
         if not hasattr(net, "engine_input"):
-            raise ParameterError(f"build must return a Network, got {net!r}")
+            raise ParameterError(f"build must return a Network, got {shown(net)}")
         simulation = Simulation(net, engine=options["engine"], seed=options["seed"])
         result = simulation.run(options["duration"], n_spikes=options["n_spikes"], progress=False)
         if result.stop_reason == StopReason.INTERRUPTED:
             raise KeyboardInterrupt
         values = (measure or _measured)(result)
         if not isinstance(values, Mapping) or not all(map(_is_name, values)):
-            raise ParameterError(f"measure must return a dict with printable texts as keys, got {values!r}")
+            raise ParameterError(f"measure must return a dict with printable texts as keys, got {shown(values)}")
         for name in values:
             if name in point or name == "error":
                 raise ParameterError(f"measure must not return a column {name!r}, which there is; name it otherwise")
@@ -378,7 +382,7 @@ def _runner(executor, workers, n_points, functions):
         if not executor.return_generator:
             raise ParameterError(
                 "a joblib.Parallel as executor must hand out results as they come; make it with "
-                f"return_as='generator_unordered', got return_as={executor.return_as!r}"
+                f"return_as='generator_unordered', got return_as={shown(executor.return_as)}"
             )
         return _Joblib(executor)
     if _is(executor, "distributed", "Client"):
@@ -388,7 +392,7 @@ def _runner(executor, workers, n_points, functions):
         return _Futures(functions, executor, getattr(executor, "_max_workers", None))
     raise ParameterError(
         "executor must be None, a concurrent.futures.Executor, 'joblib', a joblib.Parallel or a "
-        f"dask.distributed.Client, got {executor!r}"
+        f"dask.distributed.Client, got {shown(executor)}"
     )
 
 

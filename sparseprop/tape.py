@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from . import _core
-from .errors import ParameterError
+from .errors import ParameterError, shown
 
 __all__ = ["Tape", "check_tape"]
 
@@ -18,7 +18,7 @@ PER_NEURON = 1024  # bytes; so that the states take a small share of what they s
 def check_tape(tape, engine):
     """What ``tape=`` was, if it is allowed and the engine can keep one."""
     if not (isinstance(tape, bool) or (isinstance(tape, str) and tape == "checkpoint")):
-        raise ParameterError(f'tape must be False, True or "checkpoint", got {tape!r}')
+        raise ParameterError(f'tape must be False, True or "checkpoint", got {shown(tape)}')
     if tape and engine == "reference":
         raise ParameterError(
             'tape needs engine="window" or "heap", got engine="reference"; sp.check_gradients uses that one for '

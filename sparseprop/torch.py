@@ -13,7 +13,7 @@ except ImportError as error:
 from . import _validation
 from .batch import BatchSimulation
 from .connectivity import ProceduralAdjacency
-from .errors import ParameterError, unknown_name
+from .errors import ParameterError, shown, unknown_name
 from .network import Network, Population
 from .recording import Record
 
@@ -71,18 +71,20 @@ class SpikingNetwork(torch.nn.Module):
     ):  # fmt: skip
         super().__init__()
         if not isinstance(net, Network):
-            raise ParameterError(f"net must be a Network, got {net!r}")
+            raise ParameterError(f"net must be a Network, got {shown(net)}")
         self.network = net
-        self.duration = _validation.real(duration, "duration", "a finite time > 0 ms", low=0.0, low_open=True)
+        self.duration = _validation.real(
+            duration, "duration", "a finite time > 0 ms", unit="ms", low=0.0, low_open=True
+        )
         self.n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 1", low=1)
-        self.min_delay = _validation.real(min_delay, "min_delay", "a finite time >= 0 ms", low=0.0)
+        self.min_delay = _validation.real(min_delay, "min_delay", "a finite time >= 0 ms", unit="ms", low=0.0)
         neurons = {p.name: p for p in net.populations if not p.is_source}
         if outputs is None:
             outputs = list(neurons)[-1:]
         elif isinstance(outputs, (str, Population)):
             outputs = [outputs]
         if not isinstance(outputs, (list, tuple)) or not outputs:
-            raise ParameterError(f"outputs must be populations or their names, at least one, got {outputs!r}")
+            raise ParameterError(f"outputs must be populations or their names, at least one, got {shown(outputs)}")
         names = [getattr(name, "name", name) for name in outputs]
         for name in names:
             if name not in neurons:
@@ -90,13 +92,13 @@ class SpikingNetwork(torch.nn.Module):
         self.outputs = [neurons[name] for name in names]
         self.output_ids = np.concatenate([np.arange(p.first, p.first + p.n) for p in self.outputs])
         if len(np.unique(self.output_ids)) < len(self.output_ids):
-            raise ParameterError(f"outputs must be different populations, got {names}")
+            raise ParameterError(f"outputs must be different populations, got {shown(names)}")
         self._record = None
         if V_times is not None:
             times = np.atleast_1d(_validation.real_array(np.atleast_1d(V_times), "V_times", low=0.0))
             if (times > self.duration).any() or (np.diff(times) <= 0.0).any():
                 raise ParameterError(
-                    f"V_times must be ascending, and at most the duration, {self.duration} ms, got {times}"
+                    f"V_times must be ascending, and at most the duration, {self.duration} ms, got {shown(times)}"
                 )
             self._record = Record(V=np.sort(self.output_ids), V_times=times)
         self.projections = [p for p in net.projections if not isinstance(p.adjacency, ProceduralAdjacency)]
@@ -139,7 +141,7 @@ class SpikingNetwork(torch.nn.Module):
         named = inputs if isinstance(inputs, dict) else None
         tensors = list(inputs.values()) if named is not None else [inputs]
         if not all(isinstance(t, torch.Tensor) for t in tensors):
-            raise ParameterError(f"inputs must be a Tensor, or a dictionary of them by source, got {inputs!r}")
+            raise ParameterError(f"inputs must be a Tensor, or a dictionary of them by source, got {shown(inputs)}")
         for what, group in (("inputs", tensors), ("weights and delays", [*self.weights, *self.delays])):
             for t in group:
                 if t.dtype != torch.float64 or t.device.type != "cpu":

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import sparseprop as sp
 from sparseprop import _core
-from sparseprop.errors import ParameterError
+from sparseprop.errors import ParameterError, shown
 from sparseprop.models import MODELS
 
 LIF = sp.LIF(tau_m=10.0)
@@ -366,3 +366,64 @@ def test_time_constants_too_far_apart_are_refused():
     net.add(2, sp.LIF(tau_m=[1.0, 1e26], I_e=2.0), V=0.0)
     with pytest.raises(ParameterError, match="at most 1e12 times the shortest"):
         net.run(5.0)
+
+
+def test_what_messages_show_of_a_value_is_short():
+    sparse = pytest.importorskip("scipy.sparse")
+    array = np.arange(1e6)
+    assert shown(-10.0) == "-10.0" and shown("10") == "'10'" and shown(None) == "None"
+    assert shown(array) == "array of shape (1000000,), float64: [0.0, 1.0, 2.0, 3.0, ...]"
+    assert shown(np.zeros((2, 1), np.int32)) == "array of shape (2, 1), int32: [0, 0]"
+    assert shown(sparse.csr_matrix(np.eye(3))) == "csr_matrix of shape (3, 3), float64, 3 entries"
+    assert shown(list(range(1000))) == "[0, 1, 2, 3, 4, 5, ...]"
+    assert shown([array]) == "[array of shape (1000000,), float64: [0.0, 1.0, 2.0, 3.0, ...]]"
+
+    class Broken:
+        def __repr__(self):
+            raise RuntimeError
+
+    long = ["x" * 10**5, [array] * 100, {"a" * 1000: array}, sp.LIF(tau_m=np.arange(1.0, 999.0)), 10**10000, Broken()]
+    assert all(len(shown(value)) <= 100 and "\n" not in shown(value) for value in long)
+
+
+LONG = [
+    np.full(10**4, np.nan), "x" * 10**5, [[1.0, 2.0]] * 10**4, ["x"] * 10**4, {str(i): i for i in range(10**4)},
+    np.full((300, 300), np.inf), [(np.arange(100), np.arange(100))] * 100, sp.LIF(tau_m=np.arange(1.0, 999.0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", LONG, ids=range(len(LONG)))
+def test_no_message_prints_a_whole_value(value):
+    net, E = one_population(3, sp.LIF(tau_m=10.0, I_e=1.5))
+    p = net.connect(E, E, sp.all_to_all(), weight=0.1)
+    result = net.run(50.0, tape=True)
+    calls = [
+        *(lambda m=m, name=name: m(**(m.example | {name: value})) for m in MODELS.values() for name in m.table),
+        *(lambda name=name: net.add(3, LIF, **{name: value}) for name in ("V", "phase", "I_syn")),
+        lambda: net.add(value, LIF),
+        lambda: net.add(3, [value]),
+        *(lambda name=name: net.connect(E, E, sp.all_to_all(), **({"weight": 0.1} | {name: value}))
+          for name in ("weight", "delay", "port", "allow_autapses")),
+        lambda: net.connect(E, E, value),
+        lambda: net.connect(value, E, sp.all_to_all(), weight=1.0),
+        lambda: net.drive(E, value, weight=1.0),
+        lambda: net.drive(E, sp.poisson(1.0), weight=value),
+        *(lambda rule=rule: rule(value) for rule in (sp.fixed_indegree, sp.pairwise_bernoulli, sp.poisson)),
+        *(lambda rule=rule: rule(value, [0]) for rule in (sp.edges, sp.steps, sp.SpikeSource)),
+        *(lambda rule=rule: rule([0.0], value) for rule in (sp.edges, sp.steps, sp.SpikeSource, sp.normal)),
+        lambda: sp.poisson(value, times=[0.0]),
+        lambda: setattr(p, "weight", value),
+        lambda: setattr(p, "delay", value),
+        *(lambda name=name: net.run(**({"duration": 1.0} | {name: value}))
+          for name in ("duration", "n_spikes", "engine", "progress", "tape", "seed", "callback", "n_threads")),
+        lambda: result.backward(value),
+        lambda: result.population(value),
+        lambda: sp.Network.from_dict(value),
+        lambda: sp.Network.from_dict({"seed": 1, "populations": [{"n": 3, "model": value}]}),
+        lambda: sp.run_batch(net, value, 10.0),
+        lambda: sp.sweep(value, value),
+    ]  # fmt: skip
+    for k, call in enumerate(calls):
+        with pytest.raises(Exception) as caught:  # noqa: PT011
+            call()
+        assert len(str(caught.value)) < 500, f"call {k}: {str(caught.value)[:300]}"

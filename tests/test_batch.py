@@ -254,8 +254,8 @@ def test_a_failing_sample_is_named():
         ([([1.0], [5])], "ids of sample 0"),
         ([([1.0], [0]), None], "sample 1 must be a pair"),
         ([(1.0, 2.0), (3.0, 4.0)], "sample 0 must be a pair of arrays"),
-        ([["1", "2", "3", "4", "5"]], "must be times of shape"),
-        ([[True, False, True, False, True]], "must be times of shape"),
+        ([["1", "2", "3", "4", "5"]], "must be an array of real numbers, got dtype <U1, texts"),
+        ([[True, False, True, False, True]], "must be an array of real numbers, got True"),
     ],
 )
 def test_inputs_that_are_refused(inputs, match):

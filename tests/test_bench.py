@@ -47,7 +47,7 @@ def test_settling_takes_two_spikes_per_neuron_and_keeps_the_synapses():
     settled = bench.settled(net)
     simulation = sp.Simulation(net)
     simulation.run(n_spikes=2 * 500)
-    assert settled.projections is net.projections
+    assert settled.projections[0].targets is net.projections[0].targets
     np.testing.assert_allclose(settled.populations[0].V, simulation.V, rtol=1e-15)
     assert isinstance(net.populations[0].V, type(sp.uniform_phase()))
 

@@ -1,6 +1,9 @@
 """Networks as users describe them: sizes, names, dictionaries, memory, randomness."""
 
+import copy
 import dataclasses
+import enum
+import pickle
 import resource
 import subprocess
 import sys
@@ -11,6 +14,7 @@ import scipy.sparse
 from random_networks import random_network
 
 import sparseprop as sp
+from sparseprop import bench
 
 LIF = sp.LIF(tau_m=10.0, I_e=1.1)
 
@@ -53,6 +57,110 @@ def test_dictionaries_of_matrices_edges_and_weights():
         assert np.array_equal(a.weight, b.weight)
         assert np.array_equal(a.targets, b.targets)
     assert spikes(net) == spikes(again)
+
+
+def weighted(seed=0, shape=(7, 5), density=0.5):
+    """A dense matrix of weights, and one with a delay for each, which tells the places of all synapses apart."""
+    rng = np.random.default_rng(seed)
+    W = np.where(rng.random(shape) < density, rng.normal(0.5, 0.1, shape), 0.0)
+    return W, 1.0 + np.arange(W.size).reshape(shape)
+
+
+def two_populations(n_pre=5, n_post=7):
+    net = sp.Network(seed=1)
+    return net, net.add(n_pre, LIF, name="a"), net.add(n_post, LIF, name="b")
+
+
+def at_their_places(p, W, D):
+    """Whether each synapse has the weight and the delay of its place in W and D."""
+    return np.array_equal(p.weight, W[p.targets, p.sources]) and np.array_equal(p.delay, D[p.targets, p.sources])
+
+
+FORMS = {
+    "dense": lambda W: W,
+    "fortran": np.asfortranarray,
+    "lists": lambda W: W.tolist(),
+    **{name: getattr(scipy.sparse, f"{name}_array") for name in ("csr", "csc", "coo", "lil", "dok", "dia", "bsr")},
+    "csr_matrix": scipy.sparse.csr_matrix,
+    "shuffled coo": lambda W: (
+        lambda coo, new: scipy.sparse.coo_array((coo.data[new], (coo.row[new], coo.col[new])), coo.shape)
+    )(scipy.sparse.coo_array(W), np.random.default_rng(5).permutation(np.count_nonzero(W))),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_delays_are_in_the_order_of_the_entries_of_the_matrix(form):
+    W, D = weighted()
+    net, a, b = two_populations()
+    given = FORMS[form](W)
+    if form in ("dense", "fortran", "lists"):
+        entries = D[W != 0]
+    else:
+        coo = given.tocoo()
+        entries = D[coo.row, coo.col]
+        if form in ("csr", "csc", "coo", "shuffled coo"):
+            assert np.array_equal(coo.data, given.data)  # so W.data has the order too
+    p = net.connect(a, b, given, delay=entries)
+    stored = p.weight != 0  # the blocks of BSR store zeros
+    assert p.n_synapses == np.count_nonzero(W) or form == "bsr"
+    assert at_their_places(p, W, D)
+    by_hand = net.connect(a, b, sp.edges(p.sources, p.targets), weight=p.weight, delay=p.delay)
+    assert np.array_equal(by_hand.targets, p.targets) and stored.any()
+    # The place of each synapse among the entries, by which later values can be given.
+    p.delay = 2.0
+    p.delay = entries[p.order]
+    p.weight = p.weight
+    assert at_their_places(p, W, D)
+    again = sp.Network.from_dict(net.to_dict()).projections[0]
+    assert at_their_places(again, W, D) and np.array_equal(again.order, p.order)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("of_weights", ["dense", "csr", "csc", "shuffled coo"])
+def test_matrices_of_delays_are_read_by_row_and_column_in_any_form(form, of_weights):
+    W, D = weighted()
+    if form == "bsr":
+        W[:] += W == 0  # blocks would add zeros as entries
+    net, a, b = two_populations()
+    p = net.connect(a, b, FORMS[of_weights](W), delay=FORMS[form](np.where(W != 0, D, 0.0)))
+    assert at_their_places(p, W, D)
+    # And whenever they are set, weights too.
+    p.delay, p.weight = 1.0, np.zeros(p.n_synapses)
+    p.delay, p.weight = FORMS[form](np.where(W != 0, D, 0.0)), FORMS[form](W)
+    assert at_their_places(p, W, D)
+    rule = net.connect(a, b, sp.edges(*np.nonzero(W)[::-1]), weight=FORMS[form](W), delay=FORMS[form](D * (W != 0)))
+    assert at_their_places(rule, W, D)
+
+
+def test_entries_of_one_pair_are_matched_in_their_order():
+    net, a, b = two_populations(2, 2)
+    row, col = [1, 0, 1, 0], [0, 1, 0, 1]
+    W = scipy.sparse.coo_array(([1.0, 2.0, 3.0, 4.0], (row, col)), (2, 2))
+    D = scipy.sparse.coo_array(([20.0, 10.0, 40.0, 30.0], ([0, 1, 0, 1], [1, 0, 1, 0])), (2, 2))
+    p = net.connect(a, b, W, delay=D, allow_multapses=True)
+    assert np.array_equal(p.delay, 10.0 * p.weight)
+
+
+def test_sparse_delays_with_other_entries_are_refused_by_place():
+    W, _ = weighted()
+    net, a, b = two_populations()
+    target, source = (int(i[3]) for i in np.nonzero(W))
+    for change, message in ((0.0, "lacks an entry for the synapse"), (None, "has an entry where there is no synapse")):
+        D = W.copy()
+        if change is None:
+            target, source = (int(i[0]) for i in np.nonzero(W == 0))
+            D[target, source] = 1.0
+        else:
+            D[target, source] = change
+        for form in (scipy.sparse.csr_array, scipy.sparse.csc_array):
+            with pytest.raises(sp.errors.ParameterError, match=rf"{message}.* at \[{target}, {source}\]"):
+                net.connect(a, b, W, delay=form(np.abs(D)))
+    with pytest.raises(
+        sp.errors.ParameterError, match=r"must have shape .* = \(7, 5\).* looks transposed, give its \.T"
+    ):
+        net.connect(a, b, W, delay=np.ones((5, 7)))
+    with pytest.raises(sp.errors.ParameterError, match=r"delay .* >= 0 ms, got -1\.0"):
+        net.connect(a, b, W, delay=-np.ones((7, 5)))
 
 
 @pytest.mark.parametrize("options", [{}, {"allow_autapses": True}, {"allow_multapses": True}])
@@ -229,3 +337,96 @@ def test_memory_that_is_not_there_is_an_error_before_work_begins():
     with pytest.raises(sp.errors.InsufficientMemoryError, match="GB"):
         net.run(1.0)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 * 1024**2  # kB
+
+
+def full_network():
+    """A network in which every attribute of every part is set, and none to its default."""
+    net = sp.Network(seed=3)
+    rng = np.random.default_rng(1)
+    E = net.add(20, sp.LIFExp(tau_m=10.0, tau_syn=(2.0, 5.0), I_e=1.2), name="E", V=rng.random(20) * 0.5,
+                I_syn=rng.random((20, 2)))  # fmt: skip
+    I = net.add(10, sp.LIFExp(tau_m=10.0, tau_syn=(2.0, 5.0), I_e=np.full(10, 1.3)), name="I", V=sp.uniform_phase())
+    source = net.add(4, sp.SpikeSource([1.0, 2.0, 3.0], [0, 1, 2]), name="source")
+    everything = {"allow_autapses": True, "allow_multapses": True, "port": 1}
+    net.connect(E, I, sp.fixed_indegree(5), weight=sp.normal(0.1, 0.02), delay=sp.uniform(1.0, 2.0), **everything)
+    net.connect(I, E, sp.fixed_outdegree(5, procedural=True), weight=-0.1, delay=1.5, port=1)
+    W = scipy.sparse.random_array((20, 4), density=0.5, rng=rng, data_sampler=lambda size: rng.normal(0.5, 0.1, size))
+    net.connect(source, E, W.tocsr(), delay=rng.uniform(1.0, 2.0, W.nnz), **everything)
+    net.drive(E, sp.poisson(100.0), weight=0.1, port=1)
+    net.drive(I, sp.poisson([100.0] * 10), weight=rng.random(10), port=1)
+    net.drive(I, sp.steps([1.0, 2.0], [[0.1] * 10, [0.2] * 10]))
+    return net
+
+
+def attributes(thing):
+    """Those of slots and of the dictionary."""
+    names = [name for cls in type(thing).__mro__ for name in getattr(cls, "__slots__", ())]
+    return {name: getattr(thing, name) for name in [*names, *getattr(thing, "__dict__", {})]}
+
+
+def differences(a, b, where="net", seen=None):
+    """Paths of all that is not the same in two things, attribute by attribute."""
+    seen = {} if seen is None else seen
+    if id(a) in seen:
+        return [] if seen[id(a)] is b else [f"{where}: another one"]
+    if type(a) is not type(b):
+        return [f"{where}: {type(a).__name__}, {type(b).__name__}"]
+    if isinstance(a, np.ndarray):
+        return [] if a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True) else [where]
+    if isinstance(a, (list, tuple)):
+        parts = enumerate(zip(a, b, strict=False))
+        return [f"{where}: length"] * (len(a) != len(b)) + [d for k, (x, y) in parts
+                for d in differences(x, y, f"{where}[{k}]", seen)]  # fmt: skip
+    if isinstance(a, dict):
+        return [f"{where}: keys"] * (a.keys() != b.keys()) + [d for k in a if k in b
+                for d in differences(a[k], b[k], f"{where}[{k!r}]", seen)]  # fmt: skip
+    if type(a).__module__.startswith("sparseprop.") and not isinstance(a, enum.Enum):
+        seen[id(a)] = b
+        return differences(attributes(a), attributes(b), where, seen)
+    return [] if a == b else [f"{where}: {a!r}, {b!r}"]
+
+
+def test_a_copy_of_a_network_has_every_attribute_of_every_part():
+    net = full_network()
+    for kind in ("populations", "projections", "drives"):
+        for name in {name for part in getattr(net, kind) for name in attributes(part)}:
+            values = [attributes(part)[name] for part in getattr(net, kind)]
+            assert any(isinstance(value, np.ndarray) or value for value in values), (
+                f"{kind}: set {name} in full_network"
+            )
+    assert differences(net, net) == []
+    for made in (net._copy(), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert differences(net, made) == []
+    again = sp.Network.from_dict(net.to_dict())
+    assert differences(net, again) == []
+    # It is a network of its own, and shares what is large.
+    new = net._copy()
+    assert new.projections[0].pre is new.populations[0] and new.drives[0].population is new.populations[0]
+    assert new.projections[0].targets is net.projections[0].targets
+    new.projections[0].weight = 0.5
+    new.add(3, LIF)
+    assert len(net.populations) == 3 and net.projections[0].weight is not new.projections[0].weight
+    net.projections[0].weight = 0.25
+    assert new.projections[0].weight == 0.5
+
+
+def test_a_copy_that_lacks_something_is_told():
+    net = full_network()
+    for kind, names in (("populations", ("I_syn", "V", "model", "name")), ("drives", ("port", "weight", "input")),
+                        ("projections", ("port", "_described", "_delay", "allow_autapses"))):  # fmt: skip
+        for name in names:
+            new = net._copy()
+            getattr(new, kind)[0]._set(**{name: None})
+            assert differences(net, new), name
+
+
+def test_calibrating_and_settling_change_nothing_but_what_they_are_for():
+    net = full_network()
+    target = net.run(500.0, n_spikes=10**6).rate
+    same = sp.calibrate_rate(net, 1.1 * target, tol=0.05)
+    assert {d.split(":")[0] for d in differences(net, same)} == {
+        f"net['populations'][{k}]['model']['I_e']" for k in (0, 1)
+    }
+    lif = sp.balanced_network(50, sp.LIF(tau_m=10.0), outdegree=10, seed=1)
+    settled = bench.settled(lif)
+    assert {d.split(":")[0] for d in differences(lif, settled)} == {"net['populations'][0]['V']"}

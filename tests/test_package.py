@@ -144,6 +144,7 @@ def test_every_error_inherits_the_builtin():
         "ParameterError": ValueError, "ConnectivityError": ValueError, "NumericalError": ArithmeticError,
         "RunawayError": RuntimeError, "CapacityError": OverflowError, "InsufficientMemoryError": MemoryError,
         "StorageError": OSError, "FileFormatError": ValueError, "CheckpointMismatchError": ValueError,
+        "GradientOverflowWarning": RuntimeWarning,
     }  # fmt: skip
     assert set(expected) == set(sp.errors.__all__)
     for name, builtin in expected.items():

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import _validation, connectivity, inputs
-from ..errors import ParameterError
+from ..errors import ParameterError, shown
 from ..models import LIF, QIF, LIFExp, NeuronModel, Theta
 from ..network import Network
 
@@ -34,7 +34,9 @@ def _start(model):
 def _model_of_layers(model):
     """A model that :func:`_gain` and :func:`_start` know what to make of."""
     if not isinstance(model, NeuronModel):
-        raise ParameterError(f"model must be one of neurons, such as sp.LIFExp(tau_m=20.0, tau_syn=5.0), got {model!r}")
+        raise ParameterError(
+            f"model must be one of neurons, such as sp.LIFExp(tau_m=20.0, tau_syn=5.0), got {shown(model)}"
+        )
     if type(model) not in (LIF, LIFExp, QIF, Theta):
         raise ParameterError(
             f"model must be a LIF, LIFExp, QIF or Theta, got {type(model).__name__}, for which there are no weights to "
@@ -56,7 +58,9 @@ def _per_layer(values, name, n, check=_validation.real):
     if not _validation.is_array(values):
         return [check(values, name)] * n
     if len(values) != n:
-        raise ParameterError(f"{name} must be one number, or one for each of the {n} layers of synapses, got {values}")
+        raise ParameterError(
+            f"{name} must be one number, or one for each of the {n} layers of synapses, got {shown(values)}"
+        )
     return [check(value, f"{name}[{k}]") for k, value in enumerate(values)]
 
 
@@ -102,17 +106,21 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
     ([5, 120, 3], 960)
     """
     if not _validation.is_array(sizes) or len(sizes) < 2:
-        raise ParameterError(f"sizes must be at least two numbers, of sources and of outputs, got {sizes!r}")
+        raise ParameterError(f"sizes must be at least two numbers, of sources and of outputs, got {shown(sizes)}")
     sizes = [_validation.integer(n, f"sizes[{k}]", "a whole number >= 1", low=1) for k, n in enumerate(sizes)]
     layers = len(sizes) - 1
     models = [_model_of_layers(m) for m in (model if isinstance(model, (list, tuple)) else [model] * layers)]
     if len(models) != layers:
-        raise ParameterError(f"model must be one, or one for each of the {layers} layers of neurons, got {model!r}")
+        raise ParameterError(
+            f"model must be one, or one for each of the {layers} layers of neurons, got {shown(model)}"
+        )
     means = _per_layer(weight_mean, "weight_mean", layers)
     stds = _per_layer(weight_std, "weight_std", layers, _deviation)
     delays = list(delay) if _validation.is_array(delay) else [delay] * layers
     if len(delays) != layers:
-        raise ParameterError(f"delay must be one, or one for each of the {layers} layers of synapses, got {delay!r}")
+        raise ParameterError(
+            f"delay must be one, or one for each of the {layers} layers of synapses, got {shown(delay)}"
+        )
     net = Network(seed=seed)
     before = net.add(sizes[0], inputs.SpikeSource([], []), name="input")
     for k, n in enumerate(sizes[1:]):

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import _validation
 from ..batch import is_raster, padded
-from ..errors import ParameterError
+from ..errors import ParameterError, shown
 
 __all__ = ["latencies", "spikes_from_raster"]
 
@@ -44,7 +44,7 @@ def latencies(values, first=0.0, last=30.0, *, large_first=False, silent_below=N
     try:
         values = np.asarray(values, dtype=float)
     except (TypeError, ValueError):
-        raise ParameterError(f"values must be an array of shape (samples, n), got {values!r}") from None
+        raise ParameterError(f"values must be an array of shape (samples, n), got {shown(values)}") from None
     if values.ndim != 2:
         hint = "; for a raster of spikes see training.spikes_from_raster(raster, dt)" if is_raster(values) else ""
         raise ParameterError(f"values must be of shape (samples, n), got shape {values.shape}{hint}")
@@ -53,14 +53,14 @@ def latencies(values, first=0.0, last=30.0, *, large_first=False, silent_below=N
         raise ParameterError(
             f"values must be between 0 and 1, got {values[outside][0]}; scale them: (values - low) / (high - low)"
         )
-    first = _validation.real(first, "first", "a finite time >= 0 ms", low=0.0)
-    last = _validation.real(last, "last", f"a finite time >= first, {first} ms", low=first)
+    first = _validation.real(first, "first", "a finite time >= 0 ms", unit="ms", low=0.0)
+    last = _validation.real(last, "last", f"a finite time >= first, {first} ms", unit="ms", low=first)
     share = 1.0 - values if _validation.flag(large_first, "large_first") else values
     times = first + (last - first) * share
     if silent_below is not None:
         times[values < _validation.real(silent_below, "silent_below")] = np.inf
     if bias is not None:
-        bias = _validation.real_array(np.atleast_1d(bias), "bias", "finite times >= 0 ms", low=0.0)
+        bias = _validation.real_array(np.atleast_1d(bias), "bias", "finite times >= 0 ms", unit="ms", low=0.0)
         times = np.concatenate([times, np.broadcast_to(bias, (len(times), len(bias)))], axis=1)
     return times
 

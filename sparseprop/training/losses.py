@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _validation
 from ..batch import check_no_raster
-from ..errors import ParameterError, unknown_name
+from ..errors import ParameterError, shown, unknown_name
 from ..models import LIF, LIFExp
 from .pseudospikes import Pseudospikes
 
@@ -72,7 +72,7 @@ class Loss:
     def __init__(self, population, pseudospikes=False):
         self.population = getattr(population, "name", population)
         if not isinstance(self.population, str):
-            raise ParameterError(f"population must be one of the network, or its name, got {population!r}")
+            raise ParameterError(f"population must be one of the network, or its name, got {shown(population)}")
         self.pseudospikes = _validation.flag(pseudospikes, "pseudospikes")
         self._pseudospikes = None
 
@@ -213,10 +213,9 @@ class _Trains(Loss):
     def _targets(targets, n_samples, n):
         """Target trains as (n_samples, n, m), ascending, inf for none."""
         wanted = f"spike times >= 0 ms of shape ({n_samples}, {n}) or ({n_samples}, {n}, m), inf for none"
-        try:
-            targets = np.asarray(targets, dtype=float)
-        except (TypeError, ValueError):
-            raise ParameterError(f"targets must be {wanted}, got {type(targets).__name__}") from None
+        if not _validation.is_array(targets):
+            raise ParameterError(f"targets must be {wanted}, got {shown(targets)}")
+        targets = _validation.plain(targets, "targets", "ms").astype(float)
         check_no_raster(targets, "targets")
         if targets.ndim not in (2, 3) or targets.shape[:2] != (n_samples, n):
             raise ParameterError(f"targets must be {wanted}, got shape {targets.shape}")
@@ -475,7 +474,7 @@ class _Readout(Loss):
 
     def __init__(self, population, times):
         super().__init__(population)
-        self.times = _validation.real_array(np.atleast_1d(times), "times", "finite times >= 0 ms", low=0.0)
+        self.times = _validation.real_array(np.atleast_1d(times), "times", "finite times >= 0 ms", unit="ms", low=0.0)
         if not len(self.times):
             raise ParameterError("times must be at least one, in ms, got none")
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import _validation
-from ..errors import ParameterError
+from ..errors import ParameterError, shown
 
 __all__ = ["Adam"]
 
@@ -43,7 +43,9 @@ class Adam:
         self.lr = _validation.real(lr, "lr of Adam", "a number > 0", **positive)
         self.decay = _validation.real(decay, "decay of Adam", "a number > 0, and at most 1", high=1.0, **positive)
         if not _validation.is_array(betas) or len(betas) != 2:
-            raise ParameterError(f"betas of Adam must be two numbers in [0, 1), such as (0.9, 0.999), got {betas!r}")
+            raise ParameterError(
+                f"betas of Adam must be two numbers in [0, 1), such as (0.9, 0.999), got {shown(betas)}"
+            )
         self.betas = tuple(
             _validation.real(beta, f"betas[{k}] of Adam", "a number in [0, 1)", low=0.0, high=1.0, high_open=True)
             for k, beta in enumerate(betas)

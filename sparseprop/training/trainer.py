@@ -10,7 +10,7 @@ from .. import _validation
 from ..batch import BatchSimulation
 from ..checkpoint import fingerprint, read_state, write_state
 from ..connectivity import ProceduralAdjacency
-from ..errors import CheckpointMismatchError, ParameterError
+from ..errors import CheckpointMismatchError, ParameterError, shown
 from ..models import UniformPhase
 from ..network import Network, Projection
 from ..recording import Record
@@ -33,7 +33,7 @@ def _checked(loss, name):
     if isinstance(loss, type) or not callable(loss) or not callable(getattr(loss, "readings", None)):
         raise ParameterError(
             f"{name} must be a loss, such as training.FirstSpikeCrossEntropy(), or an object that is called and has "
-            f"readings() as these do, got {loss!r}"
+            f"readings() as these do, got {shown(loss)}"
         )
     return loss
 
@@ -150,17 +150,19 @@ class Trainer:
         train_weights=True, train_delays=False, min_delay=0.0, max_delay=np.inf, delay_lr=1.0, seed=0, n_threads=None,
     ):  # fmt: skip
         if not isinstance(net, Network):
-            raise ParameterError(f"net must be a Network, such as training.layered_network(...), got {net!r}")
+            raise ParameterError(f"net must be a Network, such as training.layered_network(...), got {shown(net)}")
         if not _validation.is_array(penalties):
-            raise ParameterError(f"penalties must be a sequence of losses, such as [loss], got {penalties!r}")
+            raise ParameterError(f"penalties must be a sequence of losses, such as [loss], got {shown(penalties)}")
         self.network, self.loss = net, _checked(loss, "loss")
         self.penalties = [_checked(penalty, f"penalties[{k}]") for k, penalty in enumerate(penalties)]
-        self.duration = _validation.real(duration, "duration", "a finite time > 0 ms", low=0.0, low_open=True)
+        self.duration = _validation.real(
+            duration, "duration", "a finite time > 0 ms", unit="ms", low=0.0, low_open=True
+        )
         self.optimizer = Adam() if optimizer is None else optimizer
         if not isinstance(self.optimizer, Adam):
-            raise ParameterError(f"optimizer must be an Adam, such as training.Adam(lr=5e-3), got {optimizer!r}")
+            raise ParameterError(f"optimizer must be an Adam, such as training.Adam(lr=5e-3), got {shown(optimizer)}")
         self.batch_size = _validation.integer(batch_size, "batch_size", "a whole number >= 1", low=1)
-        self.min_delay = _validation.real(min_delay, "min_delay", "a finite time >= 0 ms", low=0.0)
+        self.min_delay = _validation.real(min_delay, "min_delay", "a finite time >= 0 ms", unit="ms", low=0.0)
         self.max_delay = _validation.real(
             max_delay, "max_delay", f"a time >= min_delay, {min_delay} ms, or inf", low=self.min_delay, infinite=True
         )
@@ -195,7 +197,7 @@ class Trainer:
         if projections is None:
             return list(range(len(self.network.projections)))
         if not _validation.is_array(projections):
-            raise ParameterError(f"projections must be a sequence of them, such as [0], got {projections!r}")
+            raise ParameterError(f"projections must be a sequence of them, such as [0], got {shown(projections)}")
         numbers = [self._number(p) for p in projections]
         if not numbers:
             raise ParameterError("projections must name at least one to train, got none; leave it out to train all")
@@ -208,7 +210,7 @@ class Trainer:
             for k, p in enumerate(self.network.projections):
                 if p is projection:
                     return k
-            raise ParameterError(f"{projection!r} is no projection of the network")
+            raise ParameterError(f"{shown(projection)} is no projection of the network")
         last = len(self.network.projections) - 1
         return _validation.integer(projection, "the number of a projection", f"from 0 to {last}", low=0, high=last)
 
@@ -250,10 +252,10 @@ class Trainer:
         targets, n = _samples(inputs, targets)
         if validation is not None:
             if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-                raise ParameterError(f"validation must be a pair (inputs, targets), got {validation!r}")
+                raise ParameterError(f"validation must be a pair (inputs, targets), got {shown(validation)}")
             _samples(*validation, "validation ")
         if callback is not None and not callable(callback):
-            raise ParameterError(f"callback must be a function of the trainer, got {callback!r}")
+            raise ParameterError(f"callback must be a function of the trainer, got {shown(callback)}")
         if checkpoint is not None:
             self._fingerprints()  # what cannot be written is refused before hours of training
         if self.batch and self._running["of"] != n:
@@ -495,7 +497,7 @@ def _samples(inputs, targets, what=""):
         if not _validation.is_array(values):
             raise ParameterError(
                 f"{what}inputs must be an array, a sequence with one entry for each sample, or a dictionary of these, "
-                f"got {values!r}"
+                f"got {shown(values)}"
             )
     numbers = {name: len(values) for name, values in sources.items()}
     n = next(iter(numbers.values()))
@@ -508,7 +510,7 @@ def _samples(inputs, targets, what=""):
     except ValueError as error:
         raise ParameterError(f"{what}targets must be an array, with a row for each sample ({error})") from None
     if targets.ndim == 0:
-        raise ParameterError(f"{what}targets must be an array, with a row for each sample, got {targets[()]!r}")
+        raise ParameterError(f"{what}targets must be an array, with a row for each sample, got {shown(targets[()])}")
     if len(targets) != n:
         raise ParameterError(f"{what}targets must be one for each of the {n} samples, got {len(targets)}")
     return targets, n
