@@ -17,6 +17,7 @@ FOLDER = pathlib.Path(sp.__file__).parent
 # Imports at module level point from left to right only (design, section 7).
 LAYERS = [
     {"errors"},
+    {"watching"},
     {"_validation", "engine_time", "_wiring"},
     {"drifts", "tables"},
     {"distributions", "inputs", "models", "connectivity"},
@@ -32,6 +33,7 @@ LAYERS = [
     {"plotting", "bench", "cli"},
     {"training.data", "training.encoding", "training.builders", "training.optimizers", "training.pseudospikes"},
     {"training.losses"},
+    {"training.silence"},
     {"training.trainer"},
     {"training"},
     {"torch", "jax"},

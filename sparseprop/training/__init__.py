@@ -9,6 +9,7 @@ from .encoding import latencies, spikes_from_raster
 from .losses import (
     Evaluation,
     FirstSpikeCrossEntropy,
+    FunctionLoss,
     Loss,
     MembraneCrossEntropy,
     PeakMargin,
@@ -19,17 +20,20 @@ from .losses import (
 )
 from .optimizers import Adam
 from .pseudospikes import Pseudospikes
+from .silence import SilenceWarning
 from .trainer import History, Trainer, record_for
 
 __all__ = [
     "Adam",
     "Evaluation",
     "FirstSpikeCrossEntropy",
+    "FunctionLoss",
     "History",
     "Loss",
     "MembraneCrossEntropy",
     "PeakMargin",
     "Pseudospikes",
+    "SilenceWarning",
     "SpikeCountCrossEntropy",
     "SpikeCountPenalty",
     "SpikeTimeError",

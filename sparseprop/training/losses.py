@@ -1,8 +1,9 @@
 """Losses on spike times and membrane potentials of a batch, and their exact derivatives.
 
 A loss is called with a :class:`sparseprop.BatchResult` and the targets of its samples and returns an
-:class:`Evaluation`. ``readings(net, duration)`` tells which membrane potentials have to be recorded for it. Anything
-with these two can be given to a :class:`Trainer`; all values are means over the samples of the batch.
+:class:`Evaluation`; all values are means over the samples of the batch. ``readings(net, duration)`` tells which
+membrane potentials have to be recorded for it. Anything with these two can be given to a :class:`Trainer`, also a
+function, for which nothing is recorded but spikes; :class:`FunctionLoss` is a function with recorded potentials.
 """
 
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from .pseudospikes import Pseudospikes
 __all__ = [
     "Evaluation",
     "FirstSpikeCrossEntropy",
+    "FunctionLoss",
     "Loss",
     "MembraneCrossEntropy",
     "PeakMargin",
@@ -130,6 +132,71 @@ def _winners(scores):
 
 def _mean(values):
     return float(values.mean()) if len(values) else 0.0
+
+
+class FunctionLoss(Loss):
+    """A function as a loss, with the membrane potentials that it needs; without such, give the function itself.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(result, targets)`` returns an :class:`Evaluation`. ``result.V`` of shape (samples, times, neurons)
+        has the potentials of the neurons ``result.V_ids`` at ``result.V_times``; where other losses or penalties record
+        too, these are all of them.
+    population : str or Population
+        Whose V is recorded.
+    V_times : array_like
+        ms; when.
+
+    Examples
+    --------
+    >>> import numpy as np, sparseprop as sp
+    >>> from sparseprop import training
+    >>> def high_at_the_end(result, targets):
+    ...     by_V = np.full(result.V.shape, -1.0 / result.V.size)
+    ...     return training.Evaluation(-result.V.mean(), dL_dV=by_V)
+    >>> loss = training.FunctionLoss(high_at_the_end, "output", V_times=[20.0])
+    >>> net = training.layered_network([2, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0, V_th=100.0), seed=1)
+    >>> trainer = training.Trainer(net, loss, duration=20.0, n_threads=1)
+    >>> history = trainer.fit(np.zeros((4, 2)), np.zeros(4), epochs=2)
+    >>> bool(history["loss"][1] < history["loss"][0])
+    True
+    """
+
+    def __init__(self, function, population="output", *, V_times):
+        super().__init__(population)
+        if not callable(function) or isinstance(function, type):
+            raise ParameterError(f"function must be a function of (result, targets), got {shown(function)}")
+        self._function = function
+        self.V_times = _reading_times(V_times, "V_times")
+
+    def to_dict(self):
+        """As that of other losses, with the function's name."""
+        return super().to_dict() | {"function": getattr(self._function, "__qualname__", type(self._function).__name__)}
+
+    def readings(self, net, duration):
+        p = self._of(net)
+        return np.arange(p.first, p.first + p.n), _within(self.V_times, "V_times", duration)
+
+    def __call__(self, result, targets):
+        return self._function(result, targets)
+
+
+def _reading_times(times, name):
+    times = _validation.real_array(
+        times if _validation.is_array(times) else [times], name, "finite times >= 0 ms", unit="ms", low=0.0
+    )
+    if not len(times):
+        raise ParameterError(f"{name} must be at least one, in ms, got none")
+    return times
+
+
+def _within(times, name, duration):
+    if (times > duration).any():
+        raise ParameterError(
+            f"{name} must be at most the duration, {duration} ms, got {times.max()} ms; make the trial longer"
+        )
+    return times
 
 
 class FirstSpikeCrossEntropy(Loss):
@@ -474,17 +541,11 @@ class _Readout(Loss):
 
     def __init__(self, population, times):
         super().__init__(population)
-        self.times = _validation.real_array(np.atleast_1d(times), "times", "finite times >= 0 ms", unit="ms", low=0.0)
-        if not len(self.times):
-            raise ParameterError("times must be at least one, in ms, got none")
+        self.times = _reading_times(times, "times")
 
     def readings(self, net, duration):
         p = self._of(net)
-        if (self.times > duration).any():
-            raise ParameterError(
-                f"times must be at most the duration, {duration} ms, got {self.times.max()} ms; make the trial longer"
-            )
-        return np.arange(p.first, p.first + p.n), self.times
+        return np.arange(p.first, p.first + p.n), _within(self.times, "times", duration)
 
     def _read(self, result):
         """V of shape (samples, times, n), and the index of these values in result.V."""
