@@ -1,13 +1,16 @@
 """Batches: each sample is a run of its own, bit for bit; gradients are sums over samples, on any number of threads."""
 
 import copy
+import multiprocessing
 import pickle
 import threading
+import warnings
 
 import numpy as np
 import pytest
 
 import sparseprop as sp
+from sparseprop import training
 from sparseprop.errors import ParameterError, RunawayError
 
 DURATION = 60.0
@@ -288,6 +291,60 @@ def test_networks_and_their_simulations_can_be_copied():
             assert np.array_equal(copied.run(latencies(), DURATION).times, result.times)
             with pytest.raises(AttributeError, match="cannot be set"):
                 copied.network.populations[0].name = "other"
+
+
+def in_forked_child(function):
+    """What `function` returns in a forked child; an error if it takes longer than half a minute."""
+    context = multiprocessing.get_context("fork")
+    mine, theirs = context.Pipe(duplex=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: forks of processes with threads
+        child = context.Process(target=lambda: theirs.send(function()))
+        child.start()
+    try:
+        assert mine.poll(30.0), "the child hangs"
+        return mine.recv()
+    finally:
+        child.kill()
+        child.join()
+
+
+def test_a_forked_child_makes_threads_of_its_own():
+    net = network(MODELS["LIFExp"], DELAYS["one"])
+    with sp.BatchSimulation(net, n_threads=2) as simulation:
+
+        def outcome():
+            batch = simulation.run(latencies(), DURATION, tape=True)
+            return batch.times, batch.backward(np.ones(batch.n_spikes)).weight[0]
+
+        before = outcome()
+        assert simulation._pool is not None
+        in_child = in_forked_child(outcome)
+        again = outcome()
+    assert all(np.array_equal(a, b) and np.array_equal(a, c) for a, b, c in zip(before, in_child, again, strict=True))
+
+
+def test_a_child_that_is_forked_while_another_thread_runs_samples_goes_on():
+    net = network(MODELS["LIFExp"], DELAYS["one"])
+    with sp.BatchSimulation(net, n_threads=2) as simulation:
+        wanted = simulation.run(latencies(), DURATION).times
+        simulation._lock.acquire()  # as that thread may, at this moment
+        try:
+            assert np.array_equal(in_forked_child(lambda: simulation.run(latencies(), DURATION).times), wanted)
+        finally:
+            simulation._lock.release()
+
+
+def test_a_trainer_goes_on_in_a_forked_child():
+    trainer = training.Trainer(
+        training.layered_network([5, 20, 4], MODELS["LIFExp"], seed=1), training.FirstSpikeCrossEntropy(),
+        duration=DURATION, n_threads=2,
+    )  # fmt: skip
+    inputs, labels = latencies(40), np.arange(40) % 4
+    trainer.fit(inputs, labels, 1)
+    child = in_forked_child(lambda: trainer.fit(inputs, labels, 3)["loss"])
+    assert np.array_equal(child, trainer.fit(inputs, labels, 3)["loss"])
+    trainer.close()
 
 
 def test_other_calls_that_are_refused():
