@@ -86,6 +86,17 @@ def structure(net):
     return [id(part) for part in (*net.populations, *net.projections, *net.drives)]
 
 
+def sources_of(net):
+    """The populations whose spikes a batch gives."""
+    sources = [p for p in net.populations if isinstance(p.model, SpikeSource)]
+    if not sources:
+        raise ParameterError(
+            "a batch needs a network with a SpikeSource, whose spikes it replaces: "
+            'net.add(n, sp.SpikeSource([], []), name="input")'
+        )
+    return sources
+
+
 def cores():
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -100,8 +111,7 @@ def _begin_anew_in_child():
         simulation._pool, simulation._lock = None, threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew_in_child)
+os.register_at_fork(after_in_child=_begin_anew_in_child)
 
 
 class BatchSimulation:
@@ -140,12 +150,7 @@ class BatchSimulation:
     def _build(self):
         """Set up what does not depend on weights."""
         net = self.network
-        self._sources = [p for p in net.populations if isinstance(p.model, SpikeSource)]
-        if not self._sources:
-            raise ParameterError(
-                "a batch needs a network with a SpikeSource, whose spikes it replaces: "
-                'net.add(n, sp.SpikeSource([], []), name="input")'
-            )
+        self.sources = sources_of(net)
         if any(p.is_source and not isinstance(p.model, SpikeSource) for p in net.populations) or net.drives:
             raise ParameterError(
                 "a batch takes no PoissonSource and no net.drive(...), which would be the same in all samples: give "
@@ -216,7 +221,7 @@ class BatchSimulation:
         duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
         tape = _validation.flag(tape, "tape")
         self._take_weights()
-        given = _Inputs(self._sources, inputs)
+        given = _Inputs(self.sources, inputs)
         ids, times = self._readings(record, duration)
         began = time.perf_counter()
         clock = self._source.clock
