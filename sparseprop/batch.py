@@ -533,11 +533,16 @@ class BatchResult:
         totals = sum((s.counts for s in samples), np.zeros(3, np.int64))
         self.n_spikes, self.n_synaptic_events, self.n_input_events = (int(total) for total in totals)
 
+    def __getstate__(self):
+        # Copies and pickles are without tapes, which are memory of the compiled engine.
+        return vars(self) | {"_samples": None, "_tape": False}
+
     def __len__(self):
         return self.n_samples
 
     def __getitem__(self, k):
-        k = range(self.n_samples)[k]
+        n = self.n_samples
+        k = _validation.integer(k, "the number of a sample", f"from {-n} to {n - 1}", low=-n, high=n - 1) % n
         part = slice(self.offsets[k], self.offsets[k + 1])
         return self.times[part], self.ids[part]
 
@@ -553,7 +558,7 @@ class BatchResult:
         """Which spikes are of a population (by name), its number of neurons, and the cells of (sample, neuron)."""
         names = {p.name: p for p in self._network.populations if not p.is_source}
         name = getattr(population, "name", population)
-        if name not in names:
+        if not isinstance(name, str) or name not in names:
             raise unknown_name("population", name, list(names))
         p = names[name]
         where = np.flatnonzero((self.ids >= p.first) & (self.ids < p.first + p.n))
@@ -599,7 +604,7 @@ class BatchResult:
         place = np.arange(len(cells)) - np.repeat(np.cumsum(counts) - counts, counts)
         if n_spikes is None:
             n_spikes = int(counts.max(initial=0))
-        n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 0", low=0)
+        n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number from 0 to 10^9", low=0, high=10**9)
         taken = place < n_spikes
         shape = (self.n_samples * n, n_spikes)
         times, where = np.full(shape, np.inf), np.full(shape, -1)
@@ -648,7 +653,10 @@ class BatchResult:
             weights or delays of the network were changed in between.
         """
         if not self._tape:
-            raise ParameterError("this BatchResult has no tapes: run with tape=True")
+            raise ParameterError(
+                "this BatchResult has no tapes: run with tape=True; copies and pickles have none, so take gradients "
+                "before, they can be pickled"
+            )
         if self._samples is None:
             raise ParameterError("backward() was called before: tapes are used up by it; run again with tape=True")
         weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")

@@ -174,7 +174,10 @@ def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
     """See :meth:`sparseprop.Result.backward`."""
     tape = result._tape
     if tape is None:
-        raise ParameterError("this Result has no tape: run with tape=True, and use the Result of the whole network")
+        raise ParameterError(
+            "this Result has no tape: run with tape=True, and use the Result of the whole network, not a copy or "
+            "pickle of it (gradients can be pickled)"
+        )
     if not tape.parts:
         raise ParameterError("backward() was called before: a tape is used up by it; run again with tape=True")
     weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")

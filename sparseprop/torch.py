@@ -101,7 +101,7 @@ class SpikingNetwork(torch.nn.Module):
             raise ParameterError(f"outputs must be populations or their names, at least one, got {shown(outputs)}")
         names = [getattr(name, "name", name) for name in outputs]
         for name in names:
-            if name not in neurons:
+            if not isinstance(name, str) or name not in neurons:
                 raise unknown_name("population", name, neurons)
         self.outputs = [neurons[name] for name in names]
         self.output_ids = np.concatenate([np.arange(p.first, p.first + p.n) for p in self.outputs])
@@ -109,7 +109,9 @@ class SpikingNetwork(torch.nn.Module):
             raise ParameterError(f"outputs must be different populations, got {shown(names)}")
         self._record = None
         if V_times is not None:
-            times = np.atleast_1d(_validation.real_array(np.atleast_1d(V_times), "V_times", low=0.0))
+            times = np.atleast_1d(
+                _validation.real_array(V_times if _validation.is_array(V_times) else [V_times], "V_times", low=0.0)
+            )
             if (times > self.duration).any() or (np.diff(times) <= 0.0).any():
                 raise ParameterError(
                     f"V_times must be ascending, and at most the duration, {self.duration} ms, got {shown(times)}"

@@ -298,7 +298,7 @@ def in_forked_child(function):
     context = multiprocessing.get_context("fork")
     mine, theirs = context.Pipe(duplex=False)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: forks of processes with threads
+        warnings.simplefilter("ignore")  # Python 3.12, and JAX if it is there, warn of forks of processes with threads
         child = context.Process(target=lambda: theirs.send(function()))
         child.start()
     try:
@@ -345,6 +345,41 @@ def test_a_trainer_goes_on_in_a_forked_child():
     child = in_forked_child(lambda: trainer.fit(inputs, labels, 3)["loss"])
     assert np.array_equal(child, trainer.fit(inputs, labels, 3)["loss"])
     trainer.close()
+
+
+def test_copies_and_pickles_are_without_tapes():
+    net = network(MODELS["LIF"], DELAYS["none"])
+    batch = sp.run_batch(net, latencies(), DURATION, tape=True)
+    single = net.run(DURATION, tape=True)
+    for make in (copy.deepcopy, copy.copy, lambda result: pickle.loads(pickle.dumps(result))):
+        for result, match in ((batch, "copies and pickles have none"), (single, "not a copy or pickle")):
+            copied = make(result)
+            assert np.array_equal(copied.times, result.times)
+            with pytest.raises(ParameterError, match=match):
+                copied.backward(np.zeros(result.n_spikes))
+    assert np.array_equal(make(batch).first_spikes("hidden")[0], batch.first_spikes("hidden")[0])
+    for result in (batch, single):  # which have theirs still
+        grads = result.backward(np.ones(result.n_spikes))
+        assert np.array_equal(make(grads).weight[0], grads.weight[0])
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda r: r["a"], "number of a sample must be from -3 to 2, got 'a'"),
+        (lambda r: r[3], "number of a sample must be from -3 to 2, got 3"),
+        (lambda r: r[:2], "number of a sample"),
+        (lambda r: r.first_spikes(["hidden"]), "unknown population"),
+        (lambda r: r.spike_counts({}), "unknown population"),
+        (lambda r: r.spike_table("hidden", 10**30), "n_spikes must be a whole number from 0"),
+        (lambda r: r.backward("a"), "dL_dtimes must be an array of real numbers"),
+    ],
+)
+def test_questions_to_a_result_that_are_refused(call, match):
+    result = sp.run_batch(network(MODELS["LIF"], DELAYS["none"]), latencies(3), DURATION, tape=True)
+    assert np.array_equal(result[-1][0], result[2][0])
+    with pytest.raises(ParameterError, match=match):
+        call(result)
 
 
 def test_other_calls_that_are_refused():

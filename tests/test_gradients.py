@@ -637,6 +637,13 @@ def test_check_gradients_says_where_the_reference_is_in_doubt():
 # Bad input -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("parameters", [None, 3, [["V"]], np.zeros((2, 2))])
+def test_parameters_of_check_gradients_are_names(parameters):
+    net = sp.balanced_network(5, sp.Theta(tau_m=10.0), outdegree=2, seed=1)
+    with pytest.raises(sp.errors.ParameterError, match="parameters must be names|unknown parameter of check_gradients"):
+        sp.check_gradients(net, n_spikes=3, parameters=parameters)
+
+
 def test_bad_input_is_named():
     net = sp.balanced_network(100, sp.Theta(tau_m=10.0), outdegree=10, seed=1)
     with pytest.raises(sp.errors.ParameterError, match="tape must be False, True or \"checkpoint\", got 'all'"):
@@ -650,7 +657,7 @@ def test_bad_input_is_named():
         res.population("neurons").backward([])
     with pytest.raises(sp.errors.ParameterError, match=r"dL_dtimes must have shape \(50,\)"):
         res.backward([1.0])
-    with pytest.raises(sp.errors.ParameterError, match="dL_dtimes must be numbers"):
+    with pytest.raises(sp.errors.ParameterError, match="dL_dtimes must be an array of real numbers"):
         res.backward(["a"])
     with pytest.raises(sp.errors.ParameterError, match=r"finite numbers, got nan at index \(3,\)"):
         res.backward(np.where(np.arange(50) == 3, np.nan, 0.0))

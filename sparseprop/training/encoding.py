@@ -41,10 +41,9 @@ def latencies(values, first=0.0, last=30.0, *, large_first=False, silent_below=N
     >>> training.latencies([[0.0, 0.5]], 5.0, 25.0, bias=0.0).tolist()
     [[5.0, 15.0, 0.0]]
     """
-    try:
-        values = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise ParameterError(f"values must be an array of shape (samples, n), got {shown(values)}") from None
+    if not _validation.is_array(values):
+        raise ParameterError(f"values must be an array of shape (samples, n), got {shown(values)}")
+    values = _validation.plain(values, "values").astype(float)
     if values.ndim != 2:
         hint = "; for a raster of spikes see training.spikes_from_raster(raster, dt)" if is_raster(values) else ""
         raise ParameterError(f"values must be of shape (samples, n), got shape {values.shape}{hint}")
@@ -60,7 +59,9 @@ def latencies(values, first=0.0, last=30.0, *, large_first=False, silent_below=N
     if silent_below is not None:
         times[values < _validation.real(silent_below, "silent_below")] = np.inf
     if bias is not None:
-        bias = _validation.real_array(np.atleast_1d(bias), "bias", "finite times >= 0 ms", unit="ms", low=0.0)
+        bias = _validation.real_array(
+            bias if _validation.is_array(bias) else [bias], "bias", "finite times >= 0 ms", unit="ms", low=0.0
+        )
         times = np.concatenate([times, np.broadcast_to(bias, (len(times), len(bias)))], axis=1)
     return times
 

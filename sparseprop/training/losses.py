@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import _validation
-from ..batch import check_no_raster
+from ..batch import BatchResult, check_no_raster
 from ..errors import ParameterError, shown, unknown_name
 from ..models import LIF, LIFExp
-from .pseudospikes import Pseudospikes
+from .pseudospikes import Pseudospikes, check_net
 
 __all__ = [
     "Evaluation",
@@ -80,6 +80,7 @@ class Loss:
 
     def _of(self, net):
         """The population in a network."""
+        check_net(net)
         found = {p.name: p for p in net.populations if not p.is_source}
         if self.population not in found:
             raise unknown_name("population", self.population, found)
@@ -106,6 +107,14 @@ class Loss:
         if len(labels) != result.n_samples:
             raise ParameterError(f"labels must be one for each of the {result.n_samples} samples, got {len(labels)}")
         return labels
+
+
+def _check_result(result):
+    if not isinstance(result, BatchResult):
+        raise ParameterError(
+            "a loss is called with the BatchResult of sp.run_batch, BatchSimulation.run or Trainer.run, and targets, "
+            f"got {shown(result)}"
+        )
 
 
 def _positive(value, name, unit=""):
@@ -192,6 +201,7 @@ def _reading_times(times, name):
 
 
 def _within(times, name, duration):
+    duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
     if (times > duration).any():
         raise ParameterError(
             f"{name} must be at most the duration, {duration} ms, got {times.max()} ms; make the trial longer"
@@ -229,6 +239,7 @@ class FirstSpikeCrossEntropy(Loss):
         self.alpha = _validation.real(alpha, "alpha", "a number >= 0", low=0.0)
 
     def __call__(self, result, targets):
+        _check_result(result)
         t, where = result.first_spikes(self.population)
         labels = self._labels(targets, result, t.shape[1])
         silent = where < 0
@@ -319,6 +330,7 @@ class SpikeTimeError(_Trains):
         self.unit = _positive(unit, "unit", " ms")
 
     def __call__(self, result, targets):
+        _check_result(result)
         times, index = result.spike_table(self.population)
         ids = self._local(times.shape[1])
         wanted = self._targets(targets, len(times), len(ids))
@@ -377,6 +389,7 @@ class VanRossumDistance(_Trains):
         self.tau = _positive(tau, "tau", " ms")
 
     def __call__(self, result, targets):
+        _check_result(result)
         where, n, cells = result._of(self.population)
         ids = self._local(n)
         wanted = self._targets(targets, result.n_samples, len(ids))
@@ -445,6 +458,7 @@ class _Counts(Loss):
 
     def _counts(self, result):
         """Counts of shape (samples, n), and a function from their derivative to an Evaluation's parts."""
+        _check_result(result)
         where, n, cells = result._of(self.population)
         shape = (result.n_samples, n)
         if self.pseudospikes:
@@ -549,6 +563,7 @@ class _Readout(Loss):
 
     def _read(self, result):
         """V of shape (samples, times, n), and the index of these values in result.V."""
+        _check_result(result)
         p = self._of(result._network)
         rows, columns = places(result, np.arange(p.first, p.first + p.n), self.times)
         index = np.ix_(np.arange(result.n_samples), rows, columns)
@@ -604,7 +619,7 @@ class MembraneCrossEntropy(_Readout):
     def __init__(self, population="output", *, times, scale=1.0, reduce="max"):
         super().__init__(population, times)
         self.scale = _positive(scale, "scale")
-        if reduce not in ("max", "mean"):
+        if not isinstance(reduce, str) or reduce not in ("max", "mean"):
             raise unknown_name("reduce", reduce, ["max", "mean"])
         self.reduce = reduce
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ..errors import ParameterError, unknown_name
+from ..errors import ParameterError, shown, unknown_name
 from ..models import QIF, Theta
+from ..network import Network
 
 __all__ = ["Pseudospikes"]
 
@@ -27,7 +28,7 @@ class Pseudospikes:
     Parameters
     ----------
     net : Network
-    population : str
+    population : str or Population
         The one whose spikes are wanted.
 
     Attributes
@@ -48,9 +49,11 @@ class Pseudospikes:
     """
 
     def __init__(self, net, population):
+        check_net(net)
         self.network = net
+        population = getattr(population, "name", population)
         names = {p.name: p for p in net.populations if not p.is_source}
-        if population not in names:
+        if not isinstance(population, str) or population not in names:
             raise unknown_name("population", population, names)
         self.population = names[population]
         self._projections = self._upstream()
@@ -82,6 +85,12 @@ class Pseudospikes:
     def __call__(self, result):
         """Of a batch whose V was recorded at its end."""
         return _Continuation(self, result)
+
+
+def check_net(net):
+    """Refuse what is no network."""
+    if not isinstance(net, Network):
+        raise ParameterError(f"net must be a Network, got {shown(net)}")
 
 
 def _check(p):

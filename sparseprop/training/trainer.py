@@ -9,7 +9,7 @@ from .. import _validation
 from ..batch import BatchSimulation
 from ..checkpoint import fingerprint, read_state, write_state
 from ..connectivity import ProceduralAdjacency
-from ..errors import CheckpointMismatchError, NumericalError, ParameterError, shown
+from ..errors import CheckpointMismatchError, NumericalError, ParameterError, shown, unknown_name
 from ..models import UniformPhase
 from ..network import Network, Projection
 from ..recording import Record
@@ -21,6 +21,7 @@ from .silence import Activity
 __all__ = ["History", "Trainer", "record_for"]
 
 EVALUATION_BATCH = 500
+ENTRIES = ("loss", "accuracy", "error", "lr", "seconds", "validation_loss", "validation_accuracy", "validation_error")
 SILENT_SECONDS = 10.0  # where there is no terminal; a training that takes longer says how far it is
 
 
@@ -73,6 +74,8 @@ class History:
     """
 
     def __init__(self, epochs=()):
+        if not _validation.is_array(epochs) or not all(isinstance(epoch, dict) for epoch in epochs):
+            raise ParameterError(f"epochs must be a sequence of dictionaries, one for each epoch, got {shown(epochs)}")
         self.epochs = list(epochs)
 
     def __len__(self):
@@ -80,6 +83,8 @@ class History:
 
     def __getitem__(self, name):
         """The values of all epochs by name; NaN where there is none."""
+        if not isinstance(name, str) or name not in ENTRIES and not any(name in epoch for epoch in self.epochs):
+            raise unknown_name("entry of the history", name, ENTRIES)
         return np.array([epoch.get(name, np.nan) for epoch in self.epochs], dtype=float)
 
     def __repr__(self):
@@ -104,6 +109,11 @@ class History:
         """
         from ..plotting import new_axes
 
+        if names is not None:
+            if isinstance(names, str) or not _validation.is_array(names):
+                raise ParameterError(f"names must be a list of entries, such as ['loss'], got {shown(names)}")
+            for name in names:
+                self[name]
         ax = new_axes(ax)
         there = {name for epoch in self.epochs for name in epoch}
         if names is None:
@@ -117,7 +127,7 @@ class History:
             kind = "validation" if name.startswith("validation_") else "training"
             ax.semilogy(np.arange(1, len(values) + 1), values, label=f"{label}, {kind}")
         ax.set(xlabel="epoch")
-        if names:
+        if len(names):
             ax.legend(frameon=False)
         return ax
 
