@@ -112,7 +112,7 @@ def without_unit(value, name, unit=None):
     if kind in _PLAIN or kind is np.ndarray or isinstance(value, np.generic):
         return value
     try:
-        if hasattr(kind, "rescale") and hasattr(kind, "dimensionality"):  # quantities, neo
+        if hasattr(kind, "rescale") and hasattr(value, "dimensionality"):  # quantities, neo
             return np.asarray(value.rescale(unit or "dimensionless").magnitude)
         if hasattr(kind, "magnitude") and hasattr(kind, "m_as"):  # pint
             return value.m_as(unit or "")

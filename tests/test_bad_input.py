@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import threading
+import typing
 
 import numpy as np
 import pytest
@@ -427,3 +428,270 @@ def test_no_message_prints_a_whole_value(value):
         with pytest.raises(Exception) as caught:  # noqa: PT011
             call()
         assert len(str(caught.value)) < 500, f"call {k}: {str(caught.value)[:300]}"
+
+
+# Units, masks, and what else is no number -------------------------------------------------------------------------
+
+
+class Quantity(np.ndarray):
+    """A stand-in for those of the quantities library, and neo's spike trains."""
+
+    factors: typing.ClassVar = {"s": 1e3, "ms": 1.0, "Hz": 1.0, "kHz": 1e3, "mV": 1.0, "dimensionless": 1.0}
+
+    def __new__(cls, values, unit):
+        new = np.asarray(values, float).view(cls)
+        new.dimensionality = unit
+        return new
+
+    def __array_finalize__(self, other):
+        self.dimensionality = getattr(other, "dimensionality", None)
+
+    @property
+    def magnitude(self):
+        return self.view(np.ndarray)
+
+    def rescale(self, unit):
+        kinds = {"ms": ("s", "ms"), "Hz": ("Hz", "kHz"), "dimensionless": ("dimensionless",)}
+        if self.dimensionality not in kinds[unit]:
+            raise ValueError(f"{self.dimensionality} is not {unit}")
+        return Quantity(self.magnitude * self.factors[self.dimensionality], unit)
+
+
+def of_quantities():
+    pq = pytest.importorskip("quantities")
+    return lambda values, unit: pq.Quantity(values, unit)
+
+
+def of_pint():
+    registry = pytest.importorskip("pint").UnitRegistry()
+    return lambda values, unit: registry.Quantity(np.asarray(values)[()] if np.ndim(values) else values, unit)
+
+
+def of_astropy():
+    units = pytest.importorskip("astropy.units")
+    return lambda values, unit: units.Quantity(values, "" if unit == "dimensionless" else unit)
+
+
+LIBRARIES = {"stand-in": lambda: Quantity, "quantities": of_quantities, "pint": of_pint, "astropy": of_astropy}
+
+
+@pytest.fixture(params=LIBRARIES)
+def quantity(request):
+    return LIBRARIES[request.param]()
+
+
+def test_times_and_rates_are_converted_wherever_they_enter(quantity):
+    net, E = one_population(3, sp.LIF(tau_m=quantity(0.01, "s"), t_ref=quantity([0.001, 0.002, 0.0], "s"), I_e=1.5))
+    assert E.model.tau_m == pytest.approx(10.0, rel=1e-15) and E.model.t_ref == pytest.approx([1.0, 2.0, 0.0])
+    exp = sp.LIFExp(tau_m=10.0, tau_syn=(quantity(0.002, "s"), quantity([0.001, 0.002, 0.003], "s")))
+    assert exp.tau_syn[0] == pytest.approx(2.0) and exp.tau_syn[1] == pytest.approx([1.0, 2.0, 3.0])
+    source = sp.SpikeSource(quantity([0.1, 0.2], "s"), [0, 0])
+    assert source.times.tolist() == [100.0, 200.0]
+    assert sp.SpikeSource([quantity(0.1, "s"), quantity(200.0, "ms")], [0, 0]).times.tolist() == [100.0, 200.0]
+    assert sp.poisson(quantity(2.0, "kHz")).rate == 2000.0
+    assert sp.poisson(quantity([2.0, 3.0], "kHz")).rate.tolist() == [2000.0, 3000.0]
+    rates = sp.poisson(quantity([2.0, 3.0], "kHz"), times=quantity([0.0, 0.1], "s"))
+    assert rates.rate.tolist() == [[2000.0], [3000.0]] and rates.times.tolist() == [0.0, 100.0]
+    assert sp.steps(quantity([0.1], "s"), [1.0]).times.tolist() == [100.0]
+    W = np.ones((3, 3)) - np.eye(3)
+    for delay in (quantity(0.0015, "s"), quantity(np.full(6, 0.0015), "s"), quantity(0.0015 * W, "s")):
+        p = net.connect(E, E, W, delay=delay)
+        assert np.all(np.asarray(p.delay) == pytest.approx(1.5))
+        p.delay = delay
+        assert np.all(np.asarray(p.delay) == pytest.approx(1.5))
+    assert net.run(quantity(0.02, "s")).t_stop == 20.0
+    record = sp.Record(bins=quantity(0.001, "s"), V=[0], V_times=quantity([0.001, 0.002], "s"))
+    assert record.bins == 1.0 and record.V_times.tolist() == [1.0, 2.0]
+    assert sp.LIF(tau_m=10.0, I_e=quantity([1.5, 2.0], "dimensionless")).I_e.tolist() == [1.5, 2.0]
+
+
+def test_other_units_are_refused_wherever_they_enter(quantity):
+    net, E = one_population(3)
+    p = net.connect(E, E, sp.all_to_all(), weight=0.1)
+    mV, ms = quantity(2.0, "mV"), quantity([1.0, 2.0, 3.0], "ms")
+    calls = [
+        *(lambda name=name, value=value: sp.LIF(**{"tau_m": 10.0, name: value})
+          for name in ("tau_m", "t_ref", "V_th", "I_e", "E_L") for value in (mV, [mV] * 3)),
+        lambda: sp.LIF(tau_m=10.0, I_e=ms),
+        lambda: sp.poisson(ms),
+        lambda: sp.poisson(quantity(2.0, "ms")),
+        lambda: sp.steps(quantity([1.0], "Hz"), [1.0]),
+        lambda: sp.steps([1.0, 2.0, 3.0], ms),
+        lambda: sp.SpikeSource([1.0], quantity([1.0], "ms")),
+        lambda: net.add(3, LIF, V=ms),
+        lambda: net.add(3, sp.LIFExp(tau_m=10.0, tau_syn=2.0), I_syn=ms),
+        lambda: net.add(3, sp.LIF(tau_m=10.0, I_e=2.0), phase=ms / 10.0),
+        lambda: net.connect(E, E, sp.all_to_all(), weight=mV),
+        lambda: net.connect(E, E, quantity(np.ones((3, 3)), "mV"), allow_autapses=True),
+        lambda: net.connect(E, E, sp.all_to_all(), weight=0.1, delay=mV),
+        lambda: net.connect(E, E, sp.edges(ms, [0, 1, 2]), weight=0.1),
+        lambda: net.drive(E, sp.poisson(1.0), weight=ms),
+        lambda: setattr(p, "weight", quantity(np.ones(6), "mV")),
+        lambda: setattr(p, "delay", quantity(np.ones(6), "mV")),
+        lambda: net.run(mV),
+        lambda: net.run(10.0, n_spikes=quantity(2.0, "ms")),
+        lambda: sp.balanced_network(10, LIF, 5, rate=quantity(2.0, "ms")),
+        lambda: sp.fixed_indegree(quantity(2.0, "ms")),
+        lambda: sp.normal(mV, 1.0),
+    ]  # fmt: skip
+    for k, call in enumerate(calls):
+        with pytest.raises(ParameterError, match="unit") as caught:
+            call()
+        assert len(str(caught.value)) < 500, k
+
+
+def test_spike_trains_of_neo_are_read_in_their_unit():
+    neo, pq = pytest.importorskip("neo"), pytest.importorskip("quantities")
+    train = neo.SpikeTrain([0.1, 0.2] * pq.s, t_stop=1.0 * pq.s)
+    assert sp.SpikeSource(train, [0, 0]).times.tolist() == [100.0, 200.0]
+    signal = neo.AnalogSignal(np.ones((3, 2)) * pq.mV, sampling_rate=1.0 * pq.kHz)
+    with pytest.raises(ParameterError, match="unit"):
+        sp.steps([1.0, 2.0, 3.0], signal)
+
+
+class Brian2Dimension:
+    def __init__(self, **exponents):
+        self.exponents = exponents
+
+    def get_dimension(self, name):
+        return self.exponents.get(name, 0.0)
+
+
+class Brian2Quantity(np.ndarray):
+    """As Brian2's, which are in SI units."""
+
+    def has_same_dimensions(self, other):
+        raise NotImplementedError
+
+    def get_best_unit(self):
+        raise NotImplementedError
+
+
+def test_quantities_of_brian2_are_converted():
+    def brian2(values, **exponents):
+        new = np.asarray(values, float).view(Brian2Quantity)
+        new.dim = Brian2Dimension(**exponents)
+        return new
+
+    assert sp.SpikeSource(brian2([0.1, 0.002], time=1.0), [0, 0]).times.tolist() == [2.0, 100.0]
+    assert sp.poisson(brian2(2000.0, time=-1.0)).rate == 2000.0
+    for wrong in ({}, {"mass": 1.0, "length": 2.0, "time": -3.0, "current": -1.0}):
+        with pytest.raises(ParameterError, match="unit"):
+            sp.SpikeSource(brian2([0.1], **wrong), [0])
+
+
+MASKED = np.ma.masked_array([1.0, 2.0, 3.0], [False, True, False])
+
+
+def array_entries(value, net, E, models=None):
+    """Calls that hand an array of three entries to each place that takes one."""
+    W = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    p = net.connect(E, E, W)
+    result = sp.Network.run(net, 10.0, n_spikes=3, tape=True)
+    as_matrix = W * value if isinstance(value, np.ndarray) and value.dtype.kind in "fc" else [value] * 3
+    ids = value.astype(int) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+    return [
+        lambda: result.backward(value),
+        *(lambda cls=cls, name=name: cls(**(cls.example | {name: value})) for cls in models or MODELS.values()
+          for name in cls.table),
+        lambda: net.add(3, LIF, V=value),
+        lambda: net.add(3, sp.LIF(tau_m=10.0, I_e=2.0), phase=value),
+        lambda: net.add(3, sp.LIFExp(tau_m=10.0, tau_syn=2.0), I_syn=value),
+        lambda: sp.SpikeSource(value, [0, 1, 2]),
+        lambda: sp.SpikeSource([1.0, 2.0, 3.0], ids),
+        lambda: sp.poisson(value),
+        lambda: sp.poisson(value, times=[1.0, 2.0, 3.0]),
+        lambda: sp.poisson([1.0, 2.0, 3.0], times=value),
+        lambda: sp.PoissonSource(value, times=[1.0, 2.0, 3.0]),
+        lambda: sp.steps(value, [1.0, 2.0, 3.0]),
+        lambda: sp.steps([1.0, 2.0, 3.0], value),
+        lambda: sp.steps([1.0], [value]),
+        lambda: net.drive(E, sp.poisson(1.0), weight=value),
+        lambda: sp.edges(ids, [0, 1, 2]),
+        lambda: sp.edges([0, 1, 2], ids),
+        lambda: net.connect(E, E, as_matrix),
+        lambda: net.connect(E, E, W, delay=value),
+        lambda: net.connect(E, E, W, delay=as_matrix),
+        lambda: net.connect(E, E, sp.edges([0, 1, 2], [1, 2, 0]), weight=value),
+        lambda: setattr(p, "weight", value),
+        lambda: setattr(p, "delay", value),
+        lambda: setattr(p, "weight", as_matrix),
+        lambda: sp.Record(V=[0], V_times=value),
+        lambda: sp.Record(V=ids, V_times=[1.0]),
+        lambda: sp.Record(spikes={"E": ids}),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        MASKED,
+        np.array(["2020-01-01", "2020-01-02", "2020-01-03"], "M8[D]"),
+        np.array([1, 2, 3], "m8[ms]"),
+        np.array([1j, 2.0, 3.0]),
+        np.array([True, False, True]),
+        np.array(["1.0", "2.0", "3.0"]),
+        np.array([b"1", b"2", b"3"]),
+        np.array([1.0, 2.0, None]),
+        [True, 2.0, 3.0],
+        ["1", "2", "3"],
+        [1.0, 2.0, np.ma.masked],
+        [np.timedelta64(1, "ms")] * 3,
+    ],
+    ids=str,
+)
+def test_what_is_no_number_is_refused_wherever_an_array_enters(value):
+    net, E = one_population(3, sp.LIF(tau_m=10.0, I_e=1.5))
+    net.add(3, sp.SpikeSource([], []), name="source")
+    for k, call in enumerate(array_entries(value, net, E)):
+        with pytest.raises(ParameterError) as caught:
+            call()
+        assert len(str(caught.value)) < 500, k
+
+
+def test_an_array_without_masked_entries_is_as_good_as_any():
+    net, E = one_population(3, sp.LIF(tau_m=10.0, I_e=1.5))
+    net.add(3, sp.SpikeSource([], []), name="source")
+    value = np.ma.masked_array([0.25, 0.5, 0.75], False)
+    for call in array_entries(value, net, E, models=[sp.LIF, sp.LIFExp, sp.QIF]):
+        try:
+            call()
+        except ParameterError as error:
+            assert "mask" not in str(error)  # noqa: PT017
+    assert sp.SpikeSource(value, [0, 1, 2]).times.tolist() == [0.25, 0.5, 0.75]
+
+
+def test_masked_entries_are_named():
+    with pytest.raises(ParameterError, match=r"times must have no masked entries, got 1, the first at index 1"):
+        sp.SpikeSource(MASKED, [0, 1, 2])
+    net, E = one_population(3)
+    W = np.ma.masked_array(np.ones((3, 3)), np.eye(3))
+    with pytest.raises(ParameterError, match=r"W must have no masked entries, got 3, the first at index \(0, 0\)"):
+        net.connect(E, E, W)
+    with pytest.raises(ParameterError, match="dates; give times as numbers in ms"):
+        sp.steps(np.array(["2020-01-01"], "M8[D]"), [1.0])
+
+
+@pytest.mark.parametrize("value", [np.timedelta64(5, "ms"), np.datetime64("2020-01-01"), np.ma.masked, 1j, "5"])
+def test_what_is_no_number_is_refused_wherever_a_number_enters(value):
+    net, E = one_population(3)
+    p = net.connect(E, E, sp.all_to_all(), weight=0.1)
+    calls = [
+        lambda: sp.LIF(tau_m=value),
+        lambda: sp.poisson(value),
+        lambda: net.run(value),
+        lambda: net.run(n_spikes=value),
+        lambda: net.add(value, LIF),
+        lambda: sp.fixed_indegree(value),
+        lambda: sp.pairwise_bernoulli(value),
+        lambda: sp.normal(value, 1.0),
+        lambda: setattr(p, "weight", value),
+        lambda: setattr(p, "delay", value),
+        lambda: net.connect(E, E, sp.all_to_all(), weight=value),
+        lambda: sp.Record(bins=value),
+        lambda: sp.Network(seed=value),
+        lambda: sp.balanced_network(10, LIF, 5, j0=value),
+    ]
+    for call in calls:
+        with pytest.raises(ParameterError):
+            call()

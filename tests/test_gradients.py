@@ -657,9 +657,9 @@ def test_bad_input_is_named():
         res.population("neurons").backward([])
     with pytest.raises(sp.errors.ParameterError, match=r"dL_dtimes must have shape \(50,\)"):
         res.backward([1.0])
-    with pytest.raises(sp.errors.ParameterError, match="dL_dtimes must be numbers"):
+    with pytest.raises(sp.errors.ParameterError, match="dL_dtimes must be an array of real numbers, got dtype <U1"):
         res.backward(["a"])
-    with pytest.raises(sp.errors.ParameterError, match=r"finite numbers, got nan at index \(3,\)"):
+    with pytest.raises(sp.errors.ParameterError, match=r"finite numbers, got nan at index 3"):
         res.backward(np.where(np.arange(50) == 3, np.nan, 0.0))
     with pytest.raises(sp.errors.ParameterError, match="dL_dV needs recorded voltages"):
         res.backward(np.zeros(50), [[1.0]])

@@ -170,7 +170,7 @@ def test_initial_currents_count_in_the_refractory_period_too():
         (sp.LIFExp(tau_m=10.0, tau_syn=[5.0, 2.0]), 1.0, r"must be of shape \(2,\) or \(3, 2\), got 1.0"),
         (sp.LIFExp(tau_m=10.0, tau_syn=[5.0, 2.0]), [1.0, math.nan], "must be finite numbers of at most"),
         (sp.LIFExp(tau_m=10.0, tau_syn=5.0), "much", "must be a"),
-        (sp.LIFExp(tau_m=10.0, tau_syn=[5.0, 2.0]), [[1.0], [1.0, 2.0]], "must be a number or an array"),
+        (sp.LIFExp(tau_m=10.0, tau_syn=[5.0, 2.0]), [[1.0], [1.0, 2.0]], "must be an array of"),
     ],
 )
 def test_initial_currents_that_make_no_sense_are_refused(model, I_syn, message):
