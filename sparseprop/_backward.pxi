@@ -183,6 +183,10 @@ cdef enum FindingKind:
     SEVERAL_CAUSES = 1
     AT_A_STEP = 2
     GRAZING = 3
+    OVERFLOW = 4
+
+
+cdef count_t MOST_FINDINGS = 10000  # that are kept; the others are counted
 
 
 cdef struct Pass:
@@ -240,6 +244,7 @@ cdef struct Pass:
     Finding *findings
     count_t n_findings
     count_t findings_capacity
+    bint has_overflowed         # in this sample
     count_t n_events
 
 
@@ -358,10 +363,12 @@ cdef void move_population_back(Pass *b, Population *p, int64_t epoch) noexcept n
 cdef inline bint find(Pass *b, FindingKind kind, neuron_t neuron, neuron_t other) noexcept nogil:
     """Note what has no gradient; False if there is no memory. Only the first ones are kept."""
     cdef Finding *finding
-    if b.n_findings < 10000:
-        if not grow(<void **> &b.findings, &b.findings_capacity, b.n_findings + 1, sizeof(Finding)):
+    # Beyond the first ones an overflow takes the place of the last: it is what spoils numbers.
+    cdef count_t k = b.n_findings if kind != OVERFLOW else min(b.n_findings, MOST_FINDINGS - 1)
+    if k < MOST_FINDINGS:
+        if not grow(<void **> &b.findings, &b.findings_capacity, k + 1, sizeof(Finding)):
             return False
-        finding = &b.findings[b.n_findings]
+        finding = &b.findings[k]
         finding.sample = b.sample
         finding.kind = kind
         finding.neuron = neuron
@@ -369,6 +376,17 @@ cdef inline bint find(Pass *b, FindingKind kind, neuron_t neuron, neuron_t other
         finding.time = b.e.now.n * b.e.H + b.e.now.s
     b.n_findings += 1
     return True
+
+
+cdef inline bint look_for_overflow(Pass *b, double value, neuron_t neuron) noexcept nogil:
+    """Note the first derivative that is no finite number, of an event of this neuron; False if there is no memory.
+
+    All that it comes to is inf or NaN, so later ones say nothing new.
+    """
+    if isfinite(value) or b.has_overflowed:
+        return True
+    b.has_overflowed = True
+    return find(b, OVERFLOW, neuron, -1)
 
 
 # Kicks, backward ------------------------------------------------------------------------------------------------------
@@ -578,8 +596,11 @@ cdef Status spike_of_back(Pass *b, Population *p, const Differentiable *rows, ne
             end[0] = since_start(b, p.release[i])
     b.sums.t_ref[g] += by_release
     by_time[0] += by_release
+    if not look_for_overflow(b, by_time[0], g):
+        return NO_MEMORY
     if driven:
-        b.waiting[g] = by_time[0]
+        # NaN stands for a cause that has been found.
+        b.waiting[g] = INFINITY if isnan(by_time[0]) else by_time[0]
         set_bit(b.is_waiting, g)
         return RUNNING if append(&b.driven, g) else NO_MEMORY
     if Differentiable is LIFExp:
@@ -617,11 +638,11 @@ cdef void read_back(Pass *b, Population *p, const Differentiable *rows, neuron_t
     arrive(m, y, b.wide, &b.sums, g, &now, V, distance, by_V)
 
 
-cdef void leave_population(Pass *b, Population *p, const Differentiable *rows, const double *V, bint begins,
+cdef bint leave_population(Pass *b, Population *p, const Differentiable *rows, const double *V, bint begins,
                            const double *currents, double *by_V, double *by_current) noexcept nogil:
     """All stretches that begin now, at V or at the end of a refractory period; with `begins` the run does too.
 
-    Then `currents` are the synaptic ones, if there are any, and their derivatives come out.
+    Then `currents` are the synaptic ones, if there are any, and their derivatives come out. False if there is no memory.
     """
     cdef State *e = b.e
     cdef const Differentiable *m
@@ -665,6 +686,9 @@ cdef void leave_population(Pass *b, Population *p, const Differentiable *rows, c
                 kick_back(m, y, b.wide, f, &now, 0.0, current, k, &by_current[i * m.n_ports + k], &of_time)
                 add_shift(b, current * of_time)
         settle_sums(m, y, b.wide, &b.sums, g)
+        if begins and not look_for_overflow(b, by_V[i], g):
+            return False
+    return True
 
 
 cdef void arrive_population(Pass *b, Population *p, const Differentiable *rows, const double *V,
@@ -761,16 +785,15 @@ cdef void read_in(Pass *b, neuron_t i, double V, double current, double by_V) no
         read_back(b, p, <const Tabulated *> p.rows, i - p.first, V, current, by_V)
 
 
-cdef void leave_in(Pass *b, Population *p, const double *V, bint begins, const double *currents, double *by_V,
+cdef bint leave_in(Pass *b, Population *p, const double *V, bint begins, const double *currents, double *by_V,
                    double *by_current) noexcept nogil:
     if p.kernel == LIF_KERNEL:
-        leave_population(b, p, <const LIF *> p.rows, V, begins, currents, by_V, by_current)
-    elif p.kernel == LIFEXP_KERNEL:
-        leave_population(b, p, <const LIFExp *> p.rows, V, begins, currents, by_V, by_current)
-    elif p.kernel == TABLE_KERNEL:
-        leave_population(b, p, <const Tabulated *> p.rows, V, begins, currents, by_V, by_current)
-    else:
-        leave_population(b, p, <const QIF *> p.rows, V, begins, currents, by_V, by_current)
+        return leave_population(b, p, <const LIF *> p.rows, V, begins, currents, by_V, by_current)
+    if p.kernel == LIFEXP_KERNEL:
+        return leave_population(b, p, <const LIFExp *> p.rows, V, begins, currents, by_V, by_current)
+    if p.kernel == TABLE_KERNEL:
+        return leave_population(b, p, <const Tabulated *> p.rows, V, begins, currents, by_V, by_current)
+    return leave_population(b, p, <const QIF *> p.rows, V, begins, currents, by_V, by_current)
 
 
 cdef void arrive_in(Pass *b, Population *p, const double *V, const double *by_V) noexcept nogil:
@@ -915,6 +938,8 @@ cdef Status deliver_back(Pass *b, bint merged) noexcept nogil:
                 status = synapses_back(b, &c, source, by_time)
             if status != RUNNING:
                 return status
+            if not look_for_overflow(b, by_time[0], b.tape.entries[d.entry].neuron):
+                return NO_MEMORY
     b.n_deliveries = 0
     # Who still waits was due when its parameters changed.
     for k in range(b.driven.size):
@@ -1551,7 +1576,8 @@ cdef class Adjoint:
             by_current = np.empty((currents.shape[0], currents.shape[1]))
             at_start, by_start = &currents[0, 0], &by_current[0, 0]
         go_back(&self.b, now)
-        leave_in(&self.b, &self.b.e.populations[k], &V[0], begins, at_start, &by_V[0], by_start)
+        if not leave_in(&self.b, &self.b.e.populations[k], &V[0], begins, at_start, &by_V[0], by_start):
+            owned(NULL)
         return by_V.base, None if currents is None else by_current.base
 
     def arrive(self, int64_t k, const double[::1] V, const double[::1] by_V, int64_t n_changes):
@@ -1585,7 +1611,7 @@ cdef class Adjoint:
         return [
             (int(self.b.findings[k].kind), int(self.b.findings[k].neuron), int(self.b.findings[k].other),
              float(self.b.findings[k].time))
-            for k in range(min(self.b.n_findings, self.b.findings_capacity, 10000))
+            for k in range(min(self.b.n_findings, self.b.findings_capacity, MOST_FINDINGS))
         ], int(self.b.n_findings)
 
 

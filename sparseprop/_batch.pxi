@@ -417,6 +417,7 @@ cdef class BackwardRunner:
                     break
                 b.sample = first + k
                 b.shift = b.shift_size = 0.0
+                b.has_overflowed = False
                 if not self.load(&samples.left[k], by_spikes + spike):
                     status = NO_MEMORY
                     break
@@ -448,13 +449,17 @@ cdef class BackwardRunner:
                     if p.kernel == SOURCE or p.size == 0:
                         continue
                     V_values = &V_start[p.first]
-                    leave_in(b, p, V_values, True, at_start[i], &by_V_start[p.first], &by_currents[0])
+                    if not leave_in(b, p, V_values, True, at_start[i], &by_V_start[p.first], &by_currents[0]):
+                        status = NO_MEMORY
+                        break
                     for j in range(p.first, p.first + p.size):
                         if not isinf(V_start[j]):
                             by_start[j] += by_V_start[j]
                     if current_sums[i] != NULL:
                         for j in range(p.size * (<const LIFExp *> p.rows).n_ports):
                             current_sums[i][j] += by_currents[j]
+                if status == NO_MEMORY:
+                    break
                 given = offsets[first + k]
                 rest = size = 0.0
                 for j in range(b.tape.size):
@@ -494,5 +499,5 @@ cdef class BackwardRunner:
         return [
             (int(b.findings[k].sample), int(b.findings[k].kind), int(b.findings[k].neuron), int(b.findings[k].other),
              float(b.findings[k].time))
-            for k in range(min(b.n_findings, b.findings_capacity, 10000))
+            for k in range(min(b.n_findings, b.findings_capacity, MOST_FINDINGS))
         ], int(b.n_findings)

@@ -6,6 +6,7 @@ import math
 import os
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,12 +16,13 @@ from .connectivity import ProceduralAdjacency
 from .errors import ParameterError, shown, unknown_name
 from .gradients import (
     INVARIANT,
+    OVERFLOWS_ARE_TOLD,
     ByProjection,
     Gradients,
     checked_derivatives,
-    gradient_warning,
     most_ports,
     new_sums,
+    noted,
     of_neurons,
     of_ports,
     without_time_constants,
@@ -84,9 +86,32 @@ def structure(net):
     return [id(part) for part in (*net.populations, *net.projections, *net.drives)]
 
 
+def sources_of(net):
+    """The populations whose spikes a batch gives."""
+    sources = [p for p in net.populations if isinstance(p.model, SpikeSource)]
+    if not sources:
+        raise ParameterError(
+            "a batch needs a network with a SpikeSource, whose spikes it replaces: "
+            'net.add(n, sp.SpikeSource([], []), name="input")'
+        )
+    return sources
+
+
 def cores():
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# Threads do not live on in a forked child, where a pool of them would be waited for for ever.
+_simulations: weakref.WeakSet = weakref.WeakSet()
+
+
+def _begin_anew_in_child():
+    for simulation in list(_simulations):
+        simulation._pool, simulation._lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_anew_in_child)
 
 
 class BatchSimulation:
@@ -115,6 +140,7 @@ class BatchSimulation:
         self._seed = None if seed is None else _validation.integer(seed, "seed", "a whole number >= 0", low=0)
         self._pool = None
         self._lock = threading.Lock()
+        _simulations.add(self)
         self._build()
 
     def __reduce__(self):
@@ -124,12 +150,7 @@ class BatchSimulation:
     def _build(self):
         """Set up what does not depend on weights."""
         net = self.network
-        self._sources = [p for p in net.populations if isinstance(p.model, SpikeSource)]
-        if not self._sources:
-            raise ParameterError(
-                "a batch needs a network with a SpikeSource, whose spikes it replaces: "
-                'net.add(n, sp.SpikeSource([], []), name="input")'
-            )
+        self.sources = sources_of(net)
         if any(p.is_source and not isinstance(p.model, SpikeSource) for p in net.populations) or net.drives:
             raise ParameterError(
                 "a batch takes no PoissonSource and no net.drive(...), which would be the same in all samples: give "
@@ -200,7 +221,7 @@ class BatchSimulation:
         duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
         tape = _validation.flag(tape, "tape")
         self._take_weights()
-        given = _Inputs(self._sources, inputs)
+        given = _Inputs(self.sources, inputs)
         ids, times = self._readings(record, duration)
         began = time.perf_counter()
         clock = self._source.clock
@@ -290,6 +311,135 @@ class BatchSimulation:
             raise
 
 
+def is_raster(array):
+    """Whether an array looks like spikes in steps of time, 0 or 1 (or their numbers), and not like times.
+
+    As times most of its spikes would be several of one source at once, at 0 and 1 ms.
+    """
+    if array.ndim != 3 or array.shape[2] < 3 or not array.size:
+        return False
+    if array.dtype.kind == "b" or ((array == 0) | (array == 1)).all():
+        return True
+    whole = (array == np.floor(array)) & np.isfinite(array)
+    return bool(whole.all() and 2 * np.count_nonzero(array == 0) > array.size)
+
+
+def check_no_raster(array, name):
+    """Refuse a raster where times are wanted, and say how it is converted."""
+    if is_raster(array):
+        raise ParameterError(
+            f"{name} must be times in ms, got an array of shape {array.shape} of zeros and ones, or small whole "
+            "numbers, which looks like a raster in steps of time: convert it, training.spikes_from_raster(raster, dt)"
+        )
+
+
+def padded(shape, sample, place, times):
+    """Spikes as an array of shape (*shape, m), ascending, inf for none.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Numbers of samples and of sources.
+    sample, place : ndarray of int
+        Whose each spike is.
+    times : ndarray
+        ms.
+    """
+    cells = sample * shape[1] + place
+    order = np.lexsort((times, cells))
+    counts = np.bincount(cells, minlength=shape[0] * shape[1])
+    k = np.arange(len(cells)) - np.repeat(np.cumsum(counts) - counts, counts)
+    array = np.full((shape[0] * shape[1], max(int(counts.max(initial=0)), 1)), np.inf)
+    array[cells[order], k] = times[order]
+    return array.reshape(*shape, -1)
+
+
+def by_source(sources, inputs):
+    """`inputs` as a dictionary by name of all these populations."""
+    names = [p.name for p in sources]
+    if not isinstance(inputs, dict):
+        if len(sources) > 1:
+            raise ParameterError(f"inputs must be a dictionary, one entry for each of the sources {names}")
+        return {names[0]: inputs}
+    for name in inputs:
+        if name not in names:
+            raise unknown_name("source", name, names)
+    missing = [name for name in names if name not in inputs]
+    if missing:
+        raise ParameterError(f"inputs has no spikes for {missing[0]!r}: give all sources of a batch, {names}")
+    return inputs
+
+
+def are_pairs(values):
+    """Whether the spikes of a source are a sequence of (times, ids). Tuples: nested lists are arrays."""
+    return isinstance(values, (list, tuple)) and len(values) > 0 and isinstance(values[0], tuple)
+
+
+def check_shape(source, shape):
+    """Refuse an array of the spikes of a source that has another shape than is allowed."""
+    if len(shape) not in (2, 3) or shape[1] != source.n:
+        raise ParameterError(f"{_wanted(source)}, got shape {tuple(shape)}")
+
+
+def _wanted(source):
+    return (
+        f"inputs of {source.name!r} must be times of shape (samples, {source.n}) or (samples, {source.n}, m), inf for "
+        "no spike, or a sequence of (times, ids), one pair for each sample"
+    )
+
+
+def input_array(source, values):
+    """The times of a source's spikes in all samples, from an array of numbers, as float64."""
+    name = f"inputs of {source.name!r}"
+    if isinstance(values, np.ndarray) and values.dtype.kind == "b":
+        check_no_raster(values, name)
+    if not _validation.is_array(values):
+        raise ParameterError(f"{_wanted(source)}, got {shown(values)}")
+    array = _validation.plain(values, name, "ms")
+    check_no_raster(array, name)
+    check_shape(source, array.shape)
+    array = array.astype(float)
+    if not (array >= 0.0).all():
+        wrong = array[~(array >= 0.0)][0]
+        raise ParameterError(f"{name} must be times >= 0 ms, or inf for no spike, got {wrong}")
+    return array
+
+
+def input_pairs(source, values):
+    """(number of spikes of each sample, times, local ids) from a sequence of (times, ids)."""
+    name = f"inputs of {source.name!r}"
+    sizes, all_times, all_ids = [], [np.zeros(0)], [np.zeros(0, np.int64)]
+    for k, pair in enumerate(values):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(_is_flat(part) for part in pair):
+            raise ParameterError(
+                f"{name}: sample {k} must be a pair of arrays (times, ids), as tuples stand for such pairs (lists "
+                f"for times of all sources), got {shown(pair)}"
+            )
+        times = _validation.real_array(
+            pair[0], f"{name}: times of sample {k}", "finite times >= 0 ms", unit="ms", low=0.0
+        )
+        ids = _validation.index_array(pair[1], f"{name}: ids of sample {k}", source.n)
+        if times.shape != ids.shape:
+            raise ParameterError(f"{name}: sample {k} must have one id for each time, got {len(ids)} for {len(times)}")
+        sizes.append(len(times))
+        all_times.append(times)
+        all_ids.append(ids)
+    return sizes, np.concatenate(all_times), np.concatenate(all_ids)
+
+
+def _is_flat(values):
+    try:
+        return np.ndim(values) == 1
+    except (TypeError, ValueError):
+        return False
+
+
+def padded_pairs(source, values):
+    """A sequence of (times, ids) as an array of shape (samples, n, m)."""
+    sizes, times, ids = input_pairs(source, values)
+    return padded((len(sizes), source.n), np.repeat(np.arange(len(sizes)), sizes), ids, times)
+
+
 class _Inputs:
     """The input spikes of all samples, as the engine takes them.
 
@@ -303,18 +453,7 @@ class _Inputs:
 
     def __init__(self, sources, inputs):
         by_name = {p.name: p for p in sources}
-        if not isinstance(inputs, dict):
-            if len(sources) > 1:
-                raise ParameterError(f"inputs must be a dictionary, one entry for each of the sources {list(by_name)}")
-            inputs = {sources[0].name: inputs}
-        for name in inputs:
-            if name not in by_name:
-                raise unknown_name("source", name, list(by_name))
-        missing = [name for name in by_name if name not in inputs]
-        if missing:
-            raise ParameterError(
-                f"inputs has no spikes for {missing[0]!r}: give all sources of a batch, {list(by_name)}"
-            )
+        inputs = by_source(sources, inputs)
         self.given = [self._flat(by_name[name], values) for name, values in inputs.items()]
         numbers = {name: given[0] for name, given in zip(inputs, self.given, strict=True)}
         self.n_samples = next(iter(numbers.values()))
@@ -329,48 +468,12 @@ class _Inputs:
     @staticmethod
     def _flat(source, values):
         """(number of samples, sample and time and global id of each spike, how to give values back) of one source."""
-        name = f"inputs of {source.name!r}"
-        # Tuples: nested lists are arrays.
-        if isinstance(values, (list, tuple)) and values and isinstance(values[0], tuple):
-            return _Inputs._of_pairs(source, name, values)
-        try:
-            array = np.asarray(values)
-            array = array.astype(float) if array.dtype.kind in "iuf" else None
-        except (TypeError, ValueError):
-            array = None
-        if array is None or array.ndim not in (2, 3) or array.shape[1] != source.n:
-            got = f"shape {array.shape}" if array is not None else shown(values)
-            raise ParameterError(
-                f"{name} must be times of shape (samples, {source.n}) or (samples, {source.n}, m), inf for no spike, "
-                f"or a sequence of (times, ids), one pair for each sample, got {got}"
-            )
-        if not (array >= 0.0).all():
-            raise ParameterError(f"{name} must be times >= 0 ms, or inf for no spike, got {array[~(array >= 0.0)][0]}")
+        if are_pairs(values):
+            sizes, times, ids = input_pairs(source, values)
+            return len(sizes), np.repeat(np.arange(len(sizes)), sizes), times, source.first + ids, sizes
+        array = input_array(source, values)
         there = np.nonzero(np.isfinite(array))
         return array.shape[0], there[0], array[there], source.first + there[1], (array.shape, there)
-
-    @staticmethod
-    def _of_pairs(source, name, values):
-        sizes, all_times, all_ids = [], [np.zeros(0)], [np.zeros(0, np.int64)]
-        for k, pair in enumerate(values):
-            if not isinstance(pair, (tuple, list)) or len(pair) != 2 or np.ndim(pair[0]) != 1 or np.ndim(pair[1]) != 1:
-                raise ParameterError(
-                    f"{name}: sample {k} must be a pair of arrays (times, ids), as tuples stand for such pairs (lists "
-                    f"for times of all sources), got {shown(pair)}"
-                )
-            times = _validation.real_array(
-                pair[0], f"{name}: times of sample {k}", "finite times >= 0 ms", unit="ms", low=0.0
-            )
-            ids = _validation.index_array(pair[1], f"{name}: ids of sample {k}", source.n)
-            if times.shape != ids.shape:
-                raise ParameterError(
-                    f"{name}: sample {k} must have one id for each time, got {len(ids)} for {len(times)}"
-                )
-            sizes.append(len(times))
-            all_times.append(times)
-            all_ids.append(ids)
-        sample = np.repeat(np.arange(len(sizes)), sizes)
-        return len(sizes), sample, np.concatenate(all_times), source.first + np.concatenate(all_ids), sizes
 
     def given_back(self, values):
         """Values of the spikes in the engine's order, by source and in the form in which they were given."""
@@ -430,11 +533,16 @@ class BatchResult:
         totals = sum((s.counts for s in samples), np.zeros(3, np.int64))
         self.n_spikes, self.n_synaptic_events, self.n_input_events = (int(total) for total in totals)
 
+    def __getstate__(self):
+        # Copies and pickles are without tapes, which are memory of the compiled engine.
+        return vars(self) | {"_samples": None, "_tape": False}
+
     def __len__(self):
         return self.n_samples
 
     def __getitem__(self, k):
-        k = range(self.n_samples)[k]
+        n = self.n_samples
+        k = _validation.integer(k, "the number of a sample", f"from {-n} to {n - 1}", low=-n, high=n - 1) % n
         part = slice(self.offsets[k], self.offsets[k + 1])
         return self.times[part], self.ids[part]
 
@@ -450,7 +558,7 @@ class BatchResult:
         """Which spikes are of a population (by name), its number of neurons, and the cells of (sample, neuron)."""
         names = {p.name: p for p in self._network.populations if not p.is_source}
         name = getattr(population, "name", population)
-        if name not in names:
+        if not isinstance(name, str) or name not in names:
             raise unknown_name("population", name, list(names))
         p = names[name]
         where = np.flatnonzero((self.ids >= p.first) & (self.ids < p.first + p.n))
@@ -496,7 +604,7 @@ class BatchResult:
         place = np.arange(len(cells)) - np.repeat(np.cumsum(counts) - counts, counts)
         if n_spikes is None:
             n_spikes = int(counts.max(initial=0))
-        n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 0", low=0)
+        n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number from 0 to 10^9", low=0, high=10**9)
         taken = place < n_spikes
         shape = (self.n_samples * n, n_spikes)
         times, where = np.full(shape, np.inf), np.full(shape, -1)
@@ -545,7 +653,10 @@ class BatchResult:
             weights or delays of the network were changed in between.
         """
         if not self._tape:
-            raise ParameterError("this BatchResult has no tapes: run with tape=True")
+            raise ParameterError(
+                "this BatchResult has no tapes: run with tape=True; copies and pickles have none, so take gradients "
+                "before, they can be pickled"
+            )
         if self._samples is None:
             raise ParameterError("backward() was called before: tapes are used up by it; run again with tape=True")
         weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
@@ -622,6 +733,7 @@ class _Sums:
         return self.flat.copy(), self.runner.findings, adjoint.n_ties, error
 
 
+@OVERFLOWS_ARE_TOLD
 def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
     """See :meth:`BatchResult.backward`."""
     net, given = simulation.network, result._given
@@ -661,7 +773,9 @@ def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
         by_current = next(parts)
         if by_current is not None:
             I_syn[p.first : p.first + p.n, : by_current.shape[1]] = by_current
+    by_neuron = list(sums.values())
     sums["V"], weight_sums, delay_sums = parts
+    by_projection = [weight_sums, delay_sums]
     sums["I_e_times"] = np.zeros(net.size)
     for p in simulation._source.populations:
         if p.kernel != "source":
@@ -682,8 +796,7 @@ def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
         input_times=given.given_back(by_input),
         drive_weight={},
         steps={},
-        warnings=[gradient_warning(net, simulation._near, *finding, sample=sample) for sample, *finding in findings],
-        n_warnings=n_warnings,
+        **noted(net, simulation._near, findings, n_warnings, by_neuron, by_projection, 5),
         n_ties=n_ties,
         invariant_error=error,
     )

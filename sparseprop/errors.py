@@ -15,6 +15,7 @@ __all__ = [
     "CheckpointMismatchError",
     "ConnectivityError",
     "FileFormatError",
+    "GradientOverflowWarning",
     "InsufficientMemoryError",
     "NumericalError",
     "ParameterError",
@@ -57,6 +58,10 @@ class FileFormatError(ValueError):
 
 class CheckpointMismatchError(FileFormatError):
     """A saved state belongs to another network or another version."""
+
+
+class GradientOverflowWarning(RuntimeWarning):
+    """A gradient is beyond the largest double: parts of it are inf or NaN."""
 
 
 class EngineFault(Exception):

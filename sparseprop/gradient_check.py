@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _validation
 from .connectivity import ProceduralAdjacency
-from .errors import ParameterError, unknown_name
+from .errors import ParameterError, shown, unknown_name
 from .gradients import checked_derivatives
 from .inputs import SpikeSource
 from .recording import Record
@@ -333,9 +333,11 @@ def check_gradients(net, duration=None, *, n_spikes=None, loss=None, parameters=
     most = _validation.integer(most, "most", "a whole number >= 1", low=1)
     if difference is not None:
         difference = _validation.real(difference, "difference", "a step > 0", low=0.0, low_open=True)
+    if not isinstance(parameters, str) and not _validation.is_array(parameters):
+        raise ParameterError(f"parameters must be names of {', '.join(PARAMETERS)}, got {shown(parameters)}")
     parameters = [parameters] if isinstance(parameters, str) else list(parameters)
     for name in parameters:
-        if name not in PARAMETERS:
+        if not isinstance(name, str) or name not in PARAMETERS:
             raise unknown_name("parameter of check_gradients", name, PARAMETERS)
     result = Simulation(net, engine=engine, seed=seed).run(
         duration, n_spikes=n_spikes, record=Record(), progress=False, tape=True

@@ -1,24 +1,26 @@
 """Exact gradients of losses on spike times and voltages: the backward pass over a run with ``tape=True``."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import _core, _validation
-from .errors import ParameterError, shown
+from .errors import GradientOverflowWarning, ParameterError, shown
 from .inputs import SpikeSource, Steps
 from .network import Projection
 
 __all__ = [
     "INVARIANT",
+    "OVERFLOWS_ARE_TOLD",
     "ByProjection",
     "GradientWarning",
     "Gradients",
     "backward",
     "checked_derivatives",
-    "gradient_warning",
     "most_ports",
     "new_sums",
+    "noted",
     "of_neurons",
     "of_ports",
     "without_time_constants",
@@ -37,7 +39,16 @@ KINDS = {
     1: ("several causes", "independent events at one time drove it over threshold together"),
     2: ("at a step", "it was due exactly when its current changed"),
     3: ("grazing", "V only just reaches the threshold: a little less, and the spike is gone"),
+    4: (
+        "overflow",
+        "from here back in time derivatives are beyond 1.8e308, and all that they come to is inf or NaN. They grow by "
+        "the Lyapunov exponent in a chaotic network: take a shorter run, or a loss times 1e-300 or so, to which "
+        "gradients are proportional",
+    ),
 }
+OVERFLOW = 4
+# Sums that are no finite numbers are told of by `noted`, with neuron and time.
+OVERFLOWS_ARE_TOLD = np.errstate(over="ignore", invalid="ignore")
 
 
 @dataclass(frozen=True)
@@ -46,9 +57,10 @@ class GradientWarning:
 
     Attributes
     ----------
-    kind : {"order swap", "several causes", "at a step", "grazing"}
+    kind : {"order swap", "several causes", "at a step", "grazing", "overflow"}
     neuron : int
-        Global id.
+        Global id. Of an overflow: whose spike, or initial state, has the first derivative that is no finite number, the
+        first going back in time.
     where : str
         The neuron by population and local id.
     time : float
@@ -56,6 +68,8 @@ class GradientWarning:
     source : int or None
         Global id of the neuron whose spike it was.
     message : str
+    sample : int or None
+        Of a batch.
     """
 
     kind: str
@@ -126,12 +140,15 @@ class Gradients:
     steps : dict of ndarray
         For each ``sp.steps`` drive, by its number, of the shape of its values.
     warnings : list of GradientWarning
-        What has no gradient; `n_warnings` counts also those that the list is too short for.
+        What has no gradient, or one that is no finite number (which is also a Python warning, a
+        :class:`sparseprop.errors.GradientOverflowWarning`); `n_warnings` counts also those that the list is too short
+        for.
     n_ties : int
         Instants in which independent events coincided exactly. For LIF neurons the derivative is right nevertheless, if
         nothing is in `warnings`; of a QIF neuron that several of them kick, it is one between those on the two sides.
     invariant_error : float
-        What is left of a sum that is 0 because nothing changes if everything happens later, over its largest part.
+        What is left of a sum that is 0 because nothing changes if everything happens later, over its largest part; NaN
+        after an overflow.
     """
 
     def __init__(self, **values):
@@ -157,7 +174,10 @@ def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
     """See :meth:`sparseprop.Result.backward`."""
     tape = result._tape
     if tape is None:
-        raise ParameterError("this Result has no tape: run with tape=True, and use the Result of the whole network")
+        raise ParameterError(
+            "this Result has no tape: run with tape=True, and use the Result of the whole network, not a copy or "
+            "pickle of it (gradients can be pickled)"
+        )
     if not tape.parts:
         raise ParameterError("backward() was called before: a tape is used up by it; run again with tape=True")
     weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
@@ -215,6 +235,7 @@ class _Backward:
         self.input_times = []
         self.rest = self.size = 0.0  # of the invariant
 
+    @OVERFLOWS_ARE_TOLD
     def run(self, dL_dtimes, dL_dV):
         samples = self._samples(dL_dV)
         carried, last = {}, None
@@ -232,7 +253,7 @@ class _Backward:
             self._note_inputs(recording, by_time)
             self.size += float(np.abs(by_time).sum())
             last = recording
-        self.rest += sum(carried.values())
+        self.rest += sum(sum(values) for values in carried.values())
         V = self._start(last)
         return self._gradients(V, explicit)
 
@@ -255,14 +276,16 @@ class _Backward:
             return
         for kind in ("past", "spikes", "emitted"):
             for n, s, i, k in zip(*(column.tolist() for column in recording.entries(kind)), strict=True):
-                if (n, s, i) in carried:
-                    by_time[k] += carried.pop((n, s, i))
+                if carried.get((n, s, i)):
+                    by_time[k] += carried[n, s, i].pop(0)
 
     @staticmethod
     def _carry(recording, by_time):
         """What spikes of earlier parts did in this one."""
-        columns = (column.tolist() for column in recording.entries("past"))
-        return {(n, s, i): by_time[k] for n, s, i, k in zip(*columns, strict=True)}
+        carried = {}  # lists: a source may spike several times at one time
+        for n, s, i, k in zip(*(column.tolist() for column in recording.entries("past")), strict=True):
+            carried.setdefault((n, s, i), []).append(by_time[k])
+        return carried
 
     def _samples(self, dL_dV):
         """The recorded voltages that matter, as [(pair, V, sums of synaptic currents, dL/dV)], ascending."""
@@ -381,7 +404,9 @@ class _Backward:
         shift, size = adjoint.shift
         total = shift + self.rest - explicit
         error = abs(total) / max(self.size + size, 1e-300)
-        if _core.BUILD_MODE.startswith("debug") and not error <= INVARIANT:
+        findings, n_warnings = adjoint.findings
+        overflows = any(finding[0] == OVERFLOW for finding in findings)
+        if _core.BUILD_MODE.startswith("debug") and not overflows and not error <= INVARIANT:
             raise AssertionError(f"later by the same for all is not the same: {total!r}")
         order = np.argsort(adjoint.ranks)
         n = len(order)
@@ -403,7 +428,6 @@ class _Backward:
         values["I_syn"] = self.by_current
         if not self.tau_m:
             values = without_time_constants(values)
-        findings, n_warnings = adjoint.findings
         left_out = "weights were left out by backward(..., weights=False); weight_sum has their sums"
         return Gradients(
             **values,
@@ -415,8 +439,15 @@ class _Backward:
             input_times=self._of_inputs(),
             drive_weight=drives,
             steps=self._of_steps(),
-            warnings=[gradient_warning(self.net, self.near, *finding) for finding in reversed(findings)],
-            n_warnings=n_warnings,
+            **noted(
+                self.net,
+                self.near,
+                [(None, *finding) for finding in reversed(findings)],
+                n_warnings,
+                [*self.sums.values(), self.read],
+                [weight_sums, delays],
+                7,
+            ),
             n_ties=adjoint.n_ties,
             invariant_error=error,
         )
@@ -460,6 +491,33 @@ def of_ports(net, sums):
         if _has_currents(p):
             array[p.first : p.first + p.n, : p.model.n_ports] = values[p.first : p.first + p.n, : p.model.n_ports]
     return array
+
+
+def noted(net, near, findings, n_warnings, by_neuron, by_projection, stacklevel):
+    """`warnings` and `n_warnings` of Gradients; derivatives that overflow are told by a Python warning besides.
+
+    Parameters
+    ----------
+    findings : list of tuple
+        (sample or None, kind, neuron, source or -1, ms) of what the compiled pass found.
+    by_neuron, by_projection : list of ndarray
+        Sums of derivatives, which are finite numbers if nothing overflows.
+    stacklevel : int
+        Of Python's warning, as seen from here.
+    """
+    listed = [gradient_warning(net, near, *finding, sample=sample) for sample, *finding in findings]
+    overflows = [warning for warning in listed if warning.kind == "overflow"]
+    if not overflows:
+        # Times and voltages are finite: a sum over them, or its product with a weight, is not.
+        bad = [int(np.argmin(np.isfinite(a))) % net.size for a in by_neuron if not np.isfinite(a).all()]
+        bad += [net.projections[int(np.argmin(np.isfinite(a)))].post.first for a in by_projection
+                if not np.isfinite(a).all()]  # fmt: skip
+        overflows = [gradient_warning(net, near, OVERFLOW, bad[0], -1, float("nan"))] if bad else []
+        listed, n_warnings = listed + overflows, n_warnings + len(overflows)
+    if overflows:
+        more = f" (so in {len(overflows)} samples)" if len(overflows) > 1 else ""
+        warnings.warn(f"{overflows[0]}{more}", GradientOverflowWarning, stacklevel=stacklevel)
+    return {"warnings": listed, "n_warnings": n_warnings}
 
 
 def gradient_warning(net, near, kind, neuron, source, time, sample=None):

@@ -14,7 +14,7 @@ except ImportError as error:
     raise ImportError('sparseprop.jax needs JAX: run `pip install "sparseprop-sim[jax]"`') from error
 
 from . import _validation
-from .batch import BatchSimulation
+from .batch import BatchSimulation, are_pairs, by_source, check_shape, input_array, padded_pairs, sources_of
 from .connectivity import ProceduralAdjacency
 from .errors import ParameterError, shown, unknown_name
 from .network import Network
@@ -38,10 +38,16 @@ def parameters(net, delays=False):
         ``"delay"``: a list likewise, of those that have one delay for each synapse.
     """
     _check_x64()
+    _check_net(net)
     found = {"weight": [np.array(np.broadcast_to(p.weight, (p.n_synapses,)), float) for p in _stored(net)]}
     if _validation.flag(delays, "delays"):
         found["delay"] = [p.delay for p in net.projections if isinstance(p.delay, np.ndarray)]
     return jax.tree.map(jax.numpy.asarray, found)
+
+
+def _check_net(net):
+    if not isinstance(net, Network):
+        raise ParameterError(f"net must be a Network, got {shown(net)}")
 
 
 def _stored(net):
@@ -64,7 +70,7 @@ def spike_times(net, params, inputs, *, duration, population=None, n_spikes=1, n
         Its weights (and delays) are replaced by those of `params`; it should be used for nothing else meanwhile.
     params : dict
         As :func:`parameters` returns it.
-    inputs : array of shape (samples, n) or (samples, n, m), or dict
+    inputs : array_like of shape (samples, n) or (samples, n, m), sequence of (times, ids), or dict
         Spike times in ms of the network's :class:`sparseprop.SpikeSource`, inf for none; a dictionary by name where
         there are several. Like `params` they are taken as float64.
     duration : float
@@ -88,8 +94,10 @@ def spike_times(net, params, inputs, *, duration, population=None, n_spikes=1, n
 
     Notes
     -----
-    The run is repeated in the backward pass, since JAX keeps arrays only and no tapes. It may be used in ``jax.jit``;
-    ``vmap`` is not needed, since samples are the first axis.
+    The run is repeated in the backward pass, since JAX keeps arrays only and no tapes. It may be used in ``jax.jit``,
+    ``jax.vmap`` and ``jax.jacrev``, which call the engine once for each entry of the new axis; samples, the first axis
+    of `inputs`, are run together. There are no forward derivatives (``jax.jvp``, ``jax.jacfwd``), and none of
+    derivatives.
 
     Examples
     --------
@@ -97,16 +105,19 @@ def spike_times(net, params, inputs, *, duration, population=None, n_spikes=1, n
     >>> grads = jax.grad(loss)(parameters(net))  # doctest: +SKIP
     """
     _check_x64()
-    if not isinstance(net, Network):
-        raise ParameterError(f"net must be a Network, got {shown(net)}")
+    _check_net(net)
     duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
     n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 1", low=1)
+    if n_threads is not None:
+        n_threads = _validation.integer(n_threads, "n_threads", "a whole number >= 1, or None for all cores", low=1)
     names = [p.name for p in net.populations if not p.is_source]
+    if not names:
+        raise ParameterError("net must have a population of neurons, whose spikes are wanted: net.add(n, model)")
     name = names[-1] if population is None else getattr(population, "name", population)
     if name not in names:
         raise unknown_name("population", name, names)
     params = {key: _as_float64(key, list(values)) for key, values in _checked(net, params).items()}
-    times = _function(net, duration, name, n_spikes, n_threads)(params, _as_float64("inputs", inputs))
+    times = _function(net, duration, name, n_spikes, n_threads)(params, _arrays(net, inputs))
     return times[:, :, 0] if n_spikes == 1 else times
 
 
@@ -120,12 +131,21 @@ def _checked(net, params):
     if not isinstance(params, dict) or "weight" not in params or not set(params) <= set(wanted):
         raise ParameterError(f"params must be a dictionary with 'weight' and perhaps 'delay', got {shown(params)}")
     for key, values in params.items():
+        if not isinstance(values, (list, tuple)) and getattr(values, "ndim", 0) != 2:
+            raise ParameterError(
+                f"params[{key!r}] must be a list of arrays, one for each projection, got {shown(values)}: start from "
+                "sparseprop.jax.parameters(net)"
+            )
         shapes = [np.shape(value) for value in values]
         if shapes != [(p.n_synapses,) for p in wanted[key]]:
             raise ParameterError(
-                f"params[{shown(key)}] must be one array for each of {wanted[key]}, with a value for each synapse, got "
-                f"shapes {shapes}: start from sparseprop.jax.parameters(net)"
+                f"params[{key!r}] must be one array for each of {shown(wanted[key])}, one value for each synapse, got "
+                f"shapes {shown(shapes)}: start from sparseprop.jax.parameters(net)"
             )
+        for k, value in enumerate(values):
+            if not isinstance(value, jax.core.Tracer):
+                low = 0.0 if key == "delay" else -np.inf
+                _validation.real_array(np.asarray(value), f"params[{key!r}][{k}]", low=low, copy=False)
     return params
 
 
@@ -135,6 +155,38 @@ def _as_float64(name, tree):
         return jax.tree.map(lambda value: jax.numpy.asarray(value, np.float64), tree)
     except (TypeError, ValueError) as error:
         raise ParameterError(f"{name} must be arrays of numbers: {error}") from None
+
+
+def _arrays(net, inputs):
+    """The inputs as arrays of shapes that are allowed, by source if a dictionary was given."""
+    sources = sources_of(net)
+    arrays = {p.name: _array(p, values) for p, values in _of_sources(sources, inputs)}
+    numbers = {name: len(array) for name, array in arrays.items()}
+    if len(set(numbers.values())) > 1:
+        raise ParameterError(f"inputs must have the same number of samples for all sources, got {numbers}")
+    return arrays if isinstance(inputs, dict) else arrays[sources[0].name]
+
+
+def _of_sources(sources, inputs):
+    named = by_source(sources, inputs)
+    return [(p, named[p.name]) for p in sources]
+
+
+def _array(source, values):
+    if are_pairs(values):
+        return jax.numpy.asarray(padded_pairs(source, values))
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values)):
+        # Its values are not known yet; the engine looks at them.
+        name = f"inputs of {source.name!r}"
+        try:
+            values = jax.numpy.asarray(values)
+        except (TypeError, ValueError) as error:
+            raise ParameterError(f"{name} must be an array of numbers: {shown(error)}") from None
+        if values.dtype.kind not in "iuf":
+            raise ParameterError(f"{name} must be an array of real numbers, got dtype {values.dtype}")
+        check_shape(source, values.shape)
+        return _as_float64(name, values)
+    return jax.numpy.asarray(input_array(source, values))
 
 
 class _Host:
@@ -182,14 +234,15 @@ def _function(net, duration, name, n_spikes, n_threads):
     def times(params, inputs):
         n_samples = jax.tree.leaves(inputs)[0].shape[0]
         shape = jax.ShapeDtypeStruct((n_samples, host.n, n_spikes), np.float64)
-        return jax.pure_callback(host.forward, shape, params, inputs)
+        return jax.pure_callback(host.forward, shape, params, inputs, vmap_method="sequential")
 
     def forward(params, inputs):
         return times(params, inputs), (params, inputs)
 
     def backward(saved, by_times):
         params, inputs = saved
-        return jax.pure_callback(host.backward, like((params, inputs)), params, inputs, by_times)
+        shapes = like((params, inputs))
+        return jax.pure_callback(host.backward, shapes, params, inputs, by_times, vmap_method="sequential")
 
     times.defvjp(forward, backward)
     return times

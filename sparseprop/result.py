@@ -85,6 +85,10 @@ class Result:
         self.I_syn = self.I_syn_times = self.I_syn_ids = None
         self._tape = None
 
+    def __getstate__(self):
+        # Copies and pickles are without a tape, which is memory of the compiled engine.
+        return vars(self) | {"_tape": None}
+
     def _arrays(self):
         if callable(self._spikes):
             self._spikes = self._spikes()

@@ -1,7 +1,11 @@
 """Spiking networks as modules of PyTorch: ``sparseprop.torch.SpikingNetwork``. Only this module imports torch.
 
-Everything is float64 on the CPU; the gradients are the exact ones of :meth:`sparseprop.BatchResult.backward`.
+The engine computes in float64 on the CPU; tensors of other types are converted on the way in and out. The gradients are
+the exact ones of :meth:`sparseprop.BatchResult.backward`.
 """
+
+import itertools
+import weakref
 
 import numpy as np
 
@@ -11,13 +15,17 @@ except ImportError as error:
     raise ImportError('sparseprop.torch needs PyTorch: run `pip install "sparseprop-sim[torch]"`') from error
 
 from . import _validation
-from .batch import BatchSimulation
+from .batch import BatchSimulation, are_pairs, by_source, check_no_raster, check_shape, input_array, padded_pairs
 from .connectivity import ProceduralAdjacency
 from .errors import ParameterError, shown, unknown_name
 from .network import Network, Population
 from .recording import Record
 
 __all__ = ["SpikingNetwork"]
+
+# Modules by their handles, for operators of torch, which take nothing but tensors and plain values.
+_modules: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+_handles = itertools.count()
 
 
 class SpikingNetwork(torch.nn.Module):
@@ -41,6 +49,10 @@ class SpikingNetwork(torch.nn.Module):
         ms.
     n_threads : int, optional
         Default: all cores.
+    dtype : torch.dtype
+        Of the Parameters, and so of what comes out: that of torch.float32 fits to layers of torch as they are made by
+        default. ``module.to(dtype)`` (``.float()``, ``.double()``) changes it. In any case the engine computes in
+        float64, with the values of the Parameters; times come out rounded.
 
     Attributes
     ----------
@@ -67,11 +79,13 @@ class SpikingNetwork(torch.nn.Module):
 
     def __init__(
         self, net, duration, *, outputs=None, n_spikes=1, V_times=None, train_delays=False, min_delay=0.0,
-        n_threads=None,
+        n_threads=None, dtype=torch.float64,
     ):  # fmt: skip
         super().__init__()
         if not isinstance(net, Network):
             raise ParameterError(f"net must be a Network, got {shown(net)}")
+        if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+            raise ParameterError(f"dtype must be torch.float64 or another floating-point one, got {shown(dtype)}")
         self.network = net
         self.duration = _validation.real(
             duration, "duration", "a finite time > 0 ms", unit="ms", low=0.0, low_open=True
@@ -87,7 +101,7 @@ class SpikingNetwork(torch.nn.Module):
             raise ParameterError(f"outputs must be populations or their names, at least one, got {shown(outputs)}")
         names = [getattr(name, "name", name) for name in outputs]
         for name in names:
-            if name not in neurons:
+            if not isinstance(name, str) or name not in neurons:
                 raise unknown_name("population", name, neurons)
         self.outputs = [neurons[name] for name in names]
         self.output_ids = np.concatenate([np.arange(p.first, p.first + p.n) for p in self.outputs])
@@ -95,7 +109,9 @@ class SpikingNetwork(torch.nn.Module):
             raise ParameterError(f"outputs must be different populations, got {shown(names)}")
         self._record = None
         if V_times is not None:
-            times = np.atleast_1d(_validation.real_array(np.atleast_1d(V_times), "V_times", low=0.0))
+            times = np.atleast_1d(
+                _validation.real_array(V_times if _validation.is_array(V_times) else [V_times], "V_times", low=0.0)
+            )
             if (times > self.duration).any() or (np.diff(times) <= 0.0).any():
                 raise ParameterError(
                     f"V_times must be ascending, and at most the duration, {self.duration} ms, got {shown(times)}"
@@ -105,7 +121,8 @@ class SpikingNetwork(torch.nn.Module):
         numbers = {id(p): k for k, p in enumerate(net.projections)}
         self._numbers = [numbers[id(p)] for p in self.projections]
         self.weights = torch.nn.ParameterList(
-            torch.tensor(np.array(np.broadcast_to(p.weight, (p.n_synapses,)), dtype=float)) for p in self.projections
+            torch.tensor(np.array(np.broadcast_to(p.weight, (p.n_synapses,)), dtype=float)).to(dtype)
+            for p in self.projections
         )
         delayed = [k for k, p in enumerate(net.projections) if isinstance(p.delay, np.ndarray)]
         self._delayed = delayed if _validation.flag(train_delays, "train_delays") else []
@@ -115,9 +132,21 @@ class SpikingNetwork(torch.nn.Module):
                 "high), or an array"
             )
         self.delays = torch.nn.ParameterList(
-            torch.tensor(np.maximum(net.projections[k].delay, self.min_delay)) for k in self._delayed
+            torch.tensor(np.maximum(net.projections[k].delay, self.min_delay)).to(dtype) for k in self._delayed
         )
+        # Changes its type as the Parameters do; there may be none of these.
+        self.register_buffer("_like", torch.empty(0, dtype=dtype), persistent=False)
         self.simulation = BatchSimulation(net, n_threads=n_threads)
+        self._register()
+
+    def _register(self):
+        self._handle = next(_handles)
+        _modules[self._handle] = self
+
+    def __setstate__(self, state):
+        # Of a copy, which is a module of its own.
+        super().__setstate__(state)
+        self._register()
 
     def extra_repr(self):
         return f"{self.network!r}, duration={self.duration:g}"
@@ -127,9 +156,10 @@ class SpikingNetwork(torch.nn.Module):
 
         Parameters
         ----------
-        inputs : Tensor or dict
-            Spike times in ms of the sources, float64, of shape (samples, n) or (samples, n, m), inf for none; a
-            dictionary by name if there are several sources. They take part in autograd.
+        inputs : Tensor, array_like, sequence or dict
+            Spike times in ms of the sources, of shape (samples, n) or (samples, n, m), inf for none; or all else that
+            :meth:`BatchSimulation.run` takes, such as a sequence of (times, ids). A dictionary by name if there are
+            several sources. Tensors take part in autograd.
 
         Returns
         -------
@@ -137,74 +167,214 @@ class SpikingNetwork(torch.nn.Module):
             ms; inf where there is no spike, without a gradient.
         V : Tensor of shape (samples, times, neurons)
             Only with `V_times`: (times, V) is returned.
+
+        Notes
+        -----
+        It may be used in :func:`torch.compile`, also with ``fullgraph=True``, and in ``torch.func`` (grad, vmap,
+        jacrev; no derivatives of derivatives, and none forward); the backward pass repeats the run there.
         """
-        named = inputs if isinstance(inputs, dict) else None
-        tensors = list(inputs.values()) if named is not None else [inputs]
-        if not all(isinstance(t, torch.Tensor) for t in tensors):
-            raise ParameterError(f"inputs must be a Tensor, or a dictionary of them by source, got {shown(inputs)}")
-        for what, group in (("inputs", tensors), ("weights and delays", [*self.weights, *self.delays])):
-            for t in group:
-                if t.dtype != torch.float64 or t.device.type != "cpu":
-                    raise ParameterError(f"{what} must be float64 on the CPU, got {t.dtype} on {t.device}")
+        sources = self.simulation.sources
+        named = by_source(sources, inputs)
+        tensors = [_tensor(p, named[p.name]) for p in sources]
+        parameters = [*self.weights, *self.delays]
+        for t in (*tensors, *parameters):
+            if t.device.type != "cpu":
+                raise ParameterError(f"inputs, weights and delays must be on the CPU, got a Tensor on {t.device}")
+        if len({len(t) for t in tensors}) > 1:
+            numbers = {p.name: len(t) for p, t in zip(sources, tensors, strict=True)}
+            raise ParameterError(f"inputs must have the same number of samples for all sources, got {numbers}")
         if self._delayed:
             with torch.no_grad():
                 for delay in self.delays:
                     delay.clamp_(min=self.min_delay)
-        names = None if named is None else list(named)
-        times, V = _Run.apply(self, names, len(tensors), *tensors, *self.weights, *self.delays)
-        times = times[:, :, 0] if self.n_spikes == 1 else times
-        return times if self._record is None else (times, V)
+        exact = [t.to(torch.float64) for t in (*tensors, *parameters)]
+        if torch.compiler.is_compiling():
+            times, V = torch.ops.sparseprop.run(self._handle, exact)
+        elif torch._C._are_functorch_transforms_active():
+            times, V = _Transformed.apply(self, *exact)
+        else:
+            times, V = _Run.apply(self, *exact)
+        times = (times[:, :, 0] if self.n_spikes == 1 else times).to(self._like.dtype)
+        return times if self._record is None else (times, V.to(self._like.dtype))
+
+
+def _tensor(source, values):
+    """The spikes of a source as a Tensor of one of the shapes that are allowed."""
+    if are_pairs(values):
+        return torch.from_numpy(padded_pairs(source, [tuple(map(_array, pair)) for pair in values]))
+    if not isinstance(values, torch.Tensor):
+        return torch.from_numpy(input_array(source, values))
+    if values.is_complex() or values.dtype == torch.bool:
+        if values.dim() == 3:
+            check_no_raster(values.numpy(force=True), f"inputs of {source.name!r}")
+        raise ParameterError(f"inputs of {source.name!r} must be times in ms, real numbers, got {values.dtype}")
+    check_shape(source, values.shape)
+    return values
+
+
+def _array(values):
+    """What may be a Tensor, for NumPy."""
+    return values.numpy(force=True) if isinstance(values, torch.Tensor) else values
 
 
 class _Run(torch.autograd.Function):
     """One batch: forward by the engine, backward by its adjoint."""
 
     @staticmethod
-    def forward(ctx, module, names, n_inputs, *tensors):
+    def forward(ctx, module, *tensors):
         values = [t.detach().numpy().copy() for t in tensors]
-        ctx.module, ctx.names = module, names
-        ctx.values = values[:n_inputs], values[n_inputs:]
-        result = _run(module, names, *ctx.values, any(ctx.needs_input_grad))
-        times, where = _first_spikes(result, module.outputs, module.n_spikes)
-        V = result.V
-        if module._record is not None:
-            V = V[:, :, np.searchsorted(result.V_ids, module.output_ids)]
-        ctx.result, ctx.where = result, where
-        return torch.from_numpy(times), torch.from_numpy(np.ascontiguousarray(V))
+        ctx.module, ctx.values = module, values
+        ctx.result = _run(module, values, any(ctx.needs_input_grad))
+        return _outputs(module, ctx.result)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, by_times, by_V):
-        module, result, where = ctx.module, ctx.result, ctx.where
+        result = ctx.result
         if not result.has_gradients:
             # Weights were changed in between, or this is a second time: the run is repeated, the same bit for bit.
-            result = _run(module, ctx.names, *ctx.values, True)
-        dL_dtimes = np.zeros(result.n_spikes)
-        there = where >= 0
-        # What is made of inf (a softmax, say) may have no derivative there; nothing depends on it.
-        dL_dtimes[where[there]] = by_times.numpy()[there]
-        dL_dV = None
-        if module._record is not None:
-            dL_dV = np.zeros(result.V.shape)
-            dL_dV[:, :, np.searchsorted(result.V_ids, module.output_ids)] = by_V.numpy()
-        grads = result.backward(dL_dtimes, dL_dV, tau_m=False)
-        sources = list(grads.input_times.values()) if ctx.names is None else [grads.input_times[k] for k in ctx.names]
-        values = [
-            *sources,
-            *(grads.weight[k] for k in module._numbers),
-            *(grads.delay[k] for k in module._delayed),
-        ]
-        return None, None, None, *(torch.from_numpy(np.ascontiguousarray(value)) for value in values)
+            result = _run(ctx.module, ctx.values, True)
+        return None, *_gradients(ctx.module, result, by_times.numpy(), by_V.numpy())
 
 
-def _run(module, names, inputs, parameters, tape):
-    """A run with these values of all Parameters."""
-    n = len(module.projections)
-    for p, weight in zip(module.projections, parameters[:n], strict=True):
+class _Transformed(torch.autograd.Function):
+    """The same for torch.func, which wants the backward pass as a function of its own; no tapes are kept."""
+
+    @staticmethod
+    def forward(module, *tensors):
+        return _outputs(module, _run(module, [t.detach().numpy() for t in tensors], False))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.module, *tensors = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx, by_times, by_V):
+        return None, *_TransformedBack.apply(ctx.module, by_times, by_V, *ctx.saved_tensors)
+
+    @staticmethod
+    def vmap(info, in_dims, module, *tensors):
+        return _one_by_one(_Transformed, info, in_dims, module, tensors)
+
+
+class _TransformedBack(torch.autograd.Function):
+    """The backward pass of that."""
+
+    @staticmethod
+    def forward(module, by_times, by_V, *tensors):
+        result = _run(module, [t.detach().numpy() for t in tensors], True)
+        return tuple(_gradients(module, result, by_times.detach().numpy(), by_V.detach().numpy()))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        _no_second(ctx, *gradients)
+
+    @staticmethod
+    def vmap(info, in_dims, module, *tensors):
+        return _one_by_one(_TransformedBack, info, in_dims, module, tensors)
+
+
+def _one_by_one(function, info, in_dims, module, tensors):
+    """A function for each entry of the axis that torch.func.vmap puts before others; its outputs, and their axes."""
+    done = []
+    for k in range(info.batch_size):
+        parts = (t if dim is None else t.select(dim, k) for t, dim in zip(tensors, in_dims[1:], strict=True))
+        done.append(function.apply(module, *parts))
+    outputs = tuple(torch.stack(parts) for parts in zip(*done, strict=True))
+    return outputs, (0,) * len(outputs)
+
+
+def _no_second(ctx, *gradients):
+    raise NotImplementedError("sparseprop.torch has no derivatives of derivatives")
+
+
+# The same as operators, of which torch.compile knows nothing but the shapes.
+
+
+@torch.library.custom_op("sparseprop::run", mutates_args=())
+def _run_op(module: int, tensors: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    return _Transformed.forward(_modules[module], *tensors)
+
+
+@_run_op.register_fake
+def _(module, tensors):
+    found, n_samples = _modules[module], tensors[0].shape[0]
+    n, n_times = len(found.output_ids), 0 if found._record is None else len(found._record.V_times)
+    return (
+        tensors[0].new_empty((n_samples, n, found.n_spikes)),
+        tensors[0].new_empty((n_samples, n_times, n if n_times else 0)),
+    )
+
+
+@torch.library.custom_op("sparseprop::run_back", mutates_args=())
+def _back_op(
+    module: int, by_times: torch.Tensor, by_V: torch.Tensor, tensors: list[torch.Tensor]
+) -> list[torch.Tensor]:
+    return list(_TransformedBack.forward(_modules[module], by_times, by_V, *tensors))
+
+
+@_back_op.register_fake
+def _(module, by_times, by_V, tensors):
+    return [t.new_empty(t.shape) for t in tensors]
+
+
+def _keep(ctx, inputs, output):
+    ctx.module, tensors = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _back(ctx, by_times, by_V):
+    return None, torch.ops.sparseprop.run_back(ctx.module, by_times, by_V, list(ctx.saved_tensors))
+
+
+_run_op.register_autograd(_back, setup_context=_keep)
+_back_op.register_autograd(_no_second)
+
+
+def _outputs(module, result):
+    """Spike times and V as Tensors."""
+    times, _ = _first_spikes(result, module.outputs, module.n_spikes)
+    V = result.V
+    if module._record is not None:
+        V = V[:, :, np.searchsorted(result.V_ids, module.output_ids)]
+    return torch.from_numpy(times), torch.from_numpy(np.ascontiguousarray(V))
+
+
+def _gradients(module, result, by_times, by_V):
+    """By all inputs and Parameters, from those by the outputs."""
+    _, where = _first_spikes(result, module.outputs, module.n_spikes)
+    dL_dtimes = np.zeros(result.n_spikes)
+    there = where >= 0
+    # What is made of inf (a softmax, say) may have no derivative there; nothing depends on it.
+    dL_dtimes[where[there]] = by_times[there]
+    dL_dV = None
+    if module._record is not None:
+        dL_dV = np.zeros(result.V.shape)
+        dL_dV[:, :, np.searchsorted(result.V_ids, module.output_ids)] = by_V
+    grads = result.backward(dL_dtimes, dL_dV, tau_m=False)
+    values = [
+        *(grads.input_times[p.name] for p in module.simulation.sources),
+        *(grads.weight[k] for k in module._numbers),
+        *(grads.delay[k] for k in module._delayed),
+    ]
+    return [torch.from_numpy(np.ascontiguousarray(value)) for value in values]
+
+
+def _run(module, values, tape):
+    """A run with these values of all inputs, weights and delays."""
+    names = [p.name for p in module.simulation.sources]
+    n = len(names) + len(module.projections)
+    inputs, weights, delays = values[: len(names)], values[len(names) : n], values[n:]
+    for p, weight in zip(module.projections, weights, strict=True):
         _give(p, "weight", weight)
-    for k, delay in zip(module._delayed, parameters[n:], strict=True):
+    for k, delay in zip(module._delayed, delays, strict=True):
         _give(module.network.projections[k], "delay", delay)
-    given = inputs[0] if names is None else dict(zip(names, inputs, strict=True))
+    given = dict(zip(names, inputs, strict=True))
     return module.simulation.run(given, module.duration, record=module._record, tape=tape)
 
 

@@ -1,13 +1,16 @@
 """Batches: each sample is a run of its own, bit for bit; gradients are sums over samples, on any number of threads."""
 
 import copy
+import multiprocessing
 import pickle
 import threading
+import warnings
 
 import numpy as np
 import pytest
 
 import sparseprop as sp
+from sparseprop import training
 from sparseprop.errors import ParameterError, RunawayError
 
 DURATION = 60.0
@@ -90,6 +93,23 @@ def test_a_batch_is_its_samples_one_by_one(model, delays):
         np.testing.assert_allclose(grads.weight[j], weight[j], rtol=1e-11, atol=1e-11 * np.abs(weight[j]).max())
         np.testing.assert_allclose(grads.delay[j], delay[j], rtol=1e-11, atol=1e-11 * np.abs(delay[j]).max())
     assert grads.invariant_error < 1e-12
+
+
+def test_a_gradient_that_overflows_in_one_sample_is_told_with_the_sample():
+    net = network(MODELS["LIFExp"], DELAYS["each"])
+    with sp.BatchSimulation(net, n_threads=2) as simulation:
+        batch = simulation.run(latencies(), DURATION, tape=True)
+        by_time, k = np.ones(batch.n_spikes), int(np.diff(batch.offsets).argmax())
+        by_time[batch.offsets[k] : batch.offsets[k + 1]] = 1.7e308
+        with pytest.warns(sp.errors.GradientOverflowWarning, match=f", sample {k}: from here back") as caught:
+            grads = batch.backward(by_time)
+        assert caught[0].filename == __file__
+        (told,) = (w for w in grads.warnings if w.kind == "overflow")
+        assert told.sample == k and not np.isfinite(grads.weight[0]).all()
+        assert np.isfinite(grads.input_times["input"][np.arange(20) != k]).all()
+        # What overflowed leaves nothing behind.
+        batch = simulation.run(latencies(), DURATION, tape=True)
+        assert np.isfinite(batch.backward(np.ones(batch.n_spikes)).weight[0]).all()
 
 
 def test_nothing_depends_on_the_number_of_threads():
@@ -237,8 +257,8 @@ def test_a_failing_sample_is_named():
         ([([1.0], [5])], "ids of sample 0"),
         ([([1.0], [0]), None], "sample 1 must be a pair"),
         ([(1.0, 2.0), (3.0, 4.0)], "sample 0 must be a pair of arrays"),
-        ([["1", "2", "3", "4", "5"]], "must be times of shape"),
-        ([[True, False, True, False, True]], "must be times of shape"),
+        ([["1", "2", "3", "4", "5"]], "must be an array of real numbers, got dtype <U1, texts"),
+        ([[True, False, True, False, True]], "must be an array of real numbers, got True"),
     ],
 )
 def test_inputs_that_are_refused(inputs, match):
@@ -271,6 +291,95 @@ def test_networks_and_their_simulations_can_be_copied():
             assert np.array_equal(copied.run(latencies(), DURATION).times, result.times)
             with pytest.raises(AttributeError, match="cannot be set"):
                 copied.network.populations[0].name = "other"
+
+
+def in_forked_child(function):
+    """What `function` returns in a forked child; an error if it takes longer than half a minute."""
+    context = multiprocessing.get_context("fork")
+    mine, theirs = context.Pipe(duplex=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python 3.12, and JAX if it is there, warn of forks of processes with threads
+        child = context.Process(target=lambda: theirs.send(function()))
+        child.start()
+    try:
+        assert mine.poll(30.0), "the child hangs"
+        return mine.recv()
+    finally:
+        child.kill()
+        child.join()
+
+
+def test_a_forked_child_makes_threads_of_its_own():
+    net = network(MODELS["LIFExp"], DELAYS["one"])
+    with sp.BatchSimulation(net, n_threads=2) as simulation:
+
+        def outcome():
+            batch = simulation.run(latencies(), DURATION, tape=True)
+            return batch.times, batch.backward(np.ones(batch.n_spikes)).weight[0]
+
+        before = outcome()
+        assert simulation._pool is not None
+        in_child = in_forked_child(outcome)
+        again = outcome()
+    assert all(np.array_equal(a, b) and np.array_equal(a, c) for a, b, c in zip(before, in_child, again, strict=True))
+
+
+def test_a_child_that_is_forked_while_another_thread_runs_samples_goes_on():
+    net = network(MODELS["LIFExp"], DELAYS["one"])
+    with sp.BatchSimulation(net, n_threads=2) as simulation:
+        wanted = simulation.run(latencies(), DURATION).times
+        simulation._lock.acquire()  # as that thread may, at this moment
+        try:
+            assert np.array_equal(in_forked_child(lambda: simulation.run(latencies(), DURATION).times), wanted)
+        finally:
+            simulation._lock.release()
+
+
+def test_a_trainer_goes_on_in_a_forked_child():
+    trainer = training.Trainer(
+        training.layered_network([5, 20, 4], MODELS["LIFExp"], seed=1), training.FirstSpikeCrossEntropy(),
+        duration=DURATION, n_threads=2,
+    )  # fmt: skip
+    inputs, labels = latencies(40), np.arange(40) % 4
+    trainer.fit(inputs, labels, 1)
+    child = in_forked_child(lambda: trainer.fit(inputs, labels, 3)["loss"])
+    assert np.array_equal(child, trainer.fit(inputs, labels, 3)["loss"])
+    trainer.close()
+
+
+def test_copies_and_pickles_are_without_tapes():
+    net = network(MODELS["LIF"], DELAYS["none"])
+    batch = sp.run_batch(net, latencies(), DURATION, tape=True)
+    single = net.run(DURATION, tape=True)
+    for make in (copy.deepcopy, copy.copy, lambda result: pickle.loads(pickle.dumps(result))):
+        for result, match in ((batch, "copies and pickles have none"), (single, "not a copy or pickle")):
+            copied = make(result)
+            assert np.array_equal(copied.times, result.times)
+            with pytest.raises(ParameterError, match=match):
+                copied.backward(np.zeros(result.n_spikes))
+    assert np.array_equal(make(batch).first_spikes("hidden")[0], batch.first_spikes("hidden")[0])
+    for result in (batch, single):  # which have theirs still
+        grads = result.backward(np.ones(result.n_spikes))
+        assert np.array_equal(make(grads).weight[0], grads.weight[0])
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda r: r["a"], "number of a sample must be from -3 to 2, got 'a'"),
+        (lambda r: r[3], "number of a sample must be from -3 to 2, got 3"),
+        (lambda r: r[:2], "number of a sample"),
+        (lambda r: r.first_spikes(["hidden"]), "unknown population"),
+        (lambda r: r.spike_counts({}), "unknown population"),
+        (lambda r: r.spike_table("hidden", 10**30), "n_spikes must be a whole number from 0"),
+        (lambda r: r.backward("a"), "dL_dtimes must be an array of real numbers"),
+    ],
+)
+def test_questions_to_a_result_that_are_refused(call, match):
+    result = sp.run_batch(network(MODELS["LIF"], DELAYS["none"]), latencies(3), DURATION, tape=True)
+    assert np.array_equal(result[-1][0], result[2][0])
+    with pytest.raises(ParameterError, match=match):
+        call(result)
 
 
 def test_other_calls_that_are_refused():

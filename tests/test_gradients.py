@@ -274,6 +274,25 @@ def test_checkpoints_give_the_same_gradients_as_a_whole_tape(model, monkeypatch)
     np.testing.assert_allclose(grads[0].steps[0], grads[1].steps[0], rtol=1e-8)
 
 
+def test_two_spikes_of_a_source_at_one_time_keep_their_gradients_over_the_parts_of_a_tape(monkeypatch):
+    cut_finely(monkeypatch)
+    monkeypatch.setattr(sp.simulation, "FIRST_BLOCK", 5)
+    net = sp.Network(seed=1)
+    times = np.repeat(np.arange(1.0, 60.0, 1.5), 2)
+    source = net.add(2, sp.SpikeSource(times, np.repeat(np.arange(40) % 2, 2)), name="in")
+    neurons = net.add(6, sp.Theta(tau_m=10.0, I_e=0.5), name="n", V=np.linspace(0.0, 0.9, 6))
+    net.connect(source, neurons, np.random.default_rng(1).normal(0.1, 0.05, (6, 2)), delay=12.5)
+    grads = []
+    for mode in (True, "checkpoint"):
+        res = net.run(60.0, tape=mode)
+        assert mode is True or len(res._tape.parts) > 20
+        grads.append(res.backward(np.random.default_rng(2).normal(size=res.n_spikes)))
+        assert grads[-1].invariant_error < 1e-12
+    whole, parts = (g.input_times["in"] for g in grads)
+    np.testing.assert_allclose(parts, whole, rtol=1e-10, atol=1e-12)
+    assert np.array_equal(whole[::2], whole[1::2]) and (np.abs(whole) > 1e-3).sum() > 20
+
+
 @pytest.mark.parametrize("engine", ["window", "heap"])
 @pytest.mark.parametrize("model", all_models(), ids=["LIF", "Theta", "LIFExp"])
 def test_a_tape_changes_no_bit(model, engine):
@@ -495,6 +514,65 @@ def test_a_spike_that_is_due_at_a_step_is_reported():
     assert warning.kind == "at a step"
 
 
+def all_derivatives(grads):
+    yield from grads.weight
+    yield from grads.delay
+    yield from (getattr(grads, name) for name in ("I_e", "V", "tau_m", "V_th", "V_reset", "t_ref"))
+    yield from grads.input_times.values()
+
+
+@pytest.mark.parametrize("mode", [True, "checkpoint"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        sp.LIF(tau_m=10.0, I_e=1.2, t_ref=1.0),
+        sp.LIFExp(tau_m=20.0, tau_syn=5.0, I_e=1.2),
+        sp.QIF(tau_m=10.0, I_e=0.4, V_peak=5.0, V_reset=-5.0),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_gradients_that_overflow_are_told_and_never_finite_and_wrong(model, mode, monkeypatch):
+    cut_finely(monkeypatch)
+    net = sp.Network(seed=1)
+    rng = np.random.default_rng(0)
+    source = net.add(4, sp.SpikeSource(np.sort(rng.uniform(0.0, 80.0, 60)), rng.integers(0, 4, 60)), name="in")
+    neurons = net.add(40, model, name="E", V=rng.uniform(0.0, 0.9, 40))
+    net.connect(source, neurons, sp.fixed_indegree(2), weight=0.3, delay=sp.uniform(0.0, 2.0))
+    net.connect(neurons, neurons, sp.fixed_outdegree(8), weight=sp.uniform(-0.35, 0.2))
+    res = net.run(100.0, tape=mode)
+    dL_dtimes = rng.normal(size=res.n_spikes)
+    usual = res.backward(dL_dtimes)
+    assert all(w.kind != "overflow" for w in usual.warnings)
+    largest = max(np.abs(np.nan_to_num(values)).max() for values in all_derivatives(usual))
+    factor = 1.7e308 / largest * 5.0  # so that the largest one is too large by 5
+    assert np.isfinite(factor * dL_dtimes).all()
+    with pytest.warns(sp.errors.GradientOverflowWarning, match=r"overflow of neuron \d+ of population .* at .* ms: "):
+        grads = net.run(100.0, tape=mode).backward(factor * dL_dtimes)
+    (told,) = (w for w in grads.warnings if w.kind == "overflow")
+    assert 0.0 <= told.time < 100.0
+    n_lost = n_kept = 0
+    for before, after in zip(all_derivatives(usual), all_derivatives(grads), strict=True):
+        there = np.isfinite(after)
+        n_lost += int((np.isfinite(before) & ~there).sum())
+        n_kept += int(there.sum())
+        wanted = 1e-20 * factor * np.asarray(before)[there]
+        np.testing.assert_allclose(1e-20 * np.asarray(after)[there], wanted, rtol=1e-9, atol=1e-9 * 1e-20 * 1.7e308)
+    assert n_lost > 0 and (n_kept > 0 or model.kernel != "LIF")
+    # What the message advises: gradients are proportional to the loss.
+    scaled = net.run(100.0, tape=mode).backward(1e-300 * (factor * dL_dtimes))
+    assert all(np.isfinite(g).all() for g in scaled.weight)
+
+
+def test_a_sum_that_overflows_though_nothing_in_it_does_is_told():
+    net = sp.balanced_network(5, sp.LIF(tau_m=10.0), outdegree=2, seed=1)
+    fine = {"by_neuron": [np.zeros(5)], "by_projection": [np.zeros(1)]}
+    assert sp.gradients.noted(net, 1e-9, [], 0, *fine.values(), 1) == {"warnings": [], "n_warnings": 0}
+    for wrong in ({"by_neuron": [np.zeros(5), np.array([0.0, 0.0, np.inf, 0.0, 0.0])]}, {"by_projection": [[np.nan]]}):
+        with pytest.warns(sp.errors.GradientOverflowWarning):
+            found = sp.gradients.noted(net, 1e-9, [], 0, *(fine | wrong).values(), 1)
+        assert found["n_warnings"] == 1 and found["warnings"][0].neuron == (2 if "by_neuron" in wrong else 0)
+
+
 # check_gradients -----------------------------------------------------------------------------------------------------
 
 
@@ -557,6 +635,13 @@ def test_check_gradients_says_where_the_reference_is_in_doubt():
 
 
 # Bad input -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameters", [None, 3, [["V"]], np.zeros((2, 2))])
+def test_parameters_of_check_gradients_are_names(parameters):
+    net = sp.balanced_network(5, sp.Theta(tau_m=10.0), outdegree=2, seed=1)
+    with pytest.raises(sp.errors.ParameterError, match="parameters must be names|unknown parameter of check_gradients"):
+        sp.check_gradients(net, n_spikes=3, parameters=parameters)
 
 
 def test_bad_input_is_named():

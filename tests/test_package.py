@@ -36,6 +36,7 @@ LAYERS = [
     {"plotting", "bench", "cli"},
     {"training.data", "training.encoding", "training.builders", "training.optimizers", "training.pseudospikes"},
     {"training.losses"},
+    {"training.silence"},
     {"training.trainer"},
     {"training"},
     {"torch", "jax"},
@@ -163,6 +164,7 @@ def test_every_error_inherits_the_builtin():
         "ParameterError": ValueError, "ConnectivityError": ValueError, "NumericalError": ArithmeticError,
         "RunawayError": RuntimeError, "CapacityError": OverflowError, "InsufficientMemoryError": MemoryError,
         "StorageError": OSError, "FileFormatError": ValueError, "CheckpointMismatchError": ValueError,
+        "GradientOverflowWarning": RuntimeWarning,
     }  # fmt: skip
     assert set(expected) == set(sp.errors.__all__)
     for name, builtin in expected.items():

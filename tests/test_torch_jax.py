@@ -1,6 +1,7 @@
 """PyTorch and JAX: the same gradients as ours, and any optimiser or loss of theirs."""
 
 import copy
+import multiprocessing
 
 import numpy as np
 import pytest
@@ -139,8 +140,9 @@ def test_what_torch_refuses(torch):
     from sparseprop.torch import SpikingNetwork
 
     inputs, _ = task(2)
-    with pytest.raises(ParameterError, match="float64"):
-        SpikingNetwork(network(), DURATION)(torch.tensor(inputs, dtype=torch.float32))
+    for dtype in (torch.int64, float, "float32"):
+        with pytest.raises(ParameterError, match="dtype must be torch.float64"):
+            SpikingNetwork(network(), DURATION, dtype=dtype)
     with pytest.raises(ParameterError, match="outputt"):
         SpikingNetwork(network(), DURATION, outputs="outputt")
     with pytest.raises(ParameterError, match="different populations"):
@@ -157,10 +159,22 @@ def test_what_torch_refuses(torch):
         with pytest.raises(ParameterError, match="outputs must be populations"):
             SpikingNetwork(network(), DURATION, outputs=outputs)
     module = SpikingNetwork(network(), DURATION)
-    with pytest.raises(ParameterError, match="inputs must be a Tensor"):
-        module(None)
-    with pytest.raises(ParameterError, match=r"weights and delays must be float64"):
-        module.float()(torch.tensor(inputs))
+    for wrong in (None, 3, torch.zeros(3, 4), torch.zeros(5), [[1.0]], [(1.0, 2.0)], {"input": None}):
+        with pytest.raises(ParameterError, match="inputs of 'input'.* must be") as caught:
+            module(wrong)
+        assert len(str(caught.value)) < 400
+    with pytest.raises(ParameterError, match="'inputt'"):
+        module({"inputt": torch.tensor(inputs)})
+    for wrong in (torch.zeros(2, 5, dtype=torch.bool), torch.zeros(2, 5, dtype=torch.complex64)):
+        with pytest.raises(ParameterError, match="real numbers"):
+            module(wrong)
+    for wrong in (torch.zeros(2, 5, 20), torch.randint(0, 2, (2, 5, 20)), torch.randint(0, 2, (2, 5, 20)).bool()):
+        with pytest.raises(ParameterError, match=r"raster.*training.spikes_from_raster\("):
+            module(wrong)
+    with pytest.raises(ParameterError, match="got nan"):
+        module(torch.full((2, 5), float("nan")))
+    with pytest.raises(ParameterError, match="must be on the CPU, got a Tensor on meta"):
+        module(torch.zeros(2, 5, device="meta"))
 
 
 def test_modules_of_torch_can_be_copied(torch):
@@ -175,6 +189,195 @@ def test_modules_of_torch_can_be_copied(torch):
         module.weights[0] *= 1.5
     assert torch.equal(copied(inputs), before)
     assert not torch.equal(module(inputs), before)
+
+
+def test_types_of_torch_are_those_of_the_module(torch):
+    """Computed in float64 with the values of the Parameters, whatever comes in."""
+    from sparseprop.torch import SpikingNetwork
+
+    inputs = torch.tensor(task()[0], dtype=torch.float32)
+    single = SpikingNetwork(network(), 22.0, V_times=[10.0], dtype=torch.float32, train_delays=True)
+    assert all(p.dtype == torch.float32 for p in single.parameters())
+    given = inputs.clone().requires_grad_()
+    times, V = single(given)
+    assert times.dtype == V.dtype == torch.float32
+    double = copy.deepcopy(single).double()
+    exact, exact_V = double(inputs.double())
+    assert exact.dtype == torch.float64
+    assert torch.equal(times, exact.float()) and torch.equal(V, exact_V.float())
+    for t in (times, exact):
+        t[torch.isfinite(t)].sum().backward()
+    assert given.grad.dtype == torch.float32
+    for a, b in zip(single.parameters(), double.parameters(), strict=True):
+        assert a.grad.dtype == torch.float32 and torch.equal(a.grad, b.grad.float()) and b.grad.abs().max() > 0.0
+    assert double.float()(inputs)[0].dtype == torch.float32
+    assert torch.equal(SpikingNetwork(network(), 22.0)(torch.zeros(2, 5, dtype=torch.int64)),
+                       SpikingNetwork(network(), 22.0)(torch.zeros(2, 5, dtype=torch.float64)))  # fmt: skip
+
+
+def test_layers_of_torch_fit_before_and_behind(torch):
+    from sparseprop.torch import SpikingNetwork
+
+    torch.manual_seed(1)
+    network_ = SpikingNetwork(network(), DURATION, dtype=torch.float32)
+    encoder, readout = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Softplus()), torch.nn.Linear(3, 3)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *network_.parameters(), *readout.parameters()], lr=0.02)
+    values, labels = training.yin_yang(40, 3)
+    data = torch.utils.data.TensorDataset(torch.tensor(values, dtype=torch.float32), torch.tensor(labels))
+    losses = []
+    for _ in range(12):
+        for x, y in torch.utils.data.DataLoader(data, batch_size=20):
+            t = network_(10.0 * encoder(x)).clamp(max=DURATION)
+            loss = torch.nn.functional.cross_entropy(readout(t / 10.0), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_torch_takes_what_batches_take(torch):
+    from sparseprop.torch import SpikingNetwork
+
+    times = task(6)[0]
+    times[0, :3] = np.inf
+    module = SpikingNetwork(network(), DURATION)
+    wanted = module(torch.tensor(times))
+    pairs = [(row[np.isfinite(row)], np.flatnonzero(np.isfinite(row))) for row in times]
+    forms = [
+        times, times.tolist(), pairs, [(torch.tensor(t), torch.tensor(i)) for t, i in pairs], tuple(pairs),
+        {"input": times}, {"input": pairs}, torch.tensor(times)[:, :, None],
+        np.stack([np.full((6, 5), np.inf), times], axis=2),
+    ]  # fmt: skip
+    for given in forms:
+        assert torch.equal(module(given), wanted)
+    raster = np.random.default_rng(1).random((6, 5, 40)) < 0.05
+    from_raster = module(torch.tensor(training.spikes_from_raster(torch.tensor(raster), 0.5)))
+    assert np.array_equal(from_raster.detach().numpy(), sp.run_batch(
+        network(), training.spikes_from_raster(raster, 0.5), DURATION).first_spikes("output")[0])  # fmt: skip
+
+
+def test_torch_takes_sources_by_name_in_any_order(torch):
+    from sparseprop.torch import SpikingNetwork
+
+    net, inputs = network(), torch.tensor(task(4)[0])
+    more = net.add(2, sp.SpikeSource([], []), name="more")
+    net.connect(more, "hidden", sp.all_to_all(), weight=0.5)
+    module = SpikingNetwork(net, DURATION)
+    others = torch.full((4, 2), 3.0, dtype=torch.float64, requires_grad=True)
+    a = module({"input": inputs, "more": others})
+    b = module({"more": others, "input": inputs})
+    assert torch.equal(a, b)
+    grads = [torch.autograd.grad(t.clamp(max=40.0).sum(), others)[0] for t in (a, b)]
+    assert torch.equal(*grads) and grads[0].abs().max() > 0.0
+    with pytest.raises(ParameterError, match="same number of samples for all sources, got {'input': 4, 'more': 3}"):
+        module({"input": inputs, "more": others[:3]})
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("options", [{}, {"n_spikes": 2, "V_times": [10.0, 30.0], "train_delays": True}])
+def test_torch_compile_takes_the_whole_graph(torch, options):
+    from sparseprop.torch import SpikingNetwork
+
+    inputs = torch.tensor(task(10)[0])
+    module = SpikingNetwork(network(), DURATION, **options)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+
+    def outcome(f):
+        t = inputs.clone().requires_grad_()
+        out = f(t)
+        total = sum(torch.nan_to_num(o, posinf=0.0).sum() for o in (out if isinstance(out, tuple) else [out]))
+        module.zero_grad()
+        total.backward()
+        return [total.detach(), t.grad, *(p.grad.clone() for p in module.parameters())]
+
+    for _ in range(2):
+        eager, other = outcome(module), outcome(compiled)
+        assert len(eager) == 2 + len(list(module.parameters()))
+        assert all(torch.equal(a, b) for a, b in zip(eager, other, strict=True))
+        with torch.no_grad():
+            for p in module.parameters():
+                p.mul_(1.1)
+    copied = copy.deepcopy(module)
+    with torch.no_grad():
+        copied.weights[0].mul_(1.5)
+    again = torch.compile(copied, fullgraph=True, backend="aot_eager")(inputs)
+    for a, b in zip(*(out if isinstance(out, tuple) else (out,) for out in (again, copied(inputs))), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_torch_func_takes_modules(torch):
+    from sparseprop.torch import SpikingNetwork
+
+    func, inputs = torch.func, torch.tensor(task(6)[0])
+    module = SpikingNetwork(network(), DURATION, V_times=[20.0])
+    params = {name: p.detach() for name, p in module.named_parameters()}
+
+    def totals(params, shift=0.0):
+        times, V = func.functional_call(module, params, (inputs + shift,))
+        return times.clamp(max=40.0).sum(dim=0) + V.sum(dim=(0, 1))
+
+    out = totals(dict(module.named_parameters()))
+    wanted = [torch.autograd.grad(o, list(module.parameters()), retain_graph=True) for o in out]
+    jacobian = func.jacrev(totals)(params)
+    for k, name in enumerate(params):
+        close(jacobian[name].numpy(), np.stack([g[k].numpy() for g in wanted]))
+    by_sum = func.grad(lambda p: totals(p).sum())(params)
+    for k, name in enumerate(params):
+        close(by_sum[name].numpy(), sum(g[k] for g in wanted).numpy())
+    shifts = torch.tensor([0.0, 0.5, 2.0], dtype=torch.float64)
+    assert torch.equal(func.vmap(lambda s: totals(params, s))(shifts), torch.stack([totals(params, s) for s in shifts]))
+    slopes = func.vmap(func.grad(lambda s: totals(params, s).sum()))(shifts)
+    close(slopes.numpy(), np.array([func.grad(lambda s: totals(params, s).sum())(s).item() for s in shifts]))
+    stacked = {name: torch.stack([p, 1.1 * p]) for name, p in params.items()}
+    both = func.vmap(func.grad(lambda p: totals(p).sum()))(stacked)
+    close(both["weights.1"][0].numpy(), by_sum["weights.1"].numpy())
+    assert not torch.equal(both["weights.1"][0], both["weights.1"][1])
+    with pytest.raises(NotImplementedError, match="no derivatives of derivatives"):
+        func.grad(lambda s: func.grad(lambda s: totals(params, s).sum())(s))(shifts[1])
+
+
+def test_gradients_that_overflow_are_told_by_torch_and_jax(torch, jax):
+    from sparseprop.jax import parameters, spike_times
+    from sparseprop.torch import SpikingNetwork
+
+    inputs = task(6)[0]
+    with pytest.warns(sp.errors.GradientOverflowWarning, match="sample"):
+        (1.7e308 * SpikingNetwork(network(), DURATION)(inputs).clamp(max=40.0)).sum().backward()
+    net = network()
+    with pytest.warns(sp.errors.GradientOverflowWarning, match="sample"):
+        jax.grad(lambda p: (1.7e308 * jax.numpy.clip(spike_times(net, p, inputs, duration=DURATION), 0.0, 40.0)).sum())(
+            parameters(net)
+        )
+
+
+class Times:
+    """A data set of torch whose samples are made by a network, in the processes of a DataLoader."""
+
+    def __init__(self, module, inputs):
+        self.module, self.inputs = module, inputs
+
+    def __len__(self):
+        return len(self.inputs)
+
+    def __getitem__(self, k):
+        return self.module(self.inputs[[k] * 20]).detach()[0]
+
+
+# Python 3.12 and JAX warn of forks of processes with threads.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:os.fork:RuntimeWarning")
+def test_workers_of_a_torch_data_loader_go_on(torch):
+    from sparseprop.torch import SpikingNetwork
+
+    inputs = torch.tensor(task(8)[0])
+    module = SpikingNetwork(network(), DURATION, n_threads=2)
+    wanted = module(torch.cat([inputs, inputs, inputs])).detach()[:8]
+    assert module.simulation._pool is not None
+    context = multiprocessing.get_context("fork")
+    loader = torch.utils.data.DataLoader(
+        Times(module, inputs), batch_size=4, num_workers=1, multiprocessing_context=context, timeout=60
+    )
+    assert torch.equal(torch.cat(list(loader)), wanted)
 
 
 @pytest.mark.parametrize("n_spikes", [1, 2])
@@ -237,6 +440,52 @@ def test_jax_takes_other_types_and_several_sources(jax):
     np.testing.assert_allclose(by_params["weight"][0], grads.weight[0], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("jit", [False, True])
+def test_jax_takes_vmap_and_jacrev(jax, jit):
+    from sparseprop.jax import parameters, spike_times
+
+    net, inputs = network(), task(6)[0]
+    params = parameters(net, delays=True)
+
+    def totals(params, shift=0.0):
+        return jax.numpy.clip(spike_times(net, params, inputs + shift, duration=DURATION), 0.0, 40.0).sum(axis=0)
+
+    wrapped = jax.jit if jit else lambda f: f
+    shifts = np.array([0.0, 0.5, 2.0])
+    close(wrapped(jax.vmap(lambda s: totals(params, s)))(shifts), np.stack([totals(params, s) for s in shifts]))
+    more = jax.tree.map(lambda a: jax.numpy.stack([a, 1.1 * a]), params)
+    wanted = np.stack([totals(params), totals(jax.tree.map(lambda a: 1.1 * a, params))])
+    close(wrapped(jax.vmap(totals))(more), wanted)
+    jacobian = wrapped(jax.jacrev(totals))(params)
+    for k in range(3):
+        by_one = jax.grad(lambda p, k=k: totals(p)[k])(params)
+        for a, b in zip(jax.tree.leaves(jacobian), jax.tree.leaves(by_one), strict=True):
+            close(a[k], np.asarray(b))
+    slopes = wrapped(jax.vmap(jax.grad(lambda s: totals(params, s).sum())))(shifts)
+    close(slopes, np.array([jax.grad(lambda s: totals(params, s).sum())(s) for s in shifts]))
+
+
+def test_jax_takes_what_batches_take(jax):
+    from sparseprop.jax import parameters, spike_times
+
+    net, times = network(), task(6)[0]
+    times[0, :3] = np.inf
+    params = parameters(net)
+    wanted = np.asarray(spike_times(net, params, times, duration=DURATION))
+    pairs = [(row[np.isfinite(row)], np.flatnonzero(np.isfinite(row))) for row in times]
+    for given in (
+        times.tolist(),
+        pairs,
+        {"input": times.tolist()},
+        {"input": pairs},
+        list(times),
+        jax.numpy.asarray(times),
+    ):
+        assert np.array_equal(np.asarray(spike_times(net, params, given, duration=DURATION)), wanted)
+    rows = jax.jit(lambda *rows: spike_times(net, params, list(rows), duration=DURATION))(*times)
+    assert np.array_equal(np.asarray(rows), wanted)
+
+
 def test_what_jax_refuses(jax):
     from sparseprop.jax import parameters, spike_times
 
@@ -249,8 +498,29 @@ def test_what_jax_refuses(jax):
             spike_times(net, wrong, inputs, duration=1.0)
     with pytest.raises(ParameterError, match="one array for each of"):
         spike_times(net, {"weight": params["weight"][:1]}, inputs, duration=1.0)
-    with pytest.raises(ParameterError, match="inputs must be arrays of numbers"):
-        spike_times(net, params, "spikes", duration=1.0)
+    for wrong in ("spikes", None, [[1.0]], np.zeros((2, 4)), [(1.0, 2.0)], [["1"] * 5], np.full((2, 5), np.nan)):
+        with pytest.raises(ParameterError, match="inputs of 'input'.* must be"):
+            spike_times(net, params, wrong, duration=1.0)
+    with pytest.raises(ParameterError, match=r"raster.*training.spikes_from_raster\("):
+        spike_times(net, params, np.zeros((2, 5, 20)), duration=1.0)
+    with pytest.raises(ParameterError, match="'inputt'"):
+        spike_times(net, params, {"inputt": inputs}, duration=1.0)
+    for wrong in (np.zeros((2, 4)), np.zeros((2, 5), bool)):  # shapes and types are known in jit, too
+        with pytest.raises(ParameterError, match="inputs of 'input' must be"):
+            jax.jit(lambda t: spike_times(net, params, t, duration=1.0))(wrong)
+    for wrong in ({"weight": 3}, {"weight": None}):
+        with pytest.raises(ParameterError, match="must be a list of arrays"):
+            spike_times(net, wrong, inputs, duration=1.0)
+    with pytest.raises(ParameterError, match=r"params\['weight'\]\[0\] must be .* got nan"):
+        spike_times(net, {"weight": [np.nan * w for w in params["weight"]]}, inputs, duration=1.0)
+    with pytest.raises(ParameterError, match="n_threads"):
+        spike_times(net, params, inputs, duration=1.0, n_threads=[1])
+    with pytest.raises(ParameterError, match="net must be a Network"):
+        parameters(None)
+    alone = sp.Network(seed=1)
+    alone.add(1, sp.SpikeSource([], []))
+    with pytest.raises(ParameterError, match="population of neurons"):
+        spike_times(alone, {"weight": []}, inputs, duration=1.0)
     with pytest.raises(ParameterError, match="net must be a Network"):
         spike_times(None, params, inputs, duration=1.0)
     jax.config.update("jax_enable_x64", False)

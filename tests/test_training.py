@@ -2,8 +2,11 @@
 
 import importlib
 import importlib.util
+import re
 import subprocess
 import sys
+import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -71,6 +74,10 @@ LOSSES = {
 POTENTIALS = {
     "mean of V": (training.MembraneCrossEntropy(times=[20.0, 30.0], reduce="mean", scale=2.0), LABELS),
     "largest V": (training.MembraneCrossEntropy(times=np.arange(10.0, 45.0), scale=2.0), LABELS),
+    # Times that come more than once, and in any order.
+    "mean of V at repeated times": (training.MembraneCrossEntropy(times=[30.0, 10.0, 30.0], reduce="mean"), LABELS),
+    "largest V at repeated times": (training.MembraneCrossEntropy(times=[10.0, 30.0, 30.0]), LABELS),
+    "margin at repeated times": (training.PeakMargin("output", times=[30.0, 10.0, 30.0, 30.0]), LABELS),
 }
 PSEUDO = {
     "first spike": (training.FirstSpikeCrossEntropy(tau=3.0, tau_late=20.0, pseudospikes=True), LABELS),
@@ -97,17 +104,21 @@ def test_derivatives_of_losses_are_those_of_finite_differences(name, model):
     check_differences(small(model), *LOSSES[name], task()[0])
 
 
-@pytest.mark.parametrize("name", POTENTIALS)
-def test_derivatives_of_readouts_are_those_of_finite_differences(name):
+def silent_outputs():
+    """A network whose outputs do not fire."""
     net = small(LIFEXP)
     layers = sp.Network(seed=1)
     source = layers.add(5, sp.SpikeSource([], []), name="input")
     hidden = layers.add(14, LIFEXP, name="hidden", V=0.0)
-    # Outputs that do not fire.
-    output = layers.add(3, sp.LIFExp(tau_m=20.0, tau_syn=5.0, V_th=1e6), name="output", V=0.0)
+    output = layers.add(3, sp.LIFExp(tau_m=20.0, tau_syn=5.0, V_th=100.0), name="output", V=0.0)
     for pre, post, p in zip((source, hidden), (hidden, output), net.projections, strict=True):
         layers.connect(pre, post, sp.all_to_all(), weight=p.weight)
-    check_differences(layers, *POTENTIALS[name], task()[0])
+    return layers
+
+
+@pytest.mark.parametrize("name", POTENTIALS)
+def test_derivatives_of_readouts_are_those_of_finite_differences(name):
+    check_differences(silent_outputs(), *POTENTIALS[name], task()[0])
 
 
 @pytest.mark.parametrize("name", PSEUDO)
@@ -277,6 +288,280 @@ def test_any_object_can_be_a_loss():
             return training.Evaluation(result.times.mean(), np.full(result.n_spikes, 1.0 / result.n_spikes))
 
     check_differences(small(THETA), Latest(), LABELS, task()[0])
+
+
+def latest(result, targets):
+    """Mean time of all spikes of the run."""
+    return training.Evaluation(result.times.mean(), np.full(result.n_spikes, 1.0 / result.n_spikes))
+
+
+def test_a_function_can_be_a_loss_and_a_penalty():
+    inputs, labels = task()
+    check_differences(small(THETA), latest, LABELS, inputs)
+    trainer = training.Trainer(small(THETA), latest, duration=DURATION, n_threads=1, penalties=[latest])
+    history = trainer.fit(inputs, labels, 20)
+    assert history["loss"][-1] < history["loss"][0]
+    assert history["loss"][0] == pytest.approx(2.0 * latest(trainer.run(inputs), None).value, rel=0.2)
+    assert trainer.evaluate(inputs, labels)["loss"] == pytest.approx(trainer.run(inputs).times.mean())
+
+
+def test_a_function_can_say_which_potentials_it_needs():
+    def depth(result, targets):
+        return training.Evaluation((result.V**2).mean(), dL_dV=2.0 * result.V / result.V.size)
+
+    check_differences(silent_outputs(), training.FunctionLoss(depth, V_times=[10.0, 30.0]), LABELS, task()[0])
+
+
+def test_a_training_with_a_function_is_known_by_its_name(tmp_path):
+    net, path = small(THETA), tmp_path / "state.h5"
+    training.Trainer(net, latest, duration=9.0, n_threads=1).save(path)
+    training.Trainer(net, latest, duration=9.0, n_threads=1).resume(path)
+    with pytest.raises(CheckpointMismatchError, match="what differs: loss$"):
+        training.Trainer(net, lambda result, targets: latest(result, targets), duration=9.0, n_threads=1).resume(path)
+
+
+def test_what_a_loss_returns_is_checked():
+    inputs, labels = task()
+    for loss, penalties in ((lambda r, t: 3.0, []), (latest, [lambda r, t: (1.0, None)])):
+        trainer = training.Trainer(small(THETA), loss, duration=DURATION, n_threads=1, penalties=penalties)
+        with pytest.raises(
+            ParameterError, match=r"a loss must return a training.Evaluation\(.* got (3.0|\(1.0, None\))"
+        ):
+            trainer.step(inputs, labels)
+
+
+def test_nobody_is_no_class():
+    """A silent network is right in no sample, and so is one whose outputs are all the same."""
+    inputs, labels = task(60)
+    silent = small(LIFEXP, weight_mean=0.0, weight_std=0.0)
+    losses = [
+        training.SpikeCountCrossEntropy(),
+        training.FirstSpikeCrossEntropy(),
+        training.MembraneCrossEntropy(times=[10.0, 20.0]),
+        training.MembraneCrossEntropy(times=[10.0, 20.0], reduce="mean"),
+    ]
+    for loss in losses:
+        trainer = training.Trainer(silent, loss, duration=DURATION, n_threads=1)
+        assert trainer.evaluate(inputs, labels)["accuracy"] == 0.0
+    # Outputs of equal weights fire at the same times: no one of them is first, or has more spikes.
+    equal = small(LIFEXP, weight_std=0.0)
+    for loss in losses[:2]:
+        result = sp.run_batch(equal, inputs, DURATION)
+        assert (result.spike_counts("output") > 0).any()
+        assert (loss(result, labels).predictions == -1).all()
+    one = training.layered_network([5, 1], LIFEXP, weight_mean=0.0, weight_std=0.0, seed=1)
+    result = sp.run_batch(one, inputs, DURATION)
+    assert (training.SpikeCountCrossEntropy()(result, np.zeros(60, int)).predictions == -1).all()
+
+
+def silence_of(net, loss, penalties=(), epochs=2, inputs=None, **options):
+    """The warnings of a training."""
+    own, labels = task(24)
+    inputs = own if inputs is None else inputs
+    trainer = training.Trainer(net, loss, duration=DURATION, n_threads=1, penalties=penalties, **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer.fit(inputs, labels, epochs)
+    assert all(w.category is training.SilenceWarning and w.filename == __file__ for w in caught)
+    return [str(w.message) for w in caught]
+
+
+def test_a_silent_training_says_so_once_with_population_and_remedy():
+    loss = training.FirstSpikeCrossEntropy()
+    (message,) = silence_of(small(LIFEXP, weight_mean=0.0, weight_std=0.01), loss)
+    for part in (
+        r"in epoch 1 \(24 samples\) no neuron of 'hidden' fired, and no gradient reached it",
+        "no neuron of 'output' fired",
+        r"penalties=\[training.PeakMargin\('hidden', times=",
+        "no gradient reached the weights of 'input' -> 'hidden'",
+    ):
+        assert re.search(part, message), part
+    (message,) = silence_of(small(THETA, weight_mean=-1.0, weight_std=0.0), training.SpikeCountCrossEntropy(until=5.0))
+    assert "pseudospikes=True" in message and "PeakMargin" not in message
+
+
+def test_a_dead_layer_is_named_where_outputs_fire():
+    net = small([LIFEXP, sp.LIFExp(tau_m=20.0, tau_syn=5.0, I_e=1.5)], weight_mean=[0.0, 1.0], weight_std=[0.01, 0.1])
+    (message,) = silence_of(net, training.FirstSpikeCrossEntropy())
+    assert "no neuron of 'hidden' fired" in message and "no neuron of 'output'" not in message
+
+
+def test_inputs_that_come_after_the_trial_are_named():
+    (message,) = silence_of(small(LIFEXP), training.FirstSpikeCrossEntropy(), inputs=np.full((24, 5), 1000.0))
+    assert "no source fired" in message and "ms" in message
+
+
+def test_a_loss_that_does_not_depend_on_what_is_trained_is_named():
+    hidden = training.SpikeCountPenalty("hidden", low=9.0)
+    (message,) = silence_of(small(LIFEXP), lambda result, targets: hidden(result))
+    assert "'hidden' -> 'output': the loss does not depend on them" in message and "fired" not in message
+    assert silence_of(small(LIFEXP), lambda result, targets: hidden(result), projections=[0]) == []
+
+
+def test_no_warning_where_a_gradient_reaches_silent_neurons_or_all_fire():
+    silent = {"weight_mean": 0.05, "weight_std": 0.05}
+    pull = [training.PeakMargin(name, times=np.arange(5.0, 45.0, 5.0), share=1.0) for name in ("hidden", "output")]
+    assert silence_of(small(LIFEXP), training.FirstSpikeCrossEntropy()) == []
+    assert silence_of(small(LIFEXP, **silent), training.FirstSpikeCrossEntropy(), pull) == []
+    # Outputs may be silent: their V is read. Those of a silent layer that is pulled may wait for it.
+    assert silence_of(silent_outputs(), training.MembraneCrossEntropy(times=30.0)) == []
+    assert silence_of(small(LIFEXP, **silent), training.FirstSpikeCrossEntropy(), pull[:1]) == []
+
+
+def test_what_is_known_of_silence_survives_a_cut_within_an_epoch(tmp_path):
+    net, (inputs, labels) = small(LIFEXP), task(32)
+
+    def trainer():
+        return training.Trainer(net, training.FirstSpikeCrossEntropy(), duration=DURATION, batch_size=1, n_threads=1)
+
+    cut, step = trainer(), training.Trainer.step
+
+    def stopping(self, *batch):
+        if self.batch == 16:
+            raise KeyboardInterrupt
+        return step(self, *batch)
+
+    cut.step = stopping.__get__(cut)
+    with pytest.raises(KeyboardInterrupt):
+        cut.fit(inputs, labels, 1)
+    cut.save(tmp_path / "state.h5")
+    resumed = trainer().resume(tmp_path / "state.h5")
+    assert resumed._activity.state() == cut._activity.state()
+    assert (
+        resumed._activity.samples == 16 and resumed._activity.fired[1] > 0 and any(resumed._activity.reached.values())
+    )
+
+
+def test_a_gradient_that_overflows_ends_training_and_changes_nothing():
+    inputs, labels = task()
+
+    def huge(result, targets):
+        return training.Evaluation(1.0, np.full(result.n_spikes, 1.7e308))
+
+    trainer = training.Trainer(small(LIFEXP), huge, duration=DURATION, n_threads=1)
+    before = [p.weight for p in trainer.network.projections]
+    with (
+        pytest.warns(sp.errors.GradientOverflowWarning),
+        pytest.raises(
+            sp.errors.NumericalError, match=r"'input' -> 'hidden' is not finite.*: overflow of neuron .* ms, sa"
+        ),
+    ):
+        trainer.fit(inputs, labels, 1)
+    assert all(p.weight is w for p, w in zip(trainer.network.projections, before, strict=True))
+
+
+def pairwise(tau, result, wanted):
+    """The distance of van Rossum by its definition, over all pairs."""
+    value, by_time = 0.0, np.zeros(result.n_spikes)
+    where = result.spike_table("output")[1]
+    for sample in range(where.shape[0]):
+        for neuron in range(where.shape[1]):
+            mine = where[sample, neuron][where[sample, neuron] >= 0]
+            goal = wanted[sample, neuron][np.isfinite(wanted[sample, neuron])]
+            t = np.concatenate([result.times[mine], goal])
+            s = np.concatenate([np.ones(len(mine)), -np.ones(len(goal))])
+            d = t[:, None] - t
+            kernel = s[:, None] * s * np.exp(-np.abs(d) / tau)
+            value += 0.5 * kernel.sum()
+            by_time[mine] = (-np.sign(d) / tau * kernel).sum(axis=1)[: len(mine)]
+    return value / where.shape[0], by_time / where.shape[0]
+
+
+@pytest.mark.parametrize("tau", [0.1, 7.0, 1e4])
+def test_van_rossums_distance_is_that_of_all_pairs(tau):
+    net = small(sp.LIFExp(tau_m=20.0, tau_syn=5.0, I_e=1.5))
+    result = sp.run_batch(net, task()[0], 200.0)
+    wanted = trains(12, 3, 9, high=200.0)
+    wanted[:, :, 1] = wanted[:, :, 0]  # two at one time
+    wanted[:, :, 2] = result.first_spikes("output")[0]  # and one that is met exactly
+    evaluation = training.VanRossumDistance(tau=tau)(result, wanted)
+    value, by_time = pairwise(tau, result, wanted)
+    assert evaluation.value == pytest.approx(value, rel=1e-13)
+    np.testing.assert_allclose(evaluation.dL_dtimes, by_time, rtol=0.0, atol=1e-13 * np.abs(by_time).max())
+    assert (training.VanRossumDistance(tau=tau)(result, result.spike_table("output")[0]).dL_dtimes == 0.0).all()
+
+
+def test_the_memory_of_van_rossums_distance_is_linear_in_the_spikes():
+    net = small(sp.LIFExp(tau_m=20.0, tau_syn=5.0, I_e=3.0))
+    inputs, loss, taken = task(2)[0], training.VanRossumDistance(), []
+    for duration in (500.0, 5000.0):
+        result = sp.run_batch(net, inputs, duration)
+        result.samples, result.times  # noqa: B018
+        tracemalloc.start()
+        loss(result, trains(2, 3, 3))
+        taken.append(tracemalloc.get_traced_memory()[1] / result.n_spikes)
+        tracemalloc.stop()
+    assert result.spike_counts("output").max() > 500
+    assert max(taken) < 150  # bytes; all pairs of the longer one would take thousands
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, float])
+def test_a_raster_becomes_times(dtype):
+    rng = np.random.default_rng(1)
+    raster = (rng.random((4, 5, 30)) < 0.1).astype(dtype)
+    raster[0, 0] = 0
+    times = training.spikes_from_raster(raster, 0.5, first=1.0)
+    assert times.shape == (4, 5, int(raster.sum(axis=2).max())) and np.isinf(times[0, 0]).all()
+    for k, i in np.ndindex(4, 5):
+        assert times[k, i][np.isfinite(times[k, i])].tolist() == (1.0 + 0.5 * np.flatnonzero(raster[k, i])).tolist()
+    other = training.spikes_from_raster(np.moveaxis(raster, 2, 0), 0.5, first=1.0, time_axis=0)
+    assert np.array_equal(times, other)
+    assert np.array_equal(training.spikes_from_raster(raster.tolist(), 0.5, first=1.0), times)
+    assert training.spikes_from_raster(np.zeros((2, 3, 0)), 1.0).shape == (2, 3, 1)
+    result = sp.run_batch(small(LIFEXP), times, DURATION)
+    assert result.n_input_events == np.count_nonzero(raster)
+
+
+@pytest.mark.parametrize(
+    "raster",
+    [
+        np.ones((3, 5, 20), bool),
+        np.zeros((3, 5, 20)),
+        np.random.default_rng(1).integers(0, 2, (3, 5, 20)),
+        np.random.default_rng(1).poisson(0.1, (3, 5, 20)),
+        np.random.default_rng(1).integers(0, 2, (20, 3, 5)),
+        np.random.default_rng(1).integers(0, 2, (3, 5, 20)).tolist(),
+        [row for row in np.random.default_rng(1).integers(0, 2, (3, 5, 20))],
+    ],
+)
+def test_rasters_are_no_times(raster):
+    with pytest.raises(ParameterError, match=r"'input' must be times in ms.*raster.*training.spikes_from_raster\("):
+        sp.run_batch(small(LIFEXP), raster, DURATION)
+    with pytest.raises(ParameterError, match="spikes_from_raster"):
+        trainer_of().fit(raster, np.zeros(len(raster), int), 1)
+
+
+def test_neither_are_they_targets_or_values():
+    raster = np.random.default_rng(1).integers(0, 2, (12, 3, 20))
+    with pytest.raises(ParameterError, match="targets must be times in ms.*spikes_from_raster"):
+        trains_of(raster)
+    with pytest.raises(ParameterError, match="spikes_from_raster"):
+        training.latencies(raster)
+
+
+def test_few_whole_numbers_are_times():
+    """What might be one, and is not."""
+    net = small(LIFEXP)
+    for times in ([[[0.0, 1.0]] * 5], [[0.0, 1.0, 0.0, 1.0, 1.0]], [[[0.0, 1.0, 2.0]] * 5], [[[0.0, 1.0, np.inf]] * 5]):
+        assert sp.run_batch(net, times, DURATION).n_input_events == np.isfinite(times).sum()
+
+
+def test_a_long_training_prints_lines_where_there_is_no_terminal(capsys, monkeypatch):
+    inputs, labels = task(32)
+    trainer_of().fit(inputs, labels, 10)
+    assert capsys.readouterr().err == ""  # a short one
+    monkeypatch.setattr(training.trainer, "SILENT_SECONDS", 0.0)
+    trainer = trainer_of()
+    trainer.fit(inputs, labels, 5)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 5 and re.fullmatch(r"training: 40% after .* left \(epoch 2, loss .*, accuracy .*\)", lines[1])
+    trainer.fit(inputs, labels, 10)  # goes on from 5
+    assert capsys.readouterr().err.splitlines()[0].startswith("training: 20% after")
+    trainer_of().fit(inputs, labels, 2, progress=False)
+    assert capsys.readouterr().err == ""
+    shares = []
+    trainer_of().fit(inputs, labels, 2, progress=shares.append)
+    assert shares[-1] == 1.0 and shares == sorted(shares)
 
 
 def test_latencies():
@@ -603,6 +888,28 @@ def trains_of(targets):
 REFUSED = [
     (lambda: training.yin_yang(-1, 0), "n of yin_yang"),
     (lambda: training.yin_yang(1, 2**32), "seed of yin_yang"),
+    (lambda: training.yin_yang(10**30, 0), "n of yin_yang"),
+    (lambda: training.latencies([[1j]]), "complex"),
+    (lambda: training.latencies([[1.0]], bias=[[1], [1, 2]]), "bias must be"),
+    (lambda: training.FirstSpikeCrossEntropy()(np.zeros(3), [0]), "called with the BatchResult.* got array"),
+    (lambda: training.SpikeTimeError()(None, [0]), "called with the BatchResult.* got None"),
+    (lambda: training.VanRossumDistance()(None, [0]), "called with the BatchResult.* got None"),
+    (lambda: training.SpikeCountPenalty("hidden")(None), "called with the BatchResult.* got None"),
+    (lambda: training.PeakMargin("hidden", times=1.0)(None), "called with the BatchResult.* got None"),
+    (lambda: training.FirstSpikeCrossEntropy().readings(None, 1.0), "net must be a Network, got None"),
+    (lambda: training.MembraneCrossEntropy(times=1.0).readings(small(LIFEXP), "a"), "duration must be"),
+    (lambda: training.record_for(small(LIFEXP), None, PENALTY), "duration must be"),
+    (lambda: training.Pseudospikes(None, "output"), "net must be a Network, got None"),
+    (lambda: training.Pseudospikes(small(THETA), ["output"]), "unknown population"),
+    (lambda: training.MembraneCrossEntropy(times=1.0, reduce=np.zeros(3)), "reduce"),
+    (lambda: training.History(3), "epochs must be a sequence of dictionaries"),
+    (lambda: training.History()["los"], "unknown entry of the history: 'los'.*did you mean 'loss'"),
+    (lambda: training.History()[["loss"]], "unknown entry of the history"),
+    (lambda: training.History().plot(names="loss"), "names must be a list of entries"),
+    (lambda: training.History().plot(names=[3]), "unknown entry of the history"),
+    (lambda: training.Adam().restore({}), "restored from what its to_dict"),
+    (lambda: training.Adam().update("w", np.zeros(2), np.zeros(3)), r"gradient must be of the shape of values, \(2,\)"),
+    (lambda: training.Adam().update("w", np.zeros(2), ["a", "b"]), "gradient must be an array of real numbers"),
     (lambda: training.latencies([[1.5]]), "between 0 and 1, got 1.5"),
     (lambda: training.latencies([1.0]), "shape"),
     (lambda: training.latencies("a"), "must be an array"),
@@ -648,6 +955,16 @@ REFUSED = [
     (lambda: trainer_of(penalties=PENALTY), "penalties must be a sequence of losses"),
     (lambda: trainer_of(penalties=[PENALTY, 3]), r"penalties\[1\] must be a loss.* got 3"),
     (lambda: training.Trainer(small(LIFEXP), 3, duration=1.0), "loss must be a loss.* got 3"),
+    (lambda: training.FunctionLoss(3, V_times=1.0), "function must be a function of"),
+    (lambda: training.FunctionLoss(latest, V_times=[]), "V_times must be at least one"),
+    (lambda: training.record_for(small(LIFEXP), 1.0, training.FunctionLoss(latest, V_times=2.0)), "V_times must be at"),
+    (lambda: training.spikes_from_raster(np.zeros((3, 4)), 1.0), r"three axes.*got shape \(3, 4\)"),
+    (lambda: training.spikes_from_raster(np.full((1, 1, 1), 2), 1.0), "0 or 1 in each step, at most one spike, got 2"),
+    (lambda: training.spikes_from_raster(np.full((1, 1, 1), "a"), 1.0), "0 or 1 in each step, .* dtype <U1"),
+    (lambda: training.spikes_from_raster([[[0], [1, 2]]], 1.0), "raster must be an array"),
+    (lambda: training.spikes_from_raster(np.zeros((1, 1, 1)), 0.0), "dt must be"),
+    (lambda: training.spikes_from_raster(np.zeros((1, 1, 1)), 1.0, first=-1.0), "first must be"),
+    (lambda: training.spikes_from_raster(np.zeros((1, 1, 1)), 1.0, time_axis=3), "time_axis must be"),
     (lambda: training.Trainer(small(LIFEXP), training.FirstSpikeCrossEntropy, duration=1.0), "loss must be a loss"),
     (lambda: training.Trainer("net", training.FirstSpikeCrossEntropy(), duration=1.0), "net must be a Network"),
     (lambda: training.record_for(small(LIFEXP), 1.0, 3), r"losses\[0\] must be a loss"),

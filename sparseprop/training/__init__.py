@@ -5,10 +5,11 @@ Imported when it is asked for: ``from sparseprop import training``.
 
 from .builders import layered_network, recurrent_network
 from .data import digits, mnist_5k, yin_yang
-from .encoding import latencies
+from .encoding import latencies, spikes_from_raster
 from .losses import (
     Evaluation,
     FirstSpikeCrossEntropy,
+    FunctionLoss,
     Loss,
     MembraneCrossEntropy,
     PeakMargin,
@@ -19,17 +20,20 @@ from .losses import (
 )
 from .optimizers import Adam
 from .pseudospikes import Pseudospikes
+from .silence import SilenceWarning
 from .trainer import History, Trainer, record_for
 
 __all__ = [
     "Adam",
     "Evaluation",
     "FirstSpikeCrossEntropy",
+    "FunctionLoss",
     "History",
     "Loss",
     "MembraneCrossEntropy",
     "PeakMargin",
     "Pseudospikes",
+    "SilenceWarning",
     "SpikeCountCrossEntropy",
     "SpikeCountPenalty",
     "SpikeTimeError",
@@ -41,5 +45,6 @@ __all__ = [
     "mnist_5k",
     "recurrent_network",
     "record_for",
+    "spikes_from_raster",
     "yin_yang",
 ]

@@ -49,7 +49,7 @@ def yin_yang(n, seed):
     >>> values.shape, sorted(set(labels.tolist()))
     ((1000, 4), [0, 1, 2])
     """
-    n = _validation.integer(n, "n of yin_yang", "a whole number >= 0", low=0)
+    n = _validation.integer(n, "n of yin_yang", "a whole number from 0 to 10^9", low=0, high=10**9)
     seed = _validation.integer(seed, "seed of yin_yang", "a whole number in [0, 2^32)", low=0, high=2**32 - 1)
     draws = np.random.RandomState(seed)  # the published program's generator
     values, labels = np.empty((n, 4)), np.empty(n, np.int64)
@@ -124,6 +124,7 @@ def mnist_5k(n_test=1000, seed=0):
 
 def _split(values, labels, n_test, seed):
     n_test = _validation.integer(n_test, "n_test", f"from 0 to {len(values)}", low=0, high=len(values))
+    seed = _validation.integer(seed, "seed", "a whole number >= 0", low=0)
     order = np.random.default_rng(seed).permutation(len(values))
     test, train = order[:n_test], order[n_test:]
     return (values[train], labels[train]), (values[test], labels[test])

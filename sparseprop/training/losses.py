@@ -1,8 +1,9 @@
 """Losses on spike times and membrane potentials of a batch, and their exact derivatives.
 
 A loss is called with a :class:`sparseprop.BatchResult` and the targets of its samples and returns an
-:class:`Evaluation`. ``readings(net, duration)`` tells which membrane potentials have to be recorded for it. Anything
-with these two can be given to a :class:`Trainer`; all values are means over the samples of the batch.
+:class:`Evaluation`; all values are means over the samples of the batch. ``readings(net, duration)`` tells which
+membrane potentials have to be recorded for it. Anything with these two can be given to a :class:`Trainer`, also a
+function, for which nothing is recorded but spikes; :class:`FunctionLoss` is a function with recorded potentials.
 """
 
 from dataclasses import dataclass, field
@@ -11,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from .. import _validation
+from ..batch import BatchResult, check_no_raster
 from ..errors import ParameterError, shown, unknown_name
 from ..models import LIF, LIFExp
-from .pseudospikes import Pseudospikes
+from .pseudospikes import Pseudospikes, check_net
 
 __all__ = [
     "Evaluation",
     "FirstSpikeCrossEntropy",
+    "FunctionLoss",
     "Loss",
     "MembraneCrossEntropy",
     "PeakMargin",
@@ -43,7 +46,7 @@ class Evaluation:
     dL_dweight : dict
         By number of a projection: what weights do to the loss other than by the run. Only pseudospikes have it.
     predictions : ndarray of int of shape (samples,), or None
-        The class that each sample is taken for; -1 if for none.
+        The class that each sample is taken for; -1 if for none: if no output fires, or several share the first place.
     error : float or None
         What is easier to read than `value`, such as the mean error of spike times in ms.
     """
@@ -77,6 +80,7 @@ class Loss:
 
     def _of(self, net):
         """The population in a network."""
+        check_net(net)
         found = {p.name: p for p in net.populations if not p.is_source}
         if self.population not in found:
             raise unknown_name("population", self.population, found)
@@ -105,6 +109,14 @@ class Loss:
         return labels
 
 
+def _check_result(result):
+    if not isinstance(result, BatchResult):
+        raise ParameterError(
+            "a loss is called with the BatchResult of sp.run_batch, BatchSimulation.run or Trainer.run, and targets, "
+            f"got {shown(result)}"
+        )
+
+
 def _positive(value, name, unit=""):
     return _validation.real(value, name, f"a number > 0{unit}", low=0.0, low_open=True)
 
@@ -121,8 +133,80 @@ def _cross_entropy(logits, labels):
     return value, p
 
 
+def _winners(scores):
+    """The class with the highest score of each sample; -1 where several share it, as those of silent outputs do."""
+    best = scores.max(axis=1, keepdims=True)
+    return np.where((scores == best).sum(axis=1) == 1, scores.argmax(axis=1), -1)
+
+
 def _mean(values):
     return float(values.mean()) if len(values) else 0.0
+
+
+class FunctionLoss(Loss):
+    """A function as a loss, with the membrane potentials that it needs; without such, give the function itself.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(result, targets)`` returns an :class:`Evaluation`. ``result.V`` of shape (samples, times, neurons)
+        has the potentials of the neurons ``result.V_ids`` at ``result.V_times``; where other losses or penalties record
+        too, these are all of them.
+    population : str or Population
+        Whose V is recorded.
+    V_times : array_like
+        ms; when.
+
+    Examples
+    --------
+    >>> import numpy as np, sparseprop as sp
+    >>> from sparseprop import training
+    >>> def high_at_the_end(result, targets):
+    ...     by_V = np.full(result.V.shape, -1.0 / result.V.size)
+    ...     return training.Evaluation(-result.V.mean(), dL_dV=by_V)
+    >>> loss = training.FunctionLoss(high_at_the_end, "output", V_times=[20.0])
+    >>> net = training.layered_network([2, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0, V_th=100.0), seed=1)
+    >>> trainer = training.Trainer(net, loss, duration=20.0, n_threads=1)
+    >>> history = trainer.fit(np.zeros((4, 2)), np.zeros(4), epochs=2)
+    >>> bool(history["loss"][1] < history["loss"][0])
+    True
+    """
+
+    def __init__(self, function, population="output", *, V_times):
+        super().__init__(population)
+        if not callable(function) or isinstance(function, type):
+            raise ParameterError(f"function must be a function of (result, targets), got {shown(function)}")
+        self._function = function
+        self.V_times = _reading_times(V_times, "V_times")
+
+    def to_dict(self):
+        """As that of other losses, with the function's name."""
+        return super().to_dict() | {"function": getattr(self._function, "__qualname__", type(self._function).__name__)}
+
+    def readings(self, net, duration):
+        p = self._of(net)
+        return np.arange(p.first, p.first + p.n), _within(self.V_times, "V_times", duration)
+
+    def __call__(self, result, targets):
+        return self._function(result, targets)
+
+
+def _reading_times(times, name):
+    times = _validation.real_array(
+        times if _validation.is_array(times) else [times], name, "finite times >= 0 ms", unit="ms", low=0.0
+    )
+    if not len(times):
+        raise ParameterError(f"{name} must be at least one, in ms, got none")
+    return times
+
+
+def _within(times, name, duration):
+    duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
+    if (times > duration).any():
+        raise ParameterError(
+            f"{name} must be at most the duration, {duration} ms, got {times.max()} ms; make the trial longer"
+        )
+    return times
 
 
 class FirstSpikeCrossEntropy(Loss):
@@ -155,6 +239,7 @@ class FirstSpikeCrossEntropy(Loss):
         self.alpha = _validation.real(alpha, "alpha", "a number >= 0", low=0.0)
 
     def __call__(self, result, targets):
+        _check_result(result)
         t, where = result.first_spikes(self.population)
         labels = self._labels(targets, result, t.shape[1])
         silent = where < 0
@@ -171,7 +256,7 @@ class FirstSpikeCrossEntropy(Loss):
         by_t[rows, labels] += self.alpha * late / self.tau_late
         by_t /= max(len(labels), 1)
         value = value + self.alpha * (late - 1.0)
-        predictions = np.argmin(t, axis=1)
+        predictions = _winners(-t)
         if later is None:
             predictions[silent.all(axis=1)] = -1
         dL_dtimes = np.zeros(result.n_spikes)
@@ -206,10 +291,10 @@ class _Trains(Loss):
     def _targets(targets, n_samples, n):
         """Target trains as (n_samples, n, m), ascending, inf for none."""
         wanted = f"spike times >= 0 ms of shape ({n_samples}, {n}) or ({n_samples}, {n}, m), inf for none"
-        try:
-            targets = np.asarray(targets, dtype=float)
-        except (TypeError, ValueError):
-            raise ParameterError(f"targets must be {wanted}, got {shown(targets)}") from None
+        if not _validation.is_array(targets):
+            raise ParameterError(f"targets must be {wanted}, got {shown(targets)}")
+        targets = _validation.plain(targets, "targets", "ms").astype(float)
+        check_no_raster(targets, "targets")
         if targets.ndim not in (2, 3) or targets.shape[:2] != (n_samples, n):
             raise ParameterError(f"targets must be {wanted}, got shape {targets.shape}")
         if not (targets >= 0.0).all():
@@ -245,6 +330,7 @@ class SpikeTimeError(_Trains):
         self.unit = _positive(unit, "unit", " ms")
 
     def __call__(self, result, targets):
+        _check_result(result)
         times, index = result.spike_table(self.population)
         ids = self._local(times.shape[1])
         wanted = self._targets(targets, len(times), len(ids))
@@ -303,27 +389,58 @@ class VanRossumDistance(_Trains):
         self.tau = _positive(tau, "tau", " ms")
 
     def __call__(self, result, targets):
-        times, index = result.spike_table(self.population)
-        ids = self._local(times.shape[1])
-        times, index = times[:, ids], index[:, ids]
-        wanted = self._targets(targets, *times.shape[:2])
-        within, by_within = self._overlap(times, times)
-        between, by_between = self._overlap(times, wanted)
-        alone, _ = self._overlap(wanted, wanted)
-        n = max(len(times), 1)
-        value = 0.5 * (within.sum(axis=1) + alone.sum(axis=1)) - between.sum(axis=1)
+        _check_result(result)
+        where, n, cells = result._of(self.population)
+        ids = self._local(n)
+        wanted = self._targets(targets, result.n_samples, len(ids))
+        rows = np.full(n, -1)
+        rows[ids] = np.arange(len(ids))
+        mine = rows[cells % n] >= 0
+        where, cells = where[mine], (cells[mine] // n) * len(ids) + rows[cells[mine] % n]
+        sample, neuron, place = np.nonzero(np.isfinite(wanted))
+        times = np.concatenate([result.times[where], wanted[sample, neuron, place]])
+        cells = np.concatenate([cells, sample * len(ids) + neuron])
+        signs = np.concatenate([np.ones(len(where)), np.full(len(sample), -1.0)])
+        value, by_times = _exponential_distance(times, cells, signs, self.tau)
+        value = np.bincount(cells // max(len(ids), 1), value, minlength=result.n_samples)
         dL_dtimes = np.zeros(result.n_spikes)
-        there = index >= 0
-        dL_dtimes[index[there]] = (by_within - by_between)[there] / n
+        dL_dtimes[where] = by_times[: len(where)] / max(result.n_samples, 1)
         return Evaluation(_mean(value), dL_dtimes)
 
-    def _overlap(self, a, b):
-        """sum_jk exp(-|a_j - b_k| / tau), and its derivative by each a_j with b fixed."""
-        both = np.isfinite(a)[..., :, None] & np.isfinite(b)[..., None, :]
-        with np.errstate(invalid="ignore"):
-            distance = np.where(both, a[..., :, None] - b[..., None, :], 0.0)
-        kernel = np.where(both, np.exp(-np.abs(distance) / self.tau), 0.0)
-        return kernel.sum(axis=(2, 3)), (-np.sign(distance) / self.tau * kernel).sum(axis=3)
+
+def _exponential_distance(times, cells, signs, tau):
+    """``1/2 sum_jk s_j s_k exp(-|t_j - t_k| / tau)`` over all pairs within a cell, in linear time once sorted.
+
+    Returns
+    -------
+    value, by_times : ndarray
+        For each spike its share of the sum, and the derivative by its time.
+    """
+    order = np.lexsort((times, cells))
+    t, cell = times[order], cells[order]
+    # Spikes of a cell at one time are one with the sum of their signs: they do not push each other.
+    begins = np.ones(len(t), bool)
+    begins[1:] = (t[1:] != t[:-1]) | (cell[1:] != cell[:-1])
+    group = np.cumsum(begins) - 1
+    total = np.bincount(group, signs[order])
+    t, cell = t[begins], cell[begins]
+    starts = np.flatnonzero(np.diff(cell, prepend=-1))
+    sizes = np.diff(starts, append=len(t))
+    by_size = np.argsort(-sizes, kind="stable")
+    starts, sizes = starts[by_size], sizes[by_size]
+    decay = np.exp(-np.abs(np.diff(t, prepend=t[:1])) / tau)  # abs: from cell to cell, where nothing needs it
+    # Decaying sums over what came before, and over what comes after: the k-th spikes of all cells that have so many.
+    before, after = np.zeros(len(t)), np.zeros(len(t))
+    for k in range(1, sizes.max(initial=0)):
+        longer = np.searchsorted(-sizes, -k)  # how many have more than k
+        at = starts[:longer] + k
+        before[at] = decay[at] * (before[at - 1] + total[at - 1])
+        at = starts[:longer] + sizes[:longer] - k
+        after[at - 1] = decay[at] * (after[at] + total[at])
+    value, by_times = np.empty(len(times)), np.empty(len(times))
+    value[order] = signs[order] * (before + 0.5 * total)[group]
+    by_times[order] = signs[order] * (after - before)[group] / tau
+    return value, by_times
 
 
 class _Counts(Loss):
@@ -341,6 +458,7 @@ class _Counts(Loss):
 
     def _counts(self, result):
         """Counts of shape (samples, n), and a function from their derivative to an Evaluation's parts."""
+        _check_result(result)
         where, n, cells = result._of(self.population)
         shape = (result.n_samples, n)
         if self.pseudospikes:
@@ -393,7 +511,10 @@ class SpikeCountCrossEntropy(_Counts):
         labels = self._labels(targets, result, counts.shape[1])
         value, by_logit = _cross_entropy(self.scale * counts, labels)
         by_times, by_V, by_weight = back(self.scale * by_logit / max(len(labels), 1))
-        return Evaluation(_mean(value), by_times, by_V, by_weight, predictions=np.argmax(counts, axis=1))
+        predictions = _winners(counts)
+        if not self.pseudospikes:
+            predictions[(result.spike_counts(self.population) == 0).all(axis=1)] = -1
+        return Evaluation(_mean(value), by_times, by_V, by_weight, predictions=predictions)
 
 
 class SpikeCountPenalty(_Counts):
@@ -434,20 +555,15 @@ class _Readout(Loss):
 
     def __init__(self, population, times):
         super().__init__(population)
-        self.times = _validation.real_array(np.atleast_1d(times), "times", "finite times >= 0 ms", unit="ms", low=0.0)
-        if not len(self.times):
-            raise ParameterError("times must be at least one, in ms, got none")
+        self.times = _reading_times(times, "times")
 
     def readings(self, net, duration):
         p = self._of(net)
-        if (self.times > duration).any():
-            raise ParameterError(
-                f"times must be at most the duration, {duration} ms, got {self.times.max()} ms; make the trial longer"
-            )
-        return np.arange(p.first, p.first + p.n), self.times
+        return np.arange(p.first, p.first + p.n), _within(self.times, "times", duration)
 
     def _read(self, result):
         """V of shape (samples, times, n), and the index of these values in result.V."""
+        _check_result(result)
         p = self._of(result._network)
         rows, columns = places(result, np.arange(p.first, p.first + p.n), self.times)
         index = np.ix_(np.arange(result.n_samples), rows, columns)
@@ -457,6 +573,13 @@ class _Readout(Loss):
                 f"V of {self.population!r} is infinite at one of the times: use LIFExp neurons, or spike times"
             )
         return V, index
+
+
+def _for_all(result, index, by_V):
+    """dL/dV of all recorded values, from that of the values at `index`."""
+    dL_dV = np.zeros(result.V.shape)
+    np.add.at(dL_dV, index, by_V)  # a time may be there more than once
+    return dL_dV
 
 
 def places(result, ids, times):
@@ -496,7 +619,7 @@ class MembraneCrossEntropy(_Readout):
     def __init__(self, population="output", *, times, scale=1.0, reduce="max"):
         super().__init__(population, times)
         self.scale = _positive(scale, "scale")
-        if reduce not in ("max", "mean"):
+        if not isinstance(reduce, str) or reduce not in ("max", "mean"):
             raise unknown_name("reduce", reduce, ["max", "mean"])
         self.reduce = reduce
 
@@ -515,9 +638,7 @@ class MembraneCrossEntropy(_Readout):
             np.put_along_axis(by_V, which, by_logit, axis=1)
         else:
             by_V += by_logit / V.shape[1]
-        dL_dV = np.zeros(result.V.shape)
-        dL_dV[index] = by_V
-        return Evaluation(_mean(value), None, dL_dV, predictions=np.argmax(logits, axis=1))
+        return Evaluation(_mean(value), None, _for_all(result, index, by_V), predictions=_winners(logits))
 
 
 class PeakMargin(_Readout):
@@ -576,6 +697,4 @@ class PeakMargin(_Readout):
         size = max(short.size, 1)
         by_V = np.zeros_like(V)
         np.put_along_axis(by_V, which, -self.strength * (short > 0.0)[:, None, :] / size, axis=1)
-        dL_dV = np.zeros(result.V.shape)
-        dL_dV[index] = by_V
-        return Evaluation(self.strength * float(short.sum()) / size, None, dL_dV)
+        return Evaluation(self.strength * float(short.sum()) / size, None, _for_all(result, index, by_V))

@@ -71,6 +71,11 @@ class Adam:
         scale : float
             Factor of the learning rate.
         """
+        values, gradient = _validation.plain(values, "values"), _validation.plain(gradient, "gradient")
+        if values.shape != gradient.shape:
+            raise ParameterError(
+                f"gradient must be of the shape of values, {values.shape}, got shape {gradient.shape} for {shown(name)}"
+            )
         first, second, steps = self._state.get(name) or (np.zeros_like(values), np.zeros_like(values), 0)
         b1, b2 = self.betas
         if self.clip is not None and steps:
@@ -91,6 +96,8 @@ class Adam:
 
     def restore(self, d):
         """Go on from what :meth:`to_dict` returned."""
+        if not isinstance(d, dict) or not {"settings", "state"} <= set(d):
+            raise ParameterError(f"an Adam is restored from what its to_dict() returned, got {shown(d)}")
         settings = dict(d["settings"])
         self.betas = tuple(settings.pop("betas"))
         vars(self).update(settings)

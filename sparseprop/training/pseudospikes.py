@@ -2,10 +2,13 @@
 
 import numpy as np
 
-from ..errors import ParameterError, unknown_name
+from ..errors import ParameterError, shown, unknown_name
 from ..models import QIF, Theta
+from ..network import Network
 
 __all__ = ["Pseudospikes"]
+
+AT_ONCE = 1 << 20  # products of samples and synapses that are in memory together
 
 
 class Pseudospikes:
@@ -25,7 +28,7 @@ class Pseudospikes:
     Parameters
     ----------
     net : Network
-    population : str
+    population : str or Population
         The one whose spikes are wanted.
 
     Attributes
@@ -46,9 +49,11 @@ class Pseudospikes:
     """
 
     def __init__(self, net, population):
+        check_net(net)
         self.network = net
+        population = getattr(population, "name", population)
         names = {p.name: p for p in net.populations if not p.is_source}
-        if population not in names:
+        if not isinstance(population, str) or population not in names:
             raise unknown_name("population", population, names)
         self.population = names[population]
         self._projections = self._upstream()
@@ -80,6 +85,12 @@ class Pseudospikes:
     def __call__(self, result):
         """Of a batch whose V was recorded at its end."""
         return _Continuation(self, result)
+
+
+def check_net(net):
+    """Refuse what is no network."""
+    if not isinstance(net, Network):
+        raise ParameterError(f"net must be a Network, got {shown(net)}")
 
 
 def _check(p):
@@ -184,7 +195,7 @@ class _Continuation:
                     continue
                 g = after[q.index]
                 matrix = self.rule._matrices[k]
-                weights[k] = np.einsum("si,si->i", g[:, matrix.targets], self._part[k][:, matrix.sources])
+                weights[k] = matrix.by_weight(g, self._part[k])
                 by_part = matrix.transposed(g)
                 later = projection.pre.index >= q.index
                 states, sums = (self._V, before) if later else (self._after, after)
@@ -223,6 +234,15 @@ class _Matrix:
     def times(self, s):
         """sum_j w_ij s_j for all samples."""
         return (self._take_weights(self._matrix) @ s.T).T
+
+    def by_weight(self, g, s):
+        """sum over samples of g_i s_j for each synapse, a part of them at a time."""
+        sums = np.empty(len(self.sources))
+        size = max(1, AT_ONCE // max(len(g), 1))
+        for first in range(0, len(sums), size):
+            part = slice(first, first + size)
+            sums[part] = np.einsum("si,si->i", g[:, self.targets[part]], s[:, self.sources[part]])
+        return sums
 
     def transposed(self, g):
         """sum_i w_ij g_i for all samples."""

@@ -1,6 +1,5 @@
 """Training a network on samples: batches, optimiser, history, checkpoints."""
 
-import contextlib
 import dataclasses
 import time
 
@@ -10,32 +9,58 @@ from .. import _validation
 from ..batch import BatchSimulation
 from ..checkpoint import fingerprint, read_state, write_state
 from ..connectivity import ProceduralAdjacency
-from ..errors import CheckpointMismatchError, ParameterError, shown
+from ..errors import CheckpointMismatchError, NumericalError, ParameterError, shown, unknown_name
 from ..models import UniformPhase
 from ..network import Network, Projection
 from ..recording import Record
+from ..watching import Progress
+from .losses import Evaluation
 from .optimizers import Adam
+from .silence import Activity
 
 __all__ = ["History", "Trainer", "record_for"]
 
 EVALUATION_BATCH = 500
+ENTRIES = ("loss", "accuracy", "error", "lr", "seconds", "validation_loss", "validation_accuracy", "validation_error")
+SILENT_SECONDS = 10.0  # where there is no terminal; a training that takes longer says how far it is
 
 
 def record_for(net, duration, *losses):
     """What has to be recorded for losses, for ``run_batch(record=...)``; None if nothing."""
-    found = [_checked(loss, f"losses[{k}]").readings(net, duration) for k, loss in enumerate(losses)]
+    duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
+    found = [_readings(_checked(loss, f"losses[{k}]"), net, duration) for k, loss in enumerate(losses)]
     ids = np.unique(np.concatenate([np.zeros(0, np.int64), *(ids for ids, times in found if len(times))]))
     times = np.unique(np.concatenate([np.zeros(0), *(times for _, times in found)]))
     return Record(V=ids, V_times=times) if len(ids) else None
 
 
 def _checked(loss, name):
-    if isinstance(loss, type) or not callable(loss) or not callable(getattr(loss, "readings", None)):
+    if isinstance(loss, type) or not callable(loss):
+        hint = f"; make one of it, {loss.__name__}(...)" if isinstance(loss, type) else ""
         raise ParameterError(
-            f"{name} must be a loss, such as training.FirstSpikeCrossEntropy(), or an object that is called and has "
-            f"readings() as these do, got {shown(loss)}"
+            f"{name} must be a loss, such as training.FirstSpikeCrossEntropy(), or a function of (result, targets) "
+            f"that returns a training.Evaluation, got {shown(loss)}{hint}"
         )
     return loss
+
+
+def _readings(loss, net, duration):
+    """Which V has to be recorded for a loss: none for a function, unless it says so."""
+    readings = getattr(loss, "readings", None)
+    if readings is None:
+        return np.zeros(0, np.int64), np.zeros(0)
+    return readings(net, duration)
+
+
+def _evaluated(loss, result, targets):
+    """What a loss says of a batch."""
+    evaluation = loss(result, targets)
+    if not isinstance(evaluation, Evaluation):
+        raise ParameterError(
+            f"a loss must return a training.Evaluation(value, dL_dtimes, dL_dV), with its derivatives for result.times "
+            f"and result.V, got {shown(evaluation)} from {shown(loss)}"
+        )
+    return evaluation
 
 
 class History:
@@ -49,6 +74,8 @@ class History:
     """
 
     def __init__(self, epochs=()):
+        if not _validation.is_array(epochs) or not all(isinstance(epoch, dict) for epoch in epochs):
+            raise ParameterError(f"epochs must be a sequence of dictionaries, one for each epoch, got {shown(epochs)}")
         self.epochs = list(epochs)
 
     def __len__(self):
@@ -56,6 +83,8 @@ class History:
 
     def __getitem__(self, name):
         """The values of all epochs by name; NaN where there is none."""
+        if not isinstance(name, str) or name not in ENTRIES and not any(name in epoch for epoch in self.epochs):
+            raise unknown_name("entry of the history", name, ENTRIES)
         return np.array([epoch.get(name, np.nan) for epoch in self.epochs], dtype=float)
 
     def __repr__(self):
@@ -80,6 +109,11 @@ class History:
         """
         from ..plotting import new_axes
 
+        if names is not None:
+            if isinstance(names, str) or not _validation.is_array(names):
+                raise ParameterError(f"names must be a list of entries, such as ['loss'], got {shown(names)}")
+            for name in names:
+                self[name]
         ax = new_axes(ax)
         there = {name for epoch in self.epochs for name in epoch}
         if names is None:
@@ -93,7 +127,7 @@ class History:
             kind = "validation" if name.startswith("validation_") else "training"
             ax.semilogy(np.arange(1, len(values) + 1), values, label=f"{label}, {kind}")
         ax.set(xlabel="epoch")
-        if names:
+        if len(names):
             ax.legend(frameon=False)
         return ax
 
@@ -105,8 +139,9 @@ class Trainer:
     ----------
     net : Network
         Its projections get new weights.
-    loss : Loss
-        See :mod:`sparseprop.training`.
+    loss : Loss or callable
+        See :mod:`sparseprop.training`; or a function of a :class:`sparseprop.BatchResult` and targets that returns an
+        :class:`Evaluation`. One that needs recorded V is given as :class:`FunctionLoss`.
     duration : float
         ms of a trial.
     optimizer : Adam, optional
@@ -191,6 +226,9 @@ class Trainer:
         self.history = History()
         self.epoch = self.batch = 0
         self._running = _no_samples()
+        trained = [("weight", k) for k in self._weights] + [("delay", k) for k in self._delays]
+        self._activity = Activity(net, trained)
+        self._latest = None  # what the last step saw
 
     def _numbers(self, projections):
         """Numbers of the projections that are trained."""
@@ -236,8 +274,9 @@ class Trainer:
             Evaluated after each epoch.
         checkpoint : path-like, optional
             File for :meth:`save`, written every `every` epochs.
-        progress : bool or None
-            None: a bar where there is a terminal.
+        progress : None, bool or callable
+            None: a bar where there is a terminal or a notebook, elsewhere a line for each 10 % if it takes more than 10
+            seconds. A callable gets the fraction that is done.
         callback : callable, optional
             Called with the trainer after each epoch; training ends if it returns True.
 
@@ -247,7 +286,16 @@ class Trainer:
 
         Raises
         ------
-        ParameterError, RunawayError, NumericalError
+        ParameterError, RunawayError
+        NumericalError
+            As :meth:`BatchSimulation.run`, and if a gradient is no finite number: weights are then those before the
+            batch, and the message names neuron and time.
+
+        Warns
+        -----
+        SilenceWarning
+            After an epoch in which no gradient reached something that is trained, or a population was silent and out of
+            reach; once of each.
         """
         targets, n = _samples(inputs, targets)
         if validation is not None:
@@ -265,7 +313,12 @@ class Trainer:
             )
         epochs = _validation.integer(epochs, "epochs", "a whole number >= 0", low=0)
         every = _validation.integer(every, "every", "a whole number of epochs >= 1", low=1)
-        with self._bar(epochs, progress) as bar:
+        before = self.epoch + self.batch * self.batch_size / n
+
+        def fraction():
+            return min((self.epoch + self.batch * self.batch_size / n - before) / max(epochs - before, 1e-9), 1.0)
+
+        with Progress(progress, "training", SILENT_SECONDS) as bar:
             while self.epoch < epochs:
                 order = np.random.default_rng([self.seed, self.epoch]).permutation(n)
                 self._running["of"] = n
@@ -277,21 +330,21 @@ class Trainer:
                     self.batch += 1
                     self._running["seconds"] += time.process_time() - began
                     _count(self._running, evaluation, batch[1])
-                entry = self._end_of_epoch(validation)
-                bar.update()
-                bar.set_postfix({k: f"{v:.4g}" for k, v in entry.items() if k not in ("lr", "seconds")}, refresh=False)
+                    self._activity.add(*self._latest)
+                    bar.update(fraction, self._note())
+                self._end_of_epoch(validation)
+                bar.finish(fraction, self._note())
                 if checkpoint is not None and (self.epoch % every == 0 or self.epoch == epochs):
                     self.save(checkpoint)
                 if callback is not None and callback(self):
                     break
         return self.history
 
-    @staticmethod
-    def _bar(epochs, progress):
-        from tqdm.auto import tqdm
-
-        disable = None if progress is None else not _validation.flag(progress, "progress")
-        return contextlib.closing(tqdm(total=epochs, unit="epoch", disable=disable, leave=False))
+    def _note(self):
+        """Where it is, for the progress."""
+        entry = self.history.epochs[-1] if self.history.epochs else {}
+        values = [f"{k} {v:.4g}" for k, v in entry.items() if k not in ("lr", "seconds")]
+        return ", ".join([f"epoch {self.epoch}", *values])
 
     def step(self, inputs, targets):
         """Train on one batch, by itself: it is part of no epoch, and :meth:`fit` goes on where it was.
@@ -306,22 +359,37 @@ class Trainer:
         if self.penalties:
             total = dataclasses.replace(total, dL_dweight=dict(total.dL_dweight))
             for penalty in self.penalties:
-                total.add(penalty(result, targets))
-        grads = result.backward(total.dL_dtimes, total.dL_dV, tau_m=False)
+                total.add(_evaluated(penalty, result, targets))
+        gradients = self._gradients(result.backward(total.dL_dtimes, total.dL_dV, tau_m=False), total)
         projections = self.network.projections
         for k in self._weights:
-            by_weight = grads.weight[k] + total.dL_dweight.get(k, 0.0)
-            new = self.optimizer.update(f"weight {k}", projections[k].weight, by_weight, epoch=self.epoch)
-            projections[k].weight = new
+            projections[k].weight = self.optimizer.update(
+                f"weight {k}", projections[k].weight, gradients["weight", k], epoch=self.epoch
+            )
         for k in self._delays:
             delay = self.optimizer.update(
-                f"delay {k}", projections[k].delay, grads.delay[k], epoch=self.epoch, scale=self.delay_lr
+                f"delay {k}", projections[k].delay, gradients["delay", k], epoch=self.epoch, scale=self.delay_lr
             )
             projections[k].delay = np.clip(delay, self.min_delay, self.max_delay)
+        self._latest = result, gradients
         return total
 
+    def _gradients(self, grads, evaluation):
+        """Of all that is trained; finite, or else nothing is changed."""
+        found = {("weight", k): grads.weight[k] + evaluation.dL_dweight.get(k, 0.0) for k in self._weights}
+        found |= {("delay", k): grads.delay[k] for k in self._delays}
+        for (name, k), values in found.items():
+            if not np.isfinite(values).all():
+                p = self.network.projections[k]
+                why = next((f": {w}" for w in grads.warnings if w.kind == "overflow"), "")
+                raise NumericalError(
+                    f"the gradient of the {name}s of {p.pre.name!r} -> {p.post.name!r} is not finite, and nothing was "
+                    f"changed{why}"
+                )
+        return found
+
     def _evaluation(self, result, targets):
-        evaluation = self.loss(result, targets)
+        evaluation = _evaluated(self.loss, result, targets)
         if not np.isfinite(evaluation.value):
             raise ParameterError(f"the loss is {evaluation.value}; a smaller learning rate, or other units, may help")
         return evaluation
@@ -333,9 +401,10 @@ class Trainer:
         if validation is not None:
             entry |= {f"validation_{name}": value for name, value in self.evaluate(*validation).items()}
         self.history.epochs.append(entry)
+        self._activity.tell(self.epoch, 3)
+        self._activity.clear()
         self.epoch, self.batch = self.epoch + 1, 0
         self._running = _no_samples()
-        return entry
 
     def evaluate(self, inputs, targets):
         """The loss and, if the loss has such, accuracy or error, of samples; nothing is trained.
@@ -355,7 +424,7 @@ class Trainer:
         for first in range(0, n, EVALUATION_BATCH):
             chosen = np.arange(first, min(n, first + EVALUATION_BATCH))
             result = self._simulation.run(_taken(inputs, chosen), self.duration, record=self._record)
-            _count(sums, self.loss(result, targets[chosen]), targets[chosen])
+            _count(sums, _evaluated(self.loss, result, targets[chosen]), targets[chosen])
         return _summary(sums)
 
     def run(self, inputs, *, record=None, tape=False):
@@ -415,6 +484,7 @@ class Trainer:
                 "epoch": self.epoch,
                 "batch": self.batch,
                 "running": self._running,
+                "activity": self._activity.state(),
                 "history": self.history.epochs,
             },
         )
@@ -454,6 +524,8 @@ class Trainer:
         self.optimizer.restore(state["optimizer"])
         self.epoch, self.batch = state["epoch"], state["batch"]
         self._running, self.history = state["running"], History(state["history"])
+        if "activity" in state:
+            self._activity.restore(state["activity"])
         return self
 
 
@@ -465,7 +537,9 @@ def _draws_its_state(p):
 
 
 def _described(loss):
-    return loss.to_dict() if hasattr(loss, "to_dict") else {"name": type(loss).__name__}
+    if hasattr(loss, "to_dict"):
+        return loss.to_dict()
+    return {"name": getattr(loss, "__qualname__", type(loss).__name__)}  # a function's own, or that of the class
 
 
 def _no_samples():

@@ -1,0 +1,123 @@
+"""Trainings that cannot get anywhere: nobody fires, or no gradient reaches what is trained."""
+
+import warnings
+
+import numpy as np
+
+from ..models import LIF, QIF, LIFExp, Theta
+
+__all__ = ["Activity", "SilenceWarning"]
+
+
+class SilenceWarning(UserWarning):
+    """A training in which a population never fires, or no gradient reaches weights or delays: they stay as they are."""
+
+
+class Activity:
+    """What a network did in the samples of an epoch: who fired, and which gradients were not 0.
+
+    Parameters
+    ----------
+    network : Network
+    trained : list of (str, int)
+        What is trained: "weight" or "delay", and the number of the projection.
+    """
+
+    def __init__(self, network, trained):
+        self.network, self.trained = network, trained
+        self.told = set()  # each is told once
+        self.clear()
+
+    def clear(self):
+        """An epoch begins."""
+        self.samples, self.inputs = 0, 0
+        self.fired = np.zeros(len(self.network.populations), np.int64)
+        self.reached = dict.fromkeys(self.trained, False)
+
+    def add(self, result, gradients):
+        """A batch, and its gradients by what is trained."""
+        self.samples += result.n_samples
+        self.inputs += result.n_input_events
+        self.fired += [np.count_nonzero((result.ids >= p.first) & (result.ids < p.first + p.n))
+                       for p in self.network.populations]  # fmt: skip
+        for key, values in gradients.items():
+            self.reached[key] = self.reached[key] or bool(np.any(values))
+
+    def state(self):
+        """For a checkpoint within an epoch."""
+        return {
+            "samples": self.samples, "inputs": self.inputs, "fired": self.fired.tolist(),
+            "reached": [bool(self.reached[key]) for key in self.trained],
+        }  # fmt: skip
+
+    def restore(self, state):
+        """Go on from :meth:`state`."""
+        self.clear()
+        self.samples, self.inputs = state["samples"], state["inputs"]
+        self.fired += state["fired"]
+        self.reached = dict(zip(self.trained, state["reached"], strict=True))
+
+    def tell(self, epoch, stacklevel):
+        """Warn of what has been silent or without gradient in all samples of the epoch, once of each."""
+        found = [text for key, text in self._found() if key not in self.told]
+        self.told |= {key for key, _ in self._found()}
+        if found:
+            warnings.warn(
+                f"in epoch {epoch + 1} ({self.samples} samples) {'; '.join(found)}. See docs/training.md, "
+                '"Silent neurons"',
+                SilenceWarning,
+                stacklevel=stacklevel + 1,
+            )
+
+    def _found(self):
+        """(key, what is wrong and the remedy), the first cause first."""
+        net = self.network
+        lost = [key for key in self.trained if not self.reached[key]]
+        if not lost:
+            return
+        if self.inputs == 0:
+            yield (
+                "inputs",
+                "no source fired: all times of the inputs are inf, or not before the end of the trial (inputs and "
+                "duration are in ms)",
+            )
+        silent = {p.index for p in net.populations if not p.is_source and not self.fired[p.index]}
+        waking = self._waking(silent)
+        for p in net.populations:
+            if p.index in silent - waking:
+                yield (
+                    ("population", p.index),
+                    f"no neuron of {p.name!r} fired, and no gradient reached it: {_remedy(p)}",
+                )
+        for name, k in lost:
+            p = net.projections[k]
+            if p.pre.index not in waking:
+                why = "" if {p.pre.index, p.post.index} & silent else (
+                    ": the loss does not depend on them (spikes that a kick causes at once have its time, whatever its "
+                    "weight)"
+                )  # fmt: skip
+                yield (name, k), f"no gradient reached the {name}s of {p.pre.name!r} -> {p.post.name!r}{why}"
+
+    def _waking(self, silent):
+        """Those of silent populations that a gradient pulls (of pseudospikes, PeakMargin, readouts of V), and what may
+        fire once they do."""
+        projections = [(self.network.projections[k], self.reached[name, k]) for name, k in self.trained]
+        waking = {p.post.index for p, is_reached in projections if is_reached} & silent
+        while True:
+            more = {p.post.index for p, _ in projections if p.pre.index in waking} & silent - waking
+            if not more:
+                return waking
+            waking |= more
+
+
+def _remedy(p):
+    """How neurons of a population are brought to fire."""
+    begin = "begin with larger weights (weight_mean=, weight_std=) or a larger I_e, or make the trial longer"
+    if type(p.model) in (QIF, Theta):
+        return (
+            f"{begin}; with I_e > 0, losses with pseudospikes=True and "
+            f"training.SpikeCountPenalty({p.name!r}, low=1.0, pseudospikes=True) wake silent neurons"
+        )
+    if type(p.model) in (LIF, LIFExp):
+        return f"{begin}; penalties=[training.PeakMargin({p.name!r}, times=[...])] pulls silent neurons to threshold"
+    return begin
