@@ -5,12 +5,13 @@ import json
 import os
 
 from .errors import CheckpointMismatchError, FileFormatError, StorageError
-from .storage import Arrays, beside, decode, encode, readable, sha256, sync_folder, to_text, writable
+from .storage import Arrays, beside, decode, encode, kind_of, readable, sha256, sync_folder, to_text, writable
 
 __all__ = ["fingerprint", "read_state", "write_state"]
 
 # Of the meaning of what is in a state; another one means that numbers would come out differently.
 VERSION = 1
+WRITERS = {"simulation": "Simulation.save", "training": "Trainer.save"}
 
 
 def fingerprint(description):
@@ -56,8 +57,14 @@ def _sync(path):
         os.close(fd)
 
 
-def read_state(path):
+def read_state(path, kind):
     """What :func:`write_state` wrote, with all checksums checked.
+
+    Parameters
+    ----------
+    path : path-like
+    kind : {"simulation", "training"}
+        Of what it has to be the state.
 
     Raises
     ------
@@ -66,7 +73,7 @@ def read_state(path):
     FileFormatError
         If it is damaged, or not a saved state.
     CheckpointMismatchError
-        If it was written by a version whose states mean something else.
+        If it is the state of something else, or was written by a version whose states mean something else.
     """
     import h5py
 
@@ -74,7 +81,7 @@ def read_state(path):
     try:
         with h5py.File(name, "r") as file:
             if "sparseprop_state" not in file.attrs:
-                raise FileFormatError("it is not a saved state; Simulation.save writes these")
+                raise FileFormatError(f"it is {kind_of(file)}, and not a saved state; {WRITERS[kind]} writes these")
             if int(file.attrs["sparseprop_state"]) != VERSION:
                 raise CheckpointMismatchError(
                     f"it is of version {int(file.attrs['sparseprop_state'])}, and this package goes on from version "
@@ -83,7 +90,10 @@ def read_state(path):
             text = file["state"][()]
             if sha256(text).hex() != file.attrs["sha256"]:
                 raise FileFormatError("it does not match its checksum")
-            return decode(json.loads(text), "state", lambda number, _: file[f"arrays/{number}"][()])
+            content = json.loads(text)
+            if content.get("kind", "simulation") != kind:
+                raise CheckpointMismatchError(f"it is {kind_of(file)}, and not that of a {kind}")
+            return decode(content, "state", lambda number, _: file[f"arrays/{number}"][()])
     except FileFormatError as error:
         raise type(error)(f"{name}: {error}") from None
     except MemoryError:

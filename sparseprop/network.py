@@ -769,6 +769,7 @@ class Network:
         callback=None,
         checkpoint=None,
         every=None,
+        overwrite=False,
     ):
         """Simulate from the initial state; see :class:`sparseprop.Simulation` for runs that go on.
 
@@ -796,6 +797,8 @@ class Network:
             Whether :meth:`sparseprop.Result.backward` is wanted; see :meth:`sparseprop.Simulation.run`.
         callback, checkpoint, every
             See :meth:`sparseprop.Simulation.run`.
+        overwrite : bool
+            Replace a file that is at the path of `record` already; otherwise that is an error.
 
         Returns
         -------
@@ -815,6 +818,7 @@ class Network:
             checkpoint=checkpoint,
             every=every,
             tape=tape,
+            overwrite=overwrite,
         )
 
 

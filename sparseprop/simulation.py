@@ -28,8 +28,8 @@ from .errors import (
     RunawayError,
     unknown_name,
 )
-from .recording import SHORTEST_INTERVAL, Record, Recorder
-from .result import PopulationInfo, Result
+from .recording import SHORTEST_INTERVAL, Record, Recorder, times_every
+from .result import PopulationInfo, Result, new_run_id
 from .storage import full_name
 from .tape import Tape, check_tape
 
@@ -115,6 +115,7 @@ class Simulation:
         self._fault = None
         self._unfinished = None  # the run that the file this was loaded from belongs to, if that did not end
         self._checkpointed = None  # the same, whether it ended or not
+        self._last_run = None  # identity of the run that ended where this is now
         self._lock = threading.RLock()  # one thread at a time; a progress callable may look at the state
         self._running = False
         try:
@@ -149,7 +150,7 @@ class Simulation:
         CheckpointMismatchError
             If it belongs to another network, or a version whose numbers are others.
         """
-        content = read_state(path)
+        content = read_state(path, "simulation")
         if not hasattr(net, "engine_input"):
             raise ParameterError(f"net must be a Network, got {net!r}")
         if content["fingerprint"] != fingerprint(net.to_dict()):
@@ -159,6 +160,7 @@ class Simulation:
             )
         simulation = cls(net, engine=content["engine"] if engine is None else engine, seed=content["seed"])
         simulation._engine.restore(content["state"])
+        simulation._last_run = content.get("last_run")
         if content["run"] is not None:
             simulation._checkpointed = content["run"]
             if not content["run"]["ended"]:
@@ -178,9 +180,9 @@ class Simulation:
         """
         with self._owned():
             self._require_sound()
-            self._save(path, None)
+            self._save(path, None, self._last_run)
 
-    def _save(self, path, run):
+    def _save(self, path, run, last_run):
         write_state(
             path,
             {
@@ -190,6 +192,7 @@ class Simulation:
                 "versions": self._header["versions"],
                 "state": self._engine.state(),
                 "run": run,
+                "last_run": last_run,
             },
         )
 
@@ -245,6 +248,7 @@ class Simulation:
         checkpoint=None,
         every=None,
         tape=False,
+        overwrite=False,
     ):
         """Go on from the present.
 
@@ -256,8 +260,8 @@ class Simulation:
             Stop after the instant in which this many further spikes are reached. At least one of the two stop
             rules is needed; whichever comes first ends the run.
         record : None, path or Record
-            None keeps the spikes in memory; a path streams them into an HDF5 raster; :class:`sparseprop.Record` says
-            more precisely what to keep.
+            None keeps the spikes in memory; a path streams them into an HDF5 raster, behind those of the runs of this
+            Simulation before, if they were recorded there; :class:`sparseprop.Record` says more precisely what to keep.
         progress : None, bool or callable, optional
             None shows a bar on a terminal or in a notebook when it takes more than a second; a callable gets the
             fraction that is done.
@@ -274,6 +278,9 @@ class Simulation:
             True: keep what :meth:`sparseprop.Result.backward` needs, some 24 bytes for each spike and event of a drive,
             for QIF and Theta neurons also 8 for each synaptic event. "checkpoint": keep states instead, and repeat the
             run in parts when gradients are computed.
+        overwrite : bool
+            Replace a file that is at the path of `record` already. Otherwise that is an error, unless this Simulation
+            has recorded there until now.
 
         Returns
         -------
@@ -290,8 +297,9 @@ class Simulation:
         NumericalError
             If a state leaves the range of a double.
         StorageError
-            If the raster or the checkpoint cannot be written. What the message calls safe stays readable; spikes after
-            that are lost, and the simulation is at the time of the failure.
+            If the raster or the checkpoint cannot be written, or another file is in the place of the raster. What the
+            message calls safe stays readable; spikes after that are lost, and the simulation is at the time of the
+            failure.
         """
         duration, n_spikes = check_stop_rules("run", duration, n_spikes)
         if (checkpoint is None) != (every is None):
@@ -301,7 +309,7 @@ class Simulation:
         if checkpoint is not None:
             every = _validation.real(every, "every", f"a time >= {SHORTEST_INTERVAL:g} ms", low=SHORTEST_INTERVAL)
             checkpoint = full_name(checkpoint)
-        record = Record.of(record)
+        record = Record.of(record, overwrite)
         if checkpoint is not None and record.path is not None and full_name(record.path) == checkpoint:
             raise ParameterError(f"the checkpoint and the raster must be two files, got {checkpoint} for both")
         record.check_size(self._populations, duration)
@@ -321,8 +329,9 @@ class Simulation:
                 "every": every,
                 "wall_time": 0.0,
                 "record": record.to_dict(),
+                "run_id": new_run_id(),
+                "follows": self._last_run,
             }
-            self._unfinished = self._checkpointed = None  # there would be a gap in its raster
             return self._run(plan, record, None, progress, callback, tape)
 
     def resume(self, progress=None, callback=None):
@@ -347,7 +356,7 @@ class Simulation:
             self._require_idle()
             if self._unfinished is None:
                 raise ParameterError("there is no run to resume: this is no checkpoint of a run that did not end")
-            plan, self._unfinished = dict(self._unfinished), None
+            plan = dict(self._unfinished)
             recorded = plan.pop("recorded")
             return self._run(plan, Record(**plan["record"]), recorded, progress, callback)
 
@@ -395,9 +404,15 @@ class Simulation:
             t_stop=t_start,
             header=self._header | {"run": {key: plan[key] for key in ("duration", "n_spikes", "record")}},
             path=None if record.path is None else os.path.abspath(os.fsdecode(record.path)),
+            run_id=plan.get("run_id"),  # not in checkpoints of earlier versions
+            follows=plan.get("follows"),
         )
         shown = _Progress(progress)
         recorder = Recorder(record, result, recorded)
+        # Only now, as a run that was refused has changed nothing. Two runs after one checkpoint would leave a gap.
+        self._unfinished = self._last_run = None
+        if recorded is None:
+            self._checkpointed = None
         engine.record_sources = record.record_sources
         tape = Tape(engine, self._source, tape) if tape else None
         began = time.perf_counter() - plan["wall_time"]
@@ -418,7 +433,7 @@ class Simulation:
                 if not ended:
                     recorder.flush()
                     run["recorded"] = recorder.state()
-                self._save(plan["checkpoint"], run)
+                self._save(plan["checkpoint"], run, result.run_id if ended else None)
 
         def look(what):
             now, ids = self._clock.milliseconds(engine.now), recorder.ids[what]
@@ -471,6 +486,7 @@ class Simulation:
             if interrupted:
                 save(False)
             recorder.finish()
+            self._last_run = result.run_id
             if not interrupted:
                 save(True)
             shown.finish(fraction)
@@ -492,11 +508,13 @@ class Simulation:
                 yield pair, purpose
 
         t_start = self._clock.milliseconds(tuple(plan["start"]))
+        t_stop = math.inf if plan["duration"] is None else self._clock.milliseconds(until)
         samples = [
-            pairs(itertools.islice(record.sample_times(what, t_start), len(taken), None), what)
+            pairs(itertools.islice(record.sample_times(what, t_start, t_stop), len(taken), None), what)
             for what, taken in sampled.items()
         ]
-        saves = () if plan["every"] is None else (t_start + k * plan["every"] for k in itertools.count(1))
+        saves = () if plan["every"] is None else times_every(plan["every"], t_start, t_stop)
+        saves = itertools.islice(saves, 1, None)  # the first one is that of the beginning
         saves = (t for t in saves if self._clock.pair(t) > now)
         yield from heapq.merge(*samples, pairs(saves, "save"), key=lambda stop: stop[0])
         while True:

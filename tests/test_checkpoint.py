@@ -65,7 +65,7 @@ def test_save_and_continue(model, engine, recording, tmp_path):
             record = tmp_path / f"{len(pieces)}.h5" if recording == "file" else None
             if len(pieces) == 2:
                 stop = {"duration": 61.0 - sim.time}
-            pieces.append(sim.run(**stop, record=record, progress=False))
+            pieces.append(sim.run(**stop, record=record, overwrite=recording == "file", progress=False))
             sim.save(path)
             sim = sp.Simulation.load(path, net, engine=ENGINES[(ENGINES.index(engine) + len(pieces)) % 3])
         times = np.concatenate([piece.times for piece in pieces])
@@ -372,7 +372,7 @@ def test_ctrl_c_at_200_random_moments_loses_nothing(tmp_path, monkeypatch):
     try:
         while interrupts < 200:
             record = tmp_path / "piece.h5" if interrupts % 10 == 0 else None
-            piece = sim.run(1e6, record=record, progress=False)
+            piece = sim.run(1e6, record=record, overwrite=record is not None, progress=False)
             assert piece.stop_reason == "interrupted"
             interrupts += 1
             if record is not None:

@@ -17,7 +17,7 @@ FOLDER = pathlib.Path(sp.__file__).parent
 # Imports at module level point from left to right only (design, section 7).
 LAYERS = [
     {"errors"},
-    {"_validation", "engine_time", "_wiring"},
+    {"_validation", "bins", "engine_time", "_wiring"},
     {"drifts", "tables"},
     {"distributions", "inputs", "models", "connectivity"},
     {"network"},

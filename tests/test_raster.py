@@ -1249,9 +1249,9 @@ def test_a_torn_commit_gives_the_one_before(tmp_path):
 
 def test_a_newer_version(two_files):
     with h5py.File(two_files[0], "r+") as file:
-        file["run"].attrs["sparseprop_raster"] = np.uint32(2)
+        file["run"].attrs["sparseprop_raster"] = np.uint32(3)
     for read in (read_raster, raster_info):
-        with pytest.raises(FileFormatError, match=r"newer version of sparseprop \(format 2.*update"):
+        with pytest.raises(FileFormatError, match=r"newer version of sparseprop \(format 3.*update"):
             read(two_files[0])
 
 

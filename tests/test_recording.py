@@ -1,5 +1,6 @@
 """What a run keeps: chosen spikes, membrane potentials, counts; and stopping by a callback."""
 
+import functools
 import math
 
 import numpy as np
@@ -31,21 +32,22 @@ def chosen(res, mask):
 def test_spikes_of_chosen_populations_and_neurons(net, to_file, tmp_path):
     whole = net.run(60.0)
     path = tmp_path / "raster.h5" if to_file else None
+    Record = functools.partial(sp.Record, path, overwrite=to_file)
     cases = {
         (("E",)): whole.ids < 80,
         (("I", "E")): whole.ids >= 0,
     }
     for names, mask in cases.items():
-        res = net.run(60.0, record=sp.Record(path, spikes=list(names)))
+        res = net.run(60.0, record=Record(spikes=list(names)))
         assert (res.times.tolist(), res.ids.tolist()) == chosen(whole, mask)
         assert res.n_spikes == whole.n_spikes and res.rate == whole.rate
-    res = net.run(60.0, record=sp.Record(path, spikes={"E": [3, 5], "I": [0]}))
+    res = net.run(60.0, record=Record(spikes={"E": [3, 5], "I": [0]}))
     assert (res.times.tolist(), res.ids.tolist()) == chosen(whole, np.isin(whole.ids, [3, 5, 80]))
-    res = net.run(60.0, record=sp.Record(path, spikes=[net.populations[1]]))
+    res = net.run(60.0, record=Record(spikes=[net.populations[1]]))
     assert (res.times.tolist(), res.ids.tolist()) == chosen(whole, whole.ids >= 80)
-    none = net.run(60.0, record=sp.Record(path, spikes=False))
+    none = net.run(60.0, record=Record(spikes=False))
     assert none.times.size == 0 and none.n_spikes == whole.n_spikes
-    with_sources = net.run(60.0, record=sp.Record(path, record_sources=True))
+    with_sources = net.run(60.0, record=Record(record_sources=True))
     assert with_sources.n_spikes == whole.n_spikes == with_sources.times.size - 2
     assert with_sources.cv_isi == whole.cv_isi
 
