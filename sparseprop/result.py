@@ -337,7 +337,8 @@ class Result:
             raise ParameterError(f"between: t0 must be at most t1, got {t0:g} and {t1:g} ms")
         if self._pieces is None:
             return self._cut(t0, t1)
-        inside = [p for p in self._pieces if p.t_start < t1 and p.t_stop > t0] or [self._pieces[0]]
+        inside = [p for p in self._pieces if p.t_start < t1 and p.t_stop > t0]
+        inside = inside or [p for p in self._pieces if p.t_start <= t0][-1:]  # of no time
         cut = [p._cut(*(min(max(t, p.t_start), p.t_stop) for t in (t0, t1))) for p in inside]
         return cut[0] if len(cut) == 1 else _joined(cut)
 
@@ -618,7 +619,7 @@ class Result:
             info.model,
             f"{info.n:,}",
             "?" if number is None else f"{number:,}",
-            "" if part is None else _number(part.n_spikes),
+            "" if part is None else _number(part.n_spikes, "?"),
             "" if part is None else f"{part.rate:.4g}",
             "" if part is None else f"{part.cv_isi:.3g}",
         )
@@ -629,8 +630,8 @@ def new_run_id():
     return secrets.token_hex(16)
 
 
-def _number(n):
-    return "an unknown number of" if n is None else f"{n:,}"
+def _number(n, unknown="an unknown number of"):
+    return unknown if n is None else f"{n:,}"
 
 
 class SpikesInFile:
