@@ -234,7 +234,7 @@ class BatchSimulation:
             times = bins.edges(0.0, record.V_times, bins.n_points(0.0, duration, record.V_times))
         else:
             times = np.zeros(0) if record.V_times is None else record.V_times
-            if (times - bins.tolerance(times, 0.0, 0.0) > duration).any():
+            if bins.are_beyond(times, duration).any():
                 raise ParameterError(f"V_times must be at most the duration, {duration} ms, got {times.max()}")
         return record.sampled_ids("V", populations), times
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-__all__ = ["bin_of", "edges", "n_bins", "n_points", "tolerance"]
+__all__ = ["are_beyond", "bin_of", "edges", "is_edge", "n_bins", "n_points", "tolerance"]
 
 _OF_WIDTH = 1e-9
 _ULPS = 4.0
@@ -18,7 +18,16 @@ _ULPS = 4.0
 
 def tolerance(times, start, width):
     """How much before an edge a time may be that counts as at the edge, in ms, for each of `times`."""
-    return np.maximum(_OF_WIDTH * width, _ULPS * np.spacing(np.maximum(np.abs(times), abs(start))))
+    return np.maximum(_OF_WIDTH * width, _rounding(np.maximum(np.abs(times), abs(start))))
+
+
+def _rounding(times):
+    return _ULPS * np.spacing(np.abs(times))
+
+
+def are_beyond(times, stop):
+    """Which times are after `stop`, by more than rounding: 3 * 0.1 ms are not beyond 0.3 ms."""
+    return times - _rounding(times) > stop
 
 
 def edges(start, width, n):

@@ -5,9 +5,21 @@ import json
 import os
 
 from .errors import CheckpointMismatchError, FileFormatError, StorageError
-from .storage import Arrays, beside, decode, encode, kind_of, readable, sha256, sync_folder, to_text, writable
+from .storage import (
+    Arrays,
+    beside,
+    decode,
+    encode,
+    full_name,
+    kind_of,
+    readable,
+    sha256,
+    sync_folder,
+    to_text,
+    writable,
+)
 
-__all__ = ["fingerprint", "read_state", "write_state"]
+__all__ = ["fingerprint", "read_state", "refuse_other_files", "write_state"]
 
 # Of the meaning of what is in a state; another one means that numbers would come out differently.
 VERSION = 1
@@ -17,6 +29,28 @@ WRITERS = {"simulation": "Simulation.save", "training": "Trainer.save"}
 def fingerprint(description):
     """A SHA-256, in hexadecimal, of a description: a dictionary with arrays."""
     return sha256(to_text(encode(description, "the network", Arrays(by_byte=False)))).hex()
+
+
+def refuse_other_files(path):
+    """Refuse to put states, one after the other, in the place of a file that is something else.
+
+    Raises
+    ------
+    StorageError
+        If there is a file that is no saved state, and not empty.
+    """
+    import h5py
+
+    name = full_name(path)
+    if not os.path.isfile(name) or os.path.getsize(name) == 0:
+        return
+    try:
+        with h5py.File(name, "r") as file:
+            kind = None if "sparseprop_state" in file.attrs else kind_of(file)
+    except OSError:
+        kind = "no HDF5 file, or damaged"
+    if kind is not None:
+        raise StorageError(f"cannot write {name}: it exists, and is {kind}; delete it, or give another name")
 
 
 def write_state(path, content):

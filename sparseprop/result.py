@@ -926,22 +926,29 @@ def same_recorded(a, b):
     )
 
 
-def _joined(pieces, spikes=None):
-    """One Result of consecutive pieces; `spikes` are theirs, if they are at hand."""
-    pieces = tuple(copy.copy(piece) for piece in pieces)
-    first, last = pieces[0], pieces[-1]
+class _Together:
+    """The spikes of all pieces, joined when they are first asked for."""
 
-    def together():
-        times, ids = (np.concatenate(arrays) for arrays in zip(*(p._arrays() for p in pieces), strict=True))
+    def __init__(self, pieces):
+        self.pieces = pieces
+
+    def __call__(self):
+        times, ids = (np.concatenate(arrays) for arrays in zip(*(p._arrays() for p in self.pieces), strict=True))
         begin = 0
-        for piece in pieces:  # views from now on: no spike is in memory twice
+        for piece in self.pieces:  # views from now on: no spike is in memory twice
             end = begin + len(piece.times)
             piece._spikes = times[begin:end], ids[begin:end]
             begin = end
         return times, ids
 
+
+def _joined(pieces, spikes=None):
+    """One Result of consecutive pieces; `spikes` are theirs, if they are at hand."""
+    pieces = tuple(copy.copy(piece) for piece in pieces)
+    first, last = pieces[0], pieces[-1]
+
     joined = Result(
-        together if spikes is None else spikes,
+        _Together(pieces) if spikes is None else spikes,
         first.populations,
         t_start=first.t_start,
         t_stop=last.t_stop,

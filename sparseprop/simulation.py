@@ -18,7 +18,7 @@ import time
 import numpy as np
 
 from . import _core, _validation, reference
-from .checkpoint import fingerprint, read_state, write_state
+from .checkpoint import fingerprint, read_state, refuse_other_files, write_state
 from .engine_time import MAX_EPOCH
 from .errors import (
     CheckpointMismatchError,
@@ -309,6 +309,7 @@ class Simulation:
         if checkpoint is not None:
             every = _validation.real(every, "every", f"a time >= {SHORTEST_INTERVAL:g} ms", low=SHORTEST_INTERVAL)
             checkpoint = full_name(checkpoint)
+            refuse_other_files(checkpoint)
         record = Record.of(record, overwrite)
         if checkpoint is not None and record.path is not None and full_name(record.path) == checkpoint:
             raise ParameterError(f"the checkpoint and the raster must be two files, got {checkpoint} for both")

@@ -208,6 +208,20 @@ def test_every_loader_says_what_other_files_are(tmp_path):
             assert path.read_bytes() == before
 
 
+def test_a_checkpoint_replaces_states_only(tmp_path):
+    net = described("LIF", "one", "none")
+    for name, kind in files_of_all_kinds(tmp_path, net).items():
+        before = (tmp_path / name).read_bytes()
+        run = dict(checkpoint=tmp_path / name, every=1.0)
+        if name in ("state.h5", "training.h5", "empty.h5"):
+            net.run(2.0, **run)
+            assert sp.Simulation.load(tmp_path / name, net).time == 2.0
+            continue
+        with pytest.raises(sp.errors.StorageError, match=f"it exists, and {kind or 'is no HDF5 file'}.*; delete it"):
+            net.run(2.0, **run)
+        assert (tmp_path / name).read_bytes() == before
+
+
 def test_damage_is_noticed(tmp_path):
     net = described("Theta", "each", "poisson")
     sim = sp.Simulation(net)

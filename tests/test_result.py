@@ -2,6 +2,7 @@
 
 import copy
 import os
+import pickle
 import signal
 
 import h5py
@@ -182,6 +183,15 @@ def test_pieces_together_are_the_undisturbed_run(net, how, tmp_path):
     assert all(same(p, q) for p, q in zip(joined.pieces, pieces, strict=True))
     assert joined.run_id == sp.concatenate(pieces).run_id and joined.run_id not in [p.run_id for p in pieces]
     assert joined.rate == whole.rate and joined.cv_isi == whole.cv_isi and "in 3 pieces" in str(joined)
+
+
+def test_results_are_pickled_with_their_pieces(net, tmp_path):
+    sim = sp.Simulation(net)
+    pieces = [sim.run(10.0, record=sp.Record(tmp_path / f"{k}.h5", bins=1.0)) for k in range(2)]
+    for joined in (sp.concatenate(pieces), sp.result.describe(tmp_path / "1.h5")):
+        again = pickle.loads(pickle.dumps(joined))
+        assert same(again, joined) and [p.run_id for p in again.pieces] == [p.run_id for p in joined.pieces]
+        assert same(pickle.loads(pickle.dumps(joined)).pieces[-1], pieces[-1])  # when they have been read, too
 
 
 def test_libsonata_reads_an_appended_raster(net, tmp_path):

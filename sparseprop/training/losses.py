@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validation
+from ..bins import are_beyond
 from ..errors import ParameterError, unknown_name
 from ..models import LIF, LIFExp
 from .pseudospikes import Pseudospikes
@@ -440,7 +441,7 @@ class _Readout(Loss):
 
     def readings(self, net, duration):
         p = self._of(net)
-        if (self.times > duration).any():
+        if are_beyond(self.times, duration).any():
             raise ParameterError(
                 f"times must be at most the duration, {duration} ms, got {self.times.max()} ms; make the trial longer"
             )
