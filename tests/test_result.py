@@ -204,6 +204,26 @@ def test_libsonata_reads_an_appended_raster(net, tmp_path):
     assert np.array_equal(found["timestamps"], expected.times) and np.array_equal(found["node_ids"], expected.ids)
 
 
+def test_windows_of_libsonata(tmp_path):
+    """What docs/files.md says of them; ours are disjoint."""
+    import libsonata
+
+    times = [10.0 - 9e-7, 10.0, 10.0 + 9e-7]
+    res = sp.Result(
+        (np.array([10.0 - 1.1e-6, *times, 10.0 + 1.1e-6, 20.0]), np.arange(6)),
+        [sp.result.PopulationInfo("E", 6)], t_start=0.0, t_stop=20.0,
+    )  # fmt: skip
+    res.save(tmp_path / "a.h5")
+    spikes = libsonata.SpikeReader(str(tmp_path / "a.h5"))["E"]
+    assert [i for i, _ in spikes.get(tstart=0.0, tstop=10.0)] == [0, 1, 2, 3]
+    assert [i for i, _ in spikes.get(tstart=10.0, tstop=20.0)] == [1, 2, 3, 4, 5]
+    assert res.between(0.0, 10.0).ids.tolist() == [0, 1] and res.between(10.0, 20.0).ids.tolist() == [2, 3, 4, 5]
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["spikes/E/timestamps"][0] = -1.0
+    with pytest.raises(libsonata.SonataError, match="Times cannot be negative"):
+        libsonata.SpikeReader(str(tmp_path / "a.h5"))["E"].get()
+
+
 def test_pieces_that_a_number_of_spikes_ends(net, tmp_path):
     """Counts do not fit together then, and are those of the pieces; nothing else is lost."""
     sim = sp.Simulation(net)
