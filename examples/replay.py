@@ -24,7 +24,7 @@ def network(n, driver):
 
 def main(n=1000, duration=500.0):
     """Record E and F, then replay E."""
-    recorded = network(n, NEURON).run(duration, record="replay.h5")
+    recorded = network(n, NEURON).run(duration, record="replay.h5", overwrite=True)
     print(recorded)
     replayed = network(n, sp.SpikeSource.from_raster("replay.h5", "E")).run(duration)
     before, after = recorded.population("F"), replayed.population("F")

@@ -27,7 +27,7 @@ from .inputs import PoissonSource, SpikeSource, poisson, steps
 from .models import EIF, LIF, QIF, LIFExp, NumericalIF, QuadraticIF, Theta, uniform_phase
 from .network import Network, Population, Projection, balanced_network, calibrate_rate
 from .recording import Record
-from .result import Result, load
+from .result import Result, concatenate, load
 from .simulation import Simulation, StopReason
 from .sweep import SweepResult, sweep
 
@@ -58,6 +58,7 @@ __all__ = [
     "balanced_network",
     "calibrate_rate",
     "check_gradients",
+    "concatenate",
     "edges",
     "errors",
     "fixed_indegree",

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from . import _core, _validation
+from . import _core, _validation, bins
 from .connectivity import ProceduralAdjacency
 from .errors import ParameterError, shown, unknown_name
 from .gradients import (
@@ -202,8 +202,8 @@ class BatchSimulation:
         duration : float
             ms. All instants with t < duration are taken.
         record : Record, optional
-            ``sp.Record(V=..., V_times=...)``: membrane potentials at times up to `duration`, that one included. Spikes
-            of all neurons are always recorded.
+            ``sp.Record(V=..., V_times=...)``: membrane potentials at times up to `duration`, that one included (also
+            where a time is beyond it by rounding, as 3 * 0.1 is beyond 0.3). Spikes of all neurons are always recorded.
         tape : bool
             Keep what :meth:`BatchResult.backward` needs.
 
@@ -225,7 +225,7 @@ class BatchSimulation:
         ids, times = self._readings(record, duration)
         began = time.perf_counter()
         clock = self._source.clock
-        pairs = [clock.pair(float(t)) for t in times]
+        pairs = [clock.pair(min(float(t), duration)) for t in times]  # the last one may be beyond it by rounding
         stops = np.array([n for n, _ in pairs], np.int64), np.array([s for _, s in pairs], float)
         until = clock.add((0, 0.0), duration)
         size = max(SMALLEST_PIECE, -(-given.n_samples // MOST_PIECES))
@@ -254,11 +254,10 @@ class BatchSimulation:
             )
         populations = infos(self.network)
         if isinstance(record.V_times, float):
-            times = np.arange(int(duration / record.V_times) + 1) * record.V_times
-            times = times[times <= duration]  # rounding
+            times = bins.edges(0.0, record.V_times, bins.n_points(0.0, duration, record.V_times))
         else:
             times = np.zeros(0) if record.V_times is None else record.V_times
-            if (times > duration).any():
+            if bins.are_beyond(times, duration).any():
                 raise ParameterError(f"V_times must be at most the duration, {duration} ms, got {times.max()}")
         return record.sampled_ids("V", populations), times
 

@@ -23,7 +23,7 @@ from .errors import FileFormatError, ParameterError, StorageError, shown, unknow
 from .models import LIF, MODELS
 from .network import ENTRIES, Network, balanced_network
 from .recording import Record
-from .result import load
+from .result import describe, load
 from .simulation import ENGINES, Simulation, StopReason
 from .sweep import sweep
 
@@ -48,8 +48,9 @@ EXIT_CODES = "exit codes: 0 success, 1 error (one line on stderr), 2 wrong usage
 DEMO_HELP = """\
 Simulate the balanced network of the SparseProp paper (Engelken 2023): leaky integrate-and-fire neurons
 (tau 10 ms) that inhibit 100 others each (K = 100, j0 = 1) and fire irregularly, although no noise drives
-them. Writes raster.h5 (all spikes) and raster.png (a picture; needs matplotlib) into the current folder, and
-replaces files of these names there. Takes some seconds."""
+them. Writes raster.h5 (all spikes) and raster.png (a picture; needs matplotlib) into the current folder, in
+place of those of an earlier demo; a raster.h5 of anything else is replaced only with --overwrite. Takes some
+seconds."""
 
 DEMO_EXAMPLE = """\
 examples:
@@ -177,9 +178,11 @@ def _demo(arguments):
         f"neurons, each of which inhibits {outdegree} others.\n"
     )
     net = balanced_network(arguments.neurons, LIF(tau_m=10.0), outdegree, j0=1.0, seed=arguments.seed)
+    if not _is_of_demo("raster.h5", net):
+        _refuse_existing("raster.h5", arguments.overwrite, "or go to another folder")
     _say(net)
     _say(f"\nSimulating {arguments.duration:g} ms, from spike to spike, without time steps ...")
-    result = _simulate(net, "raster.h5", {"duration": arguments.duration}, progress=None)
+    result = _simulate(net, "raster.h5", {"duration": arguments.duration, "overwrite": True}, progress=None)
     if result.stop_reason == StopReason.INTERRUPTED:
         return _interrupted(_what_is_kept(result))
     _say(f"\n{_summary(result)}\n")
@@ -192,6 +195,26 @@ def _demo(arguments):
     else:
         _say(f"raster.png  a picture: the spikes of the first {neurons:,} neurons over the rate of all")
     return OK
+
+
+def _is_of_demo(path, net):
+    """Whether there is a raster that a demo wrote, and would write again: its network, of any size and seed."""
+    from .raster import raster_info
+
+    try:
+        header = raster_info(path)["header"]
+        was, would_be = header["network"], net.to_dict()
+        would_be["seed"], would_be["populations"][0]["n"] = was["seed"], was["populations"][0]["n"]
+    except (FileFormatError, StorageError, LookupError):
+        return False
+    return was == would_be
+
+
+def _refuse_existing(path, overwrite, or_else):
+    """Refuse to replace a file, unless --overwrite was given."""
+    from .raster import refuse_existing
+
+    refuse_existing(path, overwrite, "--overwrite", or_else)
 
 
 def _run(arguments):
@@ -209,14 +232,17 @@ def _run(arguments):
             f"n_spikes in the table [run] of {arguments.config}"
         )
     _check_out(arguments)
+    checkpoint = options.get("checkpoint")
+    if arguments.resume and checkpoint is None:
+        raise ParameterError("--resume needs --checkpoint FILE, or checkpoint in the table [run]: where the state is")
+    resumed = arguments.resume and os.path.exists(checkpoint)
+    if not resumed:
+        _refuse_existing(arguments.out, arguments.overwrite, "or another name after -o")
     net = _build(config, arguments.config)
     say = _ignore if arguments.quiet else _say
     say(net)
     progress = False if arguments.quiet else None
-    checkpoint = options.get("checkpoint")
-    if arguments.resume and checkpoint is None:
-        raise ParameterError("--resume needs --checkpoint FILE, or checkpoint in the table [run]: where the state is")
-    if arguments.resume and os.path.exists(checkpoint):
+    if resumed:
         simulation = Simulation.load(checkpoint, net, engine=options.get("engine"))
         _check_same_run(simulation, net, checkpoint, options, Record(**(record | {"path": arguments.out})))
         if not simulation.is_resumable:
@@ -226,7 +252,8 @@ def _run(arguments):
         with _without_log():
             result = simulation.resume(progress)
     else:
-        result = _simulate(net, Record(**(record | {"path": arguments.out})), options, progress)
+        record = Record(**(record | {"path": arguments.out, "overwrite": True}))
+        result = _simulate(net, record, options, progress)
     if result.stop_reason == StopReason.INTERRUPTED:
         return _interrupted(_what_is_kept(result))
     say(f"\n{_summary(result)}\n\nSpikes are in {arguments.out}")
@@ -298,21 +325,20 @@ def _info_raster(path):
 
     info = raster_info(path)
     header, footer = info["header"], info["footer"] or {}
-    sizes, t_start, t_stop = dict(info["populations"]), header.get("t_start", 0.0), footer.get("t_stop")
-    until = ""
-    if t_stop is None:  # not finished, or not ours: the spikes themselves must tell
-        result = _load(path)
-        sizes = {population.name: population.n for population in result.populations}
-        t_stop, until = result.t_stop, " (the last spike)"
-    duration = t_stop - t_start
+    result, until = describe(path), ""
+    if result is None:  # not finished, or not ours: the spikes themselves must tell
+        result, until = _load(path), " (the last spike)"
+    n_neurons = sum(population.n for population in result.populations)
     _say(
-        f"{path}: {info['n_spikes']:,} spikes of {sum(sizes.values()):,} neurons from {t_start:g} to "
-        f"{t_stop:g} ms{until}"
+        f"{path}: {info['n_spikes']:,} spikes of {n_neurons:,} neurons from {result.t_start:g} to "
+        f"{result.t_stop:g} ms{until}"
     )
-    for name, n in sizes.items():
-        count = info["counts"][name]
-        rate = f", {1e3 * count / (n * duration):.4g} Hz" if n and duration > 0.0 else ""
-        _say(f"  {name}: {n:,} neurons, {count:,} spikes{rate}")
+    for population in result.populations:
+        _say(f"  {population.name}: {_spikes_of(result, population, info['counts'][population.name])}")
+    if len(result.pieces) > 1:
+        ends = ", ".join(f"{piece.t_stop:g}" for piece in result.pieces[:10])
+        more = ", ..." if len(result.pieces) > 10 else ""
+        _say(f"  {len(result.pieces)} pieces of one simulation, which end at {ends}{more} ms")
     if not info["finished"]:
         _say("  the run did not finish, or still goes on")
     elif footer.get("stop_reason") in ENDS:
@@ -328,6 +354,24 @@ def _info_raster(path):
         for line in _described(header["network"]):
             _say(f"    {line}")
     return OK
+
+
+def _spikes_of(result, population, n_in_file):
+    """What a raster has of a population, in words; its spikes are not read for that."""
+    recorded = result.recorded[population.name]
+    n_recorded = None if recorded is None else population.n if recorded is True else len(recorded)
+    if n_recorded == 0 and population.is_source:
+        return f"{population.n:,} sources, not recorded"
+    n_spikes = n_in_file if n_recorded == population.n else result.spikes_of.get(population.name)
+    rate = ""
+    if n_spikes is not None and population.n and result.duration > 0.0:
+        rate = f", {1e3 * n_spikes / (population.n * result.duration):.4g} Hz"
+    if n_recorded is None:
+        return f"{population.n:,} neurons (the largest id + 1), {n_in_file:,} spikes"
+    if n_recorded == population.n:
+        return f"{population.n:,} neurons, {n_in_file:,} spikes{rate}"
+    in_all = "" if n_spikes is None else f" of {n_spikes:,}"
+    return f"{population.n:,} neurons, {n_recorded:,} of them recorded, {n_in_file:,}{in_all} spikes{rate}"
 
 
 def _plot(arguments):
@@ -392,6 +436,8 @@ def _run_of(path):
     header = raster_info(path)["header"]
     if "network" not in header or "run" not in header:
         raise ParameterError(f"{path} does not say how it was made: it has no network and run in its header")
+    if "earlier" in header:
+        raise ParameterError(f"{path} holds {len(header['earlier']) + 1} pieces of a simulation; repeat them in Python")
     if header.get("t_start", 0.0) != 0.0:
         raise ParameterError(
             f"{path} holds a later piece of a simulation, from {header['t_start']:g} ms on; repeat all of it"
@@ -653,15 +699,20 @@ class _Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"sparseprop: error: {message} (see `{self.prog} --help`)\n")
 
 
-def _time(text):
+def _time(text, low=0.0, allowed="a time >= 0 in ms"):
     """An argument that is a time in ms."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and value >= 0.0):
-        raise argparse.ArgumentTypeError(f"must be a time >= 0 in ms, got {shown(text)}")
+    if not (math.isfinite(value) and value >= low):
+        raise argparse.ArgumentTypeError(f"must be {allowed}, got {shown(text)}")
     return value
+
+
+def _any_time(text):
+    """An argument that is a time in ms, which in files of other programs may be below 0."""
+    return _time(text, -math.inf, "a time in ms")
 
 
 def _whole(low):
@@ -718,10 +769,12 @@ def _parser():
     demo.add_argument(
         "--seed", type=_whole(0), default=1, metavar="N", help="of the wiring and the initial states (default: 1)"
     )
+    demo.add_argument("--overwrite", action="store_true", help="replace a raster.h5 that is not of a demo")
 
     run = command("run", _run, "run the network of a configuration file", RUN_HELP, RUN_EXAMPLE)
     run.add_argument("config", metavar="CONFIG", help="the network (*.toml), or a raster (*.h5) to repeat")
-    run.add_argument("-o", "--out", required=True, metavar="OUT.h5", help="the raster; an existing file is replaced")
+    run.add_argument("-o", "--out", required=True, metavar="OUT.h5", help="the raster")
+    run.add_argument("--overwrite", action="store_true", help="replace an existing file OUT.h5; else that is an error")
     run.add_argument("--duration", type=_time, metavar="MS", help="time to simulate in ms (default: that of [run])")
     run.add_argument(
         "--n-spikes", type=_whole(0), metavar="N", help="stop after this many spikes (default: that of [run])"
@@ -758,8 +811,8 @@ def _parser():
     plot = command("plot", _plot, "draw a raster", PLOT_HELP, PLOT_EXAMPLE)
     plot.add_argument("file", metavar="FILE.h5", help="the raster")
     plot.add_argument("-o", "--out", metavar="OUT.png", help="the picture (default: FILE.png beside it)")
-    plot.add_argument("--from", dest="start", type=_time, metavar="MS", help="begin, in ms (default: all)")
-    plot.add_argument("--to", dest="stop", type=_time, metavar="MS", help="end, in ms (default: all)")
+    plot.add_argument("--from", dest="start", type=_any_time, metavar="MS", help="begin, in ms (default: all)")
+    plot.add_argument("--to", dest="stop", type=_any_time, metavar="MS", help="end, in ms (default: all)")
     plot.add_argument(
         "--neurons", type=_whole(1), metavar="N", help="show only the first N neurons of each population (default: all)"
     )

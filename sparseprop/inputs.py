@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -219,13 +220,27 @@ class SpikeSource(Source):
         StorageError, FileFormatError
             If the file cannot be read.
         ParameterError
-            If it has no such population.
+            If it has no such population, or nothing of it was recorded.
+
+        Warns
+        -----
+        UserWarning
+            If some of its neurons were not recorded: they are silent in the replay.
         """
         from .result import load
 
         result = load(path)
         if population is not None:
             result = result.population(population)
+        numbers = zip(result.populations, result.numbers_recorded(), strict=True)
+        missing = [(info, n) for info, n in numbers if n not in (info.n, None) and (n or not info.is_source)]
+        if population is not None and result.n_neurons and result.numbers_recorded() == [0]:
+            raise ParameterError(f"{path} has no spikes of {population!r}, as they were not recorded; record them")
+        if missing:
+            named = ", ".join(f"{n} of {info.n} neurons of {info.name!r}" for info, n in missing)
+            warnings.warn(
+                f"{path} has the spikes of {named}; the others are silent in the replay", UserWarning, stacklevel=2
+            )
         return cls(result.times, result.ids)
 
     def __repr__(self):

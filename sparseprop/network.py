@@ -831,6 +831,7 @@ class Network:
         checkpoint=None,
         every=None,
         interrupt="return",
+        overwrite=False,
     ):
         """Simulate from the initial state; see :class:`sparseprop.Simulation` for runs that go on.
 
@@ -861,6 +862,8 @@ class Network:
         interrupt : {"return", "raise"}
             Whether Ctrl-C ends the run, which returns the spikes until then (`stop_reason` is ``"interrupted"``), or
             raises KeyboardInterrupt after that. Two of them within 3 s end a loop of runs in any case.
+        overwrite : bool
+            Replace a file that is at the path of `record` already; otherwise that is an error.
 
         Returns
         -------
@@ -882,6 +885,7 @@ class Network:
             every=every,
             tape=tape,
             interrupt=interrupt,
+            overwrite=overwrite,
         )
 
 

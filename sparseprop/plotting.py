@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from . import _validation
+from . import _validation, bins
 from .errors import ParameterError, StorageError, shown
 
 __all__ = ["plot_raster", "save_raster_plot"]
@@ -38,9 +38,11 @@ def plot_raster(result, ax=None, *, t_start=None, t_stop=None, neurons=None, bin
         Interval to show, in ms; default: that of the result.
     neurons : int, optional
         Show at most this many neurons of each population, the first ones (the labels say so); the rates are
-        always those of all neurons. Default: all.
+        always those of all neurons that were recorded (of each; spikes in all per second where nobody knows how many
+        these are, as in files of other programs). Default: all.
     bin_width : float, optional
-        Of the histogram, in ms; default: a round number that makes 100 to 250 bins.
+        Of the histogram, in ms; default: a round number that makes 100 to 250 bins. A spike less than a billionth of
+        the width before a bin counts as in it, as for ``Record(bins=...)``.
     max_markers : int
         The most spikes that are drawn as markers.
 
@@ -62,21 +64,21 @@ def plot_raster(result, ax=None, *, t_start=None, t_stop=None, neurons=None, bin
     """
     _require_matplotlib()
     first, last = _interval(result, t_start, t_stop)
-    edges = _bin_edges(first, last, bin_width)
+    edges, bin_width = _bin_edges(first, last, bin_width)
     if neurons is not None:
         neurons = _validation.integer(neurons, "neurons", "a whole number >= 1", low=1)
     max_markers = _validation.integer(max_markers, "max_markers", "a whole number >= 0", low=0)
     ax = new_axes(ax)
     rates = _axes_below(ax)
-    bands = _Band.stack(result.populations, neurons)
+    bands = _Band.stack(result, neurons)
     times, ids = _spikes_between(result, first, last)
     _draw_spikes(ax, bands, times, ids, (first, last), max_markers)
-    _draw_rates(rates, bands, times, ids, edges)
+    _draw_rates(rates, bands, times, ids, edges, bin_width)
     _label_neurons(ax, bands)
     ax.tick_params(labelbottom=False)
     ax.set_xlim(first, last)
     rates.set_xlabel("time (ms)")
-    rates.set_ylabel("rate (Hz)")
+    rates.set_ylabel("rate (Hz)" if _are_known(bands) else "spikes / s")
     return ax
 
 
@@ -154,24 +156,25 @@ def _axes_below(ax):
 class _Band:
     """The rows of one population in the raster: its neuron i is in row `first_row + i`, for i < `shown`."""
 
-    def __init__(self, info, first_row, shown, color):
-        self.name, self.n, self.first = info.name, info.n, info.first
+    def __init__(self, info, n_recorded, first_row, shown, color):
+        self.name, self.n, self.first, self.n_recorded = info.name, info.n, info.first, n_recorded
         self.first_row, self.shown, self.color = first_row, shown, color
 
     @classmethod
-    def stack(cls, populations, neurons):
+    def stack(cls, result, neurons):
         """The bands of all populations, in their order."""
         bands, first_row = [], 0
-        for k, info in enumerate(populations):
-            color = COLORS[k % len(COLORS)] if len(populations) > 1 else SINGLE_COLOR
+        for k, (info, n_recorded) in enumerate(zip(result.populations, result.numbers_recorded(), strict=True)):
+            color = COLORS[k % len(COLORS)] if len(result.populations) > 1 else SINGLE_COLOR
             shown = info.n if neurons is None else min(info.n, neurons)
-            bands.append(cls(info, first_row, shown, color))
+            bands.append(cls(info, n_recorded, first_row, shown, color))
             first_row += shown
         return bands
 
     def count(self):
-        """The neurons in words, and which of them are shown."""
-        return f"{self.n:,}" if self.shown == self.n else f"{self.shown:,} of {self.n:,}"
+        """The neurons in words, and which of them are shown and recorded."""
+        shown = f"{self.n:,}" if self.shown == self.n else f"{self.shown:,} of {self.n:,}"
+        return shown if self.n_recorded in (self.n, None) else f"{shown}, {self.n_recorded:,} recorded"
 
 
 def _interval(result, t_start, t_stop):
@@ -190,7 +193,7 @@ def _interval(result, t_start, t_stop):
 
 
 def _bin_edges(first, last, bin_width):
-    """Edges of the histogram's bins in ms; the last bin may be narrower than the others."""
+    """Edges of the histogram's bins in ms, of which the last one may be narrower than the others; and the width."""
     if bin_width is None:
         target = (last - first) / 100.0
         power = 10.0 ** math.floor(math.log10(target))
@@ -202,8 +205,7 @@ def _bin_edges(first, last, bin_width):
                 f"bin_width must be at least {(last - first) / MAX_BINS:g} ms, which makes "
                 f"{MAX_BINS:,} bins, got {bin_width:g}"
             )
-    n = max(math.ceil((last - first) / bin_width * (1.0 - 1e-12)), 1)
-    return np.append(first + bin_width * np.arange(n), last)
+    return np.append(bins.edges(first, bin_width, max(bins.n_bins(first, last, bin_width), 1)), last), bin_width
 
 
 def _spikes_between(result, first, last):
@@ -310,23 +312,37 @@ def _blocks(n):
     return [slice(begin, min(begin + BLOCK, n)) for begin in range(0, n, BLOCK)]
 
 
-def _draw_rates(ax, bands, times, ids, edges):
-    """Rates of all neurons of each population; of very many populations, their mean."""
+def _are_known(bands):
+    """Whether it is known how many neurons were recorded."""
+    return all(band.n_recorded is not None for band in bands)
+
+
+def _number(n_recorded, n):
+    """What to divide by: NaN if there are neurons, and none was recorded."""
+    return n_recorded or (math.nan if n else 1)
+
+
+def _draw_rates(ax, bands, times, ids, edges, bin_width):
+    """Rates of all recorded neurons of each population; of very many populations, their mean."""
     separate = len(bands) <= MAX_NAMED
-    counts = np.zeros((len(bands) if separate else 1) * (edges.size - 1), np.int64)
+    n_bins = edges.size - 1
+    counts = np.zeros((len(bands) if separate else 1) * n_bins, np.int64)
     for block in _blocks(ids.size):
-        column = np.minimum(np.searchsorted(edges, times[block], side="right"), edges.size - 1) - 1
+        column = np.clip(bins.bin_of(times[block], edges[0], bin_width), 0, n_bins - 1)
         row = _located(bands, ids[block])[0] if separate else 0
-        counts += np.bincount(row * (edges.size - 1) + column, minlength=counts.size)
-    counts = counts.reshape(-1, edges.size - 1)
-    seconds = np.diff(edges) / 1e3
+        counts += np.bincount(row * n_bins + column, minlength=counts.size)
+    counts = counts.reshape(-1, n_bins)
+    rates = counts / (np.diff(edges) / 1e3)
     if separate:
+        known = _are_known(bands)
         for k, band in reversed(list(enumerate(bands))):
-            rate = counts[k] / (max(band.n, 1) * seconds)
-            ax.stairs(rate, edges, color=band.color if len(bands) > 1 else FILL, fill=len(bands) == 1, label=band.name)
+            values = rates[k] / _number(band.n_recorded, band.n) if known else rates[k]
+            ax.stairs(
+                values, edges, color=band.color if len(bands) > 1 else FILL, fill=len(bands) == 1, label=band.name
+            )
     else:
-        n = max(sum(band.n for band in bands), 1)
-        ax.stairs(counts[0] / (n * seconds), edges, color=FILL, fill=True, label="all")
+        n = _number(sum(band.n_recorded for band in bands), sum(band.n for band in bands)) if _are_known(bands) else 1
+        ax.stairs(rates[0] / n, edges, color=FILL, fill=True, label="all")
     ax.set_ylim(bottom=0.0)
     ax.margins(x=0.0)
 

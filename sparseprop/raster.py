@@ -1,14 +1,15 @@
 """Spike rasters in files: written while a simulation runs, safe against crashes, readable by SONATA tools.
 
-A raster is a SONATA spike file (HDF5), so libsonata, neo and others read it; what SONATA has no place for is
-in the group ``/run``::
+A raster is a SONATA spike file (HDF5), so libsonata and what is built on it read it; what SONATA has no place
+for is in the group ``/run``::
 
     /                       magic = 0x0A7A, version = [0, 1]
-    /spikes/<population>    sorting = by_time
+    /spikes/<population>    sorting = by_time; n_neurons, n_recorded (where they are known)
         timestamps          float64, units = "ms"
         node_ids            uint64, local to the population
-    /run                    sparseprop_raster = 1 (the version of what follows)
-        header              JSON text: populations with their sizes, the caller's header; attribute sha256
+    /run                    sparseprop_raster = 1 (the version of what follows; 2 with several pieces)
+        header              JSON text: populations with their sizes, the caller's header (with what is known of
+                            earlier pieces, under "earlier"); attribute sha256
         arrays/<k>          the arrays of the header (their SHA-256 is in the header text)
         order               population of each spike in the merged order (only with several populations)
         tails               two slots for records that do not fill a chunk yet (only in streamed files)
@@ -22,7 +23,8 @@ once and whole: rewriting one can tear it. Records that do not fill a chunk go i
 of each dataset count, with a CRC of them. Slots and rows alternate: while one is written, the other one and
 the chunks that it speaks of are left alone. A reader takes the newest row whose checks hold. The last rows,
 written when the file is closed, are both the same, so damage to one of them loses nothing. To go on with a
-raster, the spikes to be kept are copied into a new file, which takes the name once they are committed there.
+raster, or to append another piece to it, the spikes to be kept are copied into a new file, which takes the name
+once they are committed there, and whose header says all that is known of the pieces before.
 
 HDF5 is never shown a full disk if that can be helped, as it takes the interpreter down with it: the space is
 checked before each commit, and a hidden ballast file beside the raster is emptied at the first error, so that
@@ -42,7 +44,7 @@ import warnings
 import weakref
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,6 +58,7 @@ from .storage import (
     decode,
     encode,
     full_name,
+    kind_of,
     readable,
     sha256,
     sync_folder,
@@ -63,9 +66,17 @@ from .storage import (
     writable,
 )
 
-__all__ = ["RasterData", "RasterWriter", "raster_info", "read_raster", "recover_raster", "write_raster"]
+__all__ = [
+    "RasterData",
+    "RasterWriter",
+    "raster_info",
+    "read_raster",
+    "recover_raster",
+    "refuse_existing",
+    "write_raster",
+]
 
-_FORMAT = 1
+_FORMAT, _FORMAT_OF_PIECES = 1, 2
 _MAGIC = 0x0A7A
 _SORTING = {"none": 0, "by_id": 1, "by_time": 2}
 
@@ -76,6 +87,7 @@ _LIBVER = ("v110", "v110")
 _CHUNK_MAX, _CHUNK_MIN, _CHUNK_TOTAL = 2048, 64, 32768
 _TAIL_CHUNK = 4096  # bytes
 _VALUES_CHUNK = 8192  # bytes
+_TIMES = "finite times >= 0 ms (readers of SONATA refuse others; cut or shift them)"
 _SLICE = 1 << 20  # records that `write_raster` hands over at a time
 _COPY = 1 << 16  # and those that `RasterWriter.resume` takes over at a time
 
@@ -396,6 +408,9 @@ class RasterWriter:
     atomic : bool
         If True, the file appears under its name only when :meth:`close` succeeds, and an existing one stays
         until then; nothing is committed before.
+    n_recorded : sequence of int or None, optional
+        Of how many neurons of each population spikes are recorded, for an attribute that says so to readers of
+        SONATA; None where that is not known. Default: nothing is said.
 
     Raises
     ------
@@ -416,12 +431,13 @@ class RasterWriter:
     array([ 3, 99,  7])
     """
 
-    def __init__(self, path, populations, *, header, chunk=65536, atomic=False):
+    def __init__(self, path, populations, *, header, chunk=65536, atomic=False, n_recorded=None):
         populations, chunk, atomic = _checked_populations(populations), _checked_chunk(chunk), flag(atomic, "atomic")
+        self._n_recorded = [None] * len(populations) if n_recorded is None else list(n_recorded)
         self._begin(path, populations, _checked_header(header), chunk, atomic=atomic)
 
     @classmethod
-    def resume(cls, path, n_spikes, *, chunk=65536):
+    def resume(cls, path, n_spikes, *, chunk=65536, run_id=None, header=None):
         """Go on with a raster behind its first spikes; the others, and its footer, are dropped.
 
         These spikes are copied into a new file, with the populations and the header, which replaces the old
@@ -436,6 +452,10 @@ class RasterWriter:
             (``raster_info(path)["n_spikes"]``).
         chunk : int
             As for :class:`RasterWriter`.
+        run_id : str, optional
+            What the header has to have under this name, or the file is of another run and is refused.
+        header : dict, optional
+            The header of the new file, as for :class:`RasterWriter`; default: that of the old one.
 
         Returns
         -------
@@ -449,7 +469,7 @@ class RasterWriter:
         StorageError
             There is no such file, no room for a second one, or another writer has it open.
         FileFormatError
-            The file is damaged, of another program, or has fewer spikes.
+            The file is damaged, of another program or another run, or has fewer spikes.
 
         Notes
         -----
@@ -474,8 +494,10 @@ class RasterWriter:
         writer = cls.__new__(cls)
         try:
             with _reading(name) as (file, _):
-                kept = _kept(file, n_spikes)
-                writer._begin(name, kept.populations, kept.header, chunk, claim=claim, kept=kept)
+                kept = _kept(file, n_spikes, run_id)
+                writer._n_recorded = kept.n_recorded
+                header = kept.header if header is None else _checked_header(header)
+                writer._begin(name, kept.populations, header, chunk, claim=claim, kept=kept)
         except BaseException:
             getattr(writer, "_finalizer", claim.release)()
             raise
@@ -485,6 +507,7 @@ class RasterWriter:
 
     def _begin(self, path, populations, header, chunk, *, atomic=False, claim=None, kept=None):
         self._populations, self._chunk, self._atomic = populations, chunk, atomic
+        self._format = _FORMAT_OF_PIECES if "earlier" in header else _FORMAT
         arrays = Arrays(by_byte=False)
         text = to_text({"populations": populations, "header": encode(header, "header", arrays)})
         self._name = writable(path)
@@ -559,14 +582,17 @@ class RasterWriter:
         growing = {"shape": (0,), "maxshape": (None,), "fletcher32": True}
         records = {**growing, "chunks": (self._chunk_records,)}
         self._streams = []
-        for name, _ in self._populations:
+        for (name, n), n_recorded in zip(self._populations, self._n_recorded, strict=True):
             group = file.create_group(f"spikes/{name}")
             group.attrs.create("sorting", _SORTING["by_time"], dtype=sorting)
+            if n_recorded is not None:
+                group.attrs.create("n_neurons", n, dtype="<u8")
+                group.attrs.create("n_recorded", n_recorded, dtype="<u8")
             times = group.create_dataset("timestamps", dtype="<f8", **records)
             times.attrs["units"] = "ms"
             self._streams += [times, group.create_dataset("node_ids", dtype="<u8", **records)]
         run = file.create_group("run")
-        run.attrs.create("sparseprop_raster", _FORMAT, dtype="<u4")
+        run.attrs.create("sparseprop_raster", self._format, dtype="<u4")
         if len(self._populations) > 1:
             kind = "u1" if len(self._populations) <= 256 else "<u2"
             self._streams.append(run.create_dataset("order", dtype=kind, **records))
@@ -626,7 +652,7 @@ class RasterWriter:
             The disk is full, or the writer was closed, has failed or belongs to another process.
         """
         self._check_open()
-        times = real_array(times, "times", "finite times >= 0 ms", unit="ms", low=0.0)
+        times = real_array(times, "times", _TIMES, unit="ms", low=0.0)
         ids = index_array(ids, "ids", self._n_neurons)
         if times.size != ids.size:
             raise ParameterError(f"times and ids must have the same length, got {times.size} and {ids.size}")
@@ -894,7 +920,7 @@ class RasterWriter:
         os.close(nowhere)
 
 
-def write_raster(path, times, ids, populations, *, header, footer):
+def write_raster(path, times, ids, populations, *, header, footer, n_recorded=None):
     """Write a whole raster at once; a file that was there before survives any failure.
 
     Parameters
@@ -904,7 +930,7 @@ def write_raster(path, times, ids, populations, *, header, footer):
     times, ids : array_like, shape (n_spikes,)
         Times in ms (float64, >= 0, non-decreasing) and global ids (int64), in the order in which they are to
         be read.
-    populations, header
+    populations, header, n_recorded
         As for :class:`RasterWriter`.
     footer : dict
         What is known at the end of the run: values as in the header, arrays among them.
@@ -916,10 +942,10 @@ def write_raster(path, times, ids, populations, *, header, footer):
     """
     if not isinstance(footer, Mapping):
         raise ParameterError(f"footer must be a dict, got {type(footer).__name__}")
-    times = real_array(times, "times", "finite times >= 0 ms", unit="ms", low=0.0)
+    times = real_array(times, "times", _TIMES, unit="ms", low=0.0)
     populations = _checked_populations(populations)
     chunk = min(max(2 * times.size // len(populations), 16), 65536)
-    with RasterWriter(path, populations, header=header, chunk=chunk, atomic=True) as writer:
+    with RasterWriter(path, populations, header=header, chunk=chunk, atomic=True, n_recorded=n_recorded) as writer:
         ids = index_array(ids, "ids", writer._n_neurons)
         if times.size != ids.size:
             raise ParameterError(f"times and ids must have the same length, got {times.size} and {ids.size}")
@@ -951,6 +977,8 @@ class RasterData:
         As it was given at the end; None if the run did not finish, and for files of other programs.
     finished : bool
         Whether the run that wrote the file came to its end.
+    n_recorded : tuple of int or None
+        Of how many neurons of each population spikes were recorded, where the file says so.
     """
 
     times: np.ndarray
@@ -959,6 +987,7 @@ class RasterData:
     header: dict[str, Any]
     footer: dict[str, Any] | None
     finished: bool
+    n_recorded: tuple[int | None, ...] = ()
 
 
 class _Info(NamedTuple):
@@ -1080,10 +1109,10 @@ def _is_ours(file):
     if "run" not in file or "sparseprop_raster" not in file["run"].attrs:
         return False
     version = int(file["run"].attrs["sparseprop_raster"])
-    if version > _FORMAT:
+    if version > _FORMAT_OF_PIECES:
         raise FileFormatError(
             f"written by a newer version of sparseprop (format {version}, this one reads "
-            f"up to {_FORMAT}); update sparseprop"
+            f"up to {_FORMAT_OF_PIECES}); update sparseprop"
         )
     return True
 
@@ -1201,13 +1230,14 @@ def _newest(rows, read):
 def _read_ours(file):
     info = _read_info(file)
     streams = _streams(file, info.populations)
+    n_recorded = _n_recorded(file, info.populations)
 
     def data(row):
         footer = _read_footer(file, row)
         times, ids = _merged(info.populations, _read_records(file, streams, row))
-        return RasterData(times, ids, info.populations, info.header, footer, row.stage == _FINISHED)
+        return RasterData(times, ids, info.populations, info.header, footer, row.stage == _FINISHED, n_recorded)
 
-    nothing = RasterData(np.zeros(0), np.zeros(0, np.int64), info.populations, info.header, None, False)
+    nothing = RasterData(np.zeros(0), np.zeros(0, np.int64), info.populations, info.header, None, False, n_recorded)
     return _newest(info.rows, data) or nothing  # the writer was killed before its first commit
 
 
@@ -1218,6 +1248,7 @@ class _Kept(NamedTuple):
     header: dict[str, Any]
     n_spikes: int
     columns: list[_Column]
+    n_recorded: tuple[int | None, ...]
 
     def blocks(self):
         """Times and ids in the merged order, slice by slice."""
@@ -1232,11 +1263,16 @@ class _Kept(NamedTuple):
             yield _merged(self.populations, [*records, order])
 
 
-def _kept(file, n_spikes):
+def _kept(file, n_spikes, run_id):
     """The first `n_spikes` spikes of a file, after all checks."""
     if not _is_ours(file):
         raise FileFormatError("this file of another program cannot be gone on with; load it and record to a new one")
     info = _read_info(file)
+    if run_id is not None and info.header.get("run_id") != run_id:
+        raise FileFormatError(
+            f"this is the raster of run {info.header.get('run_id')}, not of {run_id}: it was replaced since; put the "
+            "right file in its place, or begin anew"
+        )
     streams = _streams(file, info.populations)
 
     def checked(row):
@@ -1251,7 +1287,13 @@ def _kept(file, n_spikes):
             f"{n_committed} spikes are committed in this file, too few to go on behind the first {n_spikes}; go on "
             "from an earlier state, or begin a new file"
         )
-    return _Kept(info.populations, info.header, n_spikes, columns)
+    return _Kept(info.populations, info.header, n_spikes, columns, _n_recorded(file, info.populations))
+
+
+def _n_recorded(file, populations):
+    """Of how many neurons of each population the file says that spikes were recorded."""
+    numbers = [file["spikes"][name].attrs.get("n_recorded") for name, _ in populations]
+    return tuple(None if number is None else int(number) for number in numbers)
 
 
 def _foreign_groups(file):
@@ -1263,7 +1305,7 @@ def _foreign_groups(file):
     )
     if not groups:
         raise FileFormatError(
-            "this HDF5 file has no spikes in SONATA format (/spikes/<population>/timestamps and node_ids)"
+            f"it is {kind_of(file)}, and has no spikes in SONATA format (/spikes/<population>/timestamps and node_ids)"
         )
     return groups
 
@@ -1296,6 +1338,39 @@ def _read_foreign(file):
     )
     order = np.argsort(times, kind="stable")
     return RasterData(times[order], ids[order], populations, {}, None, True)
+
+
+def refuse_existing(path, overwrite, remedy="overwrite=True", or_else="or another name"):
+    """Refuse to put a file in the place of another one, unless that was asked for.
+
+    Parameters
+    ----------
+    path : path-like
+    overwrite : bool
+        True: nothing is refused.
+    remedy, or_else : str
+        What the message tells to do.
+
+    Raises
+    ------
+    ParameterError
+        If `overwrite` is no bool.
+    StorageError
+        If there is a file of that name. Empty ones, and rasters of runs of which nothing came to be, do not count.
+    """
+    name = full_name(path)
+    if flag(overwrite, "overwrite") or not os.path.isfile(name) or os.path.getsize(name) == 0:
+        return
+    try:
+        info = raster_info(name)
+        n_spikes, header = info["n_spikes"], info["header"]
+        if not (n_spikes or info["finished"] or "earlier" in header):
+            return
+        seed = f", seed {header['seed']}" if "seed" in header else ""
+        what = f"the raster of another run ({n_spikes:,} spikes{seed})"
+    except (FileFormatError, StorageError):
+        what = "not a raster, or a damaged one"
+    raise StorageError(f"cannot write {name}: it exists, and is {what}; give {remedy} to replace it, {or_else}")
 
 
 def _stamp(path):
@@ -1379,8 +1454,11 @@ def recover_raster(path, new_path):
     """
     data, _ = _read(path)
     footer = {"recovered": True} if data.footer is None else data.footer
-    write_raster(new_path, data.times, data.ids, data.populations, header=data.header, footer=footer)
-    return RasterData(data.times, data.ids, data.populations, data.header, footer, True)
+    n_recorded = data.n_recorded or None
+    write_raster(
+        new_path, data.times, data.ids, data.populations, header=data.header, footer=footer, n_recorded=n_recorded
+    )
+    return replace(data, footer=footer, finished=True)
 
 
 def raster_info(path):

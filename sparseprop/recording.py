@@ -1,5 +1,7 @@
 """What a run keeps: spikes in memory or in a file, membrane potentials, counts."""
 
+import dataclasses
+import itertools
 import math
 import os
 from dataclasses import dataclass
@@ -8,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from ._validation import flag, index_array, is_array, real, real_array
+from .bins import bin_of, n_bins
 from .connectivity import available_memory
-from .errors import InsufficientMemoryError, ParameterError, shown, unknown_name
-from .result import SpikesInFile
+from .errors import FileFormatError, InsufficientMemoryError, ParameterError, StorageError, shown, unknown_name
+from .result import SpikesInFile, describe, same_recorded
 
-__all__ = ["SHORTEST_INTERVAL", "Record", "Recorder"]
+__all__ = ["SHORTEST_INTERVAL", "Record", "Recorder", "times_every"]
 
 SAMPLED = {"V": 8.0, "I_syn": 32.0}  # what can be recorded at given times, and bytes per neuron at most
 SHORTEST_INTERVAL = 1e-6  # ms, of samples, bins and checkpoints: far below it times have no digits left
@@ -25,7 +28,11 @@ class Record:
     Parameters
     ----------
     path : path-like, optional
-        Stream the spikes into this HDF5 raster; default: keep them in memory.
+        Stream the spikes into this HDF5 raster; default: keep them in memory. If it holds what the same Simulation
+        recorded until now, with the same Record, this piece is appended; that copies the file, so many short pieces
+        are better kept in memory and joined by :func:`sparseprop.concatenate`.
+    overwrite : bool
+        Replace an existing file `path`; otherwise one that is not appended to is refused.
     spikes : bool, list of str, or dict
         True: of all neurons. False: of none; the result then still has their number. Names of populations, or
         ``{name: local ids}``: of those alone.
@@ -36,13 +43,13 @@ class Record:
         When: every so many ms from the beginning of the run, or at these times (ms, ascending, of the simulation's
         time). A value at time t is exact, and that of the moment before whatever happens at t (at the beginning of a
         run: after what the run before it has taken, as one that `n_spikes` ended). Times outside [t_start, t_stop) of
-        the run are left out.
+        the run are left out; of an interval also the one that misses t_stop by rounding: 2.1 ms have seven times 0.3.
     I_syn, I_syn_times : optional
         The same for synaptic currents of LIFExp neurons; see `Result.I_syn`.
     bins : float, optional
         Count the spikes of each population in bins of this width in ms, from the beginning of the run; takes memory
-        for the bins only. Each bin includes its beginning; spikes at t_stop, where `n_spikes` ends a run, are counted
-        too.
+        for the bins only. Each bin includes its beginning (a spike less than a billionth of the width before it is
+        at it: rounding must not decide); spikes at t_stop, where `n_spikes` ends a run, are counted too.
     record_sources : bool
         Whether spikes of sources are recorded too.
 
@@ -64,9 +71,12 @@ class Record:
     I_syn_times: Any = None
     bins: Any = None
     record_sources: bool = False
+    overwrite: bool = False
 
     def __post_init__(self):
         flag(self.record_sources, "Record: record_sources")
+        if flag(self.overwrite, "Record: overwrite") and self.path is None:
+            raise ParameterError("Record: overwrite=True needs the path of the file that may be replaced")
         if not isinstance(self.spikes, bool):
             object.__setattr__(self, "spikes", _by_name(self.spikes, "spikes"))
         for what in SAMPLED:
@@ -99,13 +109,14 @@ class Record:
             object.__setattr__(self, f"{what}_times", every)
 
     @classmethod
-    def of(cls, record):
-        """What ``run(record=...)`` got, as a Record."""
+    def of(cls, record, overwrite=False):
+        """What ``run(record=..., overwrite=...)`` got, as a Record."""
+        overwrite = flag(overwrite, "overwrite")
         if isinstance(record, cls):
-            return record
+            return dataclasses.replace(record, overwrite=True) if overwrite else record
         if record is not None and not isinstance(record, (str, bytes, os.PathLike)):
             raise ParameterError(f"record must be None, the path of a raster, or sp.Record(...), got {shown(record)}")
-        return cls(path=record)
+        return cls(path=record, overwrite=overwrite)
 
     def spike_mask(self, populations):
         """Of which global ids spikes are recorded: a bool array, or None for all."""
@@ -159,23 +170,30 @@ class Record:
                 f"and {available / 2**30:.3g} GiB of memory are available; choose wider bins, fewer times or neurons"
             )
 
-    def sample_times(self, what, t_start):
-        """The times in ms at which "V" or "I_syn" is recorded, ascending; an endless sequence for an interval."""
+    def sample_times(self, what, t_start, t_stop):
+        """The times in ms at which "V" or "I_syn" is recorded, ascending.
+
+        Endless for an interval if `t_stop`, the end of the run, is infinite.
+        """
         times = getattr(self, f"{what}_times")
         if times is None:
             return
         if isinstance(times, float):
-            k = 0
-            while True:
-                yield t_start + k * times
-                k += 1
-        yield from times[times >= t_start].tolist()
+            yield from times_every(times, t_start, t_stop)
+        else:
+            yield from times[times >= t_start].tolist()
 
     def to_dict(self):
         """The dictionary form."""
         names = ("spikes", "V", "V_times", "I_syn", "I_syn_times", "bins", "record_sources")
         d = {name: getattr(self, name) for name in names if not (name.startswith("I_syn") and self.I_syn is None)}
         return d | {"path": None if self.path is None else os.path.abspath(os.fsdecode(self.path))}
+
+
+def times_every(interval, t_start, t_stop):
+    """The times at which something happens every so many ms from the beginning of a run to before its end."""
+    numbers = range(n_bins(t_start, t_stop, interval)) if math.isfinite(t_stop) else itertools.count()
+    return (t_start + k * interval for k in numbers)
 
 
 def _by_name(chosen, what):
@@ -224,22 +242,69 @@ class Recorder:
         self.mask = record.spike_mask(populations)
         self.ids = {what: record.sampled_ids(what, populations) for what in SAMPLED}
         self.starts = np.array([info.first for info in populations])
+        resumed = state is not None
         state = state or {}
         self.n_recorded = state.get("n_recorded", 0)
+        self.n_before = state.get("n_before", 0)  # spikes of earlier pieces in the file
         self.blocks = [(state.get("times", np.zeros(0)), state.get("ids", np.zeros(0, np.int64)))]
         self.sample_times = {what: list(state.get(f"{what}_times", ())) for what in SAMPLED}
         self.samples = {what: list(state.get(what, ())) for what in SAMPLED}
         self.counts = state.get("counts", np.zeros((len(populations), 0), np.int64))
         self.n_bins = state.get("n_bins", 0)  # up to the last one with a spike
+        # How often each population fired; needed where not all of it is recorded.
+        self.n_spikes = state.get("n_spikes_of", None if resumed else np.zeros(len(populations), np.int64))
+        result.recorded = self._recorded(populations)
         self.writer = None
         if record.path is not None:
-            from .raster import RasterWriter
+            self.writer = self._resumed_writer() if resumed else self._new_writer()
 
-            if state:
-                self.writer = RasterWriter.resume(record.path, self.n_recorded)
-            else:
-                names = [(info.name, info.n) for info in populations]
-                self.writer = RasterWriter(record.path, names, header=result.file_header())
+    def _recorded(self, populations):
+        """Of which neurons spikes are recorded, as ``Result.recorded`` has it."""
+        recorded = {}
+        for info in populations:
+            mask = np.ones(info.n, bool) if self.mask is None else self.mask[info.first : info.first + info.n]
+            recorded[info.name] = (
+                True
+                if mask.all() and not (info.is_source and not self.record.record_sources)
+                else (np.flatnonzero(mask))
+            )
+        return recorded
+
+    def _resumed_writer(self):
+        from .raster import RasterWriter
+
+        return RasterWriter.resume(self.record.path, self.n_before + self.n_recorded, run_id=self.result.run_id)
+
+    def _new_writer(self):
+        """The writer of a file of its own, or behind the pieces that the Simulation recorded there before."""
+        from .raster import RasterWriter, refuse_existing
+
+        path, result = self.record.path, self.result
+        before = None if self.record.overwrite else self._piece_before()
+        if before is not None:
+            if not same_recorded(before.recorded, result.recorded):
+                raise ParameterError(
+                    f"record: {os.fsdecode(path)} has the spikes of other neurons of this Simulation; record the same "
+                    "ones in each piece, or to another file, or give overwrite=True to replace it"
+                )
+            self.n_before = before.n_in_file
+            header = result.file_header(before.pieces)
+            return RasterWriter.resume(path, self.n_before, run_id=before.pieces[-1].run_id, header=header)
+        refuse_existing(path, self.record.overwrite)
+        names = [(info.name, info.n) for info in result.populations]
+        return RasterWriter(path, names, header=result.file_header(), n_recorded=result.numbers_recorded())
+
+    def _piece_before(self):
+        """What is in the file if it ends with the run that came before this one on the same Simulation, else None."""
+        if self.result.follows is None or not os.path.isfile(self.record.path):
+            return None
+        try:
+            before = describe(self.record.path)
+        except (FileFormatError, StorageError):
+            return None
+        if before is None or before.populations != self.result.populations or before.t_stop != self.result.t_start:
+            return None
+        return before if before.pieces[-1].run_id == self.result.follows else None
 
     def __enter__(self):
         if self.writer is not None:
@@ -252,8 +317,8 @@ class Recorder:
     def append(self, times, ids):
         """Take a block of spikes in their order."""
         times, ids = np.asarray(times, dtype=np.float64), np.asarray(ids, dtype=np.int64)
-        if self.record.bins is not None:
-            self._count(times, ids)
+        if self.record.bins is not None or self.mask is not None:
+            self._count(times, np.searchsorted(self.starts, ids, side="right") - 1)
         if self.mask is not None:
             wanted = self.mask[ids]
             times, ids = times[wanted], ids[wanted]
@@ -263,12 +328,17 @@ class Recorder:
         elif len(times):
             self.blocks.append((times, ids))
 
-    def _count(self, times, ids):
-        bins = ((times - self.result.t_start) / self.record.bins).astype(np.int64)
+    def _count(self, times, populations):
+        """Count spikes of populations, given by number, whether they are recorded or not."""
+        if self.n_spikes is not None:
+            self.n_spikes = self.n_spikes + np.bincount(populations, minlength=len(self.starts))
+        if self.record.bins is None:
+            return
+        bins = bin_of(times, self.result.t_start, self.record.bins)
         if len(bins):
             self.n_bins = int(bins[-1]) + 1
             self._reserve(self.n_bins)
-        np.add.at(self.counts, (np.searchsorted(self.starts, ids, side="right") - 1, bins), 1)
+        np.add.at(self.counts, (populations, bins), 1)
 
     def _reserve(self, n_bins):
         """Make room for bins, twice as much as is needed so that it is rare."""
@@ -288,7 +358,8 @@ class Recorder:
 
     def state(self):
         """All that was recorded besides what is safe in a file."""
-        state = {"n_recorded": self.n_recorded, "counts": self.counts, "n_bins": self.n_bins}
+        names = ("n_recorded", "n_before", "counts", "n_bins")
+        state = {name: getattr(self, name) for name in names} | {"n_spikes_of": self.n_spikes}
         for what, ids in self.ids.items():
             if len(ids):
                 state |= {f"{what}_times": np.array(self.sample_times[what]), what: self._sampled(what)}
@@ -318,12 +389,18 @@ class Recorder:
             result.I_syn, result.I_syn_times, result.I_syn_ids = self._finished("I_syn")
         if self.record.bins is not None:
             # A spike at the very end may be in a bin that begins there.
-            n_bins = max(math.ceil((result.t_stop - result.t_start) / self.record.bins), self.n_bins)
-            self._reserve(n_bins)
+            n = max(n_bins(result.t_start, result.t_stop, self.record.bins), self.n_bins)
+            self._reserve(n)
             result.bin_width = self.record.bins
-            result.counts = {info.name: self.counts[k, :n_bins].copy() for k, info in enumerate(result.populations)}
+            result.counts = {info.name: self.counts[k, :n].copy() for k, info in enumerate(result.populations)}
+        if self.mask is not None and self.n_spikes is not None:
+            result.spikes_of = {
+                info.name: int(n)
+                for info, n in zip(result.populations, self.n_spikes, strict=True)
+                if not info.is_source or self.record.record_sources
+            }
         if self.writer is None:
             result._spikes = self._spikes  # joined when first asked for
         else:
             self.writer.close(**result.file_footer())
-            result._spikes = SpikesInFile(result.path, self.n_recorded)
+            result._spikes = SpikesInFile(result.path, result.run_id, result.t_start, self.n_recorded)

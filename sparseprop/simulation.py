@@ -16,7 +16,7 @@ import time
 import numpy as np
 
 from . import _core, _validation, reference
-from .checkpoint import fingerprint, read_state, write_state
+from .checkpoint import fingerprint, read_state, refuse_other_files, write_state
 from .engine_time import MAX_EPOCH
 from .errors import (
     CheckpointMismatchError,
@@ -27,8 +27,8 @@ from .errors import (
     shown,
     unknown_name,
 )
-from .recording import SHORTEST_INTERVAL, Record, Recorder
-from .result import PopulationInfo, Result
+from .recording import SHORTEST_INTERVAL, Record, Recorder, times_every
+from .result import PopulationInfo, Result, new_run_id
 from .storage import full_name
 from .tape import Tape, check_tape
 from .watching import ONCE_MORE, Interrupts, Progress, check_interrupt, noted_interrupt
@@ -115,6 +115,7 @@ class Simulation:
         self._fault = None
         self._unfinished = None  # the run that the file this was loaded from belongs to, if that did not end
         self._checkpointed = None  # the same, whether it ended or not
+        self._last_run = None  # identity of the run that ended where this is now
         self._lock = threading.RLock()  # one thread at a time; a progress callable may look at the state
         self._running = False
         self._belongs_to_one_run = False  # of Network.run, so that nobody can go on with it
@@ -150,7 +151,7 @@ class Simulation:
         CheckpointMismatchError
             If it belongs to another network, or a version whose numbers are others.
         """
-        content = read_state(path)
+        content = read_state(path, "simulation")
         if not hasattr(net, "engine_input"):
             raise ParameterError(f"net must be a Network, got {shown(net)}")
         if content["fingerprint"] != fingerprint(net.to_dict()):
@@ -160,6 +161,7 @@ class Simulation:
             )
         simulation = cls(net, engine=content["engine"] if engine is None else engine, seed=content["seed"])
         simulation._engine.restore(content["state"])
+        simulation._last_run = content.get("last_run")
         if content["run"] is not None:
             simulation._checkpointed = content["run"]
             if not content["run"]["ended"]:
@@ -179,9 +181,9 @@ class Simulation:
         """
         with self._owned():
             self._require_sound()
-            self._save(path, None)
+            self._save(path, None, self._last_run)
 
-    def _save(self, path, run):
+    def _save(self, path, run, last_run):
         write_state(
             path,
             {
@@ -191,6 +193,7 @@ class Simulation:
                 "versions": self._header["versions"],
                 "state": self._engine.state(),
                 "run": run,
+                "last_run": last_run,
             },
         )
 
@@ -247,6 +250,7 @@ class Simulation:
         every=None,
         tape=False,
         interrupt="return",
+        overwrite=False,
     ):
         """Go on from the present.
 
@@ -258,8 +262,8 @@ class Simulation:
             Stop after the instant in which this many further spikes are reached. At least one of the two stop
             rules is needed; whichever comes first ends the run.
         record : None, path or Record
-            None keeps the spikes in memory; a path streams them into an HDF5 raster; :class:`sparseprop.Record` says
-            more precisely what to keep.
+            None keeps the spikes in memory; a path streams them into an HDF5 raster, behind those of the runs of this
+            Simulation before, if they were recorded there; :class:`sparseprop.Record` says more precisely what to keep.
         progress : None, bool or callable, optional
             None shows a bar on a terminal or in a notebook when it takes more than a second; a callable gets the
             fraction that is done.
@@ -282,6 +286,9 @@ class Simulation:
             run has ended so and its files are complete. A Ctrl-C within 3 s after one that ended another run does so in
             any case, so that two of them end a loop of runs; a second one during a run raises KeyboardInterrupt at
             once.
+        overwrite : bool
+            Replace a file that is at the path of `record` already. Otherwise that is an error, unless this Simulation
+            has recorded there until now.
 
         Returns
         -------
@@ -299,8 +306,9 @@ class Simulation:
         NumericalError
             If a state leaves the range of a double.
         StorageError
-            If the raster or the checkpoint cannot be written. What the message calls safe stays readable; spikes after
-            that are lost, and the simulation is at the time of the failure.
+            If the raster or the checkpoint cannot be written, or another file is in the place of the raster. What the
+            message calls safe stays readable; spikes after that are lost, and the simulation is at the time of the
+            failure.
         """
         duration, n_spikes = check_stop_rules("run", duration, n_spikes)
         if (checkpoint is None) != (every is None):
@@ -312,7 +320,8 @@ class Simulation:
                 every, "every", f"a time >= {SHORTEST_INTERVAL:g} ms", unit="ms", low=SHORTEST_INTERVAL
             )
             checkpoint = full_name(checkpoint)
-        record = Record.of(record)
+            refuse_other_files(checkpoint)
+        record = Record.of(record, overwrite)
         if checkpoint is not None and record.path is not None and full_name(record.path) == checkpoint:
             raise ParameterError(f"the checkpoint and the raster must be two files, got {checkpoint} for both")
         record.check_size(self._populations, duration)
@@ -332,8 +341,9 @@ class Simulation:
                 "every": every,
                 "wall_time": 0.0,
                 "record": record.to_dict(),
+                "run_id": new_run_id(),
+                "follows": self._last_run,
             }
-            self._unfinished = self._checkpointed = None  # there would be a gap in its raster
             return self._run(plan, record, None, progress, callback, interrupt, tape)
 
     def resume(self, progress=None, callback=None, interrupt="return"):
@@ -358,7 +368,7 @@ class Simulation:
             self._require_idle()
             if self._unfinished is None:
                 raise ParameterError("there is no run to resume: this is no checkpoint of a run that did not end")
-            plan, self._unfinished = dict(self._unfinished), None
+            plan = dict(self._unfinished)
             recorded = plan.pop("recorded")
             return self._run(plan, Record(**plan["record"]), recorded, progress, callback, interrupt)
 
@@ -424,9 +434,15 @@ class Simulation:
             t_stop=t_start,
             header=self._header | {"run": {key: plan[key] for key in ("duration", "n_spikes", "record")}},
             path=None if record.path is None else os.path.abspath(os.fsdecode(record.path)),
+            run_id=plan.get("run_id"),  # not in checkpoints of earlier versions
+            follows=plan.get("follows"),
         )
         bar = Progress(progress)
         recorder = Recorder(record, result, recorded)
+        # Only now, as a run that was refused has changed nothing. Two runs after one checkpoint would leave a gap.
+        self._unfinished = self._last_run = None
+        if recorded is None:
+            self._checkpointed = None
         engine.record_sources = record.record_sources
         tape = Tape(engine, self._source, tape) if tape else None
         began = time.perf_counter() - plan["wall_time"]
@@ -447,7 +463,7 @@ class Simulation:
                 if not ended:
                     recorder.flush()
                     run["recorded"] = recorder.state()
-                self._save(plan["checkpoint"], run)
+                self._save(plan["checkpoint"], run, result.run_id if ended else None)
 
         def look(what):
             now, ids = self._clock.milliseconds(engine.now), recorder.ids[what]
@@ -500,6 +516,7 @@ class Simulation:
             if interrupted:
                 save(False)
             recorder.finish()
+            self._last_run = result.run_id
             if not interrupted:
                 save(True)
             bar.finish(fraction)
@@ -519,11 +536,13 @@ class Simulation:
                 yield pair, purpose
 
         t_start = self._clock.milliseconds(tuple(plan["start"]))
+        t_stop = math.inf if plan["duration"] is None else self._clock.milliseconds(until)
         samples = [
-            pairs(itertools.islice(record.sample_times(what, t_start), len(taken), None), what)
+            pairs(itertools.islice(record.sample_times(what, t_start, t_stop), len(taken), None), what)
             for what, taken in sampled.items()
         ]
-        saves = () if plan["every"] is None else (t_start + k * plan["every"] for k in itertools.count(1))
+        saves = () if plan["every"] is None else times_every(plan["every"], t_start, t_stop)
+        saves = itertools.islice(saves, 1, None)  # the first one is that of the beginning
         saves = (t for t in saves if self._clock.pair(t) > now)
         yield from heapq.merge(*samples, pairs(saves, "save"), key=lambda stop: stop[0])
         while True:

@@ -17,6 +17,7 @@ __all__ = [
     "decode",
     "encode",
     "full_name",
+    "kind_of",
     "readable",
     "sha256",
     "sync_folder",
@@ -161,3 +162,14 @@ def sync_folder(name):
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def kind_of(file):
+    """What an open HDF5 file is, in words, and what reads it."""
+    if "sparseprop_state" in file.attrs:
+        if json.loads(file["state"][()]).get("kind") == "training":
+            return "the state of a training (Trainer.resume reads it)"
+        return "the state of a simulation (sp.Simulation.load reads it)"
+    if "run" in file and "sparseprop_raster" in file["run"].attrs:
+        return "a raster (sp.load reads it)"
+    return "an HDF5 file of another program"

@@ -243,6 +243,67 @@ def kill_at_each_step(folder, after):
     return result
 
 
+def kill_at_each_step_of_appending(folder, after):
+    """Kill a run that is appended to a raster at each of its writes in turn; what is left of the piece before."""
+    import sparseprop as sp
+
+    path = os.path.join(folder, "a.h5")
+    raster._CHUNK_MAX, raster._COPY = 64, 200  # several of both
+    net = sp.Network(seed=1)
+    net.add(50, sp.LIF(tau_m=10.0, I_e=1.5), name="E")
+    net.add(10, sp.LIF(tau_m=12.0, I_e=1.4), name="I")
+    sim = sp.Simulation(net)
+    record = sp.Record(path, V=[0, 55], V_times=0.5, bins=3.0)
+    sim.run(60.0, record=record, progress=False)
+    whole, first = net.run(120.0, progress=False), sp.load(path)
+    shutil.copy(path, path + ".first")
+    result = {"steps": 0, "old": 0, "finished": 0, "wrong": []}
+    alive = True
+    while alive:
+        shutil.copy(path + ".first", path)
+        child = os.fork()
+        if child == 0:
+            left = result["steps"]
+
+            def deadly(function):
+                def call(*arguments):
+                    nonlocal left
+                    left -= 1
+                    if left < 0 and not after:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    function(*arguments)
+                    if left < 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+                return call
+
+            for name in ("_write", "_flush", "_sync", "sync_folder"):
+                setattr(raster, name, deadly(getattr(raster, name)))
+            os.replace = deadly(os.replace)
+            sim.run(60.0, record=record, progress=False)
+            os._exit(0)
+        alive = os.waitpid(child, 0)[1] != 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = sp.load(path)
+        piece, n = loaded.pieces[0], len(loaded.times)
+        result["old"] += len(loaded.pieces) == 1
+        result["finished"] += loaded.t_stop == 120.0
+        same = all(
+            np.array_equal(getattr(piece, name), getattr(first, name)) for name in ("times", "ids", "V", "V_times")
+        )
+        same &= all(np.array_equal(piece.counts[name], first.counts[name]) for name in first.counts)
+        same &= piece.run_id == first.run_id and piece.t_stop == 60.0 and piece.n_spikes == first.n_spikes
+        if (
+            not same
+            or not np.array_equal(loaded.times, whole.times[:n])
+            or not np.array_equal(loaded.ids, whole.ids[:n])
+        ):
+            result["wrong"].append([result["steps"], n])
+        result["steps"] += 1
+    return result
+
+
 def damage(path, flips, truncations, seed):
     """Damage copies of a file; count the outcomes. The alarm ends a hang, visibly for the parent."""
     with open(path, "rb") as file:

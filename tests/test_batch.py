@@ -413,3 +413,20 @@ def test_other_calls_that_are_refused():
     net.drive(net.populations[1], sp.poisson(10.0), weight=0.1)
     with pytest.raises(ParameterError, match="Poisson"):
         sp.BatchSimulation(net)
+
+
+def test_readings_up_to_the_end_whichever_way_they_are_rounded():
+    net = sp.Network(seed=1)
+    source = net.add(1, sp.SpikeSource([], []), name="s")
+    neuron = net.add(1, sp.LIFExp(tau_m=10.0, tau_syn=5.0), name="p", V=0.0)
+    net.connect(source, neuron, sp.all_to_all(), weight=1.0)
+    for duration, n in [(0.3, 4), (0.7, 8), (2.1, 22), (2.15, 22)]:
+        expected = [k * 0.1 for k in range(n)]
+        for V_times in (0.1, np.array(expected)):
+            result = sp.run_batch(net, [[0.05]], duration, record=sp.Record(V=[1], V_times=V_times), tape=True)
+            assert (
+                result.V_times.tolist() == expected and np.isfinite(result.V).all() and (result.V[0, 1:, 0] > 0.0).all()
+            )
+            assert np.isfinite(result.backward(dL_dV=np.ones(result.V.shape)).weight[0]).all()
+    with pytest.raises(sp.errors.ParameterError, match="V_times must be at most the duration, 0.3 ms, got 0.30001"):
+        sp.run_batch(net, [[0.05]], 0.3, record=sp.Record(V=[1], V_times=[0.1, 0.30001]))

@@ -2,19 +2,22 @@
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
 import pytest
+import sweep_builds
 from random_networks import longest_period, random_network
 
 import sparseprop as sp
-from sparseprop import watching
+from sparseprop import raster, watching
 
 ENGINES = ["window", "heap", "reference"]
 MODELS = {
@@ -66,7 +69,7 @@ def test_save_and_continue(model, engine, recording, tmp_path):
             record = tmp_path / f"{len(pieces)}.h5" if recording == "file" else None
             if len(pieces) == 2:
                 stop = {"duration": 61.0 - sim.time}
-            pieces.append(sim.run(**stop, record=record, progress=False))
+            pieces.append(sim.run(**stop, record=record, overwrite=recording == "file", progress=False))
             sim.save(path)
             sim = sp.Simulation.load(path, net, engine=ENGINES[(ENGINES.index(engine) + len(pieces)) % 3])
         times = np.concatenate([piece.times for piece in pieces])
@@ -134,6 +137,89 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
         file.attrs["sparseprop_state"] = 99
     with pytest.raises(sp.errors.CheckpointMismatchError, match="version 99"):
         sp.Simulation.load(path, net)
+
+
+def files_of_all_kinds(folder, net):
+    """Every kind of file that the package writes, and some that it does not; what each is said to be."""
+    net.run(5.0, record=folder / "raster.h5")
+    sp.Simulation(net).save(folder / "state.h5")
+    trainer().save(folder / "training.h5")
+    swept(folder / "sweep.csv", resume=False)
+    with h5py.File(folder / "spikes.h5", "w") as file:
+        file["spikes/E/timestamps"], file["spikes/E/node_ids"] = [1.0], np.array([0], np.uint64)
+    with h5py.File(folder / "other.h5", "w") as file:
+        file["x"] = [1]
+    (folder / "empty.h5").touch()
+    (folder / "net.toml").write_text("seed = 1")
+    return {
+        "raster.h5": r"is a raster \(sp.load reads it\)",
+        "state.h5": r"is the state of a simulation \(sp.Simulation.load reads it\)",
+        "training.h5": r"is the state of a training \(Trainer.resume reads it\)",
+        "sweep.csv": None,
+        "spikes.h5": "is an HDF5 file of another program",
+        "other.h5": "is an HDF5 file of another program",
+        "empty.h5": None,
+        "net.toml": None,
+    }
+
+
+def swept(path, resume):
+    with ThreadPoolExecutor(1) as threads:
+        grid = {"I_e": [1.5], "seed": [1]}
+        return sp.sweep(sweep_builds.build, grid, duration=1.0, out=path, resume=resume, executor=threads)
+
+
+def trainer():
+    net = sp.Network(seed=1)
+    source = net.add(2, sp.SpikeSource([], []), name="input")
+    neurons = net.add(3, sp.LIFExp(tau_m=20.0, tau_syn=10.0), name="output", V=0.0)
+    net.connect(source, neurons, np.full((3, 2), 3.0))
+    loss = sp.training.FirstSpikeCrossEntropy("output")
+    return sp.training.Trainer(net, loss, duration=10.0, batch_size=2, optimizer=sp.training.Adam())
+
+
+def test_every_loader_says_what_other_files_are(tmp_path):
+    net = described("LIF", "one", "none")
+    kinds = files_of_all_kinds(tmp_path, net)
+    loaders = {
+        "sp.load": (sp.load, {"raster.h5", "spikes.h5"}),
+        "raster_info": (raster.raster_info, {"raster.h5", "spikes.h5"}),
+        "recover_raster": (lambda path: raster.recover_raster(path, tmp_path / "new.h5"), {"raster.h5", "spikes.h5"}),
+        "replay": (lambda path: sp.SpikeSource.from_raster(path, None), {"raster.h5", "spikes.h5"}),
+        "resume": (lambda path: raster.RasterWriter.resume(path, 0).close(), {"raster.h5"}),
+        "Simulation.load": (lambda path: sp.Simulation.load(path, net), {"state.h5"}),
+        "Trainer.resume": (lambda path: trainer().resume(path), {"training.h5"}),
+        "sweep": (lambda path: swept(path, resume=True), {"sweep.csv"}),
+    }
+    for loader, (load, right) in loaders.items():
+        for name, kind in kinds.items():
+            path = tmp_path / name
+            before = path.read_bytes()
+            if name in right:
+                load(path)
+                path.write_bytes(before)
+                continue
+            with pytest.raises(sp.errors.FileFormatError) as error:
+                load(path)
+            message = str(error.value)
+            assert name in message, (loader, name)
+            if kind is not None and loader in ("sp.load", "raster_info", "replay", "Simulation.load", "Trainer.resume"):
+                assert re.search(kind, message), (loader, name, message)
+            assert path.read_bytes() == before
+
+
+def test_a_checkpoint_replaces_states_only(tmp_path):
+    net = described("LIF", "one", "none")
+    for name, kind in files_of_all_kinds(tmp_path, net).items():
+        before = (tmp_path / name).read_bytes()
+        run = dict(checkpoint=tmp_path / name, every=1.0)
+        if name in ("state.h5", "training.h5", "empty.h5"):
+            net.run(2.0, **run)
+            assert sp.Simulation.load(tmp_path / name, net).time == 2.0
+            continue
+        with pytest.raises(sp.errors.StorageError, match=f"it exists, and {kind or 'is no HDF5 file'}.*; delete it"):
+            net.run(2.0, **run)
+        assert (tmp_path / name).read_bytes() == before
 
 
 def test_damage_is_noticed(tmp_path):
@@ -374,7 +460,7 @@ def test_ctrl_c_at_200_random_moments_loses_nothing(tmp_path, monkeypatch, ctrl_
     try:
         while interrupts < 200:
             record = tmp_path / "piece.h5" if interrupts % 10 == 0 else None
-            piece = sim.run(1e6, record=record, progress=False)
+            piece = sim.run(1e6, record=record, overwrite=record is not None, progress=False)
             assert piece.stop_reason == "interrupted"
             interrupts += 1
             if record is not None:

@@ -117,6 +117,18 @@ def test_demo(run, empty_folder):
         assert part in out
 
 
+def test_a_demo_replaces_its_own_files_only(run, empty_folder):
+    assert run("demo", "--neurons", 300, "--duration", 20)[0] == 0
+    assert run("demo", "--neurons", 200, "--duration", 10, "--seed", 2)[0] == 0
+    network().run(10.0).save("raster.h5")
+    before = Path("raster.h5").read_bytes()
+    code, out, err = run("demo", "--neurons", 200, "--duration", 10)
+    assert code == 1 and "raster.h5: it exists, and is the raster of another run" in err
+    assert "give --overwrite to replace it, or go to another folder" in err and Path("raster.h5").read_bytes() == before
+    assert run("demo", "--neurons", 200, "--duration", 10, "--overwrite")[0] == 0
+    assert sp.load("raster.h5").n_neurons == 200
+
+
 def test_demo_without_matplotlib(run, empty_folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, out, err = run("demo", "--neurons", 200, "--duration", 20)
@@ -157,12 +169,27 @@ def test_run_table_and_command_line(run):
     assert_same_spikes(result, network().run(50.0, seed=9))
     assert result.header["engine"] == "reference" and result.header["seed"] == 9
 
-    assert run("run", name, "-o", "out.h5", "--duration", 20, "--engine", "heap", "--seed", 11)[0] == 0
+    assert run("run", name, "-o", "out.h5", "--duration", 20, "--engine", "heap", "--seed", 11, "--overwrite")[0] == 0
     result = sp.load("out.h5")
     net = sp.Network.from_dict(network().to_dict() | {"seed": 11})
     assert_same_spikes(result, net.run(20.0))
     assert result.header["engine"] == "heap"
     assert result.header["seed"] == result.header["network"]["seed"] == 11
+
+
+def test_run_does_not_replace_a_raster_unless_told(run):
+    arguments = "run", config(), "-o", "out.h5", "--duration", 10
+    assert run(*arguments)[0] == 0
+    before = Path("out.h5").read_bytes()
+    code, out, err = run(*arguments)
+    assert (code, out) == (1, "") and "give --overwrite to replace it, or another name after -o" in err
+    assert Path("out.h5").read_bytes() == before
+    assert run(*arguments, "--overwrite")[0] == 0 and Path("out.h5").read_bytes() != before
+    Path("out.h5").unlink()  # --resume begins, as there is no checkpoint yet, and goes on without --overwrite
+    for _ in range(2):
+        assert run(*arguments, "--resume", "--checkpoint", "state.h5", "--every", 5)[0] == 0
+    Path("state.h5").unlink()
+    assert run(*arguments, "--resume", "--checkpoint", "state.h5", "--every", 5)[0] == 1
 
 
 def test_run_stops_at_spikes(run):
@@ -434,8 +461,40 @@ def test_info_of_a_file_of_another_program(run):
     code, out, err = run("info", "nest.h5")
     assert (code, err) == (0, "")
     assert "nest.h5: 3 spikes of 5 neurons from 0 to 4 ms (the last spike)" in out
-    assert "V1: 5 neurons, 3 spikes, 150 Hz" in out
+    assert "V1: 5 neurons (the largest id + 1), 3 spikes\n" in out  # and no rate
     assert run("plot", "nest.h5")[0] == 0
+
+
+def test_info_of_what_was_partly_recorded(run):
+    net = network()
+    net.add(3, sp.SpikeSource([1.0], [0]), name="s")
+    whole = net.run(100.0)
+    res = net.run(100.0, record=sp.Record("out.h5", spikes={"E": [0, 1, 2]}))
+    code, out, err = run("info", "out.h5")
+    assert (code, err) == (0, "")
+    kept, all_of_them, rate = len(res.times), whole["E"].n_spikes, whole["E"].rate
+    assert f"E: 80 neurons, 3 of them recorded, {kept} of {all_of_them:,} spikes, {rate:.4g} Hz\n" in out
+    assert f"I: 20 neurons, 0 of them recorded, 0 of {whole['I'].n_spikes} spikes, {whole['I'].rate:.4g} Hz\n" in out
+    assert "s: 3 sources, not recorded\n" in out
+
+
+def test_info_of_pieces_and_of_negative_times(run):
+    sim = sp.Simulation(network())
+    pieces = [sim.run(duration, record="out.h5") for duration in (10.0, 20.0)]
+    code, out, err = run("info", "out.h5")
+    assert (code, err) == (0, "")
+    assert f"out.h5: {sum(p.n_spikes for p in pieces):,} spikes of 100 neurons from 0 to 30 ms\n" in out
+    assert (
+        f"E: 80 neurons, {sum(p['E'].n_spikes for p in pieces):,} spikes, {sp.concatenate(pieces)['E'].rate:.4g} Hz"
+        in out
+    )
+    assert "2 pieces of one simulation, which end at 10, 30 ms" in out
+    assert "out.h5 holds 2 pieces of a simulation; repeat them in Python" in run("run", "out.h5", "-o", "again.h5")[2]
+    with h5py.File("negative.h5", "w") as file:
+        file["spikes/V1/timestamps"], file["spikes/V1/node_ids"] = [-50.0, 50.0], np.array([0, 1], np.uint64)
+    code, out, err = run("info", "negative.h5")
+    assert (code, err) == (0, "") and "2 spikes of 2 neurons from -50 to 50 ms (the last spike)" in out
+    assert run("plot", "negative.h5", "--from", "-60", "--to", -10)[0] == 0
 
 
 def test_info_of_a_configuration(run, empty_folder):
@@ -492,7 +551,7 @@ def test_plot_errors(fails, monkeypatch):
         (["run", "network.toml", "-o", "x.h5", "--engine", "hep"], "--engine: invalid choice: 'hep'"),
         (["sweep", "network.toml"], "the following arguments are required: -o/--out"),
         (["sweep", "network.toml", "-o", "x.csv", "--workers", "0"], "--workers: must be a whole number >= 1, got '0'"),
-        (["plot", "x.h5", "--from", "soon"], "--from: must be a time >= 0 in ms, got 'soon'"),
+        (["plot", "x.h5", "--from", "soon"], "--from: must be a time in ms, got 'soon'"),
     ],
 )
 def test_usage_errors(fails, arguments, message):
@@ -663,7 +722,7 @@ def test_a_run_is_resumed(tmp_path, monkeypatch, capsys, ctrl_c):
     whole = sp.load("raster.h5")
     net = sp.Network.from_dict(tomllib.loads(DRIVEN.replace("[run]\nduration = 100.0\nseed = 9\n", "")))
     net.run(  # ends early, as if killed behind a checkpoint
-        100.0, seed=9, record="raster.h5", checkpoint="state.h5", every=10.0, progress=False,
+        100.0, seed=9, record="raster.h5", checkpoint="state.h5", every=10.0, progress=False, overwrite=True,
         callback=lambda simulation: os.kill(os.getpid(), signal.SIGINT),
     )  # fmt: skip
     for change, message in {

@@ -318,3 +318,20 @@ def test_a_step_that_finds_neurons_at_threshold_does_not_turn_time_back(n, start
         assert run.n_spikes > n and run.times[0] >= start and (np.diff(run.times) >= 0.0).all()
         assert np.array_equal(run.times, runs[0].times) and np.array_equal(run.ids, runs[0].ids)
         assert np.array_equal(run.V, runs[0].V, equal_nan=True)
+
+
+def test_a_replay_says_what_was_not_recorded(tmp_path):
+    net = sp.Network(seed=1)
+    net.add(10, sp.LIF(tau_m=10.0, I_e=1.5), name="E")
+    net.add(5, sp.LIF(tau_m=10.0, I_e=1.5), name="I")
+    net.add(2, sp.PoissonSource(100.0), name="s")
+    path = tmp_path / "raster.h5"
+    res = net.run(50.0, record=sp.Record(path, spikes={"E": [0, 1, 2]}))
+    with pytest.warns(UserWarning, match="the spikes of 3 of 10 neurons of 'E'; the others are silent in the replay"):
+        source = sp.SpikeSource.from_raster(path, "E")
+    assert source.times.size == len(res.times) > 0
+    for name in ("I", "s"):
+        with pytest.raises(sp.errors.ParameterError, match=f"no spikes of '{name}', as they were not recorded"):
+            sp.SpikeSource.from_raster(path, name)
+    net.run(50.0, record=path, overwrite=True)
+    assert sp.SpikeSource.from_raster(path).times.size > source.times.size  # all neurons, and no warning

@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 LAYERS = [
     {"errors", "_html"},
     {"watching"},
-    {"_validation", "engine_time", "_wiring"},
+    {"_validation", "bins", "engine_time", "_wiring"},
     {"drifts", "tables"},
     {"distributions", "inputs", "models", "connectivity"},
     {"network"},

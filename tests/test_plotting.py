@@ -227,6 +227,51 @@ def test_bins():
     assert edges[1] == 0.5 and edges.size == 191
 
 
+def test_bins_have_the_edges_of_recorded_ones():
+    times = np.arange(100) * 0.1
+    for given in (times, np.nextafter(times[1:], 0.0)):
+        result = Result((given, np.zeros(given.size, int)), [PopulationInfo("E", 1)], t_start=0.0, t_stop=10.0)
+        _, rates = drawn(result, bin_width=0.1)
+        values, edges, _ = rates.patches[0].get_data()
+        assert edges.size == 101 and values.max() == pytest.approx(1e4) and np.count_nonzero(values) == given.size
+    result = Result((np.zeros(0), np.zeros(0, int)), [PopulationInfo("E", 1)], t_start=0.0, t_stop=2.1)
+    assert drawn(result, bin_width=0.3)[1].patches[0].get_data()[1].size == 8
+
+
+def test_rates_are_of_the_neurons_that_were_recorded():
+    whole = made_up(4000, [300, 200])
+    few = (whole.ids < 30) | (whole.ids >= 300)
+    infos = whole.populations
+    for recorded, kept in (
+        ({"E": np.arange(30), "I": True}, few),
+        ({"E": np.zeros(0, int), "I": True}, whole.ids >= 300),
+    ):
+        result = Result((whole.times[kept], whole.ids[kept]), infos, t_start=0.0, t_stop=1000.0, recorded=recorded)
+        ax, rates = drawn(result)
+        n = len(recorded["E"])
+        values = {patch.get_label(): patch.get_data() for patch in rates.patches}
+        assert rates.get_ylabel() == "rate (Hz)"
+        total = np.nansum(values["E"].values * np.diff(values["E"].edges)) * 1e-3 * n
+        assert total == pytest.approx(np.count_nonzero(result.ids < 300)) and np.isnan(values["E"].values).all() == (
+            n == 0
+        )
+        assert ax.get_yticklabels()[0].get_text() == f"E\n300, {n} recorded"
+        ax.figure.savefig(io.BytesIO())  # NaN can be drawn
+
+
+def test_rates_of_an_unknown_number_of_neurons_are_spikes_per_second():
+    whole = made_up(4000, [300])
+    result = Result((whole.times, whole.ids), whole.populations, t_start=0.0, t_stop=1000.0, recorded={"E": None})
+    _, rates = drawn(result)
+    values, edges, _ = rates.patches[0].get_data()
+    assert rates.get_ylabel() == "spikes / s" and np.sum(values * np.diff(edges)) == pytest.approx(4e6)
+    many = made_up(4000, [10] * 20, names=[f"p{k}" for k in range(20)])
+    many = Result((many.times, many.ids), many.populations, t_start=0.0, t_stop=1000.0,
+                  recorded={f"p{k}": True if k else np.zeros(0, int) for k in range(20)})  # fmt: skip
+    values, edges, _ = drawn(many)[1].patches[0].get_data()
+    assert np.sum(values * np.diff(edges)) * 190 == pytest.approx(4e6)
+
+
 def test_spike_at_the_very_end_counts():
     spikes = np.array([1.0, 10.0]), np.array([0, 1])
     result = Result(spikes, [PopulationInfo("E", 2)], t_start=0.0, t_stop=10.0)

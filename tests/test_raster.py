@@ -819,6 +819,13 @@ def test_kill_at_each_step_of_going_on(tmp_path, after):
     assert result["wrong"] == [] and result["steps"] > 30 and 20 < result["old"] < result["steps"]
 
 
+@pytest.mark.parametrize("after", [False, True])
+def test_kill_at_each_step_of_appending_loses_nothing_of_earlier_pieces(tmp_path, after):
+    result = job("kill_at_each_step_of_appending", tmp_path, after)
+    assert result["wrong"] == [] and result["steps"] > 25, result
+    assert 5 < result["old"] < result["steps"] - 5 and 0 < result["finished"] < 10, result
+
+
 def check_killed(result):
     assert result["wrong"] == [] and result["good"]
     assert result["during"] > 0 and result["after"] > 0
@@ -1249,9 +1256,9 @@ def test_a_torn_commit_gives_the_one_before(tmp_path):
 
 def test_a_newer_version(two_files):
     with h5py.File(two_files[0], "r+") as file:
-        file["run"].attrs["sparseprop_raster"] = np.uint32(2)
+        file["run"].attrs["sparseprop_raster"] = np.uint32(3)
     for read in (read_raster, raster_info):
-        with pytest.raises(FileFormatError, match=r"newer version of sparseprop \(format 2.*update"):
+        with pytest.raises(FileFormatError, match=r"newer version of sparseprop \(format 3.*update"):
             read(two_files[0])
 
 

@@ -1,5 +1,6 @@
 """What a run keeps: chosen spikes, membrane potentials, counts; and stopping by a callback."""
 
+import functools
 import math
 
 import numpy as np
@@ -31,21 +32,22 @@ def chosen(res, mask):
 def test_spikes_of_chosen_populations_and_neurons(net, to_file, tmp_path):
     whole = net.run(60.0)
     path = tmp_path / "raster.h5" if to_file else None
+    Record = functools.partial(sp.Record, path, overwrite=to_file)
     cases = {
         (("E",)): whole.ids < 80,
         (("I", "E")): whole.ids >= 0,
     }
     for names, mask in cases.items():
-        res = net.run(60.0, record=sp.Record(path, spikes=list(names)))
+        res = net.run(60.0, record=Record(spikes=list(names)))
         assert (res.times.tolist(), res.ids.tolist()) == chosen(whole, mask)
         assert res.n_spikes == whole.n_spikes and res.rate == whole.rate
-    res = net.run(60.0, record=sp.Record(path, spikes={"E": [3, 5], "I": [0]}))
+    res = net.run(60.0, record=Record(spikes={"E": [3, 5], "I": [0]}))
     assert (res.times.tolist(), res.ids.tolist()) == chosen(whole, np.isin(whole.ids, [3, 5, 80]))
-    res = net.run(60.0, record=sp.Record(path, spikes=[net.populations[1]]))
+    res = net.run(60.0, record=Record(spikes=[net.populations[1]]))
     assert (res.times.tolist(), res.ids.tolist()) == chosen(whole, whole.ids >= 80)
-    none = net.run(60.0, record=sp.Record(path, spikes=False))
+    none = net.run(60.0, record=Record(spikes=False))
     assert none.times.size == 0 and none.n_spikes == whole.n_spikes
-    with_sources = net.run(60.0, record=sp.Record(path, record_sources=True))
+    with_sources = net.run(60.0, record=Record(record_sources=True))
     assert with_sources.n_spikes == whole.n_spikes == with_sources.times.size - 2
     assert with_sources.cv_isi == whole.cv_isi
 
@@ -88,6 +90,78 @@ def test_counts_are_those_of_the_spikes(net, width):
         n_bins = math.ceil((res.t_stop - res.t_start) / width)
         assert res.counts[name].tolist() == np.bincount(bins, minlength=n_bins).tolist()
     assert res.counts["s"].sum() == 0 and res.bin_width == width
+
+
+def clock(times):
+    """A network whose only neuron fires at these times, which a source gives it."""
+    net = sp.Network(seed=1)
+    source = net.add(1, sp.SpikeSource(times, np.zeros(len(times), int)), name="s")
+    net.connect(source, net.add(1, sp.LIF(tau_m=10.0), name="p"), sp.all_to_all(), weight=1.5)
+    return net
+
+
+@pytest.mark.parametrize("width", [0.1, 0.3, 0.7, 1e-3])
+@pytest.mark.parametrize("t_start", [0.0, 0.3, 7.7])
+def test_spikes_at_the_edges_of_bins_are_one_in_each(width, t_start):
+    """Whichever way k * width is rounded."""
+    times = t_start + np.arange(100) * width
+    for given in (times, np.nextafter(times, 0.0), np.nextafter(times, 99.0)):
+        sim = sp.Simulation(clock(given[given >= t_start]))
+        sim.run(t_start)
+        res = sim.run(100 * width, record=sp.Record(bins=width))
+        assert res.counts["p"].tolist() == [given[0] >= t_start] + [1] * 99
+
+
+def test_an_interval_has_as_many_bins_as_it_should():
+    for duration, width, n in [
+        (2.1, 0.3, 7),
+        (0.3, 0.1, 3),
+        (0.7, 0.1, 7),
+        (1.0, 0.1, 10),
+        (2.0, 0.3, 7),
+        (0.0, 0.1, 0),
+    ]:
+        res = clock([]).run(duration, record=sp.Record(bins=width, V={"p": [0]}, V_times=width))
+        assert len(res.counts["p"]) == n == len(res.V_times), (duration, width)
+        assert res.V_times.tolist() == [k * width for k in range(n)]
+
+
+def test_samples_of_pieces_are_those_of_one_run():
+    """Not twice where the pieces meet, as 7 * 0.3 is below 2.1."""
+    sim, record = sp.Simulation(clock([1.0])), sp.Record(V={"p": [0]}, V_times=0.3, bins=0.3)
+    joined = sp.concatenate([sim.run(2.1, record=record) for _ in range(5)])
+    whole = clock([1.0]).run(10.5, record=record)
+    assert len(joined.V_times) == len(whole.V_times) == 35 == len(whole.counts["p"])
+    assert joined.V_times == pytest.approx(whole.V_times, rel=1e-15)
+    assert np.allclose(joined.V, whole.V, rtol=1e-12, atol=0.0)
+    assert joined.counts["p"].tolist() == whole.counts["p"].tolist()
+
+
+def test_checkpoints_are_not_saved_twice_at_the_end(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(sp.Simulation, "_save", lambda self, path, run, last: saved.append((self.time, run["ended"])))
+    clock([]).run(2.1, checkpoint=tmp_path / "state.h5", every=0.3)
+    assert saved == [(pytest.approx(0.3 * k), False) for k in range(7)] + [(2.1, True)]
+
+
+def test_the_rule_for_bins():
+    from sparseprop import bins
+
+    k = np.arange(100_000)
+    for width in (0.1, 0.3, 1 / 3, 7.3, 1e-6):
+        for start in (0.0, -4.4, 3.3, 1e6):
+            edges = bins.edges(start, width, len(k))
+            for times in (edges, np.nextafter(edges, -np.inf), np.nextafter(edges, np.inf), edges + 0.9 * width):
+                assert np.array_equal(bins.bin_of(times, start, width), k)
+            early = edges - 2.0 * bins.tolerance(edges, start, width)
+            assert np.array_equal(bins.bin_of(early, start, width), k - 1)
+            for n in (0, 1, 2, 3, 7, 99, 1000):
+                stop = start + n * width
+                assert bins.n_bins(start, stop, width) == n and bins.n_points(start, stop, width) == n + 1
+                assert bins.n_bins(start, stop + 0.1 * width, width) == n + 1 == bins.n_points(start, stop, width)
+                assert bins.is_edge(stop, start, width) and not bins.is_edge(stop + 0.1 * width, start, width)
+    assert np.array_equal(bins.bin_of(np.cumsum(np.full(10_000, 0.1)), 0.0, 0.1), np.arange(1, 10_001))
+    assert bins.n_points(0.0, -1.0, 0.1) == 0 and bins.tolerance(1.0, 0.0, 0.1) == 1e-9 * 0.1
 
 
 def test_the_last_spike_is_counted_too():

@@ -355,9 +355,12 @@ def test_a_recorded_result_belongs_to_its_file(net, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert np.array_equal(first.times, net.run(20.0).times)
-    sim.run(200.0, record=tmp_path / "y.h5")
-    with pytest.raises(sp.errors.StorageError, match="replaced since"):
-        _ = other.times
+    sim.run(200.0, record=tmp_path / "y.h5")  # is appended
+    assert np.array_equal(pickle.loads(pickle.dumps(other)).times, first.times)
+    for name, record in {"another run": net.run, "a later piece": sim.run}.items():
+        record(20.0, record=tmp_path / "y.h5", overwrite=True)
+        with pytest.raises(sp.errors.StorageError, match="replaced since"):
+            _ = pickle.loads(pickle.dumps(other)).times, name
 
 
 def test_a_simulation_is_not_copied(net):

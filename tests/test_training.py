@@ -1028,3 +1028,12 @@ def test_procedural_synapses_cannot_be_trained():
     net.connect(source, neurons, sp.fixed_outdegree(4, procedural=True), weight=1.0)
     with pytest.raises(ParameterError, match="procedural"):
         training.Trainer(net, training.FirstSpikeCrossEntropy(), duration=10.0)
+
+
+def test_readouts_at_the_end_whichever_way_they_are_rounded():
+    net = small(LIFEXP)
+    loss = training.MembraneCrossEntropy(times=[k * 0.1 for k in range(1, 4)])  # the last one is beyond 0.3
+    result = sp.run_batch(net, task()[0], 0.3, record=training.record_for(net, 0.3, loss))
+    assert np.isfinite(loss(result, LABELS).value)
+    with pytest.raises(ParameterError, match="times must be at most the duration, 0.3 ms, got 0.30001"):
+        training.record_for(net, 0.3, training.MembraneCrossEntropy(times=[0.30001]))

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import _validation
 from ..batch import BatchResult, check_no_raster
+from ..bins import are_beyond
 from ..errors import ParameterError, shown, unknown_name
 from ..models import LIF, LIFExp
 from .pseudospikes import Pseudospikes, check_net
@@ -202,7 +203,7 @@ def _reading_times(times, name):
 
 def _within(times, name, duration):
     duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
-    if (times > duration).any():
+    if are_beyond(times, duration).any():
         raise ParameterError(
             f"{name} must be at most the duration, {duration} ms, got {times.max()} ms; make the trial longer"
         )

@@ -507,9 +507,7 @@ class Trainer:
         CheckpointMismatchError
             If it belongs to another network or another training.
         """
-        state = read_state(path)
-        if state.get("kind") != "training":
-            raise CheckpointMismatchError(f"{path} is the state of a simulation, and not of a training")
+        state = read_state(path, "training")
         saved, mine = state.get("fingerprints", {}), self._fingerprints()
         others = [name for name in mine if saved.get(name) != mine[name]]
         if others:
