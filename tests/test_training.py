@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -303,6 +304,14 @@ def test_a_function_can_be_a_loss_and_a_penalty():
     assert history["loss"][-1] < history["loss"][0]
     assert history["loss"][0] == pytest.approx(2.0 * latest(trainer.run(inputs), None).value, rel=0.2)
     assert trainer.evaluate(inputs, labels)["loss"] == pytest.approx(trainer.run(inputs).times.mean())
+
+
+def test_the_loss_of_the_documentation_falls():
+    text = (Path(__file__).parent.parent / "docs" / "training.md").read_text()
+    (block,) = (b for b in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if "def early" in b)
+    names = {}
+    exec(block, names)
+    assert names["history"]["loss"][-1] < names["history"]["loss"][0] - 1.0
 
 
 def test_a_function_can_say_which_potentials_it_needs():
