@@ -417,6 +417,15 @@ def test_no_warning_where_a_gradient_reaches_silent_neurons_or_all_fire():
     assert silence_of(small(LIFEXP, **silent), training.FirstSpikeCrossEntropy(), pull[:1]) == []
 
 
+def test_what_is_added_to_a_network_while_it_is_trained_is_looked_at():
+    inputs, labels = task()
+    trainer = training.Trainer(small(LIFEXP), training.FirstSpikeCrossEntropy(), duration=DURATION, n_threads=1)
+    trainer.fit(inputs, labels, 1)
+    trainer.network.add(2, sp.LIF(tau_m=10.0), name="more", V=0.0)
+    trainer.fit(inputs, labels, 2)
+    assert len(trainer.history) == 2
+
+
 def test_what_is_known_of_silence_survives_a_cut_within_an_epoch(tmp_path):
     net, (inputs, labels) = small(LIFEXP), task(32)
 
