@@ -642,7 +642,8 @@ cdef bint leave_population(Pass *b, Population *p, const Differentiable *rows, c
                            const double *currents, double *by_V, double *by_current) noexcept nogil:
     """All stretches that begin now, at V or at the end of a refractory period; with `begins` the run does too.
 
-    Then `currents` are the synaptic ones, if there are any, and their derivatives come out. False if there is no memory.
+    Then `currents` are the synaptic ones, if there are any, and their derivatives come out. False if there is no
+    memory.
     """
     cdef State *e = b.e
     cdef const Differentiable *m

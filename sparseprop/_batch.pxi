@@ -469,7 +469,8 @@ cdef class BackwardRunner:
                         rest += self.by_time[j]
                         given += 1
                 size += b.shift_size
-                error = max(error, fabs(b.shift + rest - explicit) / size if size > 0.0 else 0.0)
+                if size > 0.0 and not b.has_overflowed:
+                    error = max(error, fabs(b.shift + rest - explicit) / size)
                 tape_free(samples.left[k].tape)
                 samples.left[k].tape = NULL
         free(at_start)

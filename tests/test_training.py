@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -305,6 +306,14 @@ def test_a_function_can_be_a_loss_and_a_penalty():
     assert trainer.evaluate(inputs, labels)["loss"] == pytest.approx(trainer.run(inputs).times.mean())
 
 
+def test_the_loss_of_the_documentation_falls():
+    text = (Path(__file__).parent.parent / "docs" / "training.md").read_text()
+    (block,) = (b for b in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if "def early" in b)
+    names = {}
+    exec(block, names)
+    assert names["history"]["loss"][-1] < names["history"]["loss"][0] - 1.0
+
+
 def test_a_function_can_say_which_potentials_it_needs():
     def depth(result, targets):
         return training.Evaluation((result.V**2).mean(), dL_dV=2.0 * result.V / result.V.size)
@@ -406,6 +415,15 @@ def test_no_warning_where_a_gradient_reaches_silent_neurons_or_all_fire():
     # Outputs may be silent: their V is read. Those of a silent layer that is pulled may wait for it.
     assert silence_of(silent_outputs(), training.MembraneCrossEntropy(times=30.0)) == []
     assert silence_of(small(LIFEXP, **silent), training.FirstSpikeCrossEntropy(), pull[:1]) == []
+
+
+def test_what_is_added_to_a_network_while_it_is_trained_is_looked_at():
+    inputs, labels = task()
+    trainer = training.Trainer(small(LIFEXP), training.FirstSpikeCrossEntropy(), duration=DURATION, n_threads=1)
+    trainer.fit(inputs, labels, 1)
+    trainer.network.add(2, sp.LIF(tau_m=10.0), name="more", V=0.0)
+    trainer.fit(inputs, labels, 2)
+    assert len(trainer.history) == 2
 
 
 def test_what_is_known_of_silence_survives_a_cut_within_an_epoch(tmp_path):

@@ -332,20 +332,16 @@ class SpikeTimeError(_Trains):
 
     def __call__(self, result, targets):
         _check_result(result)
-        times, index = result.spike_table(self.population)
-        ids = self._local(times.shape[1])
-        wanted = self._targets(targets, len(times), len(ids))
-        shape = wanted.shape
-        found, at = np.full(shape, np.inf), np.full(shape, -1)
-        m = min(shape[2], times.shape[2])
-        found[:, :, :m], at[:, :, :m] = times[:, ids, :m], index[:, ids, :m]
+        counts = result.spike_counts(self.population)
+        ids = self._local(counts.shape[1])
+        wanted = self._targets(targets, len(counts), len(ids))
+        found, at = (table[:, ids] for table in result.spike_table(self.population, wanted.shape[2]))
         is_wanted = np.isfinite(wanted)
         missing = is_wanted & (at < 0)
         later = None
         if self.pseudospikes:
             later = self._pseudo(result._network)(result)
-            counts = np.isfinite(times[:, ids]).sum(axis=2)
-            which = np.arange(shape[2]) - counts[:, :, None]  # the how manieth pseudospike
+            which = np.arange(wanted.shape[2]) - counts[:, ids, None]  # the how manieth pseudospike
             t = np.where(at < 0, later.times(np.maximum(which, 0), ids), found)
         else:
             t = np.where(at < 0, result.duration, found)
@@ -359,7 +355,7 @@ class SpikeTimeError(_Trains):
         error = float(np.abs(distance).sum() / max(is_wanted.sum(), 1))
         evaluation = Evaluation(_mean(value), dL_dtimes, error=error)
         if later is not None:
-            by_later = np.zeros(times.shape[:2])
+            by_later = np.zeros(counts.shape)
             by_later[:, ids] = np.where(missing, by_t, 0.0).sum(axis=2)
             evaluation.dL_dV, evaluation.dL_dweight = later.backward(by_times=by_later)
         return evaluation

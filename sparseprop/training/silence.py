@@ -31,30 +31,33 @@ class Activity:
     def clear(self):
         """An epoch begins."""
         self.samples, self.inputs = 0, 0
-        self.fired = np.zeros(len(self.network.populations), np.int64)
+        self.fired = {}  # by number of the population
         self.reached = dict.fromkeys(self.trained, False)
 
     def add(self, result, gradients):
         """A batch, and its gradients by what is trained."""
         self.samples += result.n_samples
         self.inputs += result.n_input_events
-        self.fired += [np.count_nonzero((result.ids >= p.first) & (result.ids < p.first + p.n))
-                       for p in self.network.populations]  # fmt: skip
-        for key, values in gradients.items():
-            self.reached[key] = self.reached[key] or bool(np.any(values))
+        for p in self.network.populations:
+            n = np.count_nonzero((result.ids >= p.first) & (result.ids < p.first + p.n))
+            self.fired[p.index] = self.fired.get(p.index, 0) + int(n)
+        for key in self.trained:
+            self.reached[key] = self.reached[key] or bool(np.any(gradients[key]))
 
     def state(self):
         """For a checkpoint within an epoch."""
         return {
-            "samples": self.samples, "inputs": self.inputs, "fired": self.fired.tolist(),
-            "reached": [bool(self.reached[key]) for key in self.trained],
-        }  # fmt: skip
+            "samples": self.samples,
+            "inputs": self.inputs,
+            "fired": [self.fired.get(p.index, 0) for p in self.network.populations],
+            "reached": [self.reached[key] for key in self.trained],
+        }
 
     def restore(self, state):
         """Go on from :meth:`state`."""
         self.clear()
         self.samples, self.inputs = state["samples"], state["inputs"]
-        self.fired += state["fired"]
+        self.fired = dict(enumerate(state["fired"]))
         self.reached = dict(zip(self.trained, state["reached"], strict=True))
 
     def tell(self, epoch, stacklevel):
@@ -81,7 +84,7 @@ class Activity:
                 "no source fired: all times of the inputs are inf, or not before the end of the trial (inputs and "
                 "duration are in ms)",
             )
-        silent = {p.index for p in net.populations if not p.is_source and not self.fired[p.index]}
+        silent = {p.index for p in net.populations if not p.is_source and not self.fired.get(p.index)}
         waking = self._waking(silent)
         for p in net.populations:
             if p.index in silent - waking:
@@ -89,13 +92,14 @@ class Activity:
                     ("population", p.index),
                     f"no neuron of {p.name!r} fired, and no gradient reached it: {_remedy(p)}",
                 )
+        why = (
+            ": the loss does not depend on them (a spike that a kick causes at once has its time, whatever the weight)"
+            if not silent - waking
+            else ""
+        )
         for name, k in lost:
             p = net.projections[k]
             if p.pre.index not in waking:
-                why = "" if {p.pre.index, p.post.index} & silent else (
-                    ": the loss does not depend on them (spikes that a kick causes at once have its time, whatever its "
-                    "weight)"
-                )  # fmt: skip
                 yield (name, k), f"no gradient reached the {name}s of {p.pre.name!r} -> {p.post.name!r}{why}"
 
     def _waking(self, silent):

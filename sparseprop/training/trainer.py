@@ -227,7 +227,7 @@ class Trainer:
         self.epoch = self.batch = 0
         self._running = _no_samples()
         trained = [("weight", k) for k in self._weights] + [("delay", k) for k in self._delays]
-        self._activity = Activity(net, trained)
+        self._activity = Activity(net, [key for key in trained if net.projections[key[1]].n_synapses])
         self._latest = None  # what the last step saw
 
     def _numbers(self, projections):
