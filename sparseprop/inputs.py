@@ -312,7 +312,9 @@ def steps(times, values):
     times : array_like, shape (n_times,)
         ms, ascending.
     values : array_like, shape (n_times,) or (n_times, n)
-        What is added to I_e from times[k] on, for all neurons or for each. Before times[0] nothing is added.
+        What is added to I_e from times[k] on, for all neurons or for each. Before times[0] nothing is added. Each step
+        is work for each neuron: some 0.1 us for LIF and LIFExp, 10 us for QIF, Theta and QuadraticIF (3 us where the
+        value comes again). EIF and NumericalIF need a table for each different value, at most 200 of them.
 
     Raises
     ------

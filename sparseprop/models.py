@@ -642,11 +642,17 @@ class QuadraticIF(_Riccati):
     def _qif(self):
         """The same neuron in the engine's terms, as numbers or arrays."""
         size = self.size
-        rows = [
-            riccati_parameters(**{name: _one(getattr(self, name), i) for name in self.table})[0]
-            for i in range(1 if size is None else size)
-        ]
-        values = {name: np.array([row[name] for row in rows], float) for name in QIF.kernel_parameters}
+        each = {name: np.broadcast_to(getattr(self, name), (size or 1,)) for name in self.table}
+        D = each["V_t"] - each["V_r"]
+        centre = voltage_origin(each)
+        values = {
+            "tau_m": each["C_m"] * D / each["g_L"],
+            "I_e": riccati_drives(each["g_L"], each["V_r"], each["V_t"], each["I_e"]),
+            # The same operations as in riccati_parameters; infinite ones stay so.
+            "V_peak": each["V_peak"] - centre,
+            "V_reset": each["V_reset"] - centre,
+            "t_ref": np.array(each["t_ref"]),
+        }
         if size is None:
             values = {name: value[0].item() for name, value in values.items()}
         model = object.__new__(QIF)
@@ -706,10 +712,6 @@ class QuadraticIF(_Riccati):
             "t_ref": sums["t_ref"],
             "V": sums["V"],
         }
-
-
-def _one(value, i):
-    return value[i].item() if isinstance(value, np.ndarray) else value
 
 
 class _Tabulated(NeuronModel):
@@ -1146,8 +1148,7 @@ def riccati_parameters(**parameters):
     D = V_t - V_r
     tau_m, drive, centre = C_m * D / g_L, I_e * D / g_L - D * D / 4, voltage_origin(parameters)
     if isinstance(drive, (float, complex)):
-        low, high, current, leak = (Fraction(float(value.real)) for value in (V_r, V_t, I_e, g_L))
-        exact = float(current * (high - low) / leak - (high - low) ** 2 / 4)
+        exact = _riccati_drive(*(float(value.real) for value in (g_L, V_r, V_t, I_e)))
         drive = exact if isinstance(drive, float) else complex(exact, drive.imag)
     return {
         "tau_m": tau_m,
@@ -1156,6 +1157,52 @@ def riccati_parameters(**parameters):
         "V_reset": parameters["V_reset"] if math.isinf(parameters["V_reset"].real) else parameters["V_reset"] - centre,
         "t_ref": parameters["t_ref"],
     }, centre
+
+
+def _riccati_drive(g_L, V_r, V_t, I_e):
+    """``I_e (V_t - V_r) / g_L - (V_t - V_r)^2 / 4``, rounded once."""
+    D = Fraction(V_t) - Fraction(V_r)
+    return float(Fraction(I_e) * D / Fraction(g_L) - D**2 / 4)
+
+
+def riccati_drives(g_L, V_r, V_t, I_e):
+    """The same for arrays of one shape, in pairs of doubles; where these cannot tell the rounding, in fractions."""
+    D, D_low = _two_sum(V_t, -V_r)
+    product, product_low = _two_product(I_e, D)
+    product_low = product_low + I_e * D_low
+    ratio = product / g_L
+    back, back_low = _two_product(ratio, g_L)
+    ratio_low = ((product - back) - back_low + product_low) / g_L
+    square, square_low = _two_product(D, D)
+    square, square_low = 0.25 * square, 0.25 * (square_low + 2.0 * D * D_low)
+    high, low = _two_sum(ratio, -square)
+    high, low = _two_sum(high, low + (ratio_low - square_low))
+    error = 2.0**-95 * (np.abs(ratio) + square)
+    certain = (high + (low - error) == high) & (high + (low + error) == high)
+    drives = np.array(high)
+    for k in np.flatnonzero(~certain):
+        drives[k] = _riccati_drive(*(float(value[k]) for value in (g_L, V_r, V_t, I_e)))
+    return drives
+
+
+def _two_sum(a, b):
+    """a + b, rounded, and what is lost in it."""
+    s = a + b
+    back = s - a
+    return s, (a - (s - back)) + (b - back)
+
+
+def _two_product(a, b):
+    """a b, rounded, and what is lost in it (Dekker)."""
+
+    def halves(x):
+        c = 134217729.0 * x  # 2^27 + 1
+        high = c - (c - x)
+        return high, x - high
+
+    p = a * b
+    (a_high, a_low), (b_high, b_low) = halves(a), halves(b)
+    return p, ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
 
 
 def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref):
