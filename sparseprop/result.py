@@ -46,9 +46,9 @@ class Result:
 
     Attributes
     ----------
-    times : ndarray of float64, shape (n_in_memory,)
+    times : ndarray of float64, shape (n_recorded,)
         Times in ms of the spikes that were recorded, in the order (time, generation, id).
-    ids : ndarray of int64, shape (n_in_memory,)
+    ids : ndarray of int64, shape (n_recorded,)
         Who fired: global ids (local ones in what :meth:`population` returns).
     populations : tuple of PopulationInfo
     recorded : dict
@@ -284,7 +284,7 @@ class Result:
             if values is not None:
                 local = (ids >= info.first) & (ids < info.first + info.n)
                 part._set_sampled(what, values[:, local], times, ids[local] - info.first)
-        if self.counts is not None:
+        if self.counts is not None and info.name in self.counts:
             part.counts, part.bin_width = {info.name: self.counts[info.name]}, self.bin_width
         return part
 
