@@ -261,11 +261,7 @@ class Recorder:
         recorded = {}
         for info in populations:
             mask = np.ones(info.n, bool) if self.mask is None else self.mask[info.first : info.first + info.n]
-            recorded[info.name] = (
-                True
-                if mask.all() and not (info.is_source and not self.record.record_sources)
-                else (np.flatnonzero(mask))
-            )
+            recorded[info.name] = True if mask.all() else np.flatnonzero(mask)
         return recorded
 
     def _resumed_writer(self):

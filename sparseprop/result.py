@@ -309,7 +309,7 @@ class Result:
         ----------
         t0, t1 : float
             ms, within the run; default of `t1`: its end. As for runs, spikes at `t0` belong to it and those at `t1` do
-            not, unless that is the end of the run.
+            not, unless that is the end of the run (or of one of its pieces, whose spikes these are).
 
         Returns
         -------
