@@ -606,7 +606,7 @@ def _summary(result):
 
 
 def _what_is_kept(result):
-    return f" at {result.t_stop:g} ms; the {result.n_spikes:,} spikes until then are in {result.path}"
+    return f" at {result.t_stop:g} ms; the {result.n_in_file:,} spikes until then are in {result.path}"
 
 
 def _described(network):

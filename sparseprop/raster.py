@@ -1367,7 +1367,8 @@ def refuse_existing(path, overwrite, remedy="overwrite=True", or_else="or anothe
         if not (n_spikes or info["finished"] or "earlier" in header):
             return
         seed = f", seed {header['seed']}" if "seed" in header else ""
-        what = f"the raster of another run ({n_spikes:,} spikes{seed})"
+        cut = "" if info["finished"] else ", not finished"
+        what = f"the raster of another run ({n_spikes:,} spikes{seed}{cut})"
     except (FileFormatError, StorageError):
         what = "not a raster, or a damaged one"
     raise StorageError(f"cannot write {name}: it exists, and is {what}; give {remedy} to replace it, {or_else}")

@@ -47,9 +47,10 @@ class Record:
     I_syn, I_syn_times : optional
         The same for synaptic currents of LIFExp neurons; see `Result.I_syn`.
     bins : float, optional
-        Count the spikes of each population in bins of this width in ms, from the beginning of the run; takes memory
-        for the bins only. Each bin includes its beginning (a spike less than a billionth of the width before it is
-        at it: rounding must not decide); spikes at t_stop, where `n_spikes` ends a run, are counted too.
+        Count the spikes of each population (of sources only with `record_sources`) in bins of this width in ms, from
+        the beginning of the run; takes memory for the bins only. Each bin includes its beginning (a spike less than a
+        billionth of the width before it is at it: rounding must not decide); spikes at t_stop, where `n_spikes` ends a
+        run, are counted too.
     record_sources : bool
         Whether spikes of sources are recorded too.
 
@@ -252,7 +253,7 @@ class Recorder:
         self.counts = state.get("counts", np.zeros((len(populations), 0), np.int64))
         self.n_bins = state.get("n_bins", 0)  # up to the last one with a spike
         # How often each population fired; needed where not all of it is recorded.
-        self.n_spikes = state.get("n_spikes_of", None if resumed else np.zeros(len(populations), np.int64))
+        self.n_spikes = state.get("n_spikes", np.zeros(len(populations), np.int64))
         result.recorded = self._recorded(populations)
         self.writer = None
         if record.path is not None:
@@ -263,11 +264,7 @@ class Recorder:
         recorded = {}
         for info in populations:
             mask = np.ones(info.n, bool) if self.mask is None else self.mask[info.first : info.first + info.n]
-            recorded[info.name] = (
-                True
-                if mask.all() and not (info.is_source and not self.record.record_sources)
-                else (np.flatnonzero(mask))
-            )
+            recorded[info.name] = True if mask.all() else np.flatnonzero(mask)
         return recorded
 
     def _resumed_writer(self):
@@ -330,8 +327,7 @@ class Recorder:
 
     def _count(self, times, populations):
         """Count spikes of populations, given by number, whether they are recorded or not."""
-        if self.n_spikes is not None:
-            self.n_spikes = self.n_spikes + np.bincount(populations, minlength=len(self.starts))
+        self.n_spikes = self.n_spikes + np.bincount(populations, minlength=len(self.starts))
         if self.record.bins is None:
             return
         bins = bin_of(times, self.result.t_start, self.record.bins)
@@ -358,8 +354,8 @@ class Recorder:
 
     def state(self):
         """All that was recorded besides what is safe in a file."""
-        names = ("n_recorded", "n_before", "counts", "n_bins")
-        state = {name: getattr(self, name) for name in names} | {"n_spikes_of": self.n_spikes}
+        names = ("n_recorded", "n_before", "n_spikes", "counts", "n_bins")
+        state = {name: getattr(self, name) for name in names}
         for what, ids in self.ids.items():
             if len(ids):
                 state |= {f"{what}_times": np.array(self.sample_times[what]), what: self._sampled(what)}
@@ -380,6 +376,12 @@ class Recorder:
     def _finished(self, what):
         return self._sampled(what), np.array(self.sample_times[what]), self.ids[what]
 
+    def _seen(self):
+        """Number and name of each population whose spikes came here, whether they are recorded or not."""
+        for k, info in enumerate(self.result.populations):
+            if not info.is_source or self.record.record_sources:
+                yield k, info.name
+
     def finish(self):
         """Hand everything to the result, and close the file."""
         result = self.result
@@ -392,13 +394,9 @@ class Recorder:
             n = max(n_bins(result.t_start, result.t_stop, self.record.bins), self.n_bins)
             self._reserve(n)
             result.bin_width = self.record.bins
-            result.counts = {info.name: self.counts[k, :n].copy() for k, info in enumerate(result.populations)}
-        if self.mask is not None and self.n_spikes is not None:
-            result.spikes_of = {
-                info.name: int(n)
-                for info, n in zip(result.populations, self.n_spikes, strict=True)
-                if not info.is_source or self.record.record_sources
-            }
+            result.counts = {name: self.counts[k, :n].copy() for k, name in self._seen()}
+        if self.mask is not None:
+            result.spikes_of = {name: int(self.n_spikes[k]) for k, name in self._seen()}
         if self.writer is None:
             result._spikes = self._spikes  # joined when first asked for
         else:

@@ -46,9 +46,9 @@ class Result:
 
     Attributes
     ----------
-    times : ndarray of float64, shape (n_in_memory,)
+    times : ndarray of float64, shape (n_recorded,)
         Times in ms of the spikes that were recorded, in the order (time, generation, id).
-    ids : ndarray of int64, shape (n_in_memory,)
+    ids : ndarray of int64, shape (n_recorded,)
         Who fired: global ids (local ones in what :meth:`population` returns).
     populations : tuple of PopulationInfo
     recorded : dict
@@ -288,7 +288,7 @@ class Result:
             if values is not None:
                 local = (ids >= info.first) & (ids < info.first + info.n)
                 part._set_sampled(what, values[:, local], times, ids[local] - info.first)
-        if self.counts is not None:
+        if self.counts is not None and info.name in self.counts:
             part.counts, part.bin_width = {info.name: self.counts[info.name]}, self.bin_width
         return part
 
@@ -313,7 +313,7 @@ class Result:
         ----------
         t0, t1 : float
             ms, within the run; default of `t1`: its end. As for runs, spikes at `t0` belong to it and those at `t1` do
-            not, unless that is the end of the run.
+            not, unless that is the end of the run (or of one of its pieces, whose spikes these are).
 
         Returns
         -------

@@ -362,13 +362,17 @@ class Simulation:
         ParameterError
             If there is no such run, or it has ended.
         StorageError, FileFormatError
-            If its raster cannot be taken up.
+            If its raster cannot be taken up, or is that of another run.
         """
         with self._owned():
             self._require_idle()
             if self._unfinished is None:
                 raise ParameterError("there is no run to resume: this is no checkpoint of a run that did not end")
             plan = dict(self._unfinished)
+            if "run_id" not in plan:
+                raise CheckpointMismatchError(
+                    "this checkpoint is of an earlier version, whose runs had no identity; end the run with that one"
+                )
             recorded = plan.pop("recorded")
             return self._run(plan, Record(**plan["record"]), recorded, progress, callback, interrupt)
 
@@ -434,8 +438,8 @@ class Simulation:
             t_stop=t_start,
             header=self._header | {"run": {key: plan[key] for key in ("duration", "n_spikes", "record")}},
             path=None if record.path is None else os.path.abspath(os.fsdecode(record.path)),
-            run_id=plan.get("run_id"),  # not in checkpoints of earlier versions
-            follows=plan.get("follows"),
+            run_id=plan["run_id"],
+            follows=plan["follows"],
         )
         bar = Progress(progress)
         recorder = Recorder(record, result, recorded)

@@ -243,8 +243,8 @@ def kill_at_each_step(folder, after):
     return result
 
 
-def kill_at_each_step_of_appending(folder, after):
-    """Kill a run that is appended to a raster at each of its writes in turn; what is left of the piece before."""
+def kill_at_each_step_of_appending(folder):
+    """Kill a run that is appended to a raster before each of its writes in turn; what is left of the piece before."""
     import sparseprop as sp
 
     path = os.path.join(folder, "a.h5")
@@ -269,11 +269,9 @@ def kill_at_each_step_of_appending(folder, after):
                 def call(*arguments):
                     nonlocal left
                     left -= 1
-                    if left < 0 and not after:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    function(*arguments)
                     if left < 0:
                         os.kill(os.getpid(), signal.SIGKILL)
+                    function(*arguments)
 
                 return call
 

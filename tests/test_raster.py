@@ -819,9 +819,8 @@ def test_kill_at_each_step_of_going_on(tmp_path, after):
     assert result["wrong"] == [] and result["steps"] > 30 and 20 < result["old"] < result["steps"]
 
 
-@pytest.mark.parametrize("after", [False, True])
-def test_kill_at_each_step_of_appending_loses_nothing_of_earlier_pieces(tmp_path, after):
-    result = job("kill_at_each_step_of_appending", tmp_path, after)
+def test_kill_at_each_step_of_appending_loses_nothing_of_earlier_pieces(tmp_path):
+    result = job("kill_at_each_step_of_appending", tmp_path)
     assert result["wrong"] == [] and result["steps"] > 25, result
     assert 5 < result["old"] < result["steps"] - 5 and 0 < result["finished"] < 10, result
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import sparseprop as sp
-from sparseprop.errors import FileFormatError, ParameterError, StorageError
+from sparseprop.errors import CheckpointMismatchError, FileFormatError, ParameterError, StorageError
 from sparseprop.raster import RasterWriter, raster_info, recover_raster
 
 ENGINES = ["window", "heap", "reference"]
@@ -360,6 +360,15 @@ def test_an_interrupted_run_in_an_appended_raster_is_resumed(net, tmp_path, ctrl
     assert third.follows == second.run_id and len(sp.load(path).pieces) == 3
 
 
+def test_checkpoints_of_versions_without_identities_are_not_resumed(net, tmp_path, ctrl_c):
+    stop = dict(every=5.0, callback=lambda simulation: os.kill(os.getpid(), signal.SIGINT), progress=False)
+    net.run(20_000.0, checkpoint=tmp_path / "state.h5", **stop)
+    sim = sp.Simulation.load(tmp_path / "state.h5", net)
+    del sim._unfinished["run_id"]
+    with pytest.raises(CheckpointMismatchError, match="of an earlier version.*end the run with that one"):
+        sim.resume(progress=False)
+
+
 def test_a_raster_of_another_run_is_not_resumed(net, tmp_path, ctrl_c):
     path, state = tmp_path / "raster.h5", tmp_path / "state.h5"
     stop = dict(checkpoint=state, every=5.0, callback=lambda simulation: os.kill(os.getpid(), signal.SIGINT))
@@ -613,6 +622,7 @@ def test_populations_by_name(net):
         and np.array_equal(part.V, res.V[:, 1:])
         and res["E"].V_ids.tolist() == [7]
     )
+    assert res["s"].counts["s"].sum() == 3 and net.run(9.0, record=sp.Record(bins=1.0))["s"].counts is None
     assert part.I_syn_ids.tolist() == [3, 1] and np.array_equal(part.I_syn, res.I_syn)
     assert list(part.counts) == ["I"] and part.counts["I"].sum() == part.n_spikes
     assert "E" in res and net.populations[0] in res and "X" not in res
