@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 
 from .errors import ParameterError
 
@@ -118,9 +119,7 @@ class Progress:
 
     def __enter__(self):
         if (self.wanted is None or self.wanted is True) and is_interactive():
-            from tqdm.auto import tqdm
-
-            self.bar = tqdm(
+            self.bar = _tqdm()(
                 total=100.0,
                 unit="%",
                 delay=0.0 if self.wanted else 1.0,
@@ -161,6 +160,16 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
         return False
+
+
+def _tqdm():
+    """The bar of a notebook, or of a terminal also where a notebook lacks the package for bars, without a warning."""
+    from tqdm import TqdmWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)
+        from tqdm.auto import tqdm
+    return tqdm
 
 
 def is_interactive():
