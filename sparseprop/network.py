@@ -849,8 +849,9 @@ class Network:
             None keeps the spikes in memory; a path streams them into an HDF5 raster (SONATA); see
             :class:`sparseprop.Record` for more.
         progress : None, bool or callable, optional
-            None shows a bar on a terminal or in a notebook when the run takes more than a second. A callable gets
-            the fraction that is done.
+            None shows a bar on a terminal or in a notebook when the run takes more than a second. True shows it at
+            once, and elsewhere, as in a log file, prints a line for each 10 %. A callable gets the fraction that is
+            done.
         seed : int, optional
             Of initial states and Poisson input, if they are to differ from the network's own.
         n_threads : int

@@ -265,8 +265,8 @@ class Simulation:
             None keeps the spikes in memory; a path streams them into an HDF5 raster, behind those of the runs of this
             Simulation before, if they were recorded there; :class:`sparseprop.Record` says more precisely what to keep.
         progress : None, bool or callable, optional
-            None shows a bar on a terminal or in a notebook when it takes more than a second; a callable gets the
-            fraction that is done.
+            None shows a bar on a terminal or in a notebook when it takes more than a second; True shows it at once, and
+            elsewhere, as in a log file, prints a line for each 10 %; a callable gets the fraction that is done.
         callback : callable, optional
             Called with this Simulation every 30 ms or so of computing, between two instants; where it returns True
             the run ends (`stop_reason` is ``"callback"``). When that is in simulated time depends on the machine.

@@ -202,8 +202,9 @@ def sweep(
         Take the points that have finished from the file `out`, if it exists, and run only the others and those that
         failed. That `build` and the other options are the same as then is not checked.
     progress : None, bool or callable, optional
-        None shows a bar on a terminal or in a notebook when it takes more than a second; a callable gets the
-        fraction of the points that is done.
+        None shows a bar on a terminal or in a notebook when it takes more than a second; True shows it at once, and
+        elsewhere, as in a log file, prints a line for each 10 %; a callable gets the fraction of the points that is
+        done.
     interrupt : {"return", "raise"}
         What Ctrl-C does. "return": the sweep ends with the points that had finished (`interrupted` is True), and the
         script goes on. "raise": it raises KeyboardInterrupt after that; the file `out` has these points. A Ctrl-C

@@ -211,6 +211,19 @@ def test_progress_bar_on_demand_and_not_without_a_terminal(net, capsys):
     assert err.startswith("run: 100% after ") and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("wanted", [None, True])
+def test_progress_bar_comes_after_a_second_unless_it_is_wanted(wanted, monkeypatch, capsys):
+    monkeypatch.setattr(watching, "is_interactive", lambda: True)
+    with watching.Progress(wanted) as shown:
+        shown.finish(lambda: 0.25)
+        assert ("25% |" in capsys.readouterr().err) == (wanted is True)
+        shown.began -= 61.0
+        shown.finish(lambda: 0.5, "loss 0.3")
+        seen = capsys.readouterr().err
+        assert " 50% |" in seen and "loss 0.3" in seen and (wanted or "01:01 < 01:01" in seen)
+    assert capsys.readouterr().err.endswith("\r")  # and is gone in the end
+
+
 def test_progress_in_a_log_file_is_a_line_for_each_tenth(capsys):
     with watching.Progress(True, "sweep") as shown:
         for k in range(1000):
