@@ -171,6 +171,12 @@ def test_what_torch_refuses(torch):
     for wrong in (torch.zeros(2, 5, 20), torch.randint(0, 2, (2, 5, 20)), torch.randint(0, 2, (2, 5, 20)).bool()):
         with pytest.raises(ParameterError, match=r"raster.*training.spikes_from_raster\("):
             module(wrong)
+    with pytest.raises(ParameterError, match=r"dense Tensor \(tensor.to_dense\(\)\), got torch.sparse"):
+        module(torch.ones(2, 5).to_sparse())
+    with pytest.raises(ParameterError, match="Tensors of one shape"):
+        module([torch.zeros(5), torch.zeros(4)])
+    with pytest.raises(ParameterError, match="pairs .* take no part in autograd"):
+        module([(torch.zeros(1, requires_grad=True), torch.tensor([0]))])
     with pytest.raises(ParameterError, match="got nan"):
         module(torch.full((2, 5), float("nan")))
     with pytest.raises(ParameterError, match="must be on the CPU, got a Tensor on meta"):
@@ -245,7 +251,7 @@ def test_torch_takes_what_batches_take(torch):
     wanted = module(torch.tensor(times))
     pairs = [(row[np.isfinite(row)], np.flatnonzero(np.isfinite(row))) for row in times]
     forms = [
-        times, times.tolist(), pairs, [(torch.tensor(t), torch.tensor(i)) for t, i in pairs], tuple(pairs),
+        times, times.tolist(), list(torch.tensor(times)), pairs, [(torch.tensor(t), torch.tensor(i)) for t, i in pairs], tuple(pairs),
         {"input": times}, {"input": pairs}, torch.tensor(times)[:, :, None],
         np.stack([np.full((6, 5), np.inf), times], axis=2),
     ]  # fmt: skip
@@ -298,6 +304,9 @@ def test_torch_compile_takes_the_whole_graph(torch, options):
         with torch.no_grad():
             for p in module.parameters():
                 p.mul_(1.1)
+    for n in range(1, 11):  # one graph for all of them: ten would be too many
+        first = [out[0] if isinstance(out, tuple) else out for out in (compiled(inputs[:n]), module(inputs[:n]))]
+        assert torch.equal(*first)
     copied = copy.deepcopy(module)
     with torch.no_grad():
         copied.weights[0].mul_(1.5)
