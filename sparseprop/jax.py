@@ -178,8 +178,8 @@ def _array(source, values):
     if are_pairs(values):
         if traced:
             raise ParameterError(
-                f"{name}: pairs (times, ids) are for values that are known, outside of jit, grad and vmap: give an array "
-                "of shape (samples, n, m), inf for no spike"
+                f"{name}: pairs (times, ids) are for values that are known, outside of jit, grad and vmap: give an "
+                "array of shape (samples, n, m), inf for no spike"
             )
         return jax.numpy.asarray(padded_pairs(source, values))
     if not traced:
