@@ -173,20 +173,26 @@ def _of_sources(sources, inputs):
 
 
 def _array(source, values):
+    name = f"inputs of {source.name!r}"
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
     if are_pairs(values):
+        if traced:
+            raise ParameterError(
+                f"{name}: pairs (times, ids) are for values that are known, outside of jit, grad and vmap: give an "
+                "array of shape (samples, n, m), inf for no spike"
+            )
         return jax.numpy.asarray(padded_pairs(source, values))
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values)):
-        # Its values are not known yet; the engine looks at them.
-        name = f"inputs of {source.name!r}"
-        try:
-            values = jax.numpy.asarray(values)
-        except (TypeError, ValueError) as error:
-            raise ParameterError(f"{name} must be an array of numbers: {shown(error)}") from None
-        if values.dtype.kind not in "iuf":
-            raise ParameterError(f"{name} must be an array of real numbers, got dtype {values.dtype}")
-        check_shape(source, values.shape)
-        return _as_float64(name, values)
-    return jax.numpy.asarray(input_array(source, values))
+    if not traced:
+        return jax.numpy.asarray(input_array(source, values))
+    # The values are not known yet; the engine looks at them.
+    try:
+        values = jax.numpy.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{name} must be an array of numbers: {shown(error)}") from None
+    if values.dtype.kind not in "iuf":
+        raise ParameterError(f"{name} must be an array of real numbers, got dtype {values.dtype}")
+    check_shape(source, values.shape)
+    return _as_float64(name, values)
 
 
 class _Host:

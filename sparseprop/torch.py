@@ -109,9 +109,8 @@ class SpikingNetwork(torch.nn.Module):
             raise ParameterError(f"outputs must be different populations, got {shown(names)}")
         self._record = None
         if V_times is not None:
-            times = np.atleast_1d(
-                _validation.real_array(V_times if _validation.is_array(V_times) else [V_times], "V_times", low=0.0)
-            )
+            times = V_times if _validation.is_array(V_times) else [V_times]
+            times = _validation.real_array(times, "V_times", "finite times >= 0 ms", unit="ms", low=0.0)
             if (times > self.duration).any() or (np.diff(times) <= 0.0).any():
                 raise ParameterError(
                     f"V_times must be ascending, and at most the duration, {self.duration} ms, got {shown(times)}"
@@ -159,7 +158,7 @@ class SpikingNetwork(torch.nn.Module):
         inputs : Tensor, array_like, sequence or dict
             Spike times in ms of the sources, of shape (samples, n) or (samples, n, m), inf for none; or all else that
             :meth:`BatchSimulation.run` takes, such as a sequence of (times, ids). A dictionary by name if there are
-            several sources. Tensors take part in autograd.
+            several sources. Tensors take part in autograd, but for those in pairs.
 
         Returns
         -------
@@ -180,7 +179,8 @@ class SpikingNetwork(torch.nn.Module):
         for t in (*tensors, *parameters):
             if t.device.type != "cpu":
                 raise ParameterError(f"inputs, weights and delays must be on the CPU, got a Tensor on {t.device}")
-        if len({len(t) for t in tensors}) > 1:
+        # Not by a set of them: torch.compile would make a graph for each number of samples.
+        if any(t.shape[0] != tensors[0].shape[0] for t in tensors[1:]):
             numbers = {p.name: len(t) for p, t in zip(sources, tensors, strict=True)}
             raise ParameterError(f"inputs must have the same number of samples for all sources, got {numbers}")
         if self._delayed:
@@ -200,21 +200,40 @@ class SpikingNetwork(torch.nn.Module):
 
 def _tensor(source, values):
     """The spikes of a source as a Tensor of one of the shapes that are allowed."""
+    name = f"inputs of {source.name!r}"
     if are_pairs(values):
-        return torch.from_numpy(padded_pairs(source, [tuple(map(_array, pair)) for pair in values]))
+        pairs = [
+            tuple(_detached(part, name) for part in pair) if isinstance(pair, (tuple, list)) else pair
+            for pair in values
+        ]
+        return torch.from_numpy(padded_pairs(source, pairs))
+    if isinstance(values, (list, tuple)) and values and all(isinstance(row, torch.Tensor) for row in values):
+        try:
+            values = torch.stack(list(values))
+        except RuntimeError as error:
+            raise ParameterError(f"{name} must have Tensors of one shape: {shown(error)}") from None
     if not isinstance(values, torch.Tensor):
         return torch.from_numpy(input_array(source, values))
+    if values.layout != torch.strided:
+        raise ParameterError(f"{name} must be a dense Tensor (tensor.to_dense()), got {values.layout}")
     if values.is_complex() or values.dtype == torch.bool:
         if values.dim() == 3:
-            check_no_raster(values.numpy(force=True), f"inputs of {source.name!r}")
-        raise ParameterError(f"inputs of {source.name!r} must be times in ms, real numbers, got {values.dtype}")
+            check_no_raster(values.numpy(force=True), name)
+        raise ParameterError(f"{name} must be times in ms, real numbers, got {values.dtype}")
     check_shape(source, values.shape)
     return values
 
 
-def _array(values):
+def _detached(values, name):
     """What may be a Tensor, for NumPy."""
-    return values.numpy(force=True) if isinstance(values, torch.Tensor) else values
+    if not isinstance(values, torch.Tensor):
+        return values
+    if values.requires_grad:
+        raise ParameterError(
+            f"{name}: pairs (times, ids) take no part in autograd: give a Tensor of shape (samples, n, m), inf for no "
+            "spike, or times.detach()"
+        )
+    return values.numpy(force=True)
 
 
 class _Run(torch.autograd.Function):

@@ -171,6 +171,12 @@ def test_what_torch_refuses(torch):
     for wrong in (torch.zeros(2, 5, 20), torch.randint(0, 2, (2, 5, 20)), torch.randint(0, 2, (2, 5, 20)).bool()):
         with pytest.raises(ParameterError, match=r"raster.*training.spikes_from_raster\("):
             module(wrong)
+    with pytest.raises(ParameterError, match=r"dense Tensor \(tensor.to_dense\(\)\), got torch.sparse"):
+        module(torch.ones(2, 5).to_sparse())
+    with pytest.raises(ParameterError, match="Tensors of one shape"):
+        module([torch.zeros(5), torch.zeros(4)])
+    with pytest.raises(ParameterError, match="pairs .* take no part in autograd"):
+        module([(torch.zeros(1, requires_grad=True), torch.tensor([0]))])
     with pytest.raises(ParameterError, match="got nan"):
         module(torch.full((2, 5), float("nan")))
     with pytest.raises(ParameterError, match="must be on the CPU, got a Tensor on meta"):
@@ -245,7 +251,8 @@ def test_torch_takes_what_batches_take(torch):
     wanted = module(torch.tensor(times))
     pairs = [(row[np.isfinite(row)], np.flatnonzero(np.isfinite(row))) for row in times]
     forms = [
-        times, times.tolist(), pairs, [(torch.tensor(t), torch.tensor(i)) for t, i in pairs], tuple(pairs),
+        times, times.tolist(), list(torch.tensor(times)), pairs, tuple(pairs),
+        [(torch.tensor(t), torch.tensor(i)) for t, i in pairs],
         {"input": times}, {"input": pairs}, torch.tensor(times)[:, :, None],
         np.stack([np.full((6, 5), np.inf), times], axis=2),
     ]  # fmt: skip
@@ -298,6 +305,9 @@ def test_torch_compile_takes_the_whole_graph(torch, options):
         with torch.no_grad():
             for p in module.parameters():
                 p.mul_(1.1)
+    for n in range(1, 11):  # one graph for all of them: ten would be too many
+        first = [out[0] if isinstance(out, tuple) else out for out in (compiled(inputs[:n]), module(inputs[:n]))]
+        assert torch.equal(*first)
     copied = copy.deepcopy(module)
     with torch.no_grad():
         copied.weights[0].mul_(1.5)
@@ -440,8 +450,7 @@ def test_jax_takes_other_types_and_several_sources(jax):
     np.testing.assert_allclose(by_params["weight"][0], grads.weight[0], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("jit", [False, True])
-def test_jax_takes_vmap_and_jacrev(jax, jit):
+def test_jax_takes_vmap_and_jacrev(jax):
     from sparseprop.jax import parameters, spike_times
 
     net, inputs = network(), task(6)[0]
@@ -450,19 +459,18 @@ def test_jax_takes_vmap_and_jacrev(jax, jit):
     def totals(params, shift=0.0):
         return jax.numpy.clip(spike_times(net, params, inputs + shift, duration=DURATION), 0.0, 40.0).sum(axis=0)
 
-    wrapped = jax.jit if jit else lambda f: f
     shifts = np.array([0.0, 0.5, 2.0])
-    close(wrapped(jax.vmap(lambda s: totals(params, s)))(shifts), np.stack([totals(params, s) for s in shifts]))
+    wanted = np.stack([totals(params, s) for s in shifts])
+    for wrapped in (lambda f: f, jax.jit):
+        close(wrapped(jax.vmap(lambda s: totals(params, s)))(shifts), wanted)
     more = jax.tree.map(lambda a: jax.numpy.stack([a, 1.1 * a]), params)
-    wanted = np.stack([totals(params), totals(jax.tree.map(lambda a: 1.1 * a, params))])
-    close(wrapped(jax.vmap(totals))(more), wanted)
-    jacobian = wrapped(jax.jacrev(totals))(params)
+    close(jax.vmap(totals)(more), np.stack([totals(params), totals(jax.tree.map(lambda a: 1.1 * a, params))]))
+    jacobian, one = jax.jit(jax.jacrev(totals))(params), jax.jit(jax.grad(lambda p, k: totals(p)[k]))
     for k in range(3):
-        by_one = jax.grad(lambda p, k=k: totals(p)[k])(params)
-        for a, b in zip(jax.tree.leaves(jacobian), jax.tree.leaves(by_one), strict=True):
+        for a, b in zip(jax.tree.leaves(jacobian), jax.tree.leaves(one(params, k)), strict=True):
             close(a[k], np.asarray(b))
-    slopes = wrapped(jax.vmap(jax.grad(lambda s: totals(params, s).sum())))(shifts)
-    close(slopes, np.array([jax.grad(lambda s: totals(params, s).sum())(s) for s in shifts]))
+    slope = jax.grad(lambda s: totals(params, s).sum())
+    close(jax.jit(jax.vmap(slope))(shifts), np.array([slope(s) for s in shifts]))
 
 
 def test_jax_takes_what_batches_take(jax):
@@ -508,6 +516,8 @@ def test_what_jax_refuses(jax):
     for wrong in (np.zeros((2, 4)), np.zeros((2, 5), bool)):  # shapes and types are known in jit, too
         with pytest.raises(ParameterError, match="inputs of 'input' must be"):
             jax.jit(lambda t: spike_times(net, params, t, duration=1.0))(wrong)
+    with pytest.raises(ParameterError, match=r"pairs \(times, ids\) are for values that are known"):
+        jax.jit(lambda t: spike_times(net, params, [(t, np.array([0]))], duration=1.0))(np.array([1.0]))
     for wrong in ({"weight": 3}, {"weight": None}):
         with pytest.raises(ParameterError, match="must be a list of arrays"):
             spike_times(net, wrong, inputs, duration=1.0)
