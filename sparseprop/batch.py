@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _core, _validation
 from .connectivity import ProceduralAdjacency
-from .errors import ParameterError, shown, unknown_name
+from .errors import ParameterError, named_arguments, shown, unknown_name
 from .gradients import (
     INVARIANT,
     ByProjection,
@@ -38,6 +38,7 @@ SMALLEST_PIECE = 8
 MOST_PIECES = 16
 
 
+@named_arguments
 def run_batch(net, inputs, duration, *, n_threads=None, record=None, tape=False, seed=None):
     """Simulate a network once for each sample of a batch, each time from the initial state.
 
@@ -89,6 +90,7 @@ def cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@named_arguments
 class BatchSimulation:
     """Runs of one network with the inputs of many samples, each from the same initial state.
 
@@ -389,6 +391,7 @@ class _Inputs:
         return result
 
 
+@named_arguments
 class BatchResult:
     """What came out of a batch.
 

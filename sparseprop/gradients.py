@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import _core, _validation
-from .errors import ParameterError, shown
+from .errors import ParameterError, named_arguments, shown
 from .inputs import SpikeSource, Steps
 from .network import Projection
 
@@ -40,6 +40,7 @@ KINDS = {
 }
 
 
+@named_arguments
 @dataclass(frozen=True)
 class GradientWarning:
     """Something that has no gradient.
@@ -100,6 +101,7 @@ class ByProjection:
         return (self[k] for k in range(len(self)))
 
 
+@named_arguments
 class Gradients:
     """Derivatives of a loss with respect to everything that a run depends on.
 

@@ -3,11 +3,12 @@
 import numpy as np
 
 from .. import _validation
-from ..errors import ParameterError, shown
+from ..errors import ParameterError, named_arguments, shown
 
 __all__ = ["latencies"]
 
 
+@named_arguments
 def latencies(values, first=0.0, last=30.0, *, large_first=False, silent_below=None, bias=None):
     """Each value as the time of the only spike of a source.
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from ..errors import ParameterError, unknown_name
+from ..errors import ParameterError, named_arguments, unknown_name
 from ..models import QIF, Theta
 
 __all__ = ["Pseudospikes"]
 
 
+@named_arguments
 class Pseudospikes:
     """Spikes after the end of the trial, continuous with those before it.
 

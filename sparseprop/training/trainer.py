@@ -10,7 +10,7 @@ from .. import _validation
 from ..batch import BatchSimulation
 from ..checkpoint import fingerprint, read_state, write_state
 from ..connectivity import ProceduralAdjacency
-from ..errors import CheckpointMismatchError, ParameterError, shown
+from ..errors import CheckpointMismatchError, ParameterError, named_arguments, shown
 from ..models import UniformPhase
 from ..network import Network, Projection
 from ..recording import Record
@@ -21,6 +21,7 @@ __all__ = ["History", "Trainer", "record_for"]
 EVALUATION_BATCH = 500
 
 
+@named_arguments
 def record_for(net, duration, *losses):
     """What has to be recorded for losses, for ``run_batch(record=...)``; None if nothing."""
     found = [_checked(loss, f"losses[{k}]").readings(net, duration) for k, loss in enumerate(losses)]
@@ -38,6 +39,7 @@ def _checked(loss, name):
     return loss
 
 
+@named_arguments
 class History:
     """What became of the loss: one entry for each epoch.
 
@@ -98,6 +100,7 @@ class History:
         return ax
 
 
+@named_arguments
 class Trainer:
     """Trains the weights of a network, and its delays if they are wanted.
 
