@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _core, _validation, bins
 from .connectivity import ProceduralAdjacency
-from .errors import ParameterError, shown, unknown_name
+from .errors import ParameterError, named_arguments, shown, unknown_name
 from .gradients import (
     INVARIANT,
     OVERFLOWS_ARE_TOLD,
@@ -40,6 +40,7 @@ SMALLEST_PIECE = 8
 MOST_PIECES = 16
 
 
+@named_arguments
 def run_batch(net, inputs, duration, *, n_threads=None, record=None, tape=False, seed=None):
     """Simulate a network once for each sample of a batch, each time from the initial state.
 
@@ -114,6 +115,7 @@ def _begin_anew_in_child():
 os.register_at_fork(after_in_child=_begin_anew_in_child)
 
 
+@named_arguments
 class BatchSimulation:
     """Runs of one network with the inputs of many samples, each from the same initial state.
 
@@ -491,6 +493,7 @@ class _Inputs:
         return result
 
 
+@named_arguments
 class BatchResult:
     """What came out of a batch.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import _core, _validation
-from .errors import GradientOverflowWarning, ParameterError, shown
+from .errors import GradientOverflowWarning, ParameterError, named_arguments, shown
 from .inputs import SpikeSource, Steps
 from .network import Projection
 
@@ -51,6 +51,7 @@ OVERFLOW = 4
 OVERFLOWS_ARE_TOLD = np.errstate(over="ignore", invalid="ignore")
 
 
+@named_arguments
 @dataclass(frozen=True)
 class GradientWarning:
     """Something that has no gradient.
@@ -114,6 +115,7 @@ class ByProjection:
         return (self[k] for k in range(len(self)))
 
 
+@named_arguments
 class Gradients:
     """Derivatives of a loss with respect to everything that a run depends on.
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ._validation import index_array, is_array, real, real_array
-from .errors import ParameterError, shown, unknown_name
+from .errors import ParameterError, named_arguments, shown, unknown_name
 
 __all__ = [
     "Poisson",
@@ -170,6 +170,7 @@ class Source:
         raise NotImplementedError
 
 
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class SpikeSource(Source):
     """Given spikes.
@@ -255,6 +256,7 @@ class SpikeSource(Source):
         return {"name": "SpikeSource", "times": self.times, "ids": self.ids}
 
 
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class PoissonSource(Source):
     """Poisson spike trains, each of which all targets of its neuron share.
@@ -285,6 +287,7 @@ class PoissonSource(Source):
         return self.process.to_dict() | {"name": "PoissonSource"}
 
 
+@named_arguments
 def poisson(rate, times=None):
     """Independent Poisson processes, one for each neuron, for :meth:`Network.drive`.
 
@@ -304,6 +307,7 @@ def poisson(rate, times=None):
     return Poisson(rate, times)
 
 
+@named_arguments
 def steps(times, values):
     """A current that changes in steps, for :meth:`Network.drive`; exact at each step.
 

@@ -16,7 +16,7 @@ from .connectivity import Purpose, Rule
 from .distributions import Distribution, distribution_from_dict
 from .drifts import Drift
 from .engine_time import Clock
-from .errors import CapacityError, InsufficientMemoryError, ParameterError, shown, unknown_name
+from .errors import CapacityError, InsufficientMemoryError, ParameterError, named_arguments, shown, unknown_name
 from .models import (
     EIF,
     LARGEST,
@@ -82,6 +82,7 @@ class _ReadOnly:
             self._set(**(part or {}))
 
 
+@named_arguments
 class Population(_ReadOnly):
     """Neurons of one model, or sources of spikes; made by :meth:`Network.add`, and not to be changed.
 
@@ -167,6 +168,7 @@ class Population(_ReadOnly):
         return d
 
 
+@named_arguments
 class Projection(_ReadOnly):
     """Synapses from one population to another; made by :meth:`Network.connect`.
 
@@ -347,6 +349,7 @@ class Drive(_ReadOnly):
         return d if self.weight is None else d | {"weight": self.weight}
 
 
+@named_arguments
 class Network:
     """Populations of neurons and sources, the projections between them, and what drives them.
 
@@ -1222,6 +1225,7 @@ class Changes(Sequence):
 # Ready-made networks ----------------------------------------------------------------------------------------------
 
 
+@named_arguments
 def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
     """The balanced inhibitory network of the SparseProp paper.
 
@@ -1295,6 +1299,7 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
     return net
 
 
+@named_arguments
 def calibrate_rate(net, target, tol=0.01):
     """Scale the drive so that the network fires at a given rate.
 

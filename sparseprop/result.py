@@ -12,7 +12,7 @@ import numpy as np
 from . import _html
 from ._validation import integer, is_array, real
 from .bins import bin_of, is_edge
-from .errors import FileFormatError, ParameterError, StorageError, unknown_name
+from .errors import FileFormatError, ParameterError, StorageError, named_arguments, unknown_name
 from .storage import sha256
 
 __all__ = ["PopulationInfo", "Result", "concatenate", "describe", "load", "new_run_id"]
@@ -41,6 +41,7 @@ class PopulationInfo:
     is_source: bool = False
 
 
+@named_arguments
 class Result:
     """The spikes of a run and what is to be known about them.
 
@@ -759,6 +760,7 @@ def describe(path):
     return _from_raster(path, info["populations"], info["header"], info["footer"], info["n_spikes"])
 
 
+@named_arguments
 def load(path, *, sizes=None, t_start=None, t_stop=None):
     """Read a raster that :meth:`Result.save` or ``run(record=path)`` wrote, or any SONATA spike file.
 

@@ -24,6 +24,7 @@ from .errors import (
     NumericalError,
     ParameterError,
     RunawayError,
+    named_arguments,
     shown,
     unknown_name,
 )
@@ -75,6 +76,7 @@ def _versions():
     }
 
 
+@named_arguments
 class Simulation:
     """A simulation that can be run piece by piece; the pieces together are bit-identical to one run.
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import _html, _validation
-from .errors import FileFormatError, ParameterError, StorageError, shown
+from .errors import FileFormatError, ParameterError, StorageError, named_arguments, shown
 from .simulation import Simulation, check_start, check_stop_rules
 from .watching import ONCE_MORE, Progress, check_interrupt, ends_all, noted_interrupt
 
@@ -59,6 +59,7 @@ class PointFailure:
     traceback: str
 
 
+@named_arguments
 class SweepResult(Sequence):
     """The table of a sweep: a sequence of rows, each a dict with all columns, in the order of the grid.
 
@@ -153,6 +154,7 @@ class SweepResult(Sequence):
         return pandas.DataFrame(self._rows, columns=list(self.columns))
 
 
+@named_arguments
 def sweep(
     build,
     grid,

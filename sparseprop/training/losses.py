@@ -14,7 +14,7 @@ import numpy as np
 from .. import _validation
 from ..batch import BatchResult, check_no_raster
 from ..bins import are_beyond
-from ..errors import ParameterError, shown, unknown_name
+from ..errors import ParameterError, named_arguments, shown, unknown_name
 from ..models import LIF, LIFExp
 from .pseudospikes import Pseudospikes, check_net
 
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 
+@named_arguments
 @dataclass
 class Evaluation:
     """What a loss says of a batch.
@@ -69,6 +70,7 @@ class Evaluation:
             self.dL_dweight[k] = self.dL_dweight.get(k, 0.0) + values
 
 
+@named_arguments
 class Loss:
     """What all losses share: the population that they look at, and no recorded potentials unless they say so."""
 
@@ -144,6 +146,7 @@ def _mean(values):
     return float(values.mean()) if len(values) else 0.0
 
 
+@named_arguments
 class FunctionLoss(Loss):
     """A function as a loss, with the membrane potentials that it needs; without such, give the function itself.
 
@@ -210,6 +213,7 @@ def _within(times, name, duration):
     return times
 
 
+@named_arguments
 class FirstSpikeCrossEntropy(Loss):
     r"""Time to first spike: the output that fires first is the class.
 
@@ -303,6 +307,7 @@ class _Trains(Loss):
         return np.sort(targets if targets.ndim == 3 else targets[:, :, None], axis=2)
 
 
+@named_arguments
 class SpikeTimeError(_Trains):
     """How far the spikes of each neuron are from prescribed ones: the k-th from the k-th.
 
@@ -361,6 +366,7 @@ class SpikeTimeError(_Trains):
         return evaluation
 
 
+@named_arguments
 class VanRossumDistance(_Trains):
     """The distance of each neuron's spike train from a prescribed one, both smoothed with a decaying exponential.
 
@@ -480,6 +486,7 @@ class _Counts(Loss):
         return counts, back
 
 
+@named_arguments
 class SpikeCountCrossEntropy(_Counts):
     """The output with the most spikes is the class: cross entropy over the softmax of `scale` times their numbers.
 
@@ -514,6 +521,7 @@ class SpikeCountCrossEntropy(_Counts):
         return Evaluation(_mean(value), by_times, by_V, by_weight, predictions=predictions)
 
 
+@named_arguments
 class SpikeCountPenalty(_Counts):
     """A penalty on neurons that fire less or more than wanted, on average over the batch.
 
@@ -595,6 +603,7 @@ def places(result, ids, times):
     return rows, columns
 
 
+@named_arguments
 class MembraneCrossEntropy(_Readout):
     """The output with the highest membrane potential is the class.
 
@@ -638,6 +647,7 @@ class MembraneCrossEntropy(_Readout):
         return Evaluation(_mean(value), None, _for_all(result, index, by_V), predictions=_winners(logits))
 
 
+@named_arguments
 class PeakMargin(_Readout):
     """For LIF and LIFExp neurons that stay silent: a pull of their highest V towards the threshold.
 
