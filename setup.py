@@ -27,8 +27,10 @@ SOURCES = ("_core", "_wiring", "_yardsticks")
 
 # One ulp of difference becomes another raster: no contraction into fused multiply-adds, no fast-math,
 # no instructions beyond the platform's baseline.
-compile_args = ["-O3", "-g" if DEBUG else "-g0", "-ffp-contract=off", "-fno-math-errno", "-Wno-unused-function"]
+compile_args = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-Wno-unused-function"]
 link_args = []
+if DEBUG:
+    compile_args += ["-g"]
 if SANITIZE:
     compile_args = [
         "-O1",

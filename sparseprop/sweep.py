@@ -439,7 +439,7 @@ def _are_interactive(functions):
     try:
         return b"__main__" in pickle.dumps(functions)
     except Exception:  # a lambda, or a function within another
-        return True
+        return any(getattr(function, "__module__", None) == "__main__" for function in functions)
 
 
 def _is(thing, module, name):
