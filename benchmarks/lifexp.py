@@ -39,7 +39,7 @@ def network(case, taus):
     """The balanced network; `taus` () for delta synapses."""
     if not taus:
         return sp.balanced_network(case["n"], sp.LIF(tau_m=TAU_M), case["outdegree"], seed=case["seed"])
-    model = sp.LIFExp(tau_m=TAU_M, tau_syn=list(taus))
+    model = sp.LIFExp(tau_m=TAU_M, tau_syn=tuple(taus))
     reference = sp.balanced_network(case["n"], model, case["outdegree"], seed=case["seed"])
     if len(taus) == 1:
         return reference

@@ -1532,18 +1532,7 @@ cdef class Adjoint:
 
     cdef _set_parameters(self, int64_t k, int64_t n_changes):
         """Give population k the parameters that it has after so many changes."""
-        cdef Population *p = &self.b.e.populations[k]
-        cdef void *rows = p.rows
-        cdef Frame *frames = p.frames
-        network = self.engine.network
-        if not any(number == k for _, number, _ in network.changes):
-            return
-        parameters = network.populations[k].parameters
-        for _, number, changed in network.changes[:n_changes]:
-            parameters = changed if number == k else parameters
-        self.engine._set_rows(p, parameters)
-        free(rows)
-        free(frames)
+        self.engine._after_changes(k, n_changes)
 
     def run(self, until, count_t budget):
         """Take instants at or after the pair `until` in reverse; False if the budget ended it."""

@@ -4,7 +4,7 @@ Names of phases and the order of everything within an instant are those of :mod:
 computes the same numbers bit for bit and is the place to read first.
 """
 
-from libc.math cimport INFINITY, NAN, atan, exp, fabs, isfinite, isinf, isnan, log
+from libc.math cimport INFINITY, NAN, atan, exp, fabs, frexp, isfinite, isinf, isnan, ldexp, log
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcmp, memcpy, memmove, memset
@@ -63,6 +63,53 @@ from .models import voltage_origin
 from .network import parameter_rows
 
 import math
+
+cdef extern from *:
+    """
+    /* a + b + c, rounded once, as by Python's math.fsum, whose steps these are. */
+    static double sp_sum_of_three(double a, double b, double c) {
+        double terms[3] = {a, b, c}, parts[3], x, y, t, high, back, low = 0.0;
+        int n = 0, i, j, k;
+        for (k = 0; k < 3; k++) {
+            x = terms[k];
+            for (i = j = 0; j < n; j++) {
+                y = parts[j];
+                if (fabs(x) < fabs(y)) { t = x; x = y; y = t; }
+                high = x + y;
+                back = high - x;
+                low = y - back;
+                if (low != 0.0)
+                    parts[i++] = low;
+                x = high;
+            }
+            n = i;
+            if (x != 0.0)
+                parts[n++] = x;
+        }
+        if (n == 0)
+            return 0.0;
+        high = parts[--n];
+        while (n > 0) {
+            x = high;
+            y = parts[--n];
+            high = x + y;
+            back = high - x;
+            low = y - back;
+            if (low != 0.0)
+                break;
+        }
+        /* Half-way cases: what is left decides. */
+        if (n > 0 && ((low < 0.0 && parts[n - 1] < 0.0) || (low > 0.0 && parts[n - 1] > 0.0))) {
+            y = low * 2.0;
+            x = high + y;
+            back = x - high;
+            if (y == back)
+                high = x;
+        }
+        return high;
+    }
+    """
+    double sum_of_three "sp_sum_of_three"(double a, double b, double c) noexcept nogil
 
 cdef extern from *:
     """
@@ -2418,6 +2465,15 @@ cdef bint something_comes(State *e) noexcept nogil:
     return False
 
 
+cdef struct Series:
+    # Of a population whose I_e changes: one row of currents for each change, one or one per neuron.
+    const double *currents
+    int64_t width
+    # Of leaky neurons: E_L, V_th and V_reset, one row or one for each neuron.
+    const double *leaks
+    int64_t n_leaks
+
+
 cdef class Engine:
     """The event loop in C, with one of two event queues; the spikes are the same bit for bit.
 
@@ -2445,6 +2501,12 @@ cdef class Engine:
     cdef object network
     cdef object clock
     cdef int64_t n_changes
+    cdef int64_t[::1] change_n  # when parameters change, as pairs
+    cdef double[::1] change_s
+    cdef const int64_t[::1] change_number, change_row  # of which population, and the row of its Series
+    cdef Series *series         # of all populations; empty without changes
+    cdef double *seen           # while parameters change
+    cdef dict bases, constants  # of populations whose I_e changes: parameters by row, and what follows from them
     cdef readonly object origins    # the voltages that are 0 for the neurons, by global id; None if they all are
     cdef list arrays            # keeps alive what the structs point into
     cdef list delayed           # (number in the C loops, order, weights) of projections with a delay for each synapse
@@ -2470,6 +2532,8 @@ cdef class Engine:
             free(p.log)
         for k in range(self.e.n_processes):
             poisson_free(&self.e.processes[k].poisson)
+        free(self.series)
+        free(self.seen)
         free(self.e.populations)
         free(self.e.projections)
         free(self.e.lanes)
@@ -2507,7 +2571,7 @@ cdef class Engine:
         self.network = network
         self.clock = network.clock
         self.arrays, self.delayed = [], []
-        self.flows = {}
+        self.flows, self.bases, self.constants = {}, {}, {}
         self.e.H = network.clock.epoch
         self.e.n = network.size
         self.e.n_ports = 1
@@ -2521,6 +2585,7 @@ cdef class Engine:
             self._add_population(&self.e.populations[self.e.n_populations - 1], population)
         self._add_projections(network)
         self._add_inputs(network)
+        self._add_changes(network)
         self.e.has_fired = <uint8_t *> owned(allocate(self.e.n // 8 + 1, 1))
         self.e.has_arrival = <uint8_t *> owned(allocate(self.e.n_ports * (self.e.n // 8 + 1), 1))
         memset(self.e.has_fired, 0, self.e.n // 8 + 1)
@@ -2551,7 +2616,8 @@ cdef class Engine:
             memset(p.release, 0, p.size * sizeof(Pair))
             p.waiting = <uint8_t *> owned(allocate(p.size // 8 + 1, 1))
             memset(p.waiting, 0, p.size // 8 + 1)
-        self._set_rows(p, population.parameters)
+        n_rows, rows = parameter_rows(population.parameters, p.size)
+        self._set_rows(p, n_rows, (constants_of(p.kernel, row) for row in rows))
         p.width = width_in(p)
         p.x = <double *> owned(allocate_large(p.width * <int64_t> p.size, sizeof(double)))
         memset(p.x, 0, p.width * <int64_t> p.size * sizeof(double))
@@ -2569,45 +2635,41 @@ cdef class Engine:
             I_syn = population.I_syn
             place_currents(&self.e, p, &I_syn[0, 0])
 
-    cdef _set_rows(self, Population *p, parameters):
-        """Fill in the constants and frames that follow from parameters, in the present epoch."""
-        cdef neuron_t k
-        rows = parameter_rows(parameters, p.size)
+    cdef _set_rows(self, Population *p, int64_t n_rows, rows):
+        """Fill in the constants of all rows (one, or one for each neuron) and their frames, in the present epoch."""
+        cdef int64_t k
         frames = _Frames(self.clock.epoch)
         p.oscillates = False
         p.scan_cost = 1
         if p.kernel == LIF_KERNEL:
-            p.rows = owned(allocate(len(rows), sizeof(LIF)))
-            for k in range(len(rows)):
-                constants = lif_constants(math.fsum, **rows[k])
+            p.rows = owned(allocate(n_rows, sizeof(LIF)))
+            for k, constants in enumerate(rows):
                 fill_lif(&(<LIF *> p.rows)[k], constants, frames.index(constants["frame"]))
                 p.oscillates = p.oscillates or constants["gap"] > 0.0
         elif p.kernel == LIFEXP_KERNEL:
-            p.rows = owned(allocate(len(rows), sizeof(LIFExp)))
+            p.rows = owned(allocate(n_rows, sizeof(LIFExp)))
             p.oscillates = True
-            p.scan_cost = 2 if len(rows) == 1 else 6  # vectorised or not
-            for k in range(len(rows)):
-                fill_lifexp(&(<LIFExp *> p.rows)[k], lifexp_constants(math.fsum, **rows[k]), frames, self.e.H)
+            p.scan_cost = 2 if n_rows == 1 else 6  # vectorised or not
+            for k, constants in enumerate(rows):
+                fill_lifexp(&(<LIFExp *> p.rows)[k], constants, frames, self.e.H)
             self.e.n_ports = max(self.e.n_ports, (<LIFExp *> p.rows).n_ports)
         elif p.kernel == TABLE_KERNEL:
-            p.rows = owned(allocate(len(rows), sizeof(Tabulated)))
+            p.rows = owned(allocate(n_rows, sizeof(Tabulated)))
             p.oscillates = True
             p.scan_cost = 8
-            for k in range(len(rows)):
-                constants = tabulated_constants(math.fsum, **rows[k])
+            for k, constants in enumerate(rows):
                 (<Tabulated *> p.rows)[k].flow = <const Flow *> self._flow(constants["table"])
                 fill_tabulated(&(<Tabulated *> p.rows)[k], constants, frames.index(None))
         else:
-            p.rows = owned(allocate(len(rows), sizeof(QIF)))
+            p.rows = owned(allocate(n_rows, sizeof(QIF)))
             p.oscillates = True
             p.scan_cost = 2
-            for k in range(len(rows)):
-                constants = qif_constants(math.sqrt, **riccati_parameters(**rows[k])[0])
+            for k, constants in enumerate(rows):
                 fill_qif(&(<QIF *> p.rows)[k], constants, frames.index(constants["frame"]))
                 if constants["regime"] == "shear" and p.base == NULL:
                     p.base = <Pair *> owned(allocate(p.size, sizeof(Pair)))
                     memset(p.base, 0, p.size * sizeof(Pair))
-        p.heterogeneous = len(rows) > 1
+        p.heterogeneous = n_rows > 1
         p.plain = not p.heterogeneous and p.release == NULL
         p.epoch = self.e.now.n
         p.n_frames = len(frames.entries)
@@ -2802,6 +2864,18 @@ cdef class Engine:
                 c.weight = process.weight
         self._start_inputs()
 
+    cdef _add_changes(self, network):
+        """Point the structs at the steps of currents."""
+        cdef const double[:, ::1] currents
+        changes = network.changes
+        self.series = <Series *> owned(zeros(self.e.n_populations, sizeof(Series)))
+        self.change_n, self.change_s = network.clock.pairs(changes.times)
+        self.change_number, self.change_row = changes.populations, changes.rows
+        for number in changes.currents:
+            currents = changes.currents[number]
+            self.arrays.append(currents)
+            self.series[number].currents, self.series[number].width = &currents[0, 0], currents.shape[1]
+
     cdef _start_inputs(self):
         """Put all inputs onto the agenda, at what comes after the last instant."""
         cdef int64_t k
@@ -2885,24 +2959,43 @@ cdef class Engine:
     cdef Pair _next_change(self):
         """When parameters change next."""
         cdef Pair change = never()
-        if self.n_changes < len(self.network.changes):
-            change.n, change.s = self.clock.pair(self.network.changes[self.n_changes][0])
+        if self.n_changes < self.change_n.shape[0]:
+            change.n, change.s = self.change_n[self.n_changes], self.change_s[self.n_changes]
         return change
 
     cdef _change_parameters(self, Pair now):
-        """The changes that are due now; neurons that were due stay due, and fire now."""
-        cdef Pair instant
-        cdef Status status
+        """The changes that are due now."""
+        cdef Series *series
+        cdef const double *currents
+        cdef int64_t number
         self.e.now = now
-        if self.windowed:
-            enter_present(&self.e, &self.window)
-        else:
-            enter_present(&self.e, &self.heap)
+        self._enter_present()
         while not before(now, self._next_change()):
-            _, number, parameters = self.network.changes[self.n_changes]
+            number = self.change_number[self.n_changes]
+            series = &self.series[number]
+            currents = &series.currents[self.change_row[self.n_changes] * series.width]
             self.n_changes += 1
-            self._change_population(&self.e.populations[number], parameters)
+            self._change_population(number, currents, series.width)
         self._order()
+        self._take_forced()
+
+    def change_currents(self, changes):
+        """Change I_e from now on, for a list of (population, I_e: an array of one value or of one per neuron).
+
+        V stays. Neurons that were due stay due, and fire now.
+        """
+        cdef const double[::1] currents
+        self._enter_present()
+        for number, I_e in changes:
+            currents = I_e
+            self._change_population(number, &currents[0], currents.shape[0])
+        self._order()
+        self._take_forced()
+
+    cdef _take_forced(self):
+        """Let those fire that were due when parameters changed."""
+        cdef Pair instant, now = self.e.now
+        cdef Status status
         # By rounding, a spike under the new parameters may lie a little before the change.
         with nogil:
             if self.windowed:
@@ -2918,13 +3011,15 @@ cdef class Engine:
         if status != RUNNING:
             self._fault(status)
 
-    cdef _change_population(self, Population *p, parameters):
-        """Give a population other parameters; V stays."""
+    cdef _change_population(self, int64_t number, const double *currents, int64_t width):
+        """Give a population another I_e, one for all or one for each neuron; V stays."""
+        cdef Population *p = &self.e.populations[number]
         cdef void *rows = p.rows
         cdef Frame *frames = p.frames
         cdef bint heterogeneous = p.heterogeneous
         cdef neuron_t i
-        cdef double[::1] seen = np.empty(2 * p.size)
+        if self.seen == NULL:
+            self.seen = <double *> owned(allocate(2 * <int64_t> self.e.n, sizeof(double)))
         for i in range(p.size):
             if not_after(next_spike_in(&self.e, p, i), self.e.now):
                 if not append(&self.e.forced, p.first + i):
@@ -2933,14 +3028,71 @@ cdef class Engine:
                     tape_drive(self.e.tape, p.first + i)
         if self.e.tape != NULL:
             self._note_voltages(p)
-        look_at_population(&self.e, p, &seen[0])
+        look_at_population(&self.e, p, self.seen)
         forget_solved(&self.e)
         try:
-            self._set_rows(p, parameters)
-            take_over_population(&self.e, p, rows, heterogeneous, &seen[0])
+            self._set_currents(number, currents, width)
+            take_over_population(&self.e, p, rows, heterogeneous, self.seen)
         finally:
-            free(rows)
-            free(frames)
+            if p.rows != rows:
+                free(rows)
+            if p.frames != frames:
+                free(frames)
+
+    cdef _set_currents(self, int64_t number, const double *currents, int64_t width):
+        """Rows, and frames if they change, of a population for another I_e; the old ones are left to be freed."""
+        cdef Population *p = &self.e.populations[number]
+        cdef Series *series = &self.series[number]
+        cdef int64_t k, n_rows, size = sizeof(LIF) if p.kernel == LIF_KERNEL else sizeof(LIFExp)
+        cdef char *old = <char *> p.rows
+        cdef char *rows
+        if p.kernel != LIF_KERNEL and p.kernel != LIFEXP_KERNEL:
+            bases = len(self._base(number))
+            n_rows = max(width, <int64_t> bases)
+            self._set_rows(p, n_rows, [
+                self._constants(number, k if bases > 1 else 0, currents[k if width > 1 else 0]) for k in range(n_rows)
+            ])
+            return
+        # In the sums of a leaky neuron's constants only this changes, and neither time constants nor frames.
+        if series.leaks == NULL:
+            self._base(number)
+        n_rows = max(width, series.n_leaks)
+        n_rows = p.size if n_rows > 1 or p.heterogeneous else 1
+        rows = <char *> owned(allocate(n_rows, size))
+        p.oscillates = p.kernel == LIFEXP_KERNEL
+        for k in range(n_rows):
+            memcpy(rows + k * size, old + (k * size if p.heterogeneous else 0), size)
+            give_current(p, rows + k * size, currents[k if width > 1 else 0],
+                         &series.leaks[3 * k if series.n_leaks > 1 else 0])
+        p.rows = rows
+        if p.kernel == LIFEXP_KERNEL:
+            p.scan_cost = 2 if n_rows == 1 else 6
+        p.heterogeneous = n_rows > 1
+        p.plain = not p.heterogeneous and p.release == NULL
+
+    cdef list _base(self, int64_t number):
+        """The parameters of a population whose I_e changes, row by row; for leaky neurons also in its Series."""
+        cdef double[:, ::1] leaks
+        cdef Series *series = &self.series[number]
+        if number not in self.bases:
+            population = self.network.populations[number]
+            self.bases[number] = rows = list(parameter_rows(population.parameters, population.size)[1])
+            if population.kernel in ("LIF", "LIFExp"):
+                leaks = np.array([[row["E_L"], row["V_th"], row["V_reset"]] for row in rows])
+                self.arrays.append(leaks)
+                series.leaks, series.n_leaks = &leaks[0, 0], leaks.shape[0]
+        return self.bases[number]
+
+    cdef _constants(self, int64_t number, int64_t k, double I_e):
+        """The constants of row k of a population with this I_e, which may come again."""
+        key = number, k, I_e
+        if key not in self.constants:
+            if len(self.constants) > 1 << 16:
+                self.constants.clear()
+            self.constants[key] = constants_of(
+                self.e.populations[number].kernel, self.bases[number][k] | {"I_e": I_e}
+            )
+        return self.constants[key]
 
     cdef _fault(self, Status status):
         if status == NO_MEMORY:
@@ -3040,6 +3192,26 @@ cdef class Engine:
             "emissions": np.array(sorted(emissions.values()), dtype=float).reshape(-1, 3),
         }
 
+    cdef _after_changes(self, int64_t number, int64_t n_changes):
+        """Rows and frames of a population after so many changes, in the present epoch."""
+        cdef Population *p = &self.e.populations[number]
+        cdef Series *series = &self.series[number]
+        cdef void *rows = p.rows
+        cdef Frame *frames = p.frames
+        cdef const double[::1] first
+        cdef int64_t k
+        if series.currents == NULL:
+            return
+        k = self.network.changes.last(number, n_changes)
+        if k >= 0:
+            self._set_currents(number, series.currents + self.change_row[k] * series.width, series.width)
+        else:
+            first = np.atleast_1d(np.asarray(self.network.populations[number].parameters["I_e"], dtype=float))
+            self._set_currents(number, &first[0], first.shape[0])
+        free(rows)
+        if p.frames != frames:
+            free(frames)
+
     cdef _note_voltages(self, Population *p):
         """For the tape: V of a population whose parameters are about to change."""
         cdef double[::1] V = np.empty(p.size)
@@ -3078,16 +3250,11 @@ cdef class Engine:
         self.e.last.n, self.e.last.s = state["last"]
         self.e.n_spikes, self.e.n_synaptic_events = state["n_spikes"], state["n_synaptic_events"]
         self.e.n_input_events, self.n_changes = state["n_input_events"], state["n_changes"]
-        changed = {number: parameters for _, number, parameters in self.network.changes[: self.n_changes]}
         for k, saved in enumerate(state["populations"]):
             p = &self.e.populations[k]
             if saved is None:
                 continue
-            if k in changed:
-                free(p.frames)
-                free(p.rows)
-                p.frames, p.rows = NULL, NULL
-                self._set_rows(p, changed[k])
+            self._after_changes(k, self.n_changes)
             p.epoch = self.e.now.n
             for i in range(p.n_frames):
                 enter_epoch(&p.frames[i], p.epoch)
@@ -3205,6 +3372,17 @@ class _Frames:
         return self.known[key]
 
 
+def constants_of(kernel, row):
+    """The constants of a neuron with these parameters."""
+    if kernel == LIF_KERNEL:
+        return lif_constants(math.fsum, **row)
+    if kernel == LIFEXP_KERNEL:
+        return lifexp_constants(math.fsum, **row)
+    if kernel == TABLE_KERNEL:
+        return tabulated_constants(math.fsum, **row)
+    return qif_constants(math.sqrt, **riccati_parameters(**row)[0])
+
+
 cdef void *owned(void *memory) except NULL:
     if memory == NULL:
         raise InsufficientMemoryError("not enough memory for the engine's state; use fewer neurons or synapses")
@@ -3218,6 +3396,30 @@ cdef fill_lif(LIF *m, constants, frame):
     m.inverse_gap = 1.0 / m.gap if m.gap > 0.0 else 0.0
     m.gap_mantissa, m.gap_exponent = constants["gap_scaled"]
     m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
+
+
+cdef void give_current(Population *p, void *m, double I_e, const double *leak) noexcept nogil:
+    """What follows from I_e in a row of a LIF or LIFExp neuron; `leak` is its E_L, V_th and V_reset.
+
+    As :func:`sparseprop.models.lif_constants`.
+    """
+    cdef LIF *lif = <LIF *> m
+    cdef LIFExp *lifexp = <LIFExp *> m
+    cdef double V_inf = sum_of_three(leak[0], I_e, 0.0)
+    cdef double V_inf_low = sum_of_three(leak[0], I_e, -V_inf)
+    cdef double gap = sum_of_three(leak[0], I_e, -leak[1])
+    cdef double depth = sum_of_three(leak[0], I_e, -leak[2])
+    cdef int k = 0
+    if p.kernel == LIFEXP_KERNEL:
+        lifexp.V_inf, lifexp.V_inf_low, lifexp.gap, lifexp.depth = V_inf, V_inf_low, gap, depth
+        return
+    lif.V_inf, lif.V_inf_low, lif.gap, lif.depth = V_inf, V_inf_low, gap, depth
+    lif.inverse_gap = 1.0 / gap if gap > 0.0 else 0.0
+    lif.gap_mantissa, lif.gap_exponent = gap, 0
+    if 0.0 < gap < 7.888609052210118e-31:  # 2^-100
+        frexp(gap, &k)
+        lif.gap_mantissa, lif.gap_exponent = ldexp(gap, -k), k
+    p.oscillates = p.oscillates or gap > 0.0
 
 
 cdef fill_lifexp(LIFExp *m, constants, frames, double H):

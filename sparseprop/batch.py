@@ -13,10 +13,9 @@ import numpy as np
 
 from . import _core, _validation
 from .connectivity import ProceduralAdjacency
-from .errors import ParameterError, shown, unknown_name
+from .errors import ParameterError, named_arguments, shown, unknown_name
 from .gradients import (
     INVARIANT,
-    OVERFLOWS_ARE_TOLD,
     ByProjection,
     Gradients,
     checked_derivatives,
@@ -25,6 +24,7 @@ from .gradients import (
     noted,
     of_neurons,
     of_ports,
+    overflows_are_told,
     without_time_constants,
 )
 from .inputs import SpikeSource
@@ -40,6 +40,7 @@ SMALLEST_PIECE = 8
 MOST_PIECES = 16
 
 
+@named_arguments
 def run_batch(net, inputs, duration, *, n_threads=None, record=None, tape=False, seed=None):
     """Simulate a network once for each sample of a batch, each time from the initial state.
 
@@ -114,6 +115,7 @@ def _begin_anew_in_child():
 os.register_at_fork(after_in_child=_begin_anew_in_child)
 
 
+@named_arguments
 class BatchSimulation:
     """Runs of one network with the inputs of many samples, each from the same initial state.
 
@@ -492,6 +494,7 @@ class _Inputs:
         return result
 
 
+@named_arguments
 class BatchResult:
     """What came out of a batch.
 
@@ -677,7 +680,8 @@ class BatchResult:
             where = tuple(int(k) for k in np.argwhere(hidden)[0])
             raise ParameterError(f"dL_dV must be 0 where V is infinite, got {dL_dV[where]} at index {where}")
         samples, self._samples = self._samples, None
-        return _backward(self._simulation, self, samples, dL_dtimes, dL_dV, weights, tau_m)
+        with overflows_are_told():
+            return _backward(self._simulation, self, samples, dL_dtimes, dL_dV, weights, tau_m)
 
 
 def _shapes(simulation, weights):
@@ -733,7 +737,6 @@ class _Sums:
         return self.flat.copy(), self.runner.findings, adjoint.n_ties, error
 
 
-@OVERFLOWS_ARE_TOLD
 def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
     """See :meth:`BatchResult.backward`."""
     net, given = simulation.network, result._given
@@ -796,7 +799,7 @@ def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
         input_times=given.given_back(by_input),
         drive_weight={},
         steps={},
-        **noted(net, simulation._near, findings, n_warnings, by_neuron, by_projection, 5),
+        **noted(net, simulation._near, findings, n_warnings, by_neuron, by_projection),
         n_ties=n_ties,
         invariant_error=error,
     )

@@ -20,7 +20,15 @@ import numpy as np
 
 from . import _wiring
 from ._validation import flag, index_array, integer, is_array, plain, real, real_array
-from .errors import CapacityError, ConnectivityError, InsufficientMemoryError, ParameterError, shown, unknown_name
+from .errors import (
+    CapacityError,
+    ConnectivityError,
+    InsufficientMemoryError,
+    ParameterError,
+    named_arguments,
+    shown,
+    unknown_name,
+)
 
 __all__ = [
     "Adjacency",
@@ -599,6 +607,7 @@ class _Matrix(_ArrayRule):
         return site.given(self.sources, self.targets, self.weights, "the matrix")
 
 
+@named_arguments
 def fixed_outdegree(k, procedural=False):
     """Each source neuron gets `k` targets, drawn uniformly.
 
@@ -629,6 +638,7 @@ def fixed_outdegree(k, procedural=False):
     return _FixedOutdegree(k, procedural)
 
 
+@named_arguments
 def fixed_indegree(k):
     """Each target neuron gets `k` sources, drawn uniformly.
 
@@ -657,6 +667,7 @@ def fixed_indegree(k):
     return _FixedIndegree(k)
 
 
+@named_arguments
 def pairwise_bernoulli(p):
     """Each ordered pair of neurons is connected with probability `p`, independently of all others.
 
@@ -685,6 +696,7 @@ def pairwise_bernoulli(p):
     return _PairwiseBernoulli(p)
 
 
+@named_arguments
 def fixed_total_number(n):
     """Exactly `n` synapses, drawn uniformly from all pairs.
 
@@ -713,6 +725,7 @@ def fixed_total_number(n):
     return _FixedTotalNumber(n)
 
 
+@named_arguments
 def one_to_one():
     """Source i is connected to target i, for all i; both populations have the same size.
 
@@ -723,6 +736,7 @@ def one_to_one():
     return _OneToOne()
 
 
+@named_arguments
 def all_to_all():
     """Each source is connected to each target, but to itself only if autapses are allowed.
 
@@ -733,6 +747,7 @@ def all_to_all():
     return _AllToAll()
 
 
+@named_arguments
 def edges(sources, targets):
     """The connections of a list.
 

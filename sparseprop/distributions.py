@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from . import _wiring
 from ._validation import real
-from .errors import ParameterError, shown, unknown_name
+from .errors import ParameterError, named_arguments, shown, unknown_name
 
 __all__ = ["Distribution", "distribution_from_dict", "normal", "uniform"]
 
@@ -96,6 +96,7 @@ class _Normal(Distribution):
         )
 
 
+@named_arguments
 def uniform(low, high):
     """Numbers that are uniform in [low, high), one for each synapse, for ``weight=`` and ``delay=``.
 
@@ -109,6 +110,7 @@ def uniform(low, high):
     return _Uniform(low, high)
 
 
+@named_arguments
 def normal(mean, std, low=-math.inf, high=math.inf):
     """Normal numbers, one for each synapse, for ``weight=`` and ``delay=``; those outside [low, high] are drawn again.
 

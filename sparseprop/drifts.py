@@ -2,6 +2,7 @@
 
 import ast
 import math
+import re
 import unicodedata
 
 import numpy as np
@@ -89,8 +90,9 @@ class Expression(Drift):
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+            remedy = " (multiplication is written *)" if re.search(r"\d\s*[A-Za-z_(]|\)\s*[\w(]", text) else ""
             raise ParameterError(
-                f"NumericalIF.drift must be an expression of {_WHAT}, got {shown(text)} ({error})"
+                f"NumericalIF.drift must be an expression of {_WHAT}, got {shown(text)} ({error}){remedy}"
             ) from None
         self._used = set()
         try:
@@ -131,6 +133,18 @@ class Expression(Drift):
             self._refuse(node)
 
     def _refuse(self, node):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor):
+            raise ParameterError(
+                f"NumericalIF.drift must be an expression in which a power is written **, got {ast.unparse(node)!r} "
+                f"in {shown(self.text)}"
+            )
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            node = node.func
+        if isinstance(node, ast.Attribute) and node.attr in {*FUNCTIONS, *CONSTANTS}:
+            raise ParameterError(
+                f"NumericalIF.drift must be an expression in which functions are given by their names alone, "
+                f"{node.attr}, got {ast.unparse(node)!r} in {shown(self.text)}"
+            )
         raise ParameterError(
             f"NumericalIF.drift must be an expression of {_WHAT}, got {ast.unparse(node)!r} in {self.text!r}"
         )

@@ -10,7 +10,10 @@ would lose a digit with every factor of ten in n. Here the advance per epoch is 
 last step, from the fraction to a double, rounds.
 """
 
+import functools
 import math
+
+import numpy as np
 
 from .errors import CapacityError
 
@@ -21,6 +24,8 @@ FRACTION_BITS = 128
 LN2 = math.log(2.0)
 TWO_PI = 2.0 * math.pi
 _CONSTANT_BITS = 320
+# Of sqrt(square) behind the point, which is far more than the places that are kept.
+_ROOT_BITS = 400
 _UNITS = {
     "powers of two": 0xB17217F7D1CF79ABC9E3B39803F2F6AF40F343267298B62D8A0D175B8BAAFA2BE7B876206DEBAC98,
     "turns": 0x6487ED5110B4611A62633145C06E0E68948127044533E63A0105DF531D89CD9128A5043CC71A026EF,
@@ -49,6 +54,13 @@ class Clock:
     def pair(self, time):
         """The pair of a time in ms (exact)."""
         return self.add((0, 0.0), time)
+
+    def pairs(self, times):
+        """The pairs of times in ms, as two arrays (int64 and float64)."""
+        if len(times) and times.max() / self.epoch >= MAX_EPOCH:
+            self.pair(float(times.max()))  # raises
+        carry = np.floor(times / self.epoch)
+        return carry.astype(np.int64), times - carry * self.epoch
 
     def add(self, pair, interval):
         """`pair` plus an interval >= 0 in ms: one rounding of s, exact carries of H.
@@ -92,10 +104,16 @@ def advance_per_epoch(unit, epoch, tau, square=1.0):
         Rounded down; its error is below one unit in the last of the 128 binary places.
     """
     up, down = square.as_integer_ratio()
-    # sqrt(square) with 400 bits behind the point, which is far more than the places that are kept.
-    root_bits = 400
-    root = math.isqrt((up << (2 * root_bits)) // down)
+    numerator, denominator = _rate(unit, epoch, tau)
+    return math.isqrt((up << (2 * _ROOT_BITS)) // down) * numerator // denominator
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _rate(unit, epoch, tau):
+    """What the root of the square in :func:`advance_per_epoch` is multiplied with and divided by."""
     epoch_up, epoch_down = epoch.as_integer_ratio()
     tau_up, tau_down = tau.as_integer_ratio()
-    numerator = root * epoch_up * tau_down << (_CONSTANT_BITS + FRACTION_BITS)
-    return numerator // (tau_up * epoch_down * _UNITS[unit] << root_bits)
+    numerator = epoch_up * tau_down << (_CONSTANT_BITS + FRACTION_BITS)
+    denominator = tau_up * epoch_down * _UNITS[unit] << _ROOT_BITS
+    common = math.gcd(numerator, denominator)
+    return numerator // common, denominator // common

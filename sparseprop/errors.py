@@ -6,11 +6,18 @@ should. Ends of a run that are normal (time reached, spikes reached, silence, in
 """
 
 import difflib
+import functools
+import inspect
+import os
+import re
 import reprlib
+import sys
+import warnings
 
 import numpy as np
 
 __all__ = [
+    "ArgumentError",
     "CapacityError",
     "CheckpointMismatchError",
     "ConnectivityError",
@@ -26,6 +33,10 @@ __all__ = [
 
 class ParameterError(ValueError):
     """A value, name or option that is not allowed."""
+
+
+class ArgumentError(ParameterError, TypeError):
+    """An argument that does not exist, is missing, or is given in another way than there is."""
 
 
 class ConnectivityError(ParameterError):
@@ -84,6 +95,7 @@ class EngineFault(Exception):
 
 
 # Of what messages show of a value, in characters.
+_FOLDER = os.path.dirname(__file__)
 _SHOWN = 100
 # Of the names that a message lists.
 _NAMES = 24
@@ -120,6 +132,14 @@ def _shown_array(array):
     return f"{text}: [{entries}{', ...' if size > len(first) else ''}]"
 
 
+def warn(message, category):
+    """A Python warning that points to the user's line that led to it, however deep in the package it comes from."""
+    frame, level = sys._getframe(1), 2
+    while frame is not None and os.path.dirname(frame.f_code.co_filename).startswith(_FOLDER):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
 def shown(value):
     """What messages show of a value that a user gave: its repr, in one line of at most some 100 characters.
 
@@ -146,10 +166,105 @@ def unknown_name(what, name, allowed):
     allowed : iterable of str
         The names there are.
     """
+    return ParameterError(_unknown(what, name, allowed))
+
+
+def _unknown(what, name, allowed):
     allowed = list(allowed)
     near = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
+    if not near:  # in other letters
+        near = [other for other in allowed if str(other).lower() == str(name).lower()]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     more = f" and {len(allowed) - _NAMES} more" if len(allowed) > _NAMES else ""
-    return ParameterError(
-        f"unknown {what}: {shown(name)} (there are: {', '.join(map(str, allowed[:_NAMES]))}{more}){hint}"
+    return f"unknown {what}: {shown(name)} (there are: {', '.join(map(str, allowed[:_NAMES]))}{more}){hint}"
+
+
+# What other simulators have and this one has not, or by another name.
+_ELSEWHERE = {
+    "T": "duration", "t": "duration", "time": "duration", "simtime": "duration", "t_sim": "duration",
+    "N": "n", "size": "n", "sigma": "std", "scale": "std", "mu": "mean", "loc": "mean", "threshold": "V_th",
+    "w": "weight", "d": "delay", "J": "weight", "threads": "n_threads", "rng": "seed",
+}  # fmt: skip
+
+
+def named_arguments(thing):
+    """A function, or a class with its constructor and public methods, whose calls with wrong arguments are explained.
+
+    Python's own TypeError becomes an :class:`ArgumentError` (which is one, too) with the nearest name, or with what a
+    missing argument is for, as the docstring says. Calls that are right cost nothing but the call.
+    """
+    if not inspect.isclass(thing):
+        return _named_function(thing, thing.__name__, thing)
+    if "__init__" in vars(thing):
+        thing.__init__ = _named_function(thing.__init__, thing.__name__, thing)
+    for cls in thing.__mro__:
+        for name, method in list(vars(cls).items()) if cls.__module__.startswith("sparseprop.") else ():
+            function = getattr(method, "__func__", method)
+            if name.startswith("_") or not inspect.isfunction(function) or hasattr(function, "has_names"):
+                continue
+            inner = _named_function(function, f"{cls.__name__}.{name}", function)
+            setattr(cls, name, inner if function is method else type(method)(inner))
+    return thing
+
+
+def _named_function(function, what, documented):
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            # One that was raised within the function is none of its arguments.
+            if error.__traceback__.tb_next is not None:
+                raise
+            message = _explanation(function, what, documented, args, kwargs)
+            if message is None:
+                raise
+        raise ArgumentError(message)
+
+    call.has_names = True
+    return call
+
+
+def _explanation(function, what, documented, args, kwargs):
+    """Why a call does not fit to the signature; None if it does."""
+    parameters = list(inspect.signature(function).parameters.values())
+    if parameters and parameters[0].name in ("self", "cls"):
+        parameters, args = parameters[1:], args[1:]
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        for name in kwargs:
+            if name not in names:
+                message = _unknown(f"parameter of {what}", name, names)
+                other = _ELSEWHERE.get(name)
+                if name == "dt":
+                    return f"{message.partition('; did you')[0]}; there is no time step: spikes are exact to rounding"
+                return f"{message}; did you mean {other!r}?" if other in names and "did you" not in message else message
+    if len(args) > len(places) and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        behind = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        remedy = f"; give the others by name: {', '.join(f'{name}=' for name in behind[:8])}" if behind else ""
+        most = f"{len(places)} argument{'s' if len(places) != 1 else ''}"
+        return f"{what} takes at most {most} without a name, got {len(args)}{remedy}"
+    for p in places[: len(args)]:
+        if p.name in kwargs:
+            return f"{what}: {p.name} is given twice, once without its name"
+    missing = [
+        p
+        for p in parameters
+        if p.default is p.empty and p.name not in kwargs and p not in places[: len(args)] and p.name in names
+    ]
+    if not missing:
+        return None
+    needs = ", ".join(f"{p.name}{_meaning(documented, p.name)}" for p in missing)
+    return f"{what} needs {needs}"
+
+
+def _meaning(documented, name):
+    """What the docstring says about a parameter, in parentheses: its type and the first sentence."""
+    found = re.search(
+        rf"^(?:\w+, )*{name}(?:, \w+)* : (.*)\n((?:[ ]+.*\n?)*)", inspect.getdoc(documented) or "", re.MULTILINE
     )
+    if not found:
+        return ""
+    text = " ".join(found[2].split()).split(". ")[0].rstrip(".")
+    return f" ({found[1]}{f': {text}' if 0 < len(text) <= 2 * _SHOWN else ''})"

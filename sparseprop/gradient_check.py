@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _validation
 from .connectivity import ProceduralAdjacency
-from .errors import ParameterError, shown, unknown_name
+from .errors import ParameterError, named_arguments, shown, unknown_name
 from .gradients import checked_derivatives
 from .inputs import SpikeSource
 from .recording import Record
@@ -239,6 +239,7 @@ class Comparison:
     method: str
 
 
+@named_arguments
 @dataclass(frozen=True)
 class GradientReport:
     """What :func:`check_gradients` found; print it.
@@ -284,6 +285,7 @@ class GradientReport:
         return "\n".join(lines)
 
 
+@named_arguments
 def check_gradients(net, duration=None, *, n_spikes=None, loss=None, parameters=PARAMETERS, engine="window", seed=None,
                     tolerance=1e-9, most=200, difference=None):  # fmt: skip
     """Compare the gradients of a run with derivatives of the reference engine, one by one.

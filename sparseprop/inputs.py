@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ._validation import index_array, is_array, real, real_array
-from .errors import ParameterError, shown, unknown_name
+from .errors import ParameterError, named_arguments, shown, unknown_name
 
 __all__ = [
     "Poisson",
@@ -169,6 +169,7 @@ class Source:
         raise NotImplementedError
 
 
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class SpikeSource(Source):
     """Given spikes.
@@ -240,6 +241,7 @@ class SpikeSource(Source):
         return {"name": "SpikeSource", "times": self.times, "ids": self.ids}
 
 
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class PoissonSource(Source):
     """Poisson spike trains, each of which all targets of its neuron share.
@@ -270,6 +272,7 @@ class PoissonSource(Source):
         return self.process.to_dict() | {"name": "PoissonSource"}
 
 
+@named_arguments
 def poisson(rate, times=None):
     """Independent Poisson processes, one for each neuron, for :meth:`Network.drive`.
 
@@ -289,6 +292,7 @@ def poisson(rate, times=None):
     return Poisson(rate, times)
 
 
+@named_arguments
 def steps(times, values):
     """A current that changes in steps, for :meth:`Network.drive`; exact at each step.
 
@@ -297,7 +301,9 @@ def steps(times, values):
     times : array_like, shape (n_times,)
         ms, ascending.
     values : array_like, shape (n_times,) or (n_times, n)
-        What is added to I_e from times[k] on, for all neurons or for each. Before times[0] nothing is added.
+        What is added to I_e from times[k] on, for all neurons or for each. Before times[0] nothing is added. Each step
+        is work for each neuron: some 0.1 us for LIF and LIFExp, 10 us for QIF, Theta and QuadraticIF (3 us where the
+        value comes again). EIF and NumericalIF need a table for each different value, at most 200 of them.
 
     Raises
     ------

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import _validation
 from .drifts import Drift, drift_of
-from .errors import ParameterError, shown, unknown_name
+from .errors import ParameterError, named_arguments, shown
 from .tables import MAX_TABLES, EIFDrift, NumericalDrift, table_of
 
 __all__ = [
@@ -61,7 +61,9 @@ class Parameter:
     infinite : float
         An infinity that is allowed besides the finite numbers, or 0.
     ports : bool
-        Whether a list or tuple gives one value (a number, or an array with one per neuron) for each port.
+        Whether a tuple gives one value (a number, or an array with one per neuron) for each port; in dictionaries and
+        configuration files, which have no tuples, ``{"ports": [...]}`` and ``{"neurons": [...]}``. Short lists, which
+        could be either, are refused.
     """
 
     unit: str
@@ -74,7 +76,19 @@ class Parameter:
 
     def check(self, value, name):
         """`value` as a float or as a read-only float64 array of shape (n,); for ports, also a tuple of these."""
-        if self.ports and isinstance(value, (list, tuple)):
+        if not self.ports:
+            return self._check_one(value, name)
+        if isinstance(value, dict) and list(value) in (["ports"], ["neurons"]):
+            ((kind, values),) = value.items()
+            if _validation.is_array(values):
+                value = tuple(values) if kind == "ports" else np.array(_validation.plain(values, name))
+        elif isinstance(value, list) and len(value) <= MAX_PORTS:
+            raise ParameterError(
+                f"{name} must be a number, a tuple with one value for each port, or an array with one per neuron; the "
+                f"list {shown(value)} could be either: give the tuple {shown(tuple(value))} for ports, or "
+                f"numpy.array({shown(value)}) for neurons; in a configuration {{'ports': ...}} or {{'neurons': ...}}"
+            )
+        if isinstance(value, tuple):
             if not 1 <= len(value) <= MAX_PORTS:
                 raise ParameterError(f"{name} must be for 1 to {MAX_PORTS} ports, got {len(value)} values")
             return tuple(self._check_one(part, f"{name}[{k}]") for k, part in enumerate(value))
@@ -99,22 +113,6 @@ class Parameter:
             got = float(np.ravel(value)[int(np.argmax(extreme))])
             raise ParameterError(f"{name} must be between 1 / {LARGEST:g} and {LARGEST:g} in size, got {got!r}")
         return value
-
-
-def _named_parameters(cls):
-    """Answer a misspelt parameter of the dataclass `cls` with the nearest name."""
-    init = cls.__init__
-
-    @functools.wraps(init)
-    def __init__(self, *args, **kwargs):
-        names = [field.name for field in dataclasses.fields(cls)]
-        for name in kwargs:
-            if name not in names:
-                raise unknown_name(f"parameter of {cls.__name__}", name, names)
-        init(self, *args, **kwargs)
-
-    cls.__init__ = __init__
-    return cls
 
 
 class NeuronModel:
@@ -178,7 +176,10 @@ class NeuronModel:
 
     def to_dict(self):
         """The dictionary form: the model's name and its parameters."""
-        return {"name": type(self).__name__} | {name: getattr(self, name) for name in self.table}
+        values = {name: getattr(self, name) for name in self.table}
+        return {"name": type(self).__name__} | {
+            name: {"ports": list(value)} if isinstance(value, tuple) else value for name, value in values.items()
+        }
 
     def lowest_voltage(self):
         """The voltage below which the neuron has no equations; float or array."""
@@ -230,10 +231,17 @@ _T_REF = Parameter(
 class _Leaky(NeuronModel):
     """What LIF and LIFExp share: ``tau_m dV/dt = -(V - E_L) + I_e`` without input, below V_th."""
 
+    smallest_gap: ClassVar[float] = 1e-300  # of the drive from the threshold: below, doubles lose their digits
+
     def _check_relations(self):
         self._relation(
             np.asarray(self.V_reset) < np.asarray(self.V_th),
             f"V_reset must be below V_th, got V_reset = {shown(self.V_reset)} and V_th = {shown(self.V_th)}",
+        )
+        gap = np.abs(self._gap())
+        self._relation(
+            (gap == 0.0) | (gap >= self.smallest_gap),
+            f"E_L + I_e must be V_th or at least {self.smallest_gap:g} away from it; use another unit of voltage",
         )
         self._check_refractory(self.growth_time_constant())
 
@@ -274,7 +282,7 @@ class _Leaky(NeuronModel):
         return _cycle_voltage(self, phase)
 
 
-@_named_parameters
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class LIF(_Leaky):
     """Leaky integrate-and-fire neuron, ``tau_m dV/dt = -(V - E_L) + I_e``, with delta synapses.
@@ -322,7 +330,7 @@ class LIF(_Leaky):
     t_ref: Any = 0.0
 
 
-@_named_parameters
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class LIFExp(_Leaky):
     """Leaky integrate-and-fire neuron with exponentially decaying synaptic currents.
@@ -342,9 +350,10 @@ class LIFExp(_Leaky):
     ----------
     tau_m : float or array_like
         Membrane time constant in ms.
-    tau_syn : float, ndarray of shape (n,), or list or tuple of these
-        Synaptic time constant in ms; a list or tuple has one for each port, up to four, by which
-        :meth:`Network.connect` and :meth:`Network.drive` choose (``port=``). It may equal `tau_m`.
+    tau_syn : float, array_like of shape (n,), or tuple of these
+        Synaptic time constant in ms. A tuple has one for each port, up to four (in configuration files
+        ``{ports = [2.0, 10.0]}``), by which :meth:`Network.connect` and :meth:`Network.drive` choose (``port=``); an
+        array one for each neuron. A list of up to four could mean either and is refused. It may equal `tau_m`.
     E_L : float or array_like
         Resting potential.
     V_th : float or array_like
@@ -379,6 +388,7 @@ class LIFExp(_Leaky):
         ),
     }
     kernel: ClassVar[str] = "LIFExp"
+    smallest_gap: ClassVar[float] = SMALLEST_GAP
     example: ClassVar[dict[str, Any]] = {"tau_m": 10.0, "tau_syn": 2.0, "I_e": 1.2}
 
     tau_m: Any
@@ -391,11 +401,6 @@ class LIFExp(_Leaky):
 
     def _check_relations(self):
         super()._check_relations()
-        gap = np.abs(self._gap())
-        self._relation(
-            (gap == 0.0) | (gap >= SMALLEST_GAP),
-            f"E_L + I_e must be V_th or at least {SMALLEST_GAP:g} away from it; use another unit of voltage",
-        )
         for k, tau_syn in enumerate(self.time_constants):
             ratio = np.asarray(tau_syn) / np.asarray(self.tau_m)
             self._relation(
@@ -484,7 +489,7 @@ class _Riccati(NeuronModel):
         return self.I_e
 
 
-@_named_parameters
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class QIF(_Riccati):
     """Quadratic integrate-and-fire neuron, ``tau_m dV/dt = V^2 + I_e``, V dimensionless, with delta synapses.
@@ -529,7 +534,7 @@ class QIF(_Riccati):
         return _cycle_voltage(self, phase)
 
 
-@_named_parameters
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class Theta(_Riccati):
     """Theta neuron, ``tau_m dtheta/dt = (1 - cos theta) + I_e (1 + cos theta)``, with delta synapses.
@@ -564,7 +569,7 @@ class Theta(_Riccati):
         return np.tan(np.asarray(phase) / 2.0)
 
 
-@_named_parameters
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class QuadraticIF(_Riccati):
     """Quadratic integrate-and-fire neuron in physical units, with delta synapses.
@@ -642,11 +647,17 @@ class QuadraticIF(_Riccati):
     def _qif(self):
         """The same neuron in the engine's terms, as numbers or arrays."""
         size = self.size
-        rows = [
-            riccati_parameters(**{name: _one(getattr(self, name), i) for name in self.table})[0]
-            for i in range(1 if size is None else size)
-        ]
-        values = {name: np.array([row[name] for row in rows], float) for name in QIF.kernel_parameters}
+        each = {name: np.broadcast_to(getattr(self, name), (size or 1,)) for name in self.table}
+        D = each["V_t"] - each["V_r"]
+        centre = voltage_origin(each)
+        values = {
+            "tau_m": each["C_m"] * D / each["g_L"],
+            "I_e": riccati_drives(each["g_L"], each["V_r"], each["V_t"], each["I_e"]),
+            # The same operations as in riccati_parameters; infinite ones stay so.
+            "V_peak": each["V_peak"] - centre,
+            "V_reset": each["V_reset"] - centre,
+            "t_ref": np.array(each["t_ref"]),
+        }
         if size is None:
             values = {name: value[0].item() for name, value in values.items()}
         model = object.__new__(QIF)
@@ -706,10 +717,6 @@ class QuadraticIF(_Riccati):
             "t_ref": sums["t_ref"],
             "V": sums["V"],
         }
-
-
-def _one(value, i):
-    return value[i].item() if isinstance(value, np.ndarray) else value
 
 
 class _Tabulated(NeuronModel):
@@ -803,7 +810,7 @@ class _Tabulated(NeuronModel):
         return _cycle_voltage(self, phase)
 
 
-@_named_parameters
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class EIF(_Tabulated):
     """Exponential integrate-and-fire neuron with delta synapses.
@@ -852,7 +859,9 @@ class EIF(_Tabulated):
         "tau_m": _TAU_M,
         "E_L": Parameter("V", "resting potential of the leak"),
         "V_T": Parameter("V", "where the exponential takes over"),
-        "Delta_T": Parameter("V", "slope factor", "a finite number > 0", positive=True),
+        "Delta_T": Parameter(
+            "V", "slope factor", "a finite number > 0 (for 0, a sharp threshold at V_T, use LIF)", positive=True
+        ),
         "V_peak": Parameter("V", "voltage of a spike"),
         "V_reset": Parameter("V", "potential after a spike"),
         "I_e": _I_E,
@@ -901,7 +910,7 @@ class EIF(_Tabulated):
         return self.V_peak
 
 
-@_named_parameters
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class NumericalIF(_Tabulated):
     """Integrate-and-fire neuron with any smooth drift, ``tau_m dV/dt = drift(V) + I_e``, and delta synapses.
@@ -1031,6 +1040,7 @@ class UniformPhase:
         return "uniform_phase"
 
 
+@named_arguments
 def uniform_phase():
     """Initial states drawn uniformly in time along each neuron's free oscillation.
 
@@ -1146,8 +1156,7 @@ def riccati_parameters(**parameters):
     D = V_t - V_r
     tau_m, drive, centre = C_m * D / g_L, I_e * D / g_L - D * D / 4, voltage_origin(parameters)
     if isinstance(drive, (float, complex)):
-        low, high, current, leak = (Fraction(float(value.real)) for value in (V_r, V_t, I_e, g_L))
-        exact = float(current * (high - low) / leak - (high - low) ** 2 / 4)
+        exact = _riccati_drive(*(float(value.real) for value in (g_L, V_r, V_t, I_e)))
         drive = exact if isinstance(drive, float) else complex(exact, drive.imag)
     return {
         "tau_m": tau_m,
@@ -1156,6 +1165,52 @@ def riccati_parameters(**parameters):
         "V_reset": parameters["V_reset"] if math.isinf(parameters["V_reset"].real) else parameters["V_reset"] - centre,
         "t_ref": parameters["t_ref"],
     }, centre
+
+
+def _riccati_drive(g_L, V_r, V_t, I_e):
+    """``I_e (V_t - V_r) / g_L - (V_t - V_r)^2 / 4``, rounded once."""
+    D = Fraction(V_t) - Fraction(V_r)
+    return float(Fraction(I_e) * D / Fraction(g_L) - D**2 / 4)
+
+
+def riccati_drives(g_L, V_r, V_t, I_e):
+    """The same for arrays of one shape, in pairs of doubles; where these cannot tell the rounding, in fractions."""
+    D, D_low = _two_sum(V_t, -V_r)
+    product, product_low = _two_product(I_e, D)
+    product_low = product_low + I_e * D_low
+    ratio = product / g_L
+    back, back_low = _two_product(ratio, g_L)
+    ratio_low = ((product - back) - back_low + product_low) / g_L
+    square, square_low = _two_product(D, D)
+    square, square_low = 0.25 * square, 0.25 * (square_low + 2.0 * D * D_low)
+    high, low = _two_sum(ratio, -square)
+    high, low = _two_sum(high, low + (ratio_low - square_low))
+    error = 2.0**-95 * (np.abs(ratio) + square)
+    certain = (high + (low - error) == high) & (high + (low + error) == high)
+    drives = np.array(high)
+    for k in np.flatnonzero(~certain):
+        drives[k] = _riccati_drive(*(float(value[k]) for value in (g_L, V_r, V_t, I_e)))
+    return drives
+
+
+def _two_sum(a, b):
+    """a + b, rounded, and what is lost in it."""
+    s = a + b
+    back = s - a
+    return s, (a - (s - back)) + (b - back)
+
+
+def _two_product(a, b):
+    """a b, rounded, and what is lost in it (Dekker)."""
+
+    def halves(x):
+        c = 134217729.0 * x  # 2^27 + 1
+        high = c - (c - x)
+        return high, x - high
+
+    p = a * b
+    (a_high, a_low), (b_high, b_low) = halves(a), halves(b)
+    return p, ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
 
 
 def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref):

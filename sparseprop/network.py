@@ -5,6 +5,7 @@ import dataclasses
 import math
 import secrets
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from .connectivity import Purpose, Rule
 from .distributions import Distribution, distribution_from_dict
 from .drifts import Drift
 from .engine_time import Clock
-from .errors import CapacityError, InsufficientMemoryError, ParameterError, shown, unknown_name
+from .errors import CapacityError, InsufficientMemoryError, ParameterError, named_arguments, shown, unknown_name
 from .models import (
     EIF,
     LARGEST,
@@ -81,6 +82,7 @@ class _ReadOnly:
             self._set(**(part or {}))
 
 
+@named_arguments
 class Population(_ReadOnly):
     """Neurons of one model, or sources of spikes; made by :meth:`Network.add`, and not to be changed.
 
@@ -166,6 +168,7 @@ class Population(_ReadOnly):
         return d
 
 
+@named_arguments
 class Projection(_ReadOnly):
     """Synapses from one population to another; made by :meth:`Network.connect`.
 
@@ -346,6 +349,7 @@ class Drive(_ReadOnly):
         return d if self.weight is None else d | {"weight": self.weight}
 
 
+@named_arguments
 class Network:
     """Populations of neurons and sources, the projections between them, and what drives them.
 
@@ -628,8 +632,7 @@ class Network:
                 raise ParameterError(f"port of {where} must be left out: steps are added to I_e, got {port}")
             if weight is not None:
                 raise ParameterError(f"weight of {where} must be left out: the values of steps are the current itself")
-            for value in input.values:
-                _with_current(population.model, value if input.size else float(value[0]))
+            _require_currents(population.model, input.times, input.values, where)
         elif weight is None:
             raise ParameterError(f"weight of {where} is missing; give weight=, the voltage jump at each event")
         else:
@@ -897,9 +900,9 @@ def parameters_of(parameters, i):
 
 
 def parameter_rows(parameters, size):
-    """The parameters: one dictionary if all neurons share them, else one per neuron."""
-    one = not any(isinstance(value, np.ndarray) for value in parameters.values())
-    return [parameters_of(parameters, i) for i in range(1 if one else size)]
+    """How many different parameters there may be, one or one per neuron, and an iterator of them as dictionaries."""
+    n_rows = size if any(isinstance(value, np.ndarray) for value in parameters.values()) else 1
+    return n_rows, (parameters_of(parameters, i) for i in range(n_rows))
 
 
 @dataclass(frozen=True)
@@ -987,8 +990,8 @@ class EngineInput:
         Times in ms, ascending, and global ids of the spikes of all SpikeSources.
     processes : list of PoissonInput
         First those of sources, then drives.
-    changes : list of (float, int, dict)
-        Time in ms, index of the population, and its parameters from then on; ascending.
+    changes : sequence of (float, int, dict)
+        Time in ms, index of the population, and its parameters from then on; ascending. See :class:`Changes`.
     """
 
     clock: Clock
@@ -997,7 +1000,7 @@ class EngineInput:
     projections: list[ProjectionInput]
     spikes: tuple[np.ndarray, np.ndarray]
     processes: list[PoissonInput]
-    changes: list[tuple[float, int, dict[str, Any]]]
+    changes: Sequence[tuple[float, int, dict[str, Any]]]
 
     @classmethod
     def of(cls, net, seed):
@@ -1012,8 +1015,8 @@ class EngineInput:
                 f"{_human_bytes(available)} of memory are available; use fewer neurons"
             )
         key = connectivity.random_key(seed)
-        changes = _changes(net)
-        models = [p.model for p in net.populations if not p.is_source] + [model for _, _, model in changes]
+        changes, changed = _changes(net)
+        models = [p.model for p in net.populations if not p.is_source] + changed
         # An epoch must also not be long against the exponential flow of a strongly inhibited QIF neuron.
         shortest = min((_shortest_time(model) for model in models), default=1.0)
         longest = max((np.max(model.tau_m) for model in models), default=1.0)
@@ -1057,7 +1060,7 @@ class EngineInput:
             projections,
             (times[order], ids[order]),
             [process for process in processes if process is not None],
-            [(time, index, model.parameters()) for time, index, model in changes],
+            changes,
         )
 
     def population_of(self, i):
@@ -1080,24 +1083,123 @@ def _shortest_time(model):
 
 
 def _changes(net):
-    """(time, index of the population, model from then on) of all steps, ascending."""
-    changes = []
+    """The :class:`Changes` of all steps, and a model for each change with the shortest time constants there are."""
+    currents, when, models = {}, {}, []
     for p in net.populations:
         drives = [d.input for d in net.drives if d.population is p and isinstance(d.input, inputs.Steps)]
-        for time in sorted({float(time) for drive in drives for time in drive.times}):
-            current = sum((drive.value(time) for drive in drives), 0.0)
-            changes.append((time, p.index, _with_current(p.model, current)))
-    return sorted(changes, key=lambda change: change[:2])
+        if not drives:
+            continue
+        times = np.unique(np.concatenate([drive.times for drive in drives]))
+        total = np.zeros((len(times), max(drive.values.shape[1] for drive in drives)))
+        for drive in drives:
+            k = np.searchsorted(drive.times, times, side="right") - 1
+            total += np.where((k >= 0)[:, None], drive.values[k], 0.0)
+        currents[p.index], when[p.index] = p.model.I_e + total, times
+        if len(drives) > 1 or p.model.kernel == "QIF":
+            models += _require_currents(p.model, times, total, f"steps of population {p.name!r}")
+    parameters = {number: net.populations[number].model.parameters() for number in currents}
+    return Changes(when, currents, parameters), models
 
 
-def _with_current(model, current):
-    """The model with `current` added to its I_e."""
-    return dataclasses.replace(model, I_e=model.I_e + current)
+def _require_currents(model, times, currents, where):
+    """Refuse currents, added to I_e, of shape (n_times, 1 or n), that the neurons are not made for.
+
+    By models of one neuron for each time and neuron, which are checked as all are: a block of them at a time.
+
+    Returns
+    -------
+    list of NeuronModel
+        One for each block.
+    """
+    values = model.I_e + currents
+    n = max(values.shape[1], model.size or 1)
+    values = np.broadcast_to(values, (len(values), n))
+    models = []
+    per_block = max((1 << 18) // n, 1)
+    for first in range(0, len(values), per_block):
+        block = values[first : first + per_block]
+        neurons, I_e = np.tile(np.arange(n), len(block)), block.ravel()
+        if model.kernel == "Tabulated":
+            # A table for each different value, of all times and of none, is what is counted and made.
+            neurons, I_e = _different(model, np.vstack([values, np.broadcast_to(model.I_e, (1, n))]))
+        try:
+            models.append(dataclasses.replace(model.part(neurons), I_e=I_e))
+        except ParameterError as error:
+            text, _, index = str(error).rpartition(" at index ")
+            place = "" if not text or len(I_e) != block.size else f" at {times[first + int(index) // n]} ms"
+            raise ParameterError(f"{where}: with the values of sp.steps, {text or error}{place}") from None
+        if model.kernel == "Tabulated":
+            break
+    return models
+
+
+def _different(model, I_e):
+    """Of neurons with these I_e, of shape (times, n), those that differ: which they are, and their I_e."""
+    each = [value for _, value in model._values() if isinstance(value, np.ndarray)]
+    if not each:
+        found = np.unique(I_e)
+        return np.zeros(len(found), np.int64), found
+    _, first, kind = np.unique(np.stack(each), axis=1, return_index=True, return_inverse=True)
+    kinds, found = np.unique(np.stack([np.tile(kind.ravel(), len(I_e)), I_e.ravel()]), axis=1)
+    return first[kinds.astype(np.int64)], found
+
+
+class Changes(Sequence):
+    """All changes of I_e by steps, in plain numbers; item k is (time in ms, population, its parameters from then on).
+
+    Ascending in time, then by population.
+
+    Attributes
+    ----------
+    times : ndarray, shape (n_changes,)
+        ms.
+    populations : ndarray of int64, shape (n_changes,)
+        Their indices.
+    rows : ndarray of int64, shape (n_changes,)
+        Which row of `currents` of its population a change takes.
+    currents : dict of ndarray, shape (changes of the population, 1 or n)
+        I_e from then on, by population.
+    parameters : dict of dict
+        Those without the changes, by population.
+    """
+
+    def __init__(self, times, currents, parameters):
+        """`times`: of each population, ascending."""
+        self.currents, self.parameters = currents, parameters
+        every = np.concatenate([np.zeros(0), *times.values()])
+        populations = [np.full(len(times[number]), number, np.int64) for number in times]
+        populations = np.concatenate([np.zeros(0, np.int64), *populations])
+        order = np.lexsort((populations, every))
+        self.times, self.populations = every[order], populations[order]
+        rows = [np.arange(len(each), dtype=np.int64) for each in times.values()]
+        self.rows = np.concatenate([np.zeros(0, np.int64), *rows])[order]
+
+    def __len__(self):
+        return len(self.times)
+
+    def __getitem__(self, k):
+        if isinstance(k, slice):
+            return [self[i] for i in range(*k.indices(len(self)))]
+        number = int(self.populations[k])
+        return float(self.times[k]), number, self.parameters[number] | {"I_e": self.current(k)}
+
+    def current(self, k):
+        """I_e from change k on: a number, or one per neuron."""
+        number = int(self.populations[k])
+        current = self.currents[number][self.rows[k]]
+        one = len(current) == 1 and not isinstance(self.parameters[number]["I_e"], np.ndarray)
+        return float(current[0]) if one else current
+
+    def last(self, number, n):
+        """The last of the first `n` changes that is of a population; -1 if there is none."""
+        mine = np.flatnonzero(self.populations[:n] == number)
+        return int(mine[-1]) if len(mine) else -1
 
 
 # Ready-made networks ----------------------------------------------------------------------------------------------
 
 
+@named_arguments
 def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
     """The balanced inhibitory network of the SparseProp paper.
 
@@ -1171,6 +1273,7 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
     return net
 
 
+@named_arguments
 def calibrate_rate(net, target, tol=0.01):
     """Scale the drive so that the network fires at a given rate.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ._validation import flag, index_array, is_array, real, real_array
 from .connectivity import available_memory
-from .errors import InsufficientMemoryError, ParameterError, shown, unknown_name
+from .errors import InsufficientMemoryError, ParameterError, named_arguments, shown, unknown_name
 from .result import SpikesInFile
 
 __all__ = ["SHORTEST_INTERVAL", "Record", "Recorder"]
@@ -18,6 +18,7 @@ SAMPLED = {"V": 8.0, "I_syn": 32.0}  # what can be recorded at given times, and 
 SHORTEST_INTERVAL = 1e-6  # ms, of samples, bins and checkpoints: far below it times have no digits left
 
 
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class Record:
     """What to record in a run; for ``run(record=...)``.

@@ -1518,7 +1518,10 @@ class ReferenceEngine:
         for name in ("n_spikes", "n_synaptic_events", "n_input_events", "n_changes"):
             setattr(self, name, state[name])
         parameters = {k: population.parameters for k, population in enumerate(self.network.populations)}
-        parameters |= {number: changed for _, number, changed in self.network.changes[: self.n_changes]}
+        for number in getattr(self.network.changes, "currents", ()):
+            k = self.network.changes.last(number, self.n_changes)
+            if k >= 0:
+                parameters[number] = self.network.changes[k][2]
         for k, (population, saved) in enumerate(zip(self.network.populations, state["populations"], strict=True)):
             for i in range(population.size if saved is not None else 0):
                 neuron = self._make(population.kernel, parameters[k], i)

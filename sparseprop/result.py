@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import FileFormatError, ParameterError, StorageError, unknown_name
+from .errors import FileFormatError, ParameterError, StorageError, named_arguments, unknown_name
 
 __all__ = ["PopulationInfo", "Result", "load"]
 
@@ -28,6 +28,7 @@ class PopulationInfo:
     is_source: bool = False
 
 
+@named_arguments
 class Result:
     """The spikes of a run and what is to be known about them.
 
@@ -328,6 +329,7 @@ class SpikesInFile:
         return data.times, data.ids
 
 
+@named_arguments
 def load(path):
     """Read a raster that :meth:`Result.save` or ``run(record=path)`` wrote, or any SONATA spike file.
 

@@ -26,6 +26,7 @@ from .errors import (
     NumericalError,
     ParameterError,
     RunawayError,
+    named_arguments,
     shown,
     unknown_name,
 )
@@ -76,6 +77,7 @@ def _versions():
     }
 
 
+@named_arguments
 class Simulation:
     """A simulation that can be run piece by piece; the pieces together are bit-identical to one run.
 

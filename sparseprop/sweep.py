@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import _validation
-from .errors import FileFormatError, ParameterError, StorageError, shown
+from .errors import FileFormatError, ParameterError, StorageError, named_arguments, shown
 from .simulation import Simulation, StopReason, _Progress, check_start, check_stop_rules
 
 __all__ = ["PointFailure", "SweepResult", "sweep"]
@@ -57,6 +57,7 @@ class PointFailure:
     traceback: str
 
 
+@named_arguments
 class SweepResult(Sequence):
     """The table of a sweep: a sequence of rows, each a dict with all columns, in the order of the grid.
 
@@ -137,6 +138,7 @@ class SweepResult(Sequence):
         return pandas.DataFrame(self._rows, columns=list(self.columns))
 
 
+@named_arguments
 def sweep(
     build,
     grid,

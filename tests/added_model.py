@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sparseprop.drifts import Expression
-from sparseprop.models import Parameter, _named_parameters, _Tabulated
+from sparseprop.errors import named_arguments
+from sparseprop.models import Parameter, _Tabulated
 
 
-@_named_parameters
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class Quartic(_Tabulated):
     """``tau_m dV/dt = V^4 + 2 a V + I_e`` (Touboul 2008, doi:10.1137/070687268)."""

@@ -103,7 +103,7 @@ OSCILLATORS = [
     sp.LIF(tau_m=20.0, E_L=-65.0, V_th=-50.0, V_reset=-65.0, I_e=15.1, t_ref=2.0),
     sp.LIF(tau_m=0.37, I_e=50.0),
     sp.LIFExp(tau_m=10.0, tau_syn=2.0, I_e=1.1),
-    sp.LIFExp(tau_m=20.0, tau_syn=[20.0, 0.1], E_L=-65.0, V_th=-50.0, V_reset=-65.0, I_e=15.1, t_ref=2.0),
+    sp.LIFExp(tau_m=20.0, tau_syn=(20.0, 0.1), E_L=-65.0, V_th=-50.0, V_reset=-65.0, I_e=15.1, t_ref=2.0),
     sp.QIF(tau_m=10.0, I_e=0.1),
     sp.QIF(tau_m=10.0, I_e=1e-4),
     sp.QIF(tau_m=10.0, I_e=0.3, V_peak=10.0, V_reset=-5.0, t_ref=1.5),

@@ -1,7 +1,9 @@
 """Promise 5: bad input is a clear error that names the parameter, the value, what is allowed and the remedy."""
 
 import dataclasses
+import inspect
 import math
+import pickle
 import threading
 import typing
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 import sparseprop as sp
 from sparseprop import _core
-from sparseprop.errors import ParameterError, shown
+from sparseprop.errors import ParameterError, named_arguments, shown
 from sparseprop.models import MODELS
 
 LIF = sp.LIF(tau_m=10.0)
@@ -61,9 +63,71 @@ def test_models_refuse(make, message):
         make()
 
 
-def test_missing_parameter_is_python_s_own_error():
-    with pytest.raises(TypeError, match="tau_m"):
-        sp.LIF()
+CALL_CASES = [
+    (lambda net: sp.LIF(), r"LIF needs tau_m \(float or array_like: Membrane time constant in ms\)"),
+    (lambda net: sp.LIF(tau=3.0), r"unknown parameter of LIF: 'tau' .*did you mean 'tau_m'\?"),
+    (lambda net: sp.Record(v=[0]), r"unknown parameter of Record: 'v' .*did you mean 'V'\?"),
+    (lambda net: net.run(dt=0.1), r"unknown parameter of Network\.run: 'dt' .*there is no time step"),
+    (lambda net: net.run(T=10.0), r"unknown parameter of Network\.run: 'T' .*did you mean 'duration'\?"),
+    (lambda net: net.run(10.0, 5), r"Network\.run takes at most 1 argument without a name, got 2; .* n_spikes="),
+    (lambda net: net.add(3), r"Network\.add needs model"),
+    (lambda net: net.connect(), r"Network\.connect needs pre \(Population or str: .*, post .*, rule_or_matrix"),
+    (lambda net: sp.Network.from_dict(), r"Network\.from_dict needs d"),
+    (lambda net: sp.fixed_indegree(), r"fixed_indegree needs k \(int: Number of sources of each target"),
+    (lambda net: sp.normal(0.0, sigma=1.0), r"unknown parameter of normal: 'sigma' .*did you mean 'std'\?"),
+    (lambda net: sp.LIF(1.0, tau_m=3.0), r"LIF: tau_m is given twice"),
+    (lambda net: sp.SpikeSource([1.0]), r"SpikeSource needs ids"),
+    (lambda net: sp.Simulation(), r"Simulation needs net"),
+    (lambda net: sp.EIF(tau_m=10.0, Delta_T=0), r"EIF\.Delta_T must be a finite number > 0 .*use LIF.*got 0\.0"),
+    (lambda net: net.connect("E", "E", "all_to_all", weight=1.0), r"got 'all_to_all'; call it: sp\.all_to_all\(\)"),
+    (lambda net: net.connect("E", "E", sp.one_to_one, weight=1.0), r"got <function .*; call it: sp\.one_to_one\(\)"),
+    (lambda net: net.connect("E", "E", "fixed_indegre", weight=1.0), r"did you mean 'sp\.fixed_indegree\(k\)'\?"),
+    (lambda net: sp.NumericalIF("V^4", 1.0, 0.0), r"in which a power is written \*\*, got 'V \^ 4'"),
+    (lambda net: sp.NumericalIF("np.exp(V)", 1.0, 0.0), r"by their names alone, exp, got 'np\.exp'"),
+    (lambda net: sp.NumericalIF("math.pi * V", 1.0, 0.0), r"by their names alone, pi, got 'math\.pi'"),
+    (lambda net: sp.NumericalIF("2V", 1.0, 0.0), r"multiplication is written \*"),
+    (lambda net: sp.NumericalIF("v + 1", 1.0, 0.0), r"unknown name in NumericalIF.drift: 'v' .*did you mean 'V'\?"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "message"), CALL_CASES)
+def test_calls_with_wrong_arguments_are_explained(call, message):
+    with pytest.raises(ParameterError, match=message) as caught:
+        call(one_population()[0])
+    assert len(str(caught.value)) < 600
+
+
+def test_all_public_functions_classes_and_methods_name_an_unknown_argument():
+    callables = {name: getattr(sp, name) for name in sp.__all__ if callable(getattr(sp, name))}
+    callables |= {f"training.{name}": getattr(sp.training, name) for name in sp.training.__all__}
+    del callables["StopReason"]
+    for name, thing in list(callables.items()):
+        if isinstance(thing, type):
+            methods = {key for cls in thing.__mro__ if cls.__module__.startswith("sparseprop") for key in vars(cls)}
+            for method in methods:
+                if not method.startswith("_") and inspect.isroutine(getattr(thing, method)):
+                    callables[f"{name}.{method}"] = getattr(thing, method)
+    for name, thing in callables.items():
+        try:
+            parameters = inspect.signature(thing).parameters.values()
+        except ValueError:  # pragma: no cover
+            continue
+        if any(p.kind is p.VAR_KEYWORD for p in parameters):
+            continue
+        with pytest.raises(TypeError) as caught:
+            thing(nonsense=1)
+        assert isinstance(caught.value, ParameterError), name
+        assert "unknown parameter of" in str(caught.value), name
+
+
+def test_type_errors_within_a_function_are_left_alone():
+    def build(n):
+        return len(n)
+
+    with pytest.raises(TypeError, match="has no len") as caught:
+        named_arguments(build)(3)
+    assert not isinstance(caught.value, ParameterError)
+    assert named_arguments(build)([1, 2]) == 2 and pickle.loads(pickle.dumps(sp.LIF(tau_m=3.0))).tau_m == 3.0
 
 
 NETWORK_CASES = [

@@ -17,7 +17,7 @@ DURATION = 60.0
 MODELS = {
     "LIF": sp.LIF(tau_m=20.0, I_e=0.7),
     "refractory LIF": sp.LIF(tau_m=20.0, I_e=1.2, t_ref=2.0),
-    "LIFExp": sp.LIFExp(tau_m=20.0, tau_syn=[10.0, 5.0], I_e=0.3, t_ref=1.0),
+    "LIFExp": sp.LIFExp(tau_m=20.0, tau_syn=(10.0, 5.0), I_e=0.3, t_ref=1.0),
     "QIF": sp.QIF(tau_m=20.0, I_e=-0.2, V_peak=5.0, V_reset=-5.0, t_ref=1.0),
     "Theta": sp.Theta(tau_m=10.0, I_e=0.3),
 }

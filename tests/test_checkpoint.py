@@ -19,7 +19,7 @@ ENGINES = ["window", "heap", "reference"]
 MODELS = {
     "LIF": sp.LIF(tau_m=10.0, I_e=1.3),
     "LIF-ref": sp.LIF(tau_m=10.0, I_e=np.linspace(0.8, 1.5, 20), t_ref=2.0),
-    "LIFExp": sp.LIFExp(tau_m=10.0, tau_syn=[3.0, 9.9], I_e=np.linspace(0.8, 1.5, 20), t_ref=2.0),
+    "LIFExp": sp.LIFExp(tau_m=10.0, tau_syn=(3.0, 9.9), I_e=np.linspace(0.8, 1.5, 20), t_ref=2.0),
     "Theta": sp.Theta(tau_m=10.0, I_e=1.5),
     "QIF": sp.QIF(tau_m=10.0, I_e=np.linspace(-0.5, 1.5, 20) ** 3, V_peak=10.0, V_reset=-5.0, t_ref=1.0),
     "EIF": sp.EIF(tau_m=np.linspace(8.0, 12.0, 20), I_e=np.repeat([0.75, 1.25], 10), Delta_T=0.125, t_ref=1.0),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import sparseprop as sp
+from sparseprop.models import riccati_drives, riccati_parameters
 
 ENGINES = ["window", "heap", "reference"]
 SILENT = sp.LIF(tau_m=10.0)
@@ -318,3 +319,112 @@ def test_a_step_that_finds_neurons_at_threshold_does_not_turn_time_back(n, start
         assert run.n_spikes > n and run.times[0] >= start and (np.diff(run.times) >= 0.0).all()
         assert np.array_equal(run.times, runs[0].times) and np.array_equal(run.ids, runs[0].ids)
         assert np.array_equal(run.V, runs[0].V, equal_nan=True)
+
+
+def network_with_steps(seed):
+    """Populations of several models, parameters for all or for each, with sums of steps for all and for each."""
+    rng = np.random.default_rng(seed)
+    net = sp.Network(seed=seed)
+    for k in range(3):
+        n, each, t_ref = int(rng.integers(1, 6)), rng.random() < 0.5, float(rng.choice([0.0, 1.0]))
+
+        def drawn(low, high, n=n, each=each):
+            return rng.uniform(low, high, n) if each else float(rng.uniform(low, high))
+
+        kinds = [
+            (sp.LIF, {"tau_m": drawn(5, 20), "E_L": drawn(-0.1, 0.1), "I_e": drawn(0.9, 1.5), "t_ref": t_ref}),
+            (sp.LIFExp, {"tau_m": 10.0, "tau_syn": (2.0, drawn(3, 9)), "I_e": drawn(0.9, 1.5), "t_ref": t_ref}),
+            (sp.QIF, {"tau_m": drawn(5, 20), "I_e": drawn(-0.5, 1.0), "t_ref": t_ref}),
+            (sp.QuadraticIF, {"C_m": 10.0, "g_L": drawn(0.9, 1.1), "V_r": -0.5, "V_t": 0.5, "I_e": drawn(0.2, 0.6)}),
+        ]
+        kind, parameters = kinds[(seed + k) % 4]
+        model = kind(**parameters)
+        p = net.add(n, model, V=0.0)
+        for _ in range(2):
+            times = np.sort(rng.choice(np.arange(1.0, 60.0), 8, replace=False))
+            net.drive(p, sp.steps(times, rng.normal(0.0, 0.3, (8, n) if rng.random() < 0.5 else 8).round(3)))
+    for a in net.populations:
+        net.connect(a, net.populations[0], sp.all_to_all(), weight=0.05, delay=1.3)
+    return net
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_sums_of_steps_give_the_same_spikes_in_all_engines_and_after_a_restart(seed, tmp_path):
+    net = network_with_steps(seed)
+    whole = net.run(70.0, engine="reference")
+    assert whole.n_spikes > 5
+    for engine in ("window", "heap"):
+        sim = sp.Simulation(net, engine=engine)
+        first = sim.run(31.7)
+        sim.save(tmp_path / "state.h5")
+        rest = sp.Simulation.load(tmp_path / "state.h5", net).run(70.0 - 31.7)
+        assert np.concatenate([first.times, rest.times]).tolist() == whole.times.tolist()
+        assert np.concatenate([first.ids, rest.ids]).tolist() == whole.ids.tolist()
+
+
+def test_steps_are_checked_at_once_and_make_no_models(monkeypatch):
+    made = []
+    check = sp.LIF.__post_init__
+
+    def counted(self):
+        made.append(self)
+        check(self)
+
+    monkeypatch.setattr(sp.LIF, "__post_init__", counted)
+    net = sp.Network(seed=1)
+    p = net.add(2, sp.LIF(tau_m=10.0, I_e=1.1), V=0.0)
+    rng = np.random.default_rng(0)
+    net.drive(p, sp.steps(np.arange(1, 20_001) * 0.01, rng.normal(0.0, 0.1, (20_000, 2))))
+    made.clear()
+    assert net.run(210.0).n_spikes > 10
+    assert len(made) < 5
+    # A step in vain changes nothing, however many there are.
+    net, same = sp.Network(seed=1), sp.Network(seed=1)
+    for one in (net, same):
+        one.add(2, sp.LIF(tau_m=10.0, I_e=1.1), V=0.0)
+    same.drive("population_0", sp.steps(np.arange(1, 20_001) * 0.01, np.zeros(20_000)))
+    np.testing.assert_allclose(same.run(210.0).times, net.run(210.0).times, rtol=1e-12)
+
+
+def test_values_of_steps_that_neurons_are_not_made_for_are_refused_with_their_time():
+    net = sp.Network(seed=1)
+    lif, qif = net.add(2, sp.LIF(tau_m=10.0)), net.add(2, sp.QIF(tau_m=10.0, t_ref=[1.0, 100.0]))
+    with pytest.raises(
+        sp.errors.ParameterError, match=r"drive of .*sp\.steps, LIF\.I_e must be between .* got -1e\+61"
+    ):
+        net.drive(lif, sp.steps([1.0, 2.0], [0.0, -1e61]))
+    with pytest.raises(
+        sp.errors.ParameterError, match=r"sp\.steps, QIF: t_ref must be at most 500 time constants .* at 3\.0 ms"
+    ):
+        net.drive(qif, sp.steps([1.0, 3.0], [-1.0, -1e5]))
+    # Each alone is allowed, their sum is not.
+    net.drive(lif, sp.steps([1.0], [9e59]))
+    net.drive(lif, sp.steps([2.0], [9e59]))
+    with pytest.raises(sp.errors.ParameterError, match=r"steps of population .* LIF\.I_e must be between"):
+        net.run(5.0)
+
+
+def test_steps_of_neurons_with_tables_keep_to_the_limit_of_the_constructor():
+    net = sp.Network(seed=1)
+    p = net.add(2, sp.EIF(tau_m=10.0, I_e=1.5))
+    with pytest.raises(
+        sp.errors.ParameterError, match=r"sp\.steps, EIF needs a table.* at most 200 are allowed, got 301"
+    ):
+        net.drive(p, sp.steps(np.arange(300.0), np.linspace(0.1, 1.0, 300)))
+    # Many steps of few values share their tables.
+    net.drive(p, sp.steps(np.arange(1.0, 3001.0) * 0.1, np.tile([0.25, 0.0, 0.5], 1000)))
+    runs = [net.run(50.0, engine=engine).times.tolist() for engine in ("window", "heap", "reference")]
+    assert runs[0] == runs[1] == runs[2] and len(runs[0]) > 5
+
+
+def test_the_drive_of_a_quadratic_neuron_is_rounded_once():
+    rng = np.random.default_rng(1)
+    n = 2000
+    g_L, V_r = 10.0 ** rng.uniform(-3, 3, n), rng.normal(-60.0, 5.0, n)
+    V_t = V_r + 10.0 ** rng.uniform(-2, 2, n)
+    # Near the rheobase, where the terms cancel, and far from it.
+    near = 1.0 + rng.normal(size=n) * 10.0 ** rng.uniform(-18, 1, n)
+    I_e = g_L * (V_t - V_r) / 4.0 * near
+    exact = [riccati_parameters(C_m=1.0, g_L=a, V_r=b, V_t=c, V_peak=math.inf, V_reset=-math.inf, I_e=d, t_ref=0.0)[0]
+             for a, b, c, d in zip(*(x.tolist() for x in (g_L, V_r, V_t, I_e)), strict=True)]  # fmt: skip
+    assert riccati_drives(g_L, V_r, V_t, I_e).tolist() == [one["I_e"] for one in exact]

@@ -1,5 +1,6 @@
 """LIF neurons with exponential synaptic currents: potentials, limits, ports, refractoriness, and no spike is missed."""
 
+import json
 import math
 
 import mpmath
@@ -139,7 +140,7 @@ def test_a_neuron_below_threshold_fires_from_the_current_stored_in_it(engine):
 def test_the_response_to_initial_currents_is_the_closed_form(engine, tau_syn):
     net = sp.Network(seed=1)
     net.add(
-        2, sp.LIFExp(tau_m=10.0, tau_syn=[tau_syn, 4.0], V_th=100.0), name="n", V=0.0, I_syn=[[3.0, 0.0], [0.0, -2.0]]
+        2, sp.LIFExp(tau_m=10.0, tau_syn=(tau_syn, 4.0), V_th=100.0), name="n", V=0.0, I_syn=[[3.0, 0.0], [0.0, -2.0]]
     )
     times = [0.0, 0.5, 7.0, 150.0]
     for described in (net, sp.Network.from_dict(net.to_dict())):
@@ -167,10 +168,10 @@ def test_initial_currents_count_in_the_refractory_period_too():
     [
         (sp.LIF(tau_m=10.0), 1.0, "I_syn of population 'n' is for LIFExp neurons"),
         (sp.LIFExp(tau_m=10.0, tau_syn=5.0), [1.0, 2.0], r"must be a number, or have the shape \(3,\), got"),
-        (sp.LIFExp(tau_m=10.0, tau_syn=[5.0, 2.0]), 1.0, r"must be of shape \(2,\) or \(3, 2\), got 1.0"),
-        (sp.LIFExp(tau_m=10.0, tau_syn=[5.0, 2.0]), [1.0, math.nan], "must be finite numbers of at most"),
+        (sp.LIFExp(tau_m=10.0, tau_syn=(5.0, 2.0)), 1.0, r"must be of shape \(2,\) or \(3, 2\), got 1.0"),
+        (sp.LIFExp(tau_m=10.0, tau_syn=(5.0, 2.0)), [1.0, math.nan], "must be finite numbers of at most"),
         (sp.LIFExp(tau_m=10.0, tau_syn=5.0), "much", "must be a"),
-        (sp.LIFExp(tau_m=10.0, tau_syn=[5.0, 2.0]), [[1.0], [1.0, 2.0]], "must be an array of"),
+        (sp.LIFExp(tau_m=10.0, tau_syn=(5.0, 2.0)), [[1.0], [1.0, 2.0]], "must be an array of"),
     ],
 )
 def test_initial_currents_that_make_no_sense_are_refused(model, I_syn, message):
@@ -179,7 +180,7 @@ def test_initial_currents_that_make_no_sense_are_refused(model, I_syn, message):
 
 
 def test_currents_stay_when_the_drive_changes():
-    model = sp.LIFExp(tau_m=10.0, tau_syn=[5.0, 10.0], V_th=50.0, t_ref=1.0)
+    model = sp.LIFExp(tau_m=10.0, tau_syn=(5.0, 10.0), V_th=50.0, t_ref=1.0)
     net = driven(model, [1.0, 2.0], [4.0, 2.0], ports=[0, 1])
     net.drive("neuron", sp.steps([10.0, 20.0], [3.0, 0.0]))
     for engine in ENGINES:
@@ -220,7 +221,7 @@ def test_nothing_drifts_over_a_million_periods_with_currents(tau_syn):
             before = now
 
 
-@pytest.mark.parametrize("tau_syn", [2.0, 9.5, 10.0, [3.0, 30.0]])
+@pytest.mark.parametrize("tau_syn", [2.0, 9.5, 10.0, (3.0, 30.0)])
 def test_complex_step_equals_finite_differences_at_50_digits_with_currents(tau_syn):
     model = sp.LIFExp(tau_m=10.0, tau_syn=tau_syn, I_e=1.3, t_ref=0.5)
     net = driven(model, [1.0, 4.0, 9.0], [0.31, -0.4, 0.25], ports=[0, 0, model.n_ports - 1])
@@ -354,7 +355,7 @@ def test_no_spike_is_missed_in_a_million_cases_near_grazing(seed):
 
 def test_the_first_of_several_crossings_counts():
     """Fast excitation lifts V over threshold, slower inhibition takes it down, and slow excitation lifts it again."""
-    model = sp.LIFExp(tau_m=5.0, tau_syn=[1.0, 12.0, 100.0], V_th=1.0, V_reset=-1.0, t_ref=400.0)
+    model = sp.LIFExp(tau_m=5.0, tau_syn=(1.0, 12.0, 100.0), V_th=1.0, V_reset=-1.0, t_ref=400.0)
     for weight, first in ((20.0, 0.7), (5.0, 20.0)):
         net = driven(model, [0.0, 0.0, 0.0], [weight, -6.0, 3.0], ports=[0, 1, 2])
         times = [net.run(200.0, engine=engine, progress=False).times for engine in ENGINES]
@@ -389,9 +390,9 @@ def test_tiny_and_zero_weights_keep_the_engines_together():
     ("make", "message"),
     [
         (lambda: sp.LIFExp(tau_m=10.0, tau_syn=0.0), r"LIFExp\.tau_syn must be a finite time > 0 ms, got 0\.0"),
-        (lambda: sp.LIFExp(tau_m=10.0, tau_syn=[]), r"LIFExp\.tau_syn must be for 1 to 4 ports, got 0 values"),
-        (lambda: sp.LIFExp(tau_m=10.0, tau_syn=[1.0] * 5), r"LIFExp\.tau_syn must be for 1 to 4 ports, got 5 values"),
-        (lambda: sp.LIFExp(tau_m=10.0, tau_syn=[1.0, -1.0]), r"LIFExp\.tau_syn\[1\] must be a finite time > 0 ms"),
+        (lambda: sp.LIFExp(tau_m=10.0, tau_syn=()), r"LIFExp\.tau_syn must be for 1 to 4 ports, got 0 values"),
+        (lambda: sp.LIFExp(tau_m=10.0, tau_syn=(1.0,) * 5), r"LIFExp\.tau_syn must be for 1 to 4 ports, got 5 values"),
+        (lambda: sp.LIFExp(tau_m=10.0, tau_syn=(1.0, -1.0)), r"LIFExp\.tau_syn\[1\] must be a finite time > 0 ms"),
         (lambda: sp.LIFExp(tau_m=10.0, tau_syn=1e-6), r"tau_syn of port 0 must be within a factor of 1e\+06 of tau_m"),
         (lambda: sp.LIFExp(tau_m=10.0, tau_syn=1.0, V_th=0.0), r"V_reset must be below V_th"),
         (lambda: sp.LIFExp(tau_m=10.0, tau_syn=1.0, t_ref=501.0), r"t_ref must be at most 500 time constants"),
@@ -405,7 +406,7 @@ def test_tiny_and_zero_weights_keep_the_engines_together():
         ),
         (lambda: connected(port=1), r"port of projection 'a' -> 'a' must be 0 for a LIFExp, got 1"),
         (
-            lambda: connected([1.0, 2.0], port=2),
+            lambda: connected((1.0, 2.0), port=2),
             r"port of .* must be a whole number from 0 to 1, by the tau_syn of its",
         ),
         (lambda: connected(port=0.5), r"port of .* got 0\.5"),
@@ -429,7 +430,7 @@ def connected(tau_syn=1.0, **options):
 
 def driven_by(source, **options):
     net = sp.Network(seed=1)
-    p = net.add(3, sp.LIFExp(tau_m=10.0, tau_syn=[1.0, 2.0]), name="b")
+    p = net.add(3, sp.LIFExp(tau_m=10.0, tau_syn=(1.0, 2.0)), name="b")
     p = net.add(3, sp.LIF(tau_m=10.0), name="a") if "weight" in options else p
     return net.drive(p if "weight" in options else "b", source, **options)
 
@@ -439,7 +440,11 @@ def test_a_configuration_has_ports_and_time_constants():
         {
             "seed": 1,
             "populations": [
-                {"n": 70, "name": "E", "model": {"name": "LIFExp", "tau_m": 20.0, "tau_syn": [2.0, 10.0], "I_e": 1.1}}
+                {
+                    "n": 70,
+                    "name": "E",
+                    "model": {"name": "LIFExp", "tau_m": 20.0, "tau_syn": {"ports": [2.0, 10.0]}, "I_e": 1.1},
+                }
             ],
             "projections": [
                 {"pre": "E", "post": "E", "rule": {"name": "fixed_indegree", "k": 5}, "weight": -0.5, "port": 1}
@@ -466,7 +471,7 @@ def test_double_precision_is_exact_for_neurons_without_input():
 
 
 def test_balanced_network_has_the_same_mean_input_as_one_of_lif_neurons():
-    lif, exp = (sp.balanced_network(200, model, 20, seed=1) for model in (sp.LIF(10.0), sp.LIFExp(10.0, [2.5, 9.0])))
+    lif, exp = (sp.balanced_network(200, model, 20, seed=1) for model in (sp.LIF(10.0), sp.LIFExp(10.0, (2.5, 9.0))))
     assert exp.populations[0].model.I_e == lif.populations[0].model.I_e
     assert exp.projections[0].weight * 2.5 == pytest.approx(lif.projections[0].weight * 10.0)
     assert DoubleArithmetic().relative_expm1(0.0) == 1.0
@@ -481,3 +486,26 @@ def test_a_drive_at_threshold_and_opposed_currents_of_nearly_equal_time_constant
     record = sp.Record(V=[0], V_times=[t - 1e-9])
     res = net.run(t, engine=engine, record=record)
     assert res.V[0, 0] == pytest.approx(1.0, abs=1e-8)
+
+
+def test_ports_are_tuples_and_neurons_are_arrays_and_short_lists_are_refused():
+    for given in ([2.0, 5.0, 9.0], [5.0], [], [2.0, np.array([1.0, 2.0])]):
+        with pytest.raises(ParameterError, match=r"LIFExp\.tau_syn must be .* could be either: give the tuple"):
+            sp.LIFExp(tau_m=10.0, tau_syn=given)
+    ports = sp.LIFExp(tau_m=10.0, tau_syn=(2.0, np.array([5.0, 9.0, 4.0])))
+    neurons = sp.LIFExp(tau_m=10.0, tau_syn=np.array([2.0, 5.0, 9.0]))
+    assert (ports.n_ports, ports.size, neurons.n_ports, neurons.size) == (2, 3, 1, 3)
+    assert sp.LIFExp(tau_m=10.0, tau_syn=[2.0, 3.0, 4.0, 5.0, 6.0]).size == 5
+    for model in (ports, neurons, sp.LIFExp(tau_m=10.0, tau_syn=(2.0, 5.0))):
+        net = sp.Network(seed=1)
+        net.add(3, model, name="a")
+        again = sp.Network.from_dict(net.to_dict()).populations[0].model
+        assert repr(again) == repr(model)
+    # As text, which has no tuples and no arrays.
+    for given, n_ports in (({"ports": [2.0, 5.0]}, 2), ({"neurons": [2.0, 5.0, 9.0]}, 1), (2.0, 1)):
+        model = json.loads(json.dumps({"name": "LIFExp", "tau_m": 10.0, "tau_syn": given}))
+        net = sp.Network.from_dict({"seed": 1, "populations": [{"n": 3, "model": model}]})
+        assert net.populations[0].model.n_ports == n_ports
+    with pytest.raises(ParameterError, match=r"in a configuration \{'ports': \.\.\.\} or \{'neurons': \.\.\.\}"):
+        model = {"name": "LIFExp", "tau_m": 1.0, "tau_syn": [1.0, 2.0]}
+        sp.Network.from_dict({"seed": 1, "populations": [{"n": 2, "model": model}]})

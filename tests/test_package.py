@@ -143,7 +143,8 @@ def test_doctests(tmp_path):
 
 def test_every_error_inherits_the_builtin():
     expected = {
-        "ParameterError": ValueError, "ConnectivityError": ValueError, "NumericalError": ArithmeticError,
+        "ParameterError": ValueError, "ArgumentError": TypeError, "ConnectivityError": ValueError,
+        "NumericalError": ArithmeticError,
         "RunawayError": RuntimeError, "CapacityError": OverflowError, "InsufficientMemoryError": MemoryError,
         "StorageError": OSError, "FileFormatError": ValueError, "CheckpointMismatchError": ValueError,
         "GradientOverflowWarning": RuntimeWarning,

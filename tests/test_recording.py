@@ -141,7 +141,7 @@ def test_a_callback_sees_the_simulation_and_ends_the_run():
 def net_with_currents():
     """LIFExp neurons with two ports and one, that start with currents; and others without."""
     net = sp.Network(seed=3)
-    two = net.add(5, sp.LIFExp(tau_m=10.0, tau_syn=[5.0, 10.3], I_e=1.4, t_ref=2.0), name="two", I_syn=[0.5, -0.2])
+    two = net.add(5, sp.LIFExp(tau_m=10.0, tau_syn=(5.0, 10.3), I_e=1.4, t_ref=2.0), name="two", I_syn=[0.5, -0.2])
     one = net.add(4, sp.LIFExp(tau_m=10.0, tau_syn=3.0, I_e=1.2), name="one", I_syn=[0.1, 0.2, 0.3, 0.4], V=0.0)
     lif = net.add(6, sp.LIF(tau_m=10.0, I_e=1.3), name="lif")
     net.connect(lif, two, sp.fixed_indegree(3), weight=-0.3, port=1, delay=0.7)

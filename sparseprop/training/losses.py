@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import _validation
 from ..batch import BatchResult, check_no_raster
-from ..errors import ParameterError, shown, unknown_name
+from ..errors import ParameterError, named_arguments, shown, unknown_name
 from ..models import LIF, LIFExp
 from .pseudospikes import Pseudospikes, check_net
 
@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 
+@named_arguments
 @dataclass
 class Evaluation:
     """What a loss says of a batch.
@@ -68,6 +69,7 @@ class Evaluation:
             self.dL_dweight[k] = self.dL_dweight.get(k, 0.0) + values
 
 
+@named_arguments
 class Loss:
     """What all losses share: the population that they look at, and no recorded potentials unless they say so."""
 
@@ -143,6 +145,7 @@ def _mean(values):
     return float(values.mean()) if len(values) else 0.0
 
 
+@named_arguments
 class FunctionLoss(Loss):
     """A function as a loss, with the membrane potentials that it needs; without such, give the function itself.
 
@@ -209,6 +212,7 @@ def _within(times, name, duration):
     return times
 
 
+@named_arguments
 class FirstSpikeCrossEntropy(Loss):
     r"""Time to first spike: the output that fires first is the class.
 
@@ -302,6 +306,7 @@ class _Trains(Loss):
         return np.sort(targets if targets.ndim == 3 else targets[:, :, None], axis=2)
 
 
+@named_arguments
 class SpikeTimeError(_Trains):
     """How far the spikes of each neuron are from prescribed ones: the k-th from the k-th.
 
@@ -360,6 +365,7 @@ class SpikeTimeError(_Trains):
         return evaluation
 
 
+@named_arguments
 class VanRossumDistance(_Trains):
     """The distance of each neuron's spike train from a prescribed one, both smoothed with a decaying exponential.
 
@@ -479,6 +485,7 @@ class _Counts(Loss):
         return counts, back
 
 
+@named_arguments
 class SpikeCountCrossEntropy(_Counts):
     """The output with the most spikes is the class: cross entropy over the softmax of `scale` times their numbers.
 
@@ -513,6 +520,7 @@ class SpikeCountCrossEntropy(_Counts):
         return Evaluation(_mean(value), by_times, by_V, by_weight, predictions=predictions)
 
 
+@named_arguments
 class SpikeCountPenalty(_Counts):
     """A penalty on neurons that fire less or more than wanted, on average over the batch.
 
@@ -594,6 +602,7 @@ def places(result, ids, times):
     return rows, columns
 
 
+@named_arguments
 class MembraneCrossEntropy(_Readout):
     """The output with the highest membrane potential is the class.
 
@@ -637,6 +646,7 @@ class MembraneCrossEntropy(_Readout):
         return Evaluation(_mean(value), None, _for_all(result, index, by_V), predictions=_winners(logits))
 
 
+@named_arguments
 class PeakMargin(_Readout):
     """For LIF and LIFExp neurons that stay silent: a pull of their highest V towards the threshold.
 

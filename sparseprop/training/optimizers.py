@@ -3,11 +3,12 @@
 import numpy as np
 
 from .. import _validation
-from ..errors import ParameterError, shown
+from ..errors import ParameterError, named_arguments, shown
 
 __all__ = ["Adam"]
 
 
+@named_arguments
 class Adam:
     """Adam with a learning rate that decays from epoch to epoch.
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..errors import ParameterError, shown, unknown_name
+from ..errors import ParameterError, named_arguments, shown, unknown_name
 from ..models import QIF, Theta
 from ..network import Network
 
@@ -11,6 +11,7 @@ __all__ = ["Pseudospikes"]
 AT_ONCE = 1 << 20  # products of samples and synapses that are in memory together
 
 
+@named_arguments
 class Pseudospikes:
     """Spikes after the end of the trial, continuous with those before it.
 

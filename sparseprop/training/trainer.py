@@ -9,7 +9,7 @@ from .. import _validation
 from ..batch import BatchSimulation
 from ..checkpoint import fingerprint, read_state, write_state
 from ..connectivity import ProceduralAdjacency
-from ..errors import CheckpointMismatchError, NumericalError, ParameterError, shown, unknown_name
+from ..errors import CheckpointMismatchError, NumericalError, ParameterError, named_arguments, shown, unknown_name
 from ..models import UniformPhase
 from ..network import Network, Projection
 from ..recording import Record
@@ -25,6 +25,7 @@ ENTRIES = ("loss", "accuracy", "error", "lr", "seconds", "validation_loss", "val
 SILENT_SECONDS = 10.0  # where there is no terminal; a training that takes longer says how far it is
 
 
+@named_arguments
 def record_for(net, duration, *losses):
     """What has to be recorded for losses, for ``run_batch(record=...)``; None if nothing."""
     duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
@@ -63,6 +64,7 @@ def _evaluated(loss, result, targets):
     return evaluation
 
 
+@named_arguments
 class History:
     """What became of the loss: one entry for each epoch.
 
@@ -132,6 +134,7 @@ class History:
         return ax
 
 
+@named_arguments
 class Trainer:
     """Trains the weights of a network, and its delays if they are wanted.
 
@@ -401,7 +404,7 @@ class Trainer:
         if validation is not None:
             entry |= {f"validation_{name}": value for name, value in self.evaluate(*validation).items()}
         self.history.epochs.append(entry)
-        self._activity.tell(self.epoch, 3)
+        self._activity.tell(self.epoch)
         self._activity.clear()
         self.epoch, self.batch = self.epoch + 1, 0
         self._running = _no_samples()
