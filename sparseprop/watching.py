@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 
 from .errors import ParameterError
 
@@ -11,6 +12,8 @@ __all__ = ["INTERRUPT", "ONCE_MORE", "Interrupts", "Progress", "check_interrupt"
 
 INTERRUPT = ("return", "raise")
 AGAIN_SECONDS = 3.0  # a Ctrl-C this soon after one that ended a run is meant for the whole script
+REDRAW_SECONDS = 0.1
+BAR_SECONDS = 1.0
 ONCE_MORE = f"the script goes on; Ctrl-C once more within {AGAIN_SECONDS:g} s ends it"
 
 _last_interrupt = float("-inf")  # when a Ctrl-C last ended something, as time.monotonic() tells it
@@ -110,41 +113,45 @@ class Progress:
         if not (wanted is None or isinstance(wanted, bool) or callable(wanted)):
             raise ParameterError(f"progress must be None, True, False or a callable, got {wanted!r}")
         self.wanted, self.what = wanted, what
-        self.bar = None
+        self.bar, self.draws = None, False
         self.began = self.last = time.perf_counter()
         self.lines_from = {None: silent_seconds, True: 0.0}.get(wanted if wanted in (None, True) else False)
         self.tenths = 0
 
     def __enter__(self):
-        if (self.wanted is None or self.wanted is True) and is_interactive():
-            from tqdm.auto import tqdm
-
-            self.bar = tqdm(
-                total=100.0,
-                unit="%",
-                delay=0.0 if self.wanted else 1.0,
-                leave=False,
-                bar_format="{percentage:3.0f}% |{bar}| {elapsed} < {remaining}{postfix}",
-            )
+        self.draws = (self.wanted is None or self.wanted is True) and is_interactive()
         return self
 
     def update(self, fraction, note=""):
         """Show how far it is, if that was not shown a moment ago; `fraction` is a function."""
         now = time.perf_counter()
-        if now - self.last >= 0.1:
+        if now - self.last >= REDRAW_SECONDS:
             self.last = now
             self.finish(fraction, note)
 
     def finish(self, fraction, note=""):
         """Show how far it is in any case; `note` is a text behind it, such as a loss."""
-        if self.bar is not None:
-            self.bar.set_postfix_str(note, refresh=False)
-            self.bar.update(100.0 * fraction() - self.bar.n)
-            self.bar.refresh()
+        if self.draws:
+            self._bar(fraction(), note)
         elif callable(self.wanted):
             self.wanted(fraction())
         elif self.lines_from is not None:
             self._line(fraction(), note)
+
+    def _bar(self, fraction, note):
+        """Draw the bar; for who did not ask for it, only where it takes a while."""
+        seconds = time.perf_counter() - self.began
+        if self.bar is None:
+            if self.wanted is None and seconds < BAR_SECONDS:
+                return
+            self.bar = _tqdm()(
+                total=100.0,
+                leave=False,
+                bar_format="{percentage:3.0f}% |{bar}| {elapsed} < {remaining}{postfix}",
+            )
+            self.bar.start_t -= seconds
+        self.bar.n = 100.0 * fraction
+        self.bar.set_postfix_str(note)  # which draws it
 
     def _line(self, fraction, note):
         """A line for each further tenth, with the time so far and what is left at this pace."""
@@ -160,6 +167,16 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
         return False
+
+
+def _tqdm():
+    """The bar of a notebook, or of a terminal also where a notebook lacks the package for bars, without a warning."""
+    from tqdm import TqdmWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)
+        from tqdm.auto import tqdm
+    return tqdm
 
 
 def is_interactive():
