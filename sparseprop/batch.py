@@ -16,7 +16,6 @@ from .connectivity import ProceduralAdjacency
 from .errors import ParameterError, named_arguments, shown, unknown_name
 from .gradients import (
     INVARIANT,
-    OVERFLOWS_ARE_TOLD,
     ByProjection,
     Gradients,
     checked_derivatives,
@@ -25,6 +24,7 @@ from .gradients import (
     noted,
     of_neurons,
     of_ports,
+    overflows_are_told,
     without_time_constants,
 )
 from .inputs import SpikeSource
@@ -679,7 +679,8 @@ class BatchResult:
             where = tuple(int(k) for k in np.argwhere(hidden)[0])
             raise ParameterError(f"dL_dV must be 0 where V is infinite, got {dL_dV[where]} at index {where}")
         samples, self._samples = self._samples, None
-        return _backward(self._simulation, self, samples, dL_dtimes, dL_dV, weights, tau_m)
+        with overflows_are_told():
+            return _backward(self._simulation, self, samples, dL_dtimes, dL_dV, weights, tau_m)
 
 
 def _shapes(simulation, weights):
@@ -735,7 +736,6 @@ class _Sums:
         return self.flat.copy(), self.runner.findings, adjoint.n_ties, error
 
 
-@OVERFLOWS_ARE_TOLD
 def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
     """See :meth:`BatchResult.backward`."""
     net, given = simulation.network, result._given
@@ -798,7 +798,7 @@ def _backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
         input_times=given.given_back(by_input),
         drive_weight={},
         steps={},
-        **noted(net, simulation._near, findings, n_warnings, by_neuron, by_projection, 5),
+        **noted(net, simulation._near, findings, n_warnings, by_neuron, by_projection),
         n_ties=n_ties,
         invariant_error=error,
     )

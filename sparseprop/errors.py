@@ -8,8 +8,11 @@ should. Ends of a run that are normal (time reached, spikes reached, silence, in
 import difflib
 import functools
 import inspect
+import os
 import re
 import reprlib
+import sys
+import warnings
 
 import numpy as np
 
@@ -92,6 +95,7 @@ class EngineFault(Exception):
 
 
 # Of what messages show of a value, in characters.
+_FOLDER = os.path.dirname(__file__)
 _SHOWN = 100
 # Of the names that a message lists.
 _NAMES = 24
@@ -126,6 +130,14 @@ def _shown_array(array):
         return text
     entries = ", ".join(reprlib.repr(entry) for entry in first)
     return f"{text}: [{entries}{', ...' if size > len(first) else ''}]"
+
+
+def warn(message, category):
+    """A Python warning that points to the user's line that led to it, however deep in the package it comes from."""
+    frame, level = sys._getframe(1), 2
+    while frame is not None and os.path.dirname(frame.f_code.co_filename).startswith(_FOLDER):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def shown(value):

@@ -1,18 +1,16 @@
 """Exact gradients of losses on spike times and voltages: the backward pass over a run with ``tape=True``."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import _core, _validation
-from .errors import GradientOverflowWarning, ParameterError, named_arguments, shown
+from .errors import GradientOverflowWarning, ParameterError, named_arguments, shown, warn
 from .inputs import SpikeSource, Steps
 from .network import Projection
 
 __all__ = [
     "INVARIANT",
-    "OVERFLOWS_ARE_TOLD",
     "ByProjection",
     "GradientWarning",
     "Gradients",
@@ -23,6 +21,7 @@ __all__ = [
     "noted",
     "of_neurons",
     "of_ports",
+    "overflows_are_told",
     "without_time_constants",
 ]
 
@@ -47,8 +46,6 @@ KINDS = {
     ),
 }
 OVERFLOW = 4
-# Sums that are no finite numbers are told of by `noted`, with neuron and time.
-OVERFLOWS_ARE_TOLD = np.errstate(over="ignore", invalid="ignore")
 
 
 @named_arguments
@@ -195,7 +192,13 @@ def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
                 f"dL_dV must be 0 where V is infinite, got {dL_dV[k, i]} for neuron {result.V_ids[i]} at "
                 f"{result.V_times[k]} ms"
             )
-    return _Backward(result, tape, weights, tau_m).run(dL_dtimes, dL_dV)
+    with overflows_are_told():
+        return _Backward(result, tape, weights, tau_m).run(dL_dtimes, dL_dV)
+
+
+def overflows_are_told():
+    """A context in which NumPy is silent of sums that are no finite numbers, as :func:`noted` tells neuron and time."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def checked_derivatives(values, name, shape, meaning):
@@ -237,7 +240,6 @@ class _Backward:
         self.input_times = []
         self.rest = self.size = 0.0  # of the invariant
 
-    @OVERFLOWS_ARE_TOLD
     def run(self, dL_dtimes, dL_dV):
         samples = self._samples(dL_dV)
         carried, last = {}, None
@@ -448,7 +450,6 @@ class _Backward:
                 n_warnings,
                 [*self.sums.values(), self.read],
                 [weight_sums, delays],
-                7,
             ),
             n_ties=adjoint.n_ties,
             invariant_error=error,
@@ -495,7 +496,7 @@ def of_ports(net, sums):
     return array
 
 
-def noted(net, near, findings, n_warnings, by_neuron, by_projection, stacklevel):
+def noted(net, near, findings, n_warnings, by_neuron, by_projection):
     """`warnings` and `n_warnings` of Gradients; derivatives that overflow are told by a Python warning besides.
 
     Parameters
@@ -504,8 +505,6 @@ def noted(net, near, findings, n_warnings, by_neuron, by_projection, stacklevel)
         (sample or None, kind, neuron, source or -1, ms) of what the compiled pass found.
     by_neuron, by_projection : list of ndarray
         Sums of derivatives, which are finite numbers if nothing overflows.
-    stacklevel : int
-        Of Python's warning, as seen from here.
     """
     listed = [gradient_warning(net, near, *finding, sample=sample) for sample, *finding in findings]
     overflows = [warning for warning in listed if warning.kind == "overflow"]
@@ -518,7 +517,7 @@ def noted(net, near, findings, n_warnings, by_neuron, by_projection, stacklevel)
         listed, n_warnings = listed + overflows, n_warnings + len(overflows)
     if overflows:
         more = f" (so in {len(overflows)} samples)" if len(overflows) > 1 else ""
-        warnings.warn(f"{overflows[0]}{more}", GradientOverflowWarning, stacklevel=stacklevel)
+        warn(f"{overflows[0]}{more}", GradientOverflowWarning)
     return {"warnings": listed, "n_warnings": n_warnings}
 
 

@@ -16,12 +16,13 @@ except ImportError as error:
 from . import _validation
 from .batch import BatchSimulation, are_pairs, by_source, check_shape, input_array, padded_pairs, sources_of
 from .connectivity import ProceduralAdjacency
-from .errors import ParameterError, shown, unknown_name
+from .errors import ParameterError, named_arguments, shown, unknown_name
 from .network import Network
 
 __all__ = ["parameters", "spike_times"]
 
 
+@named_arguments
 def parameters(net, delays=False):
     """The weights of a network, and its delays if there is one for each synapse, as a pytree for :func:`spike_times`.
 
@@ -61,6 +62,7 @@ def _check_x64():
         )
 
 
+@named_arguments
 def spike_times(net, params, inputs, *, duration, population=None, n_spikes=1, n_threads=None):
     """The first spikes of a population in each sample, differentiable by parameters and input times.
 

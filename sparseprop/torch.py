@@ -17,7 +17,7 @@ except ImportError as error:
 from . import _validation
 from .batch import BatchSimulation, are_pairs, by_source, check_no_raster, check_shape, input_array, padded_pairs
 from .connectivity import ProceduralAdjacency
-from .errors import ParameterError, shown, unknown_name
+from .errors import ParameterError, named_arguments, shown, unknown_name
 from .network import Network, Population
 from .recording import Record
 
@@ -28,6 +28,7 @@ _modules: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 _handles = itertools.count()
 
 
+@named_arguments
 class SpikingNetwork(torch.nn.Module):
     """A network whose spike times and membrane potentials take part in autograd.
 

@@ -566,10 +566,10 @@ def test_gradients_that_overflow_are_told_and_never_finite_and_wrong(model, mode
 def test_a_sum_that_overflows_though_nothing_in_it_does_is_told():
     net = sp.balanced_network(5, sp.LIF(tau_m=10.0), outdegree=2, seed=1)
     fine = {"by_neuron": [np.zeros(5)], "by_projection": [np.zeros(1)]}
-    assert sp.gradients.noted(net, 1e-9, [], 0, *fine.values(), 1) == {"warnings": [], "n_warnings": 0}
+    assert sp.gradients.noted(net, 1e-9, [], 0, *fine.values()) == {"warnings": [], "n_warnings": 0}
     for wrong in ({"by_neuron": [np.zeros(5), np.array([0.0, 0.0, np.inf, 0.0, 0.0])]}, {"by_projection": [[np.nan]]}):
         with pytest.warns(sp.errors.GradientOverflowWarning):
-            found = sp.gradients.noted(net, 1e-9, [], 0, *(fine | wrong).values(), 1)
+            found = sp.gradients.noted(net, 1e-9, [], 0, *(fine | wrong).values())
         assert found["n_warnings"] == 1 and found["warnings"][0].neuron == (2 if "by_neuron" in wrong else 0)
 
 

@@ -143,6 +143,8 @@ def test_what_torch_refuses(torch):
     for dtype in (torch.int64, float, "float32"):
         with pytest.raises(ParameterError, match="dtype must be torch.float64"):
             SpikingNetwork(network(), DURATION, dtype=dtype)
+    with pytest.raises(TypeError, match="n_spike.*did you mean 'n_spikes'"):
+        SpikingNetwork(network(), DURATION, n_spike=1)
     with pytest.raises(ParameterError, match="outputt"):
         SpikingNetwork(network(), DURATION, outputs="outputt")
     with pytest.raises(ParameterError, match="different populations"):
@@ -501,6 +503,8 @@ def test_what_jax_refuses(jax):
     params = parameters(net)
     with pytest.raises(ParameterError, match="'outputt'"):
         spike_times(net, params, inputs, duration=1.0, population="outputt")
+    with pytest.raises(TypeError, match="n_spike.*did you mean 'n_spikes'"):
+        spike_times(net, params, inputs, duration=1.0, n_spike=1)
     for wrong in ({"weights": []}, None):
         with pytest.raises(ParameterError, match="params must be a dictionary"):
             spike_times(net, wrong, inputs, duration=1.0)

@@ -67,6 +67,7 @@ def latencies(values, first=0.0, last=30.0, *, large_first=False, silent_below=N
     return times
 
 
+@named_arguments
 def spikes_from_raster(raster, dt, *, first=0.0, time_axis=-1):
     """Spike times from a dense raster in steps of time, the format of snnTorch and Norse.
 

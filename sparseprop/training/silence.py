@@ -1,9 +1,8 @@
 """Trainings that cannot get anywhere: nobody fires, or no gradient reaches what is trained."""
 
-import warnings
-
 import numpy as np
 
+from ..errors import warn
 from ..models import LIF, QIF, LIFExp, Theta
 
 __all__ = ["Activity", "SilenceWarning"]
@@ -60,16 +59,15 @@ class Activity:
         self.fired = dict(enumerate(state["fired"]))
         self.reached = dict(zip(self.trained, state["reached"], strict=True))
 
-    def tell(self, epoch, stacklevel):
+    def tell(self, epoch):
         """Warn of what has been silent or without gradient in all samples of the epoch, once of each."""
         found = [text for key, text in self._found() if key not in self.told]
         self.told |= {key for key, _ in self._found()}
         if found:
-            warnings.warn(
+            warn(
                 f"in epoch {epoch + 1} ({self.samples} samples) {'; '.join(found)}. See docs/training.md, "
                 '"Silent neurons"',
                 SilenceWarning,
-                stacklevel=stacklevel + 1,
             )
 
     def _found(self):

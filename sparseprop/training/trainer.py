@@ -404,7 +404,7 @@ class Trainer:
         if validation is not None:
             entry |= {f"validation_{name}": value for name, value in self.evaluate(*validation).items()}
         self.history.epochs.append(entry)
-        self._activity.tell(self.epoch, 3)
+        self._activity.tell(self.epoch)
         self._activity.clear()
         self.epoch, self.batch = self.epoch + 1, 0
         self._running = _no_samples()
