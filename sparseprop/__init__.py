@@ -20,7 +20,7 @@ from .connectivity import (
     one_to_one,
     pairwise_bernoulli,
 )
-from .distributions import normal, uniform
+from .distributions import lognormal, normal, uniform
 from .gradient_check import GradientReport, check_gradients
 from .gradients import Gradients, GradientWarning
 from .inputs import PoissonSource, SpikeSource, poisson, steps
@@ -65,6 +65,7 @@ __all__ = [
     "fixed_outdegree",
     "fixed_total_number",
     "load",
+    "lognormal",
     "normal",
     "one_to_one",
     "pairwise_bernoulli",

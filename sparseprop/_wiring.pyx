@@ -5,7 +5,7 @@ works with the GIL released, in blocks of whole rows and about 2 million synapse
 """
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport cos, log, log1p, sqrt
+from libc.math cimport cos, exp, log, log1p, sqrt
 from libc.stdint cimport INT32_MAX, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove, memset
@@ -495,9 +495,9 @@ def synapse_values(const uint64_t[::1] key, uint64_t purpose, uint64_t projectio
     purpose, projection : int
     offsets : ndarray of int64, shape (n_rows + 1,)
         Synapses of row j are from ``offsets[j]`` to ``offsets[j + 1]``.
-    kind : {"uniform", "normal"}
+    kind : {"uniform", "normal", "lognormal"}
     a, b : float
-        Bounds of the uniform distribution; mean and standard deviation of the normal one.
+        Bounds of the uniform distribution; mean and standard deviation of the normal one, or of the logarithm.
     low, high : float
         Numbers outside are drawn again. Refusing bounds that would never be met is up to the caller.
 
@@ -514,7 +514,8 @@ def synapse_values(const uint64_t[::1] key, uint64_t purpose, uint64_t projectio
     cdef philox_stream stream
     cdef synapse_t row, at
     cdef double radius, value
-    cdef bint normal = kind == "normal"
+    cdef bint normal = kind != "uniform"
+    cdef bint exponential = kind == "lognormal"
     checked_key(key, k)
     values = np.empty(offsets[offsets.shape[0] - 1], dtype=np.float64)
     cdef double[::1] out = values
@@ -525,6 +526,8 @@ def synapse_values(const uint64_t[::1] key, uint64_t purpose, uint64_t projectio
                 if normal:
                     radius = sqrt(-2.0 * log(unit_open(philox_word(&stream))))
                     value = a + b * radius * cos(6.283185307179586 * unit_closed_open(philox_word(&stream)))
+                    if exponential:
+                        value = exp(value)
                 else:
                     value = a + (b - a) * unit_closed_open(philox_word(&stream))
                 if low <= value <= high:

@@ -72,6 +72,10 @@ class Purpose(enum.IntEnum):
     WEIGHT = 6
     #: Delays; index = projection, neuron = source.
     DELAY = 7
+    #: Parameters of neurons; index = population and name (see ``distributions.py``).
+    PARAMETER = 8
+    #: Initial voltages and currents from distributions; index = population and name.
+    STATE = 9
 
 
 def random_key(seed):

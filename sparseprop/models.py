@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from . import _validation
+from .connectivity import Purpose
+from .distributions import Distribution, distribution_from_dict
 from .drifts import Drift, drift_of
 from .errors import ParameterError, named_arguments, shown
 from .tables import MAX_TABLES, EIFDrift, NumericalDrift, table_of
@@ -95,6 +97,12 @@ class Parameter:
         return self._check_one(value, name)
 
     def _check_one(self, value, name):
+        if isinstance(value, dict) and "distribution" in value:
+            value = distribution_from_dict(value, name)
+        if isinstance(value, Distribution):
+            low = 0.0 if self.positive or self.nonnegative else -math.inf
+            value.require(name, self.allowed, low=low, low_open=self.positive)
+            return value
         bounds: dict[str, Any] = {"infinite": self.infinite != 0.0, "unit": "ms" if self.unit == "ms" else None}
         if self.positive or self.nonnegative:
             bounds |= {"low": 0.0, "low_open": self.positive}
@@ -116,7 +124,11 @@ class Parameter:
 
 
 class NeuronModel:
-    """What all neuron models share: checking against the table, sizes, and the dictionary form."""
+    """What all neuron models share: checking against the table, sizes, and the dictionary form.
+
+    Any parameter may be a distribution (:func:`sparseprop.normal` and others); :meth:`Network.add` draws one number for
+    each neuron.
+    """
 
     table: ClassVar[dict[str, Parameter]]
     # Arguments that make one, for tests that take every model there is.
@@ -131,10 +143,45 @@ class NeuronModel:
             raise ParameterError(
                 f"the parameters of {type(self).__name__} given per neuron must have one length, got {sizes}"
             )
-        self._check_relations()
+        self._prepare()
+        if not self.distributions:
+            self._check_relations()
+
+    def _prepare(self):
+        """Arguments that are no parameters of the table."""
 
     def _check_relations(self):
         """Checks between parameters."""
+
+    @property
+    def distributions(self):
+        """Names of the parameters that are to be drawn; a population has a model in which they are."""
+        return [name for name, value in self._values() if isinstance(value, Distribution)]
+
+    def drawn(self, key, population, n):
+        """The model of n neurons, with numbers drawn for parameters that are distributions.
+
+        Parameters
+        ----------
+        key : ndarray of uint64, shape (2,)
+        population : int
+            Its place in the network.
+        n : int
+        """
+        if not self.distributions:
+            return self
+        values = {}
+        for name, value in self._values():
+            if isinstance(value, Distribution):
+                value = value.draw_neurons(key, Purpose.PARAMETER, population, name, n)
+            values[name] = value
+        whole = {
+            name: tuple(values[f"{name}[{k}]"] for k in range(len(getattr(self, name))))
+            if isinstance(getattr(self, name), tuple)
+            else values[name]
+            for name in self.table
+        }
+        return dataclasses.replace(self, **whole)
 
     def _values(self):
         """Names and values of all parameters, those of ports one by one."""
@@ -177,9 +224,7 @@ class NeuronModel:
     def to_dict(self):
         """The dictionary form: the model's name and its parameters."""
         values = {name: getattr(self, name) for name in self.table}
-        return {"name": type(self).__name__} | {
-            name: {"ports": list(value)} if isinstance(value, tuple) else value for name, value in values.items()
-        }
+        return {"name": type(self).__name__} | {name: _as_plain(value) for name, value in values.items()}
 
     def lowest_voltage(self):
         """The voltage below which the neuron has no equations; float or array."""
@@ -647,7 +692,7 @@ class QuadraticIF(_Riccati):
     def _qif(self):
         """The same neuron in the engine's terms, as numbers or arrays."""
         size = self.size
-        each = {name: np.broadcast_to(getattr(self, name), (size or 1,)) for name in self.table}
+        each = {name: np.broadcast_to(getattr(self, name), 1 if size is None else size) for name in self.table}
         D = each["V_t"] - each["V_r"]
         centre = voltage_origin(each)
         values = {
@@ -979,9 +1024,11 @@ class NumericalIF(_Tabulated):
     V_min: Any = -math.inf
     constants: Any = None
 
-    def _check_relations(self):
+    def _prepare(self):
         object.__setattr__(self, "drift", drift_of(self.drift, self.constants))
         object.__setattr__(self, "constants", dict(getattr(self.drift, "constants", {})))
+
+    def _check_relations(self):
         self._relation(
             np.asarray(self.V_reset) < np.asarray(self.V_th),
             f"V_reset must be below V_th, got V_reset = {shown(self.V_reset)} and V_th = {shown(self.V_th)}",
@@ -999,9 +1046,9 @@ class NumericalIF(_Tabulated):
                 "or file; give it as an expression, such as '-V + exp(V)', instead"
             )
         d = {"name": "NumericalIF", "drift": self.drift.text}
-        d |= {name: getattr(self, name) for name in self.table if name != "V_min"}
-        if np.isfinite(self.V_min).any():
-            d["V_min"] = self.V_min
+        d |= {name: _as_plain(getattr(self, name)) for name in self.table if name != "V_min"}
+        if isinstance(self.V_min, Distribution) or np.isfinite(self.V_min).any():
+            d["V_min"] = _as_plain(self.V_min)
         return d | ({"constants": dict(self.constants)} if self.constants else {})
 
     def threshold(self):
@@ -1013,6 +1060,13 @@ class NumericalIF(_Tabulated):
 
 
 MODELS = {model.__name__: model for model in (LIF, LIFExp, QIF, Theta, QuadraticIF, EIF, NumericalIF)}
+
+
+def _as_plain(value):
+    """A parameter in the form of dictionaries."""
+    if isinstance(value, tuple):
+        return {"ports": [_as_plain(part) for part in value]}
+    return value.to_dict() if isinstance(value, Distribution) else value
 
 
 def _cycle_voltage(model, phase):

@@ -92,9 +92,12 @@ class Population(_ReadOnly):
     n : int
         Number of neurons.
     model : a neuron model (LIF, LIFExp, QIF, Theta, QuadraticIF, EIF, NumericalIF), SpikeSource or PoissonSource
-    V : float, ndarray, UniformPhase or None
+        With the numbers that were drawn, where parameters are distributions.
+    given : a neuron model or a source
+        As it was given, with the distributions.
+    V : float, ndarray, UniformPhase, distribution or None
         Initial state as given; None is the default (see :meth:`Network.add`), and for sources.
-    I_syn : ndarray of shape (n, ports), or None
+    I_syn : ndarray of shape (n, ports), list of numbers and distributions (one for each port), or None
         Initial synaptic currents, where they were given.
     first : int
         Global id of its first neuron; local id i is global id ``first + i``.
@@ -102,10 +105,16 @@ class Population(_ReadOnly):
         Its place in ``net.populations``.
     """
 
-    __slots__ = ("I_syn", "V", "first", "index", "model", "n", "name")
+    __slots__ = ("I_syn", "V", "first", "given", "index", "model", "n", "name")
 
-    def __init__(self, name, n, model, V, first, index, I_syn=None):
+    def __init__(self, name, n, model, V, first, index, I_syn=None, given=None):
         self._set(name=name, n=n, model=model, V=V, first=first, index=index, I_syn=I_syn)
+        self._set(given=model if given is None else given)
+
+    def _replaced(self, **attributes):
+        if "model" in attributes:
+            attributes.setdefault("given", attributes["model"])
+        return super()._replaced(**attributes)
 
     def __len__(self):
         return self.n
@@ -132,6 +141,10 @@ class Population(_ReadOnly):
         refractory : ndarray, shape (n,), or None
             Remaining refractory time in ms, where `uniform_phase` found neurons within it.
         """
+        if isinstance(self.V, Distribution):
+            V = self.V.draw_neurons(key, Purpose.STATE, self.index, "V", self.n)
+            # A limit at the threshold is allowed, a voltage there is not.
+            return np.minimum(V, np.nextafter(self.model.threshold(), -np.inf)), None
         if self.V is not None and not isinstance(self.V, UniformPhase):
             return np.array(np.broadcast_to(self.V, (self.n,)), dtype=float), None
         V = np.array(np.broadcast_to(self.model.resting_voltage(), (self.n,)), dtype=float)
@@ -158,12 +171,26 @@ class Population(_ReadOnly):
         np.minimum(V, np.nextafter(self.model.threshold(), -np.inf), out=V)
         return V, refractory
 
+    def initial_currents(self, key):
+        """Initial synaptic currents of shape (n, ports), or None."""
+        if not isinstance(self.I_syn, list):
+            return self.I_syn
+        columns = [
+            one.draw_neurons(key, Purpose.STATE, self.index, f"I_syn[{k}]", self.n)
+            if isinstance(one, Distribution)
+            else np.full(self.n, one)
+            for k, one in enumerate(self.I_syn)
+        ]
+        return np.ascontiguousarray(np.stack(columns, axis=1))
+
     def to_dict(self):
         """The dictionary form."""
-        d = {"name": self.name, "n": self.n, "model": self.model.to_dict()}
+        d = {"name": self.name, "n": self.n, "model": self.given.to_dict()}
         if self.V is not None:
-            d["V"] = self.V.to_dict() if isinstance(self.V, UniformPhase) else self.V
-        if self.I_syn is not None:
+            d["V"] = self.V.to_dict() if isinstance(self.V, (Distribution, UniformPhase)) else self.V
+        if isinstance(self.I_syn, list):
+            d["I_syn"] = [one.to_dict() if isinstance(one, Distribution) else one for one in self.I_syn]
+        elif self.I_syn is not None:
             d["I_syn"] = self.I_syn
         return d
 
@@ -391,15 +418,17 @@ class Network:
         model : LIF, LIFExp, QIF, Theta, QuadraticIF, EIF, NumericalIF, SpikeSource or PoissonSource
         name : str, optional
             Default ``"population_0"``, and so on.
-        V : float, array_like of shape (n,) or uniform_phase(), optional
-            Initial voltage. Default: `uniform_phase` for the neurons that oscillate without input, and the
+        V : float, array_like of shape (n,), distribution or uniform_phase(), optional
+            Initial voltage; distributions, such as ``sp.normal(0.5, 0.1, high=1.0)``, must end at or below the
+            threshold. Default: `uniform_phase` for the neurons that oscillate without input, and the
             resting point for the others.
         phase : float or array_like of shape (n,), optional
             The other way to give the initial state: the fraction in [0, 1) of the free oscillation since
             reset. Theta: theta in (-pi, pi).
         I_syn : float or array_like, optional
             LIFExp: initial synaptic currents, as V in units of voltage. One port: a number or one per neuron; several:
-            of shape (ports,) or (n, ports). Default: 0.
+            of shape (ports,) or (n, ports). Or a distribution, or a list with a number or distribution for each port.
+            Default: 0.
 
         Returns
         -------
@@ -440,6 +469,17 @@ class Network:
                     f"ids of the SpikeSource {name!r} must be below n = {n}, got {int(model.ids.max())}; they are "
                     "local to the population"
                 )
+        given = model
+        if isinstance(model, NeuronModel) and model.distributions:
+            try:
+                model = model.drawn(connectivity.random_key(self.seed), len(self.populations), n)
+            except ParameterError as error:
+                raise ParameterError(
+                    f"population {name!r}, with what was drawn for {', '.join(given.distributions)}: {error}; give the "
+                    "distributions low= and high="
+                ) from None
+        if isinstance(model, inputs.Source):
+            pass
         elif phase is not None:
             if V is not None:
                 raise ParameterError(f"give V or phase for population {name!r}, not both")
@@ -452,11 +492,13 @@ class Network:
                     f"V=uniform_phase() needs neurons that oscillate without input; neuron {int(np.argmax(silent))} "
                     f"of population {name!r} does not. Leave V out, or give voltages"
                 )
+        elif isinstance(V, Distribution) or (isinstance(V, dict) and "distribution" in V):
+            V = self._distribution_of_voltages(V, model, name)
         elif V is not None:
             V = self._initial_voltage(V, model, name, n)
         if I_syn is not None:
             I_syn = self._initial_currents(I_syn, model, name, n)
-        population = Population(name, n, model, V, self.size, len(self.populations), I_syn)
+        population = Population(name, n, model, V, self.size, len(self.populations), I_syn, given)
         self.populations.append(population)
         return population
 
@@ -466,6 +508,15 @@ class Network:
         what = f"I_syn of population {name!r}"
         if not isinstance(model, LIFExp):
             raise ParameterError(f"{what} is for LIFExp neurons, which have synaptic currents; {shown(model)} has none")
+        each = list(I_syn) if isinstance(I_syn, (list, tuple)) else [I_syn] * model.n_ports
+        each = [
+            distribution_from_dict(one, what) if isinstance(one, dict) and "distribution" in one else one
+            for one in each
+        ]
+        if any(isinstance(one, Distribution) for one in each):
+            if len(each) != model.n_ports:
+                raise ParameterError(f"{what} must have one number or distribution for each port, got {shown(I_syn)}")
+            return [one if isinstance(one, Distribution) else _validation.real(one, what) for one in each]
         array = np.atleast_1d(_validation.plain(I_syn, what))
         ports = model.n_ports
         shapes = [(1,), (n,), (n, 1)] if ports == 1 else [(ports,), (n, ports)]
@@ -477,6 +528,15 @@ class Network:
         if ports == 1:
             array = array.reshape(-1, 1)
         return np.array(np.broadcast_to(array, (n, ports)), dtype=float, order="C")
+
+    @staticmethod
+    def _distribution_of_voltages(V, model, name):
+        """V as a distribution between the lowest voltage and the threshold."""
+        what = f"V of population {name!r}"
+        V = distribution_from_dict(V, what) if isinstance(V, dict) else V
+        low, high = float(np.max(model.lowest_voltage())), float(np.min(model.threshold()))
+        V.require(what, "above V_min and below the threshold", low=low, high=high)
+        return V
 
     @staticmethod
     def _initial_voltage(V, model, name, n):
@@ -1067,7 +1127,9 @@ class EngineInput:
                 continue
             V, refractory = p.initial_state(key)
             parameters = p.model.parameters()
-            populations.append(PopulationInput(p.model.kernel, p.first, p.n, parameters, V, refractory, p.I_syn))
+            populations.append(
+                PopulationInput(p.model.kernel, p.first, p.n, parameters, V, refractory, p.initial_currents(key))
+            )
         processes += [
             PoissonInput.of(d.input, d.population, key, Purpose.DRIVE, d.index, d.weight, clock.epoch, d.port)
             for d in net.drives
@@ -1262,7 +1324,7 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
     """
     if not isinstance(model, NeuronModel):
         raise ParameterError(f"model must be a neuron model such as sp.LIF(tau_m=10.0), got {shown(model)}")
-    if model.size is not None:
+    if model.size is not None or model.distributions:
         raise ParameterError("model of a balanced network must have numbers, not arrays, as parameters")
     if model.I_e != 0.0:
         raise ParameterError(f"model of a balanced network must not have its own I_e, got {model.I_e}; leave it out")

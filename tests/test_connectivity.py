@@ -466,6 +466,8 @@ def test_no_two_streams_of_one_seed_share_a_block():
         "POISSON_SOURCE": 5,
         "WEIGHT": 6,
         "DELAY": 7,
+        "PARAMETER": 8,
+        "STATE": 9,
     }
 
 

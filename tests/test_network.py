@@ -3,6 +3,8 @@
 import copy
 import dataclasses
 import enum
+import json
+import math
 import pickle
 import resource
 import subprocess
@@ -425,7 +427,7 @@ def test_calibrating_and_settling_change_nothing_but_what_they_are_for():
     target = net.run(500.0, n_spikes=10**6).rate
     same = sp.calibrate_rate(net, 1.1 * target, tol=0.05)
     assert {d.split(":")[0] for d in differences(net, same)} == {
-        f"net['populations'][{k}]['model']['I_e']" for k in (0, 1)
+        f"net['populations'][{k}]['given']['I_e']" for k in (0, 1)
     }
     lif = sp.balanced_network(50, sp.LIF(tau_m=10.0), outdegree=10, seed=1)
     settled = bench.settled(lif)
@@ -455,3 +457,124 @@ def test_tables_in_notebooks():
         assert f">{cell}" in shown, cell
     assert shown.count("<table>") == 3 and shown.count("<tr>") == 3 + 2 + 2 + 1
     assert sp.Network(seed=1)._repr_html_().count("<table>") == 0
+
+
+# Distributions of states and parameters -----------------------------------------------------------------------------
+
+
+def drawn_network(seed=1, before=0, n=2000):
+    net = sp.Network(seed=seed)
+    for k in range(before):
+        net.add(1, LIF, name=f"before {k}")
+    model = sp.LIFExp(
+        tau_m=sp.normal(10.0, 1.0, low=5.0), tau_syn=(sp.lognormal(1.0, 0.3), 4.0), I_e=sp.uniform(1.1, 1.3)
+    )
+    net.add(n, model, name="E", V=sp.normal(0.5, 0.1, high=1.0), I_syn=[sp.normal(0.0, 0.1), 0.25])
+    return net
+
+
+def test_parameters_and_states_from_distributions_have_them():
+    net = drawn_network()
+    model, given = net.populations[0].model, net.populations[0].given
+    assert given.distributions == ["tau_m", "tau_syn[0]", "I_e"] and model.distributions == []
+    source = net.engine_input().populations[0]
+    for values, mean, std in (
+        (model.tau_m, 10.0, 1.0), (np.log(model.tau_syn[0]), 1.0, 0.3), (model.I_e, 1.2, 0.2 / 12**0.5),
+        (source.V, 0.5, 0.1), (source.I_syn[:, 0], 0.0, 0.1),
+    ):  # fmt: skip
+        assert abs(values.mean() - mean) < 5.0 * std / 2000**0.5
+        assert values.std() == pytest.approx(std, rel=0.08)
+        assert len(np.unique(values)) == 2000
+    assert model.tau_m.min() >= 5.0 and model.tau_syn[1] == 4.0 and (source.I_syn[:, 1] == 0.25).all()
+    assert (source.V < 1.0).all()
+    # What is drawn for one name, neuron or port tells nothing of another.
+    columns = [model.tau_m, np.log(model.tau_syn[0]), model.I_e, source.V, source.I_syn[:, 0]]
+    assert np.abs(np.corrcoef(columns) - np.eye(5)).max() < 0.1
+    assert abs(np.corrcoef(model.tau_m[1:], model.tau_m[:-1])[0, 1]) < 0.1
+
+
+def test_what_is_drawn_for_a_neuron_depends_on_seed_population_neuron_and_name_only():
+    tau_m = drawn_network().populations[0].model.tau_m
+    assert drawn_network(n=10).populations[0].model.tau_m.tolist() == tau_m[:10].tolist()
+    other = sp.Network(seed=1)
+    other.add(2000, sp.LIF(tau_m=sp.normal(10.0, 1.0, low=5.0), V_th=sp.normal(1.0, 0.01)), name="x")
+    assert np.array_equal(other.populations[0].model.tau_m, tau_m)
+    assert not np.isin(tau_m, drawn_network(seed=2).populations[0].model.tau_m).any()
+    assert not np.isin(tau_m, drawn_network(before=1).populations[1].model.tau_m).any()
+    # Those of a run are its initial states; the parameters belong to the network.
+    net = drawn_network(n=50)
+    one, two = net.engine_input(), net.engine_input(7)
+    assert not np.isin(one.populations[0].V, two.populations[0].V).any()
+    assert not np.isin(one.populations[0].I_syn[:, 0], two.populations[0].I_syn[:, 0]).any()
+    assert np.array_equal(one.populations[0].parameters["tau_m"], two.populations[0].parameters["tau_m"])
+
+
+EARLIER = [
+    [7.150361898394115, 9.865885636593012, 9.763016187928768],
+    [2.0799324923995846, 2.711190370016403, 2.144163777495248],
+    [1.2683183595833143, 1.267865467268568, 1.292375313277472],
+    [0.462985782347521, 0.2786184745402796, 0.661076079250764],
+    [-0.032564429110873656, 0.0006561646561596533, -0.08260525629173437],
+]
+
+
+def test_what_neurons_drew_in_earlier_versions():
+    model = drawn_network(n=3).populations[0].model
+    source = drawn_network(n=3).engine_input().populations[0]
+    drawn = [model.tau_m, model.tau_syn[0], model.I_e, source.V, source.I_syn[:, 0]]
+    np.testing.assert_allclose(drawn, EARLIER, rtol=1e-14)
+
+
+def test_distributions_go_through_dictionaries_text_and_copies():
+    net = drawn_network(n=20)
+    net.connect("E", "E", sp.fixed_indegree(3), weight=sp.lognormal(-3.0, 0.5), delay=sp.lognormal(0.0, 0.2))
+    d = net.to_dict()
+    assert d["populations"][0]["model"]["tau_m"] == {"distribution": "normal", "mean": 10.0, "std": 1.0, "low": 5.0,
+                                                      "high": math.inf}  # fmt: skip
+    text = json.loads(json.dumps(d))
+    for again in (sp.Network.from_dict(d), sp.Network.from_dict(text), net._copy(), copy.deepcopy(net)):
+        assert differences(net, again) == []
+    assert spikes(net) == spikes(sp.Network.from_dict(text)) == spikes(net, engine="reference")
+    target = 1.3 * net.run(300.0).rate
+    faster = sp.calibrate_rate(net, target, tol=0.2)
+    assert differences(faster, sp.Network.from_dict(faster.to_dict())) == []
+    assert np.array_equal(faster.populations[0].model.tau_m, net.populations[0].model.tau_m)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda net: sp.LIF(tau_m=sp.normal(10.0, 1.0)), r"LIF\.tau_m must be .*give it a low= above 0"),
+        (lambda net: sp.LIF(tau_m=1.0, t_ref=sp.uniform(-1, 1)), r"t_ref must be .* give it a low= at least 0"),
+        (lambda net: net.add(2, LIF, V=sp.normal(0.0, 1.0)), r"got normal\(0, 1\); give it high=1"),
+        (lambda net: net.add(20, sp.LIF(tau_m=1.0, V_th=sp.uniform(-1.0, 1.0))), r"drawn for V_th: .*V_reset"),
+        (lambda net: net.add(2, LIF, I_syn=sp.normal(0.0, 1.0)), r"I_syn .* is for LIFExp neurons"),
+        (
+            lambda net: net.add(2, sp.LIFExp(tau_m=1.0, tau_syn=(2.0, 3.0)), I_syn=[sp.normal(0.0, 1.0)]),
+            r"one number or distribution for each port",
+        ),
+        (lambda net: net.add(300, sp.EIF(tau_m=10.0, I_e=sp.uniform(1.0, 2.0))), r"for I_e: EIF needs a table.*got 300"),
+        (lambda net: sp.balanced_network(10, sp.LIF(tau_m=sp.uniform(9, 10)), 5), r"must have numbers"),
+        (lambda net: sp.lognormal(0.0, -1.0), r"lognormal: sigma must be a finite number >= 0"),
+        (lambda net: sp.lognormal(0.0, 100.0), r"mu and sigma are of the logarithm"),
+        (lambda net: sp.lognormal(0.0, 0.1, high=0.1), r"lognormal: low and high must leave at least 0\.001"),
+        (
+            lambda net: sp.Network.from_dict(
+                {"seed": 1, "populations": [{"n": 2, "model": {"name": "LIF", "tau_m": {"distribution": "norml"}}}]}
+            ),
+            r"unknown distribution of LIF\.tau_m: 'norml'.*did you mean 'normal'",
+        ),
+    ],
+)  # fmt: skip
+def test_distributions_that_cannot_be_are_refused(make, message):
+    with pytest.raises(sp.errors.ParameterError, match=message):
+        make(sp.Network(seed=1))
+
+
+def test_weights_and_delays_may_be_lognormal():
+    net, a, b = two_populations(200, 100)
+    p = net.connect(
+        a, b, sp.all_to_all(), weight=sp.lognormal(-2.0, 0.5, high=1.0), delay=sp.lognormal(0.5, 0.2, low=1.0)
+    )
+    assert np.log(p.weight).mean() == pytest.approx(-2.0, abs=0.02) and p.weight.max() <= 1.0 and p.delay.min() >= 1.0
+    assert np.log(p.weight).std() == pytest.approx(0.5, abs=0.02)

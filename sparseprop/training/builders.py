@@ -43,6 +43,8 @@ def _model_of_layers(model):
             "begin with: build the network with net.add(n, model) and net.connect(pre, post, sp.all_to_all(), "
             "weight=...)"
         )
+    if model.distributions:
+        raise ParameterError(f"model must have one number for each parameter, got {shown(model)}")
     if model.size is not None:
         raise ParameterError(f"model must have one number for each parameter, got arrays for {model.size} neurons")
     return model

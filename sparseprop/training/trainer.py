@@ -9,6 +9,7 @@ from .. import _validation
 from ..batch import BatchSimulation
 from ..checkpoint import fingerprint, read_state, write_state
 from ..connectivity import ProceduralAdjacency
+from ..distributions import Distribution
 from ..errors import CheckpointMismatchError, NumericalError, ParameterError, named_arguments, shown, unknown_name
 from ..models import UniformPhase
 from ..network import Network, Projection
@@ -532,8 +533,10 @@ class Trainer:
 
 def _draws_its_state(p):
     """Whether the initial state of a population is drawn from the network's seed."""
-    return isinstance(p.V, UniformPhase) or (
-        p.V is None and not p.is_source and bool(np.isfinite(p.model.free_period()).any())
+    return (
+        isinstance(p.V, (Distribution, UniformPhase))
+        or isinstance(p.I_syn, list)
+        or (p.V is None and not p.is_source and bool(np.isfinite(p.model.free_period()).any()))
     )
 
 
