@@ -1866,6 +1866,22 @@ cdef bint add_row(State *e, int64_t projection, neuron_t source) noexcept nogil:
     return True
 
 
+cdef bint add_rows(State *e, int64_t projection, neuron_t source, count_t times) noexcept nogil:
+    """The same for a source that several spikes of arrive at once: place by place, not spike by spike."""
+    cdef const Projection *c = &e.projections[projection]
+    cdef neuron_t first = e.populations[c.post].first
+    cdef const neuron_t *targets
+    cdef const double *weights
+    cdef synapse_t at, count = find_row(e, c, source, &targets, &weights)
+    cdef count_t _
+    e.n_synaptic_events += count * times
+    for at in range(count):
+        for _ in range(times):
+            if not add(e, first + targets[at], weights[at] if weights != NULL else c.weight, c.port):
+                return False
+    return True
+
+
 cdef Status kick_touched(State *e, Queue *q) noexcept nogil:
     """One kick for each port of each neuron at which something arrived."""
     cdef count_t k
@@ -2121,7 +2137,7 @@ cdef int compare_arrivals(const void *x, const void *y) noexcept nogil:
 
 cdef Status deliver_all(State *e, Queue *q, bint after_spikes) noexcept nogil:
     """Everything that the agenda has for now, and (after_spikes) the undelayed spikes of e.due: one kick per target."""
-    cdef count_t k
+    cdef count_t k, times
     cdef Arrival *a
     cdef Projection *c
     cdef Population *p
@@ -2156,13 +2172,19 @@ cdef Status deliver_all(State *e, Queue *q, bint after_spikes) noexcept nogil:
             return NO_MEMORY
     if e.n_arrivals > 1:
         qsort(e.arrivals, e.n_arrivals, sizeof(Arrival), compare_arrivals)
-    for k in range(e.n_arrivals):
+    k = 0
+    while k < e.n_arrivals:
         a = &e.arrivals[k]
+        k += 1
         if a.projection < 0:
             if not add(e, a.target, a.weight, e.processes[a.source - e.n].port):
                 return NO_MEMORY
         elif a.at < 0:
-            if not add_row(e, a.projection, a.target):
+            times = 1
+            while k < e.n_arrivals and e.arrivals[k].source == a.source and e.arrivals[k].rank == a.rank:
+                times += 1
+                k += 1
+            if not (add_row(e, a.projection, a.target) if times == 1 else add_rows(e, a.projection, a.target, times)):
                 return NO_MEMORY
         else:
             c = &e.projections[a.projection]
