@@ -141,6 +141,7 @@ cdef class Runner:
         """Back to the first state, with these input spikes; False if there is no memory."""
         cdef State *e = &self.engine.e
         cdef Window *q = &self.engine.window
+        cdef Train *train = &e.trains[0]
         cdef int64_t k
         cdef Population *p
         cdef const Beginning *first
@@ -166,11 +167,12 @@ cdef class Runner:
         e.last.n, e.last.s = -1, 0.0
         # Stamps of frames are older than any instant that comes.
         e.instant += 1
-        e.train.times, e.train.ids, e.train.size, e.train.at = times, ids, n, 0
+        e.n_recent = 0
+        train.times, train.ids, train.size, train.at = times, ids, n, 0
         window_clear(q, e.n)
         q.edge, q.nobody, q.empty_scans = self.start, False, 0
         q.timed_key = q.confirmed_key = NAN
-        return n == 0 or agenda_push(&e.agenda, train_time(e), TRAIN, 0)
+        return n == 0 or agenda_push(&e.agenda, train_time(e, train), TRAIN, 0)
 
     cdef bint begin_tape(self, Left *left) noexcept nogil:
         """Keep a tape of the sample; False if there is no memory."""

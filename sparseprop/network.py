@@ -905,14 +905,12 @@ class PoissonInput:
 
     @classmethod
     def of(cls, process, population, key, purpose, index, weight, epoch, port=0):
-        """The input for a :class:`sparseprop.inputs.Poisson`; None where no event ever comes."""
+        """The input for a :class:`sparseprop.inputs.Poisson`; without intervals where no event ever comes."""
         interval = process.interval(16.0 * epoch)
         means = process.highest() * interval
-        if not means.any():
-            return None
         times, fractions = process.times, process.fractions()
-        n_intervals = _wiring.MAX_INTERVALS
-        if fractions is not None and not fractions[-1].any():
+        n_intervals = _wiring.MAX_INTERVALS if means.any() else 0
+        if n_intervals and fractions is not None and not fractions[-1].any():
             n_intervals = min(n_intervals, math.ceil(times[-1] / interval))
         return cls(
             *(population.index, population.n, key, int(purpose), index, interval, n_intervals),
@@ -1010,7 +1008,7 @@ class EngineInput:
             populations,
             projections,
             (times[order], ids[order]),
-            [process for process in processes if process is not None],
+            processes,
             [(time, index, model.parameters()) for time, index, model in changes],
         )
 

@@ -40,8 +40,12 @@ class Result:
     populations : tuple of PopulationInfo
     t_start, t_stop : float
         The simulated interval in ms.
-    n_spikes, n_synaptic_events : int
-        A synaptic event is one spike that reaches one target; None where it is not known.
+    n_spikes, n_synaptic_events, n_drive_events : int
+        A synaptic event is one spike that reaches one target, a drive event one of :func:`sparseprop.poisson` that
+        kicks one neuron; None where it is not known.
+    n_close_calls : int
+        Kicks within rounding (2^-46 of an epoch, some 1e-13 tau_m) of a spike of their target, before or after: which
+        came first was decided by rounding, and may decide all that follows. See docs/semantics.md.
     stop_reason : StopReason
         Why the run ended.
     wall_time : float
@@ -69,6 +73,8 @@ class Result:
         stop_reason=None,
         n_spikes=None,
         n_synaptic_events=None,
+        n_drive_events=None,
+        n_close_calls=None,
         wall_time=None,
         header=None,
         path=None,
@@ -77,7 +83,8 @@ class Result:
         self.populations = tuple(populations)
         self.t_start, self.t_stop = t_start, t_stop
         self.stop_reason, self.wall_time = stop_reason, wall_time
-        self.n_synaptic_events = n_synaptic_events
+        self.n_synaptic_events, self.n_drive_events = n_synaptic_events, n_drive_events
+        self.n_close_calls = n_close_calls
         self._n_spikes = n_spikes
         self.header = header or {}
         self.path = path
@@ -265,6 +272,8 @@ class Result:
             "n_spikes": self.n_spikes,
             "stop_reason": None if self.stop_reason is None else str(self.stop_reason),
             "n_synaptic_events": self.n_synaptic_events,
+            "n_drive_events": self.n_drive_events,
+            "n_close_calls": self.n_close_calls,
             "wall_time": self.wall_time,
             "V": None if self.V is None else {"times": self.V_times, "ids": self.V_ids, "values": self.V},
             **({} if self.I_syn is None else {"I_syn": self._currents()}),
@@ -292,12 +301,18 @@ class Result:
             speed = f"  {self.wall_time:.3g} s of computing"
             if self.n_spikes:
                 speed += f", {1e6 * self.wall_time / self.n_spikes:.3g} microseconds per spike"
-            if self.n_synaptic_events:
-                speed += (
-                    f", {1e9 * self.wall_time / self.n_synaptic_events:.3g} ns per synaptic event "
-                    f"({self.n_synaptic_events:,} of them)"
-                )
+            kicks, of_drives = self.n_synaptic_events, self.n_drive_events or 0
+            if kicks + of_drives:
+                counted = f"{kicks:,} of them"
+                if of_drives:
+                    counted = f"{kicks:,} of spikes and {of_drives:,} of Poisson drives"
+                speed += f", {1e9 * self.wall_time / (kicks + of_drives):.3g} ns per synaptic event ({counted})"
             lines.append(speed)
+        if self.n_close_calls:
+            lines.append(
+                f"  {self.n_close_calls:,} close calls: kicks within rounding of a spike of their target, of which "
+                "rounding decided what came first (docs/semantics.md)"
+            )
         if self.path is not None:
             lines.append(f"  spikes are in {self.path}")
         return "\n".join(lines)
@@ -366,6 +381,8 @@ def load(path):
         stop_reason=None if reason is None else StopReason(reason),
         wall_time=footer.get("wall_time"),
         n_synaptic_events=footer.get("n_synaptic_events"),
+        n_drive_events=footer.get("n_drive_events"),
+        n_close_calls=footer.get("n_close_calls"),
         header=header,
     )
     if footer.get("V"):

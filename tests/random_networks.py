@@ -282,6 +282,7 @@ def outcome(net, engine, duration, **stops):
     except (sp.errors.RunawayError, sp.errors.NumericalError) as error:
         return type(error).__name__, str(error)
     seen = [str(result.stop_reason), result.t_stop, result.n_spikes, result.n_synaptic_events]
+    seen += [(result.n_drive_events, result.n_close_calls)]
     if result.V is not None:
         seen += [result.V_times.tobytes(), result.V.tobytes()]
     if result.counts is not None:

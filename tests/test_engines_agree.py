@@ -24,7 +24,7 @@ def spikes_of(run, net, record):
         np.full(p.n, not p.is_source and (record.spikes is True or p.name in record.spikes)) for p in net.populations
     ]
     mine = np.concatenate(wanted)[ids]
-    return times[mine].tolist(), ids[mine].tolist(), run[2:6]
+    return times[mine].tolist(), ids[mine].tolist(), run[2:7]
 
 
 def assert_engines_agree(seeds, **options):
