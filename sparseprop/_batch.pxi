@@ -167,7 +167,7 @@ cdef class Runner:
         e.last.n, e.last.s = -1, 0.0
         # Stamps of frames are older than any instant that comes.
         e.instant += 1
-        e.n_recent = 0
+        e.n_recent = e.fired.size = 0
         train.times, train.ids, train.size, train.at = times, ids, n, 0
         window_clear(q, e.n)
         q.edge, q.nobody, q.empty_scans = self.start, False, 0

@@ -355,7 +355,9 @@ cdef struct State:
     uint8_t *is_close           # bit set over all neurons: who fires within rounding of this instant, or has just fired
     List close                  # those in it
     List looked                 # scratch: positions in the queue
-    Gathered *recent            # who fired within rounding of the last instant
+    bint crowded                # window: more than the due neurons may be close
+    Pair fired_time             # of the last spike, whose neurons are in `fired`
+    Gathered *recent            # who fired before that, within rounding of the next instant
     count_t n_recent
     count_t recent_capacity
     # Where a fault happened.
@@ -1199,6 +1201,8 @@ cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept
             if before(t, until):
                 e.due.size = 0
                 e.collected = True
+                # Nobody else fires soon, and nothing arrives.
+                e.crowded = soon >= edge_key(e, q)
                 if not append(&e.due, q.entries[0].neuron):
                     return NO_MEMORY
                 window_take(q, &q.entries[0])
@@ -1273,6 +1277,11 @@ cdef inline double key_soon(const State *e, const Window *q, double near) noexce
     if q.rotates:
         return soon_after(e, q, key + 2.0 * near * q.scale * (1.0 + key * key))
     return soon_after(e, q, key * (1.0 + 2.0 * near / q.scale))
+
+
+cdef inline double edge_key(const State *e, const Window *q) noexcept nogil:
+    """The key of a neuron that fires at the edge."""
+    return q.edge_key if q.has_coordinates else window_key(q, q.edge, e.H)
 
 
 cdef inline bint may_be_due(const State *e, Window *q, Pair t) noexcept nogil:
@@ -1604,8 +1613,8 @@ cdef bint record(State *e, neuron_t i) noexcept nogil:
     return True
 
 
-cdef inline bint note_recent(State *e, Pair time, neuron_t i) noexcept nogil:
-    """Remember for the next instant who has fired; False if there is no memory."""
+cdef bint note_recent(State *e, Pair time, neuron_t i) noexcept nogil:
+    """Remember that a neuron has just fired; False if there is no memory."""
     if not grow(<void **> &e.recent, &e.recent_capacity, e.n_recent + 1, sizeof(Gathered)):
         return False
     e.recent[e.n_recent].time = time
@@ -1615,10 +1624,23 @@ cdef inline bint note_recent(State *e, Pair time, neuron_t i) noexcept nogil:
 
 
 cdef inline bint has_just_fired(State *e, Pair now) noexcept nogil:
-    """Whether somebody fired within rounding of now, in an earlier instant; if not, those who fired are forgotten."""
-    if e.n_recent and interval(e.recent[e.n_recent - 1].time, now, e.H) > e.tolerance:
-        e.n_recent = 0
-    return e.n_recent > 0
+    """Whether somebody fired within rounding of now, in an earlier instant."""
+    return interval(e.fired_time, now, e.H) <= e.tolerance
+
+
+cdef bint keep_recent(State *e, Pair now) noexcept nogil:
+    """All who fired within rounding of now into e.recent; False if there is no memory."""
+    cdef count_t k, kept = 0
+    for k in range(e.fired.size):
+        if not note_recent(e, e.fired_time, e.fired.items[k]):
+            return False
+    e.fired.size = 0
+    for k in range(e.n_recent):
+        if interval(e.recent[k].time, now, e.H) <= e.tolerance:
+            e.recent[kept] = e.recent[k]
+            kept += 1
+    e.n_recent = kept
+    return True
 
 
 cdef inline bint mark_close(State *e, neuron_t i) noexcept nogil:
@@ -1648,7 +1670,7 @@ cdef Status fire(State *e, Queue *q) noexcept nogil:
             e.faulty = i
             return RUNAWAY
         set_bit(e.has_fired, i)
-        if not append(&e.fired, i) or not record(e, i) or not note_recent(e, e.now, i):
+        if not append(&e.fired, i) or not record(e, i):
             return NO_MEMORY
         if e.close.size:
             clear_bit(e.is_close, i)
@@ -1661,6 +1683,7 @@ cdef Status fire(State *e, Queue *q) noexcept nogil:
         if status != RUNNING:
             return status
     e.n_spikes += e.due.size
+    e.fired_time = e.now
     return RUNNING
 
 
@@ -2283,8 +2306,10 @@ cdef Status note_close(State *e, Queue *q) noexcept nogil:
     cdef neuron_t i
     cdef Pair soon
     if has_just_fired(e, e.now):
+        if not keep_recent(e, e.now):
+            return NO_MEMORY
         for k in range(e.n_recent):
-            if interval(e.recent[k].time, e.now, e.H) <= e.tolerance and not mark_close(e, e.recent[k].neuron):
+            if not mark_close(e, e.recent[k].neuron):
                 return NO_MEMORY
     if Queue is Heap:
         soon = plus(e.now, near, e.H)
@@ -2298,16 +2323,14 @@ cdef Status note_close(State *e, Queue *q) noexcept nogil:
         for k in range(e.due.size if arrives and e.collected else 0):
             if not note_one_close(e, e.due.items[k], e.now, True):
                 return NO_MEMORY
-        if interval(e.now, q.edge, e.H) <= near:
+        key = key_soon(e, q, near)
+        if key >= edge_key(e, q):
             # Those that fire behind the edge are not among the entries.
             for i in range(e.n):
                 if not note_one_close(e, i, next_spike_of(e, i), arrives):
                     return NO_MEMORY
             return RUNNING
-        if q.size == 0:
-            return RUNNING
-        key = key_soon(e, q, near)
-        if q.entries[0].key > key:
+        if q.size == 0 or q.entries[0].key > key:
             return RUNNING
         return note_close_in_window(e, q, key, arrives)
 
@@ -2357,8 +2380,9 @@ cdef Status take_instant(State *e, Queue *q) noexcept nogil:
     cdef Status status
     enter_present(e, q)
     e.last = e.now
-    if note_close(e, q) != RUNNING:
+    if (e.crowded or e.tape != NULL or has_just_fired(e, e.now)) and note_close(e, q) != RUNNING:
         return NO_MEMORY
+    e.crowded = True
     if arrives_now(e):
         # Targets are looked at one by one where some of them are close to a spike.
         status = RUNNING if e.close.size else deliver_first(e, q, &done)
@@ -2674,6 +2698,7 @@ cdef class Engine:
         self._add_projections(network)
         self._add_inputs(network)
         self.e.tolerance = network.clock.tolerance
+        self.e.crowded = True
         self.e.is_close = <uint8_t *> zeros(self.e.n // 8 + 1, 1)
         self.e.has_fired = <uint8_t *> owned(allocate(self.e.n // 8 + 1, 1))
         self.e.has_arrival = <uint8_t *> owned(allocate(self.e.n_ports * (self.e.n // 8 + 1), 1))
@@ -3258,6 +3283,8 @@ cdef class Engine:
         cdef Population *p
         cdef double[:, ::1] x
         self._enter_present()
+        if not keep_recent(&self.e, self.e.now):
+            owned(NULL)
         populations = []
         for k in range(self.e.n_populations):
             p = &self.e.populations[k]
@@ -3283,7 +3310,7 @@ cdef class Engine:
             "injected": self.injected,
             "recent": np.array([
                 (self.e.recent[j].time.n, self.e.recent[j].time.s, self.e.recent[j].neuron)
-                for j in range(self.e.n_recent if has_just_fired(&self.e, self.e.now) else 0)
+                for j in range(self.e.n_recent)
             ], dtype=float).reshape(-1, 3),
         }
 
@@ -3374,11 +3401,13 @@ cdef class Engine:
                     set_bit(p.waiting, i)
         self.injected = state.get("injected", self.injected)
         self.set_flights(state["emissions"], state["last"])
-        self.e.n_recent = 0
+        self.e.n_recent = self.e.fired.size = 0
+        self.e.fired_time = nowhere()
         for n, s, i in np.asarray(state.get("recent", np.zeros((0, 3)))).tolist():
             time.n, time.s = n, s
             if not note_recent(&self.e, time, i):
                 owned(NULL)
+            self.e.fired_time = time
         self._order()
 
 

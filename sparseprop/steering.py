@@ -236,13 +236,13 @@ class Steered:
             if not given:
                 raise ParameterError("set_state() got nothing to set; give V, I_syn, time_since_spike, spikes_in_flight")
             seen = dict(self.state)
-            if "V" in given and not keep_rest:
-                self._require_whole(given, seen)
             wanted = {
                 name: self._global(name, given[name], seen[name]) if name in given else _plain(seen[name])
                 for name in ("V", "I_syn", "time_since_spike")
                 if name in seen or name in given
             }
+            if "V" in given and not keep_rest:
+                self._require_whole(given, seen)
             flights = self._wanted_flights(given["spikes_in_flight"]) if "spikes_in_flight" in given else None
             self._place(given, wanted, seen)
             if flights is not None:
@@ -495,10 +495,10 @@ class Steered:
         else:
             values = _validation.real(values, where)
         with_current(p.model, values)  # which refuses what such neurons cannot have
-        self._set_drives[drive.index] = values
         now, over = self.time, self._engine.n_changes
         if self._set_currents is None:
             self._set_currents = self._scheduled()
+        self._set_drives[drive.index] = values
         # What holds now of each population, and what is to come; of this one the other drives' steps.
         held = {number: (time, number, current) for time, number, current in self._set_currents[:over]}
         later = [change for change in self._set_currents[over:] if change[1] != p.index]
