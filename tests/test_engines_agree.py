@@ -59,6 +59,41 @@ def test_networks_on_which_engines_once_differed(seed):
     assert_engines_agree([seed], repetitions=False)
 
 
+def network_of_ties(seed):
+    """Groups of equal neurons, of which one half kicks the other over threshold after one delay or a few: what is due
+    and what arrives meets by rounding."""
+    rng = np.random.default_rng(seed)
+    t_ref = float(rng.choice([0.0, 1.5]))
+    models = [
+        sp.LIF(tau_m=10.0, I_e=1.5, t_ref=t_ref),
+        sp.QIF(tau_m=10.0, I_e=0.5, V_peak=5.0, V_reset=-3.0, t_ref=t_ref),
+        sp.Theta(tau_m=10.0, I_e=0.5),
+        sp.LIFExp(tau_m=10.0, tau_syn=3.0, I_e=1.5, t_ref=t_ref),
+        sp.NumericalIF("V * V", V_th=10.0, V_reset=-5.0, I_e=0.375, tau_m=10.0, t_ref=t_ref),
+    ]
+    net = sp.Network(seed=seed)
+    delays = rng.choice([0.5, rng.uniform(0.1, 3.0), rng.uniform(0.1, 3.0)], 2)
+    for k in rng.choice(5, 1 + seed % 2):
+        net.add(6, models[k], V=rng.choice([-0.5, rng.uniform(0.2, 0.7)], 6))
+    for pre in net.populations:
+        for post in net.populations:
+            rule = sp.edges(rng.integers(0, 3, 4), rng.integers(3, 6, 4))
+            weight = float(rng.choice([0.4, 2.0] if pre is post else [0.4, -0.125]))
+            net.connect(pre, post, rule, weight=weight, delay=float(rng.choice(delays)), allow_multapses=True)
+    return net
+
+
+def test_engines_agree_on_networks_of_ties():
+    """Also how often rounding decided: which targets of which kicks were about to fire."""
+    close = 0
+    for seed in range(60):
+        net = network_of_ties(seed)
+        runs = [outcome(net, engine, 100.0, n_spikes=400) for engine in ENGINES]
+        assert runs[0] == runs[1] == runs[2], f"seed {seed}"
+        close += runs[0][6][1] if len(runs[0]) > 2 else 0
+    assert close > 100
+
+
 @pytest.mark.long
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("first", range(1000, 21_000, 500))
