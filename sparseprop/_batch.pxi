@@ -57,8 +57,8 @@ cdef class Samples:
         Where the spikes of each sample end.
     V : ndarray of shape (n, times, neurons)
         Of the times and neurons that were asked for.
-    counts : ndarray of shape (3,)
-        Spikes, synaptic events and input events.
+    counts : ndarray of shape (4,)
+        Spikes, synaptic events, input events and close calls.
     """
 
     cdef Left *left
@@ -259,6 +259,7 @@ cdef class Runner:
         cdef Status status = RUNNING
         cdef count_t k = 0, n_stops = stop_epochs.shape[0], n_ids = V_ids.shape[0]
         cdef count_t spikes = e.n_spikes, kicks = e.n_synaptic_events, events = e.n_input_events
+        cdef count_t close = e.n_close_calls
         cdef int64_t[::1] ends = np.zeros(n, np.int64)
         cdef double[:, :, ::1] V = np.empty((n, n_stops, n_ids))
         cdef double[:, :, ::1] currents = np.empty((n, n_stops, n_ids))
@@ -299,7 +300,7 @@ cdef class Runner:
         samples.times, samples.ids = self.engine.take()
         samples.ends, samples.V, samples.currents = ends.base, V.base, currents.base
         samples.counts = np.array([
-            e.n_spikes - spikes, e.n_synaptic_events - kicks, e.n_input_events - events
+            e.n_spikes - spikes, e.n_synaptic_events - kicks, e.n_input_events - events, e.n_close_calls - close
         ], np.int64)
         return samples
 

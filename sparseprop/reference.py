@@ -1608,7 +1608,7 @@ class ReferenceEngine:
             Global ids.
         V : ndarray, shape (k,)
         refractory : ndarray, shape (k,)
-            What is left of their refractory periods in ms, during which V does not matter; 0 for those that are in none.
+            What is left of their refractory periods in ms, during which V does not matter; 0 for those in none.
         currents : ndarray, shape (k, ports)
             Synaptic currents, for neurons that have some.
         """

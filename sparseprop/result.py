@@ -286,6 +286,21 @@ class Result:
 
         return plot_raster(self, ax, **options)
 
+    def speed(self):
+        """How long a spike and a synaptic event took, in words; events of Poisson drives are synaptic events here."""
+        if self.wall_time is None:
+            return ""
+        words, of_spikes, of_drives = [], self.n_synaptic_events or 0, self.n_drive_events or 0
+        if self.n_spikes:
+            words.append(f"{1e6 * self.wall_time / self.n_spikes:.3g} microseconds per spike")
+        if of_spikes + of_drives:
+            counted = f"{of_spikes:,} of spikes and {of_drives:,} of Poisson drives"
+            if not of_drives:
+                counted = f"{of_spikes:,} of them"
+            time = 1e9 * self.wall_time / (of_spikes + of_drives)
+            words.append(f"{time:.3g} ns per synaptic event ({counted})")
+        return ", ".join(words)
+
     def __str__(self):
         names = ", ".join(f"{info.name}: {info.n:,}" for info in self.populations)
         # Spikes that are only in a file are not read for the sake of a summary.
@@ -298,16 +313,7 @@ class Result:
         if self.stop_reason is not None:
             lines.append(f"  the run ended because {_ENDS[self.stop_reason]}")
         if self.wall_time and self.n_synaptic_events is not None:
-            speed = f"  {self.wall_time:.3g} s of computing"
-            if self.n_spikes:
-                speed += f", {1e6 * self.wall_time / self.n_spikes:.3g} microseconds per spike"
-            kicks, of_drives = self.n_synaptic_events, self.n_drive_events or 0
-            if kicks + of_drives:
-                counted = f"{kicks:,} of them"
-                if of_drives:
-                    counted = f"{kicks:,} of spikes and {of_drives:,} of Poisson drives"
-                speed += f", {1e9 * self.wall_time / (kicks + of_drives):.3g} ns per synaptic event ({counted})"
-            lines.append(speed)
+            lines.append(", ".join([f"  {self.wall_time:.3g} s of computing", *filter(None, [self.speed()])]))
         if self.n_close_calls:
             lines.append(
                 f"  {self.n_close_calls:,} close calls: kicks within rounding of a spike of their target, of which "

@@ -275,8 +275,8 @@ class Simulation(Steered):
             fraction that is done.
         callback : callable, optional
             Called with this Simulation every 30 ms or so of computing, between two instants; where it returns True
-            the run ends (`stop_reason` is ``"callback"``). When that is in simulated time depends on the machine. It may
-            look at `state`, and steer the simulation (:meth:`inject`, :meth:`set_drive`, :meth:`set_state`); what
+            the run ends (`stop_reason` is ``"callback"``). When that is in simulated time depends on the machine. It
+            may look at `state`, and steer the simulation (:meth:`inject`, :meth:`set_drive`, :meth:`set_state`); what
             should not depend on the machine is steered between short runs.
         checkpoint : path, optional
             Save the state there at the beginning, then every `every` ms of simulated time, and at the end. After a

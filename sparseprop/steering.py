@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import math
 import types
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -65,6 +66,15 @@ def _plain(array):
     return array.view(np.ndarray) if isinstance(array, _Seen) else array
 
 
+class Change(NamedTuple):
+    """From a time in ms on, I_e of a population is its own and `current`; all of its parameters then."""
+
+    time: float
+    number: int
+    current: Any
+    parameters: dict
+
+
 def with_current(model, current):
     """The model with a current added to its I_e."""
     return dataclasses.replace(model, I_e=model.I_e + current)
@@ -77,7 +87,7 @@ class Steered:
         self._calls = []  # what was called, without repetition
         self._drives = list(self.network.drives)
         self._steps = [drive for drive in self._drives if isinstance(drive.input, inputs.Steps)]
-        self._set_currents = None  # (time, population, current) of all changes, once some are not the network's own
+        self._changes = None  # all changes of currents, once some are not the network's own
         self._set_drives = {}  # by number of a drive with steps: what it adds to I_e from then on
         self._set_rates = {}  # by number of a Poisson input: rates in Hz, since when, the how manieth
 
@@ -223,18 +233,22 @@ class Steered:
         --------
         >>> import sparseprop as sp
         >>> net = sp.balanced_network(1000, sp.LIF(tau_m=10.0), outdegree=50, seed=1)
-        >>> sim, other = sp.Simulation(net), sp.Simulation(net)
+        >>> sim = sp.Simulation(net)
         >>> _ = sim.run(50.0)
         >>> V = sim.V.copy()
         >>> V[0] -= 1e-6
         >>> sim.set_state(V=V)
+        >>> bool(sim.V[0] < V[0] + 1e-7)
+        True
         """
         keep_rest = _validation.flag(keep_rest, "keep_rest")
         with self._steered("set_state"):
             given = {"V": V, "I_syn": I_syn, "time_since_spike": time_since_spike, "spikes_in_flight": spikes_in_flight}
             given = {name: value for name, value in given.items() if value is not None}
             if not given:
-                raise ParameterError("set_state() got nothing to set; give V, I_syn, time_since_spike, spikes_in_flight")
+                raise ParameterError(
+                    "set_state() got nothing to set; give V, I_syn, time_since_spike, spikes_in_flight"
+                )
             seen = dict(self.state)
             wanted = {
                 name: self._global(name, given[name], seen[name]) if name in given else _plain(seen[name])
@@ -449,8 +463,8 @@ class Steered:
             What :meth:`Network.drive` returned, or its number; or a population made with
             :class:`sparseprop.PoissonSource`.
         values : float or array_like of shape (n,)
-            Of ``sp.steps``: what is added to I_e, of which V goes on continuously. Of ``sp.poisson`` or a PoissonSource:
-            the rate in Hz. They hold until the next call: what the drive itself says of later times is dropped.
+            Of ``sp.steps``: what is added to I_e; V goes on continuously. Of ``sp.poisson`` or a PoissonSource: the
+            rate in Hz. They hold until the next call: what the drive itself says of later times is dropped.
 
         Raises
         ------
@@ -496,42 +510,34 @@ class Steered:
             values = _validation.real(values, where)
         with_current(p.model, values)  # which refuses what such neurons cannot have
         now, over = self.time, self._engine.n_changes
-        if self._set_currents is None:
-            self._set_currents = self._scheduled()
+        if self._changes is None:
+            times = {(float(time), d.population.index) for d in self._steps for time in d.input.times}
+            self._changes = [self._change(k, time) for time, k in sorted(times)]  # as the engine has them
         self._set_drives[drive.index] = values
         # What holds now of each population, and what is to come; of this one the other drives' steps.
-        held = {number: (time, number, current) for time, number, current in self._set_currents[:over]}
-        later = [change for change in self._set_currents[over:] if change[1] != p.index]
+        held = {change.number: change for change in self._changes[:over]}
+        later = [change for change in self._changes[over:] if change.number != p.index]
         mine = [d.input for d in self._steps if d.population is p and d.index not in self._set_drives]
         times = {now, *(float(time) for steps in mine for time in steps.times[steps.times > now])}
-        later += [(time, p.index, self._current(p, time)) for time in times]
-        self._set_currents = [*held.values(), *sorted(later, key=lambda change: change[:2])]
-        self._change(len(held))
+        later += [self._change(p.index, time) for time in times]
+        self._changes = [*held.values(), *sorted(later, key=lambda change: (change.time, change.number))]
+        self._give_changes(len(held))
 
-    def _scheduled(self):
-        """The network's own changes of currents, in the order in which the engine has them."""
-        times = {(float(time), d.population.index) for d in self._steps for time in d.input.times}
-        return [(time, k, self._current(self.network.populations[k], time)) for time, k in sorted(times)]
-
-    def _current(self, population, time):
-        """What all steps add to I_e of a population."""
+    def _change(self, number, time):
+        """To what all steps together add to I_e of a population from a time on."""
         values = [
             self._set_drives[d.index] if d.index in self._set_drives else d.input.value(time)
             for d in self._steps
-            if d.population is population
+            if d.population.index == number
         ]
-        return sum(values, 0.0)
+        return self._change_to(number, time, sum(values, 0.0))
 
-    def _change(self, over):
-        """Give the engine the changes of currents, of which so many are over."""
-        populations = self.network.populations
-        self._engine.set_changes(
-            [
-                (time, number, with_current(populations[number].model, current).parameters())
-                for time, number, current in self._set_currents
-            ],
-            over,
-        )
+    def _change_to(self, number, time, current):
+        return Change(time, number, current, with_current(self.network.populations[number].model, current).parameters())
+
+    def _give_changes(self, over):
+        """To the engine; so many are over."""
+        self._engine.set_changes([(change.time, change.number, change.parameters) for change in self._changes], over)
 
     def _set_rate(self, drive, values):
         """The rates of Poisson processes."""
@@ -542,9 +548,7 @@ class Steered:
         else:
             values = _validation.real(values, f"values for the {drive!r}", "a rate >= 0 Hz", low=0.0)
         purpose = Purpose.DRIVE if is_drive else Purpose.POISSON_SOURCE
-        k = next(
-            k for k, p in enumerate(self._source.processes) if (p.purpose, p.index) == (int(purpose), drive.index)
-        )
+        k = next(k for k, p in enumerate(self._source.processes) if (p.purpose, p.index) == (int(purpose), drive.index))
         number = self._set_rates[k][2] + 1 if k in self._set_rates else 1
         self._set_rates[k] = (values, self._clock.milliseconds(self._engine.now), number)
         self._set_process(k)
@@ -594,7 +598,7 @@ class Steered:
         """For a file: what was set, besides what is in the engine's state."""
         return {
             "calls": self._calls,
-            "changes": None if self._set_currents is None else [list(change) for change in self._set_currents],
+            "changes": None if self._changes is None else self._packed_changes(),
             "drives": [[k, value] for k, value in self._set_drives.items()],
             "rates": [[k, *rest] for k, rest in self._set_rates.items()],
         }
@@ -609,5 +613,22 @@ class Steered:
         for k in self._set_rates:
             self._set_process(k)
         if saved["changes"] is not None:
-            self._set_currents = [(time, int(number), I_e) for time, number, I_e in saved["changes"]]
-            self._change(0)
+            rows = {int(k): iter(values) for k, values in saved["changes"]["currents"]}
+            self._changes = []
+            for time, k in zip(saved["changes"]["times"].tolist(), saved["changes"]["numbers"].tolist(), strict=True):
+                current = next(rows[k])
+                self._changes.append(self._change_to(k, time, current if current.size > 1 else current.item()))
+            self._give_changes(0)
+
+    def _packed_changes(self):
+        """As a few arrays, however many changes there are."""
+        currents = []
+        for k in sorted({change.number for change in self._changes}):
+            values = [np.atleast_1d(change.current) for change in self._changes if change.number == k]
+            width = max(len(value) for value in values)
+            currents.append([k, np.array([np.broadcast_to(value, (width,)) for value in values])])
+        return {
+            "times": np.array([change.time for change in self._changes]),
+            "numbers": np.array([change.number for change in self._changes], np.int64),
+            "currents": currents,
+        }

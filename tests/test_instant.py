@@ -317,6 +317,8 @@ def test_kicks_within_rounding_of_a_spike_are_close_calls(engine, after, t_ref, 
     res = net([spike + after, 9.0]).run(10.0, engine=engine)
     assert res.n_close_calls == close and res.n_synaptic_events == 6
     assert ("1 close calls" in str(res)) == bool(close)
+    batch = sp.run_batch(net([]), [([spike + after, 9.0], [0, 0])] * 2, duration=10.0)
+    assert batch.n_close_calls == 2 * close
 
 
 def test_irregular_networks_have_no_close_calls():
