@@ -57,8 +57,8 @@ cdef class Samples:
         Where the spikes of each sample end.
     V : ndarray of shape (n, times, neurons)
         Of the times and neurons that were asked for.
-    counts : ndarray of shape (3,)
-        Spikes, synaptic events and input events.
+    counts : ndarray of shape (4,)
+        Spikes, synaptic events, input events and close calls.
     """
 
     cdef Left *left
@@ -141,6 +141,7 @@ cdef class Runner:
         """Back to the first state, with these input spikes; False if there is no memory."""
         cdef State *e = &self.engine.e
         cdef Window *q = &self.engine.window
+        cdef Train *train = &e.trains[0]
         cdef int64_t k
         cdef Population *p
         cdef const Beginning *first
@@ -166,11 +167,12 @@ cdef class Runner:
         e.last.n, e.last.s = -1, 0.0
         # Stamps of frames are older than any instant that comes.
         e.instant += 1
-        e.train.times, e.train.ids, e.train.size, e.train.at = times, ids, n, 0
+        e.n_recent = e.fired.size = 0
+        train.times, train.ids, train.size, train.at = times, ids, n, 0
         window_clear(q, e.n)
         q.edge, q.nobody, q.empty_scans = self.start, False, 0
         q.timed_key = q.confirmed_key = NAN
-        return n == 0 or agenda_push(&e.agenda, train_time(e), TRAIN, 0)
+        return n == 0 or agenda_push(&e.agenda, train_time(e, train), TRAIN, 0)
 
     cdef bint begin_tape(self, Left *left) noexcept nogil:
         """Keep a tape of the sample; False if there is no memory."""
@@ -257,6 +259,7 @@ cdef class Runner:
         cdef Status status = RUNNING
         cdef count_t k = 0, n_stops = stop_epochs.shape[0], n_ids = V_ids.shape[0]
         cdef count_t spikes = e.n_spikes, kicks = e.n_synaptic_events, events = e.n_input_events
+        cdef count_t close = e.n_close_calls
         cdef int64_t[::1] ends = np.zeros(n, np.int64)
         cdef double[:, :, ::1] V = np.empty((n, n_stops, n_ids))
         cdef double[:, :, ::1] currents = np.empty((n, n_stops, n_ids))
@@ -297,7 +300,7 @@ cdef class Runner:
         samples.times, samples.ids = self.engine.take()
         samples.ends, samples.V, samples.currents = ends.base, V.base, currents.base
         samples.counts = np.array([
-            e.n_spikes - spikes, e.n_synaptic_events - kicks, e.n_input_events - events
+            e.n_spikes - spikes, e.n_synaptic_events - kicks, e.n_input_events - events, e.n_close_calls - close
         ], np.int64)
         return samples
 

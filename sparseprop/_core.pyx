@@ -360,7 +360,7 @@ cdef struct State:
     count_t n_cursors
     count_t cursors_capacity
     int64_t free_cursor         # the first of a chain of free ones, or -1
-    Train train
+    Train trains[2]             # what the sources were made with, and what was injected since
     Process *processes
     int64_t n_processes
     Solved *solved              # by neuron modulo N_SOLVED; NULL without models that need it
@@ -396,6 +396,18 @@ cdef struct State:
     count_t n_spikes
     count_t n_synaptic_events
     count_t n_input_events      # spikes of sources and events of drives
+    count_t n_drive_events      # the latter
+    # Kicks that come within rounding of a spike of their target.
+    count_t n_close_calls
+    double tolerance            # ms
+    uint8_t *is_close           # bit set over all neurons: who fires within rounding of this instant, or has just fired
+    List close                  # those in it
+    List looked                 # scratch: positions in the queue
+    bint crowded                # window: more than the due neurons may be close
+    Pair fired_time             # of the last spike, whose neurons are in `fired`
+    Gathered *recent            # who fired before that, within rounding of the next instant
+    count_t n_recent
+    count_t recent_capacity
     # Where a fault happened.
     neuron_t faulty
     Tape *tape                  # for gradients, or NULL
@@ -636,36 +648,38 @@ cdef void rescale(Population *p, const Model *rows) noexcept nogil:
 cdef void place(State *e, Population *p, const Model *rows, const double *V, const double *refractory) noexcept nogil:
     """The initial states: at voltage V, or V_reset for the refractory (remaining times in ms)."""
     cdef neuron_t i
-    cdef const Model *m
-    cdef Frame *f
     for i in range(p.size):
-        m = row(p, rows, i)
-        f = frame_now(e, p, m)
-        if refractory != NULL and refractory[i] > 0.0:
-            p.release[i] = plus(e.now, refractory[i], e.H)
-            set_bit(p.waiting, i)
-            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i], False, e.H)
-        else:
-            place_at(m, state_of(p, m, i), base_of(p, i), V[i], f, e.now)
+        place_one(e, p, rows, i, V[i], refractory[i] if refractory != NULL else 0.0)
 
 
-cdef void place_currents(State *e, Population *p, const double *currents) noexcept nogil:
-    """Initial synaptic currents, by neuron and port: they are kicks at the beginning."""
-    cdef const LIFExp *rows = <const LIFExp *> p.rows
-    cdef const LIFExp *m
-    cdef double current
-    cdef neuron_t i
+cdef inline void place_one(State *e, Population *p, const Model *rows, neuron_t i, double V,
+                           double refractory) noexcept nogil:
+    """Neuron i at voltage V now, or refractory for a time in ms, in both cases without synaptic currents."""
+    cdef const Model *m = row(p, rows, i)
+    cdef Frame *f = frame_now(e, p, m)
+    if refractory > 0.0:
+        p.release[i] = plus(e.now, refractory, e.H)
+        set_bit(p.waiting, i)
+        if Model is LIFExp:
+            place_at(m, state_of(p, m, i), base_of(p, i), m.V_reset, f, e.now)
+        reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i], False, e.H)
+    else:
+        if p.release != NULL and before(e.now, p.release[i]):
+            p.release[i] = e.now
+        place_at(m, state_of(p, m, i), base_of(p, i), V, f, e.now)
+
+
+cdef void place_currents(State *e, Population *p, neuron_t i, const double *currents) noexcept nogil:
+    """Synaptic currents of a neuron that has none, by port: they are kicks."""
+    cdef const LIFExp *m = row(p, <const LIFExp *> p.rows, i)
     cdef int64_t k
-    for i in range(p.size):
-        m = row(p, rows, i)
-        for k in range(m.n_ports):
-            current = currents[i * m.n_ports + k]
-            if current == 0.0:
-                continue
-            if p.release != NULL and before(e.now, p.release[i]):
-                kick_held(m, state_of(p, m, i), e.now, e.H, current, k)
-            else:
-                kick_state(m, state_of(p, m, i), base_of(p, i), frame_now(e, p, m), e.now, e.H, current, k)
+    for k in range(m.n_ports):
+        if currents[k] == 0.0:
+            continue
+        if p.release != NULL and before(e.now, p.release[i]):
+            kick_held(m, state_of(p, m, i), e.now, e.H, currents[k], k)
+        else:
+            kick_state(m, state_of(p, m, i), base_of(p, i), frame_now(e, p, m), e.now, e.H, currents[k], k)
 
 
 cdef void look(const State *e, const Population *p, const Model *rows, double *seen) noexcept nogil:
@@ -935,6 +949,17 @@ cdef void place_population(State *e, Population *p, const double *V, const doubl
         place(e, p, <const QIF *> p.rows, V, refractory)
     elif p.kernel == TABLE_KERNEL:
         place(e, p, <const Tabulated *> p.rows, V, refractory)
+
+
+cdef void place_one_in(State *e, Population *p, neuron_t i, double V, double refractory) noexcept nogil:
+    if p.kernel == LIF_KERNEL:
+        place_one(e, p, <const LIF *> p.rows, i, V, refractory)
+    elif p.kernel == LIFEXP_KERNEL:
+        place_one(e, p, <const LIFExp *> p.rows, i, V, refractory)
+    elif p.kernel == QIF_KERNEL:
+        place_one(e, p, <const QIF *> p.rows, i, V, refractory)
+    elif p.kernel == TABLE_KERNEL:
+        place_one(e, p, <const Tabulated *> p.rows, i, V, refractory)
 
 
 cdef void look_at_population(const State *e, const Population *p, double *seen) noexcept nogil:
@@ -1224,6 +1249,8 @@ cdef Status next_instant(State *e, Queue *q, Pair until, Pair *instant) noexcept
             if before(t, until):
                 e.due.size = 0
                 e.collected = True
+                # Nobody else fires soon, and nothing arrives.
+                e.crowded = soon >= edge_key(e, q)
                 if not append(&e.due, q.entries[0].neuron):
                     return NO_MEMORY
                 window_take(q, &q.entries[0])
@@ -1298,6 +1325,11 @@ cdef inline double key_soon(const State *e, const Window *q, double near) noexce
     if q.rotates:
         return soon_after(e, q, key + 2.0 * near * q.scale * (1.0 + key * key))
     return soon_after(e, q, key * (1.0 + 2.0 * near / q.scale))
+
+
+cdef inline double edge_key(const State *e, const Window *q) noexcept nogil:
+    """The key of a neuron that fires at the edge."""
+    return q.edge_key if q.has_coordinates else window_key(q, q.edge, e.H)
 
 
 cdef inline bint may_be_due(const State *e, Window *q, Pair t) noexcept nogil:
@@ -1629,6 +1661,51 @@ cdef bint record(State *e, neuron_t i) noexcept nogil:
     return True
 
 
+cdef bint note_recent(State *e, Pair time, neuron_t i) noexcept nogil:
+    """Remember that a neuron has just fired; False if there is no memory."""
+    if not grow(<void **> &e.recent, &e.recent_capacity, e.n_recent + 1, sizeof(Gathered)):
+        return False
+    e.recent[e.n_recent].time = time
+    e.recent[e.n_recent].neuron = i
+    e.n_recent += 1
+    return True
+
+
+cdef inline bint has_just_fired(State *e, Pair now) noexcept nogil:
+    """Whether somebody fired within rounding of now, in an earlier instant."""
+    return interval(e.fired_time, now, e.H) <= e.tolerance
+
+
+cdef bint keep_recent(State *e, Pair now) noexcept nogil:
+    """All who fired within rounding of now into e.recent; False if there is no memory."""
+    cdef count_t k, kept = 0
+    for k in range(e.fired.size):
+        if not note_recent(e, e.fired_time, e.fired.items[k]):
+            return False
+    e.fired.size = 0
+    for k in range(e.n_recent):
+        if interval(e.recent[k].time, now, e.H) <= e.tolerance:
+            e.recent[kept] = e.recent[k]
+            kept += 1
+    e.n_recent = kept
+    return True
+
+
+cdef inline bint mark_close(State *e, neuron_t i) noexcept nogil:
+    """Kicks of this neuron in this instant are close calls; False if there is no memory."""
+    if get_bit(e.is_close, i):
+        return True
+    set_bit(e.is_close, i)
+    return append(&e.close, i)
+
+
+cdef inline void forget_close(State *e) noexcept nogil:
+    cdef count_t k
+    for k in range(e.close.size):
+        clear_bit(e.is_close, e.close.items[k])
+    e.close.size = 0
+
+
 cdef Status fire(State *e, Queue *q) noexcept nogil:
     """Record and reset all neurons of e.due, and send their delayed spikes."""
     cdef count_t k
@@ -1643,6 +1720,8 @@ cdef Status fire(State *e, Queue *q) noexcept nogil:
         set_bit(e.has_fired, i)
         if not append(&e.fired, i) or not record(e, i):
             return NO_MEMORY
+        if e.close.size:
+            clear_bit(e.is_close, i)
         if e.tape != NULL and not tape_spike(e.tape, e.now, i, k == 0):
             return NO_MEMORY
         p = &e.populations[population_of(e, i)]
@@ -1652,6 +1731,7 @@ cdef Status fire(State *e, Queue *q) noexcept nogil:
         if status != RUNNING:
             return status
     e.n_spikes += e.due.size
+    e.fired_time = e.now
     return RUNNING
 
 
@@ -1770,14 +1850,14 @@ cdef inline Pair pass_cursor(State *e, int64_t k) noexcept nogil:
     return never()
 
 
-cdef inline Pair train_time(const State *e) noexcept nogil:
+cdef inline Pair train_time(const State *e, const Train *train) noexcept nogil:
     """The next given spike; times in ms are pairs exactly."""
     cdef Pair start
-    if e.train.at == e.train.size:
+    if train.at == train.size:
         return never()
     start.n = 0
     start.s = 0.0
-    return plus(start, e.train.times[e.train.at], e.H)
+    return plus(start, train.times[train.at], e.H)
 
 
 cdef inline Pair interval_start(const State *e, const Process *c, int64_t k) noexcept nogil:
@@ -1914,6 +1994,22 @@ cdef bint add_row(State *e, int64_t projection, neuron_t source) noexcept nogil:
     return True
 
 
+cdef bint add_rows(State *e, int64_t projection, neuron_t source, count_t times) noexcept nogil:
+    """The same for a source that several spikes of arrive at once: place by place, not spike by spike."""
+    cdef const Projection *c = &e.projections[projection]
+    cdef neuron_t first = e.populations[c.post].first
+    cdef const neuron_t *targets
+    cdef const double *weights
+    cdef synapse_t at, count = find_row(e, c, source, &targets, &weights)
+    cdef count_t _
+    e.n_synaptic_events += count * times
+    for at in range(count):
+        for _ in range(times):
+            if not add(e, first + targets[at], weights[at] if weights != NULL else c.weight, c.port):
+                return False
+    return True
+
+
 cdef Status kick_touched(State *e, Queue *q) noexcept nogil:
     """One kick for each port of each neuron at which something arrived."""
     cdef count_t k
@@ -1927,6 +2023,8 @@ cdef Status kick_touched(State *e, Queue *q) noexcept nogil:
         for k in range(e.touched[port].size):
             i = e.touched[port].items[k]
             clear_bit(arrivals_at(e, port), i)
+            if e.close.size and get_bit(e.is_close, i):
+                e.n_close_calls += 1
             p = &e.populations[population_of(e, i)]
             if is_noted(e, p) and not tape_target(e.tape, i):
                 return NO_MEMORY
@@ -1972,6 +2070,7 @@ cdef Status deliver_first(State *e, Queue *q, bint *done) noexcept nogil:
     cdef Cursor *cursor
     cdef Projection *c
     cdef Population *p
+    cdef Train *train
     cdef Pair next
     cdef synapse_t begin
     cdef neuron_t source
@@ -2007,14 +2106,15 @@ cdef Status deliver_first(State *e, Queue *q, bint *done) noexcept nogil:
         agenda_move(e, next)
         return deliver_part(e, q, c, begin, cursor.at - begin)
     if item.kind == TRAIN:
-        source = <neuron_t> e.train.ids[e.train.at]
+        train = &e.trains[item.index]
+        source = <neuron_t> train.ids[train.at]
         p = &e.populations[population_of(e, source)]
         if not p.one_weight_per_target or p.n_lanes or p.n_delayed:
             return RUNNING
-        e.train.at += 1
-        next = train_time(e)
+        train.at += 1
+        next = train_time(e, train)
         if not_after(next, e.now):
-            e.train.at -= 1
+            train.at -= 1
             return RUNNING
         done[0] = True
         e.n_input_events += 1
@@ -2094,6 +2194,7 @@ cdef bint note_first(State *e) noexcept nogil:
     cdef Projection *c
     cdef Population *p
     cdef Process *process
+    cdef Train *train
     cdef Arrival *a
     cdef Pair next
     cdef neuron_t i
@@ -2120,10 +2221,11 @@ cdef bint note_first(State *e) noexcept nogil:
         next = pass_cursor(e, item.index)
     elif item.kind == TRAIN:
         e.n_input_events += 1
-        if not append(&e.emitting, <neuron_t> e.train.ids[e.train.at]):
+        train = &e.trains[item.index]
+        if not append(&e.emitting, <neuron_t> train.ids[train.at]):
             return False
-        e.train.at += 1
-        next = train_time(e)
+        train.at += 1
+        next = train_time(e, train)
     else:
         process = &e.processes[item.index]
         p = &e.populations[process.population]
@@ -2140,6 +2242,7 @@ cdef bint note_first(State *e) noexcept nogil:
                 if not append(&e.emitting, p.first + i):
                     return False
             else:
+                e.n_drive_events += 1
                 a = new_arrival(e)
                 if a == NULL:
                     return False
@@ -2169,7 +2272,7 @@ cdef int compare_arrivals(const void *x, const void *y) noexcept nogil:
 
 cdef Status deliver_all(State *e, Queue *q, bint after_spikes) noexcept nogil:
     """Everything that the agenda has for now, and (after_spikes) the undelayed spikes of e.due: one kick per target."""
-    cdef count_t k
+    cdef count_t k, times
     cdef Arrival *a
     cdef Projection *c
     cdef Population *p
@@ -2204,13 +2307,19 @@ cdef Status deliver_all(State *e, Queue *q, bint after_spikes) noexcept nogil:
             return NO_MEMORY
     if e.n_arrivals > 1:
         qsort(e.arrivals, e.n_arrivals, sizeof(Arrival), compare_arrivals)
-    for k in range(e.n_arrivals):
+    k = 0
+    while k < e.n_arrivals:
         a = &e.arrivals[k]
+        k += 1
         if a.projection < 0:
             if not add(e, a.target, a.weight, e.processes[a.source - e.n].port):
                 return NO_MEMORY
         elif a.at < 0:
-            if not add_row(e, a.projection, a.target):
+            times = 1
+            while k < e.n_arrivals and e.arrivals[k].source == a.source and e.arrivals[k].rank == a.rank:
+                times += 1
+                k += 1
+            if not (add_row(e, a.projection, a.target) if times == 1 else add_rows(e, a.projection, a.target, times)):
                 return NO_MEMORY
         else:
             c = &e.projections[a.projection]
@@ -2221,42 +2330,95 @@ cdef Status deliver_all(State *e, Queue *q, bint after_spikes) noexcept nogil:
     return kick_touched(e, q)
 
 
-cdef inline bint note_one_close(State *e, neuron_t i, Pair t, Pair soon, bint arrives) noexcept nogil:
+cdef inline bint note_one_close(State *e, neuron_t i, Pair t, bint arrives) noexcept nogil:
     """A neuron that fires by itself at t, if that is soon or, with arrivals, now; False if there is no memory."""
-    if before(soon, t) or not (arrives or before(e.now, t)):
+    if not (arrives or before(e.now, t)):
         return True
-    return tape_note(e.tape, CLOSE, e.now, i, 0 if before(e.now, t) else DRIVEN, 0)
+    if e.tape != NULL and interval(e.now, t, e.H) <= e.tape.near and not tape_note(
+        e.tape, CLOSE, e.now, i, 0 if before(e.now, t) else DRIVEN, 0
+    ):
+        return False
+    return interval(e.now, t, e.H) > e.tolerance or mark_close(e, i)
 
 
 cdef Status note_close(State *e, Queue *q) noexcept nogil:
-    """For the tape: who is about to fire by himself. Rare, so that all of the queue may be looked at."""
-    cdef Pair soon = plus(e.now, e.tape.near, e.H)
+    """Who fires by himself within rounding of this instant, or has just done so; for the tape, who fires soon.
+
+    Rare, but for one look at the first of the queue.
+    """
+    # Twice as far, so that the rounding of this bound decides nothing: that is for `note_one_close`.
+    cdef double near = 2.0 * (max(e.tolerance, e.tape.near) if e.tape != NULL else e.tolerance)
+    cdef double key
     cdef bint arrives = arrives_now(e)
     cdef count_t k
-    cdef double key
+    cdef neuron_t i
+    cdef Pair soon
+    if has_just_fired(e, e.now):
+        if not keep_recent(e, e.now):
+            return NO_MEMORY
+        for k in range(e.n_recent):
+            if not mark_close(e, e.recent[k].neuron):
+                return NO_MEMORY
     if Queue is Heap:
+        soon = plus(e.now, near, e.H)
         if q.size == 0 or before(soon, heap_key(q, 0)):
             return RUNNING
         if not arrives and not before(e.now, heap_key(q, 0)) and (q.size < 2 or before(soon, heap_key(q, 1))) \
                 and (q.size < 3 or before(soon, heap_key(q, 2))):
             return RUNNING
-        for k in range(q.size):
-            if not note_one_close(e, q.entries[k].neuron, heap_key(q, <neuron_t> k), soon, arrives):
-                return NO_MEMORY
+        return note_close_in_heap(e, q, soon, arrives)
     else:
         for k in range(e.due.size if arrives and e.collected else 0):
-            if not note_one_close(e, e.due.items[k], e.now, soon, True):
+            if not note_one_close(e, e.due.items[k], e.now, True):
                 return NO_MEMORY
-        if q.size == 0:
+        key = key_soon(e, q, near)
+        if key >= edge_key(e, q):
+            # Those that fire behind the edge are not among the entries.
+            for i in range(e.n):
+                if not note_one_close(e, i, next_spike_of(e, i), arrives):
+                    return NO_MEMORY
             return RUNNING
-        key = key_soon(e, q, e.tape.near)
-        if q.entries[0].key > key:
+        if q.size == 0 or q.entries[0].key > key:
             return RUNNING
-        for k in range(q.size):
-            if q.entries[k].key <= key and not note_one_close(
-                e, q.entries[k].neuron, next_spike_of(e, q.entries[k].neuron), soon, arrives
-            ):
+        return note_close_in_window(e, q, key, arrives)
+
+
+cdef Status note_close_in_heap(State *e, Heap *q, Pair soon, bint arrives) noexcept nogil:
+    """Look at the top of the heap, O(the number of those up to `soon`)."""
+    cdef count_t k = 0
+    cdef int64_t child
+    cdef neuron_t at
+    e.looked.size = 0
+    if not append(&e.looked, 0):
+        return NO_MEMORY
+    while k < e.looked.size:
+        at = e.looked.items[k]
+        k += 1
+        if not note_one_close(e, q.entries[at].neuron, heap_key(q, at), arrives):
+            return NO_MEMORY
+        for child in range(2 * <int64_t> at + 1, min(2 * <int64_t> at + 3, <int64_t> q.size)):
+            if not before(soon, heap_key(q, <neuron_t> child)) and not append(&e.looked, <neuron_t> child):
                 return NO_MEMORY
+    return RUNNING
+
+
+cdef Status note_close_in_window(State *e, Window *q, double key, bint arrives) noexcept nogil:
+    """Look at the entries up to `key`."""
+    cdef count_t k = 0, child
+    cdef neuron_t i
+    e.looked.size = 0
+    if not append(&e.looked, 0):
+        return NO_MEMORY
+    while k < e.looked.size:
+        child = 2 * <count_t> e.looked.items[k] + 1
+        i = q.entries[e.looked.items[k]].neuron
+        k += 1
+        if not note_one_close(e, i, next_spike_of(e, i), arrives):
+            return NO_MEMORY
+        while child < q.size and child <= 2 * <count_t> e.looked.items[k - 1] + 2:
+            if q.entries[child].key <= key and not append(&e.looked, <neuron_t> child):
+                return NO_MEMORY
+            child += 1
     return RUNNING
 
 
@@ -2266,10 +2428,12 @@ cdef Status take_instant(State *e, Queue *q) noexcept nogil:
     cdef Status status
     enter_present(e, q)
     e.last = e.now
-    if e.tape != NULL and note_close(e, q) != RUNNING:
+    if (e.crowded or e.tape != NULL or has_just_fired(e, e.now)) and note_close(e, q) != RUNNING:
         return NO_MEMORY
+    e.crowded = True
     if arrives_now(e):
-        status = deliver_first(e, q, &done)
+        # Targets are looked at one by one where some of them are close to a spike.
+        status = RUNNING if e.close.size else deliver_first(e, q, &done)
         if status == RUNNING and not done:
             status = deliver_all(e, q, False)
         if status != RUNNING:
@@ -2297,7 +2461,7 @@ cdef Status take_generations(State *e, Queue *q) noexcept nogil:
         p = &e.populations[population_of(e, e.due.items[0])]
         if arrives_now(e):
             status = deliver_all(e, q, True)
-        elif e.due.size == 1 and p.one_weight_per_target:
+        elif e.due.size == 1 and p.one_weight_per_target and e.close.size == 0:
             status = propagate_rows(e, q, e.due.items[0], p.first_projection, p.n_projections)
         else:
             status = propagate_many(e, q)
@@ -2305,6 +2469,7 @@ cdef Status take_generations(State *e, Queue *q) noexcept nogil:
             return status
     for k in range(e.fired.size):
         clear_bit(e.has_fired, e.fired.items[k])
+    forget_close(e)
     if DEBUG and not is_sound(e, q):
         return DISORDER
     return RUNNING
@@ -2372,8 +2537,8 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
         else:
             return RUNNING
         if (
-            not before(item.time, until) or not before(item.time, q.edge) or not before(item.time, next)
-            or agenda_has_two(&e.agenda, item.time)
+            not before(item.time, until) or interval(item.time, q.edge, e.H) <= 2.0 * e.tolerance
+            or not before(item.time, next) or agenda_has_two(&e.agenda, item.time) or has_just_fired(e, item.time)
             or (q.size and may_be_due(e, q, item.time))
         ):
             return RUNNING
@@ -2383,10 +2548,14 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
             enter_present(e, q)
         else:
             e.instant += 1
-        if e.tape != NULL and note_close(e, q) != RUNNING:
-            return NO_MEMORY
+        if e.tape != NULL:
+            # For the tape alone: nobody is within rounding.
+            if note_close(e, q) != RUNNING:
+                return NO_MEMORY
+            forget_close(e)
         if item.kind == PROCESS:
             e.n_input_events += 1
+            e.n_drive_events += 1
             if not note_event(e, process, item.index, i):
                 return NO_MEMORY
             process.at += 1
@@ -2488,9 +2657,9 @@ cdef class Engine:
 
     Attributes
     ----------
-    now : tuple
-        The present as an engine-time pair.
-    n_spikes, n_synaptic_events : int
+    now, last : tuple
+        The present as an engine-time pair, and the instant that was taken last.
+    n_spikes, n_synaptic_events, n_input_events, n_drive_events, n_close_calls : int
         Since the start.
     """
 
@@ -2501,7 +2670,9 @@ cdef class Engine:
     cdef bint windowed
     cdef object network
     cdef object clock
-    cdef int64_t n_changes
+    cdef readonly object changes    # of currents: a Changes of network.py
+    cdef readonly int64_t n_changes     # of those that are over
+    cdef object added           # the arrays of injected spikes
     cdef int64_t[::1] change_n  # when parameters change, as pairs
     cdef double[::1] change_s
     cdef const int64_t[::1] change_number, change_row  # of which population, and the row of its Series
@@ -2560,6 +2731,10 @@ cdef class Engine:
         free(self.e.has_fired)
         free(self.e.has_arrival)
         free(self.e.arriving)
+        free(self.e.is_close)
+        free(self.e.close.items)
+        free(self.e.looked.items)
+        free(self.e.recent)
         free(self.e.spike_times)
         free(self.e.solved)
 
@@ -2586,7 +2761,11 @@ cdef class Engine:
             self._add_population(&self.e.populations[self.e.n_populations - 1], population)
         self._add_projections(network)
         self._add_inputs(network)
-        self._add_changes(network)
+        self.series = <Series *> owned(zeros(self.e.n_populations, sizeof(Series)))
+        self._use_changes(network.changes)
+        self.e.tolerance = network.clock.tolerance
+        self.e.crowded = True
+        self.e.is_close = <uint8_t *> zeros(self.e.n // 8 + 1, 1)
         self.e.has_fired = <uint8_t *> owned(allocate(self.e.n // 8 + 1, 1))
         self.e.has_arrival = <uint8_t *> owned(allocate(self.e.n_ports * (self.e.n // 8 + 1), 1))
         memset(self.e.has_fired, 0, self.e.n // 8 + 1)
@@ -2605,6 +2784,7 @@ cdef class Engine:
 
     cdef _add_population(self, Population *p, population):
         """Fill in the constants, frames and initial states of one population."""
+        cdef neuron_t i
         cdef const double[::1] V, refractory
         cdef const double[:, ::1] I_syn
         p.first, p.size = population.first, population.size
@@ -2634,7 +2814,8 @@ cdef class Engine:
             place_population(&self.e, p, &V[0] if V.shape[0] else NULL, &refractory[0] if refractory.shape[0] else NULL)
         if population.I_syn is not None:
             I_syn = population.I_syn
-            place_currents(&self.e, p, &I_syn[0, 0])
+            for i in range(p.size):
+                place_currents(&self.e, p, i, &I_syn[i, 0])
 
     cdef _set_rows(self, Population *p, int64_t n_rows, rows):
         """Fill in the constants of all rows (one, or one for each neuron) and their frames, in the present epoch."""
@@ -2828,83 +3009,169 @@ cdef class Engine:
 
     cdef _add_inputs(self, network):
         """Point the structs at spike trains and at the rates of Poisson processes; each gets onto the agenda."""
-        cdef const double[::1] times, means, weights
-        cdef const double[:, ::1] fractions
+        cdef const double[::1] times
         cdef const int64_t[::1] ids
-        cdef const uint64_t[::1] key
         cdef Process *c
         times, ids = network.spikes
-        self.e.train.size = times.shape[0]
+        self.e.trains[0].size = times.shape[0]
         if times.shape[0]:
             self.arrays += [times, ids]
-            self.e.train.times, self.e.train.ids = &times[0], &ids[0]
+            self.e.trains[0].times, self.e.trains[0].ids = &times[0], &ids[0]
         self.e.processes = <Process *> owned(allocate(len(network.processes), sizeof(Process)))
         for process in network.processes:
             c = &self.e.processes[self.e.n_processes]
             memset(c, 0, sizeof(Process))
             self.e.n_processes += 1
-            c.population, c.is_source, c.port = process.population, process.weight is None, process.port
-            key = process.key
-            c.poisson.key[0], c.poisson.key[1] = key[0], key[1]
-            c.poisson.purpose, c.poisson.index = process.purpose, process.index
-            c.poisson.n, c.poisson.interval = process.n, process.interval
-            means = process.means
-            c.poisson.means, c.poisson.mean_each = &means[0], means.shape[0] > 1
-            c.n_intervals = process.n_intervals
-            self.arrays.append(means)
-            if process.times is not None:
-                times, fractions = process.times, process.fractions
-                c.poisson.times, c.poisson.n_times = &times[0], times.shape[0]
-                c.poisson.fractions, c.poisson.fraction_each = &fractions[0, 0], fractions.shape[1] > 1
-                self.arrays += [times, fractions]
-            if isinstance(process.weight, np.ndarray):
-                weights = process.weight
-                c.weights = &weights[0]
-                self.arrays.append(weights)
-            elif process.weight is not None:
-                c.weight = process.weight
+            self._fill_process(c, process)
         self._start_inputs()
 
-    cdef _add_changes(self, network):
+    cdef _fill_process(self, Process *c, process):
+        """What a Poisson input is; its present interval is another matter."""
+        cdef const double[::1] times, means, weights
+        cdef const double[:, ::1] fractions
+        cdef const uint64_t[::1] key
+        c.population, c.is_source, c.port = process.population, process.weight is None, process.port
+        key = process.key
+        c.poisson.key[0], c.poisson.key[1] = key[0], key[1]
+        c.poisson.purpose, c.poisson.index = process.purpose, process.index
+        c.poisson.n, c.poisson.interval = process.n, process.interval
+        means = process.means
+        c.poisson.means, c.poisson.mean_each = &means[0], means.shape[0] > 1
+        c.n_intervals = process.n_intervals
+        self.arrays.append(means)
+        c.poisson.times, c.poisson.fractions, c.poisson.n_times = NULL, NULL, 0
+        if process.times is not None:
+            times, fractions = process.times, process.fractions
+            c.poisson.times, c.poisson.n_times = &times[0], times.shape[0]
+            c.poisson.fractions, c.poisson.fraction_each = &fractions[0, 0], fractions.shape[1] > 1
+            self.arrays += [times, fractions]
+        if isinstance(process.weight, np.ndarray):
+            weights = process.weight
+            c.weights = &weights[0]
+            self.arrays.append(weights)
+        elif process.weight is not None:
+            c.weight = process.weight
+
+    cdef _use_changes(self, changes):
         """Point the structs at the steps of currents."""
         cdef const double[:, ::1] currents
-        changes = network.changes
-        self.series = <Series *> owned(zeros(self.e.n_populations, sizeof(Series)))
-        self.change_n, self.change_s = network.clock.pairs(changes.times)
+        cdef int64_t k
+        self.changes = changes
+        self.change_n, self.change_s = self.clock.pairs(changes.times)
         self.change_number, self.change_row = changes.populations, changes.rows
+        for k in range(self.e.n_populations):
+            self.series[k].currents = NULL
         for number in changes.currents:
             currents = changes.currents[number]
-            self.arrays.append(currents)
             self.series[number].currents, self.series[number].width = &currents[0, 0], currents.shape[1]
 
     cdef _start_inputs(self):
         """Put all inputs onto the agenda, at what comes after the last instant."""
         cdef int64_t k
-        cdef Process *c
-        cdef Train *train = &self.e.train
-        train.at = 0
-        while train.at < train.size and not_after(train_time(&self.e), self.e.last):
-            train.at += 1
-        if train.at < train.size and not agenda_push(&self.e.agenda, train_time(&self.e), TRAIN, 0):
-            owned(NULL)
+        for k in range(2):
+            self._start_train(k)
         for k in range(self.e.n_processes):
-            c = &self.e.processes[k]
-            c.at = c.poisson.n_events = 0
-            c.poisson.k = -1
-            if self.e.last.n >= 0:
-                c.poisson.k = max(int(self.e.last.n * (self.e.H / c.poisson.interval))
-                                  + int(self.e.last.s / c.poisson.interval) - 1, -1)
-                while not_after(process_time(&self.e, c, c.at), self.e.last):
-                    if c.at < c.poisson.n_events:
-                        c.at += 1
-                    elif not draw_interval(&self.e, c):
-                        owned(NULL)
-            if not agenda_push(&self.e.agenda, process_time(&self.e, c, c.at), PROCESS, k):
+            self._start_process(k)
+
+    cdef _start_train(self, int64_t k):
+        cdef Train *train = &self.e.trains[k]
+        train.at = 0
+        while train.at < train.size and not_after(train_time(&self.e, train), self.e.last):
+            train.at += 1
+        if train.at < train.size and not agenda_push(&self.e.agenda, train_time(&self.e, train), TRAIN, k):
+            owned(NULL)
+
+    cdef _start_process(self, int64_t k):
+        cdef Process *c = &self.e.processes[k]
+        c.at = c.poisson.n_events = 0
+        c.poisson.k = -1
+        if self.e.last.n >= 0:
+            c.poisson.k = max(int(self.e.last.n * (self.e.H / c.poisson.interval))
+                              + int(self.e.last.s / c.poisson.interval) - 1, -1)
+            while not_after(process_time(&self.e, c, c.at), self.e.last):
+                if c.at < c.poisson.n_events:
+                    c.at += 1
+                elif not draw_interval(&self.e, c):
+                    owned(NULL)
+        if not agenda_push(&self.e.agenda, process_time(&self.e, c, c.at), PROCESS, k):
+            owned(NULL)
+
+    # Steering: what changes between two instants
+
+    @property
+    def injected(self):
+        """The injected spikes that have not been taken yet: times in ms, and global ids."""
+        cdef Train *train = &self.e.trains[1]
+        if self.added is None:
+            return np.zeros(0), np.zeros(0, np.int64)
+        return tuple(column[train.at:] for column in self.added)
+
+    @injected.setter
+    def injected(self, spikes):
+        cdef const double[::1] times
+        cdef const int64_t[::1] ids
+        cdef Train *train = &self.e.trains[1]
+        times, ids = self.added = spikes
+        agenda_drop(&self.e.agenda, TRAIN, 1)
+        train.size = times.shape[0]
+        if train.size:
+            train.times, train.ids = &times[0], &ids[0]
+        self._start_train(1)
+
+    def set_process(self, int64_t k, process):
+        """From now on, input number k of the network is another one, of which nothing comes before now."""
+        agenda_drop(&self.e.agenda, PROCESS, k)
+        self._fill_process(&self.e.processes[k], process)
+        self._start_process(k)
+
+    def set_changes(self, changes, int64_t n_changes):
+        """Other changes of parameters, of which so many are over; what is due already comes before anything else."""
+        self._use_changes(changes)
+        self.n_changes = n_changes
+
+    def place(self, const int64_t[::1] ids, const double[::1] V, const double[::1] refractory,
+              const double[:, ::1] currents):
+        """Give neurons another state now; see :meth:`sparseprop.reference.ReferenceEngine.place`."""
+        cdef int64_t k
+        cdef Population *p
+        self._enter_present()
+        for k in range(ids.shape[0]):
+            p = &self.e.populations[population_of(&self.e, <neuron_t> ids[k])]
+            origin = 0.0 if self.origins is None else self.origins[ids[k]]
+            place_one_in(&self.e, p, <neuron_t> ids[k] - p.first, V[k] - origin, refractory[k])
+            if p.kernel == LIFEXP_KERNEL:
+                place_currents(&self.e, p, <neuron_t> ids[k] - p.first, &currents[k, 0])
+        forget_solved(&self.e)
+        self._order()
+
+    def set_flights(self, emissions, last):
+        """The spikes on their way, as in a state; what arrives by `last` is over."""
+        cdef int64_t k
+        cdef Population *p
+        cdef Pair emission
+        self.e.last.n, self.e.last.s = last
+        for k in range(self.e.n_populations):
+            self.e.populations[k].log_start = self.e.populations[k].log_size = 0
+        for k in range(self.e.n_lanes):
+            self.e.lanes[k].next = 0
+        self.e.n_cursors, self.e.free_cursor = 0, -1
+        self.e.agenda.size = 0
+        self._start_inputs()
+        self.e.restoring = True
+        for n, s, source in emissions.tolist():
+            emission.n, emission.s = n, s
+            p = &self.e.populations[population_of(&self.e, <neuron_t> source)]
+            if send(&self.e, p, <neuron_t> source - p.first, emission) != RUNNING:
                 owned(NULL)
+        self.e.restoring = False
 
     @property
     def now(self):
         return self.e.now.n, self.e.now.s
+
+    @property
+    def last(self):
+        return self.e.last.n, self.e.last.s
 
     @property
     def n_spikes(self):
@@ -2917,6 +3184,14 @@ cdef class Engine:
     @property
     def n_input_events(self):
         return self.e.n_input_events
+
+    @property
+    def n_drive_events(self):
+        return self.e.n_drive_events
+
+    @property
+    def n_close_calls(self):
+        return self.e.n_close_calls
 
     @property
     def record_sources(self):
@@ -2962,6 +3237,8 @@ cdef class Engine:
         cdef Pair change = never()
         if self.n_changes < self.change_n.shape[0]:
             change.n, change.s = self.change_n[self.n_changes], self.change_s[self.n_changes]
+            if before(change, self.e.now):  # by rounding, of one that was made now
+                change = self.e.now
         return change
 
     cdef _change_parameters(self, Pair now):
@@ -2977,19 +3254,6 @@ cdef class Engine:
             currents = &series.currents[self.change_row[self.n_changes] * series.width]
             self.n_changes += 1
             self._change_population(number, currents, series.width)
-        self._order()
-        self._take_forced()
-
-    def change_currents(self, changes):
-        """Change I_e from now on, for a list of (population, I_e: an array of one value or of one per neuron).
-
-        V stays. Neurons that were due stay due, and fire now.
-        """
-        cdef const double[::1] currents
-        self._enter_present()
-        for number, I_e in changes:
-            currents = I_e
-            self._change_population(number, &currents[0], currents.shape[0])
         self._order()
         self._take_forced()
 
@@ -3159,15 +3423,13 @@ cdef class Engine:
         """All that says how the simulation goes on; see :meth:`sparseprop.reference.ReferenceEngine.state`."""
         cdef int64_t k, j
         cdef Population *p
-        cdef Cursor *cursor
         cdef double[:, ::1] x
         self._enter_present()
-        populations, emissions = [], {}
+        if not keep_recent(&self.e, self.e.now):
+            owned(NULL)
+        populations = []
         for k in range(self.e.n_populations):
             p = &self.e.populations[k]
-            trim_log(&self.e, p)
-            for j in range(p.log_size):
-                emissions[k, p.log_start + j] = (p.log[j].emission.n, p.log[j].emission.s, p.first + p.log[j].source)
             if p.x == NULL:
                 populations.append(None)
                 continue
@@ -3176,22 +3438,47 @@ cdef class Engine:
             populations.append({
                 "x": x.base, "base": saved_pairs(p.base, p.size), "release": saved_pairs(p.release, p.size),
             })
+        return {
+            "now": self.now,
+            "last": self.last,
+            "n_spikes": self.e.n_spikes,
+            "n_synaptic_events": self.e.n_synaptic_events,
+            "n_input_events": self.e.n_input_events,
+            "n_drive_events": self.e.n_drive_events,
+            "n_close_calls": self.e.n_close_calls,
+            "n_changes": self.n_changes,
+            "populations": populations,
+            "emissions": self.emissions(),
+            "injected": self.injected,
+            "recent": np.array([
+                (self.e.recent[j].time.n, self.e.recent[j].time.s, self.e.recent[j].neuron)
+                for j in range(self.e.n_recent)
+            ], dtype=float).reshape(-1, 3),
+        }
+
+    def emissions(self):
+        """(n, s, id) of the spikes whose effect may be still to come, ascending."""
+        cdef int64_t k, j
+        cdef Population *p
+        cdef Cursor *cursor
+        emissions = {}
+        for k in range(self.e.n_populations):
+            p = &self.e.populations[k]
+            trim_log(&self.e, p)
+            for j in range(p.log_size):
+                emissions[k, p.log_start + j] = (p.log[j].emission.n, p.log[j].emission.s, p.first + p.log[j].source)
         for k in range(self.e.n_cursors):
             cursor = &self.e.cursors[k]
             if cursor.population >= 0:
                 emissions[cursor.population, cursor.number] = (
                     cursor.emission.n, cursor.emission.s, self.e.populations[cursor.population].first + cursor.source
                 )
-        return {
-            "now": self.now,
-            "last": (self.e.last.n, self.e.last.s),
-            "n_spikes": self.e.n_spikes,
-            "n_synaptic_events": self.e.n_synaptic_events,
-            "n_input_events": self.e.n_input_events,
-            "n_changes": self.n_changes,
-            "populations": populations,
-            "emissions": np.array(sorted(emissions.values()), dtype=float).reshape(-1, 3),
-        }
+        return np.array(sorted(emissions.values()), dtype=float).reshape(-1, 3)
+
+    def releases(self, int64_t k):
+        """The ends of the last refractory periods of the neurons of a population, as pairs: shape (size, 2)."""
+        cdef Population *p = &self.e.populations[k]
+        return np.zeros((p.size, 2)) if p.release == NULL else saved_pairs(p.release, p.size)
 
     cdef _after_changes(self, int64_t number, int64_t n_changes):
         """Rows and frames of a population after so many changes, in the present epoch."""
@@ -3203,7 +3490,7 @@ cdef class Engine:
         cdef int64_t k
         if series.currents == NULL:
             return
-        k = self.network.changes.last(number, n_changes)
+        k = self.changes.last(number, n_changes)
         if k >= 0:
             self._set_currents(number, series.currents + self.change_row[k] * series.width, series.width)
         else:
@@ -3245,12 +3532,13 @@ cdef class Engine:
         cdef int64_t k
         cdef neuron_t i
         cdef Population *p
-        cdef Pair emission
+        cdef Pair time
         cdef const double[:, ::1] x
         self.e.now.n, self.e.now.s = state["now"]
         self.e.last.n, self.e.last.s = state["last"]
         self.e.n_spikes, self.e.n_synaptic_events = state["n_spikes"], state["n_synaptic_events"]
         self.e.n_input_events, self.n_changes = state["n_input_events"], state["n_changes"]
+        self.e.n_drive_events, self.e.n_close_calls = state.get("n_drive_events", 0), state.get("n_close_calls", 0)
         for k, saved in enumerate(state["populations"]):
             p = &self.e.populations[k]
             if saved is None:
@@ -3268,15 +3556,15 @@ cdef class Engine:
             for i in range(p.size if p.release != NULL else 0):
                 if before(self.e.now, p.release[i]):
                     set_bit(p.waiting, i)
-        self.e.agenda.size = 0
-        self._start_inputs()
-        self.e.restoring = True
-        for n, s, source in state["emissions"].tolist():
-            emission.n, emission.s = n, s
-            p = &self.e.populations[population_of(&self.e, <neuron_t> source)]
-            if send(&self.e, p, <neuron_t> source - p.first, emission) != RUNNING:
+        self.injected = state.get("injected", self.injected)
+        self.set_flights(state["emissions"], state["last"])
+        self.e.n_recent = self.e.fired.size = 0
+        self.e.fired_time = nowhere()
+        for n, s, i in np.asarray(state.get("recent", np.zeros((0, 3)))).tolist():
+            time.n, time.s = n, s
+            if not note_recent(&self.e, time, i):
                 owned(NULL)
-        self.e.restoring = False
+            self.e.fired_time = time
         self._order()
 
 
@@ -3320,6 +3608,18 @@ cdef double voltage_of(const State *e, neuron_t i) noexcept nogil:
     """V of the neuron of global id i now; NaN for a source."""
     cdef const Population *p = &e.populations[population_of(e, i)]
     return voltage_in(e, p, i - p.first)
+
+
+cdef void agenda_drop(Agenda *a, Kind kind, int64_t index) noexcept nogil:
+    """Remove the entry of a stream, wherever it is."""
+    cdef count_t k, size = a.size
+    cdef Item item
+    a.size = 0
+    for k in range(size):
+        # Behind what is written here.
+        item = a.items[k]
+        if item.kind != kind or item.index != index:
+            agenda_push(a, item.time, item.kind, item.index)
 
 
 cdef void order_by_first_spike(State *e, Heap *h) noexcept nogil:

@@ -505,7 +505,8 @@ class BatchResult:
         Those of sample k are ``times[offsets[k]:offsets[k + 1]]``, which ``result[k]`` returns with their ids.
     V : ndarray of shape (n_samples, times, neurons)
         Membrane potentials of the neurons `V_ids` at `V_times`.
-    n_samples, n_spikes, n_synaptic_events, n_input_events : int
+    n_samples, n_spikes, n_synaptic_events, n_input_events, n_close_calls : int
+        The last one as for :class:`sparseprop.Result`.
     duration : float
         ms.
     wall_time : float
@@ -532,8 +533,8 @@ class BatchResult:
         origins = simulation._runners[0].engine.origins
         if origins is not None:
             self.V += origins[V_ids]
-        totals = sum((s.counts for s in samples), np.zeros(3, np.int64))
-        self.n_spikes, self.n_synaptic_events, self.n_input_events = (int(total) for total in totals)
+        totals = sum((s.counts for s in samples), np.zeros(4, np.int64)).tolist()
+        self.n_spikes, self.n_synaptic_events, self.n_input_events, self.n_close_calls = totals
 
     def __getstate__(self):
         # Copies and pickles are without tapes, which are memory of the compiled engine.

@@ -596,13 +596,12 @@ def _summary(result):
             lines.append("              (short runs miss the long intervals: it grows with the duration)")
     if result.stop_reason != StopReason.TIME:
         lines.append(f"End           {ENDS[result.stop_reason]}")
-    speed = f"Computing     {result.wall_time:.3g} s"
-    if result.n_synaptic_events:
-        speed += (
-            f": {1e6 * result.wall_time / result.n_spikes:.3g} microseconds per spike, "
-            f"{1e9 * result.wall_time / result.n_synaptic_events:.3g} ns per synaptic event"
+    if result.n_close_calls:
+        lines.append(
+            f"Close calls   {result.n_close_calls:,}: kicks at a spike of their target, whose order is rounding"
         )
-    return "\n".join([*lines, speed])
+    lines.append(f"Computing     {': '.join([f'{result.wall_time:.3g} s', *filter(None, [result.speed()])])}")
+    return "\n".join(lines)
 
 
 def _what_is_kept(result):

@@ -46,10 +46,13 @@ class Clock:
     ----------
     epoch : float
         H in ms: the power of two nearest to eight times `shortest_tau`.
+    tolerance : float
+        ms, 2^-46 H: up to 128 roundings of times in an epoch. What is nearer than that may have come in either order.
     """
 
     def __init__(self, shortest_tau):
         self.epoch = 2.0 ** round(math.log2(8.0 * shortest_tau))
+        self.tolerance = 2.0**-46 * self.epoch
 
     def pair(self, time):
         """The pair of a time in ms (exact)."""

@@ -148,12 +148,10 @@ class Steps:
         """The number of neurons the values are for, or None."""
         return self.values.shape[1] if self.values.shape[1] > 1 else None
 
-    def value(self, time):
-        """What is added to I_e at a time: a number or one per neuron."""
-        k = int(np.searchsorted(self.times, time, side="right")) - 1
-        if k < 0:
-            return 0.0
-        return self.values[k] if self.size else float(self.values[k, 0])
+    def at(self, times):
+        """What is added to I_e at these times, shape (n_times, 1 or n)."""
+        k = np.searchsorted(self.times, times, side="right") - 1
+        return np.where((k >= 0)[:, None], self.values[k], 0.0)
 
     def to_dict(self):
         """The dictionary form."""

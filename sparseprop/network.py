@@ -692,7 +692,7 @@ class Network:
                 raise ParameterError(f"port of {where} must be left out: steps are added to I_e, got {port}")
             if weight is not None:
                 raise ParameterError(f"weight of {where} must be left out: the values of steps are the current itself")
-            _require_currents(population.model, input.times, input.values, where)
+            require_currents(population.model, input.times, input.values, where)
         elif weight is None:
             raise ParameterError(f"weight of {where} is missing; give weight=, the voltage jump at each event")
         else:
@@ -1040,14 +1040,12 @@ class PoissonInput:
 
     @classmethod
     def of(cls, process, population, key, purpose, index, weight, epoch, port=0):
-        """The input for a :class:`sparseprop.inputs.Poisson`; None where no event ever comes."""
+        """The input for a :class:`sparseprop.inputs.Poisson`; without intervals where no event ever comes."""
         interval = process.interval(16.0 * epoch)
         means = process.highest() * interval
-        if not means.any():
-            return None
         times, fractions = process.times, process.fractions()
-        n_intervals = _wiring.MAX_INTERVALS
-        if fractions is not None and not fractions[-1].any():
+        n_intervals = _wiring.MAX_INTERVALS if means.any() else 0
+        if n_intervals and fractions is not None and not fractions[-1].any():
             n_intervals = min(n_intervals, math.ceil(times[-1] / interval))
         return cls(
             *(population.index, population.n, key, int(purpose), index, interval, n_intervals),
@@ -1147,7 +1145,7 @@ class EngineInput:
             populations,
             projections,
             (times[order], ids[order]),
-            [process for process in processes if process is not None],
+            processes,
             changes,
         )
 
@@ -1180,16 +1178,15 @@ def _changes(net):
         times = np.unique(np.concatenate([drive.times for drive in drives]))
         total = np.zeros((len(times), max(drive.values.shape[1] for drive in drives)))
         for drive in drives:
-            k = np.searchsorted(drive.times, times, side="right") - 1
-            total += np.where((k >= 0)[:, None], drive.values[k], 0.0)
+            total += drive.at(times)
         currents[p.index], when[p.index] = p.model.I_e + total, times
         if len(drives) > 1 or p.model.kernel == "QIF":
-            models += _require_currents(p.model, times, total, f"steps of population {p.name!r}")
+            models += require_currents(p.model, times, total, f"steps of population {p.name!r}")
     parameters = {number: net.populations[number].model.parameters() for number in currents}
     return Changes(when, currents, parameters), models
 
 
-def _require_currents(model, times, currents, where):
+def require_currents(model, times, currents, where):
     """Refuse currents, added to I_e, of shape (n_times, 1 or n), that the neurons are not made for.
 
     By models of one neuron for each time and neuron, which are checked as all are: a block of them at a time.
@@ -1253,7 +1250,8 @@ class Changes(Sequence):
 
     def __init__(self, times, currents, parameters):
         """`times`: of each population, ascending."""
-        self.currents, self.parameters = currents, parameters
+        self.currents = {number: np.ascontiguousarray(each) for number, each in currents.items()}
+        self.parameters = parameters
         every = np.concatenate([np.zeros(0), *times.values()])
         populations = [np.full(len(times[number]), number, np.int64) for number in times]
         populations = np.concatenate([np.zeros(0, np.int64), *populations])

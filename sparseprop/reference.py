@@ -23,6 +23,7 @@ from .network import parameters_of
 __all__ = ["ComplexArithmetic", "DoubleArithmetic", "MultiprecisionArithmetic", "ReferenceEngine"]
 
 NEVER = (2**62, 0.0)
+COUNTERS = ("n_spikes", "n_synaptic_events", "n_input_events", "n_drive_events", "n_close_calls", "n_changes")
 LARGEST_STATE = 2.0**900  # so that no quotient or sum that is taken of states overflows
 SCALE_STEP = 64  # growth factors, and states with them, are rescaled in steps of 2^64
 
@@ -1062,14 +1063,19 @@ KERNELS = {"LIF": LIFNeuron, "LIFExp": LIFExpNeuron, "QIF": qif_neuron, "Tabulat
 
 
 class _Train:
-    """The given spikes of all sources, in the order of time; what was by `since` is over."""
+    """Given spikes of sources (times in ms and global ids), in the order of time; what was by `since` is over."""
 
     is_source, first = True, 0
 
-    def __init__(self, engine, since):
-        times, ids = engine.network.spikes
+    def __init__(self, engine, spikes, since):
+        times, ids = self.given = spikes
         self.spikes = [(engine._pair(t), i) for t, i in zip(times.tolist(), ids.tolist(), strict=True)]
         self.at = sum(not _before(since, pair) for pair, _ in self.spikes)
+
+    @property
+    def left(self):
+        """Times in ms and global ids of the spikes that have not been taken."""
+        return tuple(column[self.at :] for column in self.given)
 
     @property
     def next(self):
@@ -1180,6 +1186,8 @@ class ReferenceEngine:
         What fired since :meth:`take`, in the order (time, generation, id).
     record_sources : bool
         Whether the spikes of sources are among them, before those of neurons in each instant.
+    n_close_calls : int
+        How many kicks came within rounding of a spike of their target; see :meth:`_close`.
     """
 
     name = "reference"
@@ -1187,11 +1195,16 @@ class ReferenceEngine:
     def __init__(self, network, arithmetic=None):
         self.a = arithmetic or DoubleArithmetic()
         self.network, self.clock = network, network.clock
+        self.processes = list(network.processes)
         self.now = (0, self.a.number(0.0))
         self.last = (-1, self.a.number(0.0))
         self.spikes = []
         self.record_sources = False
-        self.n_spikes = self.n_synaptic_events = self.n_input_events = self.n_changes = 0
+        for name in COUNTERS:
+            setattr(self, name, 0)
+        self.changes = network.changes
+        self.added = np.zeros(0), np.zeros(0, np.int64)  # injected spikes that have not been taken
+        self.recent = []  # (pair, id) of the spikes within rounding of the last instant
         self.frames = {}
         self.neurons = []
         for population in network.populations:
@@ -1210,7 +1223,7 @@ class ReferenceEngine:
                     self._give_currents(neuron, population.I_syn[i].tolist())
                 self.neurons.append(neuron)
         self.arrivals = SortedKeyList(key=Arrival.key)
-        self.emissions = []  # (pair, id) of spikes with delayed synapses
+        self.sent_spikes = []  # (pair, id) of spikes with delayed synapses
         self._set_queues()
 
     def _give_currents(self, neuron, currents):
@@ -1224,9 +1237,8 @@ class ReferenceEngine:
         """Everything that can be told from the states and from what is over."""
         self.next_spike = [NEVER if neuron is None else self._next_spike(neuron) for neuron in self.neurons]
         self.queue = SortedList(self._entry(i) for i in range(len(self.neurons)))
-        self.inputs = [_Process(self, process, self.last) for process in self.network.processes]
-        if len(self.network.spikes[0]):
-            self.inputs.append(_Train(self, self.last))
+        self.inputs = [_Process(self, process, self.last) for process in self.processes]
+        self.inputs += [_Train(self, spikes, self.last) for spikes in (self.network.spikes, self.added)]
 
     def _make(self, kernel, parameters, i):
         """Neuron i of a population."""
@@ -1305,9 +1317,10 @@ class ReferenceEngine:
         The neurons `due` fire in any case.
         """
         self.last = self.now
+        close = self._close()
         fired, arriving = set(), self._arriving()
         while True:
-            self._kick_all(arriving)
+            self._kick_all(arriving, close - fired)
             generation = sorted({*due, *self._due()})
             if not generation:
                 return
@@ -1317,9 +1330,30 @@ class ReferenceEngine:
                     raise EngineFault("runaway", i, self.clock.milliseconds(self.now))
                 fired.add(i)
                 self.spikes.append((self.now, i))
+                self.recent.append((self.now, i))
                 self._fire(i)
             self.n_spikes += len(generation)
             arriving = [arrival for i in generation for arrival in self._emit(i)]
+
+    def _close(self):
+        """The neurons whose own spike is within rounding of now: due so soon, or fired so shortly before.
+
+        A kick of one of them is a close call: rounding may have decided which came first.
+        """
+        tolerance = self.clock.tolerance
+        self.recent = [(t, i) for t, i in self.recent if self._interval(t, self.now) <= tolerance]
+        close = {i for _, i in self.recent}
+        for _, _, i in self.queue:
+            interval = self._interval(self.now, self.next_spike[i])
+            if interval <= tolerance:
+                close.add(i)
+            elif interval > 2.0 * tolerance:
+                break
+        return close
+
+    def _interval(self, a, b):
+        """From the pair a to the pair b, in ms."""
+        return (b[0] - a[0]) * self.clock.epoch + (b[1].real - a[1].real)
 
     def _arriving(self):
         """What arrives at the beginning of the instant: delayed and undelayed spikes, and events of drives."""
@@ -1332,6 +1366,7 @@ class ReferenceEngine:
                 if source.is_source:
                     sources.append(source.first + i)
                 else:
+                    self.n_drive_events += 1
                     order = (self.network.size + number, 0, i)
                     target, weight = source.first + i, source.weight(i)
                     arriving.append(Arrival(self.now, order, self.now, target, weight, source.process.port))
@@ -1349,11 +1384,11 @@ class ReferenceEngine:
         ]
         later = [arrival for arrival in arrivals if _before(self.now, arrival.time)]
         if later:
-            self.emissions.append((self.now, i))
+            self.sent_spikes.append((self.now, i))
             self.arrivals.update(arrival for arrival in later if arrival.time[0] < NEVER[0])
         return [arrival for arrival in arrivals if not _before(self.now, arrival.time)]
 
-    def _kick_all(self, arriving):
+    def _kick_all(self, arriving, close):
         """Add what arrives at each port of each neuron, and kick it once: port after port, in the order of arrival."""
         sums = {}
         for arrival in arriving:
@@ -1361,6 +1396,7 @@ class ReferenceEngine:
             sums[target] = sums[target] + weight if target in sums else weight
             self.n_synaptic_events += arrival.order[0] < self.network.size
         for (port, target), weight in sorted(sums.items(), key=lambda item: item[0][0]):
+            self.n_close_calls += target in close
             self._kick(target, weight, port)
 
     def _due(self):
@@ -1390,14 +1426,15 @@ class ReferenceEngine:
 
     def _next_change(self):
         """When parameters change next."""
-        changes = self.network.changes
-        return self._pair(changes[self.n_changes][0]) if self.n_changes < len(changes) else NEVER
+        if self.n_changes == len(self.changes):
+            return NEVER
+        return max(self._pair(self.changes[self.n_changes][0]), self.now, key=_order)
 
     def _change_parameters(self):
         """The changes that are due now; a neuron that is due stays due, and fires now."""
         due = []
         while not _before(self.now, self._next_change()):
-            _, number, parameters = self.network.changes[self.n_changes]
+            _, number, parameters = self.changes[self.n_changes]
             self.n_changes += 1
             population = self.network.populations[number]
             for k in range(population.size):
@@ -1482,7 +1519,7 @@ class ReferenceEngine:
         dict
             ``now`` and ``last``; the counters; ``populations``, a list with, for neurons, the states ``x`` (size,
             width), and ``base`` and ``release`` as (size, 2) or None; ``emissions``, (n, s, id) of the spikes whose
-            effect may be still to come.
+            effect may be still to come; ``injected``, see there; ``recent``, (n, s, id) of what fired at the end.
         """
         populations = []
         for population in self.network.populations:
@@ -1499,29 +1536,40 @@ class ReferenceEngine:
                     "release": np.array([neuron.release for neuron in mine], dtype=float),
                 }
             )
-        pending = {(arrival.emission, arrival.order[0]) for arrival in self.arrivals}
-        self.emissions = [emission for emission in self.emissions if emission in pending]
         return {
             "now": self.now,
             "last": self.last,
-            "n_spikes": self.n_spikes,
-            "n_synaptic_events": self.n_synaptic_events,
-            "n_input_events": self.n_input_events,
-            "n_changes": self.n_changes,
+            **{name: getattr(self, name) for name in COUNTERS},
             "populations": populations,
-            "emissions": np.array([(*pair, i) for pair, i in self.emissions], dtype=float).reshape(-1, 3),
+            "emissions": self.emissions(),
+            "injected": self.injected,
+            "recent": np.array([(*pair, i) for pair, i in self.recent], dtype=float).reshape(-1, 3),
         }
+
+    def emissions(self):
+        """(n, s, id) of the spikes whose effect may be still to come, ascending."""
+        pending = {(arrival.emission, arrival.order[0]) for arrival in self.arrivals}
+        self.sent_spikes = [emission for emission in self.sent_spikes if emission in pending]
+        return np.array(sorted((*pair, i) for pair, i in self.sent_spikes), dtype=float).reshape(-1, 3)
+
+    def releases(self, k):
+        """The ends of the last refractory periods of the neurons of a population, as pairs: shape (size, 2)."""
+        population = self.network.populations[k]
+        mine = self.neurons[population.first : population.first + population.size]
+        return np.array([neuron.release for neuron in mine], dtype=float)
 
     def restore(self, state):
         """Go on from what :meth:`state` of an engine of the same network returned."""
         self.now, self.last = tuple(state["now"]), tuple(state["last"])
-        for name in ("n_spikes", "n_synaptic_events", "n_input_events", "n_changes"):
-            setattr(self, name, state[name])
+        for name in COUNTERS:
+            setattr(self, name, state.get(name, 0))
+        self.added = state.get("injected", self.added)
+        self.recent = [((int(n), s), int(i)) for n, s, i in np.asarray(state.get("recent", [])).tolist()]
         parameters = {k: population.parameters for k, population in enumerate(self.network.populations)}
-        for number in getattr(self.network.changes, "currents", ()):
-            k = self.network.changes.last(number, self.n_changes)
+        for number in getattr(self.changes, "currents", ()):
+            k = self.changes.last(number, self.n_changes)
             if k >= 0:
-                parameters[number] = self.network.changes[k][2]
+                parameters[number] = self.changes[k][2]
         for k, (population, saved) in enumerate(zip(self.network.populations, state["populations"], strict=True)):
             for i in range(population.size if saved is not None else 0):
                 neuron = self._make(population.kernel, parameters[k], i)
@@ -1531,10 +1579,65 @@ class ReferenceEngine:
                 neuron.set_state(saved["x"][i].tolist())
                 neuron.release = _pair_of(saved["release"], i)
                 self.neurons[population.first + i] = neuron
+        self.set_flights(state["emissions"], state["last"])
+
+    # Steering: what changes between two instants
+
+    @property
+    def injected(self):
+        """The injected spikes that have not been taken yet: times in ms, and global ids."""
+        return self.inputs[-1].left
+
+    @injected.setter
+    def injected(self, spikes):
+        self.added = spikes
+        self.inputs[-1] = _Train(self, spikes, self.last)
+
+    def set_process(self, k, process):
+        """From now on, input number k of the network is another one, of which nothing comes before now."""
+        self.processes[k] = process
+        self.inputs[k] = _Process(self, process, self.last)
+
+    def set_changes(self, changes, n_changes):
+        """Other changes of parameters, of which so many are over; what is due already comes before anything else."""
+        self.changes, self.n_changes = changes, n_changes
+
+    def place(self, ids, V, refractory, currents):
+        """Give neurons another state now.
+
+        Parameters
+        ----------
+        ids : ndarray of int64, shape (k,)
+            Global ids.
+        V : ndarray, shape (k,)
+        refractory : ndarray, shape (k,)
+            What is left of their refractory periods in ms, during which V does not matter; 0 for those in none.
+        currents : ndarray, shape (k, ports)
+            Synaptic currents, for neurons that have some.
+        """
+        for k, i in enumerate(ids.tolist()):
+            neuron = self.neurons[i]
+            neuron.enter(self.now)
+            if refractory[k] > 0.0:
+                neuron.release = self.plus(self.now, self.a.number(refractory[k].item()))
+                if isinstance(neuron, LIFExpNeuron):
+                    neuron.place(neuron.V_reset, self.now)  # without currents
+                neuron.reset(neuron.release, self.now)
+            else:
+                if _before(self.now, neuron.release):
+                    neuron.release = self.now
+                origin = 0.0 if neuron.origin is None else neuron.origin
+                neuron.place(self.a.number(V[k].item()) - origin, self.now)
+            if isinstance(neuron, LIFExpNeuron):
+                self._give_currents(neuron, currents[k, : len(neuron.ports)].tolist())
+            self._requeue(i, self._next_spike(neuron))
+
+    def set_flights(self, emissions, last):
+        """The spikes on their way, as in :meth:`state`; what arrives by `last` is over."""
+        now, self.last = self.now, tuple(last)
         self.arrivals.clear()
-        now = self.now
-        self.emissions = []
-        for n, s, i in state["emissions"].tolist():
+        self.sent_spikes = []
+        for n, s, i in emissions.tolist():
             self.now = int(n), s
             self._emit(int(i))
         self.now = now

@@ -20,6 +20,7 @@ __all__ = ["PopulationInfo", "Result", "concatenate", "describe", "load", "new_r
 # A summary computes the CV of no more spikes than these: it sorts them, and reads them where they are in a file.
 SHOWN_CV_IN_MEMORY, SHOWN_CV_IN_FILE = 10_000_000, 1_000_000
 SAMPLED = ("V", "I_syn")
+COUNTED = ("n_synaptic_events", "n_drive_events", "n_close_calls")  # of a run, besides spikes
 
 _ENDS = {
     "time": "the time was reached",
@@ -61,8 +62,12 @@ class Result:
         How often the neurons fired, recorded or not; None where it is not known.
     spikes_of : dict
         How often populations fired of which not all neurons were recorded, where that was counted: numbers by name.
-    n_synaptic_events : int or None
-        A synaptic event is one spike that reaches one target; None where it is not known.
+    n_synaptic_events, n_drive_events : int or None
+        A synaptic event is one spike that reaches one target, a drive event one of :func:`sparseprop.poisson` that
+        kicks one neuron; None where it is not known.
+    n_close_calls : int or None
+        Kicks within rounding (2^-46 of an epoch, some 1e-13 tau_m) of a spike of their target, before or after: which
+        came first was decided by rounding, and may decide all that follows. See docs/semantics.md.
     stop_reason : StopReason or None
         Why the run ended; None for a part that does not reach to its end.
     wall_time : float or None
@@ -100,6 +105,8 @@ class Result:
         stop_reason=None,
         n_spikes=None,
         n_synaptic_events=None,
+        n_drive_events=None,
+        n_close_calls=None,
         wall_time=None,
         header=None,
         path=None,
@@ -112,7 +119,8 @@ class Result:
         self.populations = tuple(populations)
         self.t_start, self.t_stop = t_start, t_stop
         self.stop_reason, self.wall_time = stop_reason, wall_time
-        self.n_synaptic_events = n_synaptic_events
+        self.n_synaptic_events, self.n_drive_events = n_synaptic_events, n_drive_events
+        self.n_close_calls = n_close_calls
         self._n_spikes = n_spikes
         self.header = header or {}
         self.path = path
@@ -321,7 +329,7 @@ class Result:
         Result
             With the same `recorded`, and V and I_syn of the same interval. `counts` are those of the bins within; None
             if `t0` or `t1` is not at an edge of a bin. `n_spikes` and `rate` are known where all neurons were recorded.
-            Without a tape, and without what is known of whole runs only: `wall_time`, `n_synaptic_events`.
+            Without a tape, and without what is known of whole runs only: `wall_time` and the numbers of events.
 
         Raises
         ------
@@ -540,7 +548,7 @@ class Result:
             "n_spikes": last.n_spikes,
             "spikes_of": last.spikes_of,
             "stop_reason": None if last.stop_reason is None else str(last.stop_reason),
-            "n_synaptic_events": last.n_synaptic_events,
+            **{name: getattr(last, name) for name in COUNTED},
             "wall_time": last.wall_time,
             "V": None if last.V is None else {"times": last.V_times, "ids": last.V_ids, "values": last.V},
             **({} if last.I_syn is None else {"I_syn": last._currents()}),
@@ -563,6 +571,21 @@ class Result:
         except (StorageError, FileFormatError):  # the file is not there any more
             return None
 
+    def speed(self):
+        """How long a spike and a synaptic event took, in words; events of Poisson drives are synaptic events here."""
+        if self.wall_time is None:
+            return ""
+        words, of_spikes, of_drives = [], self.n_synaptic_events or 0, self.n_drive_events or 0
+        if self.n_spikes:
+            words.append(f"{1e6 * self.wall_time / self.n_spikes:.3g} microseconds per spike")
+        if of_spikes + of_drives:
+            counted = f"{of_spikes:,} of spikes and {of_drives:,} of Poisson drives"
+            if not of_drives:
+                counted = f"{of_spikes:,} of them"
+            time = 1e9 * self.wall_time / (of_spikes + of_drives)
+            words.append(f"{time:.3g} ns per synaptic event ({counted})")
+        return ", ".join(words)
+
     def __str__(self):
         names = ", ".join(f"{info.name}: {info.n:,}{self._kept(info)}" for info in self.populations)
         cv = self._shown_cv()
@@ -577,15 +600,12 @@ class Result:
         if self.stop_reason is not None:
             lines.append(f"  the run ended because {_ENDS[self.stop_reason]}")
         if self.wall_time and self.n_synaptic_events is not None:
-            speed = f"  {self.wall_time:.3g} s of computing"
-            if self.n_spikes:
-                speed += f", {1e6 * self.wall_time / self.n_spikes:.3g} microseconds per spike"
-            if self.n_synaptic_events:
-                speed += (
-                    f", {1e9 * self.wall_time / self.n_synaptic_events:.3g} ns per synaptic event "
-                    f"({self.n_synaptic_events:,} of them)"
-                )
-            lines.append(speed)
+            lines.append(", ".join([f"  {self.wall_time:.3g} s of computing", *filter(None, [self.speed()])]))
+        if self.n_close_calls:
+            lines.append(
+                f"  {self.n_close_calls:,} close calls: kicks within rounding of a spike of their target, of which "
+                "rounding decided what came first (docs/semantics.md)"
+            )
         if self.path is not None:
             lines.append(f"  spikes are in {self.path}")
         return "\n".join(lines)
@@ -721,7 +741,7 @@ def _from_raster(path, populations, header, footer, n_spikes, data=None):
             t_stop=t_stop,
             stop_reason=None if reason is None else StopReason(reason),
             wall_time=end.get("wall_time"),
-            n_synaptic_events=end.get("n_synaptic_events"),
+            **{name: end.get(name) for name in COUNTED},
             header=about,
             run_id=run_id,
             follows=follows,
@@ -953,7 +973,7 @@ def _joined(pieces, spikes=None):
         t_stop=last.t_stop,
         stop_reason=last.stop_reason,
         n_spikes=_sum(p._n_spikes for p in pieces),
-        n_synaptic_events=_sum(p.n_synaptic_events for p in pieces),
+        **{name: _sum(getattr(p, name) for p in pieces) for name in COUNTED},
         wall_time=_sum(p.wall_time for p in pieces),
         header=last.header,
         run_id=_digest(dict.fromkeys(p.run_id for p in pieces)),

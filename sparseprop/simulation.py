@@ -29,7 +29,8 @@ from .errors import (
     unknown_name,
 )
 from .recording import SHORTEST_INTERVAL, Record, Recorder, times_every
-from .result import PopulationInfo, Result, new_run_id
+from .result import COUNTED, PopulationInfo, Result, new_run_id
+from .steering import Steered
 from .storage import full_name
 from .tape import Tape, check_tape
 from .watching import ONCE_MORE, Interrupts, Progress, check_interrupt, noted_interrupt
@@ -77,7 +78,7 @@ def _versions():
 
 
 @named_arguments
-class Simulation:
+class Simulation(Steered):
     """A simulation that can be run piece by piece; the pieces together are bit-identical to one run.
 
     Parameters
@@ -119,8 +120,9 @@ class Simulation:
         self._checkpointed = None  # the same, whether it ended or not
         self._last_run = None  # identity of the run that ended where this is now
         self._lock = threading.RLock()  # one thread at a time; a progress callable may look at the state
-        self._running = False
+        self._running = self._taped = False
         self._belongs_to_one_run = False  # of Network.run, so that nobody can go on with it
+        self._start_steering()
         try:
             self._engine = ENGINES[engine](source)
         except EngineFault as fault:
@@ -162,6 +164,7 @@ class Simulation:
                 "as it was when it was saved, with the same seed"
             )
         simulation = cls(net, engine=content["engine"] if engine is None else engine, seed=content["seed"])
+        simulation._restore_steering(content.get("steering"))
         simulation._engine.restore(content["state"])
         simulation._last_run = content.get("last_run")
         if content["run"] is not None:
@@ -194,6 +197,7 @@ class Simulation:
                 "engine": self._header["engine"],
                 "versions": self._header["versions"],
                 "state": self._engine.state(),
+                "steering": self._steering_state(),
                 "run": run,
                 "last_run": last_run,
             },
@@ -221,11 +225,18 @@ class Simulation:
         """Spikes since the start."""
         return self._engine.n_spikes
 
-    @property
-    def V(self):
-        """Membrane potentials now, shape (n,), global order; V_reset where refractory, NaN for sources."""
-        with self._owned():
-            return np.asarray(self._engine.voltages(), dtype=float)
+    def __repr__(self):
+        if not self._lock.acquire(blocking=False):
+            return "<Simulation that is running in another thread>"
+        try:
+            names = ", ".join(f"{info.n} {info.name}" for info in self._populations)
+            end = ", ended with an error" if self._fault is not None else ""
+            return (
+                f"<Simulation of {names}: {self._header['engine']} engine, seed {self._header['seed']}, at "
+                f"{self.time:g} ms, {self.n_spikes} spikes so far{end}>"
+            )
+        finally:
+            self._lock.release()
 
     @contextlib.contextmanager
     def _owned(self):
@@ -271,7 +282,9 @@ class Simulation:
             elsewhere, as in a log file, prints a line for each 10 %; a callable gets the fraction that is done.
         callback : callable, optional
             Called with this Simulation every 30 ms or so of computing, between two instants; where it returns True
-            the run ends (`stop_reason` is ``"callback"``). When that is in simulated time depends on the machine.
+            the run ends (`stop_reason` is ``"callback"``). When that is in simulated time depends on the machine. It
+            may look at `state`, and steer the simulation (:meth:`inject`, :meth:`set_drive`, :meth:`set_state`); what
+            should not depend on the machine is steered between short runs.
         checkpoint : path, optional
             Save the state there at the beginning, then every `every` ms of simulated time, and at the end. After a
             crash ``Simulation.load(checkpoint, net).resume()`` ends the run as if nothing had happened. (`run` on what
@@ -332,13 +345,15 @@ class Simulation:
         with self._owned():
             self._require_idle()
             self._require_sound()
+            if tape:
+                self._check_tape_after()
             now = [engine.now[0], float(engine.now[1])]
             plan = {
                 "start": now,
                 "until": [MAX_EPOCH, 0.0] if duration is None else list(self._clock.add(engine.now, duration)),
                 "duration": duration,
                 "n_spikes": n_spikes,
-                "before": [engine.n_spikes, engine.n_synaptic_events],
+                "before": {name: getattr(engine, name) for name in ("n_spikes", *COUNTED)},
                 "checkpoint": checkpoint,
                 "every": every,
                 "wall_time": 0.0,
@@ -402,14 +417,19 @@ class Simulation:
 
     def _run(self, plan, record, recorded, progress, callback, interrupt, tape=False):
         raises = check_interrupt(interrupt) == "raise"
-        self._running = True
+        self._running, self._taped = True, bool(tape)
         try:
             result, interrupts = self._watched_run(plan, record, recorded, progress, callback, tape)
         finally:
-            self._running = False
+            self._running = self._taped = False
         if interrupts.pending:
             self._tell_interrupt(result, raises, interrupts.ends_all)
         return result
+
+    def _about(self, plan):
+        """What a Result says of how its run was called, and of what was steered before."""
+        about = {key: plan[key] for key in ("duration", "n_spikes", "record")}
+        return about | ({"steered": list(self._calls)} if self._calls else {})
 
     def _tell_interrupt(self, result, raises, ends_all):
         """Say in the log that there was a Ctrl-C, and how to go on; or raise it."""
@@ -431,14 +451,14 @@ class Simulation:
         if callback is not None and not callable(callback):
             raise ParameterError(f"callback must be callable, got {shown(callback)}")
         start, until = tuple(plan["start"]), tuple(plan["until"])
-        max_spikes = None if plan["n_spikes"] is None else plan["before"][0] + plan["n_spikes"]
+        max_spikes = None if plan["n_spikes"] is None else plan["before"]["n_spikes"] + plan["n_spikes"]
         t_start = self._clock.milliseconds(start)
         result = Result(
             None,
             self._populations,
             t_start=t_start,
             t_stop=t_start,
-            header=self._header | {"run": {key: plan[key] for key in ("duration", "n_spikes", "record")}},
+            header=self._header | {"run": self._about(plan)},
             path=None if record.path is None else os.path.abspath(os.fsdecode(record.path)),
             run_id=plan["run_id"],
             follows=plan["follows"],
@@ -459,7 +479,7 @@ class Simulation:
             if plan["duration"]:
                 parts.append((self.time - t_start) / plan["duration"])
             if plan["n_spikes"]:
-                parts.append((engine.n_spikes - plan["before"][0]) / plan["n_spikes"])
+                parts.append((engine.n_spikes - plan["before"]["n_spikes"]) / plan["n_spikes"])
             return min(max(parts), 1.0)
 
         def save(ended):
@@ -515,8 +535,9 @@ class Simulation:
             if tape is not None:
                 tape.finish()
                 result._keep_tape(tape, self.network, recorder)
-            result._n_spikes = engine.n_spikes - plan["before"][0]
-            result.n_synaptic_events = engine.n_synaptic_events - plan["before"][1]
+            result._n_spikes = engine.n_spikes - plan["before"]["n_spikes"]
+            for name in COUNTED:
+                setattr(result, name, getattr(engine, name) - plan["before"][name])
             result.wall_time = time.perf_counter() - began
             interrupted = result.stop_reason == StopReason.INTERRUPTED
             if interrupted:

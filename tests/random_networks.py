@@ -197,9 +197,10 @@ def random_port(rng, population):
     return int(rng.spawn(1)[0].integers(population.model.n_ports))
 
 
-def random_network(seed, tables=True):
+def random_network(seed, tables=True, repetitions=True):
     """A network of 1 to 200 neurons in 1 to 3 populations with random projections, in half of the cases with delays
-    and input from outside; perhaps without neurons with tables, which are slow at 50 digits."""
+    and input from outside; perhaps without neurons with tables, which are slow at 50 digits, and without
+    `add_repetitions`."""
     rng = np.random.default_rng(seed)
     net = sp.Network(seed=int(rng.integers(2**32)))
     tau_scales = [10.0] if rng.random() < 0.6 else 10.0 ** rng.uniform(-0.5, 2.5, 3)
@@ -244,7 +245,29 @@ def random_network(seed, tables=True):
                 p.weight = signed * rng.uniform(0.2, 2.0, p.n_synapses)
     if driven:
         add_drives(rng, net, populations, duration, 0.05 * rng.random())
+        if repetitions:
+            add_repetitions(seed, net, populations, duration, 0.1 * tau_scales[0])
     return net
+
+
+def add_repetitions(seed, net, populations, duration, scale):
+    """In half of the cases a source that spikes several times at once, or so that arrivals coincide, with multapses of
+    unequal weight and one delay or many; with a generator of its own, so that nothing else changes."""
+    rng = np.random.default_rng([seed, 14])
+    if rng.random() < 0.5:
+        return
+    n, post, delay = 2, populations[int(rng.integers(len(populations)))], scale * rng.integers(0, 3) / 4.0
+    times = np.repeat(np.round(duration * rng.random(12), 1), rng.integers(1, 4, 12))
+    ids = np.repeat(rng.integers(0, n, times.size // 2 + 1), 2)[: times.size]
+    source = net.add(n, sp.SpikeSource(times, ids), name="repeated")
+    targets = rng.integers(0, post.n, 3 * n)
+    rule = sp.edges(np.repeat(np.arange(n), 9), np.concatenate([np.tile(row, 3) for row in targets.reshape(n, 3)]))
+    if rng.random() < 0.3:
+        delay = delay + scale * rng.integers(0, 2, 9 * n) / 4.0
+    net.connect(
+        source, post, rule, weight=0.1 * rng.normal(size=9 * n), delay=delay, allow_multapses=True,
+        port=random_port(rng, post),
+    )  # fmt: skip
 
 
 def longest_period(net):
@@ -259,6 +282,7 @@ def outcome(net, engine, duration, **stops):
     except (sp.errors.RunawayError, sp.errors.NumericalError) as error:
         return type(error).__name__, str(error)
     seen = [str(result.stop_reason), result.t_stop, result.n_spikes, result.n_synaptic_events]
+    seen += [(result.n_drive_events, result.n_close_calls)]
     if result.V is not None:
         seen += [result.V_times.tobytes(), result.V.tobytes()]
     if result.counts is not None:

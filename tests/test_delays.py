@@ -52,6 +52,44 @@ def test_sums_are_in_the_order_of_source_projection_and_place(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("times", "delay"),
+    [
+        ([1.0, 1.0], 0.0),
+        ([1.0, 1.0], 1.5),
+        ([1.0, 1.0], [0.5, 0.5, 0.5]),
+        ([1.0, math.nextafter(1.0, 2.0)], 4096.0),  # the delay takes away what distinguishes the two
+    ],
+    ids=["undelayed", "one delay", "a delay each", "sent at two times"],
+)
+def test_spikes_of_one_source_that_arrive_together_are_added_place_by_place(engine, times, delay):
+    """w0 + w0 + w1 + w1 + w2 + w2, not w0 + w1 + w2 + w0 + w1 + w2: next to threshold, a spike more or less."""
+    w = [0.008, 0.407, 0.085]
+    by_place, by_row = sum([w[0], w[0], w[1], w[1], w[2], w[2]]), sum(w + w)
+    assert by_place < 1.0 <= by_row
+    net = sp.Network(seed=1)
+    source = net.add(1, sp.SpikeSource(times, [0, 0]))
+    target = net.add(1, SILENT, V=0.0)
+    net.connect(source, target, sp.edges([0, 0, 0], [0, 0, 0]), weight=w, delay=delay, allow_multapses=True)
+    sim = sp.Simulation(net, engine=engine)
+    assert sim.run(1.25 + np.max(delay)).n_spikes == 0
+    assert sim.V[1] == pytest.approx(by_place * math.exp(-0.025), rel=1e-14)
+    batch = sp.run_batch(net, [(times, [0, 0])], duration=1.25 + np.max(delay))
+    assert batch.n_spikes == 0 and batch.n_synaptic_events == 6
+
+
+def test_gradients_of_spikes_of_one_source_that_arrive_together():
+    net = sp.Network(seed=1)
+    source = net.add(2, sp.SpikeSource([1.0, 1.0, 1.0, 4.0, 4.0], [0, 0, 1, 1, 1]))
+    target = net.add(2, sp.LIF(tau_m=10.0, I_e=[1.5, 1.2]), V=[0.0, 0.2])
+    rule = sp.edges([0, 0, 0, 1, 1], [0, 0, 1, 1, 1])
+    for delay in (0.0, 1.5, [0.5, 0.5, 1.0, 0.25, 0.25]):
+        net.connect(source, target, rule, weight=[0.1, -0.07, 0.03, 0.05, -0.02], delay=delay, allow_multapses=True)
+    report = sp.check_gradients(net, n_spikes=5, parameters=["weight", "V", "I_e"])
+    assert report.passed, str(report)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_delay_below_the_resolution_of_time_is_none(engine):
     net = sp.Network(seed=1)
     pulse = net.add(2, SILENT)

@@ -271,3 +271,84 @@ def test_default_states_are_below_threshold():
     net.add(1, sp.QIF(tau_m=10.0, I_e=-1.0, V_peak=-1.0, V_reset=-3.0))
     net.add(1, sp.QIF(tau_m=10.0, I_e=0.0, V_peak=0.0, V_reset=-1.0))
     assert sp.Simulation(net).V.tolist() == [-3.0, -1.0]
+
+
+# Close calls --------------------------------------------------------------------------------------------------------
+
+
+def two_equal_neurons(delay):
+    """The one that is behind is driven over threshold by the other, and so is due when the next kick arrives."""
+    net = sp.Network(seed=1)
+    n = net.add(2, sp.LIF(tau_m=10.0, I_e=1.5), V=[0.6, 0.0])
+    net.connect(n, n, sp.edges([0], [1]), weight=0.4, delay=delay)
+    return net
+
+
+def test_a_tie_that_rounding_decides_is_a_close_call():
+    """(t + d) + P and (t + P) + d: the kick is lost in the overshoot, or it is what the next period begins with."""
+    last, delay = set(), 1.7
+    for _ in range(16):
+        runs = [two_equal_neurons(delay).run(30.0, engine=engine) for engine in ENGINES]
+        assert runs[0].times.tolist() == runs[1].times.tolist() == runs[2].times.tolist()
+        assert [res.n_close_calls for res in runs] == [runs[0].n_close_calls] * 3 and runs[0].n_close_calls >= 1
+        last.add(round(float(runs[0].times[runs[0].ids == 1][-1]), 3))
+        delay = math.nextafter(delay, 2.0)
+    assert last == {26.449, 29.55}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("after", "t_ref", "close"),
+    [(-2e-12, 0.0, 0), (-5e-13, 0.0, 1), (0.0, 0.0, 1), (5e-13, 0.0, 1), (5e-13, 1.0, 1), (2e-12, 0.0, 0)],
+)
+@pytest.mark.parametrize("weight", [0.001, -0.001])
+def test_kicks_within_rounding_of_a_spike_are_close_calls(engine, after, t_ref, close, weight):
+    """2^-46 of an epoch of 64 ms is 9e-13 ms; before the spike and after it, where it is refractory too."""
+
+    def net(times):
+        net = sp.Network(seed=1)
+        source = net.add(1, sp.SpikeSource(times, [0] * len(times)))
+        bystander, n = net.add(2, sp.LIF(tau_m=10.0)), net.add(1, sp.LIF(tau_m=10.0, I_e=2.0, t_ref=t_ref), V=0.0)
+        net.connect(source, bystander, sp.all_to_all(), weight=weight)
+        net.connect(source, n, sp.all_to_all(), weight=weight)
+        return net
+
+    (spike,) = net([]).run(n_spikes=1, engine=engine).times
+    res = net([spike + after, 9.0]).run(10.0, engine=engine)
+    assert res.n_close_calls == close and res.n_synaptic_events == 6
+    assert ("1 close calls" in str(res)) == bool(close)
+    batch = sp.run_batch(net([]), [([spike + after, 9.0], [0, 0])] * 2, duration=10.0)
+    assert batch.n_close_calls == 2 * close
+
+
+def test_irregular_networks_have_no_close_calls():
+    assert sp.balanced_network(500, sp.LIF(tau_m=10.0), outdegree=50, seed=1).run(n_spikes=20_000).n_close_calls == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_undelayed_kicks_are_close_calls_too_but_of_one_generation(engine):
+    net = sp.Network(seed=1)
+    n = net.add(2, sp.LIF(tau_m=10.0, I_e=2.0), V=[0.0, -1e-13])  # due 5e-13 ms after the other
+    net.connect(n, n, sp.edges([0], [1]), weight=-0.001)
+    assert net.run(n_spikes=2, engine=engine).n_close_calls == 1
+    equal = sp.Network(seed=1)
+    n = equal.add(2, sp.LIF(tau_m=10.0, I_e=2.0), V=0.0)  # due together: in one generation, which has an order
+    equal.connect(n, n, sp.edges([0], [1]), weight=-0.001)
+    assert equal.run(n_spikes=2, engine=engine).n_close_calls == 0
+
+
+def test_close_calls_are_counted_across_cuts_and_files(tmp_path):
+    delay = 1.7
+    while two_equal_neurons(delay).run(30.0).times[-1] > 29.0:
+        delay = math.nextafter(delay, 2.0)
+    net = two_equal_neurons(delay)
+    whole = net.run(30.0, record=tmp_path / "raster.h5")
+    assert sp.load(tmp_path / "raster.h5").n_close_calls == whole.n_close_calls >= 1
+    assert "close calls" in str(sp.load(tmp_path / "raster.h5"))
+    for engine in ENGINES:
+        sim, count = sp.Simulation(net, engine=engine), 0
+        while sim.time < 25.0:
+            count += sim.run(n_spikes=1).n_close_calls  # also between the spike and the kick just after it
+            sim.save(tmp_path / "state.h5")
+            sim = sp.Simulation.load(tmp_path / "state.h5", net)
+        assert count == whole.n_close_calls

@@ -551,9 +551,9 @@ def test_distributions_go_through_dictionaries_text_and_copies():
         (lambda net: net.add(2, LIF, I_syn=sp.normal(0.0, 1.0)), r"I_syn .* is for LIFExp neurons"),
         (
             lambda net: net.add(2, sp.LIFExp(tau_m=1.0, tau_syn=(2.0, 3.0)), I_syn=[sp.normal(0.0, 1.0)]),
-        (lambda net: net.add(300, sp.EIF(tau_m=10.0, I_e=sp.uniform(1.0, 2.0))), r"for I_e: EIF needs a table.*300"),
+            r"one number or distribution for each port",
         ),
-        (lambda net: net.add(300, sp.EIF(tau_m=10.0, I_e=sp.uniform(1.0, 2.0))), r"for I_e: EIF needs a table.*got 300"),
+        (lambda net: net.add(300, sp.EIF(tau_m=10.0, I_e=sp.uniform(1.0, 2.0))), r"for I_e: EIF needs a table.*300"),
         (lambda net: sp.balanced_network(10, sp.LIF(tau_m=sp.uniform(9, 10)), 5), r"must have numbers"),
         (lambda net: sp.lognormal(0.0, -1.0), r"lognormal: sigma must be a finite number >= 0"),
         (lambda net: sp.lognormal(0.0, 100.0), r"mu and sigma are of the logarithm"),

@@ -28,7 +28,7 @@ LAYERS = [
     {"_core", "_yardsticks", "reference"},
     {"storage"},
     {"checkpoint", "raster", "result"},
-    {"recording", "tape"},
+    {"recording", "steering", "tape"},
     {"simulation"},
     {"gradients", "gradient_check"},
     {"batch"},
