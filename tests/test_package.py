@@ -123,7 +123,10 @@ def test_sources_are_installed_beside_the_extension():
 def test_missing_extension_is_explained(tmp_path):
     (tmp_path / "sparseprop").mkdir()
     (tmp_path / "sparseprop" / "__init__.py").write_text((FOLDER / "__init__.py").read_text())
-    done = subprocess.run([sys.executable, "-c", "import sparseprop"], cwd=tmp_path, capture_output=True, text=True)
+    # Without site-packages: an editable install would find its own compiled modules for this copy.
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "import sparseprop"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert "pip install ." in done.stderr
 
