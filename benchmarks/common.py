@@ -100,7 +100,7 @@ def settle(simulation, wanted, seconds):
     while simulation.n_spikes < wanted and time.process_time() - began < seconds:
         # In pieces of about a twentieth, which are short enough for the limit of time also with a slow engine.
         piece = max(wanted // 20, 1) if simulation.n_spikes else min(wanted, 2000)
-        simulation.run(n_spikes=min(piece, wanted - simulation.n_spikes), progress=False)
+        simulation.run(n_spikes=min(piece, wanted - simulation.n_spikes), progress=False, interrupt="raise")
     return {
         "spikes_wanted": wanted,
         "spikes": simulation.n_spikes,

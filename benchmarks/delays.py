@@ -69,7 +69,7 @@ def timed_sparseprop(case):
     for _ in range(case["repeats"]):
         simulation = sp.Simulation(net)
         began = time.process_time()
-        result = simulation.run(case["duration"], progress=False)
+        result = simulation.run(case["duration"], progress=False, interrupt="raise")
         seconds.append(time.process_time() - began)
     return result.times, result.ids, seconds
 
@@ -164,7 +164,7 @@ def run_poisson(case):
     for _ in range(case["repeats"]):
         simulation = sp.Simulation(net)
         began = time.process_time()
-        result = simulation.run(case["duration"], progress=False)
+        result = simulation.run(case["duration"], progress=False, interrupt="raise")
         seconds = time.process_time() - began
         n_input = simulation._engine.n_input_events
         rates.append((result.n_synaptic_events + (n_input if case["what"] != "sources" else 0)) / seconds)

@@ -49,7 +49,7 @@ def run_case(case):
     repeats = []
     for _ in range(case["repeats"]):
         began = time.process_time(), time.perf_counter()
-        result = simulation.run(n_spikes=case["spikes"], progress=False)
+        result = simulation.run(n_spikes=case["spikes"], progress=False, interrupt="raise")
         cpu, wall = time.process_time() - began[0], time.perf_counter() - began[1]
         if result.stop_reason != sp.StopReason.SPIKES:
             raise RuntimeError(f"the run ended early: {result.stop_reason}")

@@ -50,12 +50,12 @@ def run_case(case):
     heap = float("nan")
     if not case["no_heap"]:
         simulation = sp.Simulation(net, engine="heap")
-        simulation.run(n_spikes=min(n, 200_000), progress=False)
+        simulation.run(n_spikes=min(n, 200_000), progress=False, interrupt="raise")
         few = min(spikes, 200_000)
-        heap = timed(lambda: simulation.run(n_spikes=few, progress=False))[0] * spikes / few
+        heap = timed(lambda: simulation.run(n_spikes=few, progress=False, interrupt="raise"))[0] * spikes / few
         del simulation
     simulation = sp.Simulation(net)
-    simulation.run(n_spikes=2 * n, progress=False)
+    simulation.run(n_spikes=2 * n, progress=False, interrupt="raise")
     rounds = [one_round(simulation, case, k) for k in range(case["rounds"])]
     seconds = {name: statistics.median(r[name] for r in rounds) for name in rounds[0]}
     return {
@@ -82,9 +82,11 @@ PASSES = ("window", "taped", "backward", "without_weights")
 def one_round(simulation, case, k):
     """Seconds of each pass, bytes of the tape, and the error of the self-test."""
     spikes = case["spikes"]
-    done = {"window": timed(lambda: simulation.run(n_spikes=spikes, progress=False))[0]}
+    done = {"window": timed(lambda: simulation.run(n_spikes=spikes, progress=False, interrupt="raise"))[0]}
     for name, weights in (("backward", True), ("without_weights", False)):
-        done["taped"], _, res = timed(lambda: simulation.run(n_spikes=spikes, progress=False, tape=True))
+        done["taped"], _, res = timed(
+            lambda: simulation.run(n_spikes=spikes, progress=False, interrupt="raise", tape=True)
+        )
         done["tape"] = res._tape.parts[0].nbytes
         dL = np.zeros(res.n_spikes)
         dL[-(spikes // 10) :] = np.random.default_rng([case["seed"], k]).normal(size=spikes // 10)

@@ -52,7 +52,7 @@ def run_case(case):
     construction = time.process_time() - began
     transient = settle(simulation, int(case["transient"] * case["n"]), case["transient_seconds"])
     began = time.process_time(), time.perf_counter()
-    result = simulation.run(n_spikes=case["spikes"], progress=False)
+    result = simulation.run(n_spikes=case["spikes"], progress=False, interrupt="raise")
     cpu, wall = time.process_time() - began[0], time.perf_counter() - began[1]
     return {
         **case,

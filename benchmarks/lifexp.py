@@ -92,7 +92,7 @@ def median(values):
 def forward(simulation, case):
     """ns of CPU time for each synaptic event."""
     began = time.process_time()
-    result = simulation.run(n_spikes=case["spikes"], progress=False)
+    result = simulation.run(n_spikes=case["spikes"], progress=False, interrupt="raise")
     return 1e9 * (time.process_time() - began) / result.n_synaptic_events
 
 
@@ -101,7 +101,7 @@ def there_and_back(simulation, case, k):
     done = {}
     for step, tau_m in (("backward", True), ("backward, no tau", False)):
         began = time.process_time()
-        result = simulation.run(n_spikes=case["spikes"], progress=False, tape=True)
+        result = simulation.run(n_spikes=case["spikes"], progress=False, interrupt="raise", tape=True)
         middle = time.process_time()
         dL = np.zeros(result.n_spikes)
         last = max(case["spikes"] // 10, 1)

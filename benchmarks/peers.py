@@ -52,7 +52,7 @@ def run_sparseprop(case, data):
     if not np.array_equal(simulation.V, data["V"]):
         raise RuntimeError("the initial voltages are not those of the other simulators")
     began = time.process_time()
-    result = simulation.run(case["duration"], progress=False)
+    result = simulation.run(case["duration"], progress=False, interrupt="raise")
     return result.times, result.ids, time.process_time() - began
 
 

@@ -342,7 +342,7 @@ def check_gradients(net, duration=None, *, n_spikes=None, loss=None, parameters=
         if not isinstance(name, str) or name not in PARAMETERS:
             raise unknown_name("parameter of check_gradients", name, PARAMETERS)
     result = Simulation(net, engine=engine, seed=seed).run(
-        duration, n_spikes=n_spikes, record=Record(), progress=False, tape=True
+        duration, n_spikes=n_spikes, record=Record(), progress=False, tape=True, interrupt="raise"
     )
     rng = np.random.default_rng(0)
     dL_dtimes = rng.normal(size=result.n_spikes) if loss is None else loss

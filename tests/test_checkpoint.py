@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import h5py
+import long_run
 import numpy as np
 import pytest
 import sweep_builds
@@ -357,36 +358,10 @@ def test_a_run_from_a_checkpoint_leaves_the_run_that_made_it(tmp_path, ctrl_c):
         sim.resume()  # its spikes would have a gap
 
 
-RUN = """
-import os, sys, sparseprop as sp
-sys.path.insert(0, {tests!r})
-from test_checkpoint import long_network
-net = long_network()
-print("ready", flush=True)
-if os.path.exists("state.h5"):
-    sim = sp.Simulation.load("state.h5", net)
-    if sim.is_resumable:
-        sim.resume(progress=False)
-else:
-    net.run(600.0, record=sp.Record("raster.h5", V=[0], V_times=3.0), checkpoint="state.h5", every=2.5, progress=False)
-print("done", flush=True)
-"""
-
-
-def long_network():
-    """Several seconds of simulation, with something of everything."""
-    net = sp.Network(seed=8)
-    p = net.add(2000, sp.LIF(tau_m=10.0, I_e=1.2), name="p")
-    net.connect(p, p, sp.fixed_outdegree(50), weight=-0.02, delay=sp.uniform(0.5, 2.0))
-    net.drive(p, sp.poisson(200.0), weight=0.02)
-    return net
-
-
 def started(folder):
     """The run in a process of its own that is about to begin, or to go on."""
-    script = RUN.format(tests=os.path.dirname(__file__))
     process = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, long_run.__file__], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "ready\n", process.communicate()[1]
     return process
@@ -400,7 +375,7 @@ def test_kill_at_any_moment(kills, tmp_path):
     long it takes, so that each gets several kills.
     """
     rng = np.random.default_rng(kills)
-    whole = long_network().run(600.0, record=sp.Record(V=[0], V_times=3.0), progress=False)
+    whole = long_run.network().run(600.0, record=sp.Record(V=[0], V_times=3.0), progress=False)
     hits = hits_of_this_run = runs = 0
     takes = None
     while hits < kills or hits_of_this_run:
@@ -428,7 +403,7 @@ def test_kill_at_any_moment(kills, tmp_path):
 
 def test_ctrl_c_at_200_random_moments_loses_nothing(tmp_path, monkeypatch, ctrl_c):
     """Each is a normal end, and the pieces together are the undisturbed run."""
-    net = long_network()
+    net = long_run.network()
     sim = sp.Simulation(net)
     times, ids, interrupts = [], [], 0
     over = threading.Event()

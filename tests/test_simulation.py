@@ -182,12 +182,17 @@ def test_an_ignored_ctrl_c_stays_ignored(net, ctrl_c):
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def test_ctrl_c_ends_a_calibration(ctrl_c, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    "work",
+    [lambda net: sp.calibrate_rate(net, 7.0), lambda net: sp.check_gradients(net, 1e4)],
+    ids=["calibrate_rate", "check_gradients"],
+)
+def test_ctrl_c_ends_what_is_of_no_use_in_part(work, ctrl_c, monkeypatch, caplog):
     net = sp.balanced_network(500, sp.LIF(tau_m=10.0), outdegree=50, seed=1)
     run = sp.Simulation.run
     monkeypatch.setattr(sp.Simulation, "run", lambda sim, *a, **o: run(sim, *a, callback=press_ctrl_c, **o))
     with pytest.raises(KeyboardInterrupt):
-        sp.calibrate_rate(net, 7.0)
+        work(net)
     assert caplog.text == ""
 
 
