@@ -123,6 +123,11 @@ cdef extern from *:
     double sp_contracted(double a, double b, double c) nogil
 
 BUILD_MODE = "debug" if DEBUG else "release"
+# Of the constants of a neuron, and of a frame, in bytes.
+SIZES = {
+    "LIF": sizeof(LIF), "LIFExp": sizeof(LIFExp), "QIF": sizeof(QIF), "Tabulated": sizeof(Tabulated),
+    "frame": sizeof(Frame),
+}
 
 
 def contracts_multiply_add():
@@ -2761,7 +2766,7 @@ cdef class Engine:
         memset(c, 0, sizeof(Projection))
         c.post, c.rank, c.has_multapses = projection.post, rank, projection.has_multapses
         c.port = projection.port
-        c.largest = float(np.abs(projection.weight).max(initial=0.0))
+        c.largest = largest_size(projection.weight)
         if isinstance(projection.adjacency, ProceduralAdjacency):
             c.weight = projection.weight
             return self._add_procedural(c, projection.adjacency)
@@ -2807,7 +2812,7 @@ cdef class Engine:
         for k in range(len(self.network.projections)):
             c = &self.e.projections[k]
             if c.weights != NULL:
-                c.largest = float(np.abs(self.network.projections[c.rank].weight).max(initial=0.0))
+                c.largest = largest_size(self.network.projections[c.rank].weight)
         for k, order, weights in self.delayed:
             np.take(self.network.projections[self.e.projections[k].rank].weight, order, out=weights)
 
@@ -3370,6 +3375,11 @@ class _Frames:
             self.known[key] = len(self.entries)
             self.entries.append((False, 0, port["tau"], (tau, port["near"], port["gain"], port["slope"])))
         return self.known[key]
+
+
+def largest_size(values):
+    """The largest absolute value, without a copy."""
+    return max(float(np.max(values, initial=0.0)), -float(np.min(values, initial=0.0)))
 
 
 def constants_of(kernel, row):
