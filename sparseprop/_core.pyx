@@ -60,7 +60,7 @@ from .engine_time import FRACTION_BITS, advance_per_epoch
 from .errors import EngineFault, InsufficientMemoryError
 from .models import lif_constants, lifexp_constants, qif_constants, riccati_parameters, tabulated_constants
 from .models import voltage_origin
-from .network import parameter_rows
+from .network import Changes, parameter_rows
 
 import math
 
@@ -2505,7 +2505,8 @@ cdef class Engine:
     cdef bint windowed
     cdef object network
     cdef object clock
-    cdef int64_t n_changes
+    cdef readonly object changes        # of I_e, as those of the network; their arrays are read in place
+    cdef readonly int64_t n_changes     # of those that are over
     cdef int64_t[::1] change_n  # when parameters change, as pairs
     cdef double[::1] change_s
     cdef const int64_t[::1] change_number, change_row  # of which population, and the row of its Series
@@ -2590,7 +2591,8 @@ cdef class Engine:
             self._add_population(&self.e.populations[self.e.n_populations - 1], population)
         self._add_projections(network)
         self._add_inputs(network)
-        self._add_changes(network)
+        self.series = <Series *> owned(zeros(self.e.n_populations, sizeof(Series)))
+        self.set_changes(network.changes, 0)
         self.e.has_fired = <uint8_t *> owned(allocate(self.e.n // 8 + 1, 1))
         self.e.has_arrival = <uint8_t *> owned(allocate(self.e.n_ports * (self.e.n // 8 + 1), 1))
         memset(self.e.has_fired, 0, self.e.n // 8 + 1)
@@ -2869,17 +2871,26 @@ cdef class Engine:
                 c.weight = process.weight
         self._start_inputs()
 
-    cdef _add_changes(self, network):
-        """Point the structs at the steps of currents."""
+    def set_changes(self, changes, int64_t n_changes):
+        """Other changes of I_e, of which so many are over; what is due already comes before anything else.
+
+        Parameters
+        ----------
+        changes : Changes or sequence of (float, int, dict)
+            As those of an :class:`EngineInput`.
+        n_changes : int
+        """
         cdef const double[:, ::1] currents
-        changes = network.changes
-        self.series = <Series *> owned(zeros(self.e.n_populations, sizeof(Series)))
-        self.change_n, self.change_s = network.clock.pairs(changes.times)
+        cdef int64_t k
+        self.changes = changes = Changes.of(changes, [population.parameters for population in self.network.populations])
+        self.n_changes = n_changes
+        self.change_n, self.change_s = self.clock.pairs(changes.times)
         self.change_number, self.change_row = changes.populations, changes.rows
-        for number in changes.currents:
-            currents = changes.currents[number]
-            self.arrays.append(currents)
-            self.series[number].currents, self.series[number].width = &currents[0, 0], currents.shape[1]
+        for k in range(self.e.n_populations):
+            self.series[k].currents = NULL
+            if k in changes.currents:
+                currents = changes.currents[k]
+                self.series[k].currents, self.series[k].width = &currents[0, 0], currents.shape[1]
 
     cdef _start_inputs(self):
         """Put all inputs onto the agenda, at what comes after the last instant."""
@@ -2966,6 +2977,8 @@ cdef class Engine:
         cdef Pair change = never()
         if self.n_changes < self.change_n.shape[0]:
             change.n, change.s = self.change_n[self.n_changes], self.change_s[self.n_changes]
+            if before(change, self.e.now):  # by rounding, of one that was made now
+                change = self.e.now
         return change
 
     cdef _change_parameters(self, Pair now):
@@ -2981,19 +2994,6 @@ cdef class Engine:
             currents = &series.currents[self.change_row[self.n_changes] * series.width]
             self.n_changes += 1
             self._change_population(number, currents, series.width)
-        self._order()
-        self._take_forced()
-
-    def change_currents(self, changes):
-        """Change I_e from now on, for a list of (population, I_e: an array of one value or of one per neuron).
-
-        V stays. Neurons that were due stay due, and fire now.
-        """
-        cdef const double[::1] currents
-        self._enter_present()
-        for number, I_e in changes:
-            currents = I_e
-            self._change_population(number, &currents[0], currents.shape[0])
         self._order()
         self._take_forced()
 
@@ -3207,7 +3207,7 @@ cdef class Engine:
         cdef int64_t k
         if series.currents == NULL:
             return
-        k = self.network.changes.last(number, n_changes)
+        k = self.changes.last(number, n_changes)
         if k >= 0:
             self._set_currents(number, series.currents + self.change_row[k] * series.width, series.width)
         else:

@@ -919,9 +919,10 @@ class Network:
             ``seed`` (optional), ``populations``: a list of ``{"n", "model": {"name", parameters...}, "name", "V",
             "phase"}``, ``projections`` (optional): a list of ``{"pre", "post", "rule": {"name", ...}, "weight",
             "delay", "port", "allow_autapses", "allow_multapses"}``, and ``drives`` (optional): a list of
-            ``{"population", "input": {"name", ...}, "weight", "port"}``. A weight or delay may be
-            ``{"distribution": "normal", "mean", "std"}``,
-            the model of a population ``{"name": "SpikeSource", "file": "raster.h5", "population": "E"}``.
+            ``{"population", "input": {"name", ...}, "weight", "port"}``. A weight or delay, V, I_syn and any parameter
+            of neurons may be ``{"distribution": "normal", "mean", "std"}``, several time constants ``tau_syn`` are
+            ``{"ports": [2.0, 10.0]}``, the model of a population may be
+            ``{"name": "SpikeSource", "file": "raster.h5", "population": "E"}``.
 
         Raises
         ------
@@ -1327,6 +1328,22 @@ class Changes(Sequence):
         self.times, self.populations = every[order], populations[order]
         rows = [np.arange(len(each), dtype=np.int64) for each in times.values()]
         self.rows = np.concatenate([np.zeros(0, np.int64), *rows])[order]
+
+    @classmethod
+    def of(cls, changes, parameters):
+        """Changes in the order in which they are given, as such tuples; `parameters`: of all populations."""
+        if isinstance(changes, cls):
+            return changes
+        new = cls({}, {}, {})
+        new.times = np.array([time for time, _, _ in changes], dtype=float)
+        new.populations = np.array([number for _, number, _ in changes], dtype=np.int64)
+        new.rows = np.zeros(len(changes), np.int64)
+        for number in np.unique(new.populations).tolist():
+            mine = np.flatnonzero(new.populations == number)
+            new.rows[mine] = np.arange(len(mine))
+            rows = np.broadcast_arrays(*(np.atleast_1d(np.asarray(changes[k][2]["I_e"], float)) for k in mine))
+            new.currents[number], new.parameters[number] = np.ascontiguousarray(rows), parameters[number]
+        return new
 
     def __len__(self):
         return len(self.times)
