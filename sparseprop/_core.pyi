@@ -5,6 +5,7 @@ from .errors import EngineFault
 from .network import Changes, EngineInput, PoissonInput
 
 BUILD_MODE: str
+SIZES: dict[str, int]
 
 def contracts_multiply_add() -> bool: ...
 def find_with_registers(

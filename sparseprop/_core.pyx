@@ -124,6 +124,11 @@ cdef extern from *:
     double sp_contracted(double a, double b, double c) nogil
 
 BUILD_MODE = MODE.decode()  # "release", "debug", "sanitize" or "debug-sanitize"
+# Of the constants of a neuron, and of a frame, in bytes.
+SIZES = {
+    "LIF": sizeof(LIF), "LIFExp": sizeof(LIFExp), "QIF": sizeof(QIF), "Tabulated": sizeof(Tabulated),
+    "frame": sizeof(Frame),
+}
 
 
 def contracts_multiply_add():
@@ -2762,7 +2767,7 @@ cdef class Engine:
         self._add_projections(network)
         self._add_inputs(network)
         self.series = <Series *> owned(zeros(self.e.n_populations, sizeof(Series)))
-        self._use_changes(network.changes)
+        self.set_changes(network.changes, 0)
         self.e.tolerance = network.clock.tolerance
         self.e.crowded = True
         self.e.is_close = <uint8_t *> zeros(self.e.n // 8 + 1, 1)
@@ -2943,7 +2948,7 @@ cdef class Engine:
         memset(c, 0, sizeof(Projection))
         c.post, c.rank, c.has_multapses = projection.post, rank, projection.has_multapses
         c.port = projection.port
-        c.largest = float(np.abs(projection.weight).max(initial=0.0))
+        c.largest = largest_size(projection.weight)
         if isinstance(projection.adjacency, ProceduralAdjacency):
             c.weight = projection.weight
             return self._add_procedural(c, projection.adjacency)
@@ -2989,7 +2994,7 @@ cdef class Engine:
         for k in range(len(self.network.projections)):
             c = &self.e.projections[k]
             if c.weights != NULL:
-                c.largest = float(np.abs(self.network.projections[c.rank].weight).max(initial=0.0))
+                c.largest = largest_size(self.network.projections[c.rank].weight)
         for k, order, weights in self.delayed:
             np.take(self.network.projections[self.e.projections[k].rank].weight, order, out=weights)
 
@@ -3052,19 +3057,6 @@ cdef class Engine:
         elif process.weight is not None:
             c.weight = process.weight
 
-    cdef _use_changes(self, changes):
-        """Point the structs at the steps of currents."""
-        cdef const double[:, ::1] currents
-        cdef int64_t k
-        self.changes = changes
-        self.change_n, self.change_s = self.clock.pairs(changes.times)
-        self.change_number, self.change_row = changes.populations, changes.rows
-        for k in range(self.e.n_populations):
-            self.series[k].currents = NULL
-        for number in changes.currents:
-            currents = changes.currents[number]
-            self.series[number].currents, self.series[number].width = &currents[0, 0], currents.shape[1]
-
     cdef _start_inputs(self):
         """Put all inputs onto the agenda, at what comes after the last instant."""
         cdef int64_t k
@@ -3125,9 +3117,17 @@ cdef class Engine:
         self._start_process(k)
 
     def set_changes(self, changes, int64_t n_changes):
-        """Other changes of parameters, of which so many are over; what is due already comes before anything else."""
-        self._use_changes(changes)
-        self.n_changes = n_changes
+        """Other :class:`Changes`, of which so many are over; what is due already comes before anything else."""
+        cdef const double[:, ::1] currents
+        cdef int64_t k
+        self.changes, self.n_changes = changes, n_changes
+        self.change_n, self.change_s = self.clock.pairs(changes.times)
+        self.change_number, self.change_row = changes.populations, changes.rows
+        for k in range(self.e.n_populations):
+            self.series[k].currents = NULL
+            if k in changes.currents:
+                currents = changes.currents[k]
+                self.series[k].currents, self.series[k].width = &currents[0, 0], currents.shape[1]
 
     def place(self, const int64_t[::1] ids, const double[::1] V, const double[::1] refractory,
               const double[:, ::1] currents):
@@ -3671,6 +3671,11 @@ class _Frames:
             self.known[key] = len(self.entries)
             self.entries.append((False, 0, port["tau"], (tau, port["near"], port["gain"], port["slope"])))
         return self.known[key]
+
+
+def largest_size(values):
+    """The largest absolute value, without a copy."""
+    return max(float(np.max(values, initial=0.0)), -float(np.min(values, initial=0.0)))
 
 
 def constants_of(kernel, row):

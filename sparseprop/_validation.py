@@ -125,7 +125,7 @@ def without_unit(value, name, unit=None):
         raise ParameterError(
             f"{name} must be {wanted.get(unit, 'plain numbers, as its unit is up to you')}, got {shown(value)} with a "
             f"unit that cannot be converted ({shown(error)}); take its numbers in the unit that you use, such as "
-            "value.magnitude"
+            "value.magnitude or value / mV"
         ) from None
     return value
 

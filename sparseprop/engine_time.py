@@ -59,11 +59,11 @@ class Clock:
         return self.add((0, 0.0), time)
 
     def pairs(self, times):
-        """The pairs of times in ms, as two arrays (int64 and float64)."""
-        if len(times) and times.max() / self.epoch >= MAX_EPOCH:
-            self.pair(float(times.max()))  # raises
+        """The pairs of times in ms, as two arrays (int64 and float64); beyond the largest time that of never, 2^62."""
         carry = np.floor(times / self.epoch)
-        return carry.astype(np.int64), times - carry * self.epoch
+        there = carry <= MAX_EPOCH
+        carry = np.where(there, carry, 0.0)
+        return np.where(there, carry.astype(np.int64), 1 << 62), np.where(there, times - carry * self.epoch, 0.0)
 
     def add(self, pair, interval):
         """`pair` plus an interval >= 0 in ms: one rounding of s, exact carries of H.

@@ -180,6 +180,9 @@ def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
     if not tape.parts:
         raise ParameterError("backward() was called before: a tape is used up by it; run again with tape=True")
     weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
+    net = result._network
+    if (net.size, len(net.projections)) != (tape.source.size, len(tape.source.projections)):
+        raise ParameterError("something was added to the network since the run: run again with tape=True")
     dL_dtimes = checked_derivatives(dL_dtimes, "dL_dtimes", (result._n_recorded,), "one for each of result.times")
     if dL_dV is not None:
         if result.V is None:

@@ -51,6 +51,14 @@ BOUNDS: dict[str, dict[str, Any]] = {
 }
 
 
+# Python's own memory, as measured (test_network.py::test_memory_is_what_was_estimated): the constants of a neuron with
+# parameters of its own, where a model with tables keeps them; what is needed while the initial states of such neurons
+# are drawn, for each; and, for parameters of their own, while an engine is made, for each frame.
+CONSTANTS_BYTES = 970
+TABLE_BYTES = 180
+MAKING_BYTES = {"LIF": 316, "LIFExp": 388, "QIF": 390, "Tabulated": 584}
+
+
 class _ReadOnly:
     """Attributes that are set once, by the network; a later assignment is an error and not a surprise."""
 
@@ -126,6 +134,37 @@ class Population(_ReadOnly):
     def is_source(self):
         """Whether it emits spikes and receives none."""
         return isinstance(self.model, inputs.Source)
+
+    @property
+    def nbytes(self):
+        """Memory of the population in bytes, as the network keeps it: of arrays, and constants of tables."""
+        if isinstance(self.model, inputs.SpikeSource):
+            return self.model.times.nbytes + self.model.ids.nbytes
+        arrays = [self.V, self.I_syn]
+        if self.is_source:
+            arrays += [self.model.rate]
+        else:
+            arrays += [value for _, value in self.model._values()]
+        total = sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+        if not self.is_source and self.model.kernel == "Tabulated" and self.model.size is not None:
+            total += self.n * CONSTANTS_BYTES
+        return total
+
+    def _simulation_memory(self, sizes):
+        """Bytes of each neuron, and of each row of constants, that a simulation keeps; and that making it needs."""
+        model = self.model
+        width = {"LIF": 1, "LIFExp": 3 + model.n_ports, "Tabulated": 4}.get(model.kernel, 2)
+        each = 8 + 8 * width  # initial voltage and state
+        if np.any(np.asarray(model.t_ref) > 0.0):
+            each += 16.125 + 8  # when it ends, and when it ended at the beginning
+        if model.kernel == "QIF" and np.any(np.abs(model.riccati_drive()) < SHEAR_LIMIT):
+            each += 16
+        if isinstance(self.I_syn, list):
+            each += 8 * model.n_ports
+        if model.size is None:
+            return each, 0, 0
+        frames = {"LIFExp": model.n_ports, "Tabulated": 0}.get(model.kernel, 1)
+        return each, sizes[model.kernel] + frames * sizes["frame"], MAKING_BYTES[model.kernel] * max(frames, 1)
 
     def initial_state(self, key):
         """Initial voltages and refractory times.
@@ -306,14 +345,31 @@ class Projection(_ReadOnly):
 
     @property
     def nbytes(self):
-        """Memory of the synapses in bytes."""
+        """Memory of the synapses in bytes, as the network keeps them."""
         if isinstance(self.adjacency, connectivity.ProceduralAdjacency):
             return 0
-        total = self.adjacency.targets.nbytes + self.adjacency.offsets.nbytes
-        if isinstance(self.delay, np.ndarray):
-            # The engine's rows in the order of delays: target, place, delay, weight.
-            total += self.delay.nbytes + self.n_synapses * 24
-        return total + (self.weight.nbytes if isinstance(self.weight, np.ndarray) else 0)
+        adjacency, rule = self.adjacency, self.rule
+        arrays = [adjacency.targets, adjacency.offsets, adjacency.order, self.weight, self.delay]
+        if isinstance(adjacency.weights, np.ndarray) and adjacency.weights is not self.weight:
+            arrays.append(adjacency.weights)
+        arrays += [getattr(rule, name, None) for name in ("sources", "targets", "weights")]
+        return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+
+    def _transient_memory(self):
+        """Bytes needed besides while the synapses were made; that a simulation keeps, and needs, for them."""
+        if isinstance(self.adjacency, connectivity.ProceduralAdjacency):
+            return 0, 0, 0
+        n = self.n_synapses
+        making = 8 * self.pre.n
+        if self.rule.name == "fixed_indegree":  # rows by target first
+            making += 4 * n + 8 * self.post.n
+        if not self._described and (isinstance(self.weight, np.ndarray) or isinstance(self.delay, np.ndarray)):
+            making = max(making, n)  # what is in range
+        if not isinstance(self.delay, np.ndarray):
+            return making, 0, 0
+        # The engine's rows in the order of delays: target, place, delay; with weights these and the order.
+        with_weights = isinstance(self.weight, np.ndarray)
+        return making, (32 if with_weights else 16) * n, (4 if with_weights else 16) * n
 
     def to_dict(self):
         """The dictionary form."""
@@ -760,32 +816,64 @@ class Network:
         return sum(projection.n_synapses for projection in self.projections)
 
     def estimate_memory(self):
-        """Bytes that the network and a simulation of it with the default engine take, without recorded spikes."""
-        total = sum(projection.nbytes for projection in self.projections)
-        for drive in self.drives:
-            if isinstance(drive.input, inputs.Poisson):  # events of an interval, sorted and not
-                total += drive.population.n * int(40 * inputs.EVENTS_PER_INTERVAL)
-        for population in self.populations:
-            if population.is_source:
-                total += population.n * 28 + (
-                    population.model.times.nbytes * 2
-                    if isinstance(population.model, inputs.SpikeSource)
-                    else population.n * int(40 * inputs.EVENTS_PER_INTERVAL)
-                )
-                continue
-            # Initial voltage, heap entry and position, state, and what only some need: see the structs in _core.pyx.
-            model = population.model
-            state = {"LIF": 8, "LIFExp": 24 + 8 * model.n_ports, "Tabulated": 32}.get(model.kernel, 16)
-            each = 8 + 24 + 4 + state + 0.25
-            rows = 1 if population.model.size is None else population.n
-            if np.any(np.asarray(population.model.t_ref) > 0.0):
-                each += 16
-            if population.model.kernel == "QIF" and np.any(np.abs(population.model.riccati_drive()) < SHEAR_LIMIT):
-                each += 16
-            total += population.n * each + rows * 256
-            if isinstance(population.V, np.ndarray):
-                total += population.V.nbytes
-        return int(total)
+        """Bytes of memory that the network and a simulation of it with the default engine take at most.
+
+        Without recorded spikes, and what is given to the network (arrays of the user). The peak may be while the
+        network is built, while a simulation is made of it, or while that runs.
+
+        Returns
+        -------
+        int
+        """
+        network, making = self._network_memory()
+        return int(max(making, network + self._simulation_memory()))
+
+    def _network_memory(self):
+        """Bytes that the network keeps, and the most it took while it was built."""
+        kept = sum(population.nbytes for population in self.populations)
+        most = kept + max((p.model.times.nbytes * 3 for p in self.populations if _is_train(p)), default=0)
+        kept += sum(d.input.values.nbytes for d in self.drives if isinstance(d.input, inputs.Steps))
+        for projection in self.projections:
+            kept += projection.nbytes
+            most = max(most, kept + projection._transient_memory()[0])
+        return kept, most
+
+    def _simulation_memory(self):
+        """Bytes that a simulation takes besides, at most."""
+        from ._core import SIZES
+
+        kept = running = 0
+        transients = [0]
+        neurons = [p for p in self.populations if not p.is_source]
+        costly = any(p.model.kernel == "LIFExp" for p in neurons)
+        # Bits for who has fired and who is kicked, and the window's entries.
+        kept += self.size * (0.125 * (1 + max((p.model.n_ports for p in neurons), default=1)) + 8 * costly)
+        running += 1.2 * self.size
+        for p in neurons:
+            each, row, transient = p._simulation_memory(SIZES)
+            kept += p.n * (each + row)
+            if p.model.kernel == "Tabulated":  # drawing initial states, a block at a time
+                kept += TABLE_BYTES * min(p.n, 1 << 16)
+            transients.append(p.n * transient)
+        for projection in self.projections:
+            _, keeps, transient = projection._transient_memory()
+            kept += keeps
+            transients.append(transient)
+        trains = sum(p.model.times.nbytes for p in self.populations if _is_train(p))
+        kept += 2 * trains
+        transients.append(4 * trains)
+        # Of the events of an interval: time, whose, order, and the same unsorted.
+        epoch = Clock(float(min((_shortest_time(p.model) for p in neurons), default=1.0))).epoch
+        processes = [(d.population.n, d.input) for d in self.drives if isinstance(d.input, inputs.Poisson)]
+        processes += [(p.n, p.model.process) for p in self.populations if isinstance(p.model, inputs.PoissonSource)]
+        for n, process in processes:
+            highest = process.highest()
+            running += 34 * process.interval(16.0 * epoch) * (highest.sum() if len(highest) > 1 else n * highest[0])
+        for p in neurons:
+            if any(d.population is p and isinstance(d.input, inputs.Steps) for d in self.drives):
+                rows = [d.input.values for d in self.drives if d.population is p and isinstance(d.input, inputs.Steps)]
+                kept += 2 * max(values.nbytes for values in rows)
+        return kept + max(max(transients), running)
 
     def __str__(self):
         lines = [
@@ -846,9 +934,10 @@ class Network:
             ``seed`` (optional), ``populations``: a list of ``{"n", "model": {"name", parameters...}, "name", "V",
             "phase"}``, ``projections`` (optional): a list of ``{"pre", "post", "rule": {"name", ...}, "weight",
             "delay", "port", "allow_autapses", "allow_multapses"}``, and ``drives`` (optional): a list of
-            ``{"population", "input": {"name", ...}, "weight", "port"}``. A weight or delay may be
-            ``{"distribution": "normal", "mean", "std"}``,
-            the model of a population ``{"name": "SpikeSource", "file": "raster.h5", "population": "E"}``.
+            ``{"population", "input": {"name", ...}, "weight", "port"}``. A weight or delay, V, I_syn and any parameter
+            of neurons may be ``{"distribution": "normal", "mean", "std"}``, several time constants ``tau_syn`` are
+            ``{"ports": [2.0, 10.0]}``, the model of a population may be
+            ``{"name": "SpikeSource", "file": "raster.h5", "population": "E"}``.
 
         Raises
         ------
@@ -1091,7 +1180,7 @@ class EngineInput:
         """The input for a network with initial states and Poisson input drawn from `seed`."""
         if not net.populations:
             raise ParameterError("the network has no populations; add() some")
-        needed = net.estimate_memory() - sum(projection.nbytes for projection in net.projections)
+        needed = net._simulation_memory()
         available = connectivity.available_memory()
         if needed > available:
             raise InsufficientMemoryError(
@@ -1162,6 +1251,10 @@ class EngineInput:
             first = self.populations[projection.post].first
             for place, (target, weight, delay) in enumerate(projection.row(i - self.populations[pre].first)):
                 yield k, place, first + target, weight, delay, projection.port
+
+
+def _is_train(population):
+    return isinstance(population.model, inputs.SpikeSource)
 
 
 def _shortest_time(model):

@@ -186,8 +186,8 @@ def test_delays_of_matrices():
     assert c.weight.tolist() == [2.0, 3.0, 1.0] and c.delay.tolist() == [5.0, 6.0, 4.0]
     again = sp.Network.from_dict(net.to_dict()).projections[1]
     assert np.array_equal(again.delay, c.delay) and np.array_equal(again.weight, c.weight)
-    with pytest.raises(sp.errors.ParameterError, match="entries of the matrix of weights"):
-        net.connect(p, q, W, delay=sparse.coo_array(([1.0], ([0], [0]))))
+    with pytest.raises(sp.errors.ParameterError, match="one entry for each synapse"):
+        net.connect(p, q, W, delay=sparse.coo_array(([1.0], ([0], [0])), (2, 2)))
 
 
 @pytest.mark.parametrize("procedural", [False, True])

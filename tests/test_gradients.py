@@ -695,3 +695,11 @@ def test_the_figures_of_the_documentation_can_be_drawn(tmp_path):
     script = Path(__file__).resolve().parent.parent / "docs" / "gradient_limits.py"
     runpy.run_path(str(script))["main"](tmp_path)
     assert len(list(tmp_path.glob("gradient_*.png"))) == 3
+
+
+def test_a_network_that_has_grown_since_the_run_is_refused():
+    net = sp.balanced_network(100, sp.Theta(tau_m=10.0), outdegree=10, seed=1)
+    result = net.run(n_spikes=50, tape=True)
+    net.add(3, sp.LIF(tau_m=10.0))
+    with pytest.raises(sp.errors.ParameterError, match="something was added to the network since the run"):
+        result.backward(np.ones(50))

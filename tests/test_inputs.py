@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import sparseprop as sp
+from sparseprop import _core
 from sparseprop.models import riccati_drives, riccati_parameters
 
 ENGINES = ["window", "heap", "reference"]
@@ -445,3 +446,32 @@ def test_the_drive_of_a_quadratic_neuron_is_rounded_once():
     exact = [riccati_parameters(C_m=1.0, g_L=a, V_r=b, V_t=c, V_peak=math.inf, V_reset=-math.inf, I_e=d, t_ref=0.0)[0]
              for a, b, c, d in zip(*(x.tolist() for x in (g_L, V_r, V_t, I_e)), strict=True)]  # fmt: skip
     assert riccati_drives(g_L, V_r, V_t, I_e).tolist() == [one["I_e"] for one in exact]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["window", "heap"])
+def test_changes_that_are_given_to_an_engine_between_instants_are_as_if_they_had_been_there(seed, name):
+    """What steering a run does: the changes that are over, then others than the network's."""
+    net = network_with_steps(seed)
+    source = net.engine_input()
+    every = list(source.changes)
+    first = [change for change in every if change[0] <= 30.0]
+    assert 0 < len(first) < len(every)
+    times = []
+    for late in (False, True):
+        engine = _core.Engine(source, name)
+        if late:
+            engine.set_changes(first, 0)
+        engine.advance(source.clock.pair(31.0))
+        assert engine.n_changes == len(first)
+        if late:
+            engine.set_changes(every, len(first))
+        engine.advance(source.clock.pair(70.0))
+        times.append(engine.take()[0].tolist())
+    assert times[0] == times[1] and len(times[0]) > 5
+
+
+def test_steps_beyond_the_largest_time_never_come():
+    net = sp.Network(seed=1)
+    net.drive(net.add(1, sp.LIF(tau_m=10.0, I_e=1.1)), sp.steps([10.0, 1e300], [0.1, 1.0]))
+    assert net.run(50.0).n_spikes == net.run(50.0, engine="heap").n_spikes > 0

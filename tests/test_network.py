@@ -9,6 +9,7 @@ import pickle
 import resource
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -311,22 +312,52 @@ def test_models_compare_parameters_through_to_dict_and_replace():
 
 
 PEAK = """
-import sparseprop as sp
+import numpy as np, sparseprop as sp
 def status(name):  # kB; ru_maxrss would be inherited from the parent process
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
-sp.balanced_network(100, sp.{model}(tau_m=10.0), outdegree=10, seed=1).run(1.0, progress=False)
+sp.balanced_network(100, sp.LIF(tau_m=10.0), outdegree=10, seed=1).run(1.0, progress=False)
+rng = np.random.default_rng(1)
+n = {n}
+given = {given}
 before = status("VmRSS")
-net = sp.balanced_network(400_000, sp.{model}(tau_m=10.0), outdegree=100, seed=1)
-sp.Simulation(net).run(n_spikes=1000, progress=False)
+net = sp.Network(seed=1)
+p = net.add(n, {model})
+net.connect(p, p, sp.{rule}({connect})
+{then}
+sp.Simulation(net).run({duration}, n_spikes=1000, progress=False)
 print((status("VmHWM") - before) * 1024, net.estimate_memory())
 """
+MEMORY_CASES = {
+    "LIF": {"n": 300_000, "connect": "100), weight=-0.01"},
+    "LIF with few synapses": {"n": 2_000_000, "connect": "1), weight=-0.01"},
+    "parameters and weights for each": {
+        "n": 60_000, "given": "rng.uniform(9.0, 11.0, n), rng.uniform(0.1, 1.0, n), rng.normal(-0.01, 0.001, 40 * n)",
+        "model": "sp.QIF(tau_m=given[0], I_e=given[1])", "connect": "40), weight=given[2]",
+    },
+    "delays for each": {"n": 20_000, "connect": "100), weight=sp.normal(-0.1, 0.01), delay=sp.uniform(1.0, 2.0)"},
+    "procedural": {"n": 2_000_000, "model": "sp.Theta(10.0, I_e=0.5)", "connect": "100, procedural=True), weight=-0.1"},
+    "LIFExp": {"n": 500_000, "model": "sp.LIFExp(10.0, (2.0, 5.0), I_e=1.2)", "connect": "10), weight=-0.1"},
+    "tables": {"n": 500_000, "model": "sp.EIF(tau_m=10.0, I_e=1.2)", "connect": "20), weight=-0.1"},
+    "Poisson": {
+        "n": 300_000, "connect": "10), weight=-0.1", "then": "net.drive(p, sp.poisson(1000.0), weight=0.01)",
+        "duration": 1.0,
+    },
+    "in-degree": {"n": 100_000, "rule": "fixed_indegree", "connect": "100), weight=-0.1"},
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("model", ["LIF", "Theta"])
-def test_memory_is_what_was_estimated(model, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", PEAK.format(model=model)], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+@pytest.mark.parametrize("case", MEMORY_CASES)
+def test_memory_is_what_was_estimated(case, tmp_path):
+    """The network's construction included."""
+    defaults = {
+        "rule": "fixed_outdegree",
+        "given": "()",
+        "model": "sp.LIF(tau_m=10.0, I_e=1.2)",
+        "then": "",
+        "duration": 0.1,
+    }
+    script = PEAK.format(**(defaults | MEMORY_CASES[case]))
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     peak, estimate = map(int, done.stdout.split())
     assert peak == pytest.approx(estimate, rel=0.1)
 
@@ -578,3 +609,22 @@ def test_weights_and_delays_may_be_lognormal():
     )
     assert np.log(p.weight).mean() == pytest.approx(-2.0, abs=0.02) and p.weight.max() <= 1.0 and p.delay.min() >= 1.0
     assert np.log(p.weight).std() == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["weight", "delay", "assigned", "edges"])
+def test_given_values_are_copied_once(name):
+    net, a, b = two_populations(1000, 1000)
+    values = np.full(10**6, 0.5)
+    ids = np.arange(1000)
+    rule = sp.edges(np.tile(ids, 1000), np.repeat(ids, 1000)) if name == "edges" else sp.all_to_all()
+    p = net.connect(a, b, rule, weight=0.5)
+    tracemalloc.start()
+    if name == "assigned":
+        p.weight = values
+    else:
+        net.connect(a, b, rule, **({"weight": 0.5} | {"weight" if name == "edges" else name: values}))
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    own = 8 * 10**6 + (0 if name == "assigned" else 4 * 10**6 + 8 * 10**6 * (name == "edges"))
+    assert kept == pytest.approx(own, rel=0.02)
+    assert peak < own + 4 * 10**6  # what is in range takes a byte or three each
