@@ -182,7 +182,7 @@ def _unknown(what, name, allowed):
 # What other simulators have and this one has not, or by another name.
 _ELSEWHERE = {
     "T": "duration", "t": "duration", "time": "duration", "simtime": "duration", "t_sim": "duration",
-    "N": "n", "size": "n", "scale": "std", "loc": "mean", "threshold": "V_th",
+    "N": "n", "size": "n", "sigma": "std", "scale": "std", "mu": "mean", "loc": "mean", "threshold": "V_th",
     "w": "weight", "d": "delay", "J": "weight", "threads": "n_threads", "rng": "seed",
 }  # fmt: skip
 

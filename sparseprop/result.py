@@ -862,6 +862,7 @@ def _foreign(data, sizes, t_start, t_stop):
 # Several pieces -----------------------------------------------------------------------------------------------------
 
 
+@named_arguments
 def concatenate(results):
     """Join consecutive pieces of one Simulation, as if they had been one run.
 

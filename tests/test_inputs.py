@@ -8,6 +8,7 @@ import pytest
 import sparseprop as sp
 from sparseprop import _core
 from sparseprop.models import riccati_drives, riccati_parameters
+from sparseprop.network import Changes
 
 ENGINES = ["window", "heap", "reference"]
 SILENT = sp.LIF(tau_m=10.0)
@@ -454,8 +455,10 @@ def test_changes_that_are_given_to_an_engine_between_instants_are_as_if_they_had
     """What steering a run does: the changes that are over, then others than the network's."""
     net = network_with_steps(seed)
     source = net.engine_input()
-    every = list(source.changes)
-    first = [change for change in every if change[0] <= 30.0]
+    every = source.changes
+    over = {k: every.times[every.populations == k] <= 30.0 for k in every.currents}
+    times_over = {k: every.times[every.populations == k][early] for k, early in over.items()}
+    first = Changes(times_over, {k: every.currents[k][early] for k, early in over.items()}, every.parameters)
     assert 0 < len(first) < len(every)
     times = []
     for late in (False, True):
