@@ -226,7 +226,7 @@ class SpikeSource(Source):
         UserWarning
             If some of its neurons were not recorded: they are silent in the replay.
         """
-        from .result import load
+        from .run.result import load
 
         result = load(path)
         if population is not None:

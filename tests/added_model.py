@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sparseprop.drifts import Expression
 from sparseprop.errors import named_arguments
-from sparseprop.models import Parameter, _Tabulated
+from sparseprop.models.base import Parameter, _Tabulated
+from sparseprop.numerics.drifts import Expression
 
 
 @named_arguments

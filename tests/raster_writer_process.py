@@ -15,8 +15,8 @@ import warnings
 
 import numpy as np
 
-from sparseprop import raster
 from sparseprop.errors import FileFormatError, StorageError
+from sparseprop.files import raster
 
 # "rare" holds up any scheme that commits only whole chunks of every population; "none" never fires.
 POPULATIONS = (("E", 80), ("I", 20), ("none", 0), ("rare", 1))

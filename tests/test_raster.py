@@ -23,9 +23,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raster_writer_process import is_prefix, plain
 
-from sparseprop import raster
 from sparseprop.errors import FileFormatError, ParameterError, StorageError
-from sparseprop.raster import RasterWriter, raster_info, read_raster, recover_raster, write_raster
+from sparseprop.files import raster
+from sparseprop.files.raster import RasterWriter, raster_info, read_raster, recover_raster, write_raster
 
 JOBS = Path(__file__).with_name("raster_writer_process.py")
 POPULATIONS = (("E", 80), ("I", 20))

@@ -22,14 +22,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import _core
+from .. import _core
+from ..connectivity import Adjacency
+from ..errors import ParameterError, StorageError, unknown_name
+from ..models import LIF, Theta
+from ..network import balanced_network
+from ..plotting import COLORS, _require_matplotlib
+from ..run.simulation import Simulation
 from ._yardsticks import PREFETCHING, Conventional, PaperHeap, random_updates
-from .connectivity import Adjacency
-from .errors import ParameterError, StorageError, unknown_name
-from .models import LIF, Theta
-from .network import balanced_network
-from .plotting import COLORS, _require_matplotlib
-from .simulation import Simulation
 
 __all__ = ["FULL", "MODELS", "QUICK", "Case", "build", "compare", "heading", "machine", "measure", "plot", "table"]
 

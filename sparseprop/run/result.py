@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import _html
-from ._validation import integer, is_array, real
-from .bins import bin_of, is_edge
-from .errors import FileFormatError, ParameterError, StorageError, named_arguments, unknown_name
-from .storage import sha256
+from .. import _html
+from .._validation import integer, is_array, real
+from ..errors import FileFormatError, ParameterError, StorageError, named_arguments, unknown_name
+from ..files.storage import sha256
+from ..numerics.bins import bin_of, is_edge
 
 __all__ = ["PopulationInfo", "Result", "concatenate", "describe", "load", "new_run_id"]
 
@@ -445,7 +445,7 @@ class Result:
         >>> grads.weight[p].shape, grads.warnings
         ((1,), [])
         """
-        from .gradients import backward
+        from ..gradients import backward
 
         return backward(self, dL_dtimes, dL_dV, weights=weights, tau_m=tau_m)
 
@@ -467,7 +467,7 @@ class Result:
         ParameterError
             For times below 0, as in files of other programs: readers of SONATA refuse them.
         """
-        from .raster import refuse_existing, write_raster
+        from ..files.raster import refuse_existing, write_raster
 
         refuse_existing(path, overwrite)
         write_raster(
@@ -557,7 +557,7 @@ class Result:
 
     def plot_raster(self, ax=None, **options):
         """Raster over a histogram of the rate; see :func:`sparseprop.plotting.plot_raster`. Returns the Axes."""
-        from .plotting import plot_raster
+        from ..plotting import plot_raster
 
         return plot_raster(self, ax, **options)
 
@@ -669,7 +669,7 @@ class SpikesInFile:
         self.path, self.run_id, self.t_start, self.n_spikes = path, run_id, t_start, n_spikes
 
     def __call__(self):
-        from .raster import read_raster
+        from ..files.raster import read_raster
 
         data = read_raster(self.path)
         for header, _, first, last in _entries(data.header, data.footer, len(data.times)):
@@ -772,7 +772,7 @@ def describe(path):
     StorageError, FileFormatError
         As for :func:`load`.
     """
-    from .raster import raster_info
+    from ..files.raster import raster_info
 
     info = raster_info(path)
     if info["footer"] is None or "t_stop" not in info["footer"]:
@@ -808,7 +808,7 @@ def load(path, *, sizes=None, t_start=None, t_stop=None):
     ParameterError
         If `sizes`, `t_start` or `t_stop` do not fit the spikes, or are given for a file that knows them.
     """
-    from .raster import read_raster
+    from ..files.raster import read_raster
 
     data = read_raster(path)
     if data.finished and data.footer is None:

@@ -7,8 +7,8 @@ import unicodedata
 
 import numpy as np
 
-from . import _validation
-from .errors import ParameterError, shown, unknown_name
+from .. import _validation
+from ..errors import ParameterError, shown, unknown_name
 
 __all__ = ["Drift", "Expression", "Function", "drift_of"]
 

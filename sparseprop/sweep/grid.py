@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import _html, _validation
-from .errors import FileFormatError, ParameterError, StorageError, named_arguments, shown
-from .simulation import Simulation, check_start, check_stop_rules
-from .watching import ONCE_MORE, Progress, check_interrupt, ends_all, noted_interrupt
+from .. import _html, _validation
+from ..errors import FileFormatError, ParameterError, StorageError, named_arguments, shown
+from ..run.simulation import Simulation, check_start, check_stop_rules
+from ..run.watching import ONCE_MORE, Progress, check_interrupt, ends_all, noted_interrupt
 
 __all__ = ["PointFailure", "SweepResult", "sweep"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .errors import FileFormatError, ParameterError, StorageError, shown
+from ..errors import FileFormatError, ParameterError, StorageError, shown
 
 __all__ = [
     "Arrays",

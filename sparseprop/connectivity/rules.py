@@ -18,9 +18,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from . import _wiring
-from ._validation import flag, index_array, integer, is_array, plain, real, real_array
-from .errors import (
+from .._validation import flag, index_array, integer, is_array, plain, real, real_array
+from ..errors import (
     CapacityError,
     ConnectivityError,
     InsufficientMemoryError,
@@ -29,6 +28,7 @@ from .errors import (
     shown,
     unknown_name,
 )
+from . import _wiring
 
 __all__ = [
     "Adjacency",

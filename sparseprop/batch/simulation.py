@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from . import _core, _validation, bins
-from .connectivity import ProceduralAdjacency
-from .errors import ParameterError, named_arguments, shown, unknown_name
-from .gradients import (
+from .. import _core, _validation
+from ..connectivity import ProceduralAdjacency
+from ..errors import ParameterError, named_arguments, shown, unknown_name
+from ..gradients import (
     INVARIANT,
     ByProjection,
     Gradients,
@@ -27,11 +27,12 @@ from .gradients import (
     overflows_are_told,
     without_time_constants,
 )
-from .inputs import SpikeSource
-from .network import Network
-from .recording import Record
-from .simulation import explained, infos
-from .tape import NEAR
+from ..gradients.tape import NEAR
+from ..inputs import SpikeSource
+from ..network import Network
+from ..numerics import bins
+from ..run.recording import Record
+from ..run.simulation import explained, infos
 
 __all__ = ["BatchResult", "BatchSimulation", "run_batch"]
 

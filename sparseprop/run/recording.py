@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ._validation import flag, index_array, is_array, real, real_array
-from .bins import bin_of, n_bins
-from .connectivity import available_memory
-from .errors import (
+from .._validation import flag, index_array, is_array, real, real_array
+from ..connectivity import available_memory
+from ..errors import (
     FileFormatError,
     InsufficientMemoryError,
     ParameterError,
@@ -21,6 +20,7 @@ from .errors import (
     shown,
     unknown_name,
 )
+from ..numerics.bins import bin_of, n_bins
 from .result import SpikesInFile, describe, same_recorded
 
 __all__ = ["SHORTEST_INTERVAL", "Record", "Recorder", "times_every"]
@@ -277,13 +277,13 @@ class Recorder:
         return recorded
 
     def _resumed_writer(self):
-        from .raster import RasterWriter
+        from ..files.raster import RasterWriter
 
         return RasterWriter.resume(self.record.path, self.n_before + self.n_recorded, run_id=self.result.run_id)
 
     def _new_writer(self):
         """The writer of a file of its own, or behind the pieces that the Simulation recorded there before."""
-        from .raster import RasterWriter, refuse_existing
+        from ..files.raster import RasterWriter, refuse_existing
 
         path, result = self.record.path, self.result
         before = None if self.record.overwrite else self._piece_before()

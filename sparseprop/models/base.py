@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import _validation
-from .connectivity import Purpose
-from .distributions import Distribution, distribution_from_dict
-from .drifts import Drift, drift_of
-from .errors import ParameterError, named_arguments, shown
-from .tables import MAX_TABLES, EIFDrift, NumericalDrift, table_of
+from .. import _validation
+from ..connectivity import Purpose
+from ..connectivity.distributions import Distribution, distribution_from_dict
+from ..errors import ParameterError, named_arguments, shown
+from ..numerics.drifts import Drift, drift_of
+from ..numerics.tables import MAX_TABLES, EIFDrift, NumericalDrift, table_of
 
 __all__ = [
     "EIF",

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from .._validation import real
+from ..errors import ParameterError, named_arguments, shown, unknown_name
 from . import _wiring
-from ._validation import real
-from .errors import ParameterError, named_arguments, shown, unknown_name
 
 __all__ = ["Distribution", "distribution_from_dict", "lognormal", "normal", "uniform"]
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 
-from .errors import CheckpointMismatchError, FileFormatError, StorageError
+from ..errors import CheckpointMismatchError, FileFormatError, StorageError
 from .storage import (
     Arrays,
     beside,

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import _core, _validation
-from .errors import GradientOverflowWarning, ParameterError, named_arguments, shown, warn
-from .inputs import SpikeSource, Steps
-from .network import Projection
+from .. import _core, _validation
+from ..errors import GradientOverflowWarning, ParameterError, named_arguments, shown, warn
+from ..inputs import SpikeSource, Steps
+from ..network import Projection
 
 __all__ = [
     "INVARIANT",

@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from .errors import CapacityError
+from ..errors import CapacityError
 
 __all__ = ["FRACTION_BITS", "LN2", "MAX_EPOCH", "TWO_PI", "Clock", "advance_per_epoch"]
 

@@ -20,7 +20,7 @@ import time
 
 import numpy as np
 
-from .errors import InsufficientMemoryError, ParameterError, shown
+from ..errors import InsufficientMemoryError, ParameterError, shown
 
 cdef extern from *:
     """

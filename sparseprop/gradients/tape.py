@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from . import _core
-from .errors import ParameterError, shown
+from .. import _core
+from ..errors import ParameterError, shown
 
 __all__ = ["Tape", "check_tape"]
 

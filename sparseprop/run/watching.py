@@ -6,7 +6,7 @@ import threading
 import time
 import warnings
 
-from .errors import ParameterError, shown
+from ..errors import ParameterError, shown
 
 __all__ = ["INTERRUPT", "ONCE_MORE", "Interrupts", "Progress", "check_interrupt", "ends_all", "noted_interrupt"]
 

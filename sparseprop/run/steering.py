@@ -7,10 +7,10 @@ import types
 
 import numpy as np
 
-from . import _validation, inputs
-from .connectivity import ProceduralAdjacency, Purpose, random_key
-from .errors import ParameterError, shown, unknown_name
-from .network import Changes, Drive, PoissonInput, Population, require_currents
+from .. import _validation, inputs
+from ..connectivity import ProceduralAdjacency, Purpose, random_key
+from ..errors import ParameterError, shown, unknown_name
+from ..network import Changes, Drive, PoissonInput, Population, require_currents
 
 __all__ = ["IN_FLIGHT", "Steered"]
 

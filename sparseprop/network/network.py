@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from . import _html, _validation, _wiring, connectivity, inputs
-from .connectivity import Purpose, Rule
-from .distributions import Distribution, distribution_from_dict
-from .drifts import Drift
-from .engine_time import Clock
-from .errors import CapacityError, InsufficientMemoryError, ParameterError, named_arguments, shown, unknown_name
-from .models import (
+from .. import _html, _validation, connectivity, inputs
+from ..connectivity import Purpose, Rule, _wiring
+from ..connectivity.distributions import Distribution, distribution_from_dict
+from ..errors import CapacityError, InsufficientMemoryError, ParameterError, named_arguments, shown, unknown_name
+from ..models import (
     EIF,
     LARGEST,
     LIF,
@@ -30,6 +28,8 @@ from .models import (
     UniformPhase,
     uniform_phase,
 )
+from ..numerics.drifts import Drift
+from ..numerics.engine_time import Clock
 
 __all__ = ["Drive", "EngineInput", "Network", "Population", "Projection", "balanced_network", "calibrate_rate"]
 
@@ -840,7 +840,7 @@ class Network:
 
     def _simulation_memory(self):
         """Bytes that a simulation takes besides, at most."""
-        from ._core import SIZES
+        from .._core import SIZES
 
         kept = running = 0
         transients = [0]
@@ -1022,7 +1022,7 @@ class Network:
         -------
         Result
         """
-        from .simulation import Simulation
+        from ..run.simulation import Simulation
 
         if _validation.integer(n_threads, "n_threads", low=1) != 1:
             raise ParameterError(f"n_threads must be 1: this version runs on one thread, got {n_threads}")
@@ -1111,7 +1111,7 @@ class ProjectionInput:
 class PoissonInput:
     """Poisson processes of a population: kicks of its neurons, or spikes of its sources (no weight).
 
-    Their events are those of :func:`sparseprop._wiring.poisson_events`.
+    Their events are those of :func:`sparseprop.connectivity._wiring.poisson_events`.
     """
 
     population: int
@@ -1487,7 +1487,7 @@ def calibrate_rate(net, target, tol=0.01):
 
     def measured(factor):
         scaled = _with_drive(net, factor)
-        from .simulation import Simulation
+        from ..run.simulation import Simulation
 
         simulation = Simulation(scaled)
         simulation._belongs_to_one_run = True

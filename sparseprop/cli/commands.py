@@ -18,14 +18,14 @@ import warnings
 
 import numpy as np
 
-from . import errors
-from .errors import FileFormatError, ParameterError, StorageError, shown, unknown_name
-from .models import LIF, MODELS
-from .network import ENTRIES, Network, balanced_network
-from .recording import Record
-from .result import describe, load
-from .simulation import ENGINES, Simulation, StopReason
-from .sweep import sweep
+from .. import errors
+from ..errors import FileFormatError, ParameterError, StorageError, shown, unknown_name
+from ..models import LIF, MODELS
+from ..network import ENTRIES, Network, balanced_network
+from ..run.recording import Record
+from ..run.result import describe, load
+from ..run.simulation import ENGINES, Simulation, StopReason
+from ..sweep import sweep
 
 __all__ = ["main"]
 
@@ -199,7 +199,7 @@ def _demo(arguments):
 
 def _is_of_demo(path, net):
     """Whether there is a raster that a demo wrote, and would write again: its network, of any size and seed."""
-    from .raster import raster_info
+    from ..files.raster import raster_info
 
     try:
         header = raster_info(path)["header"]
@@ -212,7 +212,7 @@ def _is_of_demo(path, net):
 
 def _refuse_existing(path, overwrite, or_else):
     """Refuse to replace a file, unless --overwrite was given."""
-    from .raster import refuse_existing
+    from ..files.raster import refuse_existing
 
     refuse_existing(path, overwrite, "--overwrite", or_else)
 
@@ -321,7 +321,7 @@ def _info(arguments):
 
 
 def _info_raster(path):
-    from .raster import raster_info
+    from ..files.raster import raster_info
 
     info = raster_info(path)
     header, footer = info["header"], info["footer"] or {}
@@ -383,7 +383,7 @@ def _plot(arguments):
 
 
 def _bench(arguments):
-    from . import bench
+    from ..bench import suite as bench
 
     report_path, picture = (os.path.join(arguments.out, name) for name in ("bench.json", "bench.png"))
     try:
@@ -431,7 +431,7 @@ def _run_of(path):
     if not path.lower().endswith((".h5", ".hdf5")):
         config = _read_config(path)
         return config, _run_table(config, path), {}
-    from .raster import raster_info
+    from ..files.raster import raster_info
 
     header = raster_info(path)["header"]
     if "network" not in header or "run" not in header:
@@ -576,7 +576,7 @@ def _load(path):
 
 
 def _picture(result, path, **options):
-    from .plotting import save_raster_plot
+    from ..plotting import save_raster_plot
 
     save_raster_plot(result, path, **options)
 

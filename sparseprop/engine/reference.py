@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from sortedcontainers import SortedKeyList, SortedList
 
-from .drifts import Drift
-from .engine_time import FRACTION_BITS, LN2, MAX_EPOCH, TWO_PI, advance_per_epoch
-from .errors import EngineFault
-from .models import lif_constants, lifexp_constants, qif_constants, riccati_parameters, tabulated_constants
-from .network import parameters_of
+from ..errors import EngineFault
+from ..models import lif_constants, lifexp_constants, qif_constants, riccati_parameters, tabulated_constants
+from ..network import parameters_of
+from ..numerics.drifts import Drift
+from ..numerics.engine_time import FRACTION_BITS, LN2, MAX_EPOCH, TWO_PI, advance_per_epoch
 
 __all__ = ["ComplexArithmetic", "DoubleArithmetic", "MultiprecisionArithmetic", "ReferenceEngine"]
 

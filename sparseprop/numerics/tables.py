@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ParameterError
+from ..errors import ParameterError
 
 __all__ = ["DEGREE", "MAX_HALVES", "MAX_TABLES", "TOLERANCE", "EIFDrift", "Half", "NumericalDrift", "Table", "table_of"]
 
