@@ -24,7 +24,8 @@ from ..models import LIF, MODELS
 from ..network import ENTRIES, Network, balanced_network
 from ..run.recording import Record
 from ..run.result import describe, load
-from ..run.simulation import ENGINES, Simulation, StopReason
+from ..run.simulation import ENGINES, Simulation
+from ..run.stopping import REASONS, StopReason
 from ..sweep import sweep
 
 __all__ = ["main"]
@@ -35,13 +36,6 @@ RUN_KEYS = ("duration", "n_spikes", "engine", "seed", "checkpoint", "every")
 CV_MAX_SPIKES = 50_000_000  # the CV needs all spikes in memory
 CV_MIN_SPIKES = 20  # per neuron; with fewer the CV is visibly too small
 
-ENDS = {
-    StopReason.TIME: "the time was reached",
-    StopReason.SPIKES: "the number of spikes was reached",
-    StopReason.QUIESCENT: "the network is silent: no neuron will ever fire again without input",
-    StopReason.INTERRUPTED: "it was interrupted",
-    StopReason.CALLBACK: "a callback asked for it",
-}
 
 EXIT_CODES = "exit codes: 0 success, 1 error (one line on stderr), 2 wrong usage, 130 interrupted by Ctrl-C"
 
@@ -341,8 +335,8 @@ def _info_raster(path):
         _say(f"  {len(result.pieces)} pieces of one simulation, which end at {ends}{more} ms")
     if not info["finished"]:
         _say("  the run did not finish, or still goes on")
-    elif footer.get("stop_reason") in ENDS:
-        _say(f"  the run ended because {ENDS[footer['stop_reason']]}")
+    elif footer.get("stop_reason") in REASONS:
+        _say(f"  the run ended because {REASONS[footer['stop_reason']]}")
     elif footer.get("recovered"):
         _say("  recovered from a run that did not finish")
     known = [f"{key} {header[key]}" for key in ("seed", "engine") if key in header]
@@ -595,7 +589,7 @@ def _summary(result):
         if result.n_spikes < CV_MIN_SPIKES * result.n_neurons:
             lines.append("              (short runs miss the long intervals: it grows with the duration)")
     if result.stop_reason != StopReason.TIME:
-        lines.append(f"End           {ENDS[result.stop_reason]}")
+        lines.append(f"End           {REASONS[result.stop_reason]}")
     if result.n_close_calls:
         lines.append(
             f"Close calls   {result.n_close_calls:,}: kicks at a spike of their target, whose order is rounding"

@@ -1,1 +1,1 @@
-"""What computes: the executable specification of an engine."""
+"""What computes: what an engine gets, and the executable specification of one."""

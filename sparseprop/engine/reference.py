@@ -16,9 +16,9 @@ from sortedcontainers import SortedKeyList, SortedList
 
 from ..errors import EngineFault
 from ..models import lif_constants, lifexp_constants, qif_constants, riccati_parameters, tabulated_constants
-from ..network import parameters_of
 from ..numerics.drifts import Drift
 from ..numerics.engine_time import FRACTION_BITS, LN2, MAX_EPOCH, TWO_PI, advance_per_epoch
+from .input import parameters_of
 
 __all__ = ["ComplexArithmetic", "DoubleArithmetic", "MultiprecisionArithmetic", "ReferenceEngine"]
 
@@ -1167,7 +1167,7 @@ class Arrival(NamedTuple):
 
 
 class ReferenceEngine:
-    """The event loop over a :class:`~sparseprop.network.EngineInput`, instant by instant.
+    """The event loop over a :class:`~sparseprop.engine.input.EngineInput`, instant by instant.
 
     Parameters
     ----------

@@ -7,7 +7,6 @@ import numpy as np
 from .. import _core, _validation
 from ..errors import GradientOverflowWarning, ParameterError, named_arguments, shown, warn
 from ..inputs import SpikeSource, Steps
-from ..network import Projection
 
 __all__ = [
     "INVARIANT",
@@ -91,11 +90,11 @@ class ByProjection:
         self._projections, self._values, self._missing = list(network.projections), values, missing
 
     def __getitem__(self, key):
-        if isinstance(key, Projection):
-            same = [projection is key for projection in self._projections]
-            if True not in same:
-                raise ParameterError(f"{shown(key)} is no projection of the network that was run")
+        same = [projection is key for projection in self._projections]
+        if True in same:
             k = same.index(True)
+        elif isinstance(key, tuple({type(projection) for projection in self._projections})):
+            raise ParameterError(f"{shown(key)} is no projection of the network that was run")
         else:
             k = _validation.integer(
                 key, "the number of a projection", f"a Projection, or a number in [0, {len(self._values)})",

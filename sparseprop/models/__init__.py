@@ -23,6 +23,7 @@ from .base import (
     uniform_phase,
     voltage_origin,
 )
+from .currents import require_currents
 
 __all__ = [
     "EIF",
@@ -41,6 +42,7 @@ __all__ = [
     "lif_constants",
     "lifexp_constants",
     "qif_constants",
+    "require_currents",
     "riccati_drives",
     "riccati_parameters",
     "tabulated_constants",

@@ -1,33 +1,21 @@
-"""Networks, and what engines get of them."""
+"""Networks, as users describe them, and the way from there to what engines get."""
 
 from .network import (
     ENTRIES,
-    Changes,
     Drive,
-    EngineInput,
     Network,
-    PoissonInput,
     Population,
     Projection,
     balanced_network,
     calibrate_rate,
-    parameter_rows,
-    parameters_of,
-    require_currents,
 )
 
 __all__ = [
     "ENTRIES",
-    "Changes",
     "Drive",
-    "EngineInput",
     "Network",
-    "PoissonInput",
     "Population",
     "Projection",
     "balanced_network",
     "calibrate_rate",
-    "parameter_rows",
-    "parameters_of",
-    "require_currents",
 ]

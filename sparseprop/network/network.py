@@ -1,12 +1,10 @@
-"""What a user describes a network with: populations, projections, initial states; and what engines get of it."""
+"""What a user describes a network with: populations, projections, initial states."""
 
 import copy
 import dataclasses
 import math
 import secrets
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ import numpy as np
 from .. import _html, _validation, connectivity, inputs
 from ..connectivity import Purpose, Rule, _wiring
 from ..connectivity.distributions import Distribution, distribution_from_dict
-from ..errors import CapacityError, InsufficientMemoryError, ParameterError, named_arguments, shown, unknown_name
+from ..errors import CapacityError, ParameterError, named_arguments, shown, unknown_name
 from ..models import (
     EIF,
     LARGEST,
@@ -26,12 +24,13 @@ from ..models import (
     NeuronModel,
     Theta,
     UniformPhase,
+    require_currents,
     uniform_phase,
 )
-from ..numerics.drifts import Drift
 from ..numerics.engine_time import Clock
+from .lowering import engine_input, human_bytes, is_train, shortest_time
 
-__all__ = ["Drive", "EngineInput", "Network", "Population", "Projection", "balanced_network", "calibrate_rate"]
+__all__ = ["Drive", "Network", "Population", "Projection", "balanced_network", "calibrate_rate"]
 
 SOURCES = ("SpikeSource", "PoissonSource")
 
@@ -831,7 +830,7 @@ class Network:
     def _network_memory(self):
         """Bytes that the network keeps, and the most it took while it was built."""
         kept = sum(population.nbytes for population in self.populations)
-        most = kept + max((p.model.times.nbytes * 3 for p in self.populations if _is_train(p)), default=0)
+        most = kept + max((p.model.times.nbytes * 3 for p in self.populations if is_train(p)), default=0)
         kept += sum(d.input.values.nbytes for d in self.drives if isinstance(d.input, inputs.Steps))
         for projection in self.projections:
             kept += projection.nbytes
@@ -859,11 +858,11 @@ class Network:
             _, keeps, transient = projection._transient_memory()
             kept += keeps
             transients.append(transient)
-        trains = sum(p.model.times.nbytes for p in self.populations if _is_train(p))
+        trains = sum(p.model.times.nbytes for p in self.populations if is_train(p))
         kept += 2 * trains
         transients.append(4 * trains)
         # Of the events of an interval: time, whose, order, and the same unsorted.
-        epoch = Clock(float(min((_shortest_time(p.model) for p in neurons), default=1.0))).epoch
+        epoch = Clock(float(min((shortest_time(p.model) for p in neurons), default=1.0))).epoch
         processes = [(d.population.n, d.input) for d in self.drives if isinstance(d.input, inputs.Poisson)]
         processes += [(p.n, p.model.process) for p in self.populations if isinstance(p.model, inputs.PoissonSource)]
         for n, process in processes:
@@ -878,7 +877,7 @@ class Network:
     def __str__(self):
         lines = [
             f"Network of {self.n_neurons:,} neurons and {self.n_synapses:,} synapses, seed {self.seed}, "
-            f"{_human_bytes(self.estimate_memory())} in a simulation"
+            f"{human_bytes(self.estimate_memory())} in a simulation"
         ]
         lines += [
             f"  {p.name}: {p.n:,} {'sources' if p.is_source else 'neurons'}, {p.model!r}" for p in self.populations
@@ -964,7 +963,7 @@ class Network:
 
     def engine_input(self, seed=None):
         """What the engines get: plain numbers, and what is drawn per run from `seed` (default: the network's)."""
-        return EngineInput.of(self, self.seed if seed is None else seed)
+        return engine_input(self, self.seed if seed is None else seed)
 
     # Running ----------------------------------------------------------------------------------------------------
 
@@ -1040,339 +1039,6 @@ class Network:
             interrupt=interrupt,
             overwrite=overwrite,
         )
-
-
-# What engines get -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PopulationInput:
-    """A population in plain numbers; the kernel of sources is ``"source"``."""
-
-    kernel: str
-    first: int
-    size: int
-    parameters: dict[str, Any]
-    V: np.ndarray
-    refractory: np.ndarray | None
-    I_syn: np.ndarray | None = None
-
-    def voltage_of(self, i):
-        """The initial voltage of neuron i."""
-        return self.V[i].item()
-
-
-def parameters_of(parameters, i):
-    """The parameters of neuron i, of numbers and arrays."""
-    return {
-        name: value
-        if isinstance(value, Drift)
-        else value[i].item()
-        if isinstance(value, np.ndarray)
-        else np.asarray(value)[()].item()
-        for name, value in parameters.items()
-    }
-
-
-def parameter_rows(parameters, size):
-    """How many different parameters there may be, one or one per neuron, and an iterator of them as dictionaries."""
-    n_rows = size if any(isinstance(value, np.ndarray) for value in parameters.values()) else 1
-    return n_rows, (parameters_of(parameters, i) for i in range(n_rows))
-
-
-@dataclass(frozen=True)
-class ProjectionInput:
-    """A projection in plain numbers; populations by index, targets by local id."""
-
-    pre: int
-    post: int
-    adjacency: connectivity.Adjacency | connectivity.ProceduralAdjacency
-    weight: float | np.ndarray
-    delay: float | np.ndarray
-    has_multapses: bool
-    port: int
-
-    def row(self, source):
-        """(target, weight, delay) of the synapses of a source (local ids), in order."""
-        part = slice(None)
-        if isinstance(self.adjacency, connectivity.ProceduralAdjacency):
-            targets = self.adjacency.row(source)
-        else:
-            part = slice(self.adjacency.offsets[source], self.adjacency.offsets[source + 1])
-            targets = self.adjacency.targets[part]
-        columns = [
-            np.broadcast_to(values[part] if isinstance(values, np.ndarray) else values, targets.shape).tolist()
-            for values in (self.weight, self.delay)
-        ]
-        return zip(targets.tolist(), *columns, strict=True)
-
-
-@dataclass(frozen=True)
-class PoissonInput:
-    """Poisson processes of a population: kicks of its neurons, or spikes of its sources (no weight).
-
-    Their events are those of :func:`sparseprop.connectivity._wiring.poisson_events`.
-    """
-
-    population: int
-    n: int
-    key: np.ndarray
-    purpose: int
-    index: int
-    interval: float
-    n_intervals: int  # no events behind the last one of them
-    means: np.ndarray
-    times: np.ndarray | None
-    fractions: np.ndarray | None
-    weight: float | np.ndarray | None
-    port: int
-
-    @classmethod
-    def of(cls, process, population, key, purpose, index, weight, epoch, port=0):
-        """The input for a :class:`sparseprop.inputs.Poisson`; without intervals where no event ever comes."""
-        interval = process.interval(16.0 * epoch)
-        means = process.highest() * interval
-        times, fractions = process.times, process.fractions()
-        n_intervals = _wiring.MAX_INTERVALS if means.any() else 0
-        if n_intervals and fractions is not None and not fractions[-1].any():
-            n_intervals = min(n_intervals, math.ceil(times[-1] / interval))
-        return cls(
-            *(population.index, population.n, key, int(purpose), index, interval, n_intervals),
-            *(means, times, fractions, weight, port),
-        )
-
-    def events(self, k):
-        """Offsets in ms from the start of interval k, ascending, and whose (local ids)."""
-        return _wiring.poisson_events(
-            self.key, self.purpose, self.index, self.n, self.interval, self.means, self.times, self.fractions, k
-        )
-
-
-@dataclass(frozen=True)
-class EngineInput:
-    """A network in plain numbers, with its initial state.
-
-    Attributes
-    ----------
-    clock : Clock
-    size : int
-        Number of neurons and sources.
-    populations : list of PopulationInput
-    projections : list of ProjectionInput
-    spikes : tuple of ndarray
-        Times in ms, ascending, and global ids of the spikes of all SpikeSources.
-    processes : list of PoissonInput
-        First those of sources, then drives.
-    changes : sequence of (float, int, dict)
-        Time in ms, index of the population, and its parameters from then on; ascending. See :class:`Changes`.
-    """
-
-    clock: Clock
-    size: int
-    populations: list[PopulationInput]
-    projections: list[ProjectionInput]
-    spikes: tuple[np.ndarray, np.ndarray]
-    processes: list[PoissonInput]
-    changes: Sequence[tuple[float, int, dict[str, Any]]]
-
-    @classmethod
-    def of(cls, net, seed):
-        """The input for a network with initial states and Poisson input drawn from `seed`."""
-        if not net.populations:
-            raise ParameterError("the network has no populations; add() some")
-        needed = net._simulation_memory()
-        available = connectivity.available_memory()
-        if needed > available:
-            raise InsufficientMemoryError(
-                f"a simulation of {net.n_neurons:,} neurons needs {_human_bytes(needed)}, and "
-                f"{_human_bytes(available)} of memory are available; use fewer neurons"
-            )
-        key = connectivity.random_key(seed)
-        changes, changed = _changes(net)
-        models = [p.model for p in net.populations if not p.is_source] + changed
-        # An epoch must also not be long against the exponential flow of a strongly inhibited QIF neuron.
-        shortest = min((_shortest_time(model) for model in models), default=1.0)
-        longest = max((np.max(model.tau_m) for model in models), default=1.0)
-        if longest > 1e12 * shortest:
-            raise ParameterError(
-                f"tau_m must be at most 1e12 times the shortest time constant of the network, got {longest} ms and "
-                f"{shortest} ms: times have no digits left for such a neuron"
-            )
-        clock = Clock(float(shortest))
-        populations = []
-        trains = [(np.zeros(0), np.zeros(0, np.int64))]
-        processes = []
-        for p in net.populations:
-            if isinstance(p.model, inputs.SpikeSource):
-                trains.append((p.model.times, p.model.ids + p.first))
-            elif isinstance(p.model, inputs.PoissonSource):
-                processes.append(
-                    PoissonInput.of(p.model.process, p, key, Purpose.POISSON_SOURCE, p.index, None, clock.epoch)
-                )
-            if p.is_source:
-                populations.append(PopulationInput("source", p.first, p.n, {}, np.zeros(0), None))
-                continue
-            V, refractory = p.initial_state(key)
-            parameters = p.model.parameters()
-            populations.append(
-                PopulationInput(p.model.kernel, p.first, p.n, parameters, V, refractory, p.initial_currents(key))
-            )
-        processes += [
-            PoissonInput.of(d.input, d.population, key, Purpose.DRIVE, d.index, d.weight, clock.epoch, d.port)
-            for d in net.drives
-            if isinstance(d.input, inputs.Poisson)
-        ]
-        times, ids = (np.concatenate(arrays) for arrays in zip(*trains, strict=True))
-        order = np.lexsort((ids, times))
-        projections = [
-            ProjectionInput(p.pre.index, p.post.index, p.adjacency, p.weight, p.delay, p.n_multapses != 0, p.port)
-            for p in net.projections
-        ]
-        return cls(
-            clock,
-            net.size,
-            populations,
-            projections,
-            (times[order], ids[order]),
-            processes,
-            changes,
-        )
-
-    def population_of(self, i):
-        """The index of the population of a global id."""
-        return max(k for k, population in enumerate(self.populations) if population.first <= i)
-
-    def synapses_of(self, i):
-        """(projection, place in its row, target (global), weight, delay, port) of the synapses of a global id."""
-        pre = self.population_of(i)
-        for k, projection in enumerate(self.projections):
-            if projection.pre != pre:
-                continue
-            first = self.populations[projection.post].first
-            for place, (target, weight, delay) in enumerate(projection.row(i - self.populations[pre].first)):
-                yield k, place, first + target, weight, delay, projection.port
-
-
-def _is_train(population):
-    return isinstance(population.model, inputs.SpikeSource)
-
-
-def _shortest_time(model):
-    return min(np.min(model.tau_m), 8.0 * np.min(model.growth_time_constant()))
-
-
-def _changes(net):
-    """The :class:`Changes` of all steps, and a model for each change with the shortest time constants there are."""
-    currents, when, models = {}, {}, []
-    for p in net.populations:
-        drives = [d.input for d in net.drives if d.population is p and isinstance(d.input, inputs.Steps)]
-        if not drives:
-            continue
-        times = np.unique(np.concatenate([drive.times for drive in drives]))
-        total = np.zeros((len(times), max(drive.values.shape[1] for drive in drives)))
-        for drive in drives:
-            total += drive.at(times)
-        currents[p.index], when[p.index] = p.model.I_e + total, times
-        if len(drives) > 1 or p.model.kernel == "QIF":
-            models += require_currents(p.model, times, total, f"steps of population {p.name!r}")
-    parameters = {number: net.populations[number].model.parameters() for number in currents}
-    return Changes(when, currents, parameters), models
-
-
-def require_currents(model, times, currents, where):
-    """Refuse currents, added to I_e, of shape (n_times, 1 or n), that the neurons are not made for.
-
-    By models of one neuron for each time and neuron, which are checked as all are: a block of them at a time.
-
-    Returns
-    -------
-    list of NeuronModel
-        One for each block.
-    """
-    values = model.I_e + currents
-    n = max(values.shape[1], model.size or 1)
-    values = np.broadcast_to(values, (len(values), n))
-    models = []
-    per_block = max((1 << 18) // n, 1)
-    for first in range(0, len(values), per_block):
-        block = values[first : first + per_block]
-        neurons, I_e = np.tile(np.arange(n), len(block)), block.ravel()
-        if model.kernel == "Tabulated":
-            # A table for each different value, of all times and of none, is what is counted and made.
-            neurons, I_e = _different(model, np.vstack([values, np.broadcast_to(model.I_e, (1, n))]))
-        try:
-            models.append(dataclasses.replace(model.part(neurons), I_e=I_e))
-        except ParameterError as error:
-            text, _, index = str(error).rpartition(" at index ")
-            place = "" if not text or len(I_e) != block.size else f" at {times[first + int(index) // n]} ms"
-            raise ParameterError(f"{where}: with the values of sp.steps, {text or error}{place}") from None
-        if model.kernel == "Tabulated":
-            break
-    return models
-
-
-def _different(model, I_e):
-    """Of neurons with these I_e, of shape (times, n), those that differ: which they are, and their I_e."""
-    each = [value for _, value in model._values() if isinstance(value, np.ndarray)]
-    if not each:
-        found = np.unique(I_e)
-        return np.zeros(len(found), np.int64), found
-    _, first, kind = np.unique(np.stack(each), axis=1, return_index=True, return_inverse=True)
-    kinds, found = np.unique(np.stack([np.tile(kind.ravel(), len(I_e)), I_e.ravel()]), axis=1)
-    return first[kinds.astype(np.int64)], found
-
-
-class Changes(Sequence):
-    """All changes of I_e by steps, in plain numbers; item k is (time in ms, population, its parameters from then on).
-
-    Ascending in time, then by population.
-
-    Attributes
-    ----------
-    times : ndarray, shape (n_changes,)
-        ms.
-    populations : ndarray of int64, shape (n_changes,)
-        Their indices.
-    rows : ndarray of int64, shape (n_changes,)
-        Which row of `currents` of its population a change takes.
-    currents : dict of ndarray, shape (changes of the population, 1 or n)
-        I_e from then on, by population.
-    parameters : dict of dict
-        Those without the changes, by population.
-    """
-
-    def __init__(self, times, currents, parameters):
-        """`times`: of each population, ascending."""
-        self.currents = {number: np.ascontiguousarray(each) for number, each in currents.items()}
-        self.parameters = parameters
-        every = np.concatenate([np.zeros(0), *times.values()])
-        populations = [np.full(len(times[number]), number, np.int64) for number in times]
-        populations = np.concatenate([np.zeros(0, np.int64), *populations])
-        order = np.lexsort((populations, every))
-        self.times, self.populations = every[order], populations[order]
-        rows = [np.arange(len(each), dtype=np.int64) for each in times.values()]
-        self.rows = np.concatenate([np.zeros(0, np.int64), *rows])[order]
-
-    def __len__(self):
-        return len(self.times)
-
-    def __getitem__(self, k):
-        if isinstance(k, slice):
-            return [self[i] for i in range(*k.indices(len(self)))]
-        number = int(self.populations[k])
-        return float(self.times[k]), number, self.parameters[number] | {"I_e": self.current(k)}
-
-    def current(self, k):
-        """I_e from change k on: a number, or one per neuron."""
-        number = int(self.populations[k])
-        current = self.currents[number][self.rows[k]]
-        one = len(current) == 1 and not isinstance(self.parameters[number]["I_e"], np.ndarray)
-        return float(current[0]) if one else current
-
-    def last(self, number, n):
-        """The last of the first `n` changes that is of a population; -1 if there is none."""
-        mine = np.flatnonzero(self.populations[:n] == number)
-        return int(mine[-1]) if len(mine) else -1
 
 
 # Ready-made networks ----------------------------------------------------------------------------------------------
@@ -1633,14 +1299,6 @@ def _real_or_array(value, name, n, **bounds):
 def _count(n):
     """A number that may not be known."""
     return "uncounted" if n is None else f"{n:,}"
-
-
-def _human_bytes(n):
-    for unit in ("B", "kB", "MB", "GB"):
-        if n < 1000:
-            return f"{n:.3g} {unit}"
-        n /= 1000
-    return f"{n:.3g} TB"
 
 
 def _list_of_tables(value, name):

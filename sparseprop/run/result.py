@@ -5,15 +5,16 @@ import itertools
 import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from .. import _html
 from .._validation import integer, is_array, real
 from ..errors import FileFormatError, ParameterError, StorageError, named_arguments, unknown_name
+from ..files.populations import PopulationInfo, number_recorded, populations_in, recorded_in
 from ..files.storage import sha256
 from ..numerics.bins import bin_of, is_edge
+from .stopping import REASONS, StopReason
 
 __all__ = ["PopulationInfo", "Result", "concatenate", "describe", "load", "new_run_id"]
 
@@ -21,25 +22,6 @@ __all__ = ["PopulationInfo", "Result", "concatenate", "describe", "load", "new_r
 SHOWN_CV_IN_MEMORY, SHOWN_CV_IN_FILE = 10_000_000, 1_000_000
 SAMPLED = ("V", "I_syn")
 COUNTED = ("n_synaptic_events", "n_drive_events", "n_close_calls")  # of a run, besides spikes
-
-_ENDS = {
-    "time": "the time was reached",
-    "spikes": "the number of spikes was reached",
-    "quiescent": "the network is silent: no neuron will ever fire again without input",
-    "interrupted": "it was INTERRUPTED by Ctrl-C before its end: later spikes are missing",
-    "callback": "the callback asked for it",
-}
-
-
-@dataclass(frozen=True)
-class PopulationInfo:
-    """Name, size and model name of a population, the global id of its first neuron, and whether it is of sources."""
-
-    name: str
-    n: int
-    model: str = ""
-    first: int = 0
-    is_source: bool = False
 
 
 @named_arguments
@@ -482,10 +464,7 @@ class Result:
 
     def numbers_recorded(self):
         """Of how many neurons of each population spikes were recorded; None where nobody knows."""
-        return [
-            info.n if recorded is True else None if recorded is None else len(recorded)
-            for info, recorded in ((info, self.recorded[info.name]) for info in self.populations)
-        ]
+        return [number_recorded(info, self.recorded[info.name]) for info in self.populations]
 
     def file_header(self, earlier=()):
         """What a raster file says about a run before its spikes.
@@ -598,7 +577,7 @@ class Result:
         if len(self.pieces) > 1:
             lines.append(f"  in {len(self.pieces)} pieces, of one run each")
         if self.stop_reason is not None:
-            lines.append(f"  the run ended because {_ENDS[self.stop_reason]}")
+            lines.append(f"  the run ended because {REASONS[self.stop_reason]}")
         if self.wall_time and self.n_synaptic_events is not None:
             lines.append(", ".join([f"  {self.wall_time:.3g} s of computing", *filter(None, [self.speed()])]))
         if self.n_close_calls:
@@ -693,31 +672,9 @@ def _entries(header, footer, n_spikes):
     return [*entries, (header, footer, first, n_spikes)]
 
 
-def _recorded_of(header, infos):
-    """Of which neurons the header of a raster says that spikes were recorded; earlier versions do so in their way."""
-    if "recorded" in header:
-        return header["recorded"]
-    record = header.get("run", {}).get("record", {})
-    spikes, nobody = record.get("spikes", True), np.zeros(0, np.int64)
-    recorded = {}
-    for info in infos:
-        chosen = spikes if isinstance(spikes, bool) else spikes.get(info.name, False)
-        if chosen is False or (info.is_source and not record.get("record_sources", True)):
-            chosen = nobody
-        recorded[info.name] = chosen if chosen is True else np.unique(chosen)
-    return recorded
-
-
 def _from_raster(path, populations, header, footer, n_spikes, data=None):
     """The Result of a raster of ours; without `data` (a RasterData), its spikes are read when they are asked for."""
-    from .simulation import StopReason
-
-    described = {entry["name"]: entry for entry in header.get("populations", [])}
-    infos, at = [], 0
-    for name, n in populations:
-        entry = described.get(name, {})
-        infos.append(PopulationInfo(name, n, entry.get("model", ""), at, entry.get("is_source", False)))
-        at += n
+    infos = populations_in(header, populations)
     pieces = []
     for about, end, first, last in _entries(header, footer, n_spikes):
         about = {name: value for name, value in about.items() if name not in ("populations", "recorded")}
@@ -745,7 +702,7 @@ def _from_raster(path, populations, header, footer, n_spikes, data=None):
             header=about,
             run_id=run_id,
             follows=follows,
-            recorded=_recorded_of(header, infos),
+            recorded=recorded_in(header, infos),
             spikes_of=end.get("spikes_of"),
         )
         for what in SAMPLED:

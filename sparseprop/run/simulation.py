@@ -1,7 +1,6 @@
 """What runs a network: stop rules, recording, progress, interrupts."""
 
 import contextlib
-import enum
 import functools
 import heapq
 import importlib.metadata
@@ -34,6 +33,7 @@ from ..numerics.engine_time import MAX_EPOCH
 from .recording import SHORTEST_INTERVAL, Record, Recorder, times_every
 from .result import COUNTED, PopulationInfo, Result, new_run_id
 from .steering import Steered
+from .stopping import StopReason
 from .watching import ONCE_MORE, Interrupts, Progress, check_interrupt, noted_interrupt
 
 __all__ = ["Simulation", "StopReason", "explained", "infos"]
@@ -55,16 +55,6 @@ ENGINES = {
 }
 FIRST_BLOCK = 1000  # events
 BLOCK_SECONDS = 0.03  # an engine returns about this often, for Ctrl-C, progress and recording
-
-
-class StopReason(enum.StrEnum):
-    """Why a run ended; all of these are normal ends."""
-
-    TIME = "time"
-    SPIKES = "spikes"
-    QUIESCENT = "quiescent"
-    INTERRUPTED = "interrupted"
-    CALLBACK = "callback"
 
 
 @functools.cache

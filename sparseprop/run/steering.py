@@ -9,8 +9,9 @@ import numpy as np
 
 from .. import _validation, inputs
 from ..connectivity import ProceduralAdjacency, Purpose, random_key
+from ..engine.input import Changes, PoissonInput
 from ..errors import ParameterError, shown, unknown_name
-from ..network import Changes, Drive, PoissonInput, Population, require_currents
+from ..models import require_currents
 
 __all__ = ["IN_FLIGHT", "Steered"]
 
@@ -62,6 +63,11 @@ class _Seen(np.ndarray):
 
 def _plain(array):
     return array.view(np.ndarray) if isinstance(array, _Seen) else array
+
+
+def _is_drive(given):
+    """Whether it is a drive of some network: networks are described above this, and know what runs them."""
+    return hasattr(given, "input")
 
 
 class Steered:
@@ -458,18 +464,18 @@ class Steered:
         """
         with self._steered("set_drive"):
             drive = self._known_drive(drive)
-            if isinstance(drive, Drive) and isinstance(drive.input, inputs.Steps):
+            if _is_drive(drive) and isinstance(drive.input, inputs.Steps):
                 self._set_current(drive, values)
             else:
                 self._set_rate(drive, values)
 
     def _known_drive(self, given):
         """A drive of the network, or a population of Poisson sources."""
-        if isinstance(given, Drive):
+        if _is_drive(given):
             if any(given is drive for drive in self._drives):
                 return given
             raise ParameterError(f"drive must be one of this network, got {shown(given)}")
-        if isinstance(given, (Population, str)):
+        if isinstance(given, str) or hasattr(given, "model"):
             p = self._any_population(given)
             if isinstance(p.model, inputs.PoissonSource):
                 return p
@@ -525,14 +531,14 @@ class Steered:
         return times, sum(parts, np.zeros((len(times), 1)))
 
     def _give_changes(self, times, currents, over):
-        """To the engine, as :class:`sparseprop.network.Changes`; so many are over."""
+        """To the engine, as :class:`sparseprop.engine.input.Changes`; so many are over."""
         parameters = {number: self.network.populations[number].model.parameters() for number in times}
         self._changes = Changes(times, currents, parameters)
         self._engine.set_changes(self._changes, over)
 
     def _set_rate(self, drive, values):
         """The rates of Poisson processes."""
-        is_drive = isinstance(drive, Drive)
+        is_drive = _is_drive(drive)
         n = (drive.population if is_drive else drive).n
         if _validation.is_array(values):
             values = _validation.real_array(
