@@ -8,15 +8,16 @@ from ..engine.input import Changes, EngineInput, PoissonInput, PopulationInput, 
 from ..errors import InsufficientMemoryError, ParameterError
 from ..models import require_currents
 from ..numerics.engine_time import Clock
+from .memory import human_bytes, shortest_time, simulation_memory
 
-__all__ = ["engine_input", "human_bytes", "is_train", "shortest_time"]
+__all__ = ["engine_input"]
 
 
 def engine_input(net, seed):
     """The input for a network with initial states and Poisson input drawn from `seed`."""
     if not net.populations:
         raise ParameterError("the network has no populations; add() some")
-    needed = net._simulation_memory()
+    needed = simulation_memory(net)
     available = available_memory()
     if needed > available:
         raise InsufficientMemoryError(
@@ -75,14 +76,6 @@ def engine_input(net, seed):
     )
 
 
-def is_train(population):
-    return isinstance(population.model, inputs.SpikeSource)
-
-
-def shortest_time(model):
-    return min(np.min(model.tau_m), 8.0 * np.min(model.growth_time_constant()))
-
-
 def _changes(net):
     """The :class:`Changes` of all steps, and a model for each change with the shortest time constants there are."""
     currents, when, models = {}, {}, []
@@ -99,11 +92,3 @@ def _changes(net):
             models += require_currents(p.model, times, total, f"steps of population {p.name!r}")
     parameters = {number: net.populations[number].model.parameters() for number in currents}
     return Changes(when, currents, parameters), models
-
-
-def human_bytes(n):
-    for unit in ("B", "kB", "MB", "GB"):
-        if n < 1000:
-            return f"{n:.3g} {unit}"
-        n /= 1000
-    return f"{n:.3g} TB"
