@@ -11,7 +11,7 @@ import numpy as np
 from ._validation import index_array, is_array, real, real_array
 from .errors import ParameterError, named_arguments, shown, unknown_name
 from .files.populations import number_recorded, populations_in, recorded_in
-from .files.raster import read_raster
+from .files.raster_reader import read_raster
 
 __all__ = [
     "Poisson",

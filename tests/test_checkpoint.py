@@ -18,7 +18,7 @@ import sweep_builds
 from random_networks import longest_period, random_network
 
 import sparseprop as sp
-from sparseprop.files import raster
+from sparseprop import raster
 from sparseprop.run import watching
 
 ENGINES = ["window", "heap", "reference"]

@@ -17,7 +17,7 @@ import pytest
 
 import sparseprop as sp
 from sparseprop.cli import commands as cli
-from sparseprop.files.raster import RasterWriter, recover_raster
+from sparseprop.files.raster_writer import RasterWriter, recover_raster
 
 SCRIPT = Path(sys.executable).with_name("sparseprop")
 CONFIG = """\

@@ -12,7 +12,8 @@ import pytest
 
 import sparseprop as sp
 from sparseprop.errors import CheckpointMismatchError, FileFormatError, ParameterError, StorageError
-from sparseprop.files.raster import RasterWriter, raster_info, recover_raster
+from sparseprop.files.raster_reader import raster_info
+from sparseprop.files.raster_writer import RasterWriter, recover_raster
 
 ENGINES = ["window", "heap", "reference"]
 

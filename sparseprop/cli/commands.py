@@ -193,7 +193,7 @@ def _demo(arguments):
 
 def _is_of_demo(path, net):
     """Whether there is a raster that a demo wrote, and would write again: its network, of any size and seed."""
-    from ..files.raster import raster_info
+    from ..files.raster_reader import raster_info
 
     try:
         header = raster_info(path)["header"]
@@ -206,7 +206,7 @@ def _is_of_demo(path, net):
 
 def _refuse_existing(path, overwrite, or_else):
     """Refuse to replace a file, unless --overwrite was given."""
-    from ..files.raster import refuse_existing
+    from ..files.raster_reader import refuse_existing
 
     refuse_existing(path, overwrite, "--overwrite", or_else)
 
@@ -315,7 +315,7 @@ def _info(arguments):
 
 
 def _info_raster(path):
-    from ..files.raster import raster_info
+    from ..files.raster_reader import raster_info
 
     info = raster_info(path)
     header, footer = info["header"], info["footer"] or {}
@@ -425,7 +425,7 @@ def _run_of(path):
     if not path.lower().endswith((".h5", ".hdf5")):
         config = _read_config(path)
         return config, _run_table(config, path), {}
-    from ..files.raster import raster_info
+    from ..files.raster_reader import raster_info
 
     header = raster_info(path)["header"]
     if "network" not in header or "run" not in header:

@@ -449,7 +449,8 @@ class Result:
         ParameterError
             For times below 0, as in files of other programs: readers of SONATA refuse them.
         """
-        from ..files.raster import refuse_existing, write_raster
+        from ..files.raster_reader import refuse_existing
+        from ..files.raster_writer import write_raster
 
         refuse_existing(path, overwrite)
         write_raster(
@@ -648,7 +649,7 @@ class SpikesInFile:
         self.path, self.run_id, self.t_start, self.n_spikes = path, run_id, t_start, n_spikes
 
     def __call__(self):
-        from ..files.raster import read_raster
+        from ..files.raster_reader import read_raster
 
         data = read_raster(self.path)
         for header, _, first, last in _entries(data.header, data.footer, len(data.times)):
@@ -729,7 +730,7 @@ def describe(path):
     StorageError, FileFormatError
         As for :func:`load`.
     """
-    from ..files.raster import raster_info
+    from ..files.raster_reader import raster_info
 
     info = raster_info(path)
     if info["footer"] is None or "t_stop" not in info["footer"]:
@@ -765,7 +766,7 @@ def load(path, *, sizes=None, t_start=None, t_stop=None):
     ParameterError
         If `sizes`, `t_start` or `t_stop` do not fit the spikes, or are given for a file that knows them.
     """
-    from ..files.raster import read_raster
+    from ..files.raster_reader import read_raster
 
     data = read_raster(path)
     if data.finished and data.footer is None:
