@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sparseprop.errors import named_arguments
-from sparseprop.models.base import Parameter, _Tabulated
+from sparseprop.models import Parameter
+from sparseprop.models.tabulated import _Tabulated
 from sparseprop.numerics.drifts import Expression
 
 
