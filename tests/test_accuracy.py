@@ -9,13 +9,9 @@ from random_networks import longest_period, random_network
 
 import sparseprop as sp
 from sparseprop import _core
-from sparseprop.engine.reference import (
-    ComplexArithmetic,
-    DoubleArithmetic,
-    MultiprecisionArithmetic,
-    ReferenceEngine,
-)
+from sparseprop.engine.reference import ReferenceEngine
 from sparseprop.errors import EngineFault
+from sparseprop.numerics.arithmetic import ComplexArithmetic, DoubleArithmetic, MultiprecisionArithmetic
 from sparseprop.numerics.engine_time import FRACTION_BITS, LN2, TWO_PI, Clock, advance_per_epoch
 
 MP = mpmath.mp.clone()

@@ -15,7 +15,8 @@ from random_networks import outcome
 
 import sparseprop as sp
 from sparseprop import models
-from sparseprop.engine.reference import DoubleArithmetic, MultiprecisionArithmetic, ReferenceEngine
+from sparseprop.engine.reference import ReferenceEngine
+from sparseprop.numerics.arithmetic import DoubleArithmetic, MultiprecisionArithmetic
 
 # The window is to be tested on small networks too, which would get a heap.
 sp.run.simulation.SMALL = 0

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import named_arguments, shown
+from ..numerics.engine_time import NEVER
 from .base import I_E, T_REF, TAU_M, NeuronModel, Parameter, cycle_voltage
+from .neuron import LARGEST_STATE, Neuron
 
 __all__ = ["LIF", "Leaky", "lif_constants"]
 
@@ -145,3 +147,46 @@ def _scaled(gap):
     """(g, k) with gap = g 2^k. k is 0 unless the gap is so small that a state divided by it could overflow."""
     k = math.frexp(gap.real)[1] if 0.0 < gap.real < 2.0**-100 else 0
     return (gap * 2.0 ** (-k // 2) * 2.0 ** (-k - -k // 2) if k else gap), k
+
+
+# The specification, for the reference engine ------------------------------------------------------------------------
+
+
+class LIFNeuron(Neuron):
+    """x = (V_inf - V) E, kept with 2^shift taken out of x and E."""
+
+    state = ("grown",)
+
+    def __init__(self, engine, parameters):
+        super().__init__(engine)
+        vars(self).update(lif_constants(self.a.fsum, **parameters))
+        self.frame = engine.frame(**self.frame)
+
+    def place(self, V, now):
+        self.grown = ((self.V_inf - V) + self.V_inf_low) * self.frame.growth(now, self.shift)
+
+    def take_over(self, other, now):
+        change = (self.V_inf - other.V_inf) + (self.V_inf_low - other.V_inf_low)
+        self.grown = other.grown + change * self.frame.growth(now, self.shift)
+
+    def kick(self, weight, now, port):
+        grown = self.grown - weight * self.frame.growth(now, self.shift)
+        if not abs(grown.real) < LARGEST_STATE:
+            return False
+        self.grown = grown
+        return True
+
+    def over_threshold(self, now):
+        return self.grown.real <= (self.gap * self.frame.growth(now, self.shift)).real
+
+    def next_spike(self, since, now):
+        if self.gap.real <= 0.0:
+            return NEVER
+        gap, power = self.gap_scaled
+        return self.frame.locate(self.grown / gap, self.shift - power, now[0])
+
+    def reset(self, release, now):
+        self.grown = self.depth * self.frame.growth(release, self.shift)
+
+    def voltage(self, now):
+        return self.V_inf - self.grown / self.frame.growth(now, self.shift)

@@ -1,5 +1,6 @@
 """The leaky integrate-and-fire neuron with exponential synaptic currents."""
 
+import copy
 import functools
 import math
 from dataclasses import dataclass
@@ -8,8 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import named_arguments, shown
+from ..numerics.arithmetic import DoubleArithmetic
+from ..numerics.engine_time import NEVER
 from .base import I_E, TAU_M, Parameter
 from .lif import Leaky, lif_constants
+from .neuron import LARGEST_STATE, Neuron
 
 __all__ = ["LIFExp", "lifexp_constants"]
 
@@ -149,3 +153,346 @@ def lifexp_constants(fsum, tau_m, E_L, V_th, V_reset, I_e, t_ref, **tau_syn):
             }
         )
     return constants | {"ports": ports}
+
+
+# The specification, for the reference engine ------------------------------------------------------------------------
+
+
+class LIFExpNeuron(Neuron):
+    """A leaky neuron with synaptic currents, D = V_inf - V and the currents I_k being sums of exponentials.
+
+    The state belongs to the time ``base`` of the last kick, spike or change, but is extrapolated from there to the
+    start of base's epoch: with u the time since then, I_k = a_k exp(-u / tau_k), and
+
+        D = exp(-u / tau) (x + sum over near ports of a_k phi_k(u)) + sum over far ports of gain_k I_k.
+
+    So a kick of a neuron that was kicked in the same epoch multiplies and adds, and all neurons share the factors.
+    """
+
+    def __init__(self, engine, parameters):
+        super().__init__(engine)
+        vars(self).update(lifexp_constants(self.a.fsum, **parameters))
+        self.frame = None
+        self.base = (0, self.a.number(0.0))
+        self.x, self.currents = self.a.number(0.0), [self.a.number(0.0) for _ in self.ports]
+        self.real = self.without_derivatives() if isinstance(self.gap, complex) else None
+
+    def without_derivatives(self):
+        """The same neuron in doubles."""
+        real = copy.copy(self)
+        real.a, real.tau, real.gap = DoubleArithmetic(), self.tau.real, self.gap.real
+        real.ports = [{name: value.real for name, value in port.items()} for port in self.ports]
+        return real
+
+    def enter(self, now):
+        """Nothing grows here."""
+
+    def get_state(self):
+        return [*self.base, self.x, *self.currents]
+
+    def set_state(self, numbers):
+        n, s, self.x, *self.currents = numbers
+        self.base = int(n), s
+
+    def elapsed(self, now):
+        """Time since the start of the epoch of ``base``; exact but for one rounding."""
+        return (now[0] - self.base[0]) * self.engine.clock.epoch + now[1]
+
+    def phi(self, port, u):
+        """D exp(u / tau) for a unit of current at 0, of a near port: minus the convolution of both exponentials."""
+        if u.real > 700.0 * self.tau.real:
+            return 0.0 * u
+        return -(u / self.tau) * self.a.relative_expm1(port["slope"] * u)
+
+    def move_to(self, n):
+        """Extrapolate the state to the start of epoch n instead."""
+        if n == self.base[0]:
+            return
+        u = self.a.number((n - self.base[0]) * self.engine.clock.epoch)
+        for k, port in enumerate(self.ports):
+            if port["near"]:
+                self.x = self.x + self.currents[k] * self.phi(port, u)
+            self.currents[k] = self.currents[k] * self.a.exp(-u / port["tau"])
+        self.x = self.x * self.a.exp(-u / self.tau)
+
+    def place(self, V, now):
+        self.x = ((self.V_inf - V) + self.V_inf_low) * self.a.exp(now[1] / self.tau)
+        self.currents = [self.a.number(0.0) for _ in self.ports]
+        self.base = now
+
+    def take_over(self, other, now):
+        self.x, self.currents, self.base = other.x, other.currents, other.base
+        self.move_to(now[0])
+        change = (self.V_inf - other.V_inf) + (self.V_inf_low - other.V_inf_low)
+        self.x = self.x + change * self.a.exp(now[1] / self.tau)
+        self.base = now
+
+    def hold(self, other, now):
+        self.x, self.currents, self.base = other.x, other.currents, other.base
+        self.set_depth()
+
+    def kick(self, weight, now, port):
+        self.move_to(now[0])
+        s, tau, p = now[1], self.tau, self.ports[port]
+        growth = self.a.exp(s / p["tau"])
+        reach = growth * self.phi(p, s) if p["near"] else p["gain"] * self.a.exp(s / tau)
+        x, current = self.x - weight * reach, self.currents[port] + weight * growth
+        self.base = now
+        if not (abs(x.real) < LARGEST_STATE and abs(current.real) < LARGEST_STATE):
+            return False
+        self.x, self.currents[port] = x, current
+        return True
+
+    def kick_held(self, weight, now, port):
+        u = self.elapsed(now)
+        current = self.currents[port] + weight * self.a.exp(u / self.ports[port]["tau"])
+        if not abs(current.real) < LARGEST_STATE:
+            return False
+        self.currents[port] = current
+        self.set_depth()
+        return True
+
+    def over_threshold(self, now):
+        """No kick moves V."""
+        return False
+
+    def reset(self, release, now):
+        self.move_to(release[0])
+        self.base = release
+        self.set_depth()
+
+    def set_depth(self):
+        """D = depth at ``base``, whatever the currents are."""
+        s = self.base[1]
+        x = self.depth
+        for a, port in zip(self.currents, self.ports, strict=True):
+            if not port["near"]:
+                x = x - port["gain"] * (a * self.a.exp(-s / port["tau"]))
+        x = x * self.a.exp(s / self.tau)
+        for a, port in zip(self.currents, self.ports, strict=True):
+            if port["near"]:
+                x = x - a * self.phi(port, s)
+        self.x = x
+
+    def at(self, x, currents, u):
+        """D and the currents after a time u, from x and currents at 0."""
+        inner, outer, later = x, 0.0 * x, []
+        for a, port in zip(currents, self.ports, strict=True):
+            current = a * self.a.exp(-u / port["tau"])
+            later.append(current)
+            if port["near"]:
+                inner = inner + a * self.phi(port, u)
+            else:
+                outer = outer + port["gain"] * current
+        return inner * self.a.exp(-u / self.tau) + outer, later
+
+    def voltage(self, now):
+        return self.V_inf - self.at(self.x, self.currents, self.elapsed(now))[0]
+
+    def next_spike(self, since, now):
+        """The first root of D = gap from ``base`` on; its derivative by the implicit function, at the double it is."""
+        s = self.base[1]
+        x = self.x
+        for a, port in zip(self.currents, self.ports, strict=True):
+            if port["near"]:
+                x = x + a * self.phi(port, s)
+        x = x * self.a.exp(-s / self.tau)
+        currents = [a * self.a.exp(-s / port["tau"]) for a, port in zip(self.currents, self.ports, strict=True)]
+        outer = 0.0 * x
+        for current, port in zip(currents, self.ports, strict=True):
+            if not port["near"]:
+                outer = outer + port["gain"] * current
+        D = x + outer
+        if not (D - self.gap).real > 0.0:
+            return self.base
+        if self.real is None:
+            u = self.first_root(x, currents, D)
+        else:
+            u = self.real.first_root(x.real, [current.real for current in currents], D.real)
+            u = None if u is None else self.with_derivative(u, x, currents)
+        return NEVER if u is None else self.engine.plus(self.base, u)
+
+    def with_derivative(self, u, x, currents):
+        """A root with its derivative, if V does not only graze the threshold."""
+        D, later = self.at(x, currents, complex(u))
+        slope = self.real.gap + sum(current.real for current in later)
+        return complex(u, self.real.tau * (D - self.gap).imag / slope if slope > 0.0 else 0.0)
+
+    def first_root(self, x, currents, D):
+        """The first root of D = gap, from 0 on; None if there is none.
+
+        exp(u / tau) (D - gap) falls where the sum of the currents exceeds -gap and rises where not. So the ends of the
+        intervals in which it falls tell whether one of these has a root.
+        """
+        positive, at_once = 0.0, self.gap
+        for current in currents:
+            positive, at_once = positive + max(current, 0.0), at_once + current
+        if positive + self.gap <= 0.0:
+            return None
+        flowing = [(a, port["tau"]) for a, port in zip(currents, self.ports, strict=True) if a != 0.0]
+        flowing, taus = [a for a, _ in flowing], [tau for _, tau in flowing]
+        turns = []
+        if flowing and not self.rises_only(x, currents, flowing, taus, D):
+            turns = sign_changes(self.a, flowing, taus, self.gap)
+        begin = 0.0 * x
+        falls = at_once > 0.0 or (not turns and self.falls_at_last(flowing, taus))
+        if self.gap == 0.0:  # where currents underflow, their sum has no sign
+            turns = [end for end in turns if not end > 200.0 * self.longest()]
+        for end in turns:
+            if falls and not self.at(x, currents, end)[0] - self.gap > 0.0:
+                return self.find_root(x, currents, D, begin, end)
+            falls, begin = not falls, end
+        if not falls or self.gap < 0.0:
+            return None
+        return self.find_root(x, currents, D, begin, None)
+
+    def is_inhibited(self, currents):
+        """Whether the sum of the currents and the gap can only rise, to what is positive."""
+        return self.gap > 0.0 and all(current <= 0.0 for current in currents)
+
+    def start(self, x, D):
+        """Where the search for the root begins in inhibited neurons."""
+        return self.tau * self.a.log((x if x > self.gap else D) / self.gap)
+
+    def rises_only(self, x, currents, flowing, taus, D):
+        """Whether that sum is positive where the search begins, which leaves nothing to divide the time by."""
+        if not self.is_inhibited(currents):
+            return False
+        if _sum_at(self.a, flowing, taus, self.gap, 0.0 * x) > 0.0:
+            return True
+        return _sum_at(self.a, flowing, taus, self.gap, self.start(x, D)) > 0.0
+
+    def falls_at_last(self, currents, taus):
+        """Whether D falls in the end, where the sum of the currents has one sign that rounding hid at first."""
+        return self.gap > 0.0 or (self.gap == 0.0 and last_sign(currents, taus) > 0.0)
+
+    def find_root(self, x, currents, D, begin, end):
+        """The root of D = gap in [begin, end], or from `begin` on (None where there is none after all).
+
+        A step goes to where D would be at `gap` if the currents stayed as they are, and then once more with their mean
+        over that step. It is exact without currents; its error is of third order in the step, which tells when to stop.
+        An interval that holds the root makes it safe.
+        """
+        low, high, tau, longest = begin, end, self.tau, self.longest()
+        u = begin
+        if self.is_inhibited(currents):
+            u = self.start(x, D)
+            if not u > low:
+                u = low
+        for _ in range(100):
+            if end is None and u > 200.0 * longest and self.gap == 0.0:
+                return None
+            D, later = self.at(x, currents, u)
+            F, S, first, second = D - self.gap, self.gap, 0.0, 0.0
+            for current, port in zip(later, self.ports, strict=True):
+                rate = abs(current) / port["tau"]
+                S, first = S + current, first + rate
+                second = second + rate * (1.0 / port["tau"] + 1.0 / tau)
+            if F > 0.0:
+                low = u
+            else:
+                high = u
+            new = None
+            if S > 0.0 and F > -S:
+                step, mean = tau * self.a.log1p(F / S), self.gap
+                for current, port in zip(later, self.ports, strict=True):
+                    mean = mean + (current / (1.0 + step / (2.0 * port["tau"])) if step > -port["tau"] else current)
+                if mean > 0.0 and F + mean > 0.0:
+                    step = tau * self.a.log1p(F / mean)
+                new = u + step
+                size, turn = abs(step), first * step / S
+                if size * (turn * turn + size * size * second / S) <= self.a.tolerance * (u + tau):
+                    return low if new < begin else new
+            if new is None or not (low < new and (high is None or new < high)):
+                new = low + tau if high is None else 0.5 * (low + high)
+            if new == u:
+                return new
+            u = new
+        # Driven exactly to threshold, V may come ever nearer to it without an end.
+        return None if high is None and self.gap == 0.0 else u
+
+    def longest(self):
+        """The longest time constant."""
+        longest = self.tau
+        for port in self.ports:
+            longest = max(longest, port["tau"])
+        return longest
+
+
+def last_sign(weights, taus):
+    """A number with the sign that a sum of decaying exponentials has in the end."""
+    slowest, sign = 0.0, 0.0
+    for weight, tau in zip(weights, taus, strict=True):
+        if weight != 0.0 and tau >= slowest:
+            slowest, sign = tau, weight
+    return sign
+
+
+def sign_changes(a, weights, taus, constant):
+    """The zeros u > 0 of constant + sum of weights[k] exp(-u / taus[k]), ascending.
+
+    Multiplied by exp(u / taus[0]) and differentiated, it loses a term; between the zeros of what remains there is at
+    most one.
+    """
+    if len(weights) == 1:
+        ratio = -weights[0] / constant if constant != 0.0 else 0.0
+        return [taus[0] * a.log(-weights[0] / constant)] if ratio > 1.0 else []
+    first, longest = taus[0], taus[0]
+    for tau in taus[1:]:
+        longest = max(longest, tau)
+    inner = sign_changes(
+        a,
+        [w * ((tau - first) / (first * tau)) for w, tau in zip(weights[1:], taus[1:], strict=True)],
+        taus[1:],
+        constant / first,
+    )
+    zeros = []
+    left, left_sign = 0.0 * first, _sum_at(a, weights, taus, constant, 0.0 * first) > 0.0
+    for right in inner:
+        right_sign = _sum_at(a, weights, taus, constant, right) > 0.0
+        if left_sign != right_sign:
+            zeros.append(_zero_between(a, weights, taus, constant, left, right, left_sign))
+        left, left_sign = right, right_sign
+    end = constant if constant != 0.0 else last_sign(weights, taus)
+    if left_sign != (end > 0.0):
+        step = longest
+        for _ in range(12):
+            right = left + step
+            if (_sum_at(a, weights, taus, constant, right) > 0.0) != left_sign:
+                zeros.append(_zero_between(a, weights, taus, constant, left, right, left_sign))
+                break
+            step = 2.0 * step
+    return zeros
+
+
+def _sum_at(a, weights, taus, constant, u):
+    total = constant
+    for weight, tau in zip(weights, taus, strict=True):
+        total = total + weight * a.exp(-u / tau)
+    return total
+
+
+def _zero_between(a, weights, taus, constant, low, high, positive):
+    """The zero in [low, high] of a sum that is positive at `low` or not, by Newton's method kept in the interval."""
+    u = 0.5 * (low + high)
+    for _ in range(200):
+        value, slope = constant, 0.0 * constant
+        for weight, tau in zip(weights, taus, strict=True):
+            term = weight * a.exp(-u / tau)
+            value, slope = value + term, slope - term / tau
+        if (value > 0.0) == positive:
+            low = u
+        else:
+            high = u
+        new = None
+        if slope != 0.0:
+            step = -value / slope
+            new = u + step
+            if abs(step) <= 2.0**-30 * u and low <= new <= high:
+                return new
+        if new is None or not low < new < high:
+            new = 0.5 * (low + high)
+        if new == u:
+            return new
+        u = new
+    return u

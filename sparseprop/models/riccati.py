@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ParameterError, named_arguments, shown
+from ..numerics.engine_time import NEVER
 from .base import I_E, T_REF, TAU_M, NeuronModel, Parameter, cycle_voltage
+from .neuron import LARGEST_STATE, Neuron
 
 __all__ = ["QIF", "QuadraticIF", "Theta", "qif_constants", "riccati_drives", "riccati_parameters", "voltage_origin"]
 
@@ -440,3 +442,216 @@ def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref):
         constants["peak"] = _direction(scale, V_peak)
         constants["reset"] = _direction(scale, V_reset)
     return constants
+
+
+# The specification, for the reference engine ------------------------------------------------------------------------
+
+
+class RiccatiNeuron(Neuron):
+    """tau dV/dt = V^2 + I; the state is a direction in the plane, its length has no meaning.
+
+    In the coordinates that all regimes share, ``direction_now`` and ``place_direction``, it is (P, Q) with V = Q / P.
+    """
+
+    def __init__(self, engine, constants):
+        super().__init__(engine)
+        vars(self).update(constants)
+        self.frame = engine.frame(**self.frame) if self.frame else None
+        self.inverse_root = 1.0 / self.root if self.regime != "shear" else None
+
+    def place(self, V, now):
+        if math.isinf(V.real):
+            self.place_direction(self.a.number(0.0), self.a.number(-1.0), now)
+        else:
+            self.place_direction(self.a.number(1.0), V, now)
+
+    def take_over(self, other, now):
+        self.place_direction(*other.direction_now(now), now)
+
+    def in_range(self, x, y, unit=1.0):
+        """(x, y), rescaled by a power of two when far from `unit`; None if it is not finite."""
+        size = abs(x.real) + abs(y.real) * unit
+        if not size < LARGEST_STATE:
+            return None
+        step = -100 if size > unit * 2.0**100 else 100 if size < unit * 2.0**-100 else 0
+        return (self.a.scaled(x, step), self.a.scaled(y, step)) if step else (x, y)
+
+    def direction(self, x, y):
+        """(x, y) scaled so that its larger component is 1."""
+        size = max(abs(x.real), abs(y.real))
+        return x / size, y / size
+
+    @staticmethod
+    def ratio(above, below):
+        """above / below, infinite where the neuron is passing through infinity."""
+        return above / below if below.real != 0.0 else math.copysign(math.inf, above.real)
+
+
+class RotationNeuron(RiccatiNeuron):
+    """I > 0: V / sqrt(I) = q / p; (p, q) is constant in the frame that rotates with alpha, and p >= 0 as seen now."""
+
+    def enter(self, now):
+        """Nothing grows here."""
+
+    def turned(self, t):
+        """cos and sin of alpha."""
+        alpha = self.frame.alpha(t)
+        return self.a.cos(alpha), self.a.sin(alpha)
+
+    state = ("p", "q")
+
+    def direction_now(self, now):
+        c, s = self.turned(now)
+        return self.p * c - self.q * s, self.root * (self.p * s + self.q * c)
+
+    def place_direction(self, P, Q, now):
+        p, q = self.direction(self.root * P, Q)
+        c, s = self.turned(now)
+        self.p, self.q = p * c + q * s, q * c - p * s
+
+    def kick(self, weight, now, port):
+        c, s = self.turned(now)
+        d = weight * self.inverse_root * (self.p * c - self.q * s)
+        state = self.in_range(self.p + d * s, self.q + d * c)
+        self.p, self.q = state or (self.p, self.q)
+        return state is not None
+
+    def over_threshold(self, now):
+        if not self.finite_peak:
+            return False
+        c, s = self.turned(now)
+        a, b = self.peak
+        return (b * (self.p * c - self.q * s) - a * (self.p * s + self.q * c)).real <= 0.0
+
+    def next_spike(self, since, now):
+        a, b = self.peak
+        beta = self.a.atan2(b * self.p - a * self.q, a * self.p + b * self.q)
+        return self.frame.turn_to(beta, since, now[0])
+
+    def reset(self, release, now):
+        a, b = self.reset_direction
+        c, s = self.turned(release)
+        self.p, self.q = a * c + b * s, b * c - a * s
+
+    def voltage(self, now):
+        c, s = self.turned(now)
+        return self.ratio(self.root * (self.p * s + self.q * c), self.p * c - self.q * s)
+
+
+class SaddleNeuron(RiccatiNeuron):
+    """I < 0: V = kappa (a - b E) / (a + b E), kappa = sqrt(-I), E = exp(2 kappa t / tau); a is kept as x is in LIF."""
+
+    def enter(self, now):
+        if self.b.real != 0.0:  # at the unstable point nothing grows, and the length of the vector has no meaning
+            super().enter(now)
+        self.shift = self.frame.shift(now[0])
+
+    state = ("grown", "b")
+
+    def direction_now(self, now):
+        E = self.frame.growth(now, self.shift)
+        return self.grown + self.b * E, self.root * (self.grown - self.b * E)
+
+    def place_direction(self, P, Q, now):
+        first, self.b = self.direction(self.root * P + Q, self.root * P - Q)
+        self.grown = first * self.frame.growth(now, self.shift)
+
+    def kick(self, weight, now, port):
+        E = self.frame.growth(now, self.shift)
+        d = weight * (self.grown + self.b * E) / (2.0 * self.root)
+        state = self.in_range(self.grown + d, self.b - d / E, E.real)
+        self.grown, self.b = state or (self.grown, self.b)
+        return state is not None
+
+    def over_threshold(self, now):
+        if not self.finite_peak:
+            return False
+        a, b = self.peak
+        return (a * (self.b * self.frame.growth(now, self.shift)) - b * self.grown).real <= 0.0
+
+    def next_spike(self, since, now):
+        a, b = self.peak
+        if (a * self.b).real >= 0.0:
+            return NEVER
+        return self.frame.locate((b * self.grown) / (a * self.b), self.shift, now[0])
+
+    def reset(self, release, now):
+        a, self.b = self.reset_direction
+        self.grown = a * self.frame.growth(release, self.shift)
+
+    def voltage(self, now):
+        E = self.frame.growth(now, self.shift)
+        return self.ratio(self.root * (self.grown - self.b * E), self.grown + self.b * E)
+
+
+class ShearNeuron(RiccatiNeuron):
+    """I at or near 0: V = q / p at the time `base` of the last kick or spike."""
+
+    def enter(self, now):
+        """Nothing grows here."""
+
+    def at(self, now):
+        """(p, q) at `now`, up to a positive factor."""
+        H = self.engine.clock.epoch
+        u = ((now[0] - self.base[0]) * H + (now[1] - self.base[1])) / self.tau
+        if self.I_e.real > 0.0:
+            C, S = self.a.cos(self.root * u), self.a.sin(self.root * u) / self.root
+            return C * self.p - S * self.q, self.I_e * S * self.p + C * self.q
+        S = self.a.tanh(self.root * u) / self.root if self.I_e.real < 0.0 else u
+        return self.p - S * self.q, self.I_e * S * self.p + self.q
+
+    state = ("p", "q")
+
+    def direction_now(self, now):
+        return self.at(now)
+
+    def place_direction(self, P, Q, now):
+        self.p, self.q = self.direction(P, Q)
+        self.base = now
+
+    def kick(self, weight, now, port):
+        p, q = self.at(now)
+        state = self.in_range(p, q + weight * p)
+        if state is not None:
+            (self.p, self.q), self.base = state, now
+        return state is not None
+
+    def over_threshold(self, now):
+        a, b = self.peak
+        return self.finite_peak and (b * self.p - a * self.q).real <= 0.0
+
+    def next_spike(self, since, now):
+        a, b = self.peak
+        across = b * self.p - a * self.q
+        along = b * self.q + a * self.I_e * self.p
+        if self.I_e.real > 0.0:
+            u = self.a.atan2(self.root * across, along) / self.root
+        elif along.real <= 0.0:
+            return NEVER
+        elif self.I_e.real == 0.0:
+            u = across / along
+        else:
+            u = self.root * across / along
+            if u.real >= 1.0:
+                return NEVER
+            u = 0.5 * self.a.log1p(2.0 * u / (1.0 - u)) / self.root
+        return self.engine.plus(self.base, self.tau * u if u.real > 0.0 else 0.0 * u)
+
+    def reset(self, release, now):
+        self.p, self.q = self.reset_direction
+        self.base = release
+
+    def voltage(self, now):
+        p, q = self.at(now)
+        return self.ratio(q, p)
+
+
+REGIMES = {"rotation": RotationNeuron, "saddle": SaddleNeuron, "shear": ShearNeuron}
+
+
+def qif_neuron(engine, parameters):
+    """A Riccati neuron in the coordinates of its regime."""
+    parameters, origin = riccati_parameters(**parameters)
+    constants = qif_constants(engine.a.sqrt, **parameters) | {"origin": origin}
+    constants["reset_direction"] = constants.pop("reset")  # `reset` is the method
+    return REGIMES[constants["regime"]](engine, constants)

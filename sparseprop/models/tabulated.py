@@ -9,9 +9,12 @@ import numpy as np
 
 from ..connectivity.distributions import Distribution
 from ..errors import ParameterError, named_arguments, shown
+from ..numerics.arithmetic import ComplexArithmetic, MultiprecisionArithmetic
 from ..numerics.drifts import Drift, drift_of
+from ..numerics.engine_time import NEVER
 from ..numerics.tables import MAX_TABLES, EIFDrift, NumericalDrift, table_of
 from .base import I_E, T_REF, TAU_M, NeuronModel, Parameter, as_plain, cycle_voltage
+from .neuron import LARGEST_STATE, Neuron
 
 __all__ = ["EIF", "NumericalIF", "tabulated_constants"]
 
@@ -357,3 +360,183 @@ def _placed(table, tau_m, offset, unit, V_threshold, V_reset, t_ref):
         "t_ref": t_ref,
         "frame": None,
     }
+
+
+# The specification, for the reference engine ------------------------------------------------------------------------
+
+
+class TabulatedNeuron(Neuron):
+    """A flow in a table: a time x along it, and the half of the table that it is in, as of ``base``.
+
+    The tables are those of the compiled engines. At and above threshold x is -1.
+    """
+
+    def __init__(self, engine, constants):
+        super().__init__(engine)
+        vars(self).update(constants)
+        self.base = (0, self.a.number(0.0))
+        self.x, self.half = 0.0, 0
+
+    def get_state(self):
+        return [*self.base, self.x, float(self.half)]
+
+    def set_state(self, numbers):
+        n, s, self.x, half = numbers
+        self.base, self.half = (int(n), s), int(half)
+
+    def enter(self, now):
+        """Nothing grows here."""
+
+    def elapsed(self, now):
+        """The time since ``base`` in units of tau."""
+        H = self.engine.clock.epoch
+        return ((now[0] - self.base[0]) * H + (now[1] - self.base[1])) * self.inverse_tau
+
+    def now(self, now):
+        """The voltage of the table now."""
+        half, x = self.table.advance(self.half, self.x, self.elapsed(now))
+        return self.table.voltage(half, x)
+
+    def put(self, v, now):
+        """The state from a voltage of the table."""
+        self.half, self.x = self.table.place(v)
+        self.base = now
+
+    def place(self, V, now):
+        self.put((V - self.offset) / self.unit, now)
+
+    def take_over(self, other, now):
+        self.put(other.now(now), now)
+
+    def kick(self, weight, now, port):
+        v = self.now(now) + weight * self.inverse_unit
+        if not abs(v.real) < LARGEST_STATE or v.real < self.table.v_min:
+            return False
+        self.put(v, now)
+        return True
+
+    def over_threshold(self, now):
+        return self.x == -1.0 and self.half == len(self.table.halves) - 1
+
+    def next_spike(self, since, now):
+        u = self.table.to_spike(self.half, self.x)
+        return self.engine.plus(self.base, self.tau * max(u, 0.0)) if u < math.inf else NEVER
+
+    def reset(self, release, now):
+        self.half, self.x = self.reset_place
+        self.base = release
+
+    def voltage(self, now):
+        return self.offset + self.unit * self.now(now)
+
+
+class TabulatedDerivative(TabulatedNeuron):
+    """The same with infinitesimal parts: the real part is that of the tables, the derivatives are those of the flow.
+
+    Over a time h, v goes to w, and dw = F(w) (dv / F(v) + dh + drive' times the integral of 1 / F along the way). None
+    of this uses the derivatives of the tables, which the backward pass of the compiled engine does.
+    """
+
+    def __init__(self, engine, constants):
+        super().__init__(engine, constants)
+        self.moved = 0.0  # dv at `base`
+        self.depth = self.at_reset.imag
+
+    def real_of(self, half, x):
+        """The distance in a half, and |F| there."""
+        z = self.table.halves[half].z_of(x)
+        return z, float(self.table.speed(half, z))
+
+    def later(self, elapsed):
+        """The state after a complex time, and its infinitesimal part."""
+        table, u = self.table, elapsed.real
+        half, x = table.advance(self.half, self.x, u)
+        start, end = self.real_of(self.half, self.x)[1], self.real_of(half, x)[1]
+        change = end / start * self.moved + table.halves[half].direction * end * elapsed.imag
+        if self.drive.imag:
+            change += self.drive.imag * table.weighted_time(self.half, self.x, u, end)
+        return half, x, change
+
+    def now(self, now):
+        half, x, change = self.later(self.elapsed(now))
+        return complex(self.table.voltage(half, x), change)
+
+    def put(self, v, now):
+        self.half, self.x = self.table.place(v.real)
+        self.moved, self.base = v.imag, now
+
+    def next_spike(self, since, now):
+        table = self.table
+        u = max(table.to_spike(self.half, self.x), 0.0)
+        if not u < math.inf:
+            return NEVER
+        last = len(table.halves) - 1
+        speed = float(table.speed(last, 0.0))
+        start = self.real_of(self.half, self.x)[1]
+        change = (self.v_th.imag - speed / start * self.moved) / speed
+        if self.drive.imag:
+            change -= self.drive.imag * table.weighted_time(self.half, self.x, u, speed) / speed
+        return self.engine.plus(self.base, self.tau * complex(u, change))
+
+    def reset(self, release, now):
+        super().reset(release, now)
+        self.moved = self.depth
+
+
+class TabulatedExactly(TabulatedNeuron):
+    """The same in any precision: v itself at ``base``, and the time between two voltages by quadrature.
+
+    The table only says where Newton's method begins.
+    """
+
+    def __init__(self, engine, constants):
+        super().__init__(engine, constants)
+        self.v = self.a.number(0)
+        self.low = self.table.drift.exact(self)
+
+    def between(self, v, w):
+        """The time from v to w."""
+        mp = self.a.mp
+        edges = [mp.mpf(v), *(mp.mpf(e) for e in self.table.panels(float(v), float(w))), mp.mpf(w)]
+        return sum(
+            (mp.quad(lambda y: 1 / self.low(y), pair) for pair in zip(edges, edges[1:], strict=False)), mp.mpf(0)
+        )
+
+    def put(self, v, now):
+        self.half, self.x = self.table.place(float(v))
+        self.v, self.base = v, now
+
+    def now(self, now):
+        u = self.elapsed(now)
+        if u == 0:
+            return self.v
+        half, x = self.table.advance(self.half, self.x, float(u))
+        w = self.a.number(self.table.voltage(half, x))
+        if self.low(self.v) == 0 or w == self.v:
+            return self.v
+        missing = u - self.between(self.v, w)
+        # The guess has 16 digits, so the second step has all.
+        for _ in range(2):
+            step = missing * self.low(w)
+            missing = missing - self.between(w, w + step)
+            w = w + step
+        return w
+
+    def next_spike(self, since, now):
+        if self.v >= self.v_th:
+            return self.base
+        if not self.table.to_spike(self.half, self.x) < math.inf:
+            return NEVER
+        return self.engine.plus(self.base, self.tau * self.between(self.v, self.v_th))
+
+    def reset(self, release, now):
+        super().reset(release, now)
+        self.v = self.at_reset
+
+
+def tabulated_neuron(engine, parameters):
+    """A neuron with a table, in the way of the arithmetic."""
+    constants = tabulated_constants(engine.a.fsum, **parameters)
+    constants["reset_place"] = constants.pop("reset")  # `reset` is the method
+    kinds = {ComplexArithmetic: TabulatedDerivative, MultiprecisionArithmetic: TabulatedExactly}
+    return kinds.get(type(engine.a), TabulatedNeuron)(engine, constants)

@@ -17,7 +17,17 @@ import numpy as np
 
 from ..errors import CapacityError
 
-__all__ = ["FRACTION_BITS", "LN2", "MAX_EPOCH", "TWO_PI", "Clock", "advance_per_epoch"]
+__all__ = [
+    "FRACTION_BITS",
+    "LN2",
+    "MAX_EPOCH",
+    "NEVER",
+    "TWO_PI",
+    "Clock",
+    "advance_per_epoch",
+    "is_before",
+    "order_of",
+]
 
 FRACTION_BITS = 128
 # ln 2 and 2 pi as doubles (every conversion of a fraction uses these), and with 320 binary places.
@@ -32,6 +42,7 @@ _UNITS = {
 }
 # Beyond 2^52 epochs the counting itself would no longer be exact in a double; nothing happens there.
 MAX_EPOCH = 2**52
+NEVER = (2**62, 0.0)
 
 
 class Clock:
@@ -120,3 +131,13 @@ def _rate(unit, epoch, tau):
     denominator = tau_up * epoch_down * _UNITS[unit] << _ROOT_BITS
     common = math.gcd(numerator, denominator)
     return numerator // common, denominator // common
+
+
+def order_of(pair):
+    """What pairs are ordered by."""
+    return pair[0], pair[1].real
+
+
+def is_before(a, b):
+    """Whether pair a is earlier than pair b."""
+    return order_of(a) < order_of(b)
