@@ -20,8 +20,10 @@ import numpy as np
 
 from .. import errors
 from ..errors import FileFormatError, ParameterError, StorageError, shown, unknown_name
+from ..files.raster_reader import raster_info, refuse_existing
 from ..models import LIF, MODELS
 from ..network import ENTRIES, Network, balanced_network
+from ..plotting import save_raster_plot
 from ..run.recording import Record
 from ..run.result import describe, load
 from ..run.simulation import ENGINES, Simulation
@@ -193,8 +195,6 @@ def _demo(arguments):
 
 def _is_of_demo(path, net):
     """Whether there is a raster that a demo wrote, and would write again: its network, of any size and seed."""
-    from ..files.raster_reader import raster_info
-
     try:
         header = raster_info(path)["header"]
         was, would_be = header["network"], net.to_dict()
@@ -206,8 +206,6 @@ def _is_of_demo(path, net):
 
 def _refuse_existing(path, overwrite, or_else):
     """Refuse to replace a file, unless --overwrite was given."""
-    from ..files.raster_reader import refuse_existing
-
     refuse_existing(path, overwrite, "--overwrite", or_else)
 
 
@@ -315,8 +313,6 @@ def _info(arguments):
 
 
 def _info_raster(path):
-    from ..files.raster_reader import raster_info
-
     info = raster_info(path)
     header, footer = info["header"], info["footer"] or {}
     result, until = describe(path), ""
@@ -425,8 +421,6 @@ def _run_of(path):
     if not path.lower().endswith((".h5", ".hdf5")):
         config = _read_config(path)
         return config, _run_table(config, path), {}
-    from ..files.raster_reader import raster_info
-
     header = raster_info(path)["header"]
     if "network" not in header or "run" not in header:
         raise ParameterError(f"{path} does not say how it was made: it has no network and run in its header")
@@ -570,8 +564,6 @@ def _load(path):
 
 
 def _picture(result, path, **options):
-    from ..plotting import save_raster_plot
-
     save_raster_plot(result, path, **options)
 
 

@@ -20,6 +20,8 @@ from ..errors import (
     shown,
     unknown_name,
 )
+from ..files.raster_reader import refuse_existing
+from ..files.raster_writer import RasterWriter
 from ..numerics.bins import bin_of, n_bins
 from .result import SpikesInFile, describe, same_recorded
 
@@ -277,15 +279,10 @@ class Recorder:
         return recorded
 
     def _resumed_writer(self):
-        from ..files.raster_writer import RasterWriter
-
         return RasterWriter.resume(self.record.path, self.n_before + self.n_recorded, run_id=self.result.run_id)
 
     def _new_writer(self):
         """The writer of a file of its own, or behind the pieces that the Simulation recorded there before."""
-        from ..files.raster_reader import refuse_existing
-        from ..files.raster_writer import RasterWriter
-
         path, result = self.record.path, self.result
         before = None if self.record.overwrite else self._piece_before()
         if before is not None:

@@ -12,8 +12,12 @@ from .. import _html
 from .._validation import integer, is_array, real
 from ..errors import FileFormatError, ParameterError, StorageError, named_arguments, unknown_name
 from ..files.populations import PopulationInfo, number_recorded, populations_in, recorded_in
+from ..files.raster_reader import raster_info, read_raster, refuse_existing
+from ..files.raster_writer import write_raster
 from ..files.storage import sha256
+from ..gradients import backward
 from ..numerics.bins import bin_of, is_edge
+from ..plotting import plot_raster
 from .stopping import REASONS, StopReason
 
 __all__ = ["PopulationInfo", "Result", "concatenate", "describe", "load", "new_run_id"]
@@ -427,8 +431,6 @@ class Result:
         >>> grads.weight[p].shape, grads.warnings
         ((1,), [])
         """
-        from ..gradients import backward
-
         return backward(self, dL_dtimes, dL_dV, weights=weights, tau_m=tau_m)
 
     def save(self, path, *, overwrite=True):
@@ -449,9 +451,6 @@ class Result:
         ParameterError
             For times below 0, as in files of other programs: readers of SONATA refuse them.
         """
-        from ..files.raster_reader import refuse_existing
-        from ..files.raster_writer import write_raster
-
         refuse_existing(path, overwrite)
         write_raster(
             path,
@@ -537,8 +536,6 @@ class Result:
 
     def plot_raster(self, ax=None, **options):
         """Raster over a histogram of the rate; see :func:`sparseprop.plotting.plot_raster`. Returns the Axes."""
-        from ..plotting import plot_raster
-
         return plot_raster(self, ax, **options)
 
     def _shown_cv(self):
@@ -649,8 +646,6 @@ class SpikesInFile:
         self.path, self.run_id, self.t_start, self.n_spikes = path, run_id, t_start, n_spikes
 
     def __call__(self):
-        from ..files.raster_reader import read_raster
-
         data = read_raster(self.path)
         for header, _, first, last in _entries(data.header, data.footer, len(data.times)):
             same = header.get("run_id") == self.run_id and header.get("t_start") == self.t_start
@@ -730,8 +725,6 @@ def describe(path):
     StorageError, FileFormatError
         As for :func:`load`.
     """
-    from ..files.raster_reader import raster_info
-
     info = raster_info(path)
     if info["footer"] is None or "t_stop" not in info["footer"]:
         return None
@@ -766,8 +759,6 @@ def load(path, *, sizes=None, t_start=None, t_stop=None):
     ParameterError
         If `sizes`, `t_start` or `t_stop` do not fit the spikes, or are given for a file that knows them.
     """
-    from ..files.raster_reader import read_raster
-
     data = read_raster(path)
     if data.finished and data.footer is None:
         return _foreign(data, sizes, t_start, t_stop)
