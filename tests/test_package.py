@@ -193,7 +193,14 @@ def test_stubs_name_what_is_there(module):
 
 
 def test_sources_are_installed_beside_the_extension():
-    for name in ("_core.pyx", "_core.pyi", "_frames.pxd", "_lif.pxd", "_qif.pxd", "py.typed"):
+    for name in (
+        "_core.pyx",
+        "_core.pyi",
+        "_frames.pxd",
+        "connectivity/_wiring.pyx",
+        "bench/_yardsticks.pyi",
+        "py.typed",
+    ):
         assert (FOLDER / name).is_file()
 
 
