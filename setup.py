@@ -23,7 +23,7 @@ SANITIZE = os.environ.get("SPARSEPROP_SANITIZE", "0") == "1"
 MODE = "-".join(["debug"] * DEBUG + ["sanitize"] * SANITIZE) or "release"
 BUILD = pathlib.Path("build") / MODE
 SHARED = "sparseprop._cyutility"  # what Cython would otherwise put into each extension: memoryviews
-SOURCES = ("_core", "_wiring", "_yardsticks")
+MODULES = ("_core", "connectivity._wiring", "bench._yardsticks")
 
 # One ulp of difference becomes another raster: no contraction into fused multiply-adds, no fast-math,
 # no instructions beyond the platform's baseline.
@@ -82,7 +82,7 @@ class BuildExtensions(build_ext):
             shared_utility_qualified_name=SHARED,
             build_dir=str(BUILD),
             nthreads=self.parallel,
-            force=bool(self.force) or is_older_than_setup(BUILD.glob("sparseprop/*.c")),
+            force=bool(self.force) or is_older_than_setup(BUILD.glob("sparseprop/**/*.c")),
         )
         for old, new in zip(self.extensions, translated, strict=True):
             assert old.name == new.name
@@ -117,7 +117,7 @@ class BuildModules(build_py):
 
 setup(
     ext_modules=[
-        *(extension(f"sparseprop.{name}", f"sparseprop/{name}.pyx") for name in SOURCES),
+        *(extension(f"sparseprop.{name}", f"sparseprop/{name.replace('.', '/')}.pyx") for name in MODULES),
         extension(SHARED, f"{SHARED.replace('.', '/')}.c"),
     ],
     cmdclass={"build_ext": BuildExtensions, "build_py": BuildModules},

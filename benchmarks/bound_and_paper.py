@@ -14,7 +14,7 @@ import sys
 
 from common import report_head
 
-from sparseprop import bench
+from sparseprop.bench import suite as bench
 
 
 def main():

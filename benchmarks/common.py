@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 
-from sparseprop import EIF, LIFExp, bench
-from sparseprop.bench import markdown, save, save_lines  # most of it for the scripts
+from sparseprop import EIF, LIFExp
+from sparseprop.bench import suite as bench
+from sparseprop.bench.suite import markdown, save, save_lines  # most of it for the scripts
 
 __all__ = ["MODELS", "in_process", "markdown", "memory", "options_of", "picture", "report_head", "save", "settle"]
 

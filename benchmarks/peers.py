@@ -32,7 +32,7 @@ import numpy as np
 from common import in_process, markdown, memory, options_of, picture, report_head, save
 
 import sparseprop as sp
-from sparseprop.bench import settled
+from sparseprop.bench.suite import settled
 
 QUICK = {"sizes": [2000], "durations": [500.0]}
 # As many as fit into the memory of the machine, and can be made from Python in a minute.

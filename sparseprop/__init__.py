@@ -20,15 +20,15 @@ from .connectivity import (
     one_to_one,
     pairwise_bernoulli,
 )
-from .distributions import lognormal, normal, uniform
+from .connectivity.distributions import lognormal, normal, uniform
 from .gradient_check import GradientReport, check_gradients
 from .gradients import Gradients, GradientWarning
 from .inputs import PoissonSource, SpikeSource, poisson, steps
 from .models import EIF, LIF, QIF, LIFExp, NumericalIF, QuadraticIF, Theta, uniform_phase
 from .network import Network, Population, Projection, balanced_network, calibrate_rate
-from .recording import Record
-from .result import Result, concatenate, load
-from .simulation import Simulation, StopReason
+from .run.recording import Record
+from .run.result import Result, concatenate, load
+from .run.simulation import Simulation, StopReason
 from .sweep import SweepResult, sweep
 
 __all__ = [

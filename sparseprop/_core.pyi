@@ -1,8 +1,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from .engine.input import Changes, EngineInput, PoissonInput
 from .errors import EngineFault
-from .network import Changes, EngineInput, PoissonInput
 
 BUILD_MODE: str
 SIZES: dict[str, int]

@@ -56,11 +56,11 @@ from ._window cimport (
 )
 
 from .connectivity import ProceduralAdjacency, Purpose
-from .engine_time import FRACTION_BITS, advance_per_epoch
+from .numerics.engine_time import FRACTION_BITS, advance_per_epoch
 from .errors import EngineFault, InsufficientMemoryError
 from .models import lif_constants, lifexp_constants, qif_constants, riccati_parameters, tabulated_constants
 from .models import voltage_origin
-from .network import parameter_rows
+from .engine.input import parameter_rows
 
 import math
 

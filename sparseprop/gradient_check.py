@@ -8,12 +8,13 @@ import numpy as np
 
 from . import _validation
 from .connectivity import ProceduralAdjacency
+from .engine.reference import ReferenceEngine
 from .errors import ParameterError, named_arguments, shown, unknown_name
 from .gradients import checked_derivatives
 from .inputs import SpikeSource
-from .recording import Record
-from .reference import ComplexArithmetic, DoubleArithmetic, ReferenceEngine
-from .simulation import Simulation, check_stop_rules
+from .numerics.arithmetic import ComplexArithmetic, DoubleArithmetic
+from .run.recording import Record
+from .run.simulation import Simulation, check_stop_rules
 
 __all__ = ["Comparison", "GradientReport", "check_gradients", "directional_derivative"]
 

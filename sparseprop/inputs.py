@@ -10,6 +10,8 @@ import numpy as np
 
 from ._validation import index_array, is_array, real, real_array
 from .errors import ParameterError, named_arguments, shown, unknown_name
+from .files.populations import number_recorded, populations_in, recorded_in
+from .files.raster_reader import read_raster
 
 __all__ = [
     "Poisson",
@@ -226,21 +228,31 @@ class SpikeSource(Source):
         UserWarning
             If some of its neurons were not recorded: they are silent in the replay.
         """
-        from .result import load
-
-        result = load(path)
+        data = read_raster(path)
+        infos = populations_in(data.header, data.populations)
+        if data.finished and data.footer is None:  # of another program
+            recorded = dict.fromkeys((info.name for info in infos), None)
+        else:
+            recorded = recorded_in(data.header, infos)
+        times, ids = data.times, data.ids
         if population is not None:
-            result = result.population(population)
-        numbers = zip(result.populations, result.numbers_recorded(), strict=True)
+            name = getattr(population, "name", population)
+            infos = [info for info in infos if info.name == name]
+            if not infos:
+                raise unknown_name("population", name, [name for name, _ in data.populations])
+            first, n = infos[0].first, infos[0].n
+            mine = (ids >= first) & (ids < first + n)
+            times, ids = times[mine], ids[mine] - first
+        numbers = [(info, number_recorded(info, recorded[info.name])) for info in infos]
         missing = [(info, n) for info, n in numbers if n not in (info.n, None) and (n or not info.is_source)]
-        if population is not None and result.n_neurons and result.numbers_recorded() == [0]:
+        if population is not None and infos[0].n and numbers[0][1] == 0:
             raise ParameterError(f"{path} has no spikes of {population!r}, as they were not recorded; record them")
         if missing:
             named = ", ".join(f"{n} of {info.n} neurons of {info.name!r}" for info, n in missing)
             warnings.warn(
                 f"{path} has the spikes of {named}; the others are silent in the replay", UserWarning, stacklevel=2
             )
-        return cls(result.times, result.ids)
+        return cls(times, ids)
 
     def __repr__(self):
         return f"SpikeSource({self.times.size} spikes)"

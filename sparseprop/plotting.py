@@ -5,8 +5,9 @@ import os
 
 import numpy as np
 
-from . import _validation, bins
+from . import _validation
 from .errors import ParameterError, StorageError, shown
+from .numerics import bins
 
 __all__ = ["plot_raster", "save_raster_plot"]
 

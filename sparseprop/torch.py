@@ -19,7 +19,7 @@ from .batch import BatchSimulation, are_pairs, by_source, check_no_raster, check
 from .connectivity import ProceduralAdjacency
 from .errors import ParameterError, named_arguments, shown, unknown_name
 from .network import Network, Population
-from .recording import Record
+from .run.recording import Record
 
 __all__ = ["SpikingNetwork"]
 

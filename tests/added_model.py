@@ -4,9 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sparseprop.drifts import Expression
 from sparseprop.errors import named_arguments
-from sparseprop.models import Parameter, _Tabulated
+from sparseprop.models import Parameter
+from sparseprop.models.tabulated import _Tabulated
+from sparseprop.numerics.drifts import Expression
 
 
 @named_arguments

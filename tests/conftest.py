@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from sparseprop import watching
+from sparseprop.run import watching
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import sparseprop as sp
 
 # The window is to be tested on small networks too, which would get a heap.
-sp.simulation.SMALL = 0
+sp.run.simulation.SMALL = 0
 
 
 def random_model(rng, n, tau_scale, tables=True):

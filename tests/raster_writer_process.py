@@ -17,6 +17,7 @@ import numpy as np
 
 from sparseprop import raster
 from sparseprop.errors import FileFormatError, StorageError
+from sparseprop.files import raster_reader, raster_writer, space
 
 # "rare" holds up any scheme that commits only whole chunks of every population; "none" never fires.
 POPULATIONS = (("E", 80), ("I", 20), ("none", 0), ("rare", 1))
@@ -137,7 +138,7 @@ def kill_resumed(folder, kills, total, seed):
     """Kill, again and again, processes that go on with one raster; what is wrong, and the raster at the end."""
     rnd = random.Random(seed)
     path = os.path.join(folder, "a.h5")
-    raster._COPY = 1000  # several slices
+    raster_reader._COPY = 1000  # several slices
     result = {"during": 0, "after": 0, "finished": 0, "back": 0, "wrong": []}
     raster.RasterWriter(path, POPULATIONS, header={"weights": np.arange(50.0)}).close()
     n, took = 0, 0.02
@@ -199,7 +200,7 @@ def kill_at_each_step(folder, after):
     """Kill a process that goes on with a raster at each of its writes in turn, before or after it."""
     path = os.path.join(folder, "a.h5")
     times, ids = spikes(3000)
-    raster._COPY = 1000
+    raster_reader._COPY = 1000
     result = {"steps": 0, "old": 0, "wrong": []}
     with raster.RasterWriter(path, POPULATIONS, header={"weights": np.arange(50.0)}, chunk=128) as writer:
         writer.append(times, ids)
@@ -226,7 +227,7 @@ def kill_at_each_step(folder, after):
                 return call
 
             for name in ("_write", "_flush", "_sync", "sync_folder"):
-                setattr(raster, name, deadly(getattr(raster, name)))
+                setattr(raster_writer, name, deadly(getattr(raster_writer, name)))
             os.replace = deadly(os.replace)
             writer = raster.RasterWriter.resume(path, 2500, chunk=64)
             writer.append(times[2500:], ids[2500:])
@@ -248,7 +249,7 @@ def kill_at_each_step_of_appending(folder):
     import sparseprop as sp
 
     path = os.path.join(folder, "a.h5")
-    raster._CHUNK_MAX, raster._COPY = 64, 200  # several of both
+    raster_writer._CHUNK_MAX, raster_reader._COPY = 64, 200  # several of both
     net = sp.Network(seed=1)
     net.add(50, sp.LIF(tau_m=10.0, I_e=1.5), name="E")
     net.add(10, sp.LIF(tau_m=12.0, I_e=1.4), name="I")
@@ -276,7 +277,7 @@ def kill_at_each_step_of_appending(folder):
                 return call
 
             for name in ("_write", "_flush", "_sync", "sync_folder"):
-                setattr(raster, name, deadly(getattr(raster, name)))
+                setattr(raster_writer, name, deadly(getattr(raster_writer, name)))
             os.replace = deadly(os.replace)
             sim.run(60.0, record=record, progress=False)
             os._exit(0)
@@ -358,7 +359,7 @@ def fill(path, limit, guarded, caught):
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     if not guarded:
-        raster._room = lambda where, size: 1 << 60
+        space.room_at = lambda where, size: 1 << 60
     times, ids = spikes(4_000_000)
     writer = raster.RasterWriter(path, POPULATIONS, header={"weights": np.arange(50.0)}, chunk=1000)
     try:

@@ -9,14 +9,10 @@ from random_networks import longest_period, random_network
 
 import sparseprop as sp
 from sparseprop import _core
-from sparseprop.engine_time import FRACTION_BITS, LN2, TWO_PI, Clock, advance_per_epoch
+from sparseprop.engine.reference import ReferenceEngine
 from sparseprop.errors import EngineFault
-from sparseprop.reference import (
-    ComplexArithmetic,
-    DoubleArithmetic,
-    MultiprecisionArithmetic,
-    ReferenceEngine,
-)
+from sparseprop.numerics.arithmetic import ComplexArithmetic, DoubleArithmetic, MultiprecisionArithmetic
+from sparseprop.numerics.engine_time import FRACTION_BITS, LN2, TWO_PI, Clock, advance_per_epoch
 
 MP = mpmath.mp.clone()
 MP.dps = 50

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import sparseprop as sp
-from sparseprop import bench, cli
-from sparseprop._yardsticks import PREFETCHING, Conventional, PaperHeap, Phases, random_updates
+from sparseprop.bench import suite as bench
+from sparseprop.bench._yardsticks import PREFETCHING, Conventional, PaperHeap, Phases, random_updates
+from sparseprop.cli import commands as cli
 
 TINY = bench.Case("LIF", 200, outdegree=20, rounds=2, spikes=600, slow_spikes=300)
 

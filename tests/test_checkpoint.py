@@ -18,7 +18,8 @@ import sweep_builds
 from random_networks import longest_period, random_network
 
 import sparseprop as sp
-from sparseprop import raster, watching
+from sparseprop import raster
+from sparseprop.run import watching
 
 ENGINES = ["window", "heap", "reference"]
 MODELS = {
@@ -256,7 +257,7 @@ def test_a_full_disk_leaves_the_old_state(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sp.checkpoint, "_sync", full)
+    monkeypatch.setattr(sp.files.checkpoint, "_sync", full)
     sim.run(5.0)
     with pytest.raises(sp.errors.StorageError, match="No space left.*untouched"):
         sim.save(path)

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import sparseprop as sp
-from sparseprop import cli
-from sparseprop.raster import RasterWriter, recover_raster
+from sparseprop.cli import commands as cli
+from sparseprop.files.raster_writer import RasterWriter, recover_raster
 
 SCRIPT = Path(sys.executable).with_name("sparseprop")
 CONFIG = """\

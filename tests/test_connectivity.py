@@ -22,11 +22,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sparseprop import _wiring, connectivity, errors
+from sparseprop import errors
 from sparseprop.connectivity import (
     Adjacency,
     Purpose,
     Rule,
+    _wiring,
     all_to_all,
     build,
     edges,
@@ -38,6 +39,7 @@ from sparseprop.connectivity import (
     pairwise_bernoulli,
     random_key,
     rule_from_dict,
+    rules,
 )
 
 KEY = random_key(1)
@@ -810,11 +812,11 @@ MUCH = [
 
 @pytest.mark.parametrize(("rule", "n_pre", "n_post", "needed"), MUCH, ids=lambda x: getattr(x, "name", ""))
 def test_too_little_memory_is_told_before_the_work_begins(monkeypatch, rule, n_pre, n_post, needed):
-    monkeypatch.setattr(connectivity, "available_memory", lambda: needed)
+    monkeypatch.setattr(rules, "available_memory", lambda: needed)
     message = r"^projection 'E' -> 'I': \d+ synapses need .* GiB while they are made, and .* are available; "
     with pytest.raises(errors.InsufficientMemoryError, match=message):
         wire(rule, n_pre, n_post, **WHERE)
-    monkeypatch.setattr(connectivity, "available_memory", lambda: needed + 30 * n_pre + 10_000)
+    monkeypatch.setattr(rules, "available_memory", lambda: needed + 30 * n_pre + 10_000)
     wire(rule, n_pre, n_post)
 
 
@@ -833,18 +835,18 @@ def test_absurd_sizes_are_refused_at_once():
 
 def test_available_memory(monkeypatch):
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert 0 < connectivity.available_memory() <= whole
+    assert 0 < rules.available_memory() <= whole
 
     def refuse(*args, **kwargs):
         raise FileNotFoundError
 
     monkeypatch.setattr("builtins.open", refuse)
-    assert connectivity.available_memory() == whole
+    assert rules.available_memory() == whole
 
 
 def test_little_memory_is_not_refused_when_the_estimate_is_0_for_a_moment(monkeypatch):
-    monkeypatch.setattr(connectivity, "open", lambda *_, **__: io.StringIO("MemAvailable: 0 kB\n"), raising=False)
-    assert connectivity.available_memory() == 2**26
+    monkeypatch.setattr(rules, "open", lambda *_, **__: io.StringIO("MemAvailable: 0 kB\n"), raising=False)
+    assert rules.available_memory() == 2**26
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def blocks(page):
 
 @pytest.mark.parametrize("page", ["docs/adding_a_model.md", "docs/numerics.md"])
 def test_what_pages_show_runs(page, monkeypatch, capsys):
-    monkeypatch.setattr(sp.models, "SHEAR_LIMIT", sp.models.SHEAR_LIMIT)  # which a script changes
+    monkeypatch.setattr(sp.models.riccati, "SHEAR_LIMIT", sp.models.riccati.SHEAR_LIMIT)  # which a script changes
     for block in blocks(page):
         exec(block, {"__name__": "__main__"})
     table = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("1e-")]

@@ -10,7 +10,7 @@ import pytest
 from matplotlib import pyplot
 
 import sparseprop as sp
-from sparseprop import cli
+from sparseprop.cli import commands as cli
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))

@@ -7,8 +7,8 @@ import pytest
 from random_networks import random_smooth_network
 
 import sparseprop as sp
-from sparseprop import tape as tape_module
 from sparseprop.gradient_check import PARAMETERS, _parts, directional_derivative
+from sparseprop.gradients import tape as tape_module
 
 LIMIT = 60  # spikes
 
@@ -54,8 +54,8 @@ def cut_finely(monkeypatch):
     """Tapes with checkpoints are to have many parts."""
     monkeypatch.setattr(tape_module, "SMALLEST_PART", 0)
     monkeypatch.setattr(tape_module, "PER_NEURON", 0)
-    monkeypatch.setattr(sp.simulation, "FIRST_BLOCK", 20)
-    monkeypatch.setattr(sp.simulation, "BLOCK_SECONDS", 1e-5)
+    monkeypatch.setattr(sp.run.simulation, "FIRST_BLOCK", 20)
+    monkeypatch.setattr(sp.run.simulation, "BLOCK_SECONDS", 1e-5)
 
 
 def assert_exact(seeds):
@@ -276,7 +276,7 @@ def test_checkpoints_give_the_same_gradients_as_a_whole_tape(model, monkeypatch)
 
 def test_two_spikes_of_a_source_at_one_time_keep_their_gradients_over_the_parts_of_a_tape(monkeypatch):
     cut_finely(monkeypatch)
-    monkeypatch.setattr(sp.simulation, "FIRST_BLOCK", 5)
+    monkeypatch.setattr(sp.run.simulation, "FIRST_BLOCK", 5)
     net = sp.Network(seed=1)
     times = np.repeat(np.arange(1.0, 60.0, 1.5), 2)
     source = net.add(2, sp.SpikeSource(times, np.repeat(np.arange(40) % 2, 2)), name="in")

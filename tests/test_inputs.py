@@ -7,8 +7,8 @@ import pytest
 
 import sparseprop as sp
 from sparseprop import _core
+from sparseprop.engine.input import Changes
 from sparseprop.models import riccati_drives, riccati_parameters
-from sparseprop.network import Changes
 
 ENGINES = ["window", "heap", "reference"]
 SILENT = sp.LIF(tau_m=10.0)

@@ -10,8 +10,9 @@ from random_networks import outcome
 
 import sparseprop as sp
 from sparseprop import _core, models
+from sparseprop.engine.reference import ReferenceEngine
 from sparseprop.errors import ParameterError
-from sparseprop.reference import ComplexArithmetic, DoubleArithmetic, MultiprecisionArithmetic, ReferenceEngine
+from sparseprop.numerics.arithmetic import ComplexArithmetic, DoubleArithmetic, MultiprecisionArithmetic
 
 ENGINES = ["window", "heap", "reference"]
 TIME_CONSTANTS = [0.1, 2.0, 9.0, 9.7, 10.0 - 1e-6, 10.0, math.nextafter(10.0, 11.0), 10.3, 11.0, 80.0]

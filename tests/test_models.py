@@ -15,10 +15,11 @@ from random_networks import outcome
 
 import sparseprop as sp
 from sparseprop import models
-from sparseprop.reference import DoubleArithmetic, MultiprecisionArithmetic, ReferenceEngine
+from sparseprop.engine.reference import ReferenceEngine
+from sparseprop.numerics.arithmetic import DoubleArithmetic, MultiprecisionArithmetic
 
 # The window is to be tested on small networks too, which would get a heap.
-sp.simulation.SMALL = 0
+sp.run.simulation.SMALL = 0
 
 ALL = models.MODELS | {"Quartic": Quartic}
 VARIANTS = range(3)

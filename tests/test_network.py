@@ -17,7 +17,7 @@ import scipy.sparse
 from random_networks import random_network
 
 import sparseprop as sp
-from sparseprop import bench
+from sparseprop.bench import suite as bench
 
 LIF = sp.LIF(tau_m=10.0, I_e=1.1)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sparseprop import _wiring
+from sparseprop.connectivity import _wiring
 
 KEY = np.random.SeedSequence(2024).generate_state(2, np.uint64)
 

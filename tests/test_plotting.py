@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 import sparseprop as sp
 from sparseprop.plotting import plot_raster, save_raster_plot
-from sparseprop.result import PopulationInfo, Result
+from sparseprop.run.result import PopulationInfo, Result
 
 
 def made_up(n_spikes, sizes, names="EISABC", t_start=0.0, t_stop=1000.0, seed=1):

@@ -25,7 +25,9 @@ from raster_writer_process import is_prefix, plain
 
 from sparseprop import raster
 from sparseprop.errors import FileFormatError, ParameterError, StorageError
-from sparseprop.raster import RasterWriter, raster_info, read_raster, recover_raster, write_raster
+from sparseprop.files import raster_reader, raster_writer, space
+from sparseprop.files.raster_reader import raster_info, read_raster
+from sparseprop.files.raster_writer import RasterWriter, recover_raster, write_raster
 
 JOBS = Path(__file__).with_name("raster_writer_process.py")
 POPULATIONS = (("E", 80), ("I", 20))
@@ -462,13 +464,13 @@ def test_two_writers_of_one_file(tmp_path):
 
 
 def test_a_lock_whose_file_was_removed_meanwhile_is_not_trusted(tmp_path, monkeypatch):
-    lock = raster.fcntl.flock
+    lock = space.fcntl.flock
 
     def removed(fd, how):
         os.unlink(tmp_path / ".a.h5.ballast")
         lock(fd, how)
 
-    monkeypatch.setattr(raster.fcntl, "flock", removed)
+    monkeypatch.setattr(space.fcntl, "flock", removed)
     with pytest.raises(StorageError, match="another writer"):
         RasterWriter(tmp_path / "a.h5", POPULATIONS, header={})
     assert os.listdir(tmp_path) == []
@@ -478,7 +480,7 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
     def unsupported(fd, how):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(raster.fcntl, "flock", unsupported)
+    monkeypatch.setattr(space.fcntl, "flock", unsupported)
     write_raster(tmp_path / "a.h5", [1.0], [5], POPULATIONS, header={}, footer={})
     assert same(read_raster(tmp_path / "a.h5"), [1.0], [5])
 
@@ -568,7 +570,7 @@ def test_reading_while_it_is_written(tmp_path):
 def test_a_reader_that_was_overtaken_tries_again(tmp_path, monkeypatch):
     path = tmp_path / "a.h5"
     write_raster(path, [1.0], [5], POPULATIONS, header={}, footer={})
-    read, calls = raster._read_ours, []
+    read, calls = raster_reader._read_ours, []
 
     def overtaken(file):
         calls.append(file)
@@ -577,7 +579,7 @@ def test_a_reader_that_was_overtaken_tries_again(tmp_path, monkeypatch):
             raise FileFormatError("torn")
         return read(file)
 
-    monkeypatch.setattr(raster, "_read_ours", overtaken)
+    monkeypatch.setattr(raster_reader, "_read_ours", overtaken)
     n_failures = 3
     assert same(read_raster(path), [1.0], [5])
     calls.clear()
@@ -615,7 +617,7 @@ def header_text(path):
 @pytest.mark.parametrize("old", ["killed", "unfinished", "finished", "whole"])
 @pytest.mark.parametrize("n", [0, 1, 333, 500, 600])
 def test_going_on_gives_the_undisturbed_raster(tmp_path, monkeypatch, populations, old, n):
-    monkeypatch.setattr(raster, "_COPY", 97)
+    monkeypatch.setattr(raster_reader, "_COPY", 97)
     path, copy = tmp_path / "a.h5", tmp_path / "b.h5"
     times, ids = spikes(1000)
     header = {"weights": np.arange(6.0).reshape(2, 3), "more": [np.inf, {"x": np.zeros((0, 2), ">i2")}], "grün": 1}
@@ -664,7 +666,7 @@ def test_going_on_anywhere_any_number_of_times(sizes, chunks, cuts, copy, seed):
     times, ids = spikes(2100, sum(sizes), seed)
     n = 0
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(raster, "_COPY", copy)
+        patch.setattr(raster_reader, "_COPY", copy)
         path = os.path.join(folder, "a.h5")
         write_raster(path, [], [], populations, header={}, footer={})
         for (more, back), chunk in zip(cuts, chunks, strict=True):
@@ -714,7 +716,7 @@ def test_going_on_is_refused_and_the_file_kept(tmp_path, monkeypatch):
     for k, message in enumerate((needed, needed, nearly_full)):  # for the lock, the file, the first commit
         rooms = itertools.chain([1 << 40] * k, [0])
         with monkeypatch.context() as patch:
-            patch.setattr(raster, "_room", lambda where, size, rooms=rooms: next(rooms))
+            patch.setattr(space, "room_at", lambda where, size, rooms=rooms: next(rooms))
             with pytest.raises(StorageError, match=message):
                 RasterWriter.resume(path, 300, chunk=100)
 
@@ -722,7 +724,7 @@ def test_going_on_is_refused_and_the_file_kept(tmp_path, monkeypatch):
         raise RuntimeError("the disk is on fire")
 
     with monkeypatch.context() as patch:
-        patch.setattr(raster, "_flush", broken)
+        patch.setattr(raster_writer, "_flush", broken)
         with pytest.raises(StorageError, match="on fire.*; the file is as it was"):
             RasterWriter.resume(path, 300)
     assert before == {entry: entry.read_bytes() for entry in tmp_path.iterdir() if entry.is_file()}
@@ -798,7 +800,7 @@ def test_interrupts_while_going_on(tmp_path, after):
     for at in itertools.count():
         write_raster(path, times, ids, POPULATIONS, header={}, footer={"old": True})
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(raster, "_COPY", 100)
+            patch.setattr(raster_reader, "_COPY", 100)
             interrupting = Interrupting(patch, at, after)
             with contextlib.suppress(KeyboardInterrupt):
                 RasterWriter.resume(path, 300, chunk=64).close()
@@ -858,12 +860,12 @@ def test_a_child_process_cannot_write_nor_harm(tmp_path):
 
 
 class Interrupting:
-    """Functions of `raster` that raise KeyboardInterrupt at one call, before or after their work."""
+    """Functions of `raster_writer` that raise KeyboardInterrupt at one call, before or after their work."""
 
     def __init__(self, monkeypatch, at, after):
         self.calls, self.at, self.after = 0, at, after
         for name in ("_write", "_flush", "_sync", "sync_folder"):
-            monkeypatch.setattr(raster, name, self.wrapped(getattr(raster, name), name))
+            monkeypatch.setattr(raster_writer, name, self.wrapped(getattr(raster_writer, name), name))
 
     def wrapped(self, function, name):
         def call(*arguments):
@@ -1061,7 +1063,7 @@ def test_a_disk_too_full_to_begin(mounted):
 
 def test_no_room_for_the_ballast(mounted, monkeypatch):
     folder = mounted(300)
-    monkeypatch.setattr(raster, "_room", lambda where, size: 1 << 60)
+    monkeypatch.setattr(space, "room_at", lambda where, size: 1 << 60)
     with pytest.raises(StorageError, match="No space left"):
         RasterWriter(folder / "a.h5", POPULATIONS, header={})
     assert os.listdir(folder) == []
@@ -1072,7 +1074,7 @@ def test_a_writer_goes_on_when_there_is_room_again(tmp_path, monkeypatch):
     with RasterWriter(tmp_path / "a.h5", POPULATIONS, header={}, chunk=100) as writer:
         writer.append(times[:300], ids[:300])
         with monkeypatch.context() as patch:
-            patch.setattr(raster, "_room", lambda where, size: 0)
+            patch.setattr(space, "room_at", lambda where, size: 0)
             with pytest.raises(StorageError, match="300 of 600 spikes are safe in the file; make room"):
                 writer.append(times[300:600], ids[300:600])
             with pytest.raises(StorageError, match="300 of 600"):
@@ -1087,11 +1089,11 @@ def test_close_can_be_repeated_when_there_is_room_again(tmp_path, monkeypatch):
     writer = RasterWriter(tmp_path / "a.h5", POPULATIONS, header={})
     writer.append(times, ids)
     with monkeypatch.context() as patch:
-        patch.setattr(raster, "_room", lambda where, size: 0)
+        patch.setattr(space, "room_at", lambda where, size: 0)
         with pytest.raises(StorageError, match="0 of 1000 spikes"):
             writer.close(t=1)
     with monkeypatch.context() as patch:
-        patch.setattr(raster, "_room", lambda where, size: 5_000_000)
+        patch.setattr(space, "room_at", lambda where, size: 5_000_000)
         with pytest.raises(StorageError, match="0 of 1000 spikes"):  # the arrays are counted
             writer.close(V=np.zeros(10**6))
     writer.close(t=2, V=np.ones(3))
@@ -1116,7 +1118,7 @@ def test_an_error_of_the_disk_is_told_and_final(tmp_path, monkeypatch):
         at_close.append(ballast.stat().st_size)
         close(file)
 
-    monkeypatch.setattr(raster, "_flush", broken)
+    monkeypatch.setattr(raster_writer, "_flush", broken)
     with monkeypatch.context() as patch:
         patch.setattr(h5py.File, "close", closing)
         with pytest.raises(StorageError, match="on fire.*300 of 600 spikes are safe in the file and can be"):
@@ -1286,7 +1288,7 @@ def test_errors_of_the_system_while_reading(two_files, monkeypatch):
         def broken(file, raised=raised):
             raise raised
 
-        monkeypatch.setattr(raster, "_read_ours", broken)
+        monkeypatch.setattr(raster_reader, "_read_ours", broken)
         with pytest.raises(expected, match=message):
             read_raster(two_files[0])
 

@@ -147,7 +147,7 @@ def test_checkpoints_are_not_saved_twice_at_the_end(tmp_path, monkeypatch):
 
 
 def test_the_rule_for_bins():
-    from sparseprop import bins
+    from sparseprop.numerics import bins
 
     k = np.arange(100_000)
     for width in (0.1, 0.3, 1 / 3, 7.3, 1e-6):

@@ -12,7 +12,8 @@ import pytest
 
 import sparseprop as sp
 from sparseprop.errors import CheckpointMismatchError, FileFormatError, ParameterError, StorageError
-from sparseprop.raster import RasterWriter, raster_info, recover_raster
+from sparseprop.files.raster_reader import raster_info
+from sparseprop.files.raster_writer import RasterWriter, recover_raster
 
 ENGINES = ["window", "heap", "reference"]
 
@@ -194,7 +195,7 @@ def test_pieces_together_are_the_undisturbed_run(net, how, tmp_path):
 def test_results_are_pickled_with_their_pieces(net, tmp_path):
     sim = sp.Simulation(net)
     pieces = [sim.run(10.0, record=sp.Record(tmp_path / f"{k}.h5", bins=1.0)) for k in range(2)]
-    for joined in (sp.concatenate(pieces), sp.result.describe(tmp_path / "1.h5")):
+    for joined in (sp.concatenate(pieces), sp.run.result.describe(tmp_path / "1.h5")):
         again = pickle.loads(pickle.dumps(joined))
         assert same(again, joined) and [p.run_id for p in again.pieces] == [p.run_id for p in joined.pieces]
         assert same(pickle.loads(pickle.dumps(joined)).pieces[-1], pieces[-1])  # when they have been read, too
@@ -217,7 +218,7 @@ def test_windows_of_libsonata(tmp_path):
     times = [10.0 - 9e-7, 10.0, 10.0 + 9e-7]
     res = sp.Result(
         (np.array([10.0 - 1.1e-6, *times, 10.0 + 1.1e-6, 20.0]), np.arange(6)),
-        [sp.result.PopulationInfo("E", 6)], t_start=0.0, t_stop=20.0,
+        [sp.run.result.PopulationInfo("E", 6)], t_start=0.0, t_stop=20.0,
     )  # fmt: skip
     res.save(tmp_path / "a.h5")
     spikes = libsonata.SpikeReader(str(tmp_path / "a.h5"))["E"]
@@ -653,7 +654,7 @@ def test_a_summary_does_not_depend_on_what_was_looked_at_before(net, tmp_path):
 
 
 def test_a_summary_reads_no_large_files(net, tmp_path, monkeypatch):
-    monkeypatch.setattr(sp.result, "SHOWN_CV_IN_FILE", 10)
+    monkeypatch.setattr(sp.run.result, "SHOWN_CV_IN_FILE", 10)
     res = net.run(100.0, record=tmp_path / "raster.h5")
     text = str(res)
     assert "CV" not in text and callable(res._spikes) and "80" in cells_of(res._repr_html_()) and callable(res._spikes)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import sparseprop as sp
-from sparseprop import watching
+from sparseprop.run import watching
 
 
 @pytest.fixture
@@ -294,7 +294,7 @@ def test_cv_of_clocks_and_poisson_processes():
     def result(times):
         ids = np.repeat(np.arange(20), 500)
         order = np.argsort(times.ravel(), kind="stable")
-        info = sp.result.PopulationInfo("x", 20)
+        info = sp.run.result.PopulationInfo("x", 20)
         return sp.Result((times.ravel()[order], ids[order]), [info], t_start=0.0, t_stop=float(times.max()))
 
     expected = np.mean([np.std(np.diff(train)) / np.mean(np.diff(train)) for train in poisson])

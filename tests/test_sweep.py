@@ -19,7 +19,7 @@ from sweep_builds import build
 
 import sparseprop as sp
 from sparseprop.errors import FileFormatError, ParameterError, StorageError
-from sparseprop.sweep import _text, _value
+from sparseprop.sweep.grid import _text, _value
 
 GRID = {"I_e": [1.5, 2.0, 2.5], "seed": [1, 2]}
 RUN = {"duration": 100.0}

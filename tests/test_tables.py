@@ -8,11 +8,12 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import sparseprop as sp
-from sparseprop import tables
-from sparseprop.drifts import drift_of
+from sparseprop.engine.reference import ReferenceEngine
 from sparseprop.errors import NumericalError, ParameterError
 from sparseprop.models import tabulated_constants
-from sparseprop.reference import MultiprecisionArithmetic, ReferenceEngine
+from sparseprop.numerics import tables
+from sparseprop.numerics.arithmetic import MultiprecisionArithmetic
+from sparseprop.numerics.drifts import drift_of
 
 MP = mpmath.mp.clone()
 MP.dps = 40

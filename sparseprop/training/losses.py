@@ -13,9 +13,9 @@ import numpy as np
 
 from .. import _validation
 from ..batch import BatchResult, check_no_raster
-from ..bins import are_beyond
 from ..errors import ParameterError, named_arguments, shown, unknown_name
 from ..models import LIF, LIFExp
+from ..numerics.bins import are_beyond
 from .pseudospikes import Pseudospikes, check_net
 
 __all__ = [

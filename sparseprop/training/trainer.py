@@ -7,14 +7,14 @@ import numpy as np
 
 from .. import _validation
 from ..batch import BatchSimulation
-from ..checkpoint import fingerprint, read_state, write_state
 from ..connectivity import ProceduralAdjacency
-from ..distributions import Distribution
+from ..connectivity.distributions import Distribution
 from ..errors import CheckpointMismatchError, NumericalError, ParameterError, named_arguments, shown, unknown_name
+from ..files.checkpoint import fingerprint, read_state, write_state
 from ..models import UniformPhase
 from ..network import Network, Projection
-from ..recording import Record
-from ..watching import Progress
+from ..run.recording import Record
+from ..run.watching import Progress
 from .losses import Evaluation
 from .optimizers import Adam
 from .silence import Activity

@@ -1,0 +1,1 @@
+"""What `sparseprop bench` and the scripts in `benchmarks/` measure and report."""

@@ -1,0 +1,7 @@
+"""The command `sparseprop`."""
+
+from .commands import main
+
+__all__ = [
+    "main",
+]

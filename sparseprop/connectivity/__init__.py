@@ -1,0 +1,47 @@
+"""Which neurons are connected, and with what values: rules, what they make, distributions."""
+
+from .distributions import Distribution, distribution_from_dict, lognormal, normal, uniform
+from .rules import (
+    MAX_NEURONS,
+    Adjacency,
+    ProceduralAdjacency,
+    Purpose,
+    Rule,
+    all_to_all,
+    available_memory,
+    build,
+    edges,
+    fixed_indegree,
+    fixed_outdegree,
+    fixed_total_number,
+    matrix,
+    one_to_one,
+    pairwise_bernoulli,
+    random_key,
+    rule_from_dict,
+)
+
+__all__ = [
+    "MAX_NEURONS",
+    "Adjacency",
+    "Distribution",
+    "ProceduralAdjacency",
+    "Purpose",
+    "Rule",
+    "all_to_all",
+    "available_memory",
+    "build",
+    "distribution_from_dict",
+    "edges",
+    "fixed_indegree",
+    "fixed_outdegree",
+    "fixed_total_number",
+    "lognormal",
+    "matrix",
+    "normal",
+    "one_to_one",
+    "pairwise_bernoulli",
+    "random_key",
+    "rule_from_dict",
+    "uniform",
+]

@@ -1,0 +1,998 @@
+"""Connection rules, and what they make: the targets of every source neuron.
+
+A rule says how two populations are connected; :func:`build` draws it. Names follow NEST and Senk et al.
+(2022), Connectivity concepts in neuronal network modeling, doi 10.1371/journal.pcbi.1010086.
+
+What is drawn is a pure function of (seed, purpose, projection, neuron), through the counter-based generator
+Philox4x64-10: it does not depend on other projections, on the size of other populations, or on the process.
+"""
+
+import dataclasses
+import enum
+import math
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from .._validation import flag, index_array, integer, is_array, plain, real, real_array
+from ..errors import (
+    CapacityError,
+    ConnectivityError,
+    InsufficientMemoryError,
+    ParameterError,
+    named_arguments,
+    shown,
+    unknown_name,
+)
+from . import _wiring
+
+__all__ = [
+    "Adjacency",
+    "Purpose",
+    "Rule",
+    "all_to_all",
+    "build",
+    "edges",
+    "fixed_indegree",
+    "fixed_outdegree",
+    "fixed_total_number",
+    "matrix",
+    "one_to_one",
+    "pairwise_bernoulli",
+    "random_key",
+    "rule_from_dict",
+]
+
+# Neurons are numbered by int32.
+MAX_NEURONS = 2**31 - 1
+
+
+class Purpose(enum.IntEnum):
+    """What random numbers are for: the last word of the generator's counter, (block, neuron, index, purpose).
+
+    Streams of different purposes never share a number. A value that has been released is never given another
+    meaning, because networks in people's papers depend on it.
+    """
+
+    #: Ids of a row; index = projection, neuron = source (target, for `fixed_indegree`).
+    CONNECTIVITY = 1
+    #: Initial phases; index = population.
+    INITIAL_STATE = 2
+    #: How many edges of `fixed_total_number` each source has; index = projection, neuron = 0.
+    ROW_LENGTHS = 3
+    #: Events of a drive; index = number of the drive and of the interval (see ``_poisson.pxd``).
+    DRIVE = 4
+    #: Spikes of a PoissonSource; index = population and interval.
+    POISSON_SOURCE = 5
+    #: Weights; index = projection, neuron = source.
+    WEIGHT = 6
+    #: Delays; index = projection, neuron = source.
+    DELAY = 7
+    #: Parameters of neurons; index = population and name (see ``distributions.py``).
+    PARAMETER = 8
+    #: Initial voltages and currents from distributions; index = population and name.
+    STATE = 9
+
+
+def random_key(seed):
+    """The key of the counter-based generator for a seed.
+
+    Parameters
+    ----------
+    seed : int or sequence of int
+        As for :class:`numpy.random.SeedSequence`, which makes the keys of neighbouring seeds unrelated.
+
+    Returns
+    -------
+    ndarray of uint64, shape (2,)
+    """
+    return np.random.SeedSequence(seed).generate_state(2, np.uint64)
+
+
+# ---------------------------------------------------------------------------------------------------
+# What comes out
+
+
+@dataclass(frozen=True, eq=False)
+class Adjacency:
+    """The synapses of one projection, stored row by row: the targets of source 0, then of source 1, ...
+
+    This is the order of every per-synapse array of a projection. Within a row the targets ascend; those of
+    `edges` and of a sparse matrix stay in the order in which they were given. A row is what has one source (a column
+    of W).
+
+    Attributes
+    ----------
+    offsets : ndarray of int64, shape (n_pre + 1,)
+        The targets of source j are ``targets[offsets[j]:offsets[j + 1]]``.
+    targets : ndarray of int32, shape (n_synapses,)
+        Ids within the target population.
+    weights : ndarray of float64, shape (n_synapses,), or None
+        Only a matrix gives them.
+    order : ndarray of int64, shape (n_synapses,), or None
+        ``order[s]`` is the place of synapse s in the list of edges that the user gave, None where that is s
+        itself. The list is the arguments of `edges`, for a sparse matrix the entries of ``W.tocoo()``, and for a
+        dense one those that are not zero, row by row, as in ``W[W != 0]``.
+    n_autapses, n_multapses : int
+        Number of synapses of a neuron onto itself, and of synapses beyond the first between the same two
+        neurons.
+    """
+
+    offsets: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray | None = None
+    order: np.ndarray | None = None
+    n_autapses: int = 0
+    n_multapses: int = 0
+
+    @property
+    def n_synapses(self):
+        """Number of synapses."""
+        return self.targets.shape[0]
+
+    @property
+    def sources(self):
+        """The source of each synapse, int32, made anew each time; O(n_synapses)."""
+        return np.repeat(np.arange(self.offsets.shape[0] - 1, dtype=np.int32), np.diff(self.offsets))
+
+
+@dataclass(frozen=True, eq=False)
+class ProceduralAdjacency:
+    """The rows of `fixed_outdegree(k, procedural=True)`: drawn each time they are needed, and never stored.
+
+    The rows are those that :class:`Adjacency` would hold, bit for bit, and so are all its attributes, which are made
+    anew each time they are asked for: `targets` and `sources` take four bytes per synapse.
+
+    Attributes
+    ----------
+    key : ndarray of uint64, shape (2,)
+    projection : int
+    degree : int
+        Targets per source.
+    n_pre, n_post : int
+    skip_self, with_replacement : bool
+    """
+
+    key: np.ndarray
+    projection: int
+    degree: int
+    n_pre: int
+    n_post: int
+    skip_self: bool
+    with_replacement: bool
+    n_autapses: int | None
+    n_multapses: int | None
+    weights = None
+    order = None
+
+    @property
+    def n_synapses(self):
+        """Number of synapses."""
+        return self.n_pre * self.degree
+
+    @property
+    def offsets(self):
+        """As in :class:`Adjacency`."""
+        return np.arange(self.n_pre + 1, dtype=np.int64) * self.degree
+
+    @property
+    def targets(self):
+        """As in :class:`Adjacency`; O(n_synapses).
+
+        Raises
+        ------
+        InsufficientMemoryError
+            If they would not fit into memory.
+        """
+        needed, available = 4 * self.n_synapses + 16 * self.n_pre, available_memory()
+        if needed > available:
+            raise InsufficientMemoryError(
+                f"the targets of {self.n_synapses} procedural synapses need {needed / 2**30:.3g} GiB, and "
+                f"{available / 2**30:.3g} GiB of memory are available; ask for rows with row(source)"
+            )
+        return self._draw(self.offsets, 0)
+
+    @property
+    def sources(self):
+        """As in :class:`Adjacency`."""
+        return np.repeat(np.arange(self.n_pre, dtype=np.int32), self.degree)
+
+    def row(self, source):
+        """The targets of one source, shape (degree,); O(degree)."""
+        return self._draw(np.array([0, self.degree], dtype=np.int64), source)
+
+    def _draw(self, offsets, first):
+        return _wiring.draw_rows(
+            self.key, Purpose.CONNECTIVITY, self.projection, offsets, self.n_post, self.skip_self,
+            self.with_replacement, first,
+        )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------
+# Between which populations, and what is allowed there
+
+
+@dataclass(frozen=True)
+class _Site:
+    """The two populations of a projection, its random numbers and what is allowed in it."""
+
+    n_pre: int
+    n_post: int
+    same_population: bool
+    key: np.ndarray
+    projection: int
+    allow_autapses: bool
+    allow_multapses: bool
+    where: str
+
+    @property
+    def skip_self(self):
+        """Whether a neuron must be left out of its own row."""
+        return self.same_population and not self.allow_autapses
+
+    def error(self, kind, message):
+        return kind(f"{self.where}: {message}" if self.where else message)
+
+    def require_memory(self, n_synapses, bytes_each, remedy, longest=0):
+        """Refuse before the work begins what cannot end well.
+
+        Parameters
+        ----------
+        n_synapses : int
+            How many there will be.
+        bytes_each : int
+            Memory per synapse while they are made: the result, and what is needed on the way.
+        remedy : str
+        longest : int
+            Length of the longest row that is drawn through a table.
+        """
+        # Per neuron: the lengths of the rows, and where they begin, as drawn and as they come out. The table
+        # has up to five places of four bytes per value.
+        needed = n_synapses * bytes_each + 24 * (max(self.n_pre, self.n_post) + 1) + 20 * longest
+        available = available_memory()
+        if needed > available:
+            raise self.error(
+                InsufficientMemoryError,
+                f"{n_synapses} synapses need {needed / 2**30:.3g} GiB while they are made, and "
+                f"{available / 2**30:.3g} GiB of memory are available; {remedy}",
+            )
+
+    def draw_rows(self, lengths, n):
+        """Rows of the given lengths, ids from [0, n): offsets and ids."""
+        offsets = np.zeros(lengths.shape[0] + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        ids = _wiring.draw_rows(
+            self.key, Purpose.CONNECTIVITY, self.projection, offsets, n, self.skip_self, self.allow_multapses
+        )
+        return offsets, ids
+
+    def drawn(self, offsets, targets):
+        """The `Adjacency` of drawn rows; what is not allowed was not drawn and need not be counted."""
+        n_autapses = n_multapses = 0
+        if self.allow_multapses or (self.same_population and self.allow_autapses):
+            n_autapses, _, n_multapses, _ = _wiring.audit(offsets, targets, self.n_post, self.same_population)
+        return Adjacency(offsets, targets, n_autapses=n_autapses, n_multapses=n_multapses)
+
+    def require_degree(self, rule, n, chosen, per):
+        """Refuse a degree `rule.k` that `n` neurons cannot give.
+
+        Parameters
+        ----------
+        chosen, per : str
+            What is drawn, for whom: ``"targets"``, ``"source"``.
+        """
+        available = max(n - self.skip_self, 0)
+        if rule.k > MAX_NEURONS:
+            raise self.error(
+                CapacityError,
+                f"{shown(rule)}: a neuron has at most {MAX_NEURONS} {chosen}; choose a smaller k",
+            )
+        if rule.k > (MAX_NEURONS if self.allow_multapses and available else available):
+            others = " beside the neuron itself" if self.skip_self else ""
+            remedies = [f"choose k <= {available}"]
+            if self.skip_self:
+                remedies.append("allow_autapses=True")
+            if available and not self.allow_multapses:
+                remedies.append("allow_multapses=True")
+            raise self.error(
+                ConnectivityError,
+                f"{shown(rule)} asks for {rule.k} {'' if self.allow_multapses else 'different '}{chosen} of each "
+                f"{per}, but there are {available}{others}; {' or '.join(remedies)}",
+            )
+
+    def given(self, sources, targets, weights, in_list):
+        """The `Adjacency` of explicit edges: sorted by source, and refused if they hold what is not allowed.
+
+        Parameters
+        ----------
+        sources, targets : ndarray of int32
+        weights : ndarray of float64 or None
+        in_list : str
+            Name of the list in messages.
+        """
+        bytes_each = 12 if weights is None else 20
+        self.require_memory(sources.shape[0], bytes_each, "give fewer edges, or use a bigger machine")
+        order = None
+        offsets, place = _wiring.sort_by_source(sources, self.n_pre)
+        if (sources[1:] < sources[:-1]).any():
+            order = place
+        targets = targets.copy() if order is None else targets[order]
+        if weights is not None:
+            weights = weights.copy() if order is None else weights[order]
+        n_autapses, autapse, n_multapses, multapse = _wiring.audit(offsets, targets, self.n_post, self.same_population)
+        for count, first, allowed, what, option in (
+            (n_autapses, autapse, self.allow_autapses, "connect a neuron to itself", "allow_autapses"),
+            (n_multapses, multapse, self.allow_multapses, "repeat another one", "allow_multapses"),
+        ):
+            if count and not allowed:
+                edge = first if order is None else int(order[first])
+                source = int(sources[edge])
+                raise self.error(
+                    ConnectivityError,
+                    f"{in_list}: {count} of {sources.shape[0]} connections {what}, the first is {source} -> "
+                    f"{int(targets[first])} (at index {edge}); remove them, or set {option}=True",
+                )
+        return Adjacency(offsets, targets, weights, order, n_autapses, n_multapses)
+
+
+LITTLE_MEMORY = 1 << 26  # bytes, which are asked for without a look
+
+
+def available_memory():
+    """Bytes of memory that can be had now: Linux's own estimate, elsewhere the whole of it.
+
+    Never less than 64 MiB: under load the estimate can be 0 for a moment, and a small network was refused once.
+    """
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return max(1024 * int(line.split()[1]), LITTLE_MEMORY)
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+# ---------------------------------------------------------------------------------------------------
+# Rules
+
+
+@dataclass(frozen=True, repr=False)
+class Rule:
+    """How two populations are connected. Made by the functions of this module, such as `fixed_indegree`."""
+
+    name: ClassVar[str]
+
+    def to_dict(self):
+        """Name and parameters as plain values and arrays, such as ``{"name": "fixed_indegree", "k": 100}``."""
+        return {"name": self.name} | {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def __repr__(self):
+        values = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in dataclasses.fields(self))
+        return f"{self.name}({values})"
+
+    # Each rule has a method _wire(site): the `Adjacency` between the populations of a `_Site`.
+
+    def _put(self, name, value):
+        """Store a checked value in place of what the user gave."""
+        object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, repr=False)
+class _FixedOutdegree(Rule):
+    name: ClassVar[str] = "fixed_outdegree"
+    k: int
+    procedural: bool = False
+
+    def __post_init__(self):
+        self._put("k", integer(self.k, "fixed_outdegree: k", "a whole number >= 0 of targets", low=0))
+        self._put("procedural", flag(self.procedural, "fixed_outdegree: procedural"))
+
+    def _wire(self, site):
+        site.require_degree(self, site.n_post, "targets", "source")
+        if self.procedural:
+            # What is allowed and therefore may occur would have to be counted by drawing everything.
+            n_autapses = None if site.same_population and site.allow_autapses else 0
+            n_multapses = None if site.allow_multapses else 0
+            return ProceduralAdjacency(
+                site.key, site.projection, self.k, site.n_pre, site.n_post, site.skip_self, site.allow_multapses,
+                n_autapses, n_multapses,
+            )  # fmt: skip
+        remedy = "choose a smaller k, or procedural=True, which stores nothing"
+        site.require_memory(site.n_pre * self.k, 4, remedy, longest=self.k)
+        return site.drawn(*site.draw_rows(np.full(site.n_pre, self.k), site.n_post))
+
+
+@dataclass(frozen=True, repr=False)
+class _FixedIndegree(Rule):
+    name: ClassVar[str] = "fixed_indegree"
+    k: int
+
+    def __post_init__(self):
+        self._put("k", integer(self.k, "fixed_indegree: k", "a whole number >= 0 of sources", low=0))
+
+    def _wire(self, site):
+        site.require_degree(self, site.n_pre, "sources", "target")
+        # Twice the result: as drawn, and turned around.
+        site.require_memory(site.n_post * self.k, 8, "choose a smaller k", longest=self.k)
+        _, sources = site.draw_rows(np.full(site.n_post, self.k), site.n_pre)
+        return site.drawn(*_wiring.transpose(sources, max(self.k, 1), site.n_pre))
+
+
+@dataclass(frozen=True, repr=False)
+class _PairwiseBernoulli(Rule):
+    name: ClassVar[str] = "pairwise_bernoulli"
+    p: float
+
+    def __post_init__(self):
+        self._put("p", real(self.p, "pairwise_bernoulli: p", "a probability in [0, 1]", low=0.0, high=1.0))
+
+    def _wire(self, site):
+        if self.p == 1.0:
+            return _AllToAll()._wire(site)
+        cells = site.n_pre * max(site.n_post - site.skip_self, 0)
+        # Four standard deviations above the mean: seldom too little, and never much too much.
+        expected = self.p * cells
+        room = min(cells, math.ceil(expected + 4.0 * math.sqrt(expected) + 16.0))
+        site.require_memory(room, 4, "choose a smaller p")
+        if self.p == 0.0 or cells == 0:
+            return site.drawn(*site.draw_rows(np.zeros(site.n_pre, np.int64), site.n_post))
+        return site.drawn(
+            *_wiring.draw_bernoulli(
+                site.key,
+                Purpose.CONNECTIVITY,
+                site.projection,
+                site.n_pre,
+                site.n_post,
+                self.p,
+                site.skip_self,
+                room,
+            )
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class _FixedTotalNumber(Rule):
+    name: ClassVar[str] = "fixed_total_number"
+    n: int
+
+    def __post_init__(self):
+        self._put("n", integer(self.n, "fixed_total_number: n", "a whole number >= 0 of synapses", low=0))
+
+    def _wire(self, site):
+        width = max(site.n_post - site.skip_self, 0)
+        cells = site.n_pre * width
+        if self.n > cells and not (site.allow_multapses and cells):
+            among = " of different neurons" if site.skip_self else ""
+            remedy = " or allow_multapses=True" if cells and not site.allow_multapses else ""
+            raise site.error(
+                ConnectivityError,
+                f"{self!r} asks for {self.n} {'' if site.allow_multapses else 'different '}pairs, but there "
+                f"are {cells} pairs{among} between {site.n_pre} sources and {site.n_post} targets; choose "
+                f"n <= {cells}{remedy}",
+            )
+        site.require_memory(self.n, 4, "choose a smaller n", longest=self.n // max(site.n_pre, 1))
+        # Above half of all pairs, draw where an edge is missing.
+        missing = not site.allow_multapses and 2 * self.n > cells
+        lengths = _wiring.draw_row_lengths(
+            site.key,
+            Purpose.ROW_LENGTHS,
+            site.projection,
+            site.n_pre,
+            width,
+            cells - self.n if missing else self.n,
+            site.allow_multapses,
+        )
+        return site.drawn(*site.draw_rows(width - lengths if missing else lengths, site.n_post))
+
+
+@dataclass(frozen=True, repr=False)
+class _OneToOne(Rule):
+    name: ClassVar[str] = "one_to_one"
+
+    def _wire(self, site):
+        n = site.n_pre
+        if n != site.n_post:
+            raise site.error(
+                ConnectivityError,
+                f"{self!r} needs as many sources as targets, got {n} and {site.n_post}; use edges(sources, targets)",
+            )
+        if site.skip_self and n:
+            raise site.error(
+                ConnectivityError,
+                f"{self!r} within one population connects each of its {n} neurons to itself; connect two "
+                "populations, or set allow_autapses=True",
+            )
+        site.require_memory(n, 4, "use smaller populations")
+        n_autapses = n if site.same_population else 0
+        return Adjacency(np.arange(n + 1, dtype=np.int64), np.arange(n, dtype=np.int32), n_autapses=n_autapses)
+
+
+@dataclass(frozen=True, repr=False)
+class _AllToAll(Rule):
+    name: ClassVar[str] = "all_to_all"
+
+    def _wire(self, site):
+        width = max(site.n_post - site.skip_self, 0)
+        site.require_memory(site.n_pre * width, 4, "use a sparse rule, or smaller populations")
+        # Drawing all there is needs no random number. Each pair is there once, whatever is allowed.
+        once = dataclasses.replace(site, allow_multapses=False)
+        return once.drawn(*once.draw_rows(np.full(site.n_pre, width), site.n_post))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class _ArrayRule(Rule):
+    """A rule that holds arrays, which the comparison of dataclasses cannot compare."""
+
+    def __eq__(self, other):
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(
+            np.array_equal(getattr(self, field.name), getattr(other, field.name)) for field in dataclasses.fields(self)
+        )
+
+    def __hash__(self):
+        return hash((self.name, self.sources.shape[0]))
+
+    def __repr__(self):
+        return f"{self.name}(<{self.sources.shape[0]} edges>)"
+
+    def _put_ids(self, name, limit):
+        ids = index_array(getattr(self, name), f"{self.name}: {name}", limit).astype(np.int32)
+        ids.flags.writeable = False
+        self._put(name, ids)
+
+    def _require_pairs(self):
+        if self.sources.shape != self.targets.shape:
+            raise ParameterError(
+                f"{self.name}: sources and targets must have the same length, one entry per edge, got "
+                f"{self.sources.shape[0]} and {self.targets.shape[0]}"
+            )
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class _Edges(_ArrayRule):
+    name: ClassVar[str] = "edges"
+    sources: np.ndarray
+    targets: np.ndarray
+
+    def __post_init__(self):
+        self._put_ids("sources", MAX_NEURONS)
+        self._put_ids("targets", MAX_NEURONS)
+        self._require_pairs()
+
+    def _wire(self, site):
+        prefix = f"{site.where}: edges: " if site.where else "edges: "
+        for ids, name, n in ((self.sources, "sources", site.n_pre), (self.targets, "targets", site.n_post)):
+            index_array(ids, prefix + name, n)
+        return site.given(self.sources, self.targets, None, "edges")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class _Matrix(_ArrayRule):
+    name: ClassVar[str] = "matrix"
+    shape: tuple
+    sources: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+
+    def __post_init__(self):
+        try:
+            n_post, n_pre = self.shape
+        except (TypeError, ValueError):
+            raise ParameterError(f"matrix: shape must be (n_post, n_pre), got {shown(self.shape)}") from None
+        n_post = integer(n_post, "matrix: number of rows", low=0, high=MAX_NEURONS)
+        n_pre = integer(n_pre, "matrix: number of columns", low=0, high=MAX_NEURONS)
+        self._put("shape", (n_post, n_pre))
+        self._put_ids("sources", n_pre)
+        self._put_ids("targets", n_post)
+        self._require_pairs()
+        weights = real_array(
+            self.weights, "matrix: weights", "finite numbers, one per edge", size=self.sources.shape[0]
+        )
+        weights.flags.writeable = False
+        self._put("weights", weights)
+
+    def to_dict(self):
+        """Name and parameters: the shape, and arrays with each edge's source, target and weight."""
+        return super().to_dict() | {"shape": list(self.shape)}
+
+    def _wire(self, site):
+        if self.shape != (site.n_post, site.n_pre):
+            turned = "; it looks transposed, give W.T" if self.shape == (site.n_pre, site.n_post) else ""
+            raise site.error(
+                ConnectivityError,
+                f"the matrix W[target, source] must have shape {(site.n_post, site.n_pre)}, got {self.shape}{turned}",
+            )
+        return site.given(self.sources, self.targets, self.weights, "the matrix")
+
+
+@named_arguments
+def fixed_outdegree(k, procedural=False):
+    """Each source neuron gets `k` targets, drawn uniformly.
+
+    The targets are different from each other unless multapses are allowed, and from the source itself unless
+    autapses are. This is the rule of the published SparseProp code.
+
+    Parameters
+    ----------
+    k : int
+        Number of targets of each source, >= 0.
+    procedural : bool
+        Draw a row each time it is needed instead of storing it: no memory per synapse, and some 20 ns of
+        computing per synaptic event. The synapses are the same as with False, bit for bit.
+
+    Returns
+    -------
+    Rule
+
+    Raises
+    ------
+    ParameterError
+        If `k` is no whole number >= 0, or `procedural` is not a boolean.
+
+    Notes
+    -----
+    Row j depends on (seed, projection, j), on `k` and on the number of targets. O(n_pre k).
+    """
+    return _FixedOutdegree(k, procedural)
+
+
+@named_arguments
+def fixed_indegree(k):
+    """Each target neuron gets `k` sources, drawn uniformly.
+
+    The sources are different from each other unless multapses are allowed, and from the target itself unless
+    autapses are.
+
+    Parameters
+    ----------
+    k : int
+        Number of sources of each target, >= 0.
+
+    Returns
+    -------
+    Rule
+
+    Raises
+    ------
+    ParameterError
+        If `k` is no whole number >= 0.
+
+    Notes
+    -----
+    The sources of target i depend on (seed, projection, i), on `k` and on the number of sources.
+    O(n_pre + n_post k).
+    """
+    return _FixedIndegree(k)
+
+
+@named_arguments
+def pairwise_bernoulli(p):
+    """Each ordered pair of neurons is connected with probability `p`, independently of all others.
+
+    Parameters
+    ----------
+    p : float
+        Probability, in [0, 1].
+
+    Returns
+    -------
+    Rule
+
+    Raises
+    ------
+    ParameterError
+        If `p` is no number in [0, 1].
+
+    Notes
+    -----
+    Pairs of a neuron with itself are left out unless autapses are allowed.
+
+    O(n_pre + number of edges): the distance to the next edge is drawn from its geometric distribution. That
+    takes a logarithm, so with another C library an edge may be another one, once in very many. All other
+    rules draw with whole numbers only and are the same everywhere.
+    """
+    return _PairwiseBernoulli(p)
+
+
+@named_arguments
+def fixed_total_number(n):
+    """Exactly `n` synapses, drawn uniformly from all pairs.
+
+    The pairs are different from each other unless multapses are allowed, and none is of a neuron with itself
+    unless autapses are.
+
+    Parameters
+    ----------
+    n : int
+        Number of synapses, >= 0.
+
+    Returns
+    -------
+    Rule
+
+    Raises
+    ------
+    ParameterError
+        If `n` is no whole number >= 0.
+
+    Notes
+    -----
+    Depends on (seed, projection), on `n` and on the sizes of both populations. O(n_pre + n): the number of
+    synapses of each source is drawn first, then their targets.
+    """
+    return _FixedTotalNumber(n)
+
+
+@named_arguments
+def one_to_one():
+    """Source i is connected to target i, for all i; both populations have the same size.
+
+    Returns
+    -------
+    Rule
+    """
+    return _OneToOne()
+
+
+@named_arguments
+def all_to_all():
+    """Each source is connected to each target, but to itself only if autapses are allowed.
+
+    Returns
+    -------
+    Rule
+    """
+    return _AllToAll()
+
+
+@named_arguments
+def edges(sources, targets):
+    """The connections of a list.
+
+    Parameters
+    ----------
+    sources, targets : array_like of int
+        For each edge the id of its source and of its target, within their populations.
+
+    Returns
+    -------
+    Rule
+
+    Raises
+    ------
+    ParameterError
+        If these are not two lists of ids with the same length.
+
+    Notes
+    -----
+    They are stored sorted by source, those of the same source in the order given; `Adjacency.order` says
+    where each came from. O(n_pre + n_post + number of edges).
+    """
+    return _Edges(sources, targets)
+
+
+def matrix(W):
+    """The connections and weights of a matrix.
+
+    Parameters
+    ----------
+    W : array_like or scipy.sparse matrix or array, shape (n_post, n_pre)
+        ``W[target, source]`` is a weight. In a dense array zeros are no synapse. In a sparse one each stored
+        entry is a synapse, a stored zero too (of the DIA format, which cannot tell, each that is not zero);
+        entries that repeat the same pair are multapses, which are never added up. The order of its entries, in which
+    delays can be given, is that of ``W[W != 0]`` for a dense array (by target, then source) and of ``W.tocoo()``
+    for a sparse one, which for CSR, CSC and COO is that of ``W.data``.
+
+    Returns
+    -------
+    Rule
+
+    Raises
+    ------
+    ParameterError
+        If it is no two-dimensional array of finite real numbers.
+
+    Notes
+    -----
+    O(n_pre + n_post + number of stored entries); a dense array is read once.
+    """
+    sparse = sys.modules.get("scipy.sparse")
+    if sparse is not None and sparse.issparse(W):
+        if W.ndim != 2:
+            raise ParameterError(f"matrix: W must be two-dimensional, W[target, source], got shape {W.shape}")
+        W = W.tocoo()
+        _require_weights(W.data, W.row, W.col)
+        return _Matrix(W.shape, W.col, W.row, W.data)
+    _refuse_names(W)
+    if not (is_array(W) or hasattr(W, "__array__")):
+        raise ParameterError(
+            "a connection must be a rule such as fixed_indegree(k), or a matrix W[target, source] with two "
+            f"dimensions, got {shown(W)}"
+        )
+    if getattr(getattr(W, "dtype", None), "kind", None) == "b":
+        raise ParameterError(
+            "matrix: W must hold weights, which are real numbers, got dtype bool; for a list of connections without "
+            "weights use edges(sources, targets): targets, sources = numpy.nonzero(W)"
+        )
+    W = plain(W, "matrix: W")
+    if W.ndim != 2:
+        raise ParameterError(
+            f"a connection must be a rule such as fixed_indegree(k), or a matrix W[target, source] with two "
+            f"dimensions, got ndarray with shape {W.shape}"
+        )
+    targets, sources = np.nonzero(W)
+    weights = W[targets, sources]
+    _require_weights(weights, targets, sources)
+    return _Matrix(W.shape, sources, targets, weights)
+
+
+def _refuse_names(rule):
+    """Refuse the name of a rule, or its function, where the rule itself is meant."""
+    name = rule if isinstance(rule, str) else getattr(rule, "__name__", None) if callable(rule) else None
+    if name in _RULES:
+        raise ParameterError(
+            f"a connection must be a rule, got {shown(rule)}; call it: sp.{name}({', '.join(_needed(name))})"
+        )
+    if isinstance(rule, str):
+        raise unknown_name("connection rule", rule, [f"sp.{name}({', '.join(_needed(name))})" for name in _RULES])
+
+
+def _needed(name):
+    """The parameters that a rule must be given."""
+    if name == "matrix":
+        return ["W"]
+    return [field.name for field in dataclasses.fields(_RULES[name]) if field.default is dataclasses.MISSING]
+
+
+def _require_weights(values, rows, columns):
+    if values.dtype.kind not in "iuf":
+        raise ParameterError(
+            f"matrix: W must hold weights, which are real numbers, got dtype {values.dtype}; for a list of "
+            "connections without weights use edges(sources, targets)"
+        )
+    finite = np.isfinite(values)
+    if not finite.all():
+        k = int(np.argmin(finite))
+        raise ParameterError(
+            f"matrix: weights must be finite, got W[{int(rows[k])}, {int(columns[k])}] = {float(values[k])}; "
+            "leave the entry out if there is no synapse"
+        )
+
+
+_RULES = {
+    rule.name: rule
+    for rule in (
+        _FixedOutdegree,
+        _FixedIndegree,
+        _PairwiseBernoulli,
+        _FixedTotalNumber,
+        _OneToOne,
+        _AllToAll,
+        _Edges,
+        _Matrix,
+    )
+}
+
+
+def rule_from_dict(d):
+    """The rule that :meth:`Rule.to_dict` describes.
+
+    Parameters
+    ----------
+    d : mapping
+        ``{"name": ..., parameter: value, ...}``.
+
+    Returns
+    -------
+    Rule
+
+    Raises
+    ------
+    ParameterError
+        If there is no such rule or parameter, if one is missing, or a value is not allowed.
+
+    Examples
+    --------
+    >>> rule_from_dict({"name": "fixed_indegree", "k": 100})
+    fixed_indegree(k=100)
+    """
+    if not isinstance(d, Mapping) or "name" not in d:
+        raise ParameterError(
+            f"a connection rule must be described as {{'name': ..., parameter: value}}, for example "
+            f"{{'name': 'fixed_indegree', 'k': 100}}, got {shown(d)}"
+        )
+    name = d["name"]
+    if not isinstance(name, str) or name not in _RULES:
+        raise unknown_name("connection rule", name, _RULES)
+    fields = dataclasses.fields(_RULES[name])
+    parameters = {key: value for key, value in d.items() if key != "name"}
+    for key in parameters:
+        if key not in {field.name for field in fields}:
+            raise unknown_name(f"parameter of {name}", key, [field.name for field in fields])
+    for field in fields:
+        if field.name not in parameters and field.default is dataclasses.MISSING:
+            raise ParameterError(f"{name}: {field.name} is missing in {shown(d)}")
+    return _RULES[name](**parameters)
+
+
+def build(
+    rule,
+    n_pre,
+    n_post,
+    *,
+    same_population,
+    key,
+    projection,
+    allow_autapses=False,
+    allow_multapses=False,
+    where="",
+):
+    """Draw, or sort, the synapses of one projection.
+
+    Parameters
+    ----------
+    rule : Rule
+    n_pre, n_post : int
+        Number of source and of target neurons, at most 2^31 - 1.
+    same_population : bool
+        Whether source i and target i are the same neuron, for all i; then n_pre = n_post.
+    key : ndarray of uint64, shape (2,)
+        From :func:`random_key`.
+    projection : int
+        Number of the projection in the network, >= 0.
+    allow_autapses : bool
+        Whether a neuron may be connected to itself.
+    allow_multapses : bool
+        Whether a neuron may be connected to another one several times.
+    where : str
+        What to call the projection in messages, such as ``"projection 'E' -> 'I'"``.
+
+    Returns
+    -------
+    Adjacency
+
+    Raises
+    ------
+    ParameterError
+        For arguments that are not allowed, and for ids outside their population.
+    ConnectivityError
+        If the rule asks for more connections than there can be, or holds some that are not allowed.
+    CapacityError
+        For more than 2^31 - 1 neurons.
+    InsufficientMemoryError
+        If the synapses would not fit into the memory that is available.
+
+    Notes
+    -----
+    O(n_pre + n_post + number of synapses), some 10 to 50 ns per synapse on one core. Ctrl-C is heard after
+    every 2 million synapses or so, but not within a row.
+    """
+    if not isinstance(rule, Rule):
+        raise ParameterError(f"rule must be a connection rule such as fixed_indegree(k), got {shown(rule)}")
+    site = _Site(
+        integer(n_pre, "n_pre", "a number of neurons", low=0),
+        integer(n_post, "n_post", "a number of neurons", low=0),
+        flag(same_population, "same_population"),
+        key,
+        integer(projection, "projection", "a whole number >= 0", low=0, high=2**64 - 1),
+        flag(allow_autapses, "allow_autapses"),
+        flag(allow_multapses, "allow_multapses"),
+        where,
+    )
+    if max(site.n_pre, site.n_post) > MAX_NEURONS:
+        raise site.error(
+            CapacityError,
+            f"a population has at most {MAX_NEURONS} neurons, got {max(site.n_pre, site.n_post)}; split it",
+        )
+    if site.same_population and site.n_pre != site.n_post:
+        raise site.error(
+            ParameterError,
+            f"one population has one size, got n_pre={site.n_pre} and n_post={site.n_post}",
+        )
+    return rule._wire(site)

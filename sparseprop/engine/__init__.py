@@ -1,0 +1,1 @@
+"""What computes: what an engine gets, and the executable specification of one."""

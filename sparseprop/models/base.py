@@ -1,0 +1,296 @@
+"""What all neuron models have: a table of parameters, and what is asked of it.
+
+Each parameter is declared once, in the model's table, with its unit, bounds and meaning; checking, messages,
+``repr``, configuration files and the random inputs of the tests all read that table.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import _validation
+from ..connectivity import Purpose
+from ..connectivity.distributions import Distribution, distribution_from_dict
+from ..errors import ParameterError, named_arguments, shown
+
+__all__ = ["LARGEST", "NeuronModel", "Parameter", "UniformPhase", "uniform_phase"]
+
+
+# Within this range no sum or product of parameters leaves the range of a double.
+LARGEST = 1e60
+# Synaptic currents of a neuron; also in _lifexp.pxd.
+MAX_PORTS = 4
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One row of a model's table.
+
+    Attributes
+    ----------
+    unit : str
+        ``"ms"`` or ``"V"`` (the user's unit of voltage).
+    doc : str
+        What it means.
+    allowed : str
+        The allowed values in words, for messages.
+    positive, nonnegative : bool
+        Lower bound.
+    infinite : float
+        An infinity that is allowed besides the finite numbers, or 0.
+    ports : bool
+        Whether a tuple gives one value (a number, or an array with one per neuron) for each port; in dictionaries and
+        configuration files, which have no tuples, ``{"ports": [...]}`` and ``{"neurons": [...]}``. Short lists, which
+        could be either, are refused.
+    """
+
+    unit: str
+    doc: str
+    allowed: str = "a finite number"
+    positive: bool = False
+    nonnegative: bool = False
+    infinite: float = 0.0
+    ports: bool = False
+
+    def check(self, value, name):
+        """`value` as a float or as a read-only float64 array of shape (n,); for ports, also a tuple of these."""
+        if not self.ports:
+            return self._check_one(value, name)
+        if isinstance(value, dict) and list(value) in (["ports"], ["neurons"]):
+            ((kind, values),) = value.items()
+            if _validation.is_array(values):
+                value = tuple(values) if kind == "ports" else np.array(_validation.plain(values, name))
+        elif isinstance(value, list) and len(value) <= MAX_PORTS:
+            raise ParameterError(
+                f"{name} must be a number, a tuple with one value for each port, or an array with one per neuron; the "
+                f"list {shown(value)} could be either: give the tuple {shown(tuple(value))} for ports, or "
+                f"numpy.array({shown(value)}) for neurons; in a configuration {{'ports': ...}} or {{'neurons': ...}}"
+            )
+        if isinstance(value, tuple):
+            if not 1 <= len(value) <= MAX_PORTS:
+                raise ParameterError(f"{name} must be for 1 to {MAX_PORTS} ports, got {len(value)} values")
+            return tuple(self._check_one(part, f"{name}[{k}]") for k, part in enumerate(value))
+        return self._check_one(value, name)
+
+    def _check_one(self, value, name):
+        if isinstance(value, dict) and "distribution" in value:
+            value = distribution_from_dict(value, name)
+        if isinstance(value, Distribution):
+            low = 0.0 if self.positive or self.nonnegative else -math.inf
+            value.require(name, self.allowed, low=low, low_open=self.positive)
+            return value
+        bounds: dict[str, Any] = {"infinite": self.infinite != 0.0, "unit": "ms" if self.unit == "ms" else None}
+        if self.positive or self.nonnegative:
+            bounds |= {"low": 0.0, "low_open": self.positive}
+        if self.infinite > 0.0:
+            bounds |= {"low": -math.inf, "low_open": True}
+        elif self.infinite < 0.0:
+            bounds |= {"high": math.inf, "high_open": True}
+        if _validation.is_array(value):
+            value = _validation.real_array(value, name, self.allowed, **bounds)
+            value.flags.writeable = False
+        else:
+            value = _validation.real(value, name, self.allowed, **bounds)
+        size = np.abs(value)
+        extreme = (np.isfinite(size) & (size > LARGEST)) | (self.positive & (size < 1.0 / LARGEST))
+        if extreme.any():
+            got = float(np.ravel(value)[int(np.argmax(extreme))])
+            raise ParameterError(f"{name} must be between 1 / {LARGEST:g} and {LARGEST:g} in size, got {got!r}")
+        return value
+
+
+class NeuronModel:
+    """What all neuron models share: checking against the table, sizes, and the dictionary form.
+
+    Any parameter may be a distribution (:func:`sparseprop.normal` and others); :meth:`Network.add` draws one number for
+    each neuron.
+    """
+
+    table: ClassVar[dict[str, Parameter]]
+    # Arguments that make one, for tests that take every model there is.
+    example: ClassVar[dict[str, Any]] = {"tau_m": 10.0}
+
+    def __post_init__(self):
+        for name, parameter in self.table.items():
+            object.__setattr__(self, name, parameter.check(getattr(self, name), f"{type(self).__name__}.{name}"))
+        shape = {name: value.shape[0] for name, value in self._values() if isinstance(value, np.ndarray)}
+        if len(set(shape.values())) > 1:
+            sizes = ", ".join(f"{name}: {n}" for name, n in shape.items())
+            raise ParameterError(
+                f"the parameters of {type(self).__name__} given per neuron must have one length, got {sizes}"
+            )
+        self._prepare()
+        if not self.distributions:
+            self._check_relations()
+
+    def _prepare(self):
+        """Arguments that are no parameters of the table."""
+
+    def _check_relations(self):
+        """Checks between parameters."""
+
+    @property
+    def distributions(self):
+        """Names of the parameters that are to be drawn; a population has a model in which they are."""
+        return [name for name, value in self._values() if isinstance(value, Distribution)]
+
+    def drawn(self, key, population, n):
+        """The model of n neurons, with numbers drawn for parameters that are distributions.
+
+        Parameters
+        ----------
+        key : ndarray of uint64, shape (2,)
+        population : int
+            Its place in the network.
+        n : int
+        """
+        if not self.distributions:
+            return self
+        values = {}
+        for name, value in self._values():
+            if isinstance(value, Distribution):
+                value = value.draw_neurons(key, Purpose.PARAMETER, population, name, n)
+            values[name] = value
+        whole = {
+            name: tuple(values[f"{name}[{k}]"] for k in range(len(getattr(self, name))))
+            if isinstance(getattr(self, name), tuple)
+            else values[name]
+            for name in self.table
+        }
+        return dataclasses.replace(self, **whole)
+
+    def _values(self):
+        """Names and values of all parameters, those of ports one by one."""
+        for name in self.table:
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                yield from ((f"{name}[{k}]", part) for k, part in enumerate(value))
+            else:
+                yield name, value
+
+    @property
+    def n_ports(self):
+        """The number of kinds of synapses: what ``port=`` of :meth:`Network.connect` can be is 0 to n_ports - 1."""
+        return 1
+
+    @property
+    def size(self):
+        """The number of neurons the model's arrays are for, or None if every parameter is one number."""
+        for _, value in self._values():
+            if isinstance(value, np.ndarray):
+                return value.shape[0]
+        return None
+
+    def part(self, neurons):
+        """The model of a slice of the neurons; itself if all share their parameters."""
+        if self.size is None:
+            return self
+
+        def taken(value):
+            if isinstance(value, tuple):
+                return tuple(taken(one) for one in value)
+            return value[neurons] if isinstance(value, np.ndarray) else value
+
+        return dataclasses.replace(self, **{name: taken(getattr(self, name)) for name in self.table})
+
+    def parameters(self):
+        """The parameters of the equations, ``{name: float or array}``, in the order of :attr:`kernel_parameters`."""
+        return {name: getattr(self, name) for name in self.kernel_parameters}
+
+    def to_dict(self):
+        """The dictionary form: the model's name and its parameters."""
+        values = {name: getattr(self, name) for name in self.table}
+        return {"name": type(self).__name__} | {name: as_plain(value) for name, value in values.items()}
+
+    def lowest_voltage(self):
+        """The voltage below which the neuron has no equations; float or array."""
+        return -math.inf
+
+    def gradients(self, sums):
+        """Derivatives by the model's own parameters.
+
+        Parameters
+        ----------
+        sums : dict of ndarray, shape (n,)
+            Those by the engine's: ``I_e, tau_m, threshold, V_reset, t_ref``, V (at the beginning), ``read`` (the sum of
+            dL/dV of all readings) and ``I_e_times`` (``I_e`` times the I_e of the time).
+
+        Returns
+        -------
+        dict
+            By name; without one for parameters whose derivative is not known.
+        """
+        known = sums | {"E_L": sums["I_e"], "V_th": sums["threshold"], "V_peak": sums["threshold"]}
+        return {name: known[name] for name in self.parameters() if name in known}
+
+    def drive_scale(self):
+        """By what a change of I_e is multiplied in the engine; float or array."""
+        return 1.0
+
+    def _relation(self, holds, message):
+        """Raise with `message` and the first index where `holds` is False."""
+        holds = np.asarray(holds)
+        if not holds.all():
+            where = f" at index {int(np.argmin(holds))}" if holds.ndim else ""
+            raise ParameterError(f"{type(self).__name__}: {message}{where}")
+
+    def _check_refractory(self, growth_tau):
+        # A refractory neuron holds the state of its release time, a factor exp(t_ref / tau) ahead of the present.
+        self._relation(
+            np.asarray(self.t_ref) <= 500.0 * np.asarray(growth_tau),
+            "t_ref must be at most 500 time constants of the exponential flow; use a shorter t_ref or a larger tau_m",
+        )
+
+
+TAU_M = Parameter("ms", "membrane time constant", "a finite time > 0 ms", positive=True)
+I_E = Parameter("V", "constant drive, in units of voltage (membrane resistance 1)")
+T_REF = Parameter(
+    "ms", "refractory period: V stays at V_reset and kicks are dropped", "a finite time >= 0 ms", nonnegative=True
+)
+
+
+def as_plain(value):
+    """A parameter in the form of dictionaries."""
+    if isinstance(value, tuple):
+        return {"ports": [as_plain(part) for part in value]}
+    return value.to_dict() if isinstance(value, Distribution) else value
+
+
+def cycle_voltage(model, phase):
+    """V at the given fraction of the free oscillation (refractory period left out)."""
+    phase = np.asarray(phase)
+    if not ((phase >= 0.0) & (phase < 1.0)).all():
+        raise ParameterError(
+            f"phase of a {type(model).__name__} neuron must be in [0, 1), the fraction of its free oscillation"
+        )
+    period = model.free_period()
+    if not np.isfinite(period).all():
+        raise ParameterError(
+            f"phase= needs neurons that oscillate without input, and this {type(model).__name__} does not; "
+            "give the initial state as V= instead"
+        )
+    return model.free_voltage(phase * period)
+
+
+@dataclass(frozen=True)
+class UniformPhase:
+    """Initial states drawn uniformly in time along the free oscillation; see :func:`uniform_phase`."""
+
+    def to_dict(self):
+        """The dictionary form."""
+        return "uniform_phase"
+
+
+@named_arguments
+def uniform_phase():
+    """Initial states drawn uniformly in time along each neuron's free oscillation.
+
+    A neuron that oscillates with period T and refractory period t_ref is found at any point of its cycle
+    T + t_ref with equal probability, the refractory part included. Drawn from (network seed, population,
+    neuron). Neurons that do not oscillate without input have no such distribution, and adding them with it is
+    an error.
+    """
+    return UniformPhase()

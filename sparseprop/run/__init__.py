@@ -1,0 +1,1 @@
+"""Running a network: stop rules, recording, results, steering, progress and Ctrl-C."""

@@ -1,0 +1,628 @@
+"""What runs a network: stop rules, recording, progress, interrupts."""
+
+import contextlib
+import functools
+import heapq
+import importlib.metadata
+import itertools
+import logging
+import math
+import os
+import platform
+import threading
+import time
+
+import numpy as np
+
+from .. import _core, _validation
+from ..engine import reference
+from ..errors import (
+    CheckpointMismatchError,
+    EngineFault,
+    NumericalError,
+    ParameterError,
+    RunawayError,
+    named_arguments,
+    shown,
+    unknown_name,
+)
+from ..files.checkpoint import fingerprint, read_state, refuse_other_files, write_state
+from ..files.storage import full_name
+from ..gradients.tape import Tape, check_tape
+from ..numerics.engine_time import MAX_EPOCH
+from .recording import SHORTEST_INTERVAL, Record, Recorder, times_every
+from .result import COUNTED, PopulationInfo, Result, new_run_id
+from .steering import Steered
+from .stopping import StopReason
+from .watching import ONCE_MORE, Interrupts, Progress, check_interrupt, noted_interrupt
+
+__all__ = ["Simulation", "StopReason", "explained", "infos"]
+
+log = logging.getLogger("sparseprop")
+
+SMALL = 64  # neurons; for fewer of them a heap is faster than a window, and the spikes are the same
+
+
+def _window_engine(source):
+    """The engine with a window of candidates, or with a heap where that is faster."""
+    return _core.Engine(source, name="window" if source.size >= SMALL else "heap")
+
+
+ENGINES = {
+    "window": _window_engine,
+    "heap": functools.partial(_core.Engine, name="heap"),
+    "reference": reference.ReferenceEngine,
+}
+FIRST_BLOCK = 1000  # events
+BLOCK_SECONDS = 0.03  # an engine returns about this often, for Ctrl-C, progress and recording
+
+
+@functools.cache
+def _versions():
+    """What ran; reading the package's own takes longer than a small network does."""
+    return {
+        "sparseprop": importlib.metadata.version("sparseprop-sim"),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+@named_arguments
+class Simulation(Steered):
+    """A simulation that can be run piece by piece; the pieces together are bit-identical to one run.
+
+    Parameters
+    ----------
+    net : Network
+        As it is now; populations and projections added later are not part of this simulation.
+    engine : {"window", "heap", "reference"}
+        All give the same spikes, bit for bit. ``"window"`` is the fast one, amortised O(K) per spike; ``"heap"`` is
+        the paper's, O(K log N); ``"reference"`` is the readable specification in plain Python.
+    seed : int, optional
+        Of initial states and Poisson input; default: the network's.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.balanced_network(1000, sp.LIF(tau_m=10.0), outdegree=50, seed=1)
+    >>> sim = sp.Simulation(net)
+    >>> first, second = sim.run(50.0), sim.run(50.0)
+    >>> first.n_spikes + second.n_spikes == net.run(100.0).n_spikes
+    True
+    """
+
+    def __init__(self, net, engine="window", seed=None):
+        if not hasattr(net, "engine_input"):
+            raise ParameterError(f"net must be a Network, got {shown(net)}")
+        seed = check_start(engine, seed)
+        self.network = net
+        source = net.engine_input(seed)
+        self._clock, self._source = source.clock, source
+        self._populations = infos(net)
+        self._header = {
+            "network": _description(net),
+            "seed": net.seed if seed is None else seed,
+            "engine": engine,
+            "versions": dict(_versions()),
+        }
+        self._fault = None
+        self._unfinished = None  # the run that the file this was loaded from belongs to, if that did not end
+        self._checkpointed = None  # the same, whether it ended or not
+        self._last_run = None  # identity of the run that ended where this is now
+        self._lock = threading.RLock()  # one thread at a time; a progress callable may look at the state
+        self._running = self._taped = False
+        self._belongs_to_one_run = False  # of Network.run, so that nobody can go on with it
+        self._start_steering()
+        try:
+            self._engine = ENGINES[engine](source)
+        except EngineFault as fault:
+            raise explained(fault, net) from None
+
+    @classmethod
+    def load(cls, path, net, engine=None):
+        """The simulation that :meth:`save`, or a checkpoint of a run, has put into a file.
+
+        It goes on bit-identically, also with another engine.
+
+        Parameters
+        ----------
+        path : path-like
+        net : Network
+            The same as that of the saved simulation: its fingerprint is compared.
+        engine : str, optional
+            Default: the one it was saved from.
+
+        Returns
+        -------
+        Simulation
+
+        Raises
+        ------
+        StorageError
+            If the file cannot be read.
+        FileFormatError
+            If it is damaged or not a saved state.
+        CheckpointMismatchError
+            If it belongs to another network, or a version whose numbers are others.
+        """
+        content = read_state(path, "simulation")
+        if not hasattr(net, "engine_input"):
+            raise ParameterError(f"net must be a Network, got {shown(net)}")
+        if content["fingerprint"] != fingerprint(net.to_dict()):
+            raise CheckpointMismatchError(
+                f"{os.fspath(path)} belongs to another network (fingerprint {content['fingerprint'][:12]}); build it "
+                "as it was when it was saved, with the same seed"
+            )
+        simulation = cls(net, engine=content["engine"] if engine is None else engine, seed=content["seed"])
+        simulation._restore_steering(content.get("steering"))
+        simulation._engine.restore(content["state"])
+        simulation._last_run = content.get("last_run")
+        if content["run"] is not None:
+            simulation._checkpointed = content["run"]
+            if not content["run"]["ended"]:
+                simulation._unfinished = content["run"]
+        return simulation
+
+    def save(self, path):
+        """Save the present state, atomically: all of it is in the file, or the file is as it was.
+
+        States, spikes on their way, counters and places in the inputs; random numbers are functions of the seed.
+        Recorded spikes are not part of it. A run that goes on from it is bit-identical to one that was never cut.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        with self._owned():
+            self._require_sound()
+            self._save(path, None, self._last_run)
+
+    def _save(self, path, run, last_run):
+        write_state(
+            path,
+            {
+                "fingerprint": self._fingerprint,
+                "seed": self._header["seed"],
+                "engine": self._header["engine"],
+                "versions": self._header["versions"],
+                "state": self._engine.state(),
+                "steering": self._steering_state(),
+                "run": run,
+                "last_run": last_run,
+            },
+        )
+
+    @functools.cached_property
+    def _fingerprint(self):
+        """Of the network as it was when this began; it takes a look at every synapse."""
+        description = self._header["network"]
+        if isinstance(description, ParameterError):
+            raise description
+        return fingerprint(description)
+
+    def _require_sound(self):
+        if self._fault is not None:
+            raise type(self._fault)(f"this simulation has ended with an error; make a new one. {self._fault}")
+
+    @property
+    def time(self):
+        """The present in ms."""
+        return self._clock.milliseconds(self._engine.now)
+
+    @property
+    def n_spikes(self):
+        """Spikes since the start."""
+        return self._engine.n_spikes
+
+    def __repr__(self):
+        if not self._lock.acquire(blocking=False):
+            return "<Simulation that is running in another thread>"
+        try:
+            names = ", ".join(f"{info.n} {info.name}" for info in self._populations)
+            end = ", ended with an error" if self._fault is not None else ""
+            return (
+                f"<Simulation of {names}: {self._header['engine']} engine, seed {self._header['seed']}, at "
+                f"{self.time:g} ms, {self.n_spikes} spikes so far{end}>"
+            )
+        finally:
+            self._lock.release()
+
+    @contextlib.contextmanager
+    def _owned(self):
+        """Nothing else may use the engine meanwhile."""
+        if not self._lock.acquire(blocking=False):
+            raise ParameterError("this Simulation is running in another thread; make one Simulation for each thread")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def __reduce__(self):
+        raise TypeError("a Simulation cannot be copied or pickled; make a new one from its network")
+
+    def run(
+        self,
+        duration=None,
+        *,
+        n_spikes=None,
+        record=None,
+        progress=None,
+        callback=None,
+        checkpoint=None,
+        every=None,
+        tape=False,
+        interrupt="return",
+        overwrite=False,
+    ):
+        """Go on from the present.
+
+        Parameters
+        ----------
+        duration : float, optional
+            ms from now. All instants before its end are taken.
+        n_spikes : int, optional
+            Stop after the instant in which this many further spikes are reached. At least one of the two stop
+            rules is needed; whichever comes first ends the run.
+        record : None, path or Record
+            None keeps the spikes in memory; a path streams them into an HDF5 raster, behind those of the runs of this
+            Simulation before, if they were recorded there; :class:`sparseprop.Record` says more precisely what to keep.
+        progress : None, bool or callable, optional
+            None shows a bar on a terminal or in a notebook when it takes more than a second; True shows it at once, and
+            elsewhere, as in a log file, prints a line for each 10 %; a callable gets the fraction that is done.
+        callback : callable, optional
+            Called with this Simulation every 30 ms or so of computing, between two instants; where it returns True
+            the run ends (`stop_reason` is ``"callback"``). When that is in simulated time depends on the machine. It
+            may look at `state`, and steer the simulation (:meth:`inject`, :meth:`set_drive`, :meth:`set_state`); what
+            should not depend on the machine is steered between short runs.
+        checkpoint : path, optional
+            Save the state there at the beginning, then every `every` ms of simulated time, and at the end. After a
+            crash ``Simulation.load(checkpoint, net).resume()`` ends the run as if nothing had happened. (`run` on what
+            was loaded goes on with the simulation but not with that run.)
+        every : float, optional
+            ms between two checkpoints; needed with `checkpoint`.
+        tape : bool or "checkpoint"
+            True: keep what :meth:`sparseprop.Result.backward` needs, some 24 bytes for each spike and event of a drive,
+            for QIF and Theta neurons also 8 for each synaptic event. "checkpoint": keep states instead, and repeat the
+            run in parts when gradients are computed.
+        interrupt : {"return", "raise"}
+            What Ctrl-C does. "return": the run ends normally with the spikes until then (`stop_reason` is
+            ``"interrupted"``), run() can go on, and so does the script. "raise": it raises KeyboardInterrupt when the
+            run has ended so and its files are complete. A Ctrl-C within 3 s after one that ended another run does so in
+            any case, so that two of them end a loop of runs; a second one during a run raises KeyboardInterrupt at
+            once.
+        overwrite : bool
+            Replace a file that is at the path of `record` already. Otherwise that is an error, unless this Simulation
+            has recorded there until now.
+
+        Returns
+        -------
+        Result
+            Of this piece.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            See `interrupt`.
+        ParameterError
+            For values that are not allowed.
+        RunawayError
+            If a neuron would fire twice in one instant.
+        NumericalError
+            If a state leaves the range of a double.
+        StorageError
+            If the raster or the checkpoint cannot be written, or another file is in the place of the raster. What the
+            message calls safe stays readable; spikes after that are lost, and the simulation is at the time of the
+            failure.
+        """
+        duration, n_spikes = check_stop_rules("run", duration, n_spikes)
+        if (checkpoint is None) != (every is None):
+            raise ParameterError(
+                "checkpoint and every belong together: give a file, and the ms between two checkpoints"
+            )
+        if checkpoint is not None:
+            every = _validation.real(
+                every, "every", f"a time >= {SHORTEST_INTERVAL:g} ms", unit="ms", low=SHORTEST_INTERVAL
+            )
+            checkpoint = full_name(checkpoint)
+            refuse_other_files(checkpoint)
+        record = Record.of(record, overwrite)
+        if checkpoint is not None and record.path is not None and full_name(record.path) == checkpoint:
+            raise ParameterError(f"the checkpoint and the raster must be two files, got {checkpoint} for both")
+        record.check_size(self._populations, duration)
+        engine = self._engine
+        check_tape(tape, self._header["engine"])
+        with self._owned():
+            self._require_idle()
+            self._require_sound()
+            if tape:
+                self._check_tape_after()
+            now = [engine.now[0], float(engine.now[1])]
+            plan = {
+                "start": now,
+                "until": [MAX_EPOCH, 0.0] if duration is None else list(self._clock.add(engine.now, duration)),
+                "duration": duration,
+                "n_spikes": n_spikes,
+                "before": {name: getattr(engine, name) for name in ("n_spikes", *COUNTED)},
+                "checkpoint": checkpoint,
+                "every": every,
+                "wall_time": 0.0,
+                "record": record.to_dict(),
+                "run_id": new_run_id(),
+                "follows": self._last_run,
+            }
+            return self._run(plan, record, None, progress, callback, interrupt, tape)
+
+    def resume(self, progress=None, callback=None, interrupt="return"):
+        """End the run during which the file that this simulation was loaded from was written as a checkpoint.
+
+        Its raster is taken up where the checkpoint was made, so that it becomes that of the undisturbed run, bit for
+        bit. The arguments are those of :meth:`run`.
+
+        Returns
+        -------
+        Result
+            Of the whole run, from its beginning.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such run, or it has ended.
+        StorageError, FileFormatError
+            If its raster cannot be taken up, or is that of another run.
+        """
+        with self._owned():
+            self._require_idle()
+            if self._unfinished is None:
+                raise ParameterError("there is no run to resume: this is no checkpoint of a run that did not end")
+            plan = dict(self._unfinished)
+            if "run_id" not in plan:
+                raise CheckpointMismatchError(
+                    "this checkpoint is of an earlier version, whose runs had no identity; end the run with that one"
+                )
+            recorded = plan.pop("recorded")
+            return self._run(plan, Record(**plan["record"]), recorded, progress, callback, interrupt)
+
+    @property
+    def is_resumable(self):
+        """Whether this was loaded from a checkpoint of a run that did not end."""
+        return self._unfinished is not None
+
+    @property
+    def checkpointed_run(self):
+        """How the run was called that wrote the checkpoint this was loaded from: a dictionary, or None.
+
+        ``duration``, ``n_spikes``, ``every``; ``record``, as a dictionary; ``seed``, ``time`` at its start, and whether
+        it had ``ended``.
+        """
+        run = self._checkpointed
+        if run is None:
+            return None
+        about = {name: run[name] for name in ("duration", "n_spikes", "every", "record", "ended")}
+        return about | {"seed": self._header["seed"], "time": self._clock.milliseconds(tuple(run["start"]))}
+
+    def _require_idle(self):
+        if self._running:
+            raise ParameterError("run() was called by a callable that a run of the same Simulation had called")
+
+    def _run(self, plan, record, recorded, progress, callback, interrupt, tape=False):
+        raises = check_interrupt(interrupt) == "raise"
+        self._running, self._taped = True, bool(tape)
+        try:
+            result, interrupts = self._watched_run(plan, record, recorded, progress, callback, tape)
+        finally:
+            self._running = self._taped = False
+        if interrupts.pending:
+            self._tell_interrupt(result, raises, interrupts.ends_all)
+        return result
+
+    def _about(self, plan):
+        """What a Result says of how its run was called, and of what was steered before."""
+        about = {key: plan[key] for key in ("duration", "n_spikes", "record")}
+        return about | ({"steered": list(self._calls)} if self._calls else {})
+
+    def _tell_interrupt(self, result, raises, ends_all):
+        """Say in the log that there was a Ctrl-C, and how to go on; or raise it."""
+        if result.stop_reason == StopReason.INTERRUPTED:
+            duration = result.header["run"]["duration"]
+            of = "" if duration is None else f" of {result.t_start + duration:g}"
+            where = f"interrupted at {result.t_stop:g}{of} ms: the Result has the spikes until then"
+            if not self._belongs_to_one_run:
+                where += ", and run() on the same Simulation goes on from there"
+        else:
+            where = f"interrupted when the run had just ended, at {result.t_stop:g} ms: nothing is missing"
+        if raises or ends_all:
+            raise noted_interrupt(where, ends_all)
+        log.warning("%s; %s", where, ONCE_MORE)
+
+    def _watched_run(self, plan, record, recorded, progress, callback, tape):
+        """Carry out what a plan says, from the present on; `recorded` is what a checkpoint had recorded."""
+        engine = self._engine
+        if callback is not None and not callable(callback):
+            raise ParameterError(f"callback must be callable, got {shown(callback)}")
+        start, until = tuple(plan["start"]), tuple(plan["until"])
+        max_spikes = None if plan["n_spikes"] is None else plan["before"]["n_spikes"] + plan["n_spikes"]
+        t_start = self._clock.milliseconds(start)
+        result = Result(
+            None,
+            self._populations,
+            t_start=t_start,
+            t_stop=t_start,
+            header=self._header | {"run": self._about(plan)},
+            path=None if record.path is None else os.path.abspath(os.fsdecode(record.path)),
+            run_id=plan["run_id"],
+            follows=plan["follows"],
+        )
+        bar = Progress(progress)
+        recorder = Recorder(record, result, recorded)
+        # Only now, as a run that was refused has changed nothing. Two runs after one checkpoint would leave a gap.
+        self._unfinished = self._last_run = None
+        if recorded is None:
+            self._checkpointed = None
+        engine.record_sources = record.record_sources
+        tape = Tape(engine, self._source, tape) if tape else None
+        began = time.perf_counter() - plan["wall_time"]
+
+        def fraction():
+            """How much of the run is done."""
+            parts = [0.0]
+            if plan["duration"]:
+                parts.append((self.time - t_start) / plan["duration"])
+            if plan["n_spikes"]:
+                parts.append((engine.n_spikes - plan["before"]["n_spikes"]) / plan["n_spikes"])
+            return min(max(parts), 1.0)
+
+        def save(ended):
+            """Write the checkpoint, after what was recorded is safe."""
+            if plan["checkpoint"] is not None:
+                run = plan | {"ended": ended, "wall_time": time.perf_counter() - began}
+                if not ended:
+                    recorder.flush()
+                    run["recorded"] = recorder.state()
+                self._save(plan["checkpoint"], run, result.run_id if ended else None)
+
+        def look(what):
+            now, ids = self._clock.milliseconds(engine.now), recorder.ids[what]
+            recorder.sample(what, now, engine.voltages(ids) if what == "V" else engine.currents(ids))
+            if tape is not None and what == "V":
+                tape.sample(ids)
+
+        with recorder, Interrupts() as interrupts, bar:
+            stops = self._stops(plan, record, engine.now, until, recorder.sample_times)
+            if recorded is None:
+                save(False)
+            budget = FIRST_BLOCK
+            stop, purpose = next(stops)
+            while True:
+                block = time.perf_counter()
+                try:
+                    end = engine.advance(stop, max_spikes, budget)
+                except EngineFault as fault:
+                    self._fault = explained(fault, self.network)
+                    if tape is not None:
+                        tape.discard()
+                    raise self._fault from None
+                finally:
+                    recorder.append(*engine.take())
+                bar.update(fraction)
+                if end in ("time", "quiescent") and purpose is not None:
+                    save(False) if purpose == "save" else look(purpose)
+                    stop, purpose = next(stops)
+                elif end != "running":
+                    result.stop_reason = StopReason(end)
+                    break
+                if interrupts.pending:
+                    result.stop_reason = StopReason.INTERRUPTED
+                    break
+                if callback is not None and callback(self):
+                    result.stop_reason = StopReason.CALLBACK
+                    break
+                if end == "running":
+                    if tape is not None:
+                        tape.look()
+                    budget = _adapted(budget, time.perf_counter() - block)
+            result.t_stop = self.time
+            if tape is not None:
+                tape.finish()
+                result._keep_tape(tape, self.network, recorder)
+            result._n_spikes = engine.n_spikes - plan["before"]["n_spikes"]
+            for name in COUNTED:
+                setattr(result, name, getattr(engine, name) - plan["before"][name])
+            result.wall_time = time.perf_counter() - began
+            interrupted = result.stop_reason == StopReason.INTERRUPTED
+            if interrupted:
+                save(False)
+            recorder.finish()
+            self._last_run = result.run_id
+            if not interrupted:
+                save(True)
+            bar.finish(fraction)
+        return result, interrupts
+
+    def _stops(self, plan, record, now, until, sampled):
+        """The times at which a run pauses, as pairs, and what for: a sample, "save", or None for its end.
+
+        `sampled` has the times, by what is sampled, of what has been taken already.
+        """
+
+        def pairs(times, purpose):
+            for t in times:
+                pair = self._clock.pair(t)
+                if not pair < until:
+                    return
+                yield pair, purpose
+
+        t_start = self._clock.milliseconds(tuple(plan["start"]))
+        t_stop = math.inf if plan["duration"] is None else self._clock.milliseconds(until)
+        samples = [
+            pairs(itertools.islice(record.sample_times(what, t_start, t_stop), len(taken), None), what)
+            for what, taken in sampled.items()
+        ]
+        saves = () if plan["every"] is None else times_every(plan["every"], t_start, t_stop)
+        saves = itertools.islice(saves, 1, None)  # the first one is that of the beginning
+        saves = (t for t in saves if self._clock.pair(t) > now)
+        yield from heapq.merge(*samples, pairs(saves, "save"), key=lambda stop: stop[0])
+        while True:
+            yield until, None
+
+
+def infos(net):
+    """What a Result knows of the populations of a network."""
+    return [PopulationInfo(p.name, p.n, type(p.model).__name__, p.first, p.is_source) for p in net.populations]
+
+
+def explained(fault, net):
+    """The user's error for what an engine found."""
+    for population in net.populations:
+        if population.first <= fault.neuron < population.first + population.n:
+            break
+    who = f"neuron {fault.neuron - population.first} of population {population.name!r}"
+    if fault.kind == "runaway":
+        return RunawayError(
+            f"{who} would fire twice in one instant, at t = {fault.time!r} ms: excitation without delay closes a "
+            "loop, or its period is shorter than the resolution of time. Give it a refractory period (t_ref > 0), "
+            "or make the excitatory weights smaller"
+        )
+    lowest = np.broadcast_to(population.model.lowest_voltage(), (population.n,))
+    lowest = float(lowest[fault.neuron - population.first])
+    if math.isfinite(lowest):
+        return NumericalError(
+            f"a kick took {who} below V_min = {lowest!r}, where its drift is not known, at t = {fault.time!r} ms; V "
+            f"before the event was {fault.voltage!r}. Give a lower V_min, or smaller inhibitory weights"
+        )
+    return NumericalError(
+        f"the state of {who} left the range of a double at t = {fault.time!r} ms; V before the event was "
+        f"{fault.voltage!r}. Look for weights, drives or time constants that are far too large"
+    )
+
+
+def _description(net):
+    """The network as a dictionary; or, if a Python function is part of it, the error that whoever saves it gets."""
+    try:
+        return net.to_dict()
+    except ParameterError as error:
+        return error
+
+
+def check_start(engine, seed):
+    """The seed of a run, or None, after a look at the name of its engine."""
+    if not isinstance(engine, str) or engine not in ENGINES:
+        raise unknown_name("engine", engine, ENGINES)
+    return None if seed is None else _validation.integer(seed, "seed", "a whole number >= 0", low=0)
+
+
+def check_stop_rules(function, duration, n_spikes):
+    """The two stop rules of a run, of which at least one must be there."""
+    if duration is None and n_spikes is None:
+        raise ParameterError(f"{function}() needs a duration in ms, or n_spikes, or both")
+    if duration is not None:
+        duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
+    if n_spikes is not None:
+        n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number >= 0 and below 2^62", low=0, high=2**62)
+    return duration, n_spikes
+
+
+def _adapted(budget, seconds):
+    """The number of events for the next block, so that it takes about BLOCK_SECONDS."""
+    return int(budget * min(max(BLOCK_SECONDS / max(seconds, 1e-6), 0.25), 4.0)) + 1
