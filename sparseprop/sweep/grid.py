@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import importlib.util
 import io
 import itertools
 import json
@@ -11,6 +10,7 @@ import os
 import pickle
 import queue
 import sys
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
@@ -180,9 +180,8 @@ def sweep(
     Parameters
     ----------
     build : callable
-        ``build(**point)`` returns the Network of a point. The workers must be able to import it (a function at the top
-        level of a module), unless they are threads, or of joblib or dask, which send functions as they are. Functions
-        of a notebook or an interactive session are sent by joblib if it is installed.
+        ``build(**point)`` returns the Network of a point. It is sent to the workers as it is, also from a notebook or a
+        script; those of a :class:`concurrent.futures.ProcessPoolExecutor` must be able to import it.
     grid : dict of sequences, or sequence of dicts
         Values for each parameter, of which all combinations are run, the last one varying fastest; or the points
         themselves. No point may be there twice: for repetitions, let a seed be one of the parameters.
@@ -193,8 +192,9 @@ def sweep(
         runs where the network ran. Default: n_spikes, rate, cv_isi, t_stop, stop_reason, wall_time.
     executor : optional
         What runs the points: None, a pool of `workers` processes of this machine; any
-        :class:`concurrent.futures.Executor`; ``"joblib"``, or a ``joblib.Parallel`` that returns a generator; or a
-        ``dask.distributed.Client``. Only what was started here is closed at the end.
+        :class:`concurrent.futures.Executor` (one of processes ends with the first that dies); ``"joblib"``, or a
+        ``joblib.Parallel`` that returns a generator; or a ``dask.distributed.Client``. Only what was started here is
+        closed at the end.
     workers : int, optional
         Number of processes, for None and ``"joblib"``. Default: one for each core that this process may use.
     out : path, optional
@@ -221,7 +221,7 @@ def sweep(
     KeyboardInterrupt
         See `interrupt`.
     ParameterError
-        For values that are not allowed, or if the workers cannot import `build` or `measure`.
+        For values that are not allowed, or if the workers cannot get `build` or `measure`.
     StorageError
         If `out` cannot be written or read.
     FileFormatError
@@ -398,16 +398,8 @@ def _runner(executor, workers, n_points, functions):
             raise ParameterError(
                 f"workers must be None if an executor is given, which has its own, got {workers}; leave it out"
             )
-    if executor is None and _are_interactive(functions):
-        if importlib.util.find_spec("joblib") is None:
-            raise ParameterError(
-                "build and measure are functions of a notebook or an interactive session, which worker processes "
-                f"cannot import: run `{EXTRA}`, and they are sent as they are; or import them from a file"
-            )
-        executor = "joblib"
     if executor is None:
-        workers = min(workers or len(os.sched_getaffinity(0)), n_points)
-        return _Futures(functions, lambda: _pool(workers), workers)
+        return _Futures(functions, min(workers or len(os.sched_getaffinity(0)), n_points))
     if isinstance(executor, str) and executor == "joblib":
         try:
             from joblib import Parallel
@@ -425,21 +417,11 @@ def _runner(executor, workers, n_points, functions):
         # Not pure: dask would answer a second try of a point with the failure of the first.
         executor = executor.get_executor(pure=False)
     if isinstance(executor, Executor):
-        return _Futures(functions, executor, getattr(executor, "_max_workers", None))
+        return _Futures(functions, executor=executor)
     raise ParameterError(
         "executor must be None, a concurrent.futures.Executor, 'joblib', a joblib.Parallel or a "
         f"dask.distributed.Client, got {shown(executor)}"
     )
-
-
-def _are_interactive(functions):
-    """Whether these are, or refer to, functions of a session that has no file which workers could import."""
-    if hasattr(sys.modules["__main__"], "__file__"):
-        return False
-    try:
-        return b"__main__" in pickle.dumps(functions)
-    except Exception:  # a lambda, or a function within another
-        return any(getattr(function, "__module__", None) == "__main__" for function in functions)
 
 
 def _is(thing, module, name):
@@ -449,24 +431,25 @@ def _is(thing, module, name):
 
 
 def _pool(workers):
-    """Processes of our own. Not forked: the parent may have threads."""
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
+    """Processes of our own, to which functions are sent as they are, also those of a notebook.
 
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
+    They are not forked, since there may be threads.
+    """
+    from loky import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(os.getpid(),))
 
 
-def _start_worker():
+def _start_worker(parent):
     """In a process of our pool: leave Ctrl-C to the parent, and end with it, however that ends."""
-    import multiprocessing
     import signal
     import threading
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
 
     def follow():
-        parent.join()
+        while os.getppid() == parent:
+            time.sleep(0.2)
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
@@ -477,25 +460,27 @@ def _import_probe(*functions):
 
 
 class _Futures:
-    """Calls on an executor, never more at a time than it has workers: then only those that ran die with a worker.
+    """Calls on an executor: processes of our own, or one of the user.
+
+    On our own never more at a time than there are processes. If one dies, only those that ran are lost with it, and new
+    processes go on; an executor of the user that breaks stays broken.
 
     Parameters
     ----------
     functions : tuple
-        What the workers must be able to import.
-    executor : Executor or callable
-        One that belongs to the user, or what makes one of our own.
-    n_flying : int or None
-        Number of its workers, if that is known.
+        What the workers must be able to get.
+    workers : int, optional
+        How many processes of our own.
+    executor : Executor, optional
+        That of the user.
     """
 
-    def __init__(self, functions, executor, n_flying):
-        self.functions, self.given, self.n_flying = functions, executor, n_flying
-        self.mine = None
+    def __init__(self, functions, workers=None, executor=None):
+        self.functions, self.workers, self.executor = functions, workers, executor
 
     def __enter__(self):
-        if not isinstance(self.given, Executor):
-            self.mine = self.given()
+        if self.workers is not None:
+            self.executor = _pool(self.workers)
         try:
             self.executor.submit(_import_probe, *self.functions).result()
         except BaseException as error:
@@ -503,39 +488,32 @@ class _Futures:
             if not isinstance(error, Exception):
                 raise
             raise ParameterError(
-                "build and measure must be functions that the workers can import: define them at the top level of a "
-                "module, or of a script that calls sweep() only under `if __name__ == '__main__':`; or give "
-                f"executor='joblib', which sends functions as they are. Got {_described(error)}"
+                "build and measure must be functions that the workers can get: define them at the top level of a "
+                "module that they can import; or leave executor out, for processes to which functions are sent as they "
+                f"are. Got {_described(error)}"
             ) from error
         return self
 
     def __exit__(self, kind, error, trace):
-        if self.mine is not None:
-            if kind is not None:  # nobody waits for what still runs
-                for process in list((self.mine._processes or {}).values()):
-                    process.terminate()
-            self.mine.shutdown(cancel_futures=True)
+        if self.workers is not None:
+            self.executor.shutdown(kill_workers=kind is not None)  # then nobody waits for what still runs
         return False
-
-    @property
-    def executor(self):
-        return self.given if self.mine is None else self.mine
 
     def run(self, calls):
         finished, flying, broken = queue.SimpleQueue(), {}, False
         try:
             while True:
-                if broken and not flying:
-                    self._replace()
+                if broken and not flying and self.workers is not None:
+                    self.executor = _pool(self.workers)
                     broken = False
-                while not broken and (self.n_flying is None or len(flying) < self.n_flying):
+                while not broken and (self.workers is None or len(flying) < self.workers):
                     k, arguments = next(calls, (None, None))
                     if arguments is None:
                         break
                     try:
                         future = self.executor.submit(_evaluate, *arguments)
                     except Exception as failure:
-                        broken = isinstance(failure, BrokenExecutor)
+                        broken = self.workers is not None and isinstance(failure, BrokenExecutor)
                         yield k, failure
                     else:
                         flying[future] = k
@@ -546,7 +524,7 @@ class _Futures:
                     try:
                         outcome = future.result()
                     except Exception as failure:
-                        broken = broken or isinstance(failure, BrokenExecutor)
+                        broken = broken or (self.workers is not None and isinstance(failure, BrokenExecutor))
                         outcome = failure
                     del future  # or dask keeps the result, and computes it again if it is lost
                     yield k, outcome
@@ -555,20 +533,6 @@ class _Futures:
         finally:
             for future in flying:
                 future.cancel()
-
-    def _replace(self):
-        """Go on with a new pool of processes in place of one in which a process died."""
-        from concurrent.futures import ProcessPoolExecutor
-
-        old = self.executor
-        if isinstance(old, ProcessPoolExecutor):
-            self.mine = ProcessPoolExecutor(
-                old._max_workers,
-                old._mp_context,
-                old._initializer,
-                old._initargs,
-                max_tasks_per_child=old._max_tasks_per_child,
-            )
 
 
 class _Joblib(contextlib.nullcontext):
