@@ -1,6 +1,8 @@
 """The documentation: links lead somewhere, tests that it names exist, and what README shows runs."""
 
 import re
+import runpy
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import matplotlib
@@ -55,6 +57,38 @@ def test_tests_that_are_named_exist(page):
         if name is not None and f"{name}.py" not in sources:
             found = re.search(rf"def {name}\(", everything if file is None else sources[file])
             assert found, f"{page.name} names the test {span}, which there is not"
+
+
+def defined(path):
+    """What a source defines: functions, classes, structs, constants; methods and attributes as ``Class.name``."""
+    names, owner = set(), ""
+    for indent, name in re.findall(
+        r"^(|    )(?:(?:cdef|def|class|ctypedef) [^#(=:\n]*?)?(\w+) *[(:=]", path.read_text(), re.M
+    ):
+        names.add(f"{owner}.{name}" if indent else name)
+        owner = owner if indent else name
+    return names
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/adding_a_model.md"])
+def test_files_and_functions_that_are_named_exist(page):
+    spans = re.findall(r"`([^`\n]+)`", prose(ROOT / page))
+    named = [re.fullmatch(r"([\w/]+\.(?:py|pyx|pxd|pxi))(?:: ([\w.]+))?", span) for span in spans]
+    for file, name in (span.groups() for span in named if span):
+        paths = [path for path in (ROOT / "sparseprop" / file, ROOT / file) if path.is_file()]
+        assert paths, f"{page} names {file}, which there is not"
+        assert name is None or name in defined(paths[0]), f"{page} names {name} in {file}, which there is not"
+    assert sum(span is not None for span in named) > 10
+
+
+def test_the_picture_of_the_architecture_is_drawn_from_the_sources():
+    script = runpy.run_path(str(ROOT / "docs" / "architecture.py"))
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    assert script["with_list"](page) == page, "run python docs/architecture.py docs"
+    picture = ElementTree.parse(ROOT / "docs" / "architecture.svg")
+    drawn = {element.get("id") for element in picture.iter() if "->" in (element.get("id") or "")}
+    assert drawn == set(map(script["name_of"], script["arrows_of"](script["rows_of_places"]())))
+    assert "run->engine.input" in drawn and len(drawn) > 30
 
 
 def blocks(page):
