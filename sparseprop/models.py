@@ -205,6 +205,11 @@ class NeuronModel:
                 return value.shape[0]
         return None
 
+    @property
+    def nbytes(self):
+        """Memory of its arrays in bytes."""
+        return sum(value.nbytes for _, value in self._values() if isinstance(value, np.ndarray))
+
     def part(self, neurons):
         """The model of a slice of the neurons; itself if all share their parameters."""
         if self.size is None:
@@ -737,6 +742,10 @@ class QuadraticIF(_Riccati):
 
     def riccati_drive(self):
         return self._qif.I_e
+
+    @property
+    def nbytes(self):
+        return super().nbytes + self._qif.nbytes
 
     def part(self, neurons):
         part = super().part(neurons)
