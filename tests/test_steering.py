@@ -1,6 +1,7 @@
 """Steering a simulation: its state, injected spikes and changed drives, with all engines to the same bits."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -394,6 +395,26 @@ def test_a_current_is_changed_at_time_0_once_its_step_at_0_is_over(engine):
     res = sim.run(10.0)
     assert res.population("a").times == pytest.approx([10.0 * math.log(2.5 / 1.5)], abs=1e-13)
     assert sim.run(10.0).population("b").times == pytest.approx([10.0 * math.log(1.25 / 0.25)], abs=1e-13)
+
+
+@pytest.mark.parametrize("engine", ["window", "reference"])
+def test_memory_does_not_grow_with_the_number_of_calls(engine):
+    net = sp.Network(seed=1)
+    n = net.add(5000, sp.LIF(tau_m=10.0), name="n")
+    net.drive(n, sp.poisson(0.0), weight=0.1)
+    net.drive(n, sp.steps([0.0, 500.0], [0.0, 0.1]))
+    sim, values = sp.Simulation(net, engine=engine), np.zeros(5000)
+    tracemalloc.start()
+    try:
+        sizes = []
+        for _ in range(2):
+            for _ in range(100):
+                sim.set_drive(0, values)
+                sim.set_drive(1, values)
+            sizes.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert sizes[1] - sizes[0] < 10 * values.nbytes
 
 
 def test_a_drive_that_was_refused_is_as_it_was(tmp_path):
