@@ -62,6 +62,7 @@ cdef class Engine:
     cdef readonly object origins    # the voltages that are 0 for the neurons, by global id; None if they all are
     cdef list arrays            # keeps alive what the structs point into
     cdef list delayed           # (number in the C loops, order, weights) of projections with a delay for each synapse
+    cdef list processes         # the Poisson inputs, whose arrays the structs point into
     cdef dict flows             # tables in C, by the Python object, which owns their pieces
     cdef Recording recording    # of what the tape keeps, or None
 

@@ -2157,6 +2157,15 @@ cdef bint is_sound(const State *e, const Queue *q) noexcept nogil:
         return window_is_ordered(q)
 
 
+cdef inline Pair a_little_before(Pair t, double interval, double H) noexcept nogil:
+    """t less an interval that is short against an epoch."""
+    t.s -= interval
+    if t.s < 0.0:
+        t.n -= 1
+        t.s += H
+    return t
+
+
 cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept nogil:
     """Single kicks that are first on the agenda (events of drives, synapses with their own delays), one after the
     other as long as nothing else happens."""
@@ -2170,6 +2179,11 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
     cdef int64_t port
     cdef double weight
     cdef Status status
+    # Nobody is within rounding of a spike (see `note_close`) between these two.
+    cdef Pair begin = plus(e.fired_time, 2.0 * e.tolerance, e.H)
+    cdef Pair end = a_little_before(q.edge, 4.0 * e.tolerance, e.H)
+    if before(until, end):
+        end = until
     while e.agenda.size and e.n_spikes + kicks_so_far(e) < stop:
         item = e.agenda.items[0]
         if item.kind == PROCESS:
@@ -2194,9 +2208,8 @@ cdef Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept n
         else:
             return RUNNING
         if (
-            not before(item.time, until) or interval(item.time, q.edge, e.H) <= 2.0 * e.tolerance
-            or not before(item.time, next) or agenda_has_two(&e.agenda, item.time) or has_just_fired(e, item.time)
-            or (q.size and may_be_due(e, q, item.time))
+            not before(item.time, end) or not before(item.time, next) or agenda_has_two(&e.agenda, item.time)
+            or before(item.time, begin) or (q.size and may_be_due(e, q, item.time))
         ):
             return RUNNING
         e.now = item.time
@@ -2391,7 +2404,7 @@ cdef class Engine:
         self.set_changes(network.changes, 0)
         self.e.tolerance = network.clock.tolerance
         self.e.crowded = True
-        self.e.is_close = <uint8_t *> zeros(self.e.n // 8 + 1, 1)
+        self.e.is_close = <uint8_t *> owned(zeros(self.e.n // 8 + 1, 1))
         self.e.has_fired = <uint8_t *> owned(allocate(self.e.n // 8 + 1, 1))
         self.e.has_arrival = <uint8_t *> owned(allocate(self.e.n_ports * (self.e.n // 8 + 1), 1))
         memset(self.e.has_fired, 0, self.e.n // 8 + 1)
@@ -2644,8 +2657,9 @@ cdef class Engine:
         if times.shape[0]:
             self.arrays += [times, ids]
             self.e.trains[0].times, self.e.trains[0].ids = &times[0], &ids[0]
+        self.processes = list(network.processes)
         self.e.processes = <Process *> owned(allocate(len(network.processes), sizeof(Process)))
-        for process in network.processes:
+        for process in self.processes:
             c = &self.e.processes[self.e.n_processes]
             memset(c, 0, sizeof(Process))
             self.e.n_processes += 1
@@ -2665,17 +2679,14 @@ cdef class Engine:
         means = process.means
         c.poisson.means, c.poisson.mean_each = &means[0], means.shape[0] > 1
         c.n_intervals = process.n_intervals
-        self.arrays.append(means)
         c.poisson.times, c.poisson.fractions, c.poisson.n_times = NULL, NULL, 0
         if process.times is not None:
             times, fractions = process.times, process.fractions
             c.poisson.times, c.poisson.n_times = &times[0], times.shape[0]
             c.poisson.fractions, c.poisson.fraction_each = &fractions[0, 0], fractions.shape[1] > 1
-            self.arrays += [times, fractions]
         if isinstance(process.weight, np.ndarray):
             weights = process.weight
             c.weights = &weights[0]
-            self.arrays.append(weights)
         elif process.weight is not None:
             c.weight = process.weight
 
@@ -2735,6 +2746,7 @@ cdef class Engine:
     def set_process(self, int64_t k, process):
         """From now on, input number k of the network is another one, of which nothing comes before now."""
         agenda_drop(&self.e.agenda, PROCESS, k)
+        self.processes[k] = process
         self._fill_process(&self.e.processes[k], process)
         self._start_process(k)
 

@@ -334,6 +334,10 @@ MEMORY_CASES = {
         "n": 60_000, "given": "rng.uniform(9.0, 11.0, n), rng.uniform(0.1, 1.0, n), rng.normal(-0.01, 0.001, 40 * n)",
         "model": "sp.QIF(tau_m=given[0], I_e=given[1])", "connect": "40), weight=given[2]",
     },
+    "currents for each": {
+        "n": 300_000, "given": "rng.uniform(0.1, 0.9, n)", "model": "sp.LIF(tau_m=10.0, I_e=given)",
+        "connect": "10), weight=-0.1",
+    },
     "delays for each": {"n": 20_000, "connect": "100), weight=sp.normal(-0.1, 0.01), delay=sp.uniform(1.0, 2.0)"},
     "procedural": {"n": 2_000_000, "model": "sp.Theta(10.0, I_e=0.5)", "connect": "100, procedural=True), weight=-0.1"},
     "LIFExp": {"n": 500_000, "model": "sp.LIFExp(10.0, (2.0, 5.0), I_e=1.2)", "connect": "10), weight=-0.1"},

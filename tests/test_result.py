@@ -4,6 +4,7 @@ import copy
 import os
 import pickle
 import re
+import shutil
 import signal
 
 import h5py
@@ -190,6 +191,41 @@ def test_pieces_together_are_the_undisturbed_run(net, how, tmp_path):
     assert all(same(p, q) for p, q in zip(joined.pieces, pieces, strict=True))
     assert joined.run_id == sp.concatenate(pieces).run_id and joined.run_id not in [p.run_id for p in pieces]
     assert joined.rate == whole.rate and joined.cv_isi == whole.cv_isi and "in 3 pieces" in str(joined)
+
+
+def test_a_run_that_was_killed_before_it_had_a_spike_does_not_stop_appending(net, tmp_path, monkeypatch):
+    """Between the new file and the first checkpoint of a piece, the state that is left is that of the run before."""
+    path, state = tmp_path / "raster.h5", tmp_path / "state.h5"
+    whole = net.run(60.0)
+    sim = sp.Simulation(net)
+    for duration in (10.0, 20.0):
+        sim.run(duration, record=path, checkpoint=state, every=5.0)
+    kept = path.read_bytes()
+    killed = tmp_path / "killed.h5"
+
+    def kill(self, path_of_state, *arguments):
+        shutil.copy(path, killed)  # what a kill at this moment would leave
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(sp.Simulation, "_save", kill)
+        sim.run(30.0, record=path, checkpoint=state, every=5.0)
+    with pytest.warns(UserWarning, match="did not finish"):
+        assert len(sp.load(killed).pieces) == 3
+    shutil.copy(killed, path)
+    again = sp.Simulation.load(state, net)
+    assert not again.is_resumable
+    again.run(30.0, record=path, checkpoint=state, every=5.0)
+    loaded = sp.load(path)
+    assert np.array_equal(loaded.times, whole.times) and np.array_equal(loaded.ids, whole.ids)
+    assert [p.t_stop for p in loaded.pieces] == [10.0, 30.0, 60.0]
+    # Not behind another run than the one that the state is of.
+    path.write_bytes(kept)
+    with pytest.raises(StorageError, match="raster of another run"):
+        sp.Simulation(net).run(30.0, record=path)
+    shutil.copy(killed, path)
+    with pytest.raises(StorageError, match="raster of another run"):
+        again.run(30.0, record=path)
 
 
 def test_results_are_pickled_with_their_pieces(net, tmp_path):

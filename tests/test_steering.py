@@ -1,6 +1,7 @@
 """Steering a simulation: its state, injected spikes and changed drives, with all engines to the same bits."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -377,6 +378,61 @@ def test_a_changed_current_is_as_a_step_that_was_planned(engine):
     sim.set_drive(sim.network.drives[0], np.array([0.75, 1.0, 1.25]))
     times.append(sim.run(24.0).times)
     assert np.concatenate(times).tolist() == planned.times.tolist() and planned.n_spikes > 10
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_current_is_changed_at_time_0_once_its_step_at_0_is_over(engine):
+    """Steps of two populations at 0 are over after a spike at 0: what is set then is not."""
+    net = sp.Network(seed=1)
+    source = net.add(1, sp.SpikeSource([0.0], [0]), name="s")
+    a, b = (net.add(1, sp.LIF(tau_m=10.0, I_e=0.5), name=name, V=0.0) for name in "ab")
+    net.connect(source, a, sp.all_to_all(), weight=2.0)
+    net.drive(a, sp.steps([0.0], [0.125]))
+    net.drive(b, sp.steps([0.0], [0.75]))
+    sim = sp.Simulation(net, engine=engine)
+    assert sim.run(n_spikes=1).times.tolist() == [0.0]
+    sim.set_drive(0, 2.0)
+    res = sim.run(10.0)
+    assert res.population("a").times == pytest.approx([10.0 * math.log(2.5 / 1.5)], abs=1e-13)
+    assert sim.run(10.0).population("b").times == pytest.approx([10.0 * math.log(1.25 / 0.25)], abs=1e-13)
+
+
+@pytest.mark.parametrize("engine", ["window", "reference"])
+def test_memory_does_not_grow_with_the_number_of_calls(engine):
+    net = sp.Network(seed=1)
+    n = net.add(5000, sp.LIF(tau_m=10.0), name="n")
+    net.drive(n, sp.poisson(0.0), weight=0.1)
+    net.drive(n, sp.steps([0.0, 500.0], [0.0, 0.1]))
+    sim, values = sp.Simulation(net, engine=engine), np.zeros(5000)
+    tracemalloc.start()
+    try:
+        sizes = []
+        for _ in range(2):
+            for _ in range(100):
+                sim.set_drive(0, values)
+                sim.set_drive(1, values)
+            sizes.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert sizes[1] - sizes[0] < 10 * values.nbytes
+
+
+def test_a_drive_that_was_refused_is_as_it_was(tmp_path):
+    net = sp.Network(seed=1)
+    e = net.add(2, sp.EIF(tau_m=10.0, Delta_T=0.125, V_peak=2.0, V_reset=0.0, I_e=1.0), name="e")
+    net.drive(e, sp.steps([5.0], [0.25]))
+    net.drive(e, sp.steps([6.0], [0.25]))
+    net.drive(e, sp.poisson(10.0), weight=0.01)
+    net.add(2, sp.PoissonSource(5.0), name="f")
+    sim = sp.Simulation(net)
+    for drive, values in ((0, 1e300), (0, [1e200, 0.0]), (2, 1e20), ("f", [1e13, 1.0])):
+        with pytest.raises(ParameterError):
+            sim.set_drive(drive, values)
+    sim.run(1.0, tape=True)
+    sim.set_drive(1, 0.25)
+    sim.save(tmp_path / "saved.h5")
+    loaded = sp.Simulation.load(tmp_path / "saved.h5", net)
+    assert loaded.run(50.0).times.tolist() == sim.run(50.0).times.tolist()
 
 
 def test_a_changed_rate_holds_from_now_on_with_events_of_its_own():

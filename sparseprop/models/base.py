@@ -184,6 +184,11 @@ class NeuronModel:
                 return value.shape[0]
         return None
 
+    @property
+    def nbytes(self):
+        """Memory of its arrays in bytes."""
+        return sum(value.nbytes for _, value in self._values() if isinstance(value, np.ndarray))
+
     def part(self, neurons):
         """The model of a slice of the neurons; itself if all share their parameters."""
         if self.size is None:

@@ -282,6 +282,10 @@ class QuadraticIF(_Riccati):
     def riccati_drive(self):
         return self._qif.I_e
 
+    @property
+    def nbytes(self):
+        return super().nbytes + self._qif.nbytes
+
     def part(self, neurons):
         part = super().part(neurons)
         if part is not self:

@@ -25,6 +25,12 @@ CONSTANTS_BYTES = 970
 MAKING_BYTES = {"LIF": 316, "LIFExp": 388, "QIF": 390, "Tabulated": 584}
 
 
+def _n_different(values):
+    """How many different tuples numbers and arrays, one value per neuron, give."""
+    each = [value for value in values if isinstance(value, np.ndarray)]
+    return len(np.unique(np.stack(each), axis=1).T) if each else 1
+
+
 class _ReadOnly:
     """Attributes that are set once, by the network; a later assignment is an error and not a surprise."""
 
@@ -106,12 +112,9 @@ class Population(_ReadOnly):
         """Memory of the population in bytes, as the network keeps it: of arrays, and constants of tables."""
         if isinstance(self.model, inputs.SpikeSource):
             return self.model.times.nbytes + self.model.ids.nbytes
-        arrays = [self.V, self.I_syn]
-        if self.is_source:
-            arrays += [self.model.rate]
-        else:
-            arrays += [value for _, value in self.model._values()]
+        arrays = [self.V, self.I_syn, *([self.model.rate] if self.is_source else [])]
         total = sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+        total += 0 if self.is_source else self.model.nbytes
         if not self.is_source and self.model.kernel == "Tabulated" and self.model.size is not None:
             total += self.n * CONSTANTS_BYTES
         return total
@@ -129,8 +132,17 @@ class Population(_ReadOnly):
             each += 8 * model.n_ports
         if model.size is None:
             return each, 0, 0
-        frames = {"LIFExp": model.n_ports, "Tabulated": 0}.get(model.kernel, 1)
-        return each, sizes[model.kernel] + frames * sizes["frame"], MAKING_BYTES[model.kernel] * max(frames, 1)
+        making = MAKING_BYTES[model.kernel]
+        if model.kernel == "Tabulated":
+            return each, sizes[model.kernel], making
+        # Neurons with the same time constants (and rates of rotation) share frames.
+        of_frames = {
+            "LIF": lambda: [(model.tau_m,)],
+            "LIFExp": lambda: [(model.tau_m, tau) for tau in model.time_constants],
+            "QIF": lambda: [(model.tau_m, model.riccati_drive())],
+        }[model.kernel]()
+        frames = sum(_n_different(values) for values in of_frames) / self.n
+        return each, sizes[model.kernel] + frames * sizes["frame"], making * frames
 
     def initial_state(self, key):
         """Initial voltages and refractory times.

@@ -73,10 +73,41 @@ def describe(path):
     StorageError, FileFormatError
         As for :func:`load`.
     """
-    info = raster_info(path)
+    return _described(path, raster_info(path))
+
+
+def _described(path, info):
     if info["footer"] is None or "t_stop" not in info["footer"]:
         return None
     return _from_raster(path, info["populations"], info["header"], info["footer"], info["n_spikes"])
+
+
+def ending_with(path, run_id):
+    """What :func:`describe` says of a raster that ends with a run, but for one that was killed right after it began.
+
+    Returns
+    -------
+    Result or None
+        None if the file does not end with that run. A run that came after it, and was killed before it had a spike,
+        is left out: nothing of it has come to be.
+    str or None
+        The identity of the run that the file itself is of: that one, or the one that was killed.
+
+    Raises
+    ------
+    StorageError, FileFormatError
+        As for :func:`load`.
+    """
+    info = raster_info(path)
+    header = info["header"]
+    earlier = header.get("earlier", ())
+    nothing_more = info["footer"] is None and sum(entry["n_recorded"] for entry in earlier) == info["n_spikes"]
+    if earlier and nothing_more and header.get("follows") == run_id:
+        *earlier, last = earlier
+        info |= {"header": header | last["header"] | {"earlier": earlier}, "footer": last["footer"]}
+    result = _described(path, info)
+    found = result is not None and result.pieces[-1].run_id == run_id
+    return (result if found else None), header.get("run_id")
 
 
 @named_arguments

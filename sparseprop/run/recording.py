@@ -23,7 +23,7 @@ from ..errors import (
 from ..files.raster_reader import refuse_existing
 from ..files.raster_writer import RasterWriter
 from ..numerics.bins import bin_of, n_bins
-from .loading import describe
+from .loading import ending_with
 from .pieces import same_recorded
 from .stored import SpikesInFile
 
@@ -286,7 +286,7 @@ class Recorder:
     def _new_writer(self):
         """The writer of a file of its own, or behind the pieces that the Simulation recorded there before."""
         path, result = self.record.path, self.result
-        before = None if self.record.overwrite else self._piece_before()
+        before, run_id = (None, None) if self.record.overwrite else self._piece_before()
         if before is not None:
             if not same_recorded(before.recorded, result.recorded):
                 raise ParameterError(
@@ -295,22 +295,25 @@ class Recorder:
                 )
             self.n_before = before.n_in_file
             header = result.file_header(before.pieces)
-            return RasterWriter.resume(path, self.n_before, run_id=before.pieces[-1].run_id, header=header)
+            return RasterWriter.resume(path, self.n_before, run_id=run_id, header=header)
         refuse_existing(path, self.record.overwrite)
         names = [(info.name, info.n) for info in result.populations]
         return RasterWriter(path, names, header=result.file_header(), n_recorded=result.numbers_recorded())
 
     def _piece_before(self):
-        """What is in the file if it ends with the run that came before this one on the same Simulation, else None."""
+        """What is in the file if it ends with the run that came before this one on the same Simulation, else None.
+
+        And the identity that the file has.
+        """
         if self.result.follows is None or not os.path.isfile(self.record.path):
-            return None
+            return None, None
         try:
-            before = describe(self.record.path)
+            before, run_id = ending_with(self.record.path, self.result.follows)
         except (FileFormatError, StorageError):
-            return None
+            return None, None
         if before is None or before.populations != self.result.populations or before.t_stop != self.result.t_start:
-            return None
-        return before if before.pieces[-1].run_id == self.result.follows else None
+            return None, None
+        return before, run_id
 
     def __enter__(self):
         if self.writer is not None:

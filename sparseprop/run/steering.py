@@ -499,7 +499,7 @@ class Steered:
             values = _validation.real_array(values, where, size=p.n)
         else:
             values = _validation.real(values, where)
-        self._set_drives[drive.index] = values
+        drives = self._set_drives | {drive.index: values}
         # What holds now of each population, and what is to come; of this one the other drives' steps.
         old, over, times, currents = self._changes, self._engine.n_changes, {}, {}
         for number in sorted({p.index, *old.currents}):
@@ -507,27 +507,28 @@ class Steered:
             later = over + np.flatnonzero(old.populations[over:] == number)
             when, then = old.times[later], [old.currents[number][old.rows[later]]] if number in old.currents else []
             if number == p.index:
-                when, total = self._all_steps(p)
+                when, total = self._all_steps(p, drives)
                 require_currents(p.model, when, total, where)
                 then = [p.model.I_e + total]
             if held >= 0:
-                # It is over, whenever that was: before all others.
-                when, then = np.append(0.0, when), [old.currents[number][old.rows[held]][None], *then]
+                # It is over, whenever that was: before all others, and time 0 may be still to come.
+                when, then = np.append(-1.0, when), [old.currents[number][old.rows[held]][None], *then]
             width = max(part.shape[1] for part in then)
             times[number] = when
             currents[number] = np.concatenate([np.broadcast_to(part, (len(part), width)) for part in then])
         self._give_changes(times, currents, sum(old.last(number, over) >= 0 for number in old.currents))
+        self._set_drives = drives
 
-    def _all_steps(self, p):
-        """When I_e of a population changes from now on, the first time now; and what is added to it then."""
+    def _all_steps(self, p, drives):
+        """When I_e of a population changes from now on, the first time now; and what is added to it then.
+
+        With what was set of some drives, by their numbers.
+        """
         now = self.time
         mine = [d for d in self._steps if d.population is p]
-        times = [d.input.times[d.input.times > now] for d in mine if d.index not in self._set_drives]
+        times = [d.input.times[d.input.times > now] for d in mine if d.index not in drives]
         times = np.unique(np.concatenate([[now], *times]))
-        parts = [
-            np.reshape(self._set_drives[d.index], (1, -1)) if d.index in self._set_drives else d.input.at(times)
-            for d in mine
-        ]
+        parts = [np.reshape(drives[d.index], (1, -1)) if d.index in drives else d.input.at(times) for d in mine]
         return times, sum(parts, np.zeros((len(times), 1)))
 
     def _give_changes(self, times, currents, over):
@@ -549,12 +550,12 @@ class Steered:
         purpose = Purpose.DRIVE if is_drive else Purpose.POISSON_SOURCE
         k = next(k for k, p in enumerate(self._source.processes) if (p.purpose, p.index) == (int(purpose), drive.index))
         number = self._set_rates[k][2] + 1 if k in self._set_rates else 1
-        self._set_rates[k] = (values, self._clock.milliseconds(self._engine.now), number)
-        self._set_process(k)
+        rates = values, self._clock.milliseconds(self._engine.now), number
+        self._set_process(k, *rates)
+        self._set_rates[k] = rates
 
-    def _set_process(self, k):
-        """Give the engine the Poisson input number k with the rates that were set; with random numbers of its own."""
-        values, since, number = self._set_rates[k]
+    def _set_process(self, k, values, since, number):
+        """Give the engine rates for the Poisson input number k since a time; with random numbers of its own."""
         process = inputs.poisson(np.reshape(values, (1, -1)), [since])
         old = self._source.processes[k]
         key = random_key([self._header["seed"], old.purpose, old.index, number])
@@ -609,8 +610,8 @@ class Steered:
         self._calls = list(saved["calls"])
         self._set_drives = {int(k): value for k, value in saved["drives"]}
         self._set_rates = {int(k): (values, since, int(number)) for k, values, since, number in saved["rates"]}
-        for k in self._set_rates:
-            self._set_process(k)
+        for k, rates in self._set_rates.items():
+            self._set_process(k, *rates)
         if saved["changes"] is not None:
             times, currents = ({int(k): array for k, array in pairs} for pairs in saved["changes"])
             self._give_changes(times, currents, 0)
