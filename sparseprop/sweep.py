@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import _html, _validation
+from .checkpoint import fingerprint
 from .errors import FileFormatError, ParameterError, StorageError, named_arguments, shown
 from .simulation import Simulation, check_start, check_stop_rules
 from .watching import ONCE_MORE, Progress, check_interrupt, ends_all, noted_interrupt
@@ -632,9 +633,18 @@ def _text(value):
     if isinstance(value, str):
         value = str(value)
         return value if value.isprintable() and _value(value) == value else json.dumps(value)
-    with contextlib.suppress(TypeError, ValueError, AttributeError):
-        return json.dumps(value, default=lambda array: array.tolist())
+    if not isinstance(value, (list, tuple, dict)) and not hasattr(value, "tolist"):
+        return _text(_object(value))
+    with contextlib.suppress(TypeError, ValueError):
+        return json.dumps(value, default=lambda one: one.tolist() if hasattr(one, "tolist") else _object(one))
     return _text(repr(value))
+
+
+def _object(value):
+    """A text for an object: its repr, and a digest of its description, as other objects may have the same repr."""
+    with contextlib.suppress(AttributeError, TypeError, ValueError):
+        return f"{value!r} #{fingerprint(value.to_dict())[:12]}"
+    return repr(value)
 
 
 def _value(text):
