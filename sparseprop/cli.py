@@ -19,7 +19,7 @@ import warnings
 import numpy as np
 
 from . import errors
-from .errors import FileFormatError, ParameterError, StorageError, shown, unknown_name
+from .errors import FileFormatError, ParameterError, StorageError, shown, shown_range, unknown_name
 from .models import LIF, MODELS
 from .network import ENTRIES, Network, balanced_network
 from .recording import Record
@@ -629,8 +629,7 @@ def _short(value):
     if isinstance(value, (list, tuple)) and len(value) > 3:
         value = np.asarray(value)
     if isinstance(value, np.ndarray):
-        span = f" from {value.min():g} to {value.max():g}" if value.size else ""
-        return f"<{value.size:,} values{span}>"
+        return shown_range(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -17,7 +17,7 @@ from . import _validation
 from .connectivity import Purpose
 from .distributions import Distribution, distribution_from_dict
 from .drifts import Drift, drift_of
-from .errors import ParameterError, named_arguments, shown
+from .errors import ParameterError, named_arguments, shown, shown_range
 from .tables import MAX_TABLES, EIFDrift, NumericalDrift, table_of
 
 __all__ = [
@@ -123,6 +123,13 @@ class Parameter:
         return value
 
 
+def _in_brief(value):
+    """What a model shows of a parameter: arrays by their range."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_in_brief, value))}{',' if len(value) == 1 else ''})"
+    return shown_range(value) if isinstance(value, np.ndarray) else repr(value)
+
+
 class NeuronModel:
     """What all neuron models share: checking against the table, sizes, and the dictionary form.
 
@@ -152,6 +159,10 @@ class NeuronModel:
 
     def _check_relations(self):
         """Checks between parameters."""
+
+    def __repr__(self):
+        values = (f"{field.name}={_in_brief(getattr(self, field.name))}" for field in dataclasses.fields(self))
+        return f"{type(self).__name__}({', '.join(values)})"
 
     @property
     def distributions(self):
@@ -328,7 +339,7 @@ class _Leaky(NeuronModel):
 
 
 @named_arguments
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LIF(_Leaky):
     """Leaky integrate-and-fire neuron, ``tau_m dV/dt = -(V - E_L) + I_e``, with delta synapses.
 
@@ -376,7 +387,7 @@ class LIF(_Leaky):
 
 
 @named_arguments
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LIFExp(_Leaky):
     """Leaky integrate-and-fire neuron with exponentially decaying synaptic currents.
 
@@ -535,7 +546,7 @@ class _Riccati(NeuronModel):
 
 
 @named_arguments
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class QIF(_Riccati):
     """Quadratic integrate-and-fire neuron, ``tau_m dV/dt = V^2 + I_e``, V dimensionless, with delta synapses.
 
@@ -580,7 +591,7 @@ class QIF(_Riccati):
 
 
 @named_arguments
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Theta(_Riccati):
     """Theta neuron, ``tau_m dtheta/dt = (1 - cos theta) + I_e (1 + cos theta)``, with delta synapses.
 
@@ -615,7 +626,7 @@ class Theta(_Riccati):
 
 
 @named_arguments
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class QuadraticIF(_Riccati):
     """Quadratic integrate-and-fire neuron in physical units, with delta synapses.
 
@@ -856,7 +867,7 @@ class _Tabulated(NeuronModel):
 
 
 @named_arguments
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EIF(_Tabulated):
     """Exponential integrate-and-fire neuron with delta synapses.
 
@@ -956,7 +967,7 @@ class EIF(_Tabulated):
 
 
 @named_arguments
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NumericalIF(_Tabulated):
     """Integrate-and-fire neuron with any smooth drift, ``tau_m dV/dt = drift(V) + I_e``, and delta synapses.
 
