@@ -50,7 +50,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._validation import flag, index_array, integer, real_array
-from .errors import FileFormatError, ParameterError, StorageError, shown
+from .errors import FileFormatError, ParameterError, StorageError, named_arguments, shown
 from .storage import (
     Arrays,
     as_bytes,
@@ -382,6 +382,7 @@ def _chunk_records(n_populations, chunk):
     return min(max(min(_CHUNK_MAX, share), _CHUNK_MIN), _round_up(chunk))
 
 
+@named_arguments
 class RasterWriter:
     """Stream spikes to a SONATA file with bounded memory.
 
@@ -920,6 +921,7 @@ class RasterWriter:
         os.close(nowhere)
 
 
+@named_arguments
 def write_raster(path, times, ids, populations, *, header, footer, n_recorded=None):
     """Write a whole raster at once; a file that was there before survives any failure.
 
@@ -959,6 +961,7 @@ def write_raster(path, times, ids, populations, *, header, footer, n_recorded=No
 # -----------------------------------------------------------------------------------------------------------
 
 
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class RasterData:
     """A raster as it was read.
@@ -1340,6 +1343,7 @@ def _read_foreign(file):
     return RasterData(times[order], ids[order], populations, {}, None, True)
 
 
+@named_arguments
 def refuse_existing(path, overwrite, remedy="overwrite=True", or_else="or another name"):
     """Refuse to put a file in the place of another one, unless that was asked for.
 
@@ -1395,6 +1399,7 @@ def _read(path):
                 raise
 
 
+@named_arguments
 def read_raster(path):
     """Read a raster: one of ours, or a SONATA spike file of another program.
 
@@ -1433,6 +1438,7 @@ def read_raster(path):
     return data
 
 
+@named_arguments
 def recover_raster(path, new_path):
     """Copy the committed spikes of a file whose run did not finish into a fresh, finished one.
 
@@ -1462,6 +1468,7 @@ def recover_raster(path, new_path):
     return replace(data, footer=footer, finished=True)
 
 
+@named_arguments
 def raster_info(path):
     """What a raster says of itself, without reading (or checking) the spikes.
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from . import _html, _validation
 from .checkpoint import fingerprint
-from .errors import FileFormatError, ParameterError, StorageError, named_arguments, shown
+from .errors import FileFormatError, ParameterError, StorageError, named_arguments, shown, unknown_name
 from .simulation import Simulation, check_start, check_stop_rules
 from .watching import ONCE_MORE, Progress, check_interrupt, ends_all, noted_interrupt
 
@@ -64,6 +64,8 @@ class PointFailure:
 class SweepResult(Sequence):
     """The table of a sweep: a sequence of rows, each a dict with all columns, in the order of the grid.
 
+    ``result[0]`` is the first row, ``result["rate"]`` the column of that name as a list.
+
     Attributes
     ----------
     parameters : tuple of str
@@ -89,6 +91,10 @@ class SweepResult(Sequence):
         return len(self._rows)
 
     def __getitem__(self, index):
+        if isinstance(index, str):
+            if index not in self.columns:
+                raise unknown_name("column", index, self.columns)
+            return [row[index] for row in self._rows]
         return self._rows[index]
 
     def table(self, max_rows=None):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sparseprop as sp
-from sparseprop import _core, training
+from sparseprop import _core, plotting, raster, training
 from sparseprop.errors import ParameterError, named_arguments, shown
 from sparseprop.models import MODELS
 
@@ -79,6 +79,8 @@ CALL_CASES = [
     # Methods are those of the class that one has, not of the one that it inherits from.
     (lambda net: sp.Simulation(net).set_state(v=0.0), r"parameter of Simulation\.set_state: 'v'"),
     (lambda net: training.SpikeTimeError().readings(net), r"SpikeTimeError\.readings needs duration"),
+    (lambda net: sp.steps([5.0, 1.0], [1.0, 2.0]), r"^steps: times must be at least one"),
+    (lambda net: net.run(10.0).plot_raster(tstart=1.0), r"parameter of plot_raster: 'tstart' .* mean 't_start'\?"),
     (lambda net: net.run(10.0, 5), r"Network\.run takes at most 1 argument without a name, got 2; .* n_spikes="),
     (lambda net: net.add(3), r"Network\.add needs model"),
     (lambda net: net.connect(), r"Network\.connect needs pre \(Population or str: .*, post .*, rule_or_matrix"),
@@ -109,7 +111,8 @@ def test_calls_with_wrong_arguments_are_explained(call, message):
 
 def test_all_public_functions_classes_and_methods_name_an_unknown_argument():
     callables = {name: getattr(sp, name) for name in sp.__all__ if callable(getattr(sp, name))}
-    callables |= {f"training.{name}": getattr(sp.training, name) for name in sp.training.__all__}
+    for module in (training, raster, plotting):
+        callables |= {f"{module.__name__}.{name}": getattr(module, name) for name in module.__all__}
     del callables["StopReason"]
     for name, thing in list(callables.items()):
         if isinstance(thing, type):

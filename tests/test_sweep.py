@@ -510,6 +510,9 @@ def test_the_table_is_aligned(threads):
     )
     assert str(result) == f"{result.table()}\n2 points"
     assert repr(result) == "<SweepResult: 2 points of I_e, seed, 0 failed>"
+    assert result["seed"] == [row["seed"] for row in result]
+    with pytest.raises(ParameterError, match="unknown column: 'sed' .* did you mean 'seed'"):
+        result["sed"]
 
 
 def test_long_tables_are_shortened():
