@@ -143,7 +143,8 @@ class SweepResult(Sequence):
         return f"<SweepResult: {len(self)} points of {', '.join(self.parameters)}, {len(self.failures)} failed>"
 
     def to_csv(self, path):
-        """Write the table as CSV: floats by their repr, None as an empty cell, lists and dicts as JSON.
+        """Write the table as CSV: floats by their repr, None as an empty cell, lists and dicts as JSON, objects by their
+        repr and a digest of what they are.
 
         Raises
         ------

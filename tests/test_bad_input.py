@@ -71,6 +71,7 @@ CALL_CASES = [
     (lambda net: net.run(T=10.0), r"unknown parameter of Network\.run: 'T' .*did you mean 'duration'\?"),
     # The name elsewhere goes before what looks alike: time and tape, V_threshold and V_reset.
     (lambda net: net.run(time=10.0), r"did you mean 'duration'\?"),
+    (lambda net: net.run(10.0, verbose=True), r"did you mean 'progress'\?"),
     (lambda net: sp.LIF(tau_m=10.0, V_threshold=1.0), r"did you mean 'V_th'\?"),
     (lambda net: sp.LIF(tau_m=10.0, v_rest=1.0), r"did you mean 'E_L'\?"),
     (lambda net: sp.normal(0.0, 1.0, min=0.0), r"did you mean 'low'\?"),
