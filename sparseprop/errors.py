@@ -195,7 +195,8 @@ _ELSEWHERE = {
         "V_th": "threshold V_threshold v_threshold V_thresh v_thresh", "E_L": "V_rest v_rest E_rest E_leak v_leak rest",
         "t_ref": "refractory tau_ref tau_refrac", "tau_m": "tau_mem", "tau_syn": "tau_syn_ex tau_syn_in tau_s",
         "weight": "w J", "delay": "d", "k": "indegree outdegree", "p": "prob probability", "seed": "rng random_state",
-        "rule_or_matrix": "conn_spec rule", "progress": "verbose report", "times": "spike_times", "ids": "i indices senders",
+        "rule_or_matrix": "conn_spec rule", "progress": "verbose report",
+        "times": "spike_times", "ids": "i indices senders",
     }.items()
     for there in others.split()
 }  # fmt: skip

@@ -143,8 +143,9 @@ class SweepResult(Sequence):
         return f"<SweepResult: {len(self)} points of {', '.join(self.parameters)}, {len(self.failures)} failed>"
 
     def to_csv(self, path):
-        """Write the table as CSV: floats by their repr, None as an empty cell, lists and dicts as JSON, objects by their
-        repr and a digest of what they are.
+        """Write the table as CSV.
+
+        Floats by their repr, None as an empty cell, lists and dicts as JSON, objects as their repr with a digest.
 
         Raises
         ------
