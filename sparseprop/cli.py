@@ -19,6 +19,7 @@ import warnings
 import numpy as np
 
 from . import errors
+from .distributions import distribution_from_dict
 from .errors import FileFormatError, ParameterError, StorageError, shown, shown_range, unknown_name
 from .models import LIF, MODELS
 from .network import ENTRIES, Network, balanced_network
@@ -626,6 +627,10 @@ def _call(table):
 
 def _short(value):
     """A value in a few characters."""
+    if isinstance(value, dict) and "distribution" in value:
+        return repr(distribution_from_dict(value, value["distribution"]))
+    if isinstance(value, dict) and "ports" in value:
+        return f"({', '.join(map(_short, value['ports']))})"
     if isinstance(value, (list, tuple)) and len(value) > 3:
         value = np.asarray(value)
     if isinstance(value, np.ndarray):
