@@ -154,6 +154,12 @@ def shown(value):
     return text
 
 
+def shown_range(array):
+    """What a summary shows of an array of numbers: how many, from where to where."""
+    span = f" from {array.min():g} to {array.max():g}" if array.size else ""
+    return f"<{array.size:,} values{span}>"
+
+
 def unknown_name(what, name, allowed):
     """A :class:`ParameterError` for a name that does not exist, with the nearest one that does.
 
@@ -179,11 +185,20 @@ def _unknown(what, name, allowed):
     return f"unknown {what}: {shown(name)} (there are: {', '.join(map(str, allowed[:_NAMES]))}{more}){hint}"
 
 
-# What other simulators have and this one has not, or by another name.
+# What parameters are called here, by the names that they have elsewhere: in other simulators, and in NumPy.
 _ELSEWHERE = {
-    "T": "duration", "t": "duration", "time": "duration", "simtime": "duration", "t_sim": "duration",
-    "N": "n", "size": "n", "sigma": "std", "scale": "std", "mu": "mean", "loc": "mean", "threshold": "V_th",
-    "w": "weight", "d": "delay", "J": "weight", "threads": "n_threads", "rng": "seed",
+    there: here.split()
+    for here, others in {
+        "duration": "T t time simtime sim_time t_sim t_stop num_steps n_steps",
+        "n": "N size num", "name": "label", "V": "V_m V_init V0 v0 v_init", "n_threads": "threads n_jobs",
+        "std sigma": "sigma std scale stdev", "mean mu": "mu mean loc", "low": "min minimum", "high": "max maximum",
+        "V_th": "threshold V_threshold v_threshold V_thresh v_thresh", "E_L": "V_rest v_rest E_rest E_leak v_leak rest",
+        "t_ref": "refractory tau_ref tau_refrac", "tau_m": "tau_mem", "tau_syn": "tau_syn_ex tau_syn_in tau_s",
+        "weight": "w J", "delay": "d", "k": "indegree outdegree", "p": "prob probability", "seed": "rng random_state",
+        "rule_or_matrix": "conn_spec rule", "progress": "verbose report",
+        "times": "spike_times", "ids": "i indices senders",
+    }.items()
+    for there in others.split()
 }  # fmt: skip
 
 
@@ -202,12 +217,14 @@ def named_arguments(thing):
             function = getattr(method, "__func__", method)
             if name.startswith("_") or not inspect.isfunction(function) or hasattr(function, "has_names"):
                 continue
-            inner = _named_function(function, f"{cls.__name__}.{name}", function)
+            inner = _named_function(function, f"{cls.__name__}.{name}", function, cls)
             setattr(cls, name, inner if function is method else type(method)(inner))
     return thing
 
 
-def _named_function(function, what, documented):
+def _named_function(function, what, documented, owner=None):
+    """`owner`: the class that defines it, if it is a method; messages name the class of the object."""
+
     @functools.wraps(function)
     def call(*args, **kwargs):
         try:
@@ -216,7 +233,10 @@ def _named_function(function, what, documented):
             # One that was raised within the function is none of its arguments.
             if error.__traceback__.tb_next is not None:
                 raise
-            message = _explanation(function, what, documented, args, kwargs)
+            called = what
+            if owner is not None and args and isinstance(args[0], owner):
+                called = f"{type(args[0]).__name__}.{function.__name__}"
+            message = _explanation(function, called, documented, args, kwargs)
             if message is None:
                 raise
         raise ArgumentError(message)
@@ -236,10 +256,11 @@ def _explanation(function, what, documented, args, kwargs):
         for name in kwargs:
             if name not in names:
                 message = _unknown(f"parameter of {what}", name, names)
-                other = _ELSEWHERE.get(name)
-                if name == "dt":
-                    return f"{message.partition('; did you')[0]}; there is no time step: spikes are exact to rounding"
-                return f"{message}; did you mean {other!r}?" if other in names and "did you" not in message else message
+                found = [other for other in _ELSEWHERE.get(name, ()) if other in names]
+                if name != "dt" and not found:
+                    return message
+                hint = f"did you mean {found[0]!r}?" if found else "there is no time step: spikes are exact to rounding"
+                return f"{message.partition('; did you')[0]}; {hint}"
     if len(args) > len(places) and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
         behind = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
         remedy = f"; give the others by name: {', '.join(f'{name}=' for name in behind[:8])}" if behind else ""

@@ -37,11 +37,10 @@ def _read_only(array):
 
 def _profile(times, values, what, allowed, low, unit=None):
     """Checked times and values of a piecewise constant function, values of shape (n_times, 1 or n)."""
-    times = real_array(times, f"{what}: times", "finite times >= 0 ms", unit="ms", low=0.0)
+    name = f"{what.partition(':')[0]}: times"
+    times = real_array(times, name, "finite times >= 0 ms", unit="ms", low=0.0)
     if not times.size or not (np.diff(times) > 0.0).all():
-        raise ParameterError(
-            f"{what}: times must be at least one, and each later than the one before, got {shown(times)}"
-        )
+        raise ParameterError(f"{name} must be at least one, and each later than the one before, got {shown(times)}")
     array = real_array(values, what, allowed, low=low, unit=unit, ndim=(0, 1, 2, 3), copy=False)
     if array.ndim not in (1, 2) or array.shape[0] != times.size:
         raise ParameterError(

@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from . import _validation
-from .errors import ParameterError, StorageError, shown
+from .errors import ParameterError, StorageError, named_arguments, shown
 from .numerics import bins
 
 __all__ = ["plot_raster", "save_raster_plot"]
@@ -24,6 +24,7 @@ MAX_BINS = 1_000_000
 BLOCK = 1 << 20  # spikes that are counted at a time
 
 
+@named_arguments
 def plot_raster(result, ax=None, *, t_start=None, t_stop=None, neurons=None, bin_width=None, max_markers=20_000):
     """Spike raster over a histogram of the population rates, sharing the time axis.
 

@@ -237,9 +237,7 @@ def random_network(seed, tables=True, repetitions=True):
             options["port"] = random_port(rng, post)
             delay = random_delay(rng, None if procedural else 1, 0.1 * tau_scales[0]) if driven else 0.0
             if callable(delay):  # one value per synapse: their number must be known
-                scratch = copy.copy(net)
-                scratch.projections = list(net.projections)
-                delay = delay(scratch.connect(pre, post, rule, **options).n_synapses)
+                delay = delay(copy.copy(net).connect(pre.name, post.name, rule, **options).n_synapses)
             p = net.connect(pre, post, rule, delay=delay, **options)
             if rng.random() < 0.3 and not dyadic and p.nbytes:  # one value per synapse
                 p.weight = signed * rng.uniform(0.2, 2.0, p.n_synapses)

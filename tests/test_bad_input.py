@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sparseprop as sp
-from sparseprop import _core
+from sparseprop import _core, plotting, raster, training
 from sparseprop.errors import ParameterError, named_arguments, shown
 from sparseprop.models import MODELS
 
@@ -69,6 +69,19 @@ CALL_CASES = [
     (lambda net: sp.Record(v=[0]), r"unknown parameter of Record: 'v' .*did you mean 'V'\?"),
     (lambda net: net.run(dt=0.1), r"unknown parameter of Network\.run: 'dt' .*there is no time step"),
     (lambda net: net.run(T=10.0), r"unknown parameter of Network\.run: 'T' .*did you mean 'duration'\?"),
+    # The name elsewhere goes before what looks alike: time and tape, V_threshold and V_reset.
+    (lambda net: net.run(time=10.0), r"did you mean 'duration'\?"),
+    (lambda net: net.run(10.0, verbose=True), r"did you mean 'progress'\?"),
+    (lambda net: sp.LIF(tau_m=10.0, V_threshold=1.0), r"did you mean 'V_th'\?"),
+    (lambda net: sp.LIF(tau_m=10.0, v_rest=1.0), r"did you mean 'E_L'\?"),
+    (lambda net: sp.normal(0.0, 1.0, min=0.0), r"did you mean 'low'\?"),
+    (lambda net: sp.lognormal(mean=0.0, std=1.0), r"did you mean 'mu'\?"),
+    (lambda net: sp.fixed_indegree(indegree=3), r"did you mean 'k'\?"),
+    # Methods are those of the class that one has, not of the one that it inherits from.
+    (lambda net: sp.Simulation(net).set_state(v=0.0), r"parameter of Simulation\.set_state: 'v'"),
+    (lambda net: training.SpikeTimeError().readings(net), r"SpikeTimeError\.readings needs duration"),
+    (lambda net: sp.steps([5.0, 1.0], [1.0, 2.0]), r"^steps: times must be at least one"),
+    (lambda net: net.run(10.0).plot_raster(tstart=1.0), r"parameter of plot_raster: 'tstart' .* mean 't_start'\?"),
     (lambda net: net.run(10.0, 5), r"Network\.run takes at most 1 argument without a name, got 2; .* n_spikes="),
     (lambda net: net.add(3), r"Network\.add needs model"),
     (lambda net: net.connect(), r"Network\.connect needs pre \(Population or str: .*, post .*, rule_or_matrix"),
@@ -99,7 +112,8 @@ def test_calls_with_wrong_arguments_are_explained(call, message):
 
 def test_all_public_functions_classes_and_methods_name_an_unknown_argument():
     callables = {name: getattr(sp, name) for name in sp.__all__ if callable(getattr(sp, name))}
-    callables |= {f"training.{name}": getattr(sp.training, name) for name in sp.training.__all__}
+    for module in (training, raster, plotting):
+        callables |= {f"{module.__name__}.{name}": getattr(module, name) for name in module.__all__}
     del callables["StopReason"]
     for name, thing in list(callables.items()):
         if isinstance(thing, type):
@@ -563,7 +577,15 @@ def test_times_and_rates_are_converted_wherever_they_enter(quantity):
         assert np.all(np.asarray(p.delay) == pytest.approx(1.5))
         p.delay = delay
         assert np.all(np.asarray(p.delay) == pytest.approx(1.5))
-    assert net.run(quantity(0.02, "s")).t_stop == 20.0
+    whole = net.run(quantity(0.02, "s"))
+    assert whole.t_stop == 20.0
+    part = whole.between(quantity(0.005, "s"), quantity(10.0, "ms"))
+    assert (part.t_start, part.t_stop) == (5.0, 10.0)
+    assert training.spikes_from_raster([[[1, 1]]], quantity(0.001, "s"), first=quantity(0.002, "s")).tolist() == [
+        [[2, 3]]
+    ]
+    loss = training.FirstSpikeCrossEntropy(tau=quantity(0.002, "s"), tau_late=quantity(0.02, "s"))
+    assert (loss.tau, loss.tau_late, training.VanRossumDistance(tau=quantity(0.02, "s")).tau) == (2.0, 20.0, 20.0)
     record = sp.Record(bins=quantity(0.001, "s"), V=[0], V_times=quantity([0.001, 0.002], "s"))
     assert record.bins == 1.0 and record.V_times.tolist() == [1.0, 2.0]
     assert sp.LIF(tau_m=10.0, I_e=quantity([1.5, 2.0], "dimensionless")).I_e.tolist() == [1.5, 2.0]
@@ -593,6 +615,9 @@ def test_other_units_are_refused_wherever_they_enter(quantity):
         lambda: setattr(p, "weight", quantity(np.ones(6), "mV")),
         lambda: setattr(p, "delay", quantity(np.ones(6), "mV")),
         lambda: net.run(mV),
+        lambda: sp.Simulation(net).set_state(V=ms),
+        lambda: sp.Simulation(net).set_state(V=[quantity(2.0, "ms")] * 3),
+        lambda: sp.Simulation(net).set_state(V={"E": quantity(2.0, "ms")}),
         lambda: net.run(10.0, n_spikes=quantity(2.0, "ms")),
         lambda: sp.balanced_network(10, LIF, 5, rate=quantity(2.0, "ms")),
         lambda: sp.fixed_indegree(quantity(2.0, "ms")),

@@ -288,6 +288,7 @@ def test_networks_and_their_simulations_can_be_copied():
         result = simulation.run(latencies(), DURATION)
         for copied in (copy.deepcopy(simulation), pickle.loads(pickle.dumps(simulation))):
             assert copied.network is not net
+            assert repr(copied) == repr(simulation) == f"<BatchSimulation of {net!r}: 1 threads>"
             assert np.array_equal(copied.run(latencies(), DURATION).times, result.times)
             with pytest.raises(AttributeError, match="cannot be set"):
                 copied.network.populations[0].name = "other"

@@ -439,6 +439,19 @@ def test_info_of_values_per_neuron_and_synapse(run):
     assert "LIF(tau_m=<4 values from 10 to 16>" in out and "weight <2 values from -0.2 to -0.1>" in out
 
 
+def test_info_of_distributions_and_ports(run):
+    net = sp.Network(seed=1)
+    E = net.add(10, sp.LIF(tau_m=sp.normal(10.0, 1.0, low=5.0), I_e=1.5), name="E")
+    I = net.add(10, sp.LIFExp(tau_m=10.0, tau_syn=(sp.uniform(2.0, 4.0), 5.0)), name="I")
+    net.connect(E, I, sp.one_to_one(), weight=sp.lognormal(-3.0, 0.5))
+    net.run(10.0, record="out.h5")
+    code, out, err = run("info", "out.h5")
+    assert (code, err) == (0, "")
+    assert "LIF(tau_m=normal(10, 1, low=5, high=inf), E_L=0" in out
+    assert "LIFExp(tau_m=10, tau_syn=(uniform(2, 4), 5), E_L=0" in out
+    assert "E -> I: one_to_one(), weight lognormal(-3, 0.5, low=0, high=inf)" in out
+
+
 def test_info_of_a_raster_that_is_not_finished(run):
     with pytest.raises(ZeroDivisionError), RasterWriter("out.h5", [("E", 10)], header={"seed": 5}) as writer:
         writer.append(np.array([1.0, 8.0]), np.array([3, 4]))

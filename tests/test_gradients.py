@@ -159,6 +159,7 @@ def test_a_weight_by_hand_and_its_sum():
     assert grads.weight[p] == pytest.approx([-10.0 * math.exp(0.3) / x, 0.0], rel=1e-14)
     assert grads.weight_sum[p] == pytest.approx(grads.weight[p].sum())
     assert grads.weight[0] is grads.weight[p]
+    assert repr(grads.weight).startswith("[array of shape (2,), float64: [")
     assert grads.input_times["in"] == pytest.approx([-0.1 * math.exp(0.3) / x], rel=1e-13)
 
 

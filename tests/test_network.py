@@ -282,6 +282,13 @@ def test_str_says_what_the_network_is():
     assert "no weights" in str(empty)
     empty.connect(a, a, sp.edges([0, 1], [1, 0]), weight=[0.1, 0.2])
     assert "weights 0.1 to 0.2" in str(empty)
+    many = sp.Network(seed=3)
+    many.add(5000, sp.LIF(tau_m=sp.normal(10.0, 1.0, low=5.0), I_e=np.linspace(1.0, 2.0, 5000)), name="many")
+    many.add(3, sp.LIFExp(tau_m=10.0, tau_syn=(np.array([1.0, 2.0, 3.0]), 5.0)))
+    for shown in (str(many), many._repr_html_().replace("&lt;", "<").replace("&gt;", ">")):
+        assert "tau_m=normal(10, 1, low=5, high=inf)" in shown and "I_e=<5,000 values from 1 to 2>" in shown
+        assert "tau_syn=(<3 values from 1 to 3>, 5.0)" in shown
+    assert "tau_m=<5,000 values from" in repr(many.populations[0].model)
     assert repr(a) == "<Population 'a': 2 LIF>"
     assert "1 synapses" not in repr(empty.projections[1])
     assert len(a) == 2
@@ -432,12 +439,12 @@ def test_a_copy_of_a_network_has_every_attribute_of_every_part():
                 f"{kind}: set {name} in full_network"
             )
     assert differences(net, net) == []
-    for made in (net._copy(), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+    for made in (net._copy(), copy.copy(net), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert differences(net, made) == []
     again = sp.Network.from_dict(net.to_dict())
     assert differences(net, again) == []
     # It is a network of its own, and shares what is large.
-    new = net._copy()
+    new = copy.copy(net)
     assert new.projections[0].pre is new.populations[0] and new.drives[0].population is new.populations[0]
     assert new.projections[0].targets is net.projections[0].targets
     new.projections[0].weight = 0.5

@@ -164,6 +164,7 @@ def test_public_names():
 def test_the_tab_key_shows_public_names_only():
     assert dir(sp) == sorted([*sp.__all__, "__version__", "jax", "torch", "training"])
     assert all(hasattr(sp, name) for name in set(dir(sp)) - {"jax", "torch"})
+    assert dir(sp.training) == sorted(sp.training.__all__)
 
 
 def test_version_and_links():

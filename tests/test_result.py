@@ -327,7 +327,7 @@ def test_a_run_that_did_not_finish_is_not_appended_to(net, tmp_path):
     path, sim = tmp_path / "raster.h5", sp.Simulation(net)
     sim.run(10.0, record=path)
     with pytest.raises(ZeroDivisionError):
-        sim.run(1e5, record=path, progress=lambda fraction: 1 // 0)
+        sim.run(1e5, record=path, callback=lambda sim: sim.n_spikes > 2000 and 1 // 0)
     with pytest.raises(StorageError, match="raster of another run"):
         sim.run(10.0, record=path)
     with pytest.warns(UserWarning, match="did not finish"):

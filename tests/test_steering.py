@@ -1,6 +1,8 @@
 """Steering a simulation: its state, injected spikes and changed drives, with all engines to the same bits."""
 
+import copy
 import math
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -225,7 +227,7 @@ def test_V_alone_is_refused_where_it_is_not_the_whole_state():
     assert sim.V[12] == pytest.approx(V[12]) and np.array_equal(sim.V[:12], V[:12], equal_nan=True)
     held = int(np.argmax(np.isfinite(sim.state["time_since_spike"])))
     V[held] -= 0.1
-    with pytest.raises(ParameterError, match=r"is refractory for .* time_since_spike=inf"):
+    with pytest.raises(ParameterError, match=r"is refractory for [\d.]+ ms .* V_reset = 0.0 .* time_since_spike=inf"):
         sim.set_state(V=V, keep_rest=True)
     whole = dict(sim.state) | {"spikes_in_flight": [], "time_since_spike": np.full(17, np.inf), "V": V}
     sim.set_state(**whole)
@@ -517,6 +519,20 @@ def test_gradients_begin_with_the_state_that_was_set():
     sim.set_state(V=[0.5])
     res = sim.run(n_spikes=1, tape=True)
     assert res.backward([1.0]).V[0] == pytest.approx(-10.0 / 1.5)  # t = 1 + 10 log(2 - V)
+
+
+def test_a_state_can_be_kept_copied_and_sent():
+    net, sim = everything(), sp.Simulation(everything())
+    sim.run(20.0)
+    wanted = {name: array.tobytes() for name, array in sim.state.items()}
+    for state in (copy.copy(sim.state), copy.deepcopy(sim.state), pickle.loads(pickle.dumps(sim.state))):
+        other = sp.Simulation(net)
+        other.set_state(**state)
+        assert {name: array.tobytes() for name, array in state.items()} == wanted
+        np.testing.assert_allclose(other.V, sim.V, rtol=1e-12)
+    changed = sim.state | {"V": 0.0}
+    assert changed["V"] == 0.0 and list(changed) == list(sim.state)
+    assert "V (" in repr(sim.state) and len(repr(sim.state)) < 200
 
 
 def test_repr_of_a_simulation():

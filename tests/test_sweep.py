@@ -384,8 +384,26 @@ def test_cells_of_other_values():
     assert _value(_text(np.float32(0.5))) == 0.5 and _value(_text(np.True_)) is True
     assert _value(_text(np.arange(3.0))) == [0.0, 1.0, 2.0] and _value(_text((1, 2))) == [1, 2]
     assert _value(_text([np.arange(2)])) == [[0, 1]]
-    assert _text(sp.LIF(tau_m=10.0)) == repr(sp.LIF(tau_m=10.0))
+    assert _text(sp.LIF(tau_m=10.0)).startswith(f"{sp.LIF(tau_m=10.0)!r} #")
     assert _text({1j}) == "{1j}"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: sp.LIF(tau_m=10.0, I_e=np.array([1.2, x, 1.9])),
+        lambda x: sp.uniform(1.2 + 1e-9 * x, 1.9),
+        lambda x: sp.SpikeSource([1.0, x], [0, 0]),
+        lambda x: sp.edges([0, 1], [1, int(10 * x)]),
+        lambda x: {"delay": sp.normal(1.0 + 1e-9 * x, 0.1, low=0.1)},
+        lambda x: [sp.LIF(tau_m=10.0, I_e=np.array([1.2, x, 1.9]))],
+    ],
+    ids=["model", "distribution", "source", "rule", "dict", "list"],
+)
+def test_objects_with_the_same_repr_are_different_points(make):
+    """With one text for both, resume=True would give the row of the other one."""
+    assert str(make(1.5)) == str(make(1.6))
+    assert _text(make(1.5)) == _text(make(1.5)) != _text(make(1.6))
 
 
 # Interrupts -------------------------------------------------------------------------------------------------
@@ -503,6 +521,9 @@ def test_the_table_is_aligned(threads):
     )
     assert str(result) == f"{result.table()}\n2 points"
     assert repr(result) == "<SweepResult: 2 points of I_e, seed, 0 failed>"
+    assert result["seed"] == [row["seed"] for row in result]
+    with pytest.raises(ParameterError, match="unknown column: 'sed' .* did you mean 'seed'"):
+        result["sed"]
 
 
 def test_long_tables_are_shortened():

@@ -716,6 +716,8 @@ def test_training_lowers_the_loss_and_a_callback_ends_it():
     trainer = trainer_of(optimizer=training.Adam(lr=0.01))
     history = trainer.fit(inputs, labels, 30, callback=lambda t: t.history["accuracy"][-1] > 0.85)
     assert history["loss"][-1] < 0.6 * history["loss"][0]
+    assert "accuracy" in history and "validation_loss" not in history
+    assert [epoch["loss"] for epoch in history] == history["loss"].tolist()
     assert len(history) < 30 and trainer.evaluate(inputs, labels)["accuracy"] > 0.75
     assert (np.concatenate([p.delay for p in trainer.network.projections]) >= 0.1).all()
 
@@ -1055,3 +1057,11 @@ def test_readouts_at_the_end_whichever_way_they_are_rounded():
     assert np.isfinite(loss(result, LABELS).value)
     with pytest.raises(ParameterError, match="times must be at most the duration, 0.3 ms, got 0.30001"):
         training.record_for(net, 0.3, training.MembraneCrossEntropy(times=[0.30001]))
+
+
+def test_losses_show_their_settings():
+    loss = training.VanRossumDistance(tau=3.0, neurons=np.arange(1000))
+    assert repr(loss).startswith("VanRossumDistance(population='output', ") and "tau=3.0" in repr(loss)
+    assert len(repr(loss)) < 300
+    function = training.FunctionLoss(latest, V_times=[1.0])
+    assert "function='latest'" in repr(function)

@@ -148,6 +148,9 @@ class BatchSimulation:
         _simulations.add(self)
         self._build()
 
+    def __repr__(self):
+        return f"<BatchSimulation of {self.network!r}: {self.n_threads} threads>"
+
     def __reduce__(self):
         # Copies and pickles begin anew: engines and threads cannot be taken along.
         return BatchSimulation, (self.network, self.n_threads, self._seed)

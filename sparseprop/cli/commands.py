@@ -19,7 +19,8 @@ import warnings
 import numpy as np
 
 from .. import errors
-from ..errors import FileFormatError, ParameterError, StorageError, shown, unknown_name
+from ..connectivity.distributions import distribution_from_dict
+from ..errors import FileFormatError, ParameterError, StorageError, shown, shown_range, unknown_name
 from ..files.raster_reader import raster_info, refuse_existing
 from ..models import LIF, MODELS
 from ..network import ENTRIES, Network, balanced_network
@@ -612,11 +613,14 @@ def _call(table):
 
 def _short(value):
     """A value in a few characters."""
+    if isinstance(value, dict) and "distribution" in value:
+        return repr(distribution_from_dict(value, value["distribution"]))
+    if isinstance(value, dict) and "ports" in value:
+        return f"({', '.join(map(_short, value['ports']))})"
     if isinstance(value, (list, tuple)) and len(value) > 3:
         value = np.asarray(value)
     if isinstance(value, np.ndarray):
-        span = f" from {value.min():g} to {value.max():g}" if value.size else ""
-        return f"<{value.size:,} values{span}>"
+        return shown_range(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

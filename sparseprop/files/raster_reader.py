@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._validation import flag
-from ..errors import FileFormatError, StorageError
+from ..errors import FileFormatError, StorageError, named_arguments
 from .raster_format import FINISHED, FORMAT_OF_PIECES, HDF5_ERRORS, RUNNING, Row, crc_of
 from .storage import decode, full_name, kind_of, readable, sha256
 
@@ -32,6 +32,7 @@ _WORD = 0xFFFFFFFF
 _READ_ATTEMPTS = 3
 
 
+@named_arguments
 @dataclass(frozen=True, eq=False)
 class RasterData:
     """A raster as it was read.
@@ -413,6 +414,7 @@ def _read_foreign(file):
     return RasterData(times[order], ids[order], populations, {}, None, True)
 
 
+@named_arguments
 def refuse_existing(path, overwrite, remedy="overwrite=True", or_else="or another name"):
     """Refuse to put a file in the place of another one, unless that was asked for.
 
@@ -468,6 +470,7 @@ def read_with_state(path):
                 raise
 
 
+@named_arguments
 def read_raster(path):
     """Read a raster: one of ours, or a SONATA spike file of another program.
 
@@ -506,6 +509,7 @@ def read_raster(path):
     return data
 
 
+@named_arguments
 def raster_info(path):
     """What a raster says of itself, without reading (or checking) the spikes.
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._validation import flag, index_array, integer, real_array
-from ..errors import ParameterError, StorageError, shown
+from ..errors import ParameterError, StorageError, named_arguments, shown
 from . import space
 from .raster_format import (
     FINISHED,
@@ -174,6 +174,7 @@ def _chunk_records(n_populations, chunk):
     return min(max(min(_CHUNK_MAX, share), _CHUNK_MIN), _round_up(chunk))
 
 
+@named_arguments
 class RasterWriter:
     """Stream spikes to a SONATA file with bounded memory.
 
@@ -715,6 +716,7 @@ class RasterWriter:
         os.close(nowhere)
 
 
+@named_arguments
 def write_raster(path, times, ids, populations, *, header, footer, n_recorded=None):
     """Write a whole raster at once; a file that was there before survives any failure.
 
@@ -749,6 +751,7 @@ def write_raster(path, times, ids, populations, *, header, footer, n_recorded=No
         writer._finish(FINISHED, *_encoded_footer(footer))
 
 
+@named_arguments
 def recover_raster(path, new_path):
     """Copy the committed spikes of a file whose run did not finish into a fresh, finished one.
 

@@ -105,6 +105,9 @@ class ByProjection:
             raise ParameterError(self._missing)
         return self._values[k]
 
+    def __repr__(self):
+        return f"[{', '.join(map(shown, self._values))}]"
+
     def __len__(self):
         return len(self._values)
 

@@ -14,7 +14,7 @@ import numpy as np
 from .. import _validation
 from ..connectivity import Purpose
 from ..connectivity.distributions import Distribution, distribution_from_dict
-from ..errors import ParameterError, named_arguments, shown
+from ..errors import ParameterError, named_arguments, shown, shown_range
 
 __all__ = ["LARGEST", "NeuronModel", "Parameter", "UniformPhase", "uniform_phase"]
 
@@ -102,6 +102,13 @@ class Parameter:
         return value
 
 
+def _in_brief(value):
+    """What a model shows of a parameter: arrays by their range."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_in_brief, value))}{',' if len(value) == 1 else ''})"
+    return shown_range(value) if isinstance(value, np.ndarray) else repr(value)
+
+
 class NeuronModel:
     """What all neuron models share: checking against the table, sizes, and the dictionary form.
 
@@ -131,6 +138,10 @@ class NeuronModel:
 
     def _check_relations(self):
         """Checks between parameters."""
+
+    def __repr__(self):
+        values = (f"{field.name}={_in_brief(getattr(self, field.name))}" for field in dataclasses.fields(self))
+        return f"{type(self).__name__}({', '.join(values)})"
 
     @property
     def distributions(self):

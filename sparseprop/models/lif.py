@@ -69,7 +69,7 @@ class Leaky(NeuronModel):
 
 
 @named_arguments
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LIF(Leaky):
     """Leaky integrate-and-fire neuron, ``tau_m dV/dt = -(V - E_L) + I_e``, with delta synapses.
 

@@ -25,7 +25,7 @@ SMALLEST_GAP = 1e-90
 
 
 @named_arguments
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LIFExp(Leaky):
     """Leaky integrate-and-fire neuron with exponentially decaying synaptic currents.
 

@@ -79,7 +79,7 @@ class _Riccati(NeuronModel):
 
 
 @named_arguments
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class QIF(_Riccati):
     """Quadratic integrate-and-fire neuron, ``tau_m dV/dt = V^2 + I_e``, V dimensionless, with delta synapses.
 
@@ -124,7 +124,7 @@ class QIF(_Riccati):
 
 
 @named_arguments
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Theta(_Riccati):
     """Theta neuron, ``tau_m dtheta/dt = (1 - cos theta) + I_e (1 + cos theta)``, with delta synapses.
 
@@ -159,7 +159,7 @@ class Theta(_Riccati):
 
 
 @named_arguments
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class QuadraticIF(_Riccati):
     """Quadratic integrate-and-fire neuron in physical units, with delta synapses.
 

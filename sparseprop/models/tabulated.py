@@ -111,7 +111,7 @@ class _Tabulated(NeuronModel):
 
 
 @named_arguments
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EIF(_Tabulated):
     """Exponential integrate-and-fire neuron with delta synapses.
 
@@ -211,7 +211,7 @@ class EIF(_Tabulated):
 
 
 @named_arguments
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NumericalIF(_Tabulated):
     """Integrate-and-fire neuron with any smooth drift, ``tau_m dV/dt = drift(V) + I_e``, and delta synapses.
 

@@ -1,6 +1,5 @@
 """Networks: what is put together of populations, projections and drives, and run."""
 
-import copy
 import math
 import secrets
 import sys
@@ -384,7 +383,8 @@ class Network:
         changes : function, optional
             Of a population: which of its attributes are others in the copy, such as ``{"model": model}``.
         """
-        new = copy.copy(self)
+        new = object.__new__(type(self))
+        vars(new).update(vars(self))
         populations = {id(p): p._replaced(**changes(p)) for p in self.populations}
         new.populations = list(populations.values())
         new.projections = [
@@ -392,6 +392,9 @@ class Network:
         ]
         new.drives = [d._replaced(population=populations[id(d.population)]) for d in self.drives]
         return new
+
+    def __copy__(self):
+        return self._copy()
 
     # Looking ----------------------------------------------------------------------------------------------------
 
@@ -429,7 +432,7 @@ class Network:
             f"{human_bytes(self.estimate_memory())} in a simulation"
         ]
         lines += [
-            f"  {p.name}: {p.n:,} {'sources' if p.is_source else 'neurons'}, {p.model!r}" for p in self.populations
+            f"  {p.name}: {p.n:,} {'sources' if p.is_source else 'neurons'}, {p.given!r}" for p in self.populations
         ]
         for p in self.projections:
             delay = "" if isinstance(p.delay, float) and p.delay == 0.0 else f", {_range('delay', p.delay)} ms"
@@ -453,7 +456,7 @@ class Network:
         ]
         return _html.page(
             f"Network: {self.n_neurons:,} neurons, {self.n_synapses:,} synapses, seed {self.seed}",
-            _html.table([(p.name, p.n, repr(p.model)) for p in self.populations], ("population", "n", "model")),
+            _html.table([(p.name, p.n, repr(p.given)) for p in self.populations], ("population", "n", "model")),
             _html.table(projections, ("projection", "rule", "synapses", "weight", "delay (ms)")),
             _html.table(drives, ("input to", "what", "weight")),
         )

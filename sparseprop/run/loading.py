@@ -171,8 +171,8 @@ def _foreign(data, sizes, t_start, t_stop):
         t_start = min(0.0, earliest)
     if t_stop is None:
         t_stop = max(t_start, latest)
-    t_start = real(t_start, "load: t_start", "a time in ms, at most that of the first spike")
-    t_stop = real(t_stop, "load: t_stop", f"a time in ms >= t_start, {t_start:g}", low=t_start)
+    t_start = real(t_start, "load: t_start", "a time in ms, at most that of the first spike", unit="ms")
+    t_stop = real(t_stop, "load: t_stop", f"a time in ms >= t_start, {t_start:g}", unit="ms", low=t_start)
     if len(data.times) and not t_start <= earliest <= latest <= t_stop:
         raise ParameterError(
             f"load: t_start and t_stop must enclose the spikes, from {earliest:g} to {latest:g} ms, got {t_start:g} "

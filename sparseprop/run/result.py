@@ -340,7 +340,7 @@ class Result:
         return cut[0] if len(cut) == 1 else joined_pieces(cut)
 
     def _within(self, time, name):
-        time = real(time, f"between: {name}", "a finite time in ms")
+        time = real(time, f"between: {name}", "a finite time in ms", unit="ms")
         for end in (self.t_start, self.t_stop):
             if math.isclose(time, end, rel_tol=1e-12):
                 return end

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import math
-import types
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -59,6 +59,28 @@ class _Seen(np.ndarray):
 
     def __reduce__(self):
         return np.array, (_plain(self).copy(),)
+
+
+class State(Mapping):
+    """The state of a simulation at one time: arrays by name, for :meth:`Simulation.set_state`."""
+
+    def __init__(self, arrays):
+        self._arrays = arrays
+
+    def __getitem__(self, name):
+        return self._arrays[name]
+
+    def __iter__(self):
+        return iter(self._arrays)
+
+    def __len__(self):
+        return len(self._arrays)
+
+    def __or__(self, others):
+        return dict(self) | others
+
+    def __repr__(self):
+        return f"<State: {', '.join(f'{name} {array.shape}' for name, array in self.items())}>"
 
 
 def _plain(array):
@@ -126,7 +148,7 @@ class Steered:
                 state["I_syn"] = _Seen(self._currents(), "I_syn")
             state["time_since_spike"] = _Seen(self._time_since_spike(), "time_since_spike")
             state["spikes_in_flight"] = _Seen(self._in_flight()[0], "spikes_in_flight")
-            return types.MappingProxyType(state)
+            return State(state)
 
     def _voltages(self):
         return np.asarray(self._engine.voltages(), dtype=float)
@@ -273,12 +295,12 @@ class Steered:
             raise ParameterError("I_syn is for networks with LIFExp neurons; no neuron of this one has currents")
         unit = "ms" if name == "time_since_spike" else None
         if not isinstance(given, dict):
-            if np.shape(given) != seen.shape:
+            given = _validation.plain(_plain(given), name, unit)
+            if given.shape != seen.shape:
                 raise ParameterError(
                     f"{name} must have shape {seen.shape}, in global order, or be a dict by population, got shape "
-                    f"{np.shape(given)}"
+                    f"{given.shape}"
                 )
-            given = _validation.plain(_plain(given), name, unit)
             given = {p.name: given[p.first : p.first + p.n] for p in self._neurons()}
         wanted = _plain(seen).copy()
         for key, value in given.items():
@@ -334,9 +356,9 @@ class Steered:
                 k = int(np.argmax(wrong))
                 p = next(p for p in self._neurons() if p.first <= ids[k] < p.first + p.n)
                 raise ParameterError(
-                    f"V of population {p.name!r}: neuron {ids[k] - p.first} is refractory for {refractory[k]!r} ms and "
-                    f"stays at V_reset = {V[k]!r} meanwhile, got {float(wanted['V'][ids[k]])!r}; leave it at that, or "
-                    "end the period with time_since_spike=inf"
+                    f"V of population {p.name!r}: neuron {ids[k] - p.first} is refractory for {refractory[k]:g} ms and "
+                    f"stays at V_reset = {float(V[k])!r} meanwhile, got {float(wanted['V'][ids[k]])!r}; leave it at "
+                    "that, or end the period with time_since_spike=inf"
                 )
         currents = np.ascontiguousarray(wanted["I_syn"][ids]) if "I_syn" in wanted else np.zeros((ids.size, 1))
         self._engine.place(ids, np.ascontiguousarray(V), refractory, currents)

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import _html, _validation
-from ..errors import FileFormatError, ParameterError, StorageError, named_arguments, shown
+from ..errors import FileFormatError, ParameterError, StorageError, named_arguments, shown, unknown_name
+from ..files.checkpoint import fingerprint
 from ..run.simulation import Simulation, check_start, check_stop_rules
 from ..run.watching import ONCE_MORE, Progress, check_interrupt, ends_all, noted_interrupt
 
@@ -63,6 +64,8 @@ class PointFailure:
 class SweepResult(Sequence):
     """The table of a sweep: a sequence of rows, each a dict with all columns, in the order of the grid.
 
+    ``result[0]`` is the first row, ``result["rate"]`` the column of that name as a list.
+
     Attributes
     ----------
     parameters : tuple of str
@@ -88,6 +91,10 @@ class SweepResult(Sequence):
         return len(self._rows)
 
     def __getitem__(self, index):
+        if isinstance(index, str):
+            if index not in self.columns:
+                raise unknown_name("column", index, self.columns)
+            return [row[index] for row in self._rows]
         return self._rows[index]
 
     def table(self, max_rows=None):
@@ -136,7 +143,9 @@ class SweepResult(Sequence):
         return f"<SweepResult: {len(self)} points of {', '.join(self.parameters)}, {len(self.failures)} failed>"
 
     def to_csv(self, path):
-        """Write the table as CSV: floats by their repr, None as an empty cell, lists and dicts as JSON.
+        """Write the table as CSV.
+
+        Floats by their repr, None as an empty cell, lists and dicts as JSON, objects as their repr with a digest.
 
         Raises
         ------
@@ -596,9 +605,18 @@ def _text(value):
     if isinstance(value, str):
         value = str(value)
         return value if value.isprintable() and _value(value) == value else json.dumps(value)
-    with contextlib.suppress(TypeError, ValueError, AttributeError):
-        return json.dumps(value, default=lambda array: array.tolist())
+    if not isinstance(value, (list, tuple, dict)) and not hasattr(value, "tolist"):
+        return _text(_object(value))
+    with contextlib.suppress(TypeError, ValueError):
+        return json.dumps(value, default=lambda one: one.tolist() if hasattr(one, "tolist") else _object(one))
     return _text(repr(value))
+
+
+def _object(value):
+    """A text for an object: its repr, and a digest of its description, as other objects may have the same repr."""
+    with contextlib.suppress(AttributeError, TypeError, ValueError):
+        return f"{value!r} #{fingerprint(value.to_dict())[:12]}"
+    return repr(value)
 
 
 def _value(text):

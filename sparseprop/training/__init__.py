@@ -48,3 +48,8 @@ __all__ = [
     "spikes_from_raster",
     "yin_yang",
 ]
+
+
+def __dir__():
+    """Public names only, as of the package."""
+    return __all__

@@ -117,8 +117,8 @@ def spikes_from_raster(raster, dt, *, first=0.0, time_axis=-1):
         if raster.dtype.kind in "iuf":
             got = repr(raster[(raster != 0) & (raster != 1)][0].item())
         raise ParameterError(f"raster must be 0 or 1 in each step, at most one spike, got {got}")
-    dt = _validation.real(dt, "dt", "a finite time > 0 ms", low=0.0, low_open=True)
-    first = _validation.real(first, "first", "a finite time >= 0 ms", low=0.0)
+    dt = _validation.real(dt, "dt", "a finite time > 0 ms", unit="ms", low=0.0, low_open=True)
+    first = _validation.real(first, "first", "a finite time >= 0 ms", unit="ms", low=0.0)
     axis = _validation.integer(time_axis, "time_axis", "an axis of the raster, from -3 to 2", low=-3, high=2)
     sample, source, step = np.nonzero(np.moveaxis(raster, axis, -1))
     shape = np.moveaxis(raster, axis, -1).shape[:2]

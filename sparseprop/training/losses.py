@@ -93,6 +93,10 @@ class Loss:
         """Its name and settings, by which :meth:`Trainer.resume` knows it: all public attributes."""
         return {"name": type(self).__name__} | {k: value for k, value in vars(self).items() if not k.startswith("_")}
 
+    def __repr__(self):
+        settings = (f"{key}={shown(value)}" for key, value in self.to_dict().items() if key != "name")
+        return f"{type(self).__name__}({', '.join(settings)})"
+
     def readings(self, net, duration):
         """Global ids of the neurons whose V is needed, and when (ms)."""
         self._of(net)
@@ -120,8 +124,9 @@ def _check_result(result):
         )
 
 
-def _positive(value, name, unit=""):
-    return _validation.real(value, name, f"a number > 0{unit}", low=0.0, low_open=True)
+def _positive(value, name, unit=None):
+    allowed = "a number > 0" if unit is None else f"a number > 0 {unit}"
+    return _validation.real(value, name, allowed, unit=unit, low=0.0, low_open=True)
 
 
 def _cross_entropy(logits, labels):
@@ -240,7 +245,7 @@ class FirstSpikeCrossEntropy(Loss):
 
     def __init__(self, population="output", *, tau=0.5, alpha=3e-3, tau_late=6.4, pseudospikes=False):
         super().__init__(population, pseudospikes)
-        self.tau, self.tau_late = _positive(tau, "tau", " ms"), _positive(tau_late, "tau_late", " ms")
+        self.tau, self.tau_late = _positive(tau, "tau", "ms"), _positive(tau_late, "tau_late", "ms")
         self.alpha = _validation.real(alpha, "alpha", "a number >= 0", low=0.0)
 
     def __call__(self, result, targets):
@@ -333,7 +338,7 @@ class SpikeTimeError(_Trains):
 
     def __init__(self, population="output", *, unit=1.0, neurons=None, pseudospikes=False):
         super().__init__(population, neurons, pseudospikes)
-        self.unit = _positive(unit, "unit", " ms")
+        self.unit = _positive(unit, "unit", "ms")
 
     def __call__(self, result, targets):
         _check_result(result)
@@ -389,7 +394,7 @@ class VanRossumDistance(_Trains):
 
     def __init__(self, population="output", *, tau=10.0, neurons=None):
         super().__init__(population, neurons)
-        self.tau = _positive(tau, "tau", " ms")
+        self.tau = _positive(tau, "tau", "ms")
 
     def __call__(self, result, targets):
         _check_result(result)
@@ -456,8 +461,8 @@ class _Counts(Loss):
 
     def __init__(self, population, until, edge, pseudospikes):
         super().__init__(population, pseudospikes)
-        self.until = None if until is None else _positive(until, "until", " ms")
-        self.edge = _positive(edge, "edge", " ms")
+        self.until = None if until is None else _positive(until, "until", "ms")
+        self.edge = _positive(edge, "edge", "ms")
 
     def _counts(self, result):
         """Counts of shape (samples, n), and a function from their derivative to an Evaluation's parts."""

@@ -84,9 +84,16 @@ class History:
     def __len__(self):
         return len(self.epochs)
 
+    def __iter__(self):
+        return iter(self.epochs)
+
+    def __contains__(self, name):
+        """Whether any epoch has an entry of that name."""
+        return any(name in epoch for epoch in self.epochs)
+
     def __getitem__(self, name):
         """The values of all epochs by name; NaN where there is none."""
-        if not isinstance(name, str) or name not in ENTRIES and not any(name in epoch for epoch in self.epochs):
+        if not isinstance(name, str) or name not in ENTRIES and name not in self:
             raise unknown_name("entry of the history", name, ENTRIES)
         return np.array([epoch.get(name, np.nan) for epoch in self.epochs], dtype=float)
 
