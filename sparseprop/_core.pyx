@@ -438,13 +438,22 @@ cdef void rescale_keys(Window *q, int64_t steps) noexcept nogil:
     q.confirmed_key = NAN
 
 
-cdef void enter_present(State *e, Queue *q) noexcept nogil:
+cdef inline void enter_present(State *e, Queue *q) noexcept nogil:
     """Bring all frames and states to the present epoch and mark a new instant."""
+    cdef int64_t k
+    e.instant += 1
+    for k in range(e.n_populations):
+        if e.populations[k].epoch != e.now.n:
+            enter_present_epoch(e, q)
+            return
+
+
+cdef void enter_present_epoch(State *e, Queue *q) noexcept nogil:
+    """Bring all frames and states to the present epoch."""
     cdef int64_t k, steps = 0
     cdef neuron_t j
     cdef Population *p
     cdef bint scaled
-    e.instant += 1
     for k in range(e.n_populations):
         p = &e.populations[k]
         if p.epoch == e.now.n:
@@ -1392,6 +1401,8 @@ cdef bint note_recent(State *e, Pair time, neuron_t i) noexcept nogil:
 
 cdef inline bint has_just_fired(State *e, Pair now) noexcept nogil:
     """Whether somebody fired within rounding of now, in an earlier instant."""
+    if now.n == e.fired_time.n:
+        return now.s - e.fired_time.s <= e.tolerance
     return interval(e.fired_time, now, e.H) <= e.tolerance
 
 
