@@ -23,7 +23,7 @@ SANITIZE = os.environ.get("SPARSEPROP_SANITIZE", "0") == "1"
 MODE = "-".join(["debug"] * DEBUG + ["sanitize"] * SANITIZE) or "release"
 BUILD = pathlib.Path("build") / MODE
 SHARED = "sparseprop._cyutility"  # what Cython would otherwise put into each extension: memoryviews
-MODULES = ("_core", "connectivity._wiring", "bench._yardsticks")
+MODULES = ("_core", "engine._backward", "engine._batch", "connectivity._wiring", "bench._yardsticks")
 
 # One ulp of difference becomes another raster: no contraction into fused multiply-adds, no fast-math,
 # no instructions beyond the platform's baseline.

@@ -4,55 +4,54 @@ Names of phases and the order of everything within an instant are those of :mod:
 computes the same numbers bit for bit and is the place to read first.
 """
 
-from libc.math cimport INFINITY, NAN, atan, exp, fabs, frexp, isfinite, isinf, isnan, ldexp, log
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.math cimport INFINITY, NAN, atan, exp, fabs, frexp, ldexp, log
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcmp, memcpy, memmove, memset
 
 import numpy as np
 
+from ._adjoint cimport rotated_voltages
 from ._agenda cimport (
     CURSOR, LANE, PROCESS, TRAIN, Agenda, Item, Kind, agenda_free, agenda_has_two, agenda_pop, agenda_push,
     agenda_replace,
 )
 from ._frames cimport (
-    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, growth_at, never, not_after, phi, place_edge, plus,
-    same_frame,
+    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, never, not_after, phi, place_edge, plus, same_frame,
 )
-from ._heap cimport (
-    Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_move, heap_order,
-)
+from ._heap cimport Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_move, heap_order
 from ._lif cimport LIF
 from ._lifexp cimport MAX_PORTS, LIFExp, current_at, from_epoch, port_frame
-from ._lifexp_adjoint cimport KickBack, Move, kicks_now, lifexp_move_back, lifexp_row, move_over
 from ._memory cimport allocate, allocate_large, grow
 from ._models cimport (
-    LIF_KERNEL, LIFEXP_KERNEL, QIF_KERNEL, SOURCE, TABLE_KERNEL, Kernel, Model, brings_forward, coordinate,
-    crosses_before_edge, enter_other_frames, has_coordinate, has_soonest, hears_when_refractory, is_costly,
-    is_unchanged_since, keeps_its_scale, kick_held, kick_state, next_crossing, over_threshold, place_at, place_seen,
-    reset_at, seen_state, soonest, voltage_at, width_of,
+    LIFEXP_KERNEL, LIF_KERNEL, QIF_KERNEL, SOURCE, TABLE_KERNEL, Model, brings_forward, coordinate, crosses_before_edge,
+    has_coordinate, has_soonest, hears_when_refractory, is_costly, is_unchanged_since, keeps_its_scale, kick_held,
+    kick_state, next_crossing, over_threshold, place_at, place_seen, reset_at, seen_state, soonest, voltage_at,
+    width_of,
 )
+from ._poisson cimport poisson_fill, poisson_free
 from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
-from ._philox cimport philox_open, philox_stream
-from ._poisson cimport Poisson, poisson_fill, poisson_free
-from ._rows cimport draw_row, table_size
-from ._adjoint cimport (
-    Differentiable, Sums, When, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, lif_rescale_back,
-    lif_row, lif_wide_row, reset_back, rotated_voltages, rotation_row, settle_sums, tau_of, threshold_back, velocity,
-)
-from ._table cimport BLOCK, FEW, HALVES, Flow, Grid, Tabulated, table_row
+from ._rows cimport table_size
 from ._scan cimport (
     Coupled, couple, find_below, find_coupled, find_turned, kick_row, normalise, prefetch, register_width, subtract,
     turn, turn_far,
 )
+from ._table cimport BLOCK, FEW, HALVES, Flow, Grid, Tabulated, table_row
 from ._tape cimport (
-    BEGINS, CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, Tape, tape_create, tape_current, tape_drive,
-    tape_free, tape_note, tape_release, tape_spike, tape_target, tape_values,
+    CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, tape_create, tape_current, tape_drive, tape_free,
+    tape_note, tape_release, tape_spike, tape_target, tape_values,
 )
 from ._typedefs cimport count_t, neuron_t, synapse_t
 from ._window cimport (
     Candidate, Window, window_append, window_clear, window_free, window_is_ordered, window_key, window_order,
     window_pop, window_push, window_sift_down, window_take,
+)
+from .engine._delivery cimport add, arrivals_at, can_add, find_row, sums_at, train_time
+from .engine._neurons cimport base_of, frame_now, row, state_of
+from .engine._state cimport (
+    DISORDER, FAR, NO_MEMORY, NUMERICAL, QUIESCENT, RUNAWAY, RUNNING, SPIKES, TIME, Arrival, Cursor, Flight, Gathered,
+    Lane, Population, Process, Projection, Solved, State, Status, Train, append, clear_bit, get_bit, nowhere,
+    population_of, reserve, set_bit,
 )
 
 from .connectivity import ProceduralAdjacency, Purpose
@@ -155,157 +154,7 @@ def find_with_registers(int width, const double[::1] x, double bound):
     return below, turned
 
 
-cdef uint64_t PURPOSE = Purpose.CONNECTIVITY
-
-
-# The event queues. A heap has an entry for every neuron, moved at every kick. A window has entries only for those that
-# may fire before its edge, and knows when they can be stale.
-ctypedef fused Queue:
-    Heap
-    Window
-
-cdef enum Status:
-    RUNNING = 0
-    TIME = 1
-    SPIKES = 2
-    QUIESCENT = 3
-    # Faults: the engine cannot go on.
-    RUNAWAY = 4
-    NUMERICAL = 5
-    NO_MEMORY = 6
-    DISORDER = 7
-
 _ENDS = {RUNNING: "running", TIME: "time", SPIKES: "spikes", QUIESCENT: "quiescent"}
-
-
-cdef struct Projection:
-    int64_t post                # index of the target population
-    int64_t rank                # its number in the network
-    int64_t port                # which current of the targets gets the weight
-    bint has_multapses
-    double delay                # ms, of all synapses
-    const double *delays        # one per synapse, or NULL; rows are then in the order of delays
-    const neuron_t *places      # with `delays`: where in the row each synapse is for the user
-    bint procedural             # rows are drawn when they are needed: what follows up to n_post; otherwise stored
-    uint64_t key[2]
-    uint64_t stream
-    bint skip_self
-    bint with_replacement
-    int64_t n_post
-    const synapse_t *offsets
-    int64_t degree              # of every source, or -1 if they differ
-    const neuron_t *targets
-    const double *weights       # one per synapse, or NULL
-    double weight               # of all synapses
-    double largest              # size of a weight
-
-
-cdef struct Flight:
-    Pair emission
-    neuron_t source             # local id
-
-
-# All synapses of a population that have one delay.
-cdef struct Lane:
-    int64_t population
-    double delay
-    int64_t first_projection
-    int64_t n_projections
-    bint one_weight_per_target
-    count_t next                # number of the spike in the log that is delivered next
-
-
-# A spike on its way through a row of synapses with a delay each.
-cdef struct Cursor:
-    Pair emission
-    neuron_t source             # local id
-    int64_t population
-    int64_t projection
-    count_t number              # of the spike, as in the log
-    synapse_t at                # the next synapse, in the arrays of the projection
-    synapse_t stop
-    int64_t next_free
-
-
-cdef struct Train:
-    const double *times         # ms
-    const int64_t *ids          # global
-    count_t size
-    count_t at
-
-
-cdef struct Process:
-    Poisson poisson
-    int64_t population
-    bint is_source
-    int64_t port
-    const double *weights       # one per neuron, or NULL
-    double weight
-    Pair start                  # of the interval that is drawn
-    int64_t n_intervals         # no events behind the last one of them
-    count_t at
-
-
-# A part of what arrives in an instant: a row, one synapse of it, or an event of a drive.
-cdef struct Arrival:
-    int64_t source              # global id; for a drive a number above all
-    int64_t rank
-    int64_t place
-    Pair emission
-    int64_t projection          # -1 for a drive
-    synapse_t at                # in the projection's arrays, or -1 for the whole row
-    neuron_t target             # global id, for a drive
-    double weight
-
-
-cdef struct Population:
-    neuron_t first              # global id of its first neuron
-    neuron_t size
-    Kernel kernel
-    void *rows                  # parameters, of the kernel's type; NULL for sources
-    bint heterogeneous          # one row per neuron; otherwise one for all
-    Frame *frames
-    neuron_t n_frames
-    int64_t epoch               # to which frames and states belong
-    int64_t width               # doubles of state per neuron
-    double drift                # QIF: powers of two by which lengths may be off since `settle_lengths`
-    double *x
-    Pair *base                  # QIF: when a shear's state was set, or NULL
-    Pair *release               # end of the refractory period, or NULL without one
-    uint8_t *waiting            # with `release`: a bit for every neuron that may be refractory
-    int64_t first_projection    # of those without delay
-    int64_t n_projections
-    int64_t first_delayed       # of those with a delay for each synapse
-    int64_t n_delayed
-    int64_t first_lane          # of the others
-    int64_t n_lanes
-    Flight *log                 # spikes that some lane has not delivered yet
-    count_t log_start           # the number of the first one, of all spikes since the start
-    count_t log_size
-    count_t log_capacity
-    bint one_weight_per_target  # one spike reaches no target twice without delay
-    bint oscillates             # some neuron may fire by itself
-    int64_t scan_cost           # of a neuron in a scan, in units of that of LIF
-    bint plain                  # one parameter row, no refractoriness: the hot loops apply
-
-
-cdef struct List:
-    neuron_t *items
-    count_t size
-    count_t capacity
-
-
-cdef bint reserve(List *a, count_t n) noexcept nogil:
-    """Room for n items; False if there is no memory."""
-    return grow(<void **> &a.items, &a.capacity, n, sizeof(neuron_t))
-
-
-cdef inline bint append(List *a, neuron_t item) noexcept nogil:
-    if a.size == a.capacity and not reserve(a, a.size + 1):
-        return False
-    a.items[a.size] = item
-    a.size += 1
-    return True
 
 
 cdef inline double COORDINATE_MARGIN() noexcept nogil:
@@ -329,105 +178,8 @@ cdef enum:
     LONGEST_WINDOW = 1024
     # Powers of two by which lengths of vectors may have drifted since they were last brought near 1.
     MOST_DRIFT = 600
-    # States beyond this number, half a MiB of LIF, do not stay in the caches near a core.
-    FAR = 65536
     # Next spikes that are remembered, a power of two.
     N_SOLVED = 256
-
-
-cdef struct Gathered:
-    Pair time
-    neuron_t neuron
-
-
-# A next spike that was costly to solve for, and the state that it follows from.
-cdef struct Solved:
-    neuron_t neuron
-    double state[3 + MAX_PORTS]
-    Pair t
-
-
-cdef struct State:
-    double H
-    Pair now
-    Pair last                   # the instant that was taken last: what came by then is over
-    bint restoring              # spikes are put on their way again, and what was over is left out
-    int64_t instant             # counts instants; what frames are stamped with
-    neuron_t n
-    int64_t n_populations
-    Population *populations
-    Projection *projections
-    double margin               # ms; rounding never moves a next spike by as much
-    Agenda agenda
-    Lane *lanes
-    int64_t n_lanes
-    Cursor *cursors
-    count_t n_cursors
-    count_t cursors_capacity
-    int64_t free_cursor         # the first of a chain of free ones, or -1
-    Train trains[2]             # what the sources were made with, and what was injected since
-    Process *processes
-    int64_t n_processes
-    Solved *solved              # by neuron modulo N_SOLVED; NULL without models that need it
-    bint collected              # window: e.due has been filled while the instant was looked for
-    Gathered *gathered          # window: entries that are due together, or nearly
-    count_t n_gathered
-    count_t gathered_capacity
-    # This instant.
-    List due                    # heap positions, then ids, of the generation
-    List forced                 # neurons that were due when their parameters changed
-    List driven                 # window: neurons that a kick of this generation brought to threshold
-    List found                  # scratch of the hot loops
-    List held
-    List drawn                  # the present row of a procedural projection
-    neuron_t asked[4]           # neurons whose rows were asked for last
-    int64_t next_asked
-    uint32_t *table             # scratch for drawing, all bits set
-    List fired                  # all that fired in this instant
-    List touched[MAX_PORTS]     # targets with an arriving weight, by port
-    List emitting               # sources that spike now
-    Arrival *arrivals
-    count_t n_arrivals
-    count_t arrivals_capacity
-    uint8_t *has_fired          # bit sets over all neurons
-    int64_t n_ports             # the largest number that a population has
-    uint8_t *has_arrival        # one such set for each port
-    double *arriving            # summed weights of this generation by port, allocated when first needed
-    # What came out.
-    bint record_sources
-    double *spike_times
-    List spike_ids
-    count_t spike_capacity
-    count_t n_spikes
-    count_t n_synaptic_events
-    count_t n_input_events      # spikes of sources and events of drives
-    count_t n_drive_events      # the latter
-    # Kicks that come within rounding of a spike of their target.
-    count_t n_close_calls
-    double tolerance            # ms
-    uint8_t *is_close           # bit set over all neurons: who fires within rounding of this instant, or has just fired
-    List close                  # those in it
-    List looked                 # scratch: positions in the queue
-    bint crowded                # window: more than the due neurons may be close
-    Pair fired_time             # of the last spike, whose neurons are in `fired`
-    Gathered *recent            # who fired before that, within rounding of the next instant
-    count_t n_recent
-    count_t recent_capacity
-    # Where a fault happened.
-    neuron_t faulty
-    Tape *tape                  # for gradients, or NULL
-
-
-cdef inline bint get_bit(const uint8_t *bits, neuron_t i) noexcept nogil:
-    return (bits[i >> 3] >> (i & 7)) & 1
-
-
-cdef inline void set_bit(uint8_t *bits, neuron_t i) noexcept nogil:
-    bits[i >> 3] |= <uint8_t> (1 << (i & 7))
-
-
-cdef inline void clear_bit(uint8_t *bits, neuron_t i) noexcept nogil:
-    bits[i >> 3] &= <uint8_t> ~(1 << (i & 7))
 
 
 cdef int compare_ids(const void *a, const void *b) noexcept nogil:
@@ -435,45 +187,7 @@ cdef int compare_ids(const void *a, const void *b) noexcept nogil:
     return (x > y) - (x < y)
 
 
-cdef inline int64_t population_of(const State *e, neuron_t i) noexcept nogil:
-    cdef int64_t low = 0, high = e.n_populations - 1, middle
-    while low < high:
-        middle = (low + high + 1) // 2
-        if e.populations[middle].first <= i:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
 # One neuron, by model: `m` is its parameter row, i its local id ------------------------------------------------------
-
-cdef inline const Model *row(const Population *p, const Model *rows, neuron_t i) noexcept nogil:
-    return &rows[i] if p.heterogeneous else rows
-
-
-cdef inline double *state_of(const Population *p, const Model *m, neuron_t i) noexcept nogil:
-    return p.x + width_of(m) * <int64_t> i
-
-
-cdef inline Pair *base_of(const Population *p, neuron_t i) noexcept nogil:
-    return p.base + i if p.base != NULL else NULL
-
-
-cdef inline Frame *frame_now(const State *e, const Population *p, const Model *m) noexcept nogil:
-    cdef Frame *f = &p.frames[m.frame]
-    enter_instant(f, e.now, e.instant)
-    enter_other_frames(m, p.frames, e.now, e.instant)
-    return f
-
-
-cdef inline Pair nowhere() noexcept nogil:
-    """Before all times."""
-    cdef Pair t
-    t.n = -1
-    t.s = 0.0
-    return t
-
 
 cdef inline Pair solved(const State *e, const Population *p, const Model *m, neuron_t i, Pair since) noexcept nogil:
     """`next_crossing` of neuron i, from memory if it was asked for in the same state before."""
@@ -1855,16 +1569,6 @@ cdef inline Pair pass_cursor(State *e, int64_t k) noexcept nogil:
     return never()
 
 
-cdef inline Pair train_time(const State *e, const Train *train) noexcept nogil:
-    """The next given spike; times in ms are pairs exactly."""
-    cdef Pair start
-    if train.at == train.size:
-        return never()
-    start.n = 0
-    start.s = 0.0
-    return plus(start, train.times[train.at], e.H)
-
-
 cdef inline Pair interval_start(const State *e, const Process *c, int64_t k) noexcept nogil:
     """The pair at which interval k of a Poisson input begins; lengths are powers of two, so it is exact."""
     cdef Pair start
@@ -1896,30 +1600,6 @@ cdef bint draw_interval(State *e, Process *c) noexcept nogil:
 
 
 # What arrives -------------------------------------------------------------------------------------------------------
-
-cdef inline synapse_t find_row(const State *e, const Projection *c, neuron_t source, const neuron_t **targets,
-                               const double **weights) noexcept nogil:
-    """The targets and weights (or NULL) of a source (local id), and how many; valid until the next call."""
-    cdef synapse_t begin, count, available
-    cdef philox_stream stream
-    if c.procedural:
-        available = c.n_post - c.skip_self
-        philox_open(&stream, c.key, source, c.stream, PURPOSE)
-        draw_row(e.drawn.items, c.degree, available, source if c.skip_self else available, c.with_replacement,
-                 &stream, e.table)
-        targets[0] = e.drawn.items
-        weights[0] = NULL
-        return c.degree
-    if c.degree >= 0:
-        begin = source * c.degree
-        count = c.degree
-    else:
-        begin = c.offsets[source]
-        count = c.offsets[source + 1] - begin
-    targets[0] = c.targets + begin
-    weights[0] = c.weights + begin if c.weights != NULL else NULL
-    return count
-
 
 cdef void prefetch_rows(State *e, const Window *q) noexcept nogil:
     """Ask for the rows of neurons that will probably fire soon, each only once in a while."""
@@ -1962,27 +1642,6 @@ cdef Status propagate_rows(State *e, Queue *q, neuron_t source, int64_t first, i
         if status != RUNNING:
             return status
     return RUNNING
-
-
-cdef inline uint8_t *arrivals_at(const State *e, int64_t port) noexcept nogil:
-    return e.has_arrival + port * (e.n // 8 + 1)
-
-
-cdef inline double *sums_at(const State *e, int64_t port) noexcept nogil:
-    return e.arriving + port * e.n
-
-
-cdef inline bint add(State *e, neuron_t i, double weight, int64_t port) noexcept nogil:
-    """Add a weight to what arrives at a neuron (global id) in this phase; False if there is no memory."""
-    cdef uint8_t *bits = arrivals_at(e, port)
-    if get_bit(bits, i):
-        sums_at(e, port)[i] += weight
-        return True
-    if not append(&e.touched[port], i):
-        return False
-    set_bit(bits, i)
-    sums_at(e, port)[i] = weight
-    return True
 
 
 cdef bint add_row(State *e, int64_t projection, neuron_t source) noexcept nogil:
@@ -2038,13 +1697,6 @@ cdef Status kick_touched(State *e, Queue *q) noexcept nogil:
                 return status
         e.touched[port].size = 0
     return RUNNING
-
-
-cdef bint can_add(State *e) noexcept nogil:
-    """Make the memory for sums; False if there is none."""
-    if e.arriving == NULL:
-        e.arriving = <double *> allocate(e.n_ports * e.n, sizeof(double))
-    return e.arriving != NULL
 
 
 cdef Status propagate_many(State *e, Queue *q) noexcept nogil:
@@ -2640,15 +2292,6 @@ cdef bint something_comes(State *e) noexcept nogil:
     return False
 
 
-cdef struct Series:
-    # Of a population whose I_e changes: one row of currents for each change, one or one per neuron.
-    const double *currents
-    int64_t width
-    # Of leaky neurons: E_L, V_th and V_reset, one row or one for each neuron.
-    const double *leaks
-    int64_t n_leaks
-
-
 cdef class Engine:
     """The event loop in C, with one of two event queues; the spikes are the same bit for bit.
 
@@ -2667,28 +2310,6 @@ cdef class Engine:
     n_spikes, n_synaptic_events, n_input_events, n_drive_events, n_close_calls : int
         Since the start.
     """
-
-    cdef readonly str name
-    cdef State e
-    cdef Heap heap
-    cdef Window window
-    cdef bint windowed
-    cdef object network
-    cdef object clock
-    cdef readonly object changes    # of currents: a Changes of network.py
-    cdef readonly int64_t n_changes     # of those that are over
-    cdef object added           # the arrays of injected spikes
-    cdef int64_t[::1] change_n  # when parameters change, as pairs
-    cdef double[::1] change_s
-    cdef const int64_t[::1] change_number, change_row  # of which population, and the row of its Series
-    cdef Series *series         # of all populations; empty without changes
-    cdef double *seen           # while parameters change
-    cdef dict bases, constants  # of populations whose I_e changes: parameters by row, and what follows from them
-    cdef readonly object origins    # the voltages that are 0 for the neurons, by global id; None if they all are
-    cdef list arrays            # keeps alive what the structs point into
-    cdef list delayed           # (number in the C loops, order, weights) of projections with a delay for each synapse
-    cdef dict flows             # tables in C, by the Python object, which owns their pieces
-    cdef Recording recording    # of what the tape keeps, or None
 
     def __cinit__(self):
         memset(&self.e, 0, sizeof(State))
@@ -3004,6 +2625,7 @@ cdef class Engine:
         c.procedural = True
         c.key[0], c.key[1] = key[0], key[1]
         c.stream = adjacency.projection
+        c.purpose = Purpose.CONNECTIVITY
         c.degree = adjacency.degree
         c.n_post = adjacency.n_post
         c.skip_self = adjacency.skip_self
@@ -3568,6 +3190,124 @@ cdef class Engine:
         self._order()
 
 
+cdef class Recording:
+    """The tape of a run or of a part of one, with the states at its ends.
+
+    Attributes
+    ----------
+    last_before_pair : tuple
+        The instant that was taken last before it began.
+    n_changes_before, n_changes : int
+        Changes of parameters before it began, and before it ended.
+    V : ndarray
+        Of all neurons when it began.
+    voltages : list of ndarray
+        V of a population at each change.
+    currents : list of ndarray
+        By population: the synaptic currents of its neurons when it began, of shape (size, ports), or None.
+    """
+
+    def __cinit__(self):
+        self.tape = NULL
+
+    def __dealloc__(self):
+        tape_free(self.tape)
+
+    def __init__(self, Engine engine, network, double near):
+        cdef State *e = &engine.e
+        cdef Pair emission
+        cdef int64_t k
+        self.network = network
+        self.start, self.last_before = e.now, e.last
+        self.n_changes_before = engine.n_changes
+        self.voltages = []
+        self.V = engine.voltages(internal=True)
+        self.tape = tape_create(e.n)
+        owned(self.tape)
+        self.tape.near = near
+        for k in range(e.n_populations):
+            if e.populations[k].kernel == QIF_KERNEL or e.populations[k].kernel == TABLE_KERNEL:
+                self.tape.records_kicks = True
+        self._note_currents(e)
+        for n, s, i in engine.state()["emissions"].tolist():
+            emission.n, emission.s = n, s
+            if not tape_note(self.tape, PAST, emission, <neuron_t> i, 0, 0):
+                owned(NULL)
+        e.tape = self.tape
+
+    cdef _note_currents(self, State *e):
+        """Synaptic currents now, and their sums at the ends of refractory periods."""
+        cdef int64_t k, j
+        cdef neuron_t i
+        cdef Population *p
+        cdef const LIFExp *m
+        cdef const double *x
+        cdef double[:, ::1] currents
+        self.currents = []
+        for k in range(e.n_populations):
+            p = &e.populations[k]
+            if p.kernel != LIFEXP_KERNEL:
+                self.currents.append(None)
+                continue
+            if self.tape.at_release == NULL:
+                self.tape.at_release = <double *> zeros(e.n, sizeof(double))
+            currents = np.empty((p.size, (<const LIFExp *> p.rows).n_ports))
+            for i in range(p.size):
+                m = row(p, <const LIFExp *> p.rows, i)
+                x = state_of(p, m, i)
+                for j in range(m.n_ports):
+                    currents[i, j] = x[3 + j] * exp(-from_epoch(x, e.now, e.H) / m.ports[j].tau)
+                if p.release != NULL and before(e.now, p.release[i]):
+                    self.tape.at_release[p.first + i] = current_at(m, x, p.release[i], e.H)
+            self.currents.append(currents.base)
+
+    cdef finish(self, Engine engine):
+        cdef int64_t k
+        engine.e.tape = NULL
+        self.last = engine.e.last
+        self.n_changes = engine.n_changes
+        self.releases = [
+            saved_pairs(engine.e.populations[k].release, engine.e.populations[k].size)
+            for k in range(engine.e.n_populations)
+        ]
+
+    @property
+    def nbytes(self):
+        return (self.tape.size * sizeof(Entry) + self.tape.n_values * sizeof(double)
+                + self.tape.n_targets * sizeof(neuron_t) + self.tape.n_releases * sizeof(Pair)
+                + self.tape.n_currents * sizeof(double))
+
+    @property
+    def n_spikes(self):
+        """Of neurons."""
+        return self.tape.n_spikes
+
+    @property
+    def last_before_pair(self):
+        return self.last_before.n, self.last_before.s
+
+    def entries(self, wanted):
+        """Epochs, times in the epoch, and global ids of all entries of a kind, and where they are."""
+        cdef int64_t kind = {"spikes": SPIKE, "emitted": EMITTED, "past": PAST}[wanted]
+        cdef count_t k, n = 0
+        for k in range(self.tape.size):
+            n += self.tape.entries[k].kind == kind
+        cdef int64_t[::1] epochs = np.empty(n, np.int64), ids = np.empty(n, np.int64), where = np.empty(n, np.int64)
+        cdef double[::1] s = np.empty(n)
+        n = 0
+        for k in range(self.tape.size):
+            if self.tape.entries[k].kind == kind:
+                epochs[n] = self.tape.entries[k].n
+                s[n] = self.tape.entries[k].s
+                ids[n] = self.tape.entries[k].neuron
+                where[n] = k
+                n += 1
+        return epochs.base, s.base, ids.base, where.base
+
+    def __len__(self):
+        return self.tape.size
+
+
 def _only_value(delay):
     """The delay that all synapses have, or None."""
     if isinstance(delay, float):
@@ -3678,20 +3418,27 @@ def largest_size(values):
     return max(float(np.max(values, initial=0.0)), -float(np.min(values, initial=0.0)))
 
 
-def constants_of(kernel, row):
+def constants_of(kernel, parameters):
     """The constants of a neuron with these parameters."""
     if kernel == LIF_KERNEL:
-        return lif_constants(math.fsum, **row)
+        return lif_constants(math.fsum, **parameters)
     if kernel == LIFEXP_KERNEL:
-        return lifexp_constants(math.fsum, **row)
+        return lifexp_constants(math.fsum, **parameters)
     if kernel == TABLE_KERNEL:
-        return tabulated_constants(math.fsum, **row)
-    return qif_constants(math.sqrt, **riccati_parameters(**row)[0])
+        return tabulated_constants(math.fsum, **parameters)
+    return qif_constants(math.sqrt, **riccati_parameters(**parameters)[0])
 
 
 cdef void *owned(void *memory) except NULL:
     if memory == NULL:
         raise InsufficientMemoryError("not enough memory for the engine's state; use fewer neurons or synapses")
+    return memory
+
+
+cdef void *zeros(size_t n, size_t size) except NULL:
+    """n zeroed items of `size` bytes."""
+    cdef void *memory = owned(allocate(n, size))
+    memset(memory, 0, n * size)
     return memory
 
 
@@ -3797,7 +3544,3 @@ cdef fill_flow(Flow *flow, table):
         fill_grid(&flow.halves[k].to_z, half.to_z)
         fill_grid(&flow.halves[k].to_W, half.to_W)
         fill_grid(&flow.halves[k].to_F, half.to_F)
-
-
-include "_backward.pxi"
-include "_batch.pxi"

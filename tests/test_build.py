@@ -80,7 +80,7 @@ def test_an_sdist_has_what_a_build_needs_and_nothing_that_was_built(copy):
     with tarfile.open(build(copy, "sdist")) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for path in SOURCE.glob("sparseprop/**/*"):
-        if path.suffix in (".py", ".pyx", ".pxd", ".pxi", ".pyi", ".typed"):
+        if path.suffix in (".py", ".pyx", ".pxd", ".pyi", ".typed"):
             assert str(path.relative_to(SOURCE)) in names
     assert {"setup.py", "pyproject.toml", "LICENSE", "README.md"} <= names
     assert not [name for name in names if name.endswith((".c", ".so")) or name.startswith("build")]
@@ -95,19 +95,19 @@ def test_builds_of_all_modes_and_what_is_built_again(copy):
     shutil.unpack_archive(wheel, copy / "wheel", "zip")
     assert mode(copy / "wheel") == "release"
     before = times(copy)
-    assert set(before) == {"_core", "_wiring", "_yardsticks", "_cyutility"}
+    assert set(before) == {"_core", "_backward", "_batch", "_wiring", "_yardsticks", "_cyutility"}
 
     (copy / "sparseprop" / "network" / "network.py").touch()
     build(copy, "wheel")
     build(copy, "editable")
     assert times(copy) == before
-    (copy / "sparseprop" / "_backward.pxi").touch()
+    (copy / "sparseprop" / "engine" / "_backward.pyx").touch()
     build(copy, "editable")
     after = times(copy)
-    assert changed(before, after) == {"_core"}
+    assert changed(before, after) == {"_backward"}
     (copy / "sparseprop" / "_rows.pxd").touch()
     build(copy, "wheel")
-    assert changed(after, times(copy)) == {"_core", "_wiring"}
+    assert changed(after, times(copy)) == {"_core", "_backward", "_batch", "_wiring"}
 
     # Each mode, again and again, for both kinds of install; what was built once is used again.
     for name in ("debug", "sanitize", "release", "debug", "sanitize", "release"):

@@ -13,6 +13,8 @@ import numpy as np
 
 from .. import _core, _validation
 from ..connectivity import ProceduralAdjacency
+from ..engine import _batch
+from ..engine._backward import Adjoint
 from ..errors import ParameterError, named_arguments, shown, unknown_name
 from ..gradients import (
     INVARIANT,
@@ -168,7 +170,7 @@ class BatchSimulation:
         ]  # fmt: skip
         self._source = dataclasses.replace(source, projections=projections, spikes=(np.zeros(0), np.zeros(0, np.int64)))
         self._near = NEAR * source.clock.epoch / 8.0
-        first = _core.Runner(self._source, self._near)
+        first = _batch.Runner(self._source, self._near)
         self._beginning = first.beginning
         self._runners, self._backward_runners = [first], {}
 
@@ -277,13 +279,13 @@ class BatchSimulation:
             runner.take_weights()
 
     def _new_runner(self):
-        runner = _core.Runner(self._source, self._near)
+        runner = _batch.Runner(self._source, self._near)
         runner.take_weights()
         return runner
 
     def _shared_out(self, free, make, work, pieces):
         """``work(runner, piece, flag)`` for all pieces, on all threads; what they return."""
-        flag = _core.StopFlag()
+        flag = _batch.StopFlag()
 
         def one(piece):
             with self._lock:
@@ -291,7 +293,7 @@ class BatchSimulation:
             runner = make() if runner is None else runner
             try:
                 result = work(runner, piece, flag)
-            except _core.SampleFault as fault:
+            except _batch.SampleFault as fault:
                 error = explained(fault.fault, self.network)
                 raise type(error)(f"sample {fault.sample}: {error}") from None
             # Not if it failed: its state is undefined then.
@@ -717,8 +719,8 @@ class _Sums:
         by_weight, by_delay = ([next(parts) for _ in range(n)] for _ in range(2))
         self.I_syn = [next(parts) for _ in simulation._beginning.currents]
         self.V, self.weight_sums, self.delay_sums = parts
-        adjoint = _core.Adjoint(source, (0, 0.0), parameters, by_weight, by_delay, [], tau_m, simulation._near)
-        self.runner = _core.BackwardRunner(adjoint, simulation._beginning)
+        adjoint = Adjoint(source, (0, 0.0), parameters, by_weight, by_delay, [], tau_m, simulation._near)
+        self.runner = _batch.BackwardRunner(adjoint, simulation._beginning)
         self.ranks = np.argsort(adjoint.ranks)
         self.take_weights()
 

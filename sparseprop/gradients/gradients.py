@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import _core, _validation
+from ..engine._backward import Adjoint
 from ..errors import GradientOverflowWarning, ParameterError, named_arguments, shown, warn
 from ..inputs import SpikeSource, Steps
 
@@ -232,7 +233,7 @@ class _Backward:
             np.zeros(process.n) if isinstance(process.weight, np.ndarray) else None for process in self.source.processes
         ]
         self.near = tape.near
-        self.adjoint = _core.Adjoint(
+        self.adjoint = Adjoint(
             self.source, tape.start, self.sums, self.by_weight, self.by_delay, self.by_drive, tau_m, self.near
         )
         self.I_e_before = np.zeros(n)  # dL/dI_e of the stretches that are done

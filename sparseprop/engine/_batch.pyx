@@ -1,6 +1,34 @@
-# Batches --------------------------------------------------------------------------------------------------------------
-# One engine that begins anew with the input of each sample, and the pass back through the tapes that they left. Both go
-# through many samples without the interpreter; batch.py shares the samples out among threads.
+"""Batches: one engine that begins anew with the input of each sample, and the pass back through the tapes it left.
+
+Both go through many samples without the interpreter; batch/ shares the samples out among threads.
+"""
+
+from libc.math cimport NAN, fabs, isinf
+from libc.stdint cimport int64_t, uint8_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+from .._agenda cimport TRAIN, agenda_push
+from .._core cimport Engine, Recording, owned, take_instants, voltage_of, zeros
+from .._frames cimport Frame, Pair
+from .._lifexp cimport LIFExp, current_at
+from .._memory cimport allocate, grow
+from .._models cimport LIFEXP_KERNEL, SOURCE
+from .._tape cimport EMITTED, SPIKE, Tape, tape_create, tape_free
+from .._typedefs cimport count_t, neuron_t
+from .._window cimport Window, window_clear
+from ._backward cimport (
+    MOST_FINDINGS, Adjoint, Pass, adjoint_of, begin_back, begin_streams_back, end_of_period, go_back, instants_back,
+    is_used_up, leave_in, read_in, since_start,
+)
+from ._delivery cimport train_time
+from ._neurons cimport row, state_of
+from ._state cimport NO_MEMORY, QUIESCENT, RUNNING, Population, State, Status, Train, population_of
+
+from ..errors import EngineFault, InsufficientMemoryError
+
 
 # What is kept of a population's first state.
 cdef struct Beginning:

@@ -1,144 +1,46 @@
-# The backward pass ----------------------------------------------------------------------------------------------------
-# Events are taken in reverse, and each adds the transpose of its derivative; docs/gradients.md has the mathematics. The
-# names of the forward pass are kept: what ..._back undoes is what the function of the name before it does.
+"""The backward pass: events in reverse, each of which adds the transpose of its derivative.
 
-cdef class Recording:
-    """The tape of a run or of a part of one, with the states at its ends.
+docs/gradients.md has the mathematics. The names of the forward pass are kept: what ..._back undoes is what the function
+of the name before it does.
+"""
 
-    Attributes
-    ----------
-    last_before_pair : tuple
-        The instant that was taken last before it began.
-    n_changes_before, n_changes : int
-        Changes of parameters before it began, and before it ended.
-    V : ndarray
-        Of all neurons when it began.
-    voltages : list of ndarray
-        V of a population at each change.
-    currents : list of ndarray
-        By population: the synaptic currents of its neurons when it began, of shape (size, ports), or None.
-    """
+from libc.math cimport INFINITY, NAN, fabs, isfinite, isnan
+from libc.stdint cimport int64_t, uint8_t
+from libc.stdlib cimport free
+from libc.string cimport memset
 
-    cdef Tape *tape
-    cdef object network
-    cdef Pair start, last_before, last
-    cdef readonly int64_t n_changes_before, n_changes
-    cdef readonly object V
-    cdef readonly list voltages     # V of a population at each change of parameters
-    cdef readonly list currents
-    cdef list releases              # by population: the ends of refractory periods at the end
+import numpy as np
 
-    def __cinit__(self):
-        self.tape = NULL
+from .._adjoint cimport (
+    Differentiable, When, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, lif_rescale_back,
+    lif_row, lif_wide_row, reset_back, rotation_row, settle_sums, tau_of, threshold_back, velocity,
+)
+from .._agenda cimport (
+    CURSOR, LANE, TRAIN, Item, Kind, agenda_free, agenda_has_two, agenda_pop, agenda_push, agenda_replace,
+)
+from .._core cimport Engine, Recording, owned, restore_pairs, zeros
+from .._frames cimport Frame, Pair, before, enter_epoch, growth_at, never, plus
+from .._lif cimport LIF
+from .._lifexp cimport LIFExp
+from .._lifexp_adjoint cimport KickBack, Move, kicks_now, lifexp_move_back, lifexp_row, move_over
+from .._memory cimport allocate_large, grow
+from .._models cimport LIFEXP_KERNEL, LIF_KERNEL, QIF_KERNEL, SOURCE, TABLE_KERNEL
+from .._qif cimport QIF, ROTATION
+from .._scan cimport prefetch
+from .._table cimport Tabulated
+from .._tape cimport BEGINS, CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, Tape
+from .._typedefs cimport count_t, neuron_t, synapse_t
+from ._delivery cimport add, arrivals_at, can_add, find_row, sums_at
+from ._neurons cimport frame_now, row
+from ._state cimport (
+    FAR, NO_MEMORY, RUNNING, TIME, Population, Projection, State, Status, append, clear_bit, get_bit, nowhere,
+    population_of, reserve, set_bit,
+)
 
-    def __dealloc__(self):
-        tape_free(self.tape)
-
-    def __init__(self, Engine engine, network, double near):
-        cdef State *e = &engine.e
-        cdef Pair emission
-        cdef int64_t k
-        self.network = network
-        self.start, self.last_before = e.now, e.last
-        self.n_changes_before = engine.n_changes
-        self.voltages = []
-        self.V = engine.voltages(internal=True)
-        self.tape = tape_create(e.n)
-        owned(self.tape)
-        self.tape.near = near
-        for k in range(e.n_populations):
-            if e.populations[k].kernel == QIF_KERNEL or e.populations[k].kernel == TABLE_KERNEL:
-                self.tape.records_kicks = True
-        self._note_currents(e)
-        for n, s, i in engine.state()["emissions"].tolist():
-            emission.n, emission.s = n, s
-            if not tape_note(self.tape, PAST, emission, <neuron_t> i, 0, 0):
-                owned(NULL)
-        e.tape = self.tape
-
-    cdef _note_currents(self, State *e):
-        """Synaptic currents now, and their sums at the ends of refractory periods."""
-        cdef int64_t k, j
-        cdef neuron_t i
-        cdef Population *p
-        cdef const LIFExp *m
-        cdef const double *x
-        cdef double[:, ::1] currents
-        self.currents = []
-        for k in range(e.n_populations):
-            p = &e.populations[k]
-            if p.kernel != LIFEXP_KERNEL:
-                self.currents.append(None)
-                continue
-            if self.tape.at_release == NULL:
-                self.tape.at_release = <double *> zeros(e.n, sizeof(double))
-            currents = np.empty((p.size, (<const LIFExp *> p.rows).n_ports))
-            for i in range(p.size):
-                m = row(p, <const LIFExp *> p.rows, i)
-                x = state_of(p, m, i)
-                for j in range(m.n_ports):
-                    currents[i, j] = x[3 + j] * exp(-from_epoch(x, e.now, e.H) / m.ports[j].tau)
-                if p.release != NULL and before(e.now, p.release[i]):
-                    self.tape.at_release[p.first + i] = current_at(m, x, p.release[i], e.H)
-            self.currents.append(currents.base)
-
-    cdef finish(self, Engine engine):
-        cdef int64_t k
-        engine.e.tape = NULL
-        self.last = engine.e.last
-        self.n_changes = engine.n_changes
-        self.releases = [
-            saved_pairs(engine.e.populations[k].release, engine.e.populations[k].size)
-            for k in range(engine.e.n_populations)
-        ]
-
-    @property
-    def nbytes(self):
-        return (self.tape.size * sizeof(Entry) + self.tape.n_values * sizeof(double)
-                + self.tape.n_targets * sizeof(neuron_t) + self.tape.n_releases * sizeof(Pair)
-                + self.tape.n_currents * sizeof(double))
-
-    @property
-    def n_spikes(self):
-        """Of neurons."""
-        return self.tape.n_spikes
-
-    @property
-    def last_before_pair(self):
-        return self.last_before.n, self.last_before.s
-
-    def entries(self, wanted):
-        """Epochs, times in the epoch, and global ids of all entries of a kind, and where they are."""
-        cdef int64_t kind = {"spikes": SPIKE, "emitted": EMITTED, "past": PAST}[wanted]
-        cdef count_t k, n = 0
-        for k in range(self.tape.size):
-            n += self.tape.entries[k].kind == kind
-        cdef int64_t[::1] epochs = np.empty(n, np.int64), ids = np.empty(n, np.int64), where = np.empty(n, np.int64)
-        cdef double[::1] s = np.empty(n)
-        n = 0
-        for k in range(self.tape.size):
-            if self.tape.entries[k].kind == kind:
-                epochs[n] = self.tape.entries[k].n
-                s[n] = self.tape.entries[k].s
-                ids[n] = self.tape.entries[k].neuron
-                where[n] = k
-                n += 1
-        return epochs.base, s.base, ids.base, where.base
-
-    def __len__(self):
-        return self.tape.size
+from ..errors import InsufficientMemoryError
 
 
 cdef double GRAZES = 1e-6      # of V_th - V_reset; V grazes if tau_m dV/dt at a spike is no more
-
-
-# What arrives together in a phase: rows of one spike, a part of a row, or an event of a drive.
-cdef struct Delivery:
-    count_t entry
-    int64_t projection          # the first one, or -1 for an event
-    int64_t n_projections
-    synapse_t at                # of a part: where it begins in the arrays of the projection; else -1
-    synapse_t count
 
 
 # A part of a delivery that reaches one population.
@@ -154,98 +56,12 @@ cdef struct Synapses:
     const neuron_t *places
 
 
-# A spike on its way back through a row with a delay each.
-cdef struct Return:
-    count_t entry
-    int64_t projection
-    synapse_t begin             # of the row
-    synapse_t at                # the synapse that it reaches next
-    int64_t next_free
-
-
-# The stream of spikes that a lane, or a projection with a delay each, takes from the tape.
-cdef struct Stream:
-    int64_t population
-    count_t at                  # in the tape
-    double delay                # the longest
-
-
-cdef struct Finding:
-    int64_t sample              # of a batch; else 0
-    int64_t kind
-    neuron_t neuron
-    neuron_t other              # the source, or -1
-    double time
-
-
 cdef enum FindingKind:
     ORDER_SWAP = 0
     SEVERAL_CAUSES = 1
     AT_A_STEP = 2
     GRAZING = 3
     OVERFLOW = 4
-
-
-cdef count_t MOST_FINDINGS = 10000  # that are kept; the others are counted
-
-
-cdef struct Pass:
-    State *e
-    Tape *tape
-    Pair start
-    Pair last_before
-    Pair last
-    double t                    # now, in ms since the start
-    count_t at                  # the next entry
-    double *by_time             # dL/d(time) of each entry
-    double **y                  # adjoints, by population
-    int64_t *widths
-    bint wide
-    Sums sums
-    double *by_release          # of neurons that were refractory at a change of parameters, or NULL
-    double *at_release          # of neurons with synaptic currents: their sum at the end of the refractory period
-    double shift                # dL/d(time) of all that happens at fixed times; the sum of sizes
-    double shift_size
-    double **by_weight          # by projection, in the user's order, or NULL
-    double **by_delay
-    double *weight_sums
-    double *delay_sums
-    double **by_drive           # by process
-    double *drive_sums
-    Agenda agenda               # with negative times, so that the latest is first
-    Stream *lanes
-    Stream *openings            # by projection
-    Return *returns
-    count_t n_returns
-    count_t returns_capacity
-    int64_t free_return
-    Delivery *deliveries
-    count_t n_deliveries
-    count_t deliveries_capacity
-    # Neurons that were driven over threshold, whose cause comes next.
-    uint8_t *is_waiting
-    double *waiting
-    List driven
-    bint one_origin             # of everything in this instant
-    count_t n_ties              # instants with several
-    # Merged kicks, by target.
-    double *kick_by_weight
-    double *kick_by_time
-    # Neurons that fire within `near` ms of now; what of the tape they are.
-    double near
-    uint8_t *is_near
-    count_t near_low
-    count_t near_high
-    count_t n_near
-    uint8_t *is_close           # who was about to fire by itself
-    count_t n_close
-    count_t n_here              # spikes of this instant
-    int64_t sample              # of a batch
-    Finding *findings
-    count_t n_findings
-    count_t findings_capacity
-    bint has_overflowed         # in this sample
-    count_t n_events
 
 
 cdef inline void add_shift(Pass *b, double by_time) noexcept nogil:
@@ -268,10 +84,6 @@ cdef inline Pair mirrored(Pair t) noexcept nogil:
 
 cdef inline bint is_same(Pair a, Pair b) noexcept nogil:
     return a.n == b.n and a.s == b.s
-
-
-cdef inline double since_start(const Pass *b, Pair t) noexcept nogil:
-    return <double> (t.n - b.start.n) * b.e.H + (t.s - b.start.s)
 
 
 cdef inline const Frame *frame_back(const State *e, const Population *p, const Differentiable *m) noexcept nogil:
@@ -303,19 +115,8 @@ cdef inline When release_of(const Pass *b, const Population *p, const Differenti
     return w
 
 
-cdef inline double *adjoint_of(const Pass *b, const Population *p, neuron_t i) noexcept nogil:
-    """Of the neuron of local id i."""
-    cdef int64_t number = p - b.e.populations
-    return b.y[number] + b.widths[number] * <int64_t> i
-
-
 # Where LIFExp neurons hear in the refractory period its end is an event too, and has to come before kicks in it. It is
 # looked for when an adjoint is used, and before time enters an earlier epoch.
-
-cdef inline double *end_of_period(const Pass *b, const Population *p, double *y) noexcept nogil:
-    """When the period ends that is still to come, and after it the derivative for the end of the one it is in."""
-    return y + b.widths[p - b.e.populations] - 2
-
 
 cdef void release_back(Pass *b, const Population *p, const LIFExp *m, double *y, neuron_t i) noexcept nogil:
     cdef double *end = end_of_period(b, p, y)
@@ -1386,16 +1187,6 @@ cdef class Adjoint:
         ms; kicks that come so near to a spike of their target are found.
     """
 
-    cdef Pass b
-    cdef Engine engine
-    cdef Recording recording
-    cdef list kept
-    cdef bint loaded
-    cdef double[::1] by_time
-    cdef readonly double[::1] weight_sums
-    cdef readonly double[::1] delay_sums
-    cdef readonly double[::1] drive_sums
-
     def __cinit__(self):
         memset(&self.b, 0, sizeof(Pass))
 
@@ -1614,10 +1405,3 @@ cdef class Adjoint:
              float(self.b.findings[k].time))
             for k in range(min(self.b.n_findings, self.b.findings_capacity, MOST_FINDINGS))
         ], int(self.b.n_findings)
-
-
-cdef void *zeros(size_t n, size_t size) except NULL:
-    """n zeroed items of `size` bytes."""
-    cdef void *memory = owned(allocate(n, size))
-    memset(memory, 0, n * size)
-    return memory

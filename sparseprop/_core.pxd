@@ -1,0 +1,97 @@
+"""The engines, for the compiled units that stand above them: the pass back, and batches."""
+
+from libc.stdint cimport int64_t
+
+from ._frames cimport Pair
+from ._heap cimport Heap
+from ._tape cimport Tape
+from ._typedefs cimport count_t, neuron_t, synapse_t
+from ._window cimport Window
+from .engine._state cimport Population, Process, Projection, State, Status
+
+
+# The event queues. A heap has an entry for every neuron, moved at every kick. A window has entries only for those that
+# may fire before its edge, and knows when they can be stale.
+ctypedef fused Queue:
+    Heap
+    Window
+
+
+cdef struct Series:
+    # Of a population whose I_e changes: one row of currents for each change, one or one per neuron.
+    const double *currents
+    int64_t width
+    # Of leaky neurons: E_L, V_th and V_reset, one row or one for each neuron.
+    const double *leaks
+    int64_t n_leaks
+
+
+cdef class Recording:
+
+    cdef Tape *tape
+    cdef object network
+    cdef Pair start, last_before, last
+    cdef readonly int64_t n_changes_before, n_changes
+    cdef readonly object V
+    cdef readonly list voltages     # V of a population at each change of parameters
+    cdef readonly list currents
+    cdef list releases              # by population: the ends of refractory periods at the end
+
+    cdef _note_currents(self, State *e)
+    cdef finish(self, Engine engine)
+
+
+cdef class Engine:
+
+    cdef readonly str name
+    cdef State e
+    cdef Heap heap
+    cdef Window window
+    cdef bint windowed
+    cdef object network
+    cdef object clock
+    cdef readonly object changes    # of currents: a Changes of network.py
+    cdef readonly int64_t n_changes     # of those that are over
+    cdef object added           # the arrays of injected spikes
+    cdef int64_t[::1] change_n  # when parameters change, as pairs
+    cdef double[::1] change_s
+    cdef const int64_t[::1] change_number, change_row  # of which population, and the row of its Series
+    cdef Series *series         # of all populations; empty without changes
+    cdef double *seen           # while parameters change
+    cdef dict bases, constants  # of populations whose I_e changes: parameters by row, and what follows from them
+    cdef readonly object origins    # the voltages that are 0 for the neurons, by global id; None if they all are
+    cdef list arrays            # keeps alive what the structs point into
+    cdef list delayed           # (number in the C loops, order, weights) of projections with a delay for each synapse
+    cdef dict flows             # tables in C, by the Python object, which owns their pieces
+    cdef Recording recording    # of what the tape keeps, or None
+
+    cdef _add_population(self, Population *p, population)
+    cdef _set_rows(self, Population *p, int64_t n_rows, rows)
+    cdef void *_flow(self, table) except NULL
+    cdef _order(self)
+    cdef _add_projections(self, network)
+    cdef synapse_t _add_projection(self, Projection *c, rank, projection) except -1
+    cdef _add_delayed(self, int64_t number, rank, projection)
+    cdef synapse_t _add_procedural(self, Projection *c, adjacency) except -1
+    cdef _add_inputs(self, network)
+    cdef _fill_process(self, Process *c, process)
+    cdef _start_inputs(self)
+    cdef _start_train(self, int64_t k)
+    cdef _start_process(self, int64_t k)
+    cdef Pair _next_change(self)
+    cdef _change_parameters(self, Pair now)
+    cdef _take_forced(self)
+    cdef _change_population(self, int64_t number, const double *currents, int64_t width)
+    cdef _set_currents(self, int64_t number, const double *currents, int64_t width)
+    cdef list _base(self, int64_t number)
+    cdef _constants(self, int64_t number, int64_t k, double I_e)
+    cdef _fault(self, Status status)
+    cdef _after_changes(self, int64_t number, int64_t n_changes)
+    cdef _note_voltages(self, Population *p)
+
+
+cdef Status take_instants(State *e, Queue *q, Pair until, count_t max_spikes, count_t budget) noexcept nogil
+cdef double voltage_of(const State *e, neuron_t i) noexcept nogil
+cdef restore_pairs(Pair *pairs, saved)
+cdef void *owned(void *memory) except NULL
+cdef void *zeros(size_t n, size_t size) except NULL
