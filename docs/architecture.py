@@ -144,13 +144,30 @@ def laid_out(rows, links):
         if best is None or crossings < best[0]:
             best = crossings, [list(row) for row in grid]
     grid = best[1]
+    swap(grid)
     for sweep in range(SWEEPS):
         for row in grid if sweep % 2 else reversed(grid):
             put(row, [mean([other.x for other in node.above + node.below], 0.0) for node in row])
+    return grid, ways
+
+
+def swap(grid):
+    """Swap neighbours in a row as long as fewer arrows cross then."""
     for row in grid:
         for k, node in enumerate(row):
             node.rank = k
-    return grid, ways
+    fewest, before = sum(map(n_crossings, grid)), None
+    while fewest != before:
+        before = fewest
+        for row in grid:
+            for k in range(len(row) - 1):
+                row[k].rank, row[k + 1].rank = k + 1, k
+                crossings = sum(map(n_crossings, grid))
+                if crossings < fewest:
+                    fewest = crossings
+                    row[k], row[k + 1] = row[k + 1], row[k]
+                else:
+                    row[k].rank, row[k + 1].rank = k, k + 1
 
 
 def mean(values, otherwise):
