@@ -2,12 +2,12 @@
 
 from libc.stdint cimport int64_t
 
-from ._frames cimport Pair
-from ._heap cimport Heap
-from ._tape cimport Tape
-from ._typedefs cimport count_t, neuron_t, synapse_t
-from ._window cimport Window
-from .engine._state cimport Population, Process, Projection, State, Status
+from sparseprop.engine._heap cimport Heap
+from sparseprop.engine._state cimport Population, Process, Projection, State, Status
+from sparseprop.engine._tape cimport Tape
+from sparseprop.engine._window cimport Window
+from sparseprop.numerics._frames cimport Pair
+from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
 
 # The event queues. A heap has an entry for every neuron, moved at every kick. A window has entries only for those that

@@ -11,48 +11,48 @@ from libc.string cimport memcmp, memcpy, memmove, memset
 
 import numpy as np
 
-from ._adjoint cimport rotated_voltages
-from ._agenda cimport (
+from sparseprop.connectivity._poisson cimport poisson_fill, poisson_free
+from sparseprop.connectivity._rows cimport table_size
+from sparseprop.engine._adjoint cimport rotated_voltages
+from sparseprop.engine._agenda cimport (
     CURSOR, LANE, PROCESS, TRAIN, Agenda, Item, Kind, agenda_free, agenda_has_two, agenda_pop, agenda_push,
     agenda_replace,
 )
-from ._frames cimport (
-    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, never, not_after, phi, place_edge, plus, same_frame,
-)
-from ._heap cimport Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_move, heap_order
-from ._lif cimport LIF
-from ._lifexp cimport MAX_PORTS, LIFExp, current_at, from_epoch, port_frame
-from ._memory cimport allocate, allocate_large, grow
-from ._models cimport (
+from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row, sums_at, train_time
+from sparseprop.engine._heap cimport Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_move, heap_order
+from sparseprop.engine._models cimport (
     LIFEXP_KERNEL, LIF_KERNEL, QIF_KERNEL, SOURCE, TABLE_KERNEL, Model, brings_forward, coordinate, crosses_before_edge,
     has_coordinate, has_soonest, hears_when_refractory, is_costly, is_unchanged_since, keeps_its_scale, kick_held,
     kick_state, next_crossing, over_threshold, place_at, place_seen, reset_at, seen_state, soonest, voltage_at,
     width_of,
 )
-from ._poisson cimport poisson_fill, poisson_free
-from ._qif cimport QIF, ROTATION, SADDLE, SHEAR
-from ._rows cimport table_size
-from ._scan cimport (
-    Coupled, couple, find_below, find_coupled, find_turned, kick_row, normalise, prefetch, register_width, subtract,
-    turn, turn_far,
-)
-from ._table cimport BLOCK, FEW, HALVES, Flow, Grid, Tabulated, table_row
-from ._tape cimport (
-    CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, tape_create, tape_current, tape_drive, tape_free,
-    tape_note, tape_release, tape_spike, tape_target, tape_values,
-)
-from ._typedefs cimport count_t, neuron_t, synapse_t
-from ._window cimport (
-    Candidate, Window, window_append, window_clear, window_free, window_is_ordered, window_key, window_order,
-    window_pop, window_push, window_sift_down, window_take,
-)
-from .engine._delivery cimport add, arrivals_at, can_add, find_row, sums_at, train_time
-from .engine._neurons cimport base_of, frame_now, row, state_of
-from .engine._state cimport (
+from sparseprop.engine._neurons cimport base_of, frame_now, row, state_of
+from sparseprop.engine._state cimport (
     DISORDER, FAR, NO_MEMORY, NUMERICAL, QUIESCENT, RUNAWAY, RUNNING, SPIKES, TIME, Arrival, Cursor, Flight, Gathered,
     Lane, Population, Process, Projection, Solved, State, Status, Train, append, clear_bit, get_bit, nowhere,
     population_of, reserve, set_bit,
 )
+from sparseprop.engine._tape cimport (
+    CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, tape_create, tape_current, tape_drive, tape_free,
+    tape_note, tape_release, tape_spike, tape_target, tape_values,
+)
+from sparseprop.engine._window cimport (
+    Candidate, Window, window_append, window_clear, window_free, window_is_ordered, window_key, window_order,
+    window_pop, window_push, window_sift_down, window_take,
+)
+from sparseprop.models._lif cimport LIF
+from sparseprop.models._lifexp cimport MAX_PORTS, LIFExp, current_at, from_epoch, port_frame
+from sparseprop.models._qif cimport QIF, ROTATION, SADDLE, SHEAR
+from sparseprop.models._table cimport BLOCK, FEW, HALVES, Flow, Grid, Tabulated, table_row
+from sparseprop.numerics._frames cimport (
+    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, never, not_after, phi, place_edge, plus, same_frame,
+)
+from sparseprop.numerics._memory cimport allocate, allocate_large, grow
+from sparseprop.numerics._scan cimport (
+    Coupled, couple, find_below, find_coupled, find_turned, kick_row, normalise, prefetch, register_width, subtract,
+    turn, turn_far,
+)
+from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
 from .connectivity import ProceduralAdjacency, Purpose
 from .numerics.engine_time import FRACTION_BITS, advance_per_epoch

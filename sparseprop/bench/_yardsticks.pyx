@@ -13,8 +13,8 @@ from libc.math cimport atan, exp, log, tan
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
-from sparseprop._memory cimport allocate_large
-from sparseprop._typedefs cimport count_t, neuron_t
+from sparseprop.numerics._memory cimport allocate_large
+from sparseprop.numerics._typedefs cimport count_t, neuron_t
 
 import time
 

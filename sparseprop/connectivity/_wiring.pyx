@@ -10,12 +10,12 @@ from libc.stdint cimport INT32_MAX, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove, memset
 
-from sparseprop._philox cimport (
+from sparseprop.connectivity._poisson cimport INTERVAL_BITS, Poisson, poisson_fill, poisson_free
+from sparseprop.connectivity._rows cimport draw_bernoulli_row, draw_row, table_size
+from sparseprop.numerics._philox cimport (
     philox4x64, philox_below, philox_open, philox_stream, philox_word, unit_closed_open, unit_open,
 )
-from sparseprop._poisson cimport INTERVAL_BITS, Poisson, poisson_fill, poisson_free
-from sparseprop._rows cimport draw_bernoulli_row, draw_row, table_size
-from sparseprop._typedefs cimport neuron_t, synapse_t
+from sparseprop.numerics._typedefs cimport neuron_t, synapse_t
 
 import numpy as np
 

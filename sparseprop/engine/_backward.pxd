@@ -2,13 +2,13 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
-from sparseprop._adjoint cimport Sums
-from sparseprop._agenda cimport Agenda
 from sparseprop._core cimport Engine, Recording
-from sparseprop._frames cimport Pair
-from sparseprop._tape cimport Tape
-from sparseprop._typedefs cimport count_t, neuron_t, synapse_t
+from sparseprop.engine._adjoint cimport Sums
+from sparseprop.engine._agenda cimport Agenda
 from sparseprop.engine._state cimport List, Population, State, Status
+from sparseprop.engine._tape cimport Tape
+from sparseprop.numerics._frames cimport Pair
+from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
 
 cdef enum:

@@ -11,31 +11,31 @@ from libc.string cimport memset
 
 import numpy as np
 
-from .._adjoint cimport (
+from sparseprop._core cimport Engine, Recording, owned, restore_pairs, zeros
+from sparseprop.engine._adjoint cimport (
     Differentiable, When, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, lif_rescale_back,
     lif_row, lif_wide_row, reset_back, rotation_row, settle_sums, tau_of, threshold_back, velocity,
 )
-from .._agenda cimport (
+from sparseprop.engine._agenda cimport (
     CURSOR, LANE, TRAIN, Item, Kind, agenda_free, agenda_has_two, agenda_pop, agenda_push, agenda_replace,
 )
-from .._core cimport Engine, Recording, owned, restore_pairs, zeros
-from .._frames cimport Frame, Pair, before, enter_epoch, growth_at, never, plus
-from .._lif cimport LIF
-from .._lifexp cimport LIFExp
-from .._lifexp_adjoint cimport KickBack, Move, kicks_now, lifexp_move_back, lifexp_row, move_over
-from .._memory cimport allocate_large, grow
-from .._models cimport LIFEXP_KERNEL, LIF_KERNEL, QIF_KERNEL, SOURCE, TABLE_KERNEL
-from .._qif cimport QIF, ROTATION
-from .._scan cimport prefetch
-from .._table cimport Tabulated
-from .._tape cimport BEGINS, CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, Tape
-from .._typedefs cimport count_t, neuron_t, synapse_t
-from ._delivery cimport add, arrivals_at, can_add, find_row, sums_at
-from ._neurons cimport frame_now, row
-from ._state cimport (
+from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row, sums_at
+from sparseprop.engine._models cimport LIFEXP_KERNEL, LIF_KERNEL, QIF_KERNEL, SOURCE, TABLE_KERNEL
+from sparseprop.engine._neurons cimport frame_now, row
+from sparseprop.engine._state cimport (
     FAR, NO_MEMORY, RUNNING, TIME, Population, Projection, State, Status, append, clear_bit, get_bit, nowhere,
     population_of, reserve, set_bit,
 )
+from sparseprop.engine._tape cimport BEGINS, CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, Tape
+from sparseprop.models._lif cimport LIF
+from sparseprop.models._lifexp cimport LIFExp
+from sparseprop.models._lifexp_adjoint cimport KickBack, Move, kicks_now, lifexp_move_back, lifexp_row, move_over
+from sparseprop.models._qif cimport QIF, ROTATION
+from sparseprop.models._table cimport Tabulated
+from sparseprop.numerics._frames cimport Frame, Pair, before, enter_epoch, growth_at, never, plus
+from sparseprop.numerics._memory cimport allocate_large, grow
+from sparseprop.numerics._scan cimport prefetch
+from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
 from ..errors import InsufficientMemoryError
 

@@ -10,22 +10,22 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from .._agenda cimport TRAIN, agenda_push
-from .._core cimport Engine, Recording, owned, take_instants, voltage_of, zeros
-from .._frames cimport Frame, Pair
-from .._lifexp cimport LIFExp, current_at
-from .._memory cimport allocate, grow
-from .._models cimport LIFEXP_KERNEL, SOURCE
-from .._tape cimport EMITTED, SPIKE, Tape, tape_create, tape_free
-from .._typedefs cimport count_t, neuron_t
-from .._window cimport Window, window_clear
-from ._backward cimport (
+from sparseprop._core cimport Engine, Recording, owned, take_instants, voltage_of, zeros
+from sparseprop.engine._agenda cimport TRAIN, agenda_push
+from sparseprop.engine._backward cimport (
     MOST_FINDINGS, Adjoint, Pass, adjoint_of, begin_back, begin_streams_back, end_of_period, go_back, instants_back,
     is_used_up, leave_in, read_in, since_start,
 )
-from ._delivery cimport train_time
-from ._neurons cimport row, state_of
-from ._state cimport NO_MEMORY, QUIESCENT, RUNNING, Population, State, Status, Train, population_of
+from sparseprop.engine._delivery cimport train_time
+from sparseprop.engine._models cimport LIFEXP_KERNEL, SOURCE
+from sparseprop.engine._neurons cimport row, state_of
+from sparseprop.engine._state cimport NO_MEMORY, QUIESCENT, RUNNING, Population, State, Status, Train, population_of
+from sparseprop.engine._tape cimport EMITTED, SPIKE, Tape, tape_create, tape_free
+from sparseprop.engine._window cimport Window, window_clear
+from sparseprop.models._lifexp cimport LIFExp, current_at
+from sparseprop.numerics._frames cimport Frame, Pair
+from sparseprop.numerics._memory cimport allocate, grow
+from sparseprop.numerics._typedefs cimport count_t, neuron_t
 
 from ..errors import EngineFault, InsufficientMemoryError
 

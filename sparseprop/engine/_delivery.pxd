@@ -2,12 +2,12 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
-from sparseprop._frames cimport Pair, never, plus
-from sparseprop._memory cimport allocate
-from sparseprop._philox cimport philox_open, philox_stream
-from sparseprop._rows cimport draw_row
-from sparseprop._typedefs cimport neuron_t, synapse_t
+from sparseprop.connectivity._rows cimport draw_row
 from sparseprop.engine._state cimport Projection, State, Train, append, get_bit, set_bit
+from sparseprop.numerics._frames cimport Pair, never, plus
+from sparseprop.numerics._memory cimport allocate
+from sparseprop.numerics._philox cimport philox_open, philox_stream
+from sparseprop.numerics._typedefs cimport neuron_t, synapse_t
 
 
 cdef inline synapse_t find_row(const State *e, const Projection *c, neuron_t source, const neuron_t **targets,

@@ -2,10 +2,10 @@
 
 from libc.stdint cimport int64_t
 
-from sparseprop._frames cimport Frame, Pair, enter_instant
-from sparseprop._models cimport Model, enter_other_frames, width_of
-from sparseprop._typedefs cimport neuron_t
+from sparseprop.engine._models cimport Model, enter_other_frames, width_of
 from sparseprop.engine._state cimport Population, State
+from sparseprop.numerics._frames cimport Frame, Pair, enter_instant
+from sparseprop.numerics._typedefs cimport neuron_t
 
 
 cdef inline const Model *row(const Population *p, const Model *rows, neuron_t i) noexcept nogil:

@@ -5,14 +5,14 @@ The structs are declared here only; each compiled unit that works with them take
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from sparseprop._agenda cimport Agenda
-from sparseprop._frames cimport Frame, Pair
-from sparseprop._lifexp cimport MAX_PORTS
-from sparseprop._memory cimport grow
-from sparseprop._models cimport Kernel
-from sparseprop._poisson cimport Poisson
-from sparseprop._tape cimport Tape
-from sparseprop._typedefs cimport count_t, neuron_t, synapse_t
+from sparseprop.connectivity._poisson cimport Poisson
+from sparseprop.engine._agenda cimport Agenda
+from sparseprop.engine._models cimport Kernel
+from sparseprop.engine._tape cimport Tape
+from sparseprop.models._lifexp cimport MAX_PORTS
+from sparseprop.numerics._frames cimport Frame, Pair
+from sparseprop.numerics._memory cimport grow
+from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
 
 cdef enum:

@@ -10,10 +10,10 @@ Beside the adjoint, `wide` ones have its derivatives for time constants: what a 
 from libc.math cimport INFINITY, exp, expm1, fabs
 from libc.stdint cimport int64_t
 
-from sparseprop._frames cimport Frame, phi
-from sparseprop._lifexp cimport MAX_PORTS, LIFExp, port_frame
-from sparseprop._scan cimport prefetch
-from sparseprop._typedefs cimport neuron_t
+from sparseprop.models._lifexp cimport MAX_PORTS, LIFExp, port_frame
+from sparseprop.numerics._frames cimport Frame, phi
+from sparseprop.numerics._scan cimport prefetch
+from sparseprop.numerics._typedefs cimport neuron_t
 
 # Where things are in an adjoint: dL/dx, dL/da_1, ...; if wide, their derivatives for tau_m, that of dL/da_k for tau_k
 # (nothing else feels tau_k later), and the sums for tau_m and for each tau_k. At the end, where there is

@@ -7,24 +7,23 @@ is NULL but for shears. docs/numerics.md has the mathematics, and CONTRIBUTING.m
 from libc.math cimport NAN
 from libc.stdint cimport int64_t
 
-from sparseprop._frames cimport Frame, Pair, enter_instant
-from sparseprop._lif cimport (
+from sparseprop.models._lif cimport (
     LIF, lif_coordinate, lif_fires_before_edge, lif_has_coordinate, lif_kick, lif_next_spike, lif_over_threshold,
     lif_place, lif_reset, lif_voltage,
 )
-from sparseprop._lifexp cimport (
+from sparseprop.models._lifexp cimport (
     LIFExp, lifexp_brings_forward, lifexp_change, lifexp_fires_before_edge, lifexp_kick, lifexp_kick_held,
     lifexp_next_spike, lifexp_place, lifexp_reset, lifexp_soonest, lifexp_voltage,
 )
-from sparseprop._qif cimport (
+from sparseprop.models._qif cimport (
     QIF, ROTATION, SHEAR, qif_coordinate, qif_direction, qif_fires_before_edge, qif_kick, qif_next_spike,
     qif_over_threshold, qif_place, qif_place_direction, qif_reset, qif_voltage,
 )
-
-from sparseprop._table cimport (
+from sparseprop.models._table cimport (
     Tabulated, table_fires_before_edge, table_kick, table_next_spike, table_now, table_over_threshold, table_place,
     table_reset, table_voltage,
 )
+from sparseprop.numerics._frames cimport Frame, Pair, enter_instant
 
 ctypedef fused Model:
     LIF

@@ -8,16 +8,16 @@ or dL/d(-1/V) where V is infinite. docs/gradients.md has the mathematics.
 from libc.math cimport cos, cosh, exp, fabs, isinf, sin, sinh
 from libc.stdint cimport int64_t
 
-from sparseprop._frames cimport Frame
-from sparseprop._lif cimport LIF
-from sparseprop._lifexp cimport LIFExp
-from sparseprop._lifexp_adjoint cimport (
+from sparseprop.models._lif cimport LIF
+from sparseprop.models._lifexp cimport LIFExp
+from sparseprop.models._lifexp_adjoint cimport (
     KickBack, kick_sums, kicks_now, lifexp_adjoint_width, lifexp_arrive, lifexp_leave, lifexp_sums,
 )
-from sparseprop._qif cimport QIF, ROTATION
-from sparseprop._scan cimport prefetch
-from sparseprop._table cimport Tabulated, table_stretch, table_velocity
-from sparseprop._typedefs cimport neuron_t
+from sparseprop.models._qif cimport QIF, ROTATION
+from sparseprop.models._table cimport Tabulated, table_stretch, table_velocity
+from sparseprop.numerics._frames cimport Frame
+from sparseprop.numerics._scan cimport prefetch
+from sparseprop.numerics._typedefs cimport neuron_t
 
 
 ctypedef fused Differentiable:

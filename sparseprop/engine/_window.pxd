@@ -12,9 +12,9 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
-from ._frames cimport Pair
-from ._memory cimport grow
-from ._typedefs cimport count_t, neuron_t
+from sparseprop.numerics._frames cimport Pair
+from sparseprop.numerics._memory cimport grow
+from sparseprop.numerics._typedefs cimport count_t, neuron_t
 
 
 cdef struct Candidate:

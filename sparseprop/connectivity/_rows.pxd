@@ -11,8 +11,8 @@ is greater than any value: ids are below 2^31.
 from libc.math cimport log
 from libc.stdint cimport UINT32_MAX, uint32_t
 
-from sparseprop._philox cimport philox_below, philox_stream, philox_word, unit_open
-from sparseprop._typedefs cimport neuron_t, synapse_t
+from sparseprop.numerics._philox cimport philox_below, philox_stream, philox_word, unit_open
+from sparseprop.numerics._typedefs cimport neuron_t, synapse_t
 
 cdef inline int table_shift(synapse_t n, synapse_t m) noexcept nogil:
     """How many low bits of a value below `n` to drop so that `m` values fill the table by 1/4 to 1/2."""

@@ -9,8 +9,8 @@ The mathematics is in docs/numerics.md and, operation by operation, in tables.py
 from libc.math cimport INFINITY, exp, fabs, log
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from ._frames cimport LARGEST_STATE, Pair, never, plus
-from ._typedefs cimport neuron_t
+from sparseprop.numerics._frames cimport LARGEST_STATE, Pair, never, plus
+from sparseprop.numerics._typedefs cimport neuron_t
 
 cdef extern from *:
     """

@@ -13,8 +13,8 @@ of its ports. The mathematics is in docs/numerics.md and, operation by operation
 from libc.math cimport INFINITY, exp, fabs, log, log1p
 from libc.stdint cimport int64_t
 
-from ._frames cimport LARGEST_STATE, Frame, Pair, never, phi, plus
-from ._typedefs cimport neuron_t
+from sparseprop.numerics._frames cimport LARGEST_STATE, Frame, Pair, never, phi, plus
+from sparseprop.numerics._typedefs cimport neuron_t
 
 cdef enum:
     MAX_PORTS = 4

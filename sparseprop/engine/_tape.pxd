@@ -7,9 +7,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from sparseprop._frames cimport Pair
-from sparseprop._memory cimport allocate, grow
-from sparseprop._typedefs cimport count_t, neuron_t
+from sparseprop.numerics._frames cimport Pair
+from sparseprop.numerics._memory cimport allocate, grow
+from sparseprop.numerics._typedefs cimport count_t, neuron_t
 
 cdef enum EntryKind:
     SPIKE       # of a neuron

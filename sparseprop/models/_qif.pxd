@@ -12,8 +12,10 @@ The mathematics is in docs/numerics.md and, operation by operation, in reference
 from libc.math cimport INFINITY, atan2, cos, fabs, isinf, log1p, sin, tanh
 from libc.stdint cimport int64_t
 
-from ._frames cimport LARGEST_STATE, Frame, Pair, growth_at, growth_time, never, plus, rotation_at, rotation_time
-from ._typedefs cimport neuron_t
+from sparseprop.numerics._frames cimport (
+    LARGEST_STATE, Frame, Pair, growth_at, growth_time, never, plus, rotation_at, rotation_time,
+)
+from sparseprop.numerics._typedefs cimport neuron_t
 
 cdef enum:
     ROTATION = 0

@@ -7,9 +7,9 @@ entry for each stream of such events (its next one), so the heap is small.
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
-from ._frames cimport Pair, before
-from ._memory cimport grow
-from ._typedefs cimport count_t
+from sparseprop.numerics._frames cimport Pair, before
+from sparseprop.numerics._memory cimport grow
+from sparseprop.numerics._typedefs cimport count_t
 
 cdef enum Kind:
     LANE        # spikes of a population with one delay

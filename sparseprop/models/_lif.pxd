@@ -6,8 +6,8 @@ State: one double. The mathematics is in docs/numerics.md and, operation by oper
 from libc.math cimport INFINITY, fabs
 from libc.stdint cimport int64_t
 
-from ._frames cimport LARGEST_STATE, Frame, Pair, growth_at, growth_time, never
-from ._typedefs cimport neuron_t
+from sparseprop.numerics._frames cimport LARGEST_STATE, Frame, Pair, growth_at, growth_time, never
+from sparseprop.numerics._typedefs cimport neuron_t
 
 
 cdef struct LIF:

@@ -10,9 +10,9 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from sparseprop._memory cimport grow
-from sparseprop._philox cimport philox_open, philox_stream, philox_word, unit_closed_open
-from sparseprop._typedefs cimport count_t, neuron_t
+from sparseprop.numerics._memory cimport grow
+from sparseprop.numerics._philox cimport philox_open, philox_stream, philox_word, unit_closed_open
+from sparseprop.numerics._typedefs cimport count_t, neuron_t
 
 cdef enum:
     # The low bits of a stream's index are the number of the interval, the others that of the drive.

@@ -6,9 +6,9 @@ Ties in time may come out in any order: the event loop collects all that are due
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
-from ._frames cimport Pair, before
-from ._memory cimport allocate
-from ._typedefs cimport neuron_t
+from sparseprop.numerics._frames cimport Pair, before
+from sparseprop.numerics._memory cimport allocate
+from sparseprop.numerics._typedefs cimport neuron_t
 
 
 cdef struct Entry:
