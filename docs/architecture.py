@@ -25,7 +25,15 @@ from test_package import LAYERS, SOURCES, arrows
 
 WAIST = "engine.input"  # which has a place of its own, below the rest of its folder
 PLACES = {WAIST}.union(*LAYERS)
-COMPILED, PYTHON, NARROW, LINES, TO_WAIST, BAND = "#fbdcc4", "#dde9f7", "#ffd84d", "#556", "#c08a00", "#f3f3f3"
+COMPILED, MIXED, PYTHON, NARROW, LINES, TO_WAIST, BAND = (
+    "#fbd0ae",
+    "#fdf0e0",
+    "#dde9f7",
+    "#ffd84d",
+    "#556",
+    "#c08a00",
+    "#f3f3f3",
+)
 SWEEPS = 60
 LINE, MARGIN, GAP, BETWEEN = 0.155, 0.12, 0.16, 0.40  # inches: a line, around text, between boxes, and rows
 LETTER = 0.075  # of its width, about
@@ -51,6 +59,11 @@ def imports_of_places():
 def is_compiled(module):
     """Whether a module is Cython: a .pyx or a header."""
     return any(path.suffix in (".pyx", ".pxd") for path in SOURCES[module])
+
+
+def is_package(module):
+    """Whether a module is the `__init__` of a folder with others."""
+    return any(path.name == "__init__.py" for path in SOURCES[module]) and module != "sparseprop"
 
 
 def rows_of_places():
@@ -144,13 +157,30 @@ def laid_out(rows, links):
         if best is None or crossings < best[0]:
             best = crossings, [list(row) for row in grid]
     grid = best[1]
+    swap(grid)
     for sweep in range(SWEEPS):
         for row in grid if sweep % 2 else reversed(grid):
             put(row, [mean([other.x for other in node.above + node.below], 0.0) for node in row])
+    return grid, ways
+
+
+def swap(grid):
+    """Swap neighbours in a row as long as fewer arrows cross then."""
     for row in grid:
         for k, node in enumerate(row):
             node.rank = k
-    return grid, ways
+    fewest, before = sum(map(n_crossings, grid)), None
+    while fewest != before:
+        before = fewest
+        for row in grid:
+            for k in range(len(row) - 1):
+                row[k].rank, row[k + 1].rank = k + 1, k
+                crossings = sum(map(n_crossings, grid))
+                if crossings < fewest:
+                    fewest = crossings
+                    row[k], row[k + 1] = row[k + 1], row[k]
+                else:
+                    row[k].rank, row[k + 1].rank = k, k + 1
 
 
 def mean(values, otherwise):
@@ -235,8 +265,8 @@ def port(node, others, other):
 
 def draw_box(ax, node):
     """A box with its title and its files."""
-    compiled = any(is_compiled(module) for module in SOURCES if place_of(module) in node.box)
-    colour = NARROW if node.box == (WAIST,) else COMPILED if compiled else PYTHON
+    kinds = {is_compiled(m) for m in SOURCES if place_of(m) in node.box and not is_package(m)}
+    colour = NARROW if node.box == (WAIST,) else PYTHON if kinds == {False} else COMPILED if kinds == {True} else MIXED
     corner = (node.x - node.width / 2, node.bottom)
     ax.add_patch(FancyBboxPatch(corner, node.width, node.height, "round,pad=0,rounding_size=0.06", fc=colour, ec=LINES))
     for k, line in enumerate([node.title, *node.lines]):
