@@ -195,7 +195,7 @@ def test_pieces_together_are_the_undisturbed_run(net, how, tmp_path):
 def test_results_are_pickled_with_their_pieces(net, tmp_path):
     sim = sp.Simulation(net)
     pieces = [sim.run(10.0, record=sp.Record(tmp_path / f"{k}.h5", bins=1.0)) for k in range(2)]
-    for joined in (sp.concatenate(pieces), sp.run.result.describe(tmp_path / "1.h5")):
+    for joined in (sp.concatenate(pieces), sp.run.loading.describe(tmp_path / "1.h5")):
         again = pickle.loads(pickle.dumps(joined))
         assert same(again, joined) and [p.run_id for p in again.pieces] == [p.run_id for p in joined.pieces]
         assert same(pickle.loads(pickle.dumps(joined)).pieces[-1], pieces[-1])  # when they have been read, too

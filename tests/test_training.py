@@ -569,6 +569,7 @@ def test_a_long_training_prints_lines_where_there_is_no_terminal(capsys, monkeyp
     trainer_of().fit(inputs, labels, 10)
     assert capsys.readouterr().err == ""  # a short one
     monkeypatch.setattr(training.trainer, "SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(sp.run.watching, "REDRAW_SECONDS", np.inf)  # on a busy machine there may be lines within epochs
     trainer = trainer_of()
     trainer.fit(inputs, labels, 5)
     lines = capsys.readouterr().err.splitlines()

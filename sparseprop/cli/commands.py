@@ -24,8 +24,8 @@ from ..files.raster_reader import raster_info, refuse_existing
 from ..models import LIF, MODELS
 from ..network import ENTRIES, Network, balanced_network
 from ..plotting import save_raster_plot
+from ..run.loading import describe, load
 from ..run.recording import Record
-from ..run.result import describe, load
 from ..run.simulation import ENGINES, Simulation
 from ..run.stopping import REASONS, StopReason
 from ..sweep import sweep

@@ -23,7 +23,9 @@ from ..errors import (
 from ..files.raster_reader import refuse_existing
 from ..files.raster_writer import RasterWriter
 from ..numerics.bins import bin_of, n_bins
-from .result import SpikesInFile, describe, same_recorded
+from .loading import describe
+from .pieces import same_recorded
+from .stored import SpikesInFile
 
 __all__ = ["SHORTEST_INTERVAL", "Record", "Recorder", "times_every"]
 

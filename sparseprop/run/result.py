@@ -4,28 +4,26 @@ import copy
 import itertools
 import math
 import secrets
-from collections.abc import Mapping
 
 import numpy as np
 
 from .. import _html
-from .._validation import integer, is_array, real
+from .._validation import is_array, real
 from ..errors import FileFormatError, ParameterError, StorageError, named_arguments, unknown_name
-from ..files.populations import PopulationInfo, number_recorded, populations_in, recorded_in
-from ..files.raster_reader import raster_info, read_raster, refuse_existing
+from ..files.populations import PopulationInfo, number_recorded
+from ..files.raster_reader import refuse_existing
 from ..files.raster_writer import write_raster
-from ..files.storage import sha256
 from ..gradients import backward
 from ..numerics.bins import bin_of, is_edge
 from ..plotting import plot_raster
-from .stopping import REASONS, StopReason
+from .pieces import COUNTED, SAMPLED, joined_pieces, same_recorded
+from .stopping import REASONS
+from .stored import SpikesInFile
 
-__all__ = ["PopulationInfo", "Result", "concatenate", "describe", "load", "new_run_id"]
+__all__ = ["PopulationInfo", "Result", "concatenate", "new_run_id"]
 
 # A summary computes the CV of no more spikes than these: it sorts them, and reads them where they are in a file.
 SHOWN_CV_IN_MEMORY, SHOWN_CV_IN_FILE = 10_000_000, 1_000_000
-SAMPLED = ("V", "I_syn")
-COUNTED = ("n_synaptic_events", "n_drive_events", "n_close_calls")  # of a run, besides spikes
 
 
 @named_arguments
@@ -339,7 +337,7 @@ class Result:
         inside = [p for p in self._pieces if p.t_start < t1 and p.t_stop > t0]
         inside = inside or [p for p in self._pieces if p.t_start <= t0][-1:]  # of no time
         cut = [p._cut(*(min(max(t, p.t_start), p.t_stop) for t in (t0, t1))) for p in inside]
-        return cut[0] if len(cut) == 1 else _joined(cut)
+        return cut[0] if len(cut) == 1 else joined_pieces(cut)
 
     def _within(self, time, name):
         time = real(time, f"between: {name}", "a finite time in ms")
@@ -629,188 +627,6 @@ def _number(n):
     return "an unknown number of" if n is None else f"{n:,}"
 
 
-class SpikesInFile:
-    """The spikes of a streamed run, read from its file when they are first asked for.
-
-    Parameters
-    ----------
-    path : str
-    run_id : str
-    t_start : float
-        With `run_id`, what tells the run from all others in files of that name.
-    n_spikes : int
-        How many of them: the first ones, where the run was resumed later.
-    """
-
-    def __init__(self, path, run_id, t_start, n_spikes):
-        self.path, self.run_id, self.t_start, self.n_spikes = path, run_id, t_start, n_spikes
-
-    def __call__(self):
-        data = read_raster(self.path)
-        for header, _, first, last in _entries(data.header, data.footer, len(data.times)):
-            same = header.get("run_id") == self.run_id and header.get("t_start") == self.t_start
-            if same and last - first >= self.n_spikes:
-                mine = slice(first, first + self.n_spikes)
-                return data.times[mine], data.ids[mine]
-        raise StorageError(
-            f"{self.path} does not have the {self.n_spikes} spikes that this run ({self.run_id}) recorded there: the "
-            "file was replaced since. Record each run in a file of its own, or look at `times` before the next run"
-        )
-
-
-def _entries(header, footer, n_spikes):
-    """(header, footer, first spike, end) of each piece that is in a raster."""
-    header, first, entries = dict(header), 0, []
-    for entry in header.pop("earlier", ()):
-        end = first + entry["n_recorded"]
-        entries.append((header | entry["header"], entry["footer"], first, end))
-        first = end
-    return [*entries, (header, footer, first, n_spikes)]
-
-
-def _from_raster(path, populations, header, footer, n_spikes, data=None):
-    """The Result of a raster of ours; without `data` (a RasterData), its spikes are read when they are asked for."""
-    infos = populations_in(header, populations)
-    pieces = []
-    for about, end, first, last in _entries(header, footer, n_spikes):
-        about = {name: value for name, value in about.items() if name not in ("populations", "recorded")}
-        end = end or {}
-        reason = end.get("stop_reason")
-        if reason is not None and reason not in list(StopReason):
-            raise FileFormatError(f"{path} gives {reason!r} as the reason for the end of the run, which there is not")
-        t_start, run_id, follows = (about.pop(name, None) for name in ("t_start", "run_id", "follows"))
-        t_start = 0.0 if t_start is None else t_start
-        spikes = SpikesInFile(path, run_id, t_start, last - first)
-        t_stop = end.get("t_stop")
-        if data is not None:
-            spikes = data.times[first:last], data.ids[first:last]
-            # Of a run that did not finish, the last spike is all that is known.
-            t_stop = (float(spikes[0][-1]) if last > first else t_start) if t_stop is None else t_stop
-        piece = Result(
-            spikes,
-            infos,
-            n_spikes=end.get("n_spikes"),
-            t_start=t_start,
-            t_stop=t_stop,
-            stop_reason=None if reason is None else StopReason(reason),
-            wall_time=end.get("wall_time"),
-            **{name: end.get(name) for name in COUNTED},
-            header=about,
-            run_id=run_id,
-            follows=follows,
-            recorded=recorded_in(header, infos),
-            spikes_of=end.get("spikes_of"),
-        )
-        for what in SAMPLED:
-            if end.get(what):
-                piece._set_sampled(what, *(end[what][key] for key in ("values", "times", "ids")))
-        if end.get("counts"):
-            piece.counts, piece.bin_width = end["counts"]["by_population"], end["counts"]["width"]
-        pieces.append(piece)
-    if len(pieces) == 1:
-        return pieces[0]
-    return _joined(pieces, None if data is None else (data.times, data.ids))
-
-
-def describe(path):
-    """What a finished raster of this package says of itself, as a Result; its spikes are read when they are asked for.
-
-    Returns
-    -------
-    Result or None
-        None for a file of another program, and of a run that did not finish: only the spikes tell.
-
-    Raises
-    ------
-    StorageError, FileFormatError
-        As for :func:`load`.
-    """
-    info = raster_info(path)
-    if info["footer"] is None or "t_stop" not in info["footer"]:
-        return None
-    return _from_raster(path, info["populations"], info["header"], info["footer"], info["n_spikes"])
-
-
-@named_arguments
-def load(path, *, sizes=None, t_start=None, t_stop=None):
-    """Read a raster that :meth:`Result.save` or ``run(record=path)`` wrote, or any SONATA spike file.
-
-    Parameters
-    ----------
-    path : str or path-like
-    sizes : dict, optional
-        Of a file of another program, which says neither how many neurons there were nor which of them were recorded:
-        ``{population: number of neurons}``, all of them recorded. Without it that number is guessed, as the largest id
-        + 1, `recorded` is None, and `rate` NaN.
-    t_start, t_stop : float, optional
-        Of a file of another program, the interval of the run in ms. Default: from 0, or the first spike if that is
-        before, to the last spike.
-
-    Returns
-    -------
-    Result
-
-    Raises
-    ------
-    StorageError
-        If the file cannot be opened.
-    FileFormatError
-        If it is damaged or not a raster.
-    ParameterError
-        If `sizes`, `t_start` or `t_stop` do not fit the spikes, or are given for a file that knows them.
-    """
-    data = read_raster(path)
-    if data.finished and data.footer is None:
-        return _foreign(data, sizes, t_start, t_stop)
-    for name, value in (("sizes", sizes), ("t_start", t_start), ("t_stop", t_stop)):
-        if value is not None:
-            raise ParameterError(f"load: {name} is for files of other programs, and {path} has its own; leave it out")
-    return _from_raster(path, data.populations, data.header, data.footer, len(data.times), data)
-
-
-def _foreign(data, sizes, t_start, t_stop):
-    """The Result of a file of another program."""
-    sizes = {} if sizes is None else sizes
-    if not isinstance(sizes, Mapping):
-        raise ParameterError(f"load: sizes must be a dict of numbers by population, got {type(sizes).__name__}")
-    names = [name for name, _ in data.populations]
-    for name in sizes:
-        if name not in names:
-            raise unknown_name("population in sizes", name, names)
-    guessed = np.array([n for _, n in data.populations])
-    given = np.array(
-        [
-            integer(sizes.get(name, n), f"load: sizes of {name!r}", f"at least the largest id + 1, {n}", low=n)
-            for name, n in data.populations
-        ]
-    )
-    first_guessed, first = (np.concatenate([[0], np.cumsum(n)]) for n in (guessed, given))
-    which = np.searchsorted(first_guessed, data.ids, side="right") - 1
-    ids = data.ids + (first - first_guessed)[which]
-    earliest, latest = (float(data.times[0]), float(data.times[-1])) if len(data.times) else (0.0, 0.0)
-    if t_start is None:
-        t_start = min(0.0, earliest)
-    if t_stop is None:
-        t_stop = max(t_start, latest)
-    t_start = real(t_start, "load: t_start", "a time in ms, at most that of the first spike")
-    t_stop = real(t_stop, "load: t_stop", f"a time in ms >= t_start, {t_start:g}", low=t_start)
-    if len(data.times) and not t_start <= earliest <= latest <= t_stop:
-        raise ParameterError(
-            f"load: t_start and t_stop must enclose the spikes, from {earliest:g} to {latest:g} ms, got {t_start:g} "
-            f"and {t_stop:g}; cut with res.between(t0, t1)"
-        )
-    return Result(
-        (data.times, ids),
-        [PopulationInfo(name, int(n), "", int(at)) for name, n, at in zip(names, given, first, strict=False)],
-        t_start=t_start,
-        t_stop=t_stop,
-        recorded={name: True if name in sizes else None for name in names},
-    )
-
-
-# Several pieces -----------------------------------------------------------------------------------------------------
-
-
 @named_arguments
 def concatenate(results):
     """Join consecutive pieces of one Simulation, as if they had been one run.
@@ -852,14 +668,14 @@ def concatenate(results):
         return results[0]
     pieces = [piece for result in results for piece in result.pieces]
     runs = [_whole(list(parts)) for _, parts in itertools.groupby(pieces, lambda piece: piece.run_id)]
-    return runs[0] if len(runs) == 1 else _joined(runs)
+    return runs[0] if len(runs) == 1 else joined_pieces(runs)
 
 
 def _whole(parts):
     """One piece of adjacent parts of one run."""
     if len(parts) == 1:
         return parts[0]
-    joined = _joined(parts)
+    joined = joined_pieces(parts)
     joined._spikes, joined._pieces = joined._arrays(), None
     return joined
 
@@ -885,96 +701,3 @@ def _check_follows(a, b, name_a, name_b):
             f"{name_b} is not the run that came after {name_a} on the same Simulation (that is run "
             f"{first.follows or 'none'}, and {name_a} is {last.run_id}); give consecutive pieces of one Simulation"
         )
-
-
-def same_recorded(a, b):
-    """Whether the same neurons were recorded."""
-    return a.keys() == b.keys() and all(
-        np.array_equal(a[name], b[name]) if is_array(a[name]) and is_array(b[name]) else a[name] is b[name]
-        for name in a
-    )
-
-
-class _Together:
-    """The spikes of all pieces, joined when they are first asked for."""
-
-    def __init__(self, pieces):
-        self.pieces = pieces
-
-    def __call__(self):
-        times, ids = (np.concatenate(arrays) for arrays in zip(*(p._arrays() for p in self.pieces), strict=True))
-        begin = 0
-        for piece in self.pieces:  # views from now on: no spike is in memory twice
-            end = begin + len(piece.times)
-            piece._spikes = times[begin:end], ids[begin:end]
-            begin = end
-        return times, ids
-
-
-def _joined(pieces, spikes=None):
-    """One Result of consecutive pieces; `spikes` are theirs, if they are at hand."""
-    pieces = tuple(copy.copy(piece) for piece in pieces)
-    first, last = pieces[0], pieces[-1]
-
-    joined = Result(
-        _Together(pieces) if spikes is None else spikes,
-        first.populations,
-        t_start=first.t_start,
-        t_stop=last.t_stop,
-        stop_reason=last.stop_reason,
-        n_spikes=_sum(p._n_spikes for p in pieces),
-        **{name: _sum(getattr(p, name) for p in pieces) for name in COUNTED},
-        wall_time=_sum(p.wall_time for p in pieces),
-        header=last.header,
-        run_id=_digest(dict.fromkeys(p.run_id for p in pieces)),
-        follows=first.follows,
-        recorded=first.recorded,
-        spikes_of={
-            name: sum(p.spikes_of[name] for p in pieces)
-            for name in first.spikes_of
-            if all(name in p.spikes_of for p in pieces)
-        },
-    )
-    joined._pieces = pieces
-    for piece in pieces:
-        piece._tape = None
-    for what in SAMPLED:
-        joined._set_sampled(what, *_joined_samples(pieces, what))
-    joined.counts, joined.bin_width = _joined_counts(pieces)
-    return joined
-
-
-def _sum(values):
-    """The sum; None if one is not known."""
-    values = list(values)
-    return None if None in values else sum(values)
-
-
-def _digest(run_ids):
-    """One identity for runs in their order."""
-    return next(iter(run_ids)) if len(run_ids) == 1 else sha256(" ".join(run_ids).encode()).hex()[:32]
-
-
-def _joined_samples(pieces, what):
-    """Values, times and ids of V or I_syn in all pieces; None if they are not of the same neurons."""
-    samples = [piece._sampled(what) for piece in pieces]
-    if any(values is None or not np.array_equal(ids, samples[0][2]) for values, _, ids in samples):
-        return None, None, None
-    filled = [values for values, times, _ in samples if len(times)] or [samples[0][0]]
-    return np.concatenate(filled), np.concatenate([times for _, times, _ in samples]), samples[0][2]
-
-
-def _joined_counts(pieces):
-    """Counts in the bins of all pieces, and their width; None if the bins do not go on from piece to piece."""
-    start, width = pieces[0].t_start, pieces[0].bin_width
-    if any(p.counts is None or p.bin_width != width or not is_edge(p.t_start, start, width) for p in pieces):
-        return None, None
-    begins = [int(bin_of(p.t_start, start, width)) for p in pieces]
-    joined = {}
-    for name in pieces[0].counts:
-        parts = [p.counts[name] for p in pieces]
-        joined[name] = np.zeros(max(begin + len(part) for begin, part in zip(begins, parts, strict=True)), np.int64)
-        for begin, part in zip(begins, parts, strict=True):
-            # Added: a spike at the very end of a piece is in a bin that the next one begins with.
-            joined[name][begin : begin + len(part)] += part
-    return joined, width

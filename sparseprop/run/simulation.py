@@ -30,8 +30,9 @@ from ..files.checkpoint import fingerprint, read_state, refuse_other_files, writ
 from ..files.storage import full_name
 from ..gradients.tape import Tape, check_tape
 from ..numerics.engine_time import MAX_EPOCH
+from .pieces import COUNTED
 from .recording import SHORTEST_INTERVAL, Record, Recorder, times_every
-from .result import COUNTED, PopulationInfo, Result, new_run_id
+from .result import PopulationInfo, Result, new_run_id
 from .steering import Steered
 from .stopping import StopReason
 from .watching import ONCE_MORE, Interrupts, Progress, check_interrupt, noted_interrupt
