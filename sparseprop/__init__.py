@@ -80,10 +80,11 @@ __all__ = [
 
 
 _LAZY = ("jax", "torch", "training")  # modules that are imported when they are first asked for
+_FORMER = ("raster", "simulation")  # paths of names that have moved
 
 
 def __getattr__(name):
-    if name in _LAZY:
+    if name in _LAZY or name in _FORMER:
         return importlib.import_module(f"{__name__}.{name}")
     if name == "__version__":
         from importlib.metadata import version

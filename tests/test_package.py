@@ -138,6 +138,12 @@ def test_import_is_light(tmp_path):
     assert done.stdout.strip() == "[]"
 
 
+def test_modules_whose_names_have_moved_are_where_they_were(tmp_path):
+    script = "import sparseprop as sp; assert sp.simulation.Simulation is sp.Simulation; print(sp.raster.RasterWriter)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "raster_writer.RasterWriter" in done.stdout
+
+
 def test_public_names():
     assert sorted(sp.__all__) == sorted(set(sp.__all__))
     for name in sp.__all__:
