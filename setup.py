@@ -23,7 +23,19 @@ SANITIZE = os.environ.get("SPARSEPROP_SANITIZE", "0") == "1"
 MODE = "-".join(["debug"] * DEBUG + ["sanitize"] * SANITIZE) or "release"
 BUILD = pathlib.Path("build") / MODE
 SHARED = "sparseprop._cyutility"  # what Cython would otherwise put into each extension: memoryviews
-MODULES = ("_core", "engine._backward", "engine._batch", "connectivity._wiring", "bench._yardsticks")
+MODULES = ("_core", "engine._kernel", "engine._backward", "engine._batch", "connectivity._wiring", "bench._yardsticks")
+
+# Each kind of neurons is a unit of its own: what models/_<m>.pxd defines, in what all kinds share.
+KERNELS = sorted(path.stem for path in pathlib.Path("sparseprop/models").glob("_*.pxd") if path.stem != "_neuron")
+KERNEL = """\
+\"\"\"The kernel of models/{name}.pxd; written by setup.py.\"\"\"
+
+from sparseprop.models._neuron cimport *
+from sparseprop.models.{name} cimport *
+
+include "sparseprop/engine/_population.pxi"
+include "sparseprop/engine/_population_back.pxi"
+"""
 
 # One ulp of difference becomes another raster: no contraction into fused multiply-adds, no fast-math,
 # no instructions beyond the platform's baseline.
@@ -65,6 +77,16 @@ def extension(name, source):
     )
 
 
+def kernel(name):
+    """The extension of a kind of neurons; its source is written where it is not there yet."""
+    source = BUILD / "kernels" / f"{name}.pyx"
+    text = KERNEL.format(name=name)
+    source.parent.mkdir(parents=True, exist_ok=True)
+    if not source.exists() or source.read_text() != text:
+        source.write_text(text)
+    return extension(f"sparseprop.engine.kernels.{name}", str(source))
+
+
 class BuildExtensions(build_ext):
     """Translates and compiles what has changed, in parallel, into a folder that wheels and editable installs share."""
 
@@ -79,6 +101,7 @@ class BuildExtensions(build_ext):
         translated = cythonize(
             self.extensions,
             compiler_directives=directives,
+            include_path=["."],
             shared_utility_qualified_name=SHARED,
             build_dir=str(BUILD),
             nthreads=self.parallel,
@@ -118,6 +141,7 @@ class BuildModules(build_py):
 setup(
     ext_modules=[
         *(extension(f"sparseprop.{name}", f"sparseprop/{name.replace('.', '/')}.pyx") for name in MODULES),
+        *(kernel(name) for name in KERNELS),
         extension(SHARED, f"{SHARED.replace('.', '/')}.c"),
     ],
     cmdclass={"build_ext": BuildExtensions, "build_py": BuildModules},

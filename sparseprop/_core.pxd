@@ -63,12 +63,11 @@ cdef class Engine:
     cdef list arrays            # keeps alive what the structs point into
     cdef list delayed           # (number in the C loops, order, weights) of projections with a delay for each synapse
     cdef list processes         # the Poisson inputs, whose arrays the structs point into
-    cdef dict flows             # tables in C, by the Python object, which owns their pieces
+    cdef dict flows             # memory that populations share, by what it is of
     cdef Recording recording    # of what the tape keeps, or None
 
     cdef _add_population(self, Population *p, population)
     cdef _set_rows(self, Population *p, int64_t n_rows, rows)
-    cdef void *_flow(self, table) except NULL
     cdef _order(self)
     cdef _add_projections(self, network)
     cdef synapse_t _add_projection(self, Projection *c, rank, projection) except -1

@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 from .engine.input import Changes, EngineInput, PoissonInput
 
 BUILD_MODE: str
-SIZES: dict[str, int]
+FRAME_BYTES: int
 
 def contracts_multiply_add() -> bool: ...
 def find_with_registers(

@@ -4,111 +4,49 @@ Names of phases and the order of everything within an instant are those of :mod:
 computes the same numbers bit for bit and is the place to read first.
 """
 
-from libc.math cimport INFINITY, NAN, atan, exp, fabs, frexp, ldexp, log
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uint8_t
+from libc.math cimport INFINITY, NAN, atan, log
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free, qsort
-from libc.string cimport memcmp, memcpy, memmove, memset
+from libc.string cimport memcpy, memmove, memset
 
 import numpy as np
 
 from sparseprop.connectivity._poisson cimport poisson_fill, poisson_free
 from sparseprop.connectivity._rows cimport table_size
-from sparseprop.engine._adjoint cimport rotated_voltages
 from sparseprop.engine._agenda cimport (
     CURSOR, LANE, PROCESS, TRAIN, Agenda, Item, Kind, agenda_free, agenda_has_two, agenda_pop, agenda_push,
     agenda_replace,
 )
 from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row, sums_at, train_time
-from sparseprop.engine._heap cimport Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_move, heap_order
-from sparseprop.engine._models cimport (
-    LIFEXP_KERNEL, LIF_KERNEL, QIF_KERNEL, SOURCE, TABLE_KERNEL, Model, brings_forward, coordinate, crosses_before_edge,
-    has_coordinate, has_soonest, hears_when_refractory, is_costly, is_unchanged_since, keeps_its_scale, kick_held,
-    kick_state, next_crossing, over_threshold, place_at, place_seen, reset_at, seen_state, soonest, voltage_at,
-    width_of,
-)
-from sparseprop.engine._neurons cimport base_of, frame_now, row, state_of
+from sparseprop.engine._heap cimport Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_order
+from sparseprop.engine._kernel cimport Kernel
 from sparseprop.engine._state cimport (
-    DISORDER, FAR, NO_MEMORY, NUMERICAL, QUIESCENT, RUNAWAY, RUNNING, SPIKES, TIME, Arrival, Cursor, Flight, Gathered,
-    Lane, Population, Process, Projection, Solved, State, Status, Train, append, clear_bit, get_bit, nowhere,
-    population_of, reserve, set_bit,
+    DISORDER, N_SOLVED, NO_MEMORY, QUIESCENT, RUNAWAY, RUNNING, SPIKES, TIME, Arrival, Cursor, Flight, Gathered, Lane,
+    Population, Process, Projection, Solved, State, Status, Train, append, clear_bit, get_bit, nowhere, population_of,
+    reserve, set_bit,
 )
 from sparseprop.engine._tape cimport (
-    CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, tape_create, tape_current, tape_drive, tape_free,
-    tape_note, tape_release, tape_spike, tape_target, tape_values,
+    CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, tape_create, tape_drive, tape_free, tape_note,
+    tape_spike, tape_target,
 )
 from sparseprop.engine._window cimport (
     Candidate, Window, window_append, window_clear, window_free, window_is_ordered, window_key, window_order,
     window_pop, window_push, window_sift_down, window_take,
 )
-from sparseprop.models._lif cimport LIF
-from sparseprop.models._lifexp cimport MAX_PORTS, LIFExp, current_at, from_epoch, port_frame
-from sparseprop.models._qif cimport QIF, ROTATION, SADDLE, SHEAR
-from sparseprop.models._table cimport BLOCK, FEW, HALVES, Flow, Grid, Tabulated, table_row
 from sparseprop.numerics._frames cimport (
-    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, never, not_after, phi, place_edge, plus, same_frame,
+    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, interval, never, not_after, place_edge, plus,
+    same_frame,
 )
 from sparseprop.numerics._memory cimport allocate, allocate_large, grow
-from sparseprop.numerics._scan cimport (
-    Coupled, couple, find_below, find_coupled, find_turned, kick_row, normalise, prefetch, register_width, subtract,
-    turn, turn_far,
-)
-from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
+from sparseprop.numerics._scan cimport find_below, find_turned, prefetch, register_width
+from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
 
 from .connectivity import ProceduralAdjacency, Purpose
 from .numerics.engine_time import FRACTION_BITS, advance_per_epoch
 from .errors import EngineFault, InsufficientMemoryError
-from .models import lif_constants, lifexp_constants, qif_constants, riccati_parameters, tabulated_constants
-from .models import voltage_origin
+from .models import constants_of, voltage_origin
 from .engine.input import parameter_rows
-
-import math
-
-cdef extern from *:
-    """
-    /* a + b + c, rounded once, as by Python's math.fsum, whose steps these are. */
-    static double sp_sum_of_three(double a, double b, double c) {
-        double terms[3] = {a, b, c}, parts[3], x, y, t, high, back, low = 0.0;
-        int n = 0, i, j, k;
-        for (k = 0; k < 3; k++) {
-            x = terms[k];
-            for (i = j = 0; j < n; j++) {
-                y = parts[j];
-                if (fabs(x) < fabs(y)) { t = x; x = y; y = t; }
-                high = x + y;
-                back = high - x;
-                low = y - back;
-                if (low != 0.0)
-                    parts[i++] = low;
-                x = high;
-            }
-            n = i;
-            if (x != 0.0)
-                parts[n++] = x;
-        }
-        if (n == 0)
-            return 0.0;
-        high = parts[--n];
-        while (n > 0) {
-            x = high;
-            y = parts[--n];
-            high = x + y;
-            back = high - x;
-            low = y - back;
-            if (low != 0.0)
-                break;
-        }
-        /* Half-way cases: what is left decides. */
-        if (n > 0 && ((low < 0.0 && parts[n - 1] < 0.0) || (low > 0.0 && parts[n - 1] > 0.0))) {
-            y = low * 2.0;
-            x = high + y;
-            back = x - high;
-            if (y == back)
-                high = x;
-        }
-        return high;
-    }
-    """
-    double sum_of_three "sp_sum_of_three"(double a, double b, double c) noexcept nogil
+from .engine.kernels import kernel
 
 cdef extern from *:
     """
@@ -123,11 +61,7 @@ cdef extern from *:
     double sp_contracted(double a, double b, double c) nogil
 
 BUILD_MODE = MODE.decode()  # "release", "debug", "sanitize" or "debug-sanitize"
-# Of the constants of a neuron, and of a frame, in bytes.
-SIZES = {
-    "LIF": sizeof(LIF), "LIFExp": sizeof(LIFExp), "QIF": sizeof(QIF), "Tabulated": sizeof(Tabulated),
-    "frame": sizeof(Frame),
-}
+FRAME_BYTES = sizeof(Frame)
 
 
 def contracts_multiply_add():
@@ -162,24 +96,9 @@ cdef inline double COORDINATE_MARGIN() noexcept nogil:
     return 1.4551915228366852e-11  # 2^-36
 
 
-cdef inline double SHORTEST() noexcept nogil:
-    """Lengths of vectors are kept from 2^-100 to 2^100 where each is looked at."""
-    return 7.888609052210118e-31
-
-
-cdef inline double LONGEST() noexcept nogil:
-    return 1.2676506002282294e30
-
-
 cdef enum:
-    # Neurons that are scanned at a time, so that the scratch of a scan stays small.
-    SCAN_BLOCK = 4096
     # The longest window, in epochs.
     LONGEST_WINDOW = 1024
-    # Powers of two by which lengths of vectors may have drifted since they were last brought near 1.
-    MOST_DRIFT = 600
-    # Next spikes that are remembered, a power of two.
-    N_SOLVED = 256
 
 
 cdef int compare_ids(const void *a, const void *b) noexcept nogil:
@@ -187,243 +106,11 @@ cdef int compare_ids(const void *a, const void *b) noexcept nogil:
     return (x > y) - (x < y)
 
 
-# One neuron, by model: `m` is its parameter row, i its local id ------------------------------------------------------
-
-cdef inline Pair solved(const State *e, const Population *p, const Model *m, neuron_t i, Pair since) noexcept nogil:
-    """`next_crossing` of neuron i, from memory if it was asked for in the same state before."""
-    cdef Solved *memory = &e.solved[(p.first + i) & (N_SOLVED - 1)]
-    cdef const double *x = state_of(p, m, i)
-    cdef int64_t width = width_of(m)
-    if memory.neuron != p.first + i or memcmp(memory.state, x, width * sizeof(double)) != 0:
-        memory.t = next_crossing(m, x, base_of(p, i), &p.frames[m.frame], since, p.epoch, e.H)
-        memory.neuron = p.first + i
-        memcpy(memory.state, x, width * sizeof(double))
-    return memory.t
-
-
 cdef void forget_solved(State *e) noexcept nogil:
     """Other parameters give other next spikes to the same states."""
     cdef int64_t k
     for k in range(N_SOLVED if e.solved != NULL else 0):
         e.solved[k].neuron = -1
-
-
-cdef inline Pair next_spike(const State *e, const Population *p, const Model *m, neuron_t i) noexcept nogil:
-    """When neuron i fires without input, not before the end of its refractory period."""
-    cdef Pair since = e.now, t
-    if p.release != NULL and before(e.now, p.release[i]):
-        since = p.release[i]
-    if is_costly(m):
-        t = solved(e, p, m, i, since)
-    else:
-        t = next_crossing(m, state_of(p, m, i), base_of(p, i), &p.frames[m.frame], since, p.epoch, e.H)
-    if p.release != NULL and before(t, p.release[i]):
-        return p.release[i]
-    return t
-
-
-cdef inline bint fires_before_edge(const State *e, const Window *q, const Population *p, const Model *m,
-                                   neuron_t i) noexcept nogil:
-    """Whether neuron i may fire before the window's edge; cheap, and never False if it does."""
-    if p.release != NULL and not before(p.release[i], q.edge):
-        return False
-    return crosses_before_edge(m, state_of(p, m, i), base_of(p, i), p.frames, e.now, e.instant, q.edge, e.H)
-
-
-cdef inline double window_coordinate(const Window *q, const Population *p, const Model *m, neuron_t i) noexcept nogil:
-    """The key of neuron i in a window that orders by coordinates; infinite if it does not fire before the edge."""
-    if p.release != NULL and not before(p.release[i], q.edge):
-        return INFINITY
-    return coordinate(m, state_of(p, m, i), &p.frames[m.frame])
-
-
-cdef inline Status schedule(State *e, Queue *q, const Population *p, const Model *m, neuron_t i) noexcept nogil:
-    """Neuron i has a new state from which it may fire sooner than the queue knows."""
-    cdef Pair t
-    cdef double key
-    if Queue is Heap:
-        heap_move(q, p.first + i, next_spike(e, p, m, i))
-    elif q.has_coordinates:
-        key = window_coordinate(q, p, m, i)
-        if key <= q.edge_key and not window_push(q, key, p.first + i):
-            return NO_MEMORY
-    else:
-        if has_soonest(m) and (p.release == NULL or not before(e.now, p.release[i])):
-            # An earlier entry is looked at before this neuron can fire.
-            key = window_key(q, e.now, e.H) + soonest(m, state_of(p, m, i), p.frames, e.now, e.instant)
-            if key >= q.live[p.first + i] or key >= window_key(q, q.edge, e.H) + e.margin:
-                return RUNNING
-            if fires_before_edge(e, q, p, m, i) and not window_push(q, key, p.first + i):
-                return NO_MEMORY
-        elif fires_before_edge(e, q, p, m, i):
-            t = next_spike(e, p, m, i)
-            if before(t, q.edge):
-                key = window_key(q, t, e.H)
-                if q.live != NULL and key >= q.live[p.first + i]:
-                    return RUNNING
-                if not window_push(q, key, p.first + i):
-                    return NO_MEMORY
-    return RUNNING
-
-
-cdef inline Status kick(State *e, Queue *q, Population *p, const Model *rows, neuron_t i, double weight,
-                        int64_t port) noexcept nogil:
-    """V, or the current of a port, += weight now; then the neuron's place in the queue."""
-    cdef const Model *m = row(p, rows, i)
-    cdef Frame *f
-    cdef double *x = state_of(p, m, i)
-    cdef bint over
-    if p.release != NULL and get_bit(p.waiting, i):
-        if before(e.now, p.release[i]):
-            if not hears_when_refractory(m):
-                return RUNNING
-            if not kick_held(m, x, e.now, e.H, weight, port):
-                e.faulty = p.first + i
-                return NUMERICAL
-            if Model is LIFExp:
-                if e.tape != NULL:
-                    e.tape.at_release[p.first + i] += weight * exp(
-                        -interval(e.now, p.release[i], e.H) / m.ports[port].tau
-                    )
-            return schedule(e, q, p, m, i)
-        clear_bit(p.waiting, i)
-    f = frame_now(e, p, m)
-    if not kick_state(m, x, base_of(p, i), f, e.now, e.H, weight, port):
-        e.faulty = p.first + i
-        return NUMERICAL
-    over = weight > 0.0 and over_threshold(m, x, f)
-    if over and e.tape != NULL:
-        tape_drive(e.tape, p.first + i)
-    if Queue is Heap:
-        heap_move(q, p.first + i, e.now if over else next_spike(e, p, m, i))
-        return RUNNING
-    else:
-        if over:
-            return RUNNING if append(&e.driven, p.first + i) else NO_MEMORY
-        if brings_forward(m, x, f, weight, port):
-            return schedule(e, q, p, m, i)
-        return RUNNING
-
-
-cdef inline double interval(Pair a, Pair b, double H) noexcept nogil:
-    """The time from a to b."""
-    return <double> (b.n - a.n) * H + (b.s - a.s)
-
-
-cdef inline bint note_currents(State *e, Population *p, const LIFExp *m, neuron_t i) noexcept nogil:
-    """For the tape, before a reset: the currents at the spike and, for now, at the end of its refractory period."""
-    cdef const double *x = state_of(p, m, i)
-    cdef double *at_release
-    if p.release != NULL:
-        at_release = &e.tape.at_release[p.first + i]
-        if not tape_current(e.tape, at_release[0]):
-            return False
-        at_release[0] = current_at(m, x, plus(e.now, m.t_ref, e.H), e.H)
-    return tape_current(e.tape, current_at(m, x, e.now, e.H))
-
-
-cdef inline Status reset(State *e, Queue *q, Population *p, const Model *rows, neuron_t i) noexcept nogil:
-    """The state after a spike now."""
-    cdef const Model *m = row(p, rows, i)
-    cdef Frame *f = frame_now(e, p, m)
-    cdef Pair release = e.now
-    if Model is LIFExp:
-        if e.tape != NULL and not note_currents(e, p, m, i):
-            return NO_MEMORY
-    if p.release != NULL:
-        if e.tape != NULL and not tape_release(e.tape, p.release[i]):
-            return NO_MEMORY
-        release = plus(e.now, m.t_ref, e.H)
-        p.release[i] = release
-        set_bit(p.waiting, i)
-    reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, release, p.release == NULL, e.H)
-    return schedule(e, q, p, m, i)
-
-
-cdef inline double voltage(const State *e, const Population *p, const Model *rows, neuron_t i) noexcept nogil:
-    cdef const Model *m = row(p, rows, i)
-    if p.release != NULL and before(e.now, p.release[i]):
-        return m.V_reset
-    return voltage_at(m, state_of(p, m, i), base_of(p, i), frame_now(e, p, m), e.now, e.H)
-
-
-# Whole populations ------------------------------------------------------------------------------------------------
-
-cdef void rescale(Population *p, const Model *rows) noexcept nogil:
-    """Take the powers of two that left the frames out of the states, one step after the other."""
-    cdef neuron_t i
-    cdef int64_t _
-    cdef const Model *m
-    cdef double *x
-    for i in range(p.size):
-        m = row(p, rows, i)
-        x = state_of(p, m, i)
-        if keeps_its_scale(m, x):
-            continue
-        for _ in range(p.frames[m.frame].steps):
-            x[0] *= 5.421010862427522e-20  # 2^-64
-
-
-cdef void place(State *e, Population *p, const Model *rows, const double *V, const double *refractory) noexcept nogil:
-    """The initial states: at voltage V, or V_reset for the refractory (remaining times in ms)."""
-    cdef neuron_t i
-    for i in range(p.size):
-        place_one(e, p, rows, i, V[i], refractory[i] if refractory != NULL else 0.0)
-
-
-cdef inline void place_one(State *e, Population *p, const Model *rows, neuron_t i, double V,
-                           double refractory) noexcept nogil:
-    """Neuron i at voltage V now, or refractory for a time in ms, in both cases without synaptic currents."""
-    cdef const Model *m = row(p, rows, i)
-    cdef Frame *f = frame_now(e, p, m)
-    if refractory > 0.0:
-        p.release[i] = plus(e.now, refractory, e.H)
-        set_bit(p.waiting, i)
-        if Model is LIFExp:
-            place_at(m, state_of(p, m, i), base_of(p, i), m.V_reset, f, e.now)
-        reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i], False, e.H)
-    else:
-        if p.release != NULL and before(e.now, p.release[i]):
-            p.release[i] = e.now
-        place_at(m, state_of(p, m, i), base_of(p, i), V, f, e.now)
-
-
-cdef void place_currents(State *e, Population *p, neuron_t i, const double *currents) noexcept nogil:
-    """Synaptic currents of a neuron that has none, by port: they are kicks."""
-    cdef const LIFExp *m = row(p, <const LIFExp *> p.rows, i)
-    cdef int64_t k
-    for k in range(m.n_ports):
-        if currents[k] == 0.0:
-            continue
-        if p.release != NULL and before(e.now, p.release[i]):
-            kick_held(m, state_of(p, m, i), e.now, e.H, currents[k], k)
-        else:
-            kick_state(m, state_of(p, m, i), base_of(p, i), frame_now(e, p, m), e.now, e.H, currents[k], k)
-
-
-cdef void look(const State *e, const Population *p, const Model *rows, double *seen) noexcept nogil:
-    """What `take_over` needs of the states under the parameters so far: two numbers for each neuron."""
-    cdef neuron_t i
-    cdef const Model *m
-    for i in range(p.size):
-        m = row(p, rows, i)
-        seen_state(m, state_of(p, m, i), base_of(p, i), frame_now(e, p, m), e.now, e.H, seen + 2 * <int64_t> i)
-
-
-cdef void take_over(State *e, Population *p, const Model *rows, const Model *old, bint old_heterogeneous,
-                    const double *seen) noexcept nogil:
-    """The states of neurons whose parameters change now from those of `old`; V stays."""
-    cdef neuron_t i
-    cdef const Model *m
-    cdef Frame *f
-    for i in range(p.size):
-        m = row(p, rows, i)
-        f = frame_now(e, p, m)
-        if p.release != NULL and before(e.now, p.release[i]):
-            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i], False, e.H)
-        else:
-            place_seen(m, &old[i] if old_heterogeneous else old, state_of(p, m, i), base_of(p, i),
-                       seen + 2 * <int64_t> i, f, e.now, e.H)
 
 
 cdef void rescale_keys(Window *q, int64_t steps) noexcept nogil:
@@ -466,7 +153,7 @@ cdef void enter_present_epoch(State *e, Queue *q) noexcept nogil:
                 place_edge(&p.frames[j], e.now.n, q.edge, interval(e.now, q.edge, e.H), e.H)
         p.epoch = e.now.n
         if scaled:
-            rescale_population(p)
+            p.ops.rescale(p)
             if Queue is Window and p.oscillates and q.has_coordinates:
                 # All oscillating populations have the same frame; their states are rescaled together.
                 steps = p.frames[0].steps
@@ -475,403 +162,28 @@ cdef void enter_present_epoch(State *e, Queue *q) noexcept nogil:
             rescale_keys(q, steps)
 
 
-cdef Status deliver_each(State *e, Queue *q, Population *p, const Model *rows, const neuron_t *targets,
-                         const double *weights, double weight, int64_t count, int64_t port) noexcept nogil:
-    """Kick each of `count` targets (local ids) once."""
-    cdef int64_t k
-    cdef Status status
-    for k in range(count):
-        if k + 16 < count:
-            prefetch(&p.x[p.width * targets[k + 16]], p.width * sizeof(double))
-        status = kick(e, q, p, rows, targets[k], weights[k] if weights != NULL else weight, port)
-        if status != RUNNING:
-            return status
-    return RUNNING
-
-
-cdef Status deliver(State *e, Queue *q, Population *p, const Model *rows, const neuron_t *targets,
-                    const double *weights, double weight, double largest, int64_t count,
-                    int64_t port) noexcept nogil:
-    """`deliver_each`, in a hot loop where there is one; no weight is larger in size than `largest`."""
-    cdef Frame *f
-    cdef double bound
-    cdef int64_t k, n, held = 0
-    cdef neuron_t i
-    cdef Coupled shared
-    cdef Status status
-    if Queue is Window:
-        if Model is LIF:
-            # No sum of kicks of this size leaves the range of a state.
-            if not p.heterogeneous and largest * frame_now(e, p, rows).E < 6.668014432879854e240:
-                f = frame_now(e, p, rows)
-                if weights == NULL and weight <= 0.0 and p.release == NULL:
-                    subtract(p.x, targets, count, weight * f.E, p.size > FAR)
-                    return RUNNING
-                if not reserve(&e.found, count + 1) or not reserve(&e.held, count):
-                    return NO_MEMORY
-                bound = rows.gap * (f.edge_E if rows.gap > 0.0 and f.edge_E > f.E else f.E)
-                n = kick_row(p.x, targets, weights, weight, count, f.E, bound, p.waiting, p.size > FAR,
-                             e.found.items, e.held.items, &held)
-                for k in range(n):
-                    status = settle(e, q, p, rows, e.found.items[k], f)
-                    if status != RUNNING:
-                        return status
-                for k in range(held):
-                    i = e.held.items[k]
-                    status = kick(e, q, p, rows, targets[i], weights[i] if weights != NULL else weight, port)
-                    if status != RUNNING:
-                        return status
-                return RUNNING
-        elif Model is LIFExp:
-            if not p.heterogeneous and rows.gap != 0.0:
-                coupled(&shared, rows, frame_now(e, p, rows), e.now, port)
-                if largest * max(shared.E, fabs(shared.reach)) < 6.668014432879854e240:
-                    if not reserve(&e.found, count + 1) or not reserve(&e.held, count):
-                        return NO_MEMORY
-                    n = couple(p.x, targets, weights, weight, count, &shared, p.waiting, e.found.items, e.held.items,
-                               &held)
-                    for k in range(n):
-                        status = schedule(e, q, p, rows, e.found.items[k])
-                        if status != RUNNING:
-                            return status
-                    for k in range(held):
-                        i = e.held.items[k]
-                        status = kick(e, q, p, rows, targets[i], weights[i] if weights != NULL else weight, port)
-                        if status != RUNNING:
-                            return status
-                    return RUNNING
-        elif Model is QIF:
-            if p.plain and weights == NULL and rows.regime == ROTATION and weight <= 0.0:
-                f = frame_now(e, p, rows)
-                if p.size <= FAR and settle_lengths(p, fabs(weight) * rows.inverse_root):
-                    turn(p.x, targets, count, weight * rows.inverse_root, f.E, f.sine)
-                    return RUNNING
-                n = 0
-                while True:
-                    n += turn_far(p.x, targets + n, count - n, weight * rows.inverse_root, f.E, f.sine,
-                                  SHORTEST(), LONGEST())
-                    if n == count:
-                        return RUNNING
-                    status = kick(e, q, p, rows, targets[n], weight, port)
-                    if status != RUNNING:
-                        return status
-                    n += 1
-        elif Model is Tabulated:
-            if not p.heterogeneous:
-                return deliver_table(e, q, p, rows, targets, weights, weight, count, port)
-    return deliver_each(e, q, p, rows, targets, weights, weight, count, port)
-
-
-cdef Status deliver_table(State *e, Window *q, Population *p, const Tabulated *m, const neuron_t *targets,
-                          const double *weights, double weight, int64_t count, int64_t port) noexcept nogil:
-    """Kick each of `count` neurons with one table once."""
-    cdef int32_t soon[BLOCK]
-    cdef int32_t others[BLOCK]
-    cdef int64_t first, n, k, found, n_others
-    cdef Status status
-    for k in range(min(count, BLOCK)):
-        prefetch(&p.x[4 * <int64_t> targets[k]], 4 * sizeof(double))
-    first = 0
-    while first < count:
-        n = min(count - first, BLOCK)
-        for k in range(first + n, min(first + n + BLOCK, count)):
-            prefetch(&p.x[4 * <int64_t> targets[k]], 4 * sizeof(double))
-        found = table_row(m, p.x, targets + first, weights + first if weights != NULL else NULL, weight, n,
-                          p.waiting, e.now, q.edge, e.H, soon, others, &n_others)
-        for k in range(found):
-            status = schedule(e, q, p, m, targets[first + soon[k]])
-            if status != RUNNING:
-                return status
-        for k in range(n_others):
-            n = first + others[k]
-            status = kick(e, q, p, m, targets[n], weights[n] if weights != NULL else weight, port)
-            if status != RUNNING:
-                return status
-        first += BLOCK
-    return RUNNING
-
-
-cdef inline void coupled(Coupled *shared, const LIFExp *m, const Frame *f, Pair now, int64_t port) noexcept nogil:
-    """What the hot loops of neurons with currents share; kicks are for `port`."""
-    cdef const Frame *g
-    cdef int64_t k
-    shared.epoch = <double> now.n
-    shared.s = now.s
-    shared.growth = f.growth
-    shared.edge_E = f.edge_E
-    shared.gap = m.gap
-    shared.x_factor = m.x_factor
-    shared.ports = m.n_ports
-    shared.port = port
-    for k in range(m.n_ports):
-        g = port_frame(m, f, k)
-        shared.psi[k] = g.psi
-        shared.decay[k] = g.decay
-        shared.edge_psi[k] = g.edge_psi
-        shared.edge_decay[k] = g.edge_decay
-        shared.phi[k] = m.ports[k].phi
-        shared.a_factor[k] = m.ports[k].factor
-    g = port_frame(m, f, port)
-    shared.E = g.E
-    shared.reach = g.sine
-
-
-cdef inline bint settle_lengths(Population *p, double c) noexcept nogil:
-    """Make sure that vectors kicked by c stay in range; False if c is too large for that.
-
-    A kick makes a vector at most 1 + 2 |c| times as long, or as short.
-    """
-    cdef double drift = c * 2.885390081777927  # 2 / log 2
-    if p.drift + drift >= MOST_DRIFT:
-        if drift >= MOST_DRIFT:
-            return False
-        while not normalise(p.x, p.size, SHORTEST(), LONGEST()):
-            pass
-        p.drift = 0.0
-    p.drift += drift
-    return True
-
-
-cdef inline Status settle(State *e, Window *q, Population *p, const LIF *m, neuron_t i,
-                          const Frame *f) noexcept nogil:
-    """The place in the queue of a neuron that excitation brought near its threshold."""
-    if over_threshold(m, &p.x[i], f):
-        if e.tape != NULL:
-            tape_drive(e.tape, p.first + i)
-        return RUNNING if append(&e.driven, p.first + i) else NO_MEMORY
-    return schedule(e, q, p, m, i)
-
-
-# By population: the only place where kernels are told apart ----------------------------------------------------------
-
-KERNELS = {"source": SOURCE, "LIF": LIF_KERNEL, "LIFExp": LIFEXP_KERNEL, "QIF": QIF_KERNEL, "Tabulated": TABLE_KERNEL}
-
-
-cdef int64_t width_in(const Population *p) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        return width_of(<const LIF *> p.rows)
-    if p.kernel == LIFEXP_KERNEL:
-        return width_of(<const LIFExp *> p.rows)
-    if p.kernel == TABLE_KERNEL:
-        return width_of(<const Tabulated *> p.rows)
-    return width_of(<const QIF *> p.rows)
-
-
-cdef void rescale_population(Population *p) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        rescale(p, <const LIF *> p.rows)
-    elif p.kernel == LIFEXP_KERNEL:
-        rescale(p, <const LIFExp *> p.rows)
-    elif p.kernel == QIF_KERNEL:
-        rescale(p, <const QIF *> p.rows)
-    elif p.kernel == TABLE_KERNEL:
-        rescale(p, <const Tabulated *> p.rows)
-
-
-cdef void place_population(State *e, Population *p, const double *V, const double *refractory) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        place(e, p, <const LIF *> p.rows, V, refractory)
-    elif p.kernel == LIFEXP_KERNEL:
-        place(e, p, <const LIFExp *> p.rows, V, refractory)
-    elif p.kernel == QIF_KERNEL:
-        place(e, p, <const QIF *> p.rows, V, refractory)
-    elif p.kernel == TABLE_KERNEL:
-        place(e, p, <const Tabulated *> p.rows, V, refractory)
-
-
-cdef void place_one_in(State *e, Population *p, neuron_t i, double V, double refractory) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        place_one(e, p, <const LIF *> p.rows, i, V, refractory)
-    elif p.kernel == LIFEXP_KERNEL:
-        place_one(e, p, <const LIFExp *> p.rows, i, V, refractory)
-    elif p.kernel == QIF_KERNEL:
-        place_one(e, p, <const QIF *> p.rows, i, V, refractory)
-    elif p.kernel == TABLE_KERNEL:
-        place_one(e, p, <const Tabulated *> p.rows, i, V, refractory)
-
-
-cdef void look_at_population(const State *e, const Population *p, double *seen) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        look(e, p, <const LIF *> p.rows, seen)
-    elif p.kernel == LIFEXP_KERNEL:
-        look(e, p, <const LIFExp *> p.rows, seen)
-    elif p.kernel == QIF_KERNEL:
-        look(e, p, <const QIF *> p.rows, seen)
-    elif p.kernel == TABLE_KERNEL:
-        look(e, p, <const Tabulated *> p.rows, seen)
-
-
-cdef void take_over_population(State *e, Population *p, const void *old, bint heterogeneous,
-                               const double *seen) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        take_over(e, p, <const LIF *> p.rows, <const LIF *> old, heterogeneous, seen)
-    elif p.kernel == LIFEXP_KERNEL:
-        take_over(e, p, <const LIFExp *> p.rows, <const LIFExp *> old, heterogeneous, seen)
-    elif p.kernel == QIF_KERNEL:
-        take_over(e, p, <const QIF *> p.rows, <const QIF *> old, heterogeneous, seen)
-    elif p.kernel == TABLE_KERNEL:
-        take_over(e, p, <const Tabulated *> p.rows, <const Tabulated *> old, heterogeneous, seen)
-
-
-cdef inline Pair next_spike_in(const State *e, const Population *p, neuron_t i) noexcept nogil:
-    """When the neuron of local id i fires without input."""
-    if p.kernel == LIF_KERNEL:
-        return next_spike(e, p, row(p, <const LIF *> p.rows, i), i)
-    if p.kernel == LIFEXP_KERNEL:
-        return next_spike(e, p, row(p, <const LIFExp *> p.rows, i), i)
-    if p.kernel == QIF_KERNEL:
-        return next_spike(e, p, row(p, <const QIF *> p.rows, i), i)
-    if p.kernel == TABLE_KERNEL:
-        return next_spike(e, p, row(p, <const Tabulated *> p.rows, i), i)
-    return never()
-
-
-cdef inline bint may_fire_before_edge(const State *e, const Window *q, const Population *p, neuron_t i) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        return fires_before_edge(e, q, p, row(p, <const LIF *> p.rows, i), i)
-    if p.kernel == LIFEXP_KERNEL:
-        return fires_before_edge(e, q, p, row(p, <const LIFExp *> p.rows, i), i)
-    if p.kernel == TABLE_KERNEL:
-        return fires_before_edge(e, q, p, row(p, <const Tabulated *> p.rows, i), i)
-    return fires_before_edge(e, q, p, row(p, <const QIF *> p.rows, i), i)
-
-
-cdef inline double coordinate_in(const Window *q, const Population *p, neuron_t i) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        return window_coordinate(q, p, row(p, <const LIF *> p.rows, i), i)
-    if p.kernel == LIFEXP_KERNEL:
-        return window_coordinate(q, p, row(p, <const LIFExp *> p.rows, i), i)
-    if p.kernel == TABLE_KERNEL:
-        return window_coordinate(q, p, row(p, <const Tabulated *> p.rows, i), i)
-    return window_coordinate(q, p, row(p, <const QIF *> p.rows, i), i)
-
-
-cdef bint is_costly_in(const Population *p) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        return is_costly(<const LIF *> p.rows)
-    if p.kernel == LIFEXP_KERNEL:
-        return is_costly(<const LIFExp *> p.rows)
-    if p.kernel == TABLE_KERNEL:
-        return is_costly(<const Tabulated *> p.rows)
-    return p.kernel == QIF_KERNEL and is_costly(<const QIF *> p.rows)
-
-
-cdef inline bint is_unchanged_in(const Population *p, neuron_t i, Pair since) noexcept nogil:
-    cdef const double *x = p.x + p.width * <int64_t> i
-    if p.kernel == LIF_KERNEL:
-        return is_unchanged_since(row(p, <const LIF *> p.rows, i), x, since)
-    if p.kernel == LIFEXP_KERNEL:
-        return is_unchanged_since(row(p, <const LIFExp *> p.rows, i), x, since)
-    if p.kernel == TABLE_KERNEL:
-        return is_unchanged_since(row(p, <const Tabulated *> p.rows, i), x, since)
-    return is_unchanged_since(row(p, <const QIF *> p.rows, i), x, since)
-
-
-cdef bint has_coordinate_in(const Population *p) noexcept nogil:
-    """Whether all its neurons could share windows that order by coordinates."""
-    if p.heterogeneous:
-        return False
-    if p.kernel == LIF_KERNEL:
-        return has_coordinate(<const LIF *> p.rows)
-    if p.kernel == LIFEXP_KERNEL:
-        return has_coordinate(<const LIFExp *> p.rows)
-    if p.kernel == TABLE_KERNEL:
-        return has_coordinate(<const Tabulated *> p.rows)
-    return has_coordinate(<const QIF *> p.rows)
-
-
-cdef double voltage_in(const State *e, const Population *p, neuron_t i) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        return voltage(e, p, <const LIF *> p.rows, i)
-    if p.kernel == LIFEXP_KERNEL:
-        return voltage(e, p, <const LIFExp *> p.rows, i)
-    if p.kernel == QIF_KERNEL:
-        return voltage(e, p, <const QIF *> p.rows, i)
-    if p.kernel == TABLE_KERNEL:
-        return voltage(e, p, <const Tabulated *> p.rows, i)
-    return NAN
-
-
-cdef inline Status schedule_one(State *e, Queue *q, const Population *p, neuron_t i) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        return schedule(e, q, p, row(p, <const LIF *> p.rows, i), i)
-    if p.kernel == LIFEXP_KERNEL:
-        return schedule(e, q, p, row(p, <const LIFExp *> p.rows, i), i)
-    if p.kernel == TABLE_KERNEL:
-        return schedule(e, q, p, row(p, <const Tabulated *> p.rows, i), i)
-    return schedule(e, q, p, row(p, <const QIF *> p.rows, i), i)
-
+# The population's part in an instant --------------------------------------------------------------------------------
 
 cdef inline Status reset_one(State *e, Queue *q, Population *p, neuron_t i) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        return reset(e, q, p, <const LIF *> p.rows, i)
-    if p.kernel == LIFEXP_KERNEL:
-        return reset(e, q, p, <const LIFExp *> p.rows, i)
-    if p.kernel == TABLE_KERNEL:
-        return reset(e, q, p, <const Tabulated *> p.rows, i)
-    return reset(e, q, p, <const QIF *> p.rows, i)
+    if Queue is Heap:
+        return p.ops.reset_in_heap(e, q, p, i)
+    else:
+        return p.ops.reset_in_window(e, q, p, i)
 
 
-cdef Status note_states(State *e, Population *p, const neuron_t *targets, int64_t count) noexcept nogil:
-    """For the tape: V of neurons that are about to be kicked, NaN where the kick will be dropped."""
-    cdef double *values
-    cdef const Frame *f
-    cdef int64_t k
-    if count == 0:
-        return RUNNING
-    values = tape_values(e.tape, count)
-    if values == NULL:
-        return NO_MEMORY
-    if p.kernel == QIF_KERNEL and p.plain and (<const QIF *> p.rows).regime == ROTATION:
-        f = frame_now(e, p, <const QIF *> p.rows)
-        rotated_voltages(p.x, targets, count, (<const QIF *> p.rows).root, f.E, f.sine, values)
-        return RUNNING
-    for k in range(count):
-        if p.release != NULL and before(e.now, p.release[targets[k]]):
-            values[k] = NAN
-        else:
-            values[k] = voltage_in(e, p, targets[k])
-    return RUNNING
-
-
-cdef inline bint is_noted(const State *e, const Population *p) noexcept nogil:
-    return e.tape != NULL and (p.kernel == QIF_KERNEL or p.kernel == TABLE_KERNEL)
-
-
-cdef inline Status kick_one(State *e, Queue *q, Population *p, neuron_t i, double weight,
-                            int64_t port) noexcept nogil:
-    if is_noted(e, p) and note_states(e, p, &i, 1) != RUNNING:
-        return NO_MEMORY
-    if p.kernel == LIF_KERNEL:
-        return kick(e, q, p, <const LIF *> p.rows, i, weight, port)
-    if p.kernel == LIFEXP_KERNEL:
-        return kick(e, q, p, <const LIFExp *> p.rows, i, weight, port)
-    if p.kernel == TABLE_KERNEL:
-        return kick(e, q, p, <const Tabulated *> p.rows, i, weight, port)
-    return kick(e, q, p, <const QIF *> p.rows, i, weight, port)
+cdef inline Status kick_one(State *e, Queue *q, Population *p, neuron_t i, double weight, int64_t port) noexcept nogil:
+    if Queue is Heap:
+        return p.ops.kick_in_heap(e, q, p, i, weight, port)
+    else:
+        return p.ops.kick_in_window(e, q, p, i, weight, port)
 
 
 cdef inline Status deliver_row(State *e, Queue *q, Population *p, const neuron_t *targets, const double *weights,
                                double weight, double largest, int64_t count, int64_t port) noexcept nogil:
-    if is_noted(e, p) and note_states(e, p, targets, count) != RUNNING:
-        return NO_MEMORY
-    if p.kernel == LIF_KERNEL:
-        return deliver(e, q, p, <const LIF *> p.rows, targets, weights, weight, largest, count, port)
-    if p.kernel == LIFEXP_KERNEL:
-        return deliver(e, q, p, <const LIFExp *> p.rows, targets, weights, weight, largest, count, port)
-    if p.kernel == TABLE_KERNEL:
-        return deliver(e, q, p, <const Tabulated *> p.rows, targets, weights, weight, largest, count, port)
-    return deliver(e, q, p, <const QIF *> p.rows, targets, weights, weight, largest, count, port)
-
-
-cdef Status scan_population(State *e, Window *q, Population *p) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        return scan(e, q, p, <const LIF *> p.rows)
-    if p.kernel == LIFEXP_KERNEL:
-        return scan(e, q, p, <const LIFExp *> p.rows)
-    if p.kernel == TABLE_KERNEL:
-        return scan(e, q, p, <const Tabulated *> p.rows)
-    return scan(e, q, p, <const QIF *> p.rows)
+    if Queue is Heap:
+        return p.ops.deliver_in_heap(e, q, p, targets, weights, weight, largest, count, port)
+    else:
+        return p.ops.deliver_in_window(e, q, p, targets, weights, weight, largest, count, port)
 
 
 # The queue's part in an instant -------------------------------------------------------------------------------------
@@ -879,7 +191,7 @@ cdef Status scan_population(State *e, Window *q, Population *p) noexcept nogil:
 cdef inline Pair next_spike_of(const State *e, neuron_t i) noexcept nogil:
     """When the neuron of global id i fires without input."""
     cdef const Population *p = &e.populations[population_of(e, i)]
-    return next_spike_in(e, p, i - p.first)
+    return p.ops.next_spike(e, p, i - p.first) if p.ops != NULL else never()
 
 
 cdef void sort_due(State *e) noexcept nogil:
@@ -1000,10 +312,10 @@ cdef Status put_back(State *e, Window *q) noexcept nogil:
         p = &e.populations[population_of(e, e.due.items[k])]
         i = e.due.items[k] - p.first
         if q.live == NULL:
-            status = schedule_one(e, q, p, i)
+            status = p.ops.schedule(e, q, p, i)
         else:
             # Not by `soonest`: the key of a neuron that has not been kicked since the scan is taken for its next spike.
-            t = next_spike_in(e, p, i)
+            t = p.ops.next_spike(e, p, i)
             if before(t, q.edge) and not window_push(q, window_key(q, t, e.H), p.first + i):
                 status = NO_MEMORY
         if status != RUNNING:
@@ -1072,12 +384,12 @@ cdef inline bint is_confirmed(const State *e, Window *q, Pair *t) noexcept nogil
     cdef const Population *p
     if q.has_coordinates:
         p = &e.populations[population_of(e, neuron)]
-        key = coordinate_in(q, p, neuron - p.first)
+        key = p.ops.coordinate(q, p, neuron - p.first)
         if q.entries[0].key >= key:
             if q.confirmed_key == q.entries[0].key and q.confirmed == neuron:
                 t[0] = q.confirmed_time
                 return True
-            t[0] = next_spike_in(e, p, neuron - p.first)
+            t[0] = p.ops.next_spike(e, p, neuron - p.first)
             q.looks += 1
             if before(t[0], q.edge):
                 q.confirmed_key, q.confirmed, q.confirmed_time = q.entries[0].key, neuron, t[0]
@@ -1119,14 +431,14 @@ cdef inline Pair refreshed(const State *e, Window *q, const Candidate *entry) no
         return t
     p = &e.populations[population_of(e, entry.neuron)]
     i = entry.neuron - p.first
-    if not q.has_coordinates and 0.0 <= entry.key < e.H and is_unchanged_in(p, i, q.scanned):
+    if not q.has_coordinates and 0.0 <= entry.key < e.H and p.ops.is_unchanged(p, i, q.scanned):
         t.n = q.first_epoch
         t.s = entry.key
         return t
-    if not may_fire_before_edge(e, q, p, i):
+    if not p.ops.fires_before_edge(e, q, p, i):
         return never()
     q.looks += 1
-    return next_spike_in(e, p, i)
+    return p.ops.next_spike(e, p, i)
 
 
 cdef Status gather(State *e, Window *q, double soon, Pair *first) noexcept nogil:
@@ -1187,7 +499,7 @@ cdef Status split_gathered(State *e, Window *q, Pair now) noexcept nogil:
             p = &e.populations[population_of(e, e.gathered[k].neuron)]
             key = window_key(q, t, e.H)
             if q.has_coordinates:
-                key = coordinate_in(q, p, e.gathered[k].neuron - p.first)
+                key = p.ops.coordinate(q, p, e.gathered[k].neuron - p.first)
             returned += 1
             if returned < 64:
                 if not window_push(q, key, e.gathered[k].neuron):
@@ -1200,54 +512,6 @@ cdef Status split_gathered(State *e, Window *q, Pair now) noexcept nogil:
 
 
 # The window ---------------------------------------------------------------------------------------------------------
-
-cdef Status scan(State *e, Window *q, Population *p, const Model *rows) noexcept nogil:
-    """Append an entry for every neuron of the population that fires before the edge."""
-    cdef int64_t k, n, found
-    cdef neuron_t i
-    cdef const Frame *f
-    cdef Coupled shared
-    cdef Pair t
-    cdef double key
-    k = 0
-    while k < p.size:
-        n = min(<int64_t> p.size - k, SCAN_BLOCK)
-        if not reserve(&e.found, n):
-            return NO_MEMORY
-        f = &p.frames[rows.frame]
-        if Model is LIF and not p.heterogeneous:
-            found = find_below(register_width(), p.x + k, n, rows.gap * f.edge_E, e.found.items)
-        elif Model is LIFExp and not p.heterogeneous and not f.edge_is_far:
-            coupled(&shared, rows, frame_now(e, p, rows), e.now, 0)
-            found = find_coupled(p.x + width_of(rows) * k, n, &shared, e.found.items)
-        elif Model is QIF and not p.heterogeneous and rows.regime == ROTATION and not f.edge_is_far:
-            found = find_turned(register_width(), p.x + 2 * k, n, rows.peak_b * f.edge_E - rows.peak_a * f.edge_sine,
-                                -rows.peak_b * f.edge_sine - rows.peak_a * f.edge_E, 1.8189894035458565e-12,
-                                e.found.items)
-        else:
-            found = 0
-            for i in range(n):
-                if fires_before_edge(e, q, p, row(p, rows, <neuron_t> k + i), <neuron_t> k + i):
-                    e.found.items[found] = i
-                    found += 1
-        for n in range(found):
-            i = <neuron_t> k + e.found.items[n]
-            if q.has_coordinates:
-                key = window_coordinate(q, p, rows, i)
-                if key <= q.edge_key and not window_append(q, key, p.first + i):
-                    return NO_MEMORY
-                continue
-            if p.release != NULL and not before(p.release[i], q.edge):
-                continue
-            if Model is LIFExp and not fires_before_edge(e, q, p, row(p, rows, i), i):
-                continue
-            t = next_spike(e, p, row(p, rows, i), i)
-            q.looks += 1
-            if before(t, q.edge) and not window_append(q, window_key(q, t, e.H), p.first + i):
-                return NO_MEMORY
-        k += SCAN_BLOCK
-    return RUNNING
-
 
 cdef Pair first_spike(State *e) noexcept nogil:
     """The earliest next spike of all neurons, by looking at each."""
@@ -1290,7 +554,7 @@ cdef void choose_keys(const State *e, Window *q) noexcept nogil:
         if not p.oscillates:
             continue
         f = &p.frames[0]
-        if not has_coordinate_in(p) or (f.rotates and f.edge_is_far):
+        if not p.ops.has_coordinate(p) or (f.rotates and f.edge_is_far):
             return
         if shared == NULL:
             shared = f
@@ -1370,7 +634,7 @@ cdef Status advance_window(State *e, Window *q, Pair until) noexcept nogil:
         p = &e.populations[k]
         if q.nobody or not p.oscillates:
             continue
-        status = scan_population(e, q, p)
+        status = p.ops.scan(e, q, p)
         if status != RUNNING:
             return status
     window_order(q)
@@ -1701,7 +965,7 @@ cdef Status kick_touched(State *e, Queue *q) noexcept nogil:
             if e.close.size and get_bit(e.is_close, i):
                 e.n_close_calls += 1
             p = &e.populations[population_of(e, i)]
-            if is_noted(e, p) and not tape_target(e.tape, i):
+            if e.tape != NULL and p.ops.notes_states and not tape_target(e.tape, i):
                 return NO_MEMORY
             status = kick_one(e, q, p, i - p.first, sums_at(e, port)[i], port)
             if status != RUNNING:
@@ -2159,7 +1423,7 @@ cdef bint is_sound(const State *e, const Queue *q) noexcept nogil:
                 continue
             k = 0
             p = &e.populations[population_of(e, i)]
-            key = coordinate_in(q, p, i - p.first) if q.has_coordinates else window_key(q, t, e.H)
+            key = p.ops.coordinate(q, p, i - p.first) if q.has_coordinates else window_key(q, t, e.H)
             key = soon_after(e, q, key)
             while k < q.size and not (q.entries[k].neuron == i and q.entries[k].key <= key):
                 k += 1
@@ -2421,7 +1685,7 @@ cdef class Engine:
         memset(self.e.has_fired, 0, self.e.n // 8 + 1)
         memset(self.e.has_arrival, 0, self.e.n_ports * (self.e.n // 8 + 1))
         for k in range(self.e.n_populations):
-            if is_costly_in(&self.e.populations[k]) and self.e.solved == NULL:
+            if self.e.populations[k].ops != NULL and self.e.populations[k].ops.is_costly and self.e.solved == NULL:
                 self.e.solved = <Solved *> zeros(N_SOLVED, sizeof(Solved))
                 forget_solved(&self.e)
                 if self.windowed:
@@ -2438,9 +1702,9 @@ cdef class Engine:
         cdef const double[::1] V, refractory
         cdef const double[:, ::1] I_syn
         p.first, p.size = population.first, population.size
-        p.kernel = KERNELS[population.kernel]
-        if p.kernel == SOURCE:
+        if population.kernel == "source":
             return
+        p.ops = (<Kernel> kernel(population.kernel)).ops
         t_ref = population.parameters["t_ref"]
         if population.refractory is not None or np.max(t_ref) > 0.0:
             p.release = <Pair *> owned(allocate(p.size, sizeof(Pair)))
@@ -2448,8 +1712,8 @@ cdef class Engine:
             p.waiting = <uint8_t *> owned(allocate(p.size // 8 + 1, 1))
             memset(p.waiting, 0, p.size // 8 + 1)
         n_rows, rows = parameter_rows(population.parameters, p.size)
-        self._set_rows(p, n_rows, (constants_of(p.kernel, row) for row in rows))
-        p.width = width_in(p)
+        self._set_rows(p, n_rows, (constants_of(population.kernel, row) for row in rows))
+        self.e.n_ports = max(self.e.n_ports, p.ops.ports(p))
         p.x = <double *> owned(allocate_large(p.width * <int64_t> p.size, sizeof(double)))
         memset(p.x, 0, p.width * <int64_t> p.size * sizeof(double))
         V = population.V
@@ -2461,46 +1725,22 @@ cdef class Engine:
             V = np.ascontiguousarray(population.V - origin)
         refractory = population.refractory if population.refractory is not None else np.zeros(0)
         with nogil:
-            place_population(&self.e, p, &V[0] if V.shape[0] else NULL, &refractory[0] if refractory.shape[0] else NULL)
+            p.ops.place(&self.e, p, &V[0] if V.shape[0] else NULL, &refractory[0] if refractory.shape[0] else NULL)
         if population.I_syn is not None:
             I_syn = population.I_syn
             for i in range(p.size):
-                place_currents(&self.e, p, i, &I_syn[i, 0])
+                p.ops.place_currents(&self.e, p, i, &I_syn[i, 0])
 
     cdef _set_rows(self, Population *p, int64_t n_rows, rows):
         """Fill in the constants of all rows (one, or one for each neuron) and their frames, in the present epoch."""
         cdef int64_t k
-        frames = _Frames(self.clock.epoch)
-        p.oscillates = False
-        p.scan_cost = 1
-        if p.kernel == LIF_KERNEL:
-            p.rows = owned(allocate(n_rows, sizeof(LIF)))
-            for k, constants in enumerate(rows):
-                fill_lif(&(<LIF *> p.rows)[k], constants, frames.index(constants["frame"]))
-                p.oscillates = p.oscillates or constants["gap"] > 0.0
-        elif p.kernel == LIFEXP_KERNEL:
-            p.rows = owned(allocate(n_rows, sizeof(LIFExp)))
-            p.oscillates = True
-            p.scan_cost = 2 if n_rows == 1 else 6  # vectorised or not
-            for k, constants in enumerate(rows):
-                fill_lifexp(&(<LIFExp *> p.rows)[k], constants, frames, self.e.H)
-            self.e.n_ports = max(self.e.n_ports, (<LIFExp *> p.rows).n_ports)
-        elif p.kernel == TABLE_KERNEL:
-            p.rows = owned(allocate(n_rows, sizeof(Tabulated)))
-            p.oscillates = True
-            p.scan_cost = 8
-            for k, constants in enumerate(rows):
-                (<Tabulated *> p.rows)[k].flow = <const Flow *> self._flow(constants["table"])
-                fill_tabulated(&(<Tabulated *> p.rows)[k], constants, frames.index(None))
-        else:
-            p.rows = owned(allocate(n_rows, sizeof(QIF)))
-            p.oscillates = True
-            p.scan_cost = 2
-            for k, constants in enumerate(rows):
-                fill_qif(&(<QIF *> p.rows)[k], constants, frames.index(constants["frame"]))
-                if constants["regime"] == "shear" and p.base == NULL:
-                    p.base = <Pair *> owned(allocate(p.size, sizeof(Pair)))
-                    memset(p.base, 0, p.size * sizeof(Pair))
+        frames = _Frames(self.clock.epoch, self.flows)
+        p.rows = owned(allocate(n_rows, p.ops.row_size))
+        for k, constants in enumerate(rows):
+            p.ops.fill(p.rows, k, constants, frames, self.e.H)
+        if p.ops.describe(p, n_rows) and p.base == NULL:
+            p.base = <Pair *> owned(allocate(p.size, sizeof(Pair)))
+            memset(p.base, 0, p.size * sizeof(Pair))
         p.heterogeneous = n_rows > 1
         p.plain = not p.heterogeneous and p.release == NULL
         p.epoch = self.e.now.n
@@ -2520,16 +1760,6 @@ cdef class Engine:
             enter_epoch(&p.frames[k], p.epoch)
             # Rounding moves a next spike by some 2^-52 of the slowest time scale; the margin is far above that.
             self.e.margin = max(self.e.margin, (1.0 / scale if rotates else scale) * 2.0**-36)
-
-    cdef void *_flow(self, table) except NULL:
-        """The table in C; once for each, and kept as long as the engine."""
-        cdef uint8_t[::1] memory
-        if table not in self.flows:
-            memory = np.zeros(sizeof(Flow), np.uint8)
-            fill_flow(<Flow *> &memory[0], table)
-            self.flows[table] = memory
-        memory = self.flows[table]
-        return &memory[0]
 
     cdef _order(self):
         """Fill the queue of spontaneous spikes from the states."""
@@ -2783,9 +2013,9 @@ cdef class Engine:
         for k in range(ids.shape[0]):
             p = &self.e.populations[population_of(&self.e, <neuron_t> ids[k])]
             origin = 0.0 if self.origins is None else self.origins[ids[k]]
-            place_one_in(&self.e, p, <neuron_t> ids[k] - p.first, V[k] - origin, refractory[k])
-            if p.kernel == LIFEXP_KERNEL:
-                place_currents(&self.e, p, <neuron_t> ids[k] - p.first, &currents[k, 0])
+            p.ops.place_one(&self.e, p, <neuron_t> ids[k] - p.first, V[k] - origin, refractory[k])
+            if p.ops.has_currents:
+                p.ops.place_currents(&self.e, p, <neuron_t> ids[k] - p.first, &currents[k, 0])
         forget_solved(&self.e)
         self._order()
 
@@ -2931,18 +2161,18 @@ cdef class Engine:
         if self.seen == NULL:
             self.seen = <double *> owned(allocate(2 * <int64_t> self.e.n, sizeof(double)))
         for i in range(p.size):
-            if not_after(next_spike_in(&self.e, p, i), self.e.now):
+            if not_after(p.ops.next_spike(&self.e, p, i), self.e.now):
                 if not append(&self.e.forced, p.first + i):
                     owned(NULL)
                 if self.e.tape != NULL:
                     tape_drive(self.e.tape, p.first + i)
         if self.e.tape != NULL:
             self._note_voltages(p)
-        look_at_population(&self.e, p, self.seen)
+        p.ops.look(&self.e, p, self.seen)
         forget_solved(&self.e)
         try:
             self._set_currents(number, currents, width)
-            take_over_population(&self.e, p, rows, heterogeneous, self.seen)
+            p.ops.take_over(&self.e, p, rows, heterogeneous, self.seen)
         finally:
             if p.rows != rows:
                 free(rows)
@@ -2953,30 +2183,28 @@ cdef class Engine:
         """Rows, and frames if they change, of a population for another I_e; the old ones are left to be freed."""
         cdef Population *p = &self.e.populations[number]
         cdef Series *series = &self.series[number]
-        cdef int64_t k, n_rows, size = sizeof(LIF) if p.kernel == LIF_KERNEL else sizeof(LIFExp)
+        cdef int64_t k, n_rows, size = p.ops.row_size
         cdef char *old = <char *> p.rows
         cdef char *rows
-        if p.kernel != LIF_KERNEL and p.kernel != LIFEXP_KERNEL:
+        if p.ops.give_current == NULL:
             bases = len(self._base(number))
             n_rows = max(width, <int64_t> bases)
             self._set_rows(p, n_rows, [
                 self._constants(number, k if bases > 1 else 0, currents[k if width > 1 else 0]) for k in range(n_rows)
             ])
             return
-        # In the sums of a leaky neuron's constants only this changes, and neither time constants nor frames.
+        # Only some sums of a leaky neuron's constants change, and neither time constants nor frames.
         if series.leaks == NULL:
             self._base(number)
         n_rows = max(width, series.n_leaks)
         n_rows = p.size if n_rows > 1 or p.heterogeneous else 1
         rows = <char *> owned(allocate(n_rows, size))
-        p.oscillates = p.kernel == LIFEXP_KERNEL
         for k in range(n_rows):
             memcpy(rows + k * size, old + (k * size if p.heterogeneous else 0), size)
-            give_current(p, rows + k * size, currents[k if width > 1 else 0],
-                         &series.leaks[3 * k if series.n_leaks > 1 else 0])
+            p.ops.give_current(rows, k, currents[k if width > 1 else 0],
+                               &series.leaks[3 * k if series.n_leaks > 1 else 0])
         p.rows = rows
-        if p.kernel == LIFEXP_KERNEL:
-            p.scan_cost = 2 if n_rows == 1 else 6
+        p.ops.describe(p, n_rows)
         p.heterogeneous = n_rows > 1
         p.plain = not p.heterogeneous and p.release == NULL
 
@@ -2987,7 +2215,7 @@ cdef class Engine:
         if number not in self.bases:
             population = self.network.populations[number]
             self.bases[number] = rows = list(parameter_rows(population.parameters, population.size)[1])
-            if population.kernel in ("LIF", "LIFExp"):
+            if self.e.populations[number].ops.give_current != NULL:
                 leaks = np.array([[row["E_L"], row["V_th"], row["V_reset"]] for row in rows])
                 self.arrays.append(leaks)
                 series.leaks, series.n_leaks = &leaks[0, 0], leaks.shape[0]
@@ -3000,7 +2228,7 @@ cdef class Engine:
             if len(self.constants) > 1 << 16:
                 self.constants.clear()
             self.constants[key] = constants_of(
-                self.e.populations[number].kernel, self.bases[number][k] | {"I_e": I_e}
+                self.network.populations[number].kernel, self.bases[number][k] | {"I_e": I_e}
             )
         return self.constants[key]
 
@@ -3050,18 +2278,14 @@ cdef class Engine:
         cdef int64_t k, j, ports = self.e.n_ports
         cdef double[:, ::1] currents = np.full((ids.shape[0], ports), np.nan)
         cdef const Population *p
-        cdef const LIFExp *m
-        cdef const double *x
         self._enter_present()
         for k in range(ids.shape[0]):
             if not 0 <= ids[k] < self.e.n:
                 raise ValueError(f"there is no neuron {ids[k]}")
             p = &self.e.populations[population_of(&self.e, <neuron_t> ids[k])]
-            if p.kernel == LIFEXP_KERNEL:
-                m = row(p, <const LIFExp *> p.rows, <neuron_t> ids[k] - p.first)
-                x = state_of(p, m, <neuron_t> ids[k] - p.first)
-                for j in range(m.n_ports):
-                    currents[k, j] = x[3 + j] * exp(-from_epoch(x, self.e.now, self.e.H) / m.ports[j].tau)
+            if p.ops != NULL and p.ops.has_currents:
+                for j in range(p.ops.ports(p)):
+                    currents[k, j] = p.ops.port_current(&self.e, p, <neuron_t> ids[k] - p.first, j)
         return currents.base
 
     def state(self):
@@ -3150,7 +2374,7 @@ cdef class Engine:
         cdef double[::1] V = np.empty(p.size)
         cdef neuron_t i
         for i in range(p.size):
-            V[i] = voltage_in(&self.e, p, i)
+            V[i] = p.ops.voltage(&self.e, p, i)
         self.recording.voltages.append(V.base)
 
     def start_tape(self, double near):
@@ -3249,7 +2473,7 @@ cdef class Recording:
         owned(self.tape)
         self.tape.near = near
         for k in range(e.n_populations):
-            if e.populations[k].kernel == QIF_KERNEL or e.populations[k].kernel == TABLE_KERNEL:
+            if e.populations[k].ops != NULL and e.populations[k].ops.notes_states:
                 self.tape.records_kicks = True
         self._note_currents(e)
         for n, s, i in engine.state()["emissions"].tolist():
@@ -3263,25 +2487,21 @@ cdef class Recording:
         cdef int64_t k, j
         cdef neuron_t i
         cdef Population *p
-        cdef const LIFExp *m
-        cdef const double *x
         cdef double[:, ::1] currents
         self.currents = []
         for k in range(e.n_populations):
             p = &e.populations[k]
-            if p.kernel != LIFEXP_KERNEL:
+            if p.ops == NULL or not p.ops.has_currents:
                 self.currents.append(None)
                 continue
             if self.tape.at_release == NULL:
                 self.tape.at_release = <double *> zeros(e.n, sizeof(double))
-            currents = np.empty((p.size, (<const LIFExp *> p.rows).n_ports))
+            currents = np.empty((p.size, p.ops.ports(p)))
             for i in range(p.size):
-                m = row(p, <const LIFExp *> p.rows, i)
-                x = state_of(p, m, i)
-                for j in range(m.n_ports):
-                    currents[i, j] = x[3 + j] * exp(-from_epoch(x, e.now, e.H) / m.ports[j].tau)
+                for j in range(currents.shape[1]):
+                    currents[i, j] = p.ops.port_current(e, p, i, j)
                 if p.release != NULL and before(e.now, p.release[i]):
-                    self.tape.at_release[p.first + i] = current_at(m, x, p.release[i], e.H)
+                    self.tape.at_release[p.first + i] = p.ops.current_sum(e, p, i, p.release[i])
             self.currents.append(currents.base)
 
     cdef finish(self, Engine engine):
@@ -3370,7 +2590,7 @@ cdef restore_pairs(Pair *pairs, saved):
 cdef double voltage_of(const State *e, neuron_t i) noexcept nogil:
     """V of the neuron of global id i now; NaN for a source."""
     cdef const Population *p = &e.populations[population_of(e, i)]
-    return voltage_in(e, p, i - p.first)
+    return p.ops.voltage(e, p, i - p.first) if p.ops != NULL else NAN
 
 
 cdef void agenda_drop(Agenda *a, Kind kind, int64_t index) noexcept nogil:
@@ -3409,10 +2629,11 @@ cdef int64_t uniform_degree(const synapse_t[::1] offsets) noexcept:
 class _Frames:
     """The distinct frames of a population: (rotates, advance per epoch, scale, coupling) each."""
 
-    def __init__(self, epoch):
+    def __init__(self, epoch, shared):
         self.epoch = epoch
         self.entries = []
         self.known = {}
+        self.shared = shared
 
     def index(self, frame):
         """Where this frame is; a neuron without one gets a frame at rest, which is never read."""
@@ -3435,21 +2656,17 @@ class _Frames:
             self.entries.append((False, 0, port["tau"], (tau, port["near"], port["gain"], port["slope"])))
         return self.known[key]
 
+    def memory(self, key, size):
+        """Memory that all populations share, kept as long as the engine; and whether it is new."""
+        is_new = key not in self.shared
+        if is_new:
+            self.shared[key] = np.zeros(size, np.uint8)
+        return self.shared[key], is_new
+
 
 def largest_size(values):
     """The largest absolute value, without a copy."""
     return max(float(np.max(values, initial=0.0)), -float(np.min(values, initial=0.0)))
-
-
-def constants_of(kernel, parameters):
-    """The constants of a neuron with these parameters."""
-    if kernel == LIF_KERNEL:
-        return lif_constants(math.fsum, **parameters)
-    if kernel == LIFEXP_KERNEL:
-        return lifexp_constants(math.fsum, **parameters)
-    if kernel == TABLE_KERNEL:
-        return tabulated_constants(math.fsum, **parameters)
-    return qif_constants(math.sqrt, **riccati_parameters(**parameters)[0])
 
 
 cdef void *owned(void *memory) except NULL:
@@ -3463,107 +2680,3 @@ cdef void *zeros(size_t n, size_t size) except NULL:
     cdef void *memory = owned(allocate(n, size))
     memset(memory, 0, n * size)
     return memory
-
-
-cdef fill_lif(LIF *m, constants, frame):
-    m.frame = frame
-    m.V_inf, m.V_inf_low = constants["V_inf"], constants["V_inf_low"]
-    m.gap, m.depth = constants["gap"], constants["depth"]
-    m.inverse_gap = 1.0 / m.gap if m.gap > 0.0 else 0.0
-    m.gap_mantissa, m.gap_exponent = constants["gap_scaled"]
-    m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
-
-
-cdef void give_current(Population *p, void *m, double I_e, const double *leak) noexcept nogil:
-    """What follows from I_e in a row of a LIF or LIFExp neuron; `leak` is its E_L, V_th and V_reset.
-
-    As :func:`sparseprop.models.lif_constants`.
-    """
-    cdef LIF *lif = <LIF *> m
-    cdef LIFExp *lifexp = <LIFExp *> m
-    cdef double V_inf = sum_of_three(leak[0], I_e, 0.0)
-    cdef double V_inf_low = sum_of_three(leak[0], I_e, -V_inf)
-    cdef double gap = sum_of_three(leak[0], I_e, -leak[1])
-    cdef double depth = sum_of_three(leak[0], I_e, -leak[2])
-    cdef int k = 0
-    if p.kernel == LIFEXP_KERNEL:
-        lifexp.V_inf, lifexp.V_inf_low, lifexp.gap, lifexp.depth = V_inf, V_inf_low, gap, depth
-        return
-    lif.V_inf, lif.V_inf_low, lif.gap, lif.depth = V_inf, V_inf_low, gap, depth
-    lif.inverse_gap = 1.0 / gap if gap > 0.0 else 0.0
-    lif.gap_mantissa, lif.gap_exponent = gap, 0
-    if 0.0 < gap < 7.888609052210118e-31:  # 2^-100
-        frexp(gap, &k)
-        lif.gap_mantissa, lif.gap_exponent = ldexp(gap, -k), k
-    p.oscillates = p.oscillates or gap > 0.0
-
-
-cdef fill_lifexp(LIFExp *m, constants, frames, double H):
-    cdef int64_t k
-    memset(m, 0, sizeof(LIFExp))
-    m.tau = m.longest = constants["tau"]
-    m.V_inf, m.V_inf_low = constants["V_inf"], constants["V_inf_low"]
-    m.gap, m.depth = constants["gap"], constants["depth"]
-    m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
-    m.n_ports = len(constants["ports"])
-    m.x_factor = exp(-H / m.tau)
-    for k in range(m.n_ports):
-        port = constants["ports"][k]
-        m.ports[k].tau, m.ports[k].near = port["tau"], port["near"]
-        m.ports[k].gain, m.ports[k].slope, m.ports[k].peak = port["gain"], port["slope"], port["peak"]
-        m.ports[k].frame = frames.of_port(m.tau, port)
-        m.longest = max(m.longest, m.ports[k].tau)
-        m.ports[k].factor = exp(-H / m.ports[k].tau)
-        m.ports[k].phi = phi(m.tau, m.ports[k].slope, H) if m.ports[k].near else 0.0
-    m.frame = m.ports[0].frame
-
-
-cdef fill_qif(QIF *m, constants, frame):
-    m.frame = frame
-    m.regime = {"rotation": ROTATION, "saddle": SADDLE, "shear": SHEAR}[constants["regime"]]
-    m.tau, m.I_e, m.root = constants["tau"], constants["I_e"], constants["root"]
-    m.inverse_root = 1.0 / m.root if m.regime != SHEAR else 0.0
-    m.peak_a, m.peak_b = constants["peak"]
-    m.reset_a, m.reset_b = constants["reset"]
-    m.V_peak, m.V_reset, m.t_ref = constants["V_peak"], constants["V_reset"], constants["t_ref"]
-    m.finite_peak = constants["finite_peak"]
-
-
-cdef fill_tabulated(Tabulated *m, constants, frame):
-    m.frame = frame
-    m.tau, m.offset, m.unit = constants["tau"], constants["offset"], constants["unit"]
-    m.inverse_tau, m.inverse_unit = constants["inverse_tau"], constants["inverse_unit"]
-    half, m.reset_x = constants["reset"]
-    m.reset_half = half
-    m.V_threshold, m.V_reset, m.t_ref = constants["V_threshold"], constants["V_reset"], constants["t_ref"]
-
-
-cdef fill_grid(Grid *g, grid):
-    cdef const double[:, ::1] pieces = grid.pieces
-    cdef const int32_t[:, ::1] octaves = grid.octaves
-    g.pieces, g.octaves = &pieces[0, 0], &octaves[0, 0]
-    g.below, g.above = grid.lowest + 1022, octaves.shape[0] - 1
-
-
-cdef fill_flow(Flow *flow, table):
-    cdef int64_t k
-    flow.n, flow.v_th, flow.v_min = len(table.halves), table.v_th, table.v_min
-    if flow.n > HALVES:
-        raise ValueError(f"a table of {flow.n} halves")
-    for k in range(FEW):
-        flow.high[k] = table.halves[k].high if k < flow.n - 1 else INFINITY
-    for k in range(flow.n):
-        half = table.halves[k]
-        flow.halves[k].anchor, flow.halves[k].sign, flow.halves[k].high = half.anchor, half.sign, half.high
-        flow.halves[k].rising, flow.halves[k].next = half.rising, half.next
-        flow.halves[k].step = 1.0 if half.rising else -1.0
-        flow.halves[k].bound = half.length if half.rising else 0.0
-        flow.halves[k].length, flow.halves[k].entry, flow.halves[k].after = half.length, half.entry, half.after
-        flow.halves[k].z_tail, flow.halves[k].x_tail, flow.halves[k].rate = half.z_tail, half.x_tail, half.rate
-        flow.halves[k].z_far, flow.halves[k].leak = half.z_far, half.leak
-        flow.halves[k].W_tail, flow.halves[k].W_whole = half.W_tail, half.W_whole
-        flow.halves[k].entry_W, flow.halves[k].direction = half.entry_W, half.direction
-        fill_grid(&flow.halves[k].to_x, half.to_x)
-        fill_grid(&flow.halves[k].to_z, half.to_z)
-        fill_grid(&flow.halves[k].to_W, half.to_W)
-        fill_grid(&flow.halves[k].to_F, half.to_F)

@@ -4,7 +4,7 @@ docs/gradients.md has the mathematics. The names of the forward pass are kept: w
 of the name before it does.
 """
 
-from libc.math cimport INFINITY, NAN, fabs, isfinite, isnan
+from libc.math cimport isnan
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memset
@@ -12,61 +12,25 @@ from libc.string cimport memset
 import numpy as np
 
 from sparseprop._core cimport Engine, Recording, owned, restore_pairs, zeros
-from sparseprop.engine._adjoint cimport (
-    Differentiable, When, adjoint_width, arrive, distance_of, jumps_at_spikes, kick_back, leave, lif_rescale_back,
-    lif_row, lif_wide_row, reset_back, rotation_row, settle_sums, tau_of, threshold_back, velocity,
-)
 from sparseprop.engine._agenda cimport (
     CURSOR, LANE, TRAIN, Item, Kind, agenda_free, agenda_has_two, agenda_pop, agenda_push, agenda_replace,
 )
-from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row, sums_at
-from sparseprop.engine._models cimport LIFEXP_KERNEL, LIF_KERNEL, QIF_KERNEL, SOURCE, TABLE_KERNEL
-from sparseprop.engine._neurons cimport frame_now, row
+from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row
+from sparseprop.engine._pass cimport (
+    AT_A_STEP, MOST_FINDINGS, ORDER_SWAP, Delivery, Pass, Return, Stream, Synapses, add_shift, adjoint_of, back_of,
+    end_of_period, find, is_swap, look_at_target, look_for_overflow, note_sums, since_start,
+)
 from sparseprop.engine._state cimport (
-    FAR, NO_MEMORY, RUNNING, TIME, Population, Projection, State, Status, append, clear_bit, get_bit, nowhere,
-    population_of, reserve, set_bit,
+    FAR, NO_MEMORY, RUNNING, TIME, Population, Projection, State, Status, clear_bit, nowhere, population_of, reserve,
+    set_bit,
 )
 from sparseprop.engine._tape cimport BEGINS, CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, Tape
-from sparseprop.models._lif cimport LIF
-from sparseprop.models._lifexp cimport LIFExp
-from sparseprop.models._lifexp_adjoint cimport KickBack, Move, kicks_now, lifexp_move_back, lifexp_row, move_over
-from sparseprop.models._qif cimport QIF, ROTATION
-from sparseprop.models._table cimport Tabulated
-from sparseprop.numerics._frames cimport Frame, Pair, before, enter_epoch, growth_at, never, plus
+from sparseprop.numerics._frames cimport Pair, before, enter_epoch, never, plus
 from sparseprop.numerics._memory cimport allocate_large, grow
 from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
 from ..errors import InsufficientMemoryError
-
-
-cdef double GRAZES = 1e-6      # of V_th - V_reset; V grazes if tau_m dV/dt at a spike is no more
-
-
-# A part of a delivery that reaches one population.
-cdef struct Synapses:
-    int64_t projection          # -1 for an event
-    int64_t process
-    Population *post
-    const neuron_t *targets
-    const double *weights
-    double weight
-    synapse_t count
-    synapse_t first             # of the row in the user's order
-    const neuron_t *places
-
-
-cdef enum FindingKind:
-    ORDER_SWAP = 0
-    SEVERAL_CAUSES = 1
-    AT_A_STEP = 2
-    GRAZING = 3
-    OVERFLOW = 4
-
-
-cdef inline void add_shift(Pass *b, double by_time) noexcept nogil:
-    b.shift += by_time
-    b.shift_size += fabs(by_time)
 
 
 cdef inline Pair entry_time(const Entry *entry) noexcept nogil:
@@ -86,250 +50,6 @@ cdef inline bint is_same(Pair a, Pair b) noexcept nogil:
     return a.n == b.n and a.s == b.s
 
 
-cdef inline const Frame *frame_back(const State *e, const Population *p, const Differentiable *m) noexcept nogil:
-    """The neuron's frame, at the present where the model's derivatives need it."""
-    if Differentiable is LIF or Differentiable is LIFExp:
-        return frame_now(e, p, m)
-    else:
-        return &p.frames[m.frame]
-
-
-cdef inline When now_of(const Pass *b, const Differentiable *m, const Frame *f) noexcept nogil:
-    """The present, for a neuron with this frame."""
-    cdef When w
-    w.E = f.E
-    w.s = b.e.now.s
-    w.tau = tau_of(m, f)
-    w.t = b.t
-    return w
-
-
-cdef inline When release_of(const Pass *b, const Population *p, const Differentiable *m, const Frame *f,
-                            Pair release) noexcept nogil:
-    """The end of a refractory period, for a neuron with this frame."""
-    cdef When w
-    w.E = growth_at(f, p.epoch, release) if Differentiable is LIF else 1.0
-    w.s = <double> (release.n - p.epoch) * b.e.H + release.s
-    w.tau = tau_of(m, f)
-    w.t = since_start(b, release)
-    return w
-
-
-# Where LIFExp neurons hear in the refractory period its end is an event too, and has to come before kicks in it. It is
-# looked for when an adjoint is used, and before time enters an earlier epoch.
-
-cdef void release_back(Pass *b, const Population *p, const LIFExp *m, double *y, neuron_t i) noexcept nogil:
-    cdef double *end = end_of_period(b, p, y)
-    cdef When release = release_of(b, p, m, &p.frames[m.frame], p.release[i])
-    end[0] = -INFINITY
-    end[1] = reset_back(m, y, b.wide, &b.sums, p.first + i, &release, b.at_release[p.first + i])
-
-
-cdef inline void pass_release(Pass *b, const Population *p, const LIFExp *m, double *y, neuron_t i) noexcept nogil:
-    """Make sure that the end of a refractory period that the neuron is in has been taken."""
-    if p.release != NULL and end_of_period(b, p, y)[0] > b.t - 1e-9 * b.e.H and before(b.e.now, p.release[i]):
-        release_back(b, p, m, y, i)
-
-
-cdef void move_population_back(Pass *b, Population *p, int64_t epoch) noexcept nogil:
-    """Bring adjoints from the epoch of the population to an earlier one."""
-    cdef const LIFExp *rows = <const LIFExp *> p.rows
-    cdef const LIFExp *m
-    cdef int64_t number = p - b.e.populations, width = b.widths[number], later = p.epoch, release
-    cdef double *y = b.y[number]
-    cdef neuron_t i
-    cdef Move shared, move
-    cdef double H = b.e.H
-    if not p.heterogeneous:
-        move_over(rows, <double> (later - epoch) * H, b.wide, &shared)
-    for i in range(p.size):
-        m = row(p, rows, i)
-        release = later
-        if p.release != NULL and end_of_period(b, p, y)[0] > -INFINITY and p.release[i].n > epoch:
-            release = min(p.release[i].n, later)
-            if release < later:
-                move_over(m, <double> (later - release) * H, b.wide, &move)
-                lifexp_move_back(m, y, b.wide, &move)
-            p.epoch = release
-            release_back(b, p, m, y, i)
-            p.epoch = later
-        if p.heterogeneous or release < later:
-            move_over(m, <double> (release - epoch) * H, b.wide, &move)
-            lifexp_move_back(m, y, b.wide, &move)
-        else:
-            lifexp_move_back(m, y, b.wide, &shared)
-        y += width
-
-
-cdef inline bint find(Pass *b, FindingKind kind, neuron_t neuron, neuron_t other) noexcept nogil:
-    """Note what has no gradient; False if there is no memory. Only the first ones are kept."""
-    cdef Finding *finding
-    # Beyond the first ones an overflow takes the place of the last: it is what spoils numbers.
-    cdef count_t k = b.n_findings if kind != OVERFLOW else min(b.n_findings, MOST_FINDINGS - 1)
-    if k < MOST_FINDINGS:
-        if not grow(<void **> &b.findings, &b.findings_capacity, k + 1, sizeof(Finding)):
-            return False
-        finding = &b.findings[k]
-        finding.sample = b.sample
-        finding.kind = kind
-        finding.neuron = neuron
-        finding.other = other
-        finding.time = b.e.now.n * b.e.H + b.e.now.s
-    b.n_findings += 1
-    return True
-
-
-cdef inline bint look_for_overflow(Pass *b, double value, neuron_t neuron) noexcept nogil:
-    """Note the first derivative that is no finite number, of an event of this neuron; False if there is no memory.
-
-    All that it comes to is inf or NaN, so later ones say nothing new.
-    """
-    if isfinite(value) or b.has_overflowed:
-        return True
-    b.has_overflowed = True
-    return find(b, OVERFLOW, neuron, -1)
-
-
-# Kicks, backward ------------------------------------------------------------------------------------------------------
-
-cdef inline Status look_at_target(Pass *b, neuron_t i, neuron_t source, double weight, double *by_time) noexcept nogil:
-    """A kick of neuron i (global id) in a phase where neurons wait for their cause: it may be that."""
-    if b.driven.size and weight > 0.0 and get_bit(b.is_waiting, i):
-        if isnan(b.waiting[i]):
-            # Somebody else has been taken for the cause.
-            if not b.one_origin and not find(b, SEVERAL_CAUSES, i, source):
-                return NO_MEMORY
-        else:
-            by_time[0] += b.waiting[i]
-            b.waiting[i] = NAN
-    return RUNNING
-
-
-cdef inline bint is_swap(const Pass *b, neuron_t i) noexcept nogil:
-    """Whether neuron i fires now or nearly, and not as a consequence of the same event as the kick."""
-    if get_bit(b.is_close, i):
-        return True
-    return get_bit(b.is_near, i) and not get_bit(b.is_waiting, i) and not (b.one_origin and get_bit(b.e.has_fired, i))
-
-
-cdef Status row_back(Pass *b, const Synapses *c, const Differentiable *rows, neuron_t source, const double *V,
-                     double *by_time) noexcept nogil:
-    """The kicks of a row, one for each target; adds dL/d(time) of its arrival to `by_time`."""
-    cdef State *e = b.e
-    cdef Population *p = c.post
-    cdef int64_t number = p - e.populations, width = b.widths[number], k
-    cdef double *y = b.y[number]
-    cdef double *by_weight = b.by_weight[c.projection] if c.projection >= 0 else b.by_drive[c.process]
-    cdef double *by_delay = b.by_delay[c.projection] if c.projection >= 0 else NULL
-    cdef double total = 0.0, weight_sum = 0.0, of_weight, of_time, w, v = 0.0
-    cdef int64_t port = b.e.projections[c.projection].port if c.projection >= 0 else b.e.processes[c.process].port
-    cdef const Differentiable *m
-    cdef const Frame *f
-    cdef When now
-    cdef KickBack shared
-    cdef neuron_t i
-    cdef synapse_t at
-    cdef bint close = b.driven.size > 0
-    cdef bint simple = not p.heterogeneous and not close and by_delay == NULL and c.places == NULL and c.projection >= 0
-    cdef bint crowded = b.n_near > b.n_here or b.n_close > 0 or not b.one_origin
-    if by_weight != NULL:
-        by_weight += c.first
-    if Differentiable is LIF:
-        if simple and p.release == NULL and not crowded:
-            f = frame_now(e, p, rows)
-            if b.wide:
-                total = lif_wide_row(y, c.targets, c.weights, c.weight, c.count, f.E, f.E * b.t / (f.scale * f.scale),
-                                     by_weight, p.size > FAR, &weight_sum)
-            else:
-                total = lif_row(y, c.targets, c.weights, c.weight, c.count, f.E, by_weight, p.size > FAR, &weight_sum)
-            total *= -f.E / f.scale
-            by_time[0] += total
-            b.weight_sums[c.projection] -= f.E * weight_sum
-            b.delay_sums[c.projection] += total
-            return RUNNING
-    elif Differentiable is LIFExp:
-        if p.release != NULL:
-            for k in range(c.count):
-                i = c.targets[k]
-                pass_release(b, p, row(p, rows, i), y + width * i, i)
-        if simple and not crowded:
-            kicks_now(rows, frame_now(e, p, rows), e.now.s, port, b.wide, &shared)
-            total = lifexp_row(rows, y, width, b.wide, c.targets, c.weights, c.weight, c.count, &shared, port,
-                               by_weight, &weight_sum)
-            by_time[0] += total
-            b.weight_sums[c.projection] += weight_sum
-            b.delay_sums[c.projection] += total
-            return RUNNING
-    elif Differentiable is QIF:
-        if simple and rows.regime == ROTATION and not (crowded and jumps_at_spikes(rows, 0.0)):
-            total = rotation_row(rows, y, c.targets, c.weights, c.weight, V, c.count, b.t, by_weight, p.size > FAR,
-                                 &weight_sum)
-            by_time[0] += total
-            b.weight_sums[c.projection] += weight_sum
-            b.delay_sums[c.projection] += total
-            return RUNNING
-    if by_delay != NULL:
-        by_delay += c.first
-    for k in range(c.count):
-        i = c.targets[k]
-        w = c.weights[k] if c.weights != NULL else c.weight
-        if Differentiable is LIF:
-            if p.release != NULL and before(e.now, p.release[i]):
-                if crowded and is_swap(b, p.first + i) and not find(b, ORDER_SWAP, p.first + i, source):
-                    return NO_MEMORY
-                continue
-        elif Differentiable is not LIFExp:
-            v = V[k]
-            if isnan(v):
-                continue
-        m = row(p, rows, i)
-        f = frame_back(e, p, m)
-        now = now_of(b, m, f)
-        kick_back(m, y + width * i, b.wide, f, &now, v, w, port, &of_weight, &of_time)
-        of_time *= w
-        if Differentiable is not LIFExp:
-            if close and look_at_target(b, p.first + i, source, w, &of_time) != RUNNING:
-                return NO_MEMORY
-        if crowded and jumps_at_spikes(m, w) and is_swap(b, p.first + i) \
-                and not find(b, ORDER_SWAP, p.first + i, source):
-            return NO_MEMORY
-        at = c.places[k] if c.places != NULL else k
-        if by_weight != NULL:
-            by_weight[at] += of_weight
-        if by_delay != NULL:
-            by_delay[at] += of_time
-        weight_sum += of_weight
-        total += of_time
-    note_sums(b, c, weight_sum, total)
-    by_time[0] += total
-    return RUNNING
-
-
-cdef inline void note_sums(Pass *b, const Synapses *c, double weight_sum, double total) noexcept nogil:
-    if c.projection >= 0:
-        b.weight_sums[c.projection] += weight_sum
-        b.delay_sums[c.projection] += total
-    else:
-        b.drive_sums[c.process] += weight_sum
-
-
-cdef Status merged_kick_back(Pass *b, Population *p, const Differentiable *rows, neuron_t i, double V) noexcept nogil:
-    """One kick by the sum of what arrives at a target (local id)."""
-    cdef State *e = b.e
-    cdef const Differentiable *m = row(p, rows, i)
-    cdef const Frame *f
-    cdef When now
-    cdef neuron_t g = p.first + i
-    b.kick_by_weight[g] = 0.0
-    b.kick_by_time[g] = 0.0
-    if isnan(V) or (p.release != NULL and before(e.now, p.release[i])):
-        return RUNNING
-    f = frame_back(e, p, m)
-    now = now_of(b, m, f)
-    kick_back(m, adjoint_of(b, p, i), b.wide, f, &now, V, sums_at(e, 0)[g], 0, &b.kick_by_weight[g], &b.kick_by_time[g])
-    return RUNNING
-
-
 cdef Status merged_row_back(Pass *b, const Synapses *c, neuron_t source, double *by_time) noexcept nogil:
     """What a row has of the merged kicks."""
     cdef Population *p = c.post
@@ -345,7 +65,7 @@ cdef Status merged_row_back(Pass *b, const Synapses *c, neuron_t source, double 
         of_time = w * b.kick_by_time[i]
         if look_at_target(b, i, source, w, &of_time) != RUNNING:
             return NO_MEMORY
-        if crowded and is_swap(b, i) and jumps_in(p, c.targets[k], w) and not find(b, ORDER_SWAP, i, source):
+        if crowded and is_swap(b, i) and back_of(p).jumps_at_spikes(p, c.targets[k], w) and not find(b, ORDER_SWAP, i, source):
             return NO_MEMORY
         at = c.first + (c.places[k] if c.places != NULL else k)
         if by_weight != NULL:
@@ -359,254 +79,18 @@ cdef Status merged_row_back(Pass *b, const Synapses *c, neuron_t source, double 
     return RUNNING
 
 
-# Spikes, backward -----------------------------------------------------------------------------------------------------
-
-cdef Status spike_of_back(Pass *b, Population *p, const Differentiable *rows, neuron_t i, bint driven,
-                          double *by_time) noexcept nogil:
-    """A spike of neuron i (local id) now: its reset, and what made its time."""
-    cdef State *e = b.e
-    cdef const Differentiable *m = row(p, rows, i)
-    cdef const Frame *f = frame_back(e, p, m)
-    cdef double *y = adjoint_of(b, p, i)
-    cdef double *end
-    cdef neuron_t g = p.first + i
-    cdef double by_release, current = 0.0, slope
-    cdef When now = now_of(b, m, f), release = now
-    if Differentiable is LIFExp:
-        b.tape.n_currents -= 1
-        current = b.tape.currents[b.tape.n_currents]
-    if p.release == NULL:
-        by_release = reset_back(m, y, b.wide, &b.sums, g, &now, current)
-    else:
-        if Differentiable is LIFExp:
-            pass_release(b, p, m, y, i)
-            end = end_of_period(b, p, y)
-            by_release = end[1]
-            end[1] = 0.0
-            b.tape.n_currents -= 1
-            b.at_release[g] = b.tape.currents[b.tape.n_currents]
-        else:
-            release = release_of(b, p, m, f, p.release[i])
-            by_release = reset_back(m, y, b.wide, &b.sums, g, &release, 0.0)
-            if b.by_release != NULL:
-                by_release += b.by_release[g]
-                b.by_release[g] = 0.0
-        b.tape.n_releases -= 1
-        p.release[i] = b.tape.releases[b.tape.n_releases]
-        if Differentiable is LIFExp:
-            end[0] = since_start(b, p.release[i])
-    b.sums.t_ref[g] += by_release
-    by_time[0] += by_release
-    if not look_for_overflow(b, by_time[0], g):
-        return NO_MEMORY
-    if driven:
-        # NaN stands for a cause that has been found.
-        b.waiting[g] = INFINITY if isnan(by_time[0]) else by_time[0]
-        set_bit(b.is_waiting, g)
-        return RUNNING if append(&b.driven, g) else NO_MEMORY
-    if Differentiable is LIFExp:
-        slope = m.gap + current
-        if slope <= GRAZES * (m.depth - m.gap) and not find(b, GRAZING, g, -1):
-            return NO_MEMORY
-        if slope <= 0.0:
-            # V has been at threshold when it began, or touches it.
-            add_shift(b, by_time[0])
-            return RUNNING
-    threshold_back(m, y, b.wide, &b.sums, g, &now, current, by_time[0])
-    return RUNNING
-
-
-# Voltages at fixed times ----------------------------------------------------------------------------------------------
-
-cdef void read_back(Pass *b, Population *p, const Differentiable *rows, neuron_t i, double V, double current,
-                    double by_V) noexcept nogil:
-    """V of neuron i (local id) is read now; `current` is the sum of its synaptic ones."""
-    cdef State *e = b.e
-    cdef const Differentiable *m = row(p, rows, i)
-    cdef double *y = adjoint_of(b, p, i)
-    cdef neuron_t g = p.first + i
-    cdef double distance = distance_of(m, V)
-    cdef When now
-    if Differentiable is LIFExp:
-        pass_release(b, p, m, y, i)
-    if p.release != NULL and before(e.now, p.release[i]):
-        b.sums.V_reset[g] += by_V
-        return
-    now = now_of(b, m, frame_back(e, p, m))
-    add_shift(b, by_V * velocity(m, now.tau, V, distance, current))
-    if Differentiable is not LIFExp:
-        by_V += leave(m, y, b.wide, &b.sums, g, &now, V, distance)
-    arrive(m, y, b.wide, &b.sums, g, &now, V, distance, by_V)
-
-
-cdef bint leave_population(Pass *b, Population *p, const Differentiable *rows, const double *V, bint begins,
-                           const double *currents, double *by_V, double *by_current) noexcept nogil:
-    """All stretches that begin now, at V or at the end of a refractory period; with `begins` the run does too.
-
-    Then `currents` are the synaptic ones, if there are any, and their derivatives come out. False if there is no
-    memory.
-    """
-    cdef State *e = b.e
-    cdef const Differentiable *m
-    cdef const Frame *f
-    cdef double *y
-    cdef neuron_t i, g
-    cdef int64_t k
-    cdef double distance, by_release, current = 0.0, of_time
-    cdef When now, release
-    for i in range(p.size):
-        m = row(p, rows, i)
-        f = frame_back(e, p, m)
-        y = adjoint_of(b, p, i)
-        g = p.first + i
-        now = now_of(b, m, f)
-        if Differentiable is LIFExp:
-            pass_release(b, p, m, y, i)
-            current = 0.0
-            for k in range(m.n_ports if begins else 0):
-                current += currents[i * m.n_ports + k]
-        if p.release != NULL and before(e.now, p.release[i]):
-            by_V[i] = 0.0
-            if Differentiable is LIFExp:
-                by_release = end_of_period(b, p, y)[1]
-            else:
-                release = release_of(b, p, m, f, p.release[i])
-                by_release = reset_back(m, y, b.wide, &b.sums, g, &release, 0.0)
-                if b.by_release != NULL:
-                    b.by_release[g] += by_release
-                    by_release = b.by_release[g]
-            if begins:
-                add_shift(b, by_release)
-        else:
-            distance = distance_of(m, V[i])
-            by_V[i] = leave(m, y, b.wide, &b.sums, g, &now, V[i], distance)
-            add_shift(b, -by_V[i] * velocity(m, now.tau, V[i], distance, current))
-        if Differentiable is LIFExp:
-            # A current at the beginning is a kick then.
-            for k in range(m.n_ports if begins else 0):
-                current = currents[i * m.n_ports + k]
-                kick_back(m, y, b.wide, f, &now, 0.0, current, k, &by_current[i * m.n_ports + k], &of_time)
-                add_shift(b, current * of_time)
-        settle_sums(m, y, b.wide, &b.sums, g)
-        if begins and not look_for_overflow(b, by_V[i], g):
-            return False
-    return True
-
-
-cdef void arrive_population(Pass *b, Population *p, const Differentiable *rows, const double *V,
-                            const double *by_V) noexcept nogil:
-    """All stretches that end now, at V; not those of refractory neurons."""
-    cdef State *e = b.e
-    cdef const Differentiable *m
-    cdef neuron_t i
-    cdef double distance
-    cdef When now
-    for i in range(p.size):
-        if p.release != NULL and before(e.now, p.release[i]):
-            continue
-        m = row(p, rows, i)
-        now = now_of(b, m, frame_back(e, p, m))
-        distance = distance_of(m, V[i])
-        add_shift(b, by_V[i] * velocity(m, now.tau, V[i], distance, 0.0))
-        arrive(m, adjoint_of(b, p, i), b.wide, &b.sums, p.first + i, &now, V[i], distance, by_V[i])
-
-
-cdef void rescale_population_back(Pass *b, Population *p) noexcept nogil:
-    """For LIF neurons."""
-    cdef const LIF *rows = <const LIF *> p.rows
-    cdef neuron_t i
-    for i in range(p.size):
-        lif_rescale_back(adjoint_of(b, p, i), -p.frames[row(p, rows, i).frame].steps)
-
-
-# By population, backward ----------------------------------------------------------------------------------------------
-
-cdef int64_t adjoint_width_in(const Population *p, bint wide) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        return adjoint_width(<const LIF *> p.rows, wide)
-    if p.kernel == LIFEXP_KERNEL:
-        return adjoint_width(<const LIFExp *> p.rows, wide) + (2 if p.release != NULL else 0)
-    if p.kernel == TABLE_KERNEL:
-        return adjoint_width(<const Tabulated *> p.rows, wide)
-    return adjoint_width(<const QIF *> p.rows, wide)
-
-
-cdef inline bint jumps_in(const Population *p, neuron_t i, double weight) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        return jumps_at_spikes(row(p, <const LIF *> p.rows, i), weight)
-    if p.kernel == TABLE_KERNEL:
-        return jumps_at_spikes(row(p, <const Tabulated *> p.rows, i), weight)
-    return jumps_at_spikes(row(p, <const QIF *> p.rows, i), weight)
-
-
-cdef Status synapses_back(Pass *b, const Synapses *c, neuron_t source, double *by_time) noexcept nogil:
-    cdef const double *V
-    if c.post.kernel == LIF_KERNEL:
-        return row_back(b, c, <const LIF *> c.post.rows, source, NULL, by_time)
-    if c.post.kernel == LIFEXP_KERNEL:
-        return row_back(b, c, <const LIFExp *> c.post.rows, source, NULL, by_time)
-    b.tape.n_values -= c.count
-    V = b.tape.values + b.tape.n_values
-    if c.post.kernel == TABLE_KERNEL:
-        return row_back(b, c, <const Tabulated *> c.post.rows, source, V, by_time)
-    return row_back(b, c, <const QIF *> c.post.rows, source, V, by_time)
-
-
-cdef Status merged_in(Pass *b, Population *p, neuron_t i, double V) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        return merged_kick_back(b, p, <const LIF *> p.rows, i, V)
-    if p.kernel == TABLE_KERNEL:
-        return merged_kick_back(b, p, <const Tabulated *> p.rows, i, V)
-    return merged_kick_back(b, p, <const QIF *> p.rows, i, V)
-
-
-cdef Status spike_back(Pass *b, count_t k) noexcept nogil:
+cdef inline Status spike_of_entry(Pass *b, count_t k) noexcept nogil:
     """The spike that is entry k of the tape."""
     cdef const Entry *entry = &b.tape.entries[k]
     cdef Population *p = &b.e.populations[population_of(b.e, entry.neuron)]
-    cdef neuron_t i = entry.neuron - p.first
-    cdef bint driven = (entry.flags & DRIVEN) != 0
-    if p.kernel == LIF_KERNEL:
-        return spike_of_back(b, p, <const LIF *> p.rows, i, driven, &b.by_time[k])
-    if p.kernel == LIFEXP_KERNEL:
-        return spike_of_back(b, p, <const LIFExp *> p.rows, i, driven, &b.by_time[k])
-    if p.kernel == TABLE_KERNEL:
-        return spike_of_back(b, p, <const Tabulated *> p.rows, i, driven, &b.by_time[k])
-    return spike_of_back(b, p, <const QIF *> p.rows, i, driven, &b.by_time[k])
+    return back_of(p).spike_back(b, p, entry.neuron - p.first, (entry.flags & DRIVEN) != 0, &b.by_time[k])
 
 
 cdef void read_in(Pass *b, neuron_t i, double V, double current, double by_V) noexcept nogil:
+    """V of a neuron (global id) is read now; nothing for sources."""
     cdef Population *p = &b.e.populations[population_of(b.e, i)]
-    if p.kernel == LIF_KERNEL:
-        read_back(b, p, <const LIF *> p.rows, i - p.first, V, current, by_V)
-    elif p.kernel == LIFEXP_KERNEL:
-        read_back(b, p, <const LIFExp *> p.rows, i - p.first, V, current, by_V)
-    elif p.kernel == QIF_KERNEL:
-        read_back(b, p, <const QIF *> p.rows, i - p.first, V, current, by_V)
-    elif p.kernel == TABLE_KERNEL:
-        read_back(b, p, <const Tabulated *> p.rows, i - p.first, V, current, by_V)
-
-
-cdef bint leave_in(Pass *b, Population *p, const double *V, bint begins, const double *currents, double *by_V,
-                   double *by_current) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        return leave_population(b, p, <const LIF *> p.rows, V, begins, currents, by_V, by_current)
-    if p.kernel == LIFEXP_KERNEL:
-        return leave_population(b, p, <const LIFExp *> p.rows, V, begins, currents, by_V, by_current)
-    if p.kernel == TABLE_KERNEL:
-        return leave_population(b, p, <const Tabulated *> p.rows, V, begins, currents, by_V, by_current)
-    return leave_population(b, p, <const QIF *> p.rows, V, begins, currents, by_V, by_current)
-
-
-cdef void arrive_in(Pass *b, Population *p, const double *V, const double *by_V) noexcept nogil:
-    if p.kernel == LIF_KERNEL:
-        arrive_population(b, p, <const LIF *> p.rows, V, by_V)
-    elif p.kernel == LIFEXP_KERNEL:
-        arrive_population(b, p, <const LIFExp *> p.rows, V, by_V)
-    elif p.kernel == TABLE_KERNEL:
-        arrive_population(b, p, <const Tabulated *> p.rows, V, by_V)
-    else:
-        arrive_population(b, p, <const QIF *> p.rows, V, by_V)
+    if p.ops != NULL:
+        back_of(p).read_back(b, p, i - p.first, V, current, by_V)
 
 
 # Deliveries, backward -------------------------------------------------------------------------------------------------
@@ -734,10 +218,10 @@ cdef Status deliver_back(Pass *b, bint merged) noexcept nogil:
         for j in range(d.n_projections - 1, -1, -1):
             synapses_of(b, d, j, &c)
             b.n_events += c.count
-            if merged and c.post.kernel != LIFEXP_KERNEL:
+            if merged and not c.post.ops.has_currents:
                 status = merged_row_back(b, &c, source, by_time)
             else:
-                status = synapses_back(b, &c, source, by_time)
+                status = back_of(c.post).row_back(b, &c, source, by_time)
             if status != RUNNING:
                 return status
             if not look_for_overflow(b, by_time[0], b.tape.entries[d.entry].neuron):
@@ -770,7 +254,7 @@ cdef Status merge_back(Pass *b) noexcept nogil:
     for k in range(b.n_deliveries):
         for j in range(b.deliveries[k].n_projections):
             synapses_of(b, &b.deliveries[k], j, &c)
-            if c.post.kernel == LIFEXP_KERNEL:
+            if c.post.ops.has_currents:
                 continue
             for at in range(c.count):
                 if not add(e, c.post.first + c.targets[at], c.weights[at] if c.weights != NULL else c.weight, 0):
@@ -779,14 +263,14 @@ cdef Status merge_back(Pass *b) noexcept nogil:
         i = e.touched[0].items[k]
         clear_bit(arrivals_at(e, 0), i)
         p = &e.populations[population_of(e, i)]
-        if p.kernel == QIF_KERNEL or p.kernel == TABLE_KERNEL:
+        if p.ops.notes_states:
             tape.n_values -= 1
             tape.n_targets -= 1
             i = tape.targets[tape.n_targets]
             p = &e.populations[population_of(e, i)]
-            status = merged_in(b, p, i - p.first, tape.values[tape.n_values])
+            status = back_of(p).merged_kick_back(b, p, i - p.first, tape.values[tape.n_values])
         else:
-            status = merged_in(b, p, i - p.first, 0.0)
+            status = back_of(p).merged_kick_back(b, p, i - p.first, 0.0)
         if status != RUNNING:
             return status
     e.touched[0].size = 0
@@ -961,14 +445,14 @@ cdef void go_back(Pass *b, Pair now) noexcept nogil:
         if p.epoch == now.n:
             continue
         scaled = False
-        if p.kernel == LIFEXP_KERNEL and now.n < p.epoch:
-            move_population_back(b, p, now.n)
+        if p.ops != NULL and back_of(p).changes_with_epochs and now.n < p.epoch:
+            back_of(p).move_back(b, p, now.n)
         for j in range(p.n_frames):
             enter_epoch(&p.frames[j], now.n)
             scaled = scaled or p.frames[j].steps != 0
         p.epoch = now.n
-        if scaled and p.kernel == LIF_KERNEL:
-            rescale_population_back(b, p)
+        if scaled and back_of(p).scales_with_frame:
+            back_of(p).rescale_back(b, p)
 
 
 cdef void look_around(Pass *b) noexcept nogil:
@@ -1036,7 +520,7 @@ cdef Status instant_back(Pass *b, Pair now) noexcept nogil:
         if status != RUNNING:
             return status
         for k in range(b.at, low - 1, -1):
-            status = spike_back(b, k)
+            status = spike_of_entry(b, k)
             if status != RUNNING:
                 return status
         b.n_events += b.at + 1 - low
@@ -1106,7 +590,7 @@ cdef inline void ask_for_targets(const Pass *b, neuron_t neuron) noexcept nogil:
     cdef int64_t c
     for c in range(p.first_projection, p.first_projection + p.n_projections):
         post = &e.populations[e.projections[c].post]
-        if e.projections[c].procedural or post.size <= FAR or post.kernel == SOURCE:
+        if e.projections[c].procedural or post.size <= FAR or post.ops == NULL:
             continue
         count = find_row(e, &e.projections[c], neuron - p.first, &targets, &weights)
         for at in range(min(count, <synapse_t> 24)):
@@ -1182,7 +666,7 @@ cdef class Adjoint:
     by_drive : list
         For each Poisson process an array with one per neuron, or None.
     wide : bool
-        Whether LIF neurons keep sums for tau_m.
+        Whether neurons keep sums for tau_m and tau_syn where these cost something.
     near : float
         ms; kicks that come so near to a spike of their target are found.
     """
@@ -1231,8 +715,8 @@ cdef class Adjoint:
         b.widths = <int64_t *> zeros(e.n_populations, sizeof(int64_t))
         for k in range(e.n_populations):
             p = &e.populations[k]
-            if p.kernel != SOURCE:
-                b.widths[k] = adjoint_width_in(p, wide)
+            if p.ops != NULL:
+                b.widths[k] = back_of(p).adjoint_width(p, wide)
                 b.y[k] = <double *> owned(allocate_large(b.widths[k] * <int64_t> p.size, sizeof(double)))
                 memset(b.y[k], 0, b.widths[k] * <int64_t> p.size * sizeof(double))
         b.sums.I_e, b.sums.tau_m = self._pointer(sums["I_e"]), self._pointer(sums["tau_m"])
@@ -1256,13 +740,15 @@ cdef class Adjoint:
         b.is_near = <uint8_t *> zeros(e.n // 8 + 1, 1)
         b.is_close = <uint8_t *> zeros(e.n // 8 + 1, 1)
         b.waiting = <double *> zeros(e.n, sizeof(double))
-        if any(population.kernel == "LIFExp" for population in network.populations):
-            b.at_release = <double *> zeros(e.n, sizeof(double))
         if network.changes:
             b.by_release = <double *> zeros(e.n, sizeof(double))
-        if any(population.kernel in ("QIF", "Tabulated") for population in network.populations):
-            b.kick_by_weight = <double *> zeros(e.n, sizeof(double))
-            b.kick_by_time = <double *> zeros(e.n, sizeof(double))
+        for k in range(e.n_populations):
+            p = &e.populations[k]
+            if p.ops != NULL and p.ops.has_currents and b.at_release == NULL:
+                b.at_release = <double *> zeros(e.n, sizeof(double))
+            if p.ops != NULL and p.ops.notes_states and b.kick_by_weight == NULL:
+                b.kick_by_weight = <double *> zeros(e.n, sizeof(double))
+                b.kick_by_time = <double *> zeros(e.n, sizeof(double))
         if not reserve(&e.drawn, 1):
             owned(NULL)
         b.lanes = <Stream *> zeros(e.n_lanes, sizeof(Stream))
@@ -1311,7 +797,7 @@ cdef class Adjoint:
             p = &e.populations[k]
             if p.release != NULL and recording.releases[k] is not None:
                 restore_pairs(p.release, recording.releases[k])
-                if p.kernel == LIFEXP_KERNEL:
+                if p.ops.has_currents:
                     # What the later part knows of periods that end in it stays.
                     for i in range(p.size):
                         if not was_loaded or not before(later, p.release[i]):
@@ -1359,6 +845,7 @@ cdef class Adjoint:
         result is dL/d(current), of the shape of `currents`, or None.
         """
         cdef Pair now
+        cdef Population *p
         cdef double *at_start = NULL
         cdef double *by_start = NULL
         cdef double[:, ::1] by_current
@@ -1368,14 +855,16 @@ cdef class Adjoint:
             by_current = np.empty((currents.shape[0], currents.shape[1]))
             at_start, by_start = &currents[0, 0], &by_current[0, 0]
         go_back(&self.b, now)
-        if not leave_in(&self.b, &self.b.e.populations[k], &V[0], begins, at_start, &by_V[0], by_start):
+        p = &self.b.e.populations[k]
+        if not back_of(p).leave(&self.b, p, &V[0], begins, at_start, &by_V[0], by_start):
             owned(NULL)
         return by_V.base, None if currents is None else by_current.base
 
     def arrive(self, int64_t k, const double[::1] V, const double[::1] by_V, int64_t n_changes):
         """Population k has come to V now, with the parameters after so many changes."""
+        cdef Population *p = &self.b.e.populations[k]
         self._set_parameters(k, n_changes)
-        arrive_in(&self.b, &self.b.e.populations[k], &V[0], &by_V[0])
+        back_of(p).arrive(&self.b, p, &V[0], &by_V[0])
 
     def is_used_up(self):
         """Whether all that was on the tape has been used."""

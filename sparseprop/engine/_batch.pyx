@@ -13,16 +13,13 @@ import numpy as np
 from sparseprop._core cimport Engine, Recording, owned, take_instants, voltage_of, zeros
 from sparseprop.engine._agenda cimport TRAIN, agenda_push
 from sparseprop.engine._backward cimport (
-    MOST_FINDINGS, Adjoint, Pass, adjoint_of, begin_back, begin_streams_back, end_of_period, go_back, instants_back,
-    is_used_up, leave_in, read_in, since_start,
+    Adjoint, begin_back, begin_streams_back, go_back, instants_back, is_used_up, read_in,
 )
 from sparseprop.engine._delivery cimport train_time
-from sparseprop.engine._models cimport LIFEXP_KERNEL, SOURCE
-from sparseprop.engine._neurons cimport row, state_of
+from sparseprop.engine._pass cimport MOST_FINDINGS, Pass, adjoint_of, back_of, end_of_period, since_start
 from sparseprop.engine._state cimport NO_MEMORY, QUIESCENT, RUNNING, Population, State, Status, Train, population_of
 from sparseprop.engine._tape cimport EMITTED, SPIKE, Tape, tape_create, tape_free
 from sparseprop.engine._window cimport Window, window_clear
-from sparseprop.models._lifexp cimport LIFExp, current_at
 from sparseprop.numerics._frames cimport Frame, Pair
 from sparseprop.numerics._memory cimport allocate, grow
 from sparseprop.numerics._typedefs cimport count_t, neuron_t
@@ -59,10 +56,7 @@ cdef void *copied(const void *memory, size_t size) except? NULL:
 cdef double current_sum(const State *e, neuron_t i) noexcept nogil:
     """The sum of the synaptic currents of a neuron (global id) now; 0 where there are none."""
     cdef const Population *p = &e.populations[population_of(e, i)]
-    if p.kernel != LIFEXP_KERNEL:
-        return 0.0
-    cdef const LIFExp *m = row(p, <const LIFExp *> p.rows, i - p.first)
-    return current_at(m, state_of(p, m, i - p.first), e.now, e.H)
+    return p.ops.current_sum(e, p, i - p.first, e.now) if p.ops != NULL and p.ops.has_currents else 0.0
 
 
 cdef class StopFlag:
@@ -384,7 +378,7 @@ cdef class BackwardRunner:
                 continue
             memcpy(p.release, left.releases + n, p.size * sizeof(Pair))
             n += p.size
-            if p.kernel == LIFEXP_KERNEL:
+            if p.ops != NULL and p.ops.has_currents:
                 memcpy(b.at_release + p.first, tape.at_release + p.first, p.size * sizeof(double))
                 for i in range(p.size):
                     end_of_period(b, p, adjoint_of(b, p, i))[0] = since_start(b, p.release[i])
@@ -477,17 +471,17 @@ cdef class BackwardRunner:
                 go_back(b, self.beginning.start)
                 for i in range(e.n_populations):
                     p = &e.populations[i]
-                    if p.kernel == SOURCE or p.size == 0:
+                    if p.ops == NULL or p.size == 0:
                         continue
                     V_values = &V_start[p.first]
-                    if not leave_in(b, p, V_values, True, at_start[i], &by_V_start[p.first], &by_currents[0]):
+                    if not back_of(p).leave(b, p, V_values, True, at_start[i], &by_V_start[p.first], &by_currents[0]):
                         status = NO_MEMORY
                         break
                     for j in range(p.first, p.first + p.size):
                         if not isinf(V_start[j]):
                             by_start[j] += by_V_start[j]
                     if current_sums[i] != NULL:
-                        for j in range(p.size * (<const LIFExp *> p.rows).n_ports):
+                        for j in range(p.size * p.ops.ports(p)):
                             current_sums[i][j] += by_currents[j]
                 if status == NO_MEMORY:
                     break

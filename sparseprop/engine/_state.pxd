@@ -7,17 +7,19 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from sparseprop.connectivity._poisson cimport Poisson
 from sparseprop.engine._agenda cimport Agenda
-from sparseprop.engine._models cimport Kernel
+from sparseprop.engine._heap cimport Heap
 from sparseprop.engine._tape cimport Tape
-from sparseprop.models._lifexp cimport MAX_PORTS
+from sparseprop.engine._window cimport Window
 from sparseprop.numerics._frames cimport Frame, Pair
 from sparseprop.numerics._memory cimport grow
-from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
+from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
 
 
 cdef enum:
     # States beyond this number, half a MiB of LIF, do not stay in the caches near a core.
     FAR = 65536
+    # Next spikes that are remembered, a power of two.
+    N_SOLVED = 256
 
 
 cdef enum Status:
@@ -113,19 +115,23 @@ cdef struct Arrival:
     double weight
 
 
+cdef struct Ops             # what follows below: the functions of a kind of neurons
+cdef struct State
+
+
 cdef struct Population:
     neuron_t first              # global id of its first neuron
     neuron_t size
-    Kernel kernel
-    void *rows                  # parameters, of the kernel's type; NULL for sources
+    const Ops *ops              # NULL for sources
+    void *rows                  # parameters, of the kernel's type
     bint heterogeneous          # one row per neuron; otherwise one for all
     Frame *frames
     neuron_t n_frames
     int64_t epoch               # to which frames and states belong
     int64_t width               # doubles of state per neuron
-    double drift                # QIF: powers of two by which lengths may be off since `settle_lengths`
+    double drift                # of kernels that keep lengths in range: powers of two by which they may be off
     double *x
-    Pair *base                  # QIF: when a shear's state was set, or NULL
+    Pair *base                  # a time beside each state, of kernels with `keeps_base`, or NULL
     Pair *release               # end of the refractory period, or NULL without one
     uint8_t *waiting            # with `release`: a bit for every neuron that may be refractory
     int64_t first_projection    # of those without delay
@@ -158,7 +164,7 @@ cdef struct Gathered:
 # A next spike that was costly to solve for, and the state that it follows from.
 cdef struct Solved:
     neuron_t neuron
-    double state[3 + MAX_PORTS]
+    double state[3 + MAX_PORTS]  # of no kernel is it wider
     Pair t
 
 
@@ -231,6 +237,49 @@ cdef struct State:
     # Where a fault happened.
     neuron_t faulty
     Tape *tape                  # for gradients, or NULL
+
+
+# The functions of a kind of neurons, by which the loop reaches them: models/_<m>.pxd in engine/_population.pxi, where
+# they are explained. The two of a name are for the two kinds of queue.
+cdef struct Ops:
+    size_t row_size
+    # What a population of such neurons is like, once its rows are filled in.
+    object (*fill)(void *rows, int64_t k, constants, frames, double H)
+    bint (*describe)(Population *p, int64_t n_rows) noexcept nogil
+    void (*give_current)(void *rows, int64_t k, double I_e, const double *leak) noexcept nogil  # or NULL
+    const void *back            # a BackOps of engine/_pass.pxd
+    bint is_costly
+    bint has_currents
+    bint notes_states
+    int64_t (*ports)(const Population *p) noexcept nogil
+    bint (*has_coordinate)(const Population *p) noexcept nogil
+    # Whole populations.
+    void (*rescale)(Population *p) noexcept nogil
+    void (*place)(State *e, Population *p, const double *V, const double *refractory) noexcept nogil
+    void (*look)(const State *e, const Population *p, double *seen) noexcept nogil
+    void (*take_over)(State *e, Population *p, const void *old, bint heterogeneous,
+                      const double *seen) noexcept nogil
+    Status (*scan)(State *e, Window *q, Population *p) noexcept nogil
+    # One neuron, by its local id.
+    void (*place_one)(State *e, Population *p, neuron_t i, double V, double refractory) noexcept nogil
+    void (*place_currents)(State *e, Population *p, neuron_t i, const double *currents) noexcept nogil
+    Pair (*next_spike)(const State *e, const Population *p, neuron_t i) noexcept nogil
+    bint (*fires_before_edge)(const State *e, const Window *q, const Population *p, neuron_t i) noexcept nogil
+    double (*coordinate)(const Window *q, const Population *p, neuron_t i) noexcept nogil
+    bint (*is_unchanged)(const Population *p, neuron_t i, Pair since) noexcept nogil
+    double (*voltage)(const State *e, const Population *p, neuron_t i) noexcept nogil
+    double (*port_current)(const State *e, const Population *p, neuron_t i, int64_t port) noexcept nogil
+    double (*current_sum)(const State *e, const Population *p, neuron_t i, Pair t) noexcept nogil
+    Status (*schedule)(State *e, Window *q, const Population *p, neuron_t i) noexcept nogil
+    Status (*reset_in_heap)(State *e, Heap *q, Population *p, neuron_t i) noexcept nogil
+    Status (*reset_in_window)(State *e, Window *q, Population *p, neuron_t i) noexcept nogil
+    Status (*kick_in_heap)(State *e, Heap *q, Population *p, neuron_t i, double weight, int64_t port) noexcept nogil
+    Status (*kick_in_window)(State *e, Window *q, Population *p, neuron_t i, double weight,
+                             int64_t port) noexcept nogil
+    Status (*deliver_in_heap)(State *e, Heap *q, Population *p, const neuron_t *targets, const double *weights,
+                              double weight, double largest, int64_t count, int64_t port) noexcept nogil
+    Status (*deliver_in_window)(State *e, Window *q, Population *p, const neuron_t *targets, const double *weights,
+                                double weight, double largest, int64_t count, int64_t port) noexcept nogil
 
 
 cdef inline bint reserve(List *a, count_t n) noexcept nogil:

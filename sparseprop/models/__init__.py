@@ -1,5 +1,7 @@
 """Neuron models: what a user describes neurons with, and the constants that engines derive from it."""
 
+import math
+
 from .base import LARGEST, NeuronModel, Parameter, UniformPhase, uniform_phase
 from .currents import require_currents
 from .lif import LIF, lif_constants
@@ -30,6 +32,7 @@ __all__ = [
     "QuadraticIF",
     "Theta",
     "UniformPhase",
+    "constants_of",
     "lif_constants",
     "lifexp_constants",
     "qif_constants",
@@ -43,3 +46,11 @@ __all__ = [
 
 # What files and the command line know by name.
 MODELS = {model.__name__: model for model in (LIF, LIFExp, QIF, Theta, QuadraticIF, EIF, NumericalIF)}
+
+
+def constants_of(kernel, parameters):
+    """The constants of a neuron with these parameters."""
+    if kernel == "QIF":
+        return qif_constants(math.sqrt, **riccati_parameters(**parameters)[0])
+    make = {"LIF": lif_constants, "LIFExp": lifexp_constants, "Tabulated": tabulated_constants}[kernel]
+    return make(math.fsum, **parameters)

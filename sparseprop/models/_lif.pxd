@@ -1,12 +1,16 @@
 """The LIF neuron in its co-moving frame: x = (V_inf - V) E is constant between events.
 
-State: one double. The mathematics is in docs/numerics.md and, operation by operation, in reference.py.
+State: one double. The mathematics is in docs/numerics.md and, operation by operation, in lif.py.
 """
 
-from libc.math cimport INFINITY, fabs
+from libc.math cimport INFINITY, fabs, frexp, ldexp
 from libc.stdint cimport int64_t
 
+from sparseprop.models._neuron cimport Neurons, Row, Sums, When
 from sparseprop.numerics._frames cimport LARGEST_STATE, Frame, Pair, growth_at, growth_time, never
+from sparseprop.numerics._scan cimport find_below, prefetch, register_width, subtract
+from sparseprop.numerics._scan cimport kick_row as kick_states
+from sparseprop.numerics._sums cimport sum_of_three
 from sparseprop.numerics._typedefs cimport neuron_t
 
 
@@ -23,12 +27,65 @@ cdef struct LIF:
     neuron_t frame
 
 
-cdef inline void lif_place(const LIF *m, double *x, double V, double E) noexcept nogil:
-    x[0] = ((m.V_inf - V) + m.V_inf_low) * E
+ctypedef LIF Model
 
 
-cdef inline bint lif_kick(const LIF *m, double *x, const Frame *f, double weight) noexcept nogil:
-    """Whether the new state is in range; if not, it is left as it was."""
+cdef inline int64_t width_of(const LIF *m) noexcept nogil:
+    return 1
+
+
+cdef inline object fill(LIF *m, constants, frames, double H):
+    m.frame = frames.index(constants["frame"])
+    m.V_inf, m.V_inf_low = constants["V_inf"], constants["V_inf_low"]
+    m.gap, m.depth = constants["gap"], constants["depth"]
+    m.inverse_gap = 1.0 / m.gap if m.gap > 0.0 else 0.0
+    m.gap_mantissa, m.gap_exponent = constants["gap_scaled"]
+    m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
+
+
+cdef inline bint gives_current(const LIF *m) noexcept nogil:
+    return True
+
+
+cdef inline void give_current(LIF *m, double I_e, const double *leak) noexcept nogil:
+    # As in sparseprop.models.lif_constants.
+    cdef double gap = sum_of_three(leak[0], I_e, -leak[1])
+    cdef int k = 0
+    m.V_inf = sum_of_three(leak[0], I_e, 0.0)
+    m.V_inf_low = sum_of_three(leak[0], I_e, -m.V_inf)
+    m.gap = gap
+    m.depth = sum_of_three(leak[0], I_e, -leak[2])
+    m.inverse_gap = 1.0 / gap if gap > 0.0 else 0.0
+    m.gap_mantissa, m.gap_exponent = gap, 0
+    if 0.0 < gap < 7.888609052210118e-31:  # 2^-100
+        frexp(gap, &k)
+        m.gap_mantissa, m.gap_exponent = ldexp(gap, -k), k
+
+
+cdef inline bint may_oscillate(const LIF *m) noexcept nogil:
+    return m.gap > 0.0
+
+
+cdef inline bint keeps_its_scale(const LIF *m, const double *x) noexcept nogil:
+    return False
+
+
+cdef inline void place_at(const LIF *m, double *x, Pair *base, double V, const Frame *f, Pair now) noexcept nogil:
+    x[0] = ((m.V_inf - V) + m.V_inf_low) * f.E
+
+
+cdef inline void seen_state(const LIF *m, const double *x, const Pair *base, const Frame *f, Pair now, double H,
+                            double *seen) noexcept nogil:
+    seen[0] = x[0]
+
+
+cdef inline void place_seen(const LIF *m, const LIF *old, double *x, Pair *base, const double *seen, const Frame *f,
+                            Pair now, double H) noexcept nogil:
+    x[0] = seen[0] + ((m.V_inf - old.V_inf) + (m.V_inf_low - old.V_inf_low)) * f.E
+
+
+cdef inline bint kick_state(const LIF *m, double *x, Pair *base, const Frame *f, Pair now, double H, double weight,
+                            int64_t port) noexcept nogil:
     cdef double kicked = x[0] - weight * f.E
     if not (fabs(kicked) < LARGEST_STATE):
         return False
@@ -36,36 +93,190 @@ cdef inline bint lif_kick(const LIF *m, double *x, const Frame *f, double weight
     return True
 
 
-cdef inline bint lif_over_threshold(const LIF *m, const double *x, const Frame *f) noexcept nogil:
+cdef inline bint brings_forward(const LIF *m, const double *x, const Frame *f, double weight,
+                                int64_t port) noexcept nogil:
+    return weight > 0.0
+
+
+cdef inline bint over_threshold(const LIF *m, const double *x, const Frame *f) noexcept nogil:
     return x[0] <= m.gap * f.E
 
 
-cdef inline Pair lif_next_spike(const LIF *m, const double *x, const Frame *f, int64_t epoch,
-                                double H) noexcept nogil:
+cdef inline Pair next_crossing(const LIF *m, const double *x, const Pair *base, const Frame *f, Pair since,
+                               int64_t epoch, double H) noexcept nogil:
     if m.gap <= 0.0:
         return never()
     return growth_time(f, x[0] / m.gap_mantissa, -m.gap_exponent, epoch, H)
 
 
-cdef inline bint lif_fires_before_edge(const LIF *m, const double *x, const Frame *f) noexcept nogil:
-    """Whether the neuron may fire before the window's edge; never False if it does."""
-    return m.gap > 0.0 and x[0] <= m.gap * f.edge_E
+cdef inline bint crosses_before_edge(const LIF *m, const double *x, const Pair *base, Frame *frames, Pair now,
+                                     int64_t instant, Pair edge, double H) noexcept nogil:
+    return m.gap > 0.0 and x[0] <= m.gap * frames[m.frame].edge_E
 
 
-cdef inline bint lif_has_coordinate(const LIF *m) noexcept nogil:
+cdef inline bint has_coordinate(const LIF *m) noexcept nogil:
     # A smaller gap might make it overflow.
     return m.gap > 7.888609052210118e-31  # 2^-100
 
 
-cdef inline double lif_coordinate(const LIF *m, const double *x) noexcept nogil:
+cdef inline double coordinate(const LIF *m, const double *x, const Frame *f) noexcept nogil:
     """E at the next spike."""
     return x[0] * m.inverse_gap if m.gap > 0.0 else INFINITY
 
 
-cdef inline void lif_reset(const LIF *m, double *x, const Frame *f, int64_t epoch, Pair release,
-                           bint now) noexcept nogil:
+cdef inline void reset_at(const LIF *m, double *x, Pair *base, const Frame *f, int64_t epoch, Pair release, bint now,
+                          double H) noexcept nogil:
     x[0] = m.depth * (f.E if now else growth_at(f, epoch, release))
 
 
-cdef inline double lif_voltage(const LIF *m, const double *x, const Frame *f) noexcept nogil:
+cdef inline double voltage_at(const LIF *m, const double *x, const Pair *base, const Frame *f, Pair now,
+                              double H) noexcept nogil:
     return m.V_inf - x[0] / f.E
+
+
+# Many at once ---------------------------------------------------------------------------------------------------------
+
+cdef inline int64_t scan_cost(const LIF *m, bint alone) noexcept nogil:
+    return 1
+
+
+cdef inline int64_t scan_block(const LIF *m, const Neurons *p, int64_t first, int64_t n, neuron_t *found) noexcept nogil:
+    return find_below(register_width(), p.x + first, n, m.gap * p.frame.edge_E, found)
+
+
+cdef inline int64_t kick_row(const LIF *m, const Neurons *p, const neuron_t *targets, const double *weights,
+                             double weight, double largest, int64_t count, int64_t port, neuron_t *near,
+                             neuron_t *others, int64_t *n_others) noexcept nogil:
+    cdef const Frame *f = p.frame
+    # No sum of kicks of this size leaves the range of a state.
+    if not largest * f.E < 6.668014432879854e240:
+        return -1
+    n_others[0] = 0
+    if weights == NULL and weight <= 0.0 and p.waiting == NULL:
+        subtract(p.x, targets, count, weight * f.E, p.far)
+        return 0
+    return kick_states(p.x, targets, weights, weight, count, f.E,
+                       m.gap * (f.edge_E if m.gap > 0.0 and f.edge_E > f.E else f.E), p.waiting, p.far, near, others,
+                       n_others)
+
+
+# For gradients: y is dL/dx, and with `wide` a sum for tau_m -----------------------------------------------------------
+
+cdef inline int64_t adjoint_width(const LIF *m, bint wide) noexcept nogil:
+    return 1 + wide
+
+
+cdef inline bint notes_states(const LIF *m) noexcept nogil:
+    return False
+
+
+cdef inline bint needs_growth(const LIF *m) noexcept nogil:
+    return True
+
+
+cdef inline double tau_of(const LIF *m, const Frame *f) noexcept nogil:
+    return f.scale
+
+
+cdef inline double distance_of(const LIF *m, double V) noexcept nogil:
+    return (m.V_inf - V) + m.V_inf_low
+
+
+cdef inline double distance_at_reset(const LIF *m) noexcept nogil:
+    return m.depth
+
+
+cdef inline double distance_at_threshold(const LIF *m) noexcept nogil:
+    return m.gap
+
+
+cdef inline double leave(const LIF *m, double *y, bint wide, const Sums *sums, int64_t i, const When *w, double V,
+                         double distance) noexcept nogil:
+    cdef double by_V = -w.E * y[0]
+    y[0] = 0.0
+    sums.I_e[i] -= by_V
+    if wide:
+        y[1] += by_V * distance * w.t / (w.tau * w.tau)
+    return by_V
+
+
+cdef inline void arrive(const LIF *m, double *y, bint wide, const Sums *sums, int64_t i, const When *w, double V,
+                        double distance, double g) noexcept nogil:
+    y[0] = -g / w.E
+    sums.I_e[i] += g
+    if wide:
+        y[1] -= g * distance * w.t / (w.tau * w.tau)
+
+
+cdef inline double velocity(const LIF *m, double tau, double V, double distance, double current) noexcept nogil:
+    return (distance + current) / tau
+
+
+cdef inline void kick_back(const LIF *m, double *y, bint wide, const Frame *f, const When *w, double V, double weight,
+                           int64_t port, double *by_weight, double *by_time) noexcept nogil:
+    by_weight[0] = -w.E * y[0]
+    by_time[0] = by_weight[0] / w.tau
+    if wide:
+        y[1] -= weight * by_time[0] * w.t / w.tau
+
+
+cdef inline void settle_sums(const LIF *m, double *y, bint wide, const Sums *sums, int64_t i) noexcept nogil:
+    if wide:
+        sums.tau_m[i] += y[1]
+        y[1] = 0.0
+
+
+cdef inline bint scales_with_frame(const LIF *m) noexcept nogil:
+    return True
+
+
+cdef inline double lif_row(const double *y, const neuron_t *targets, const double *weights, double weight,
+                           int64_t count, double E, double *by_weight, bint far, double *sum) noexcept nogil:
+    """For a row of kicks of equal LIF neurons: the sum of dL/dx, times the weight; dL/dw; the sum of dL/dx."""
+    cdef double total = 0.0, plain = 0.0, value
+    cdef int64_t k
+    for k in range(count):
+        if far and k + 24 < count:
+            prefetch(&y[targets[k + 24]], 1)
+        value = y[targets[k]]
+        if weights != NULL:
+            total += weights[k] * value
+        plain += value
+        if by_weight != NULL:
+            by_weight[k] -= E * value
+    sum[0] += plain
+    return total if weights != NULL else weight * plain
+
+
+cdef inline double lif_wide_row(double *y, const neuron_t *targets, const double *weights, double weight, int64_t count,
+                                double E, double tau_factor, double *by_weight, bint far, double *sum) noexcept nogil:
+    """The same with sums for tau_m: `tau_factor` times weight times dL/dx."""
+    cdef double total = 0.0, plain = 0.0, value, weighted
+    cdef double *at
+    cdef int64_t k
+    for k in range(count):
+        if far and k + 24 < count:
+            prefetch(&y[2 * <int64_t> targets[k + 24]], 1)
+        at = y + 2 * <int64_t> targets[k]
+        value = at[0]
+        weighted = (weights[k] if weights != NULL else weight) * value
+        at[1] += tau_factor * weighted
+        total += weighted
+        plain += value
+        if by_weight != NULL:
+            by_weight[k] -= E * value
+    sum[0] += plain
+    return total
+
+
+cdef inline bint row_of_back(const LIF *m, double *y, const Row *row, double *total, double *sum) noexcept nogil:
+    cdef const Frame *f = row.frame
+    cdef double plain = 0.0
+    if row.wide:
+        total[0] = lif_wide_row(y, row.targets, row.weights, row.weight, row.count, f.E,
+                                f.E * row.now.t / (f.scale * f.scale), row.by_weight, row.far, &plain)
+    else:
+        total[0] = lif_row(y, row.targets, row.weights, row.weight, row.count, f.E, row.by_weight, row.far, &plain)
+    total[0] *= -f.E / f.scale
+    sum[0] = -(f.E * plain)
+    return True

@@ -7,17 +7,18 @@ are extrapolated from there to the start of epoch n. With u the time since then,
     D   = exp(-u / tau) (x + sum over near ports of a_k phi_k(u)) + sum over far ports of gain_k I_k
 
 So a kick in the same epoch multiplies and adds, by factors that all neurons of a population share: those of the frames
-of its ports. The mathematics is in docs/numerics.md and, operation by operation, in reference.py.
+of its ports. The mathematics is in docs/numerics.md and, operation by operation, in lifexp.py.
 """
 
-from libc.math cimport INFINITY, exp, fabs, log, log1p
+from libc.math cimport INFINITY, exp, expm1, fabs, log, log1p
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 
-from sparseprop.numerics._frames cimport LARGEST_STATE, Frame, Pair, never, phi, plus
-from sparseprop.numerics._typedefs cimport neuron_t
-
-cdef enum:
-    MAX_PORTS = 4
+from sparseprop.models._neuron cimport Neurons, Row, Sums, When
+from sparseprop.numerics._frames cimport LARGEST_STATE, Frame, Pair, enter_instant, never, phi, plus
+from sparseprop.numerics._scan cimport Coupled, couple, find_coupled, prefetch
+from sparseprop.numerics._sums cimport sum_of_three
+from sparseprop.numerics._typedefs cimport MAX_PORTS, neuron_t
 
 
 cdef struct Port:
@@ -46,6 +47,58 @@ cdef struct LIFExp:
     Port ports[MAX_PORTS]
     double x_factor       # to the next epoch, see Port
 
+ctypedef LIFExp Model
+
+
+cdef inline int64_t ports_of(const LIFExp *m) noexcept nogil:
+    return m.n_ports
+
+
+cdef inline int64_t width_of(const LIFExp *m) noexcept nogil:
+    return 3 + m.n_ports
+
+
+cdef inline object fill(LIFExp *m, constants, frames, double H):
+    cdef int64_t k
+    memset(m, 0, sizeof(LIFExp))
+    m.tau = m.longest = constants["tau"]
+    m.V_inf, m.V_inf_low = constants["V_inf"], constants["V_inf_low"]
+    m.gap, m.depth = constants["gap"], constants["depth"]
+    m.V_reset, m.t_ref = constants["V_reset"], constants["t_ref"]
+    m.n_ports = len(constants["ports"])
+    m.x_factor = exp(-H / m.tau)
+    for k in range(m.n_ports):
+        port = constants["ports"][k]
+        m.ports[k].tau, m.ports[k].near = port["tau"], port["near"]
+        m.ports[k].gain, m.ports[k].slope, m.ports[k].peak = port["gain"], port["slope"], port["peak"]
+        m.ports[k].frame = frames.of_port(m.tau, port)
+        m.longest = max(m.longest, m.ports[k].tau)
+        m.ports[k].factor = exp(-H / m.ports[k].tau)
+        m.ports[k].phi = phi(m.tau, m.ports[k].slope, H) if m.ports[k].near else 0.0
+    m.frame = m.ports[0].frame
+
+
+cdef inline bint gives_current(const LIFExp *m) noexcept nogil:
+    return True
+
+
+cdef inline void give_current(LIFExp *m, double I_e, const double *leak) noexcept nogil:
+    # As in sparseprop.models.lif_constants.
+    m.V_inf = sum_of_three(leak[0], I_e, 0.0)
+    m.V_inf_low = sum_of_three(leak[0], I_e, -m.V_inf)
+    m.gap = sum_of_three(leak[0], I_e, -leak[1])
+    m.depth = sum_of_three(leak[0], I_e, -leak[2])
+
+
+cdef inline bint has_currents(const LIFExp *m) noexcept nogil:
+    return True
+
+
+cdef inline void enter_other_frames(const LIFExp *m, Frame *frames, Pair now, int64_t instant) noexcept nogil:
+    cdef int64_t k
+    for k in range(1, m.n_ports):
+        enter_instant(&frames[m.ports[k].frame], now, instant)
+
 
 cdef inline const Frame *port_frame(const LIFExp *m, const Frame *f, int64_t k) noexcept nogil:
     """The frame of port k, of that of port 0; they are in one array."""
@@ -57,7 +110,7 @@ cdef inline double from_epoch(const double *x, Pair t, double H) noexcept nogil:
     return (<double> t.n - x[0]) * H + t.s
 
 
-cdef inline void lifexp_move(const LIFExp *m, double *x, int64_t n, double H) noexcept nogil:
+cdef inline void move_to_epoch(const LIFExp *m, double *x, int64_t n, double H) noexcept nogil:
     """Extrapolate the state to the start of epoch n instead."""
     cdef double u = (<double> n - x[0]) * H
     cdef int64_t k
@@ -69,7 +122,8 @@ cdef inline void lifexp_move(const LIFExp *m, double *x, int64_t n, double H) no
     x[0] = <double> n
 
 
-cdef inline void lifexp_place(const LIFExp *m, double *x, double V, Pair now) noexcept nogil:
+cdef inline void place_at(const LIFExp *m, double *x, Pair *base, double V, const Frame *f, Pair now) noexcept nogil:
+    # Without synaptic currents.
     cdef int64_t k
     x[0] = <double> now.n
     x[1] = now.s
@@ -78,21 +132,26 @@ cdef inline void lifexp_place(const LIFExp *m, double *x, double V, Pair now) no
         x[3 + k] = 0.0
 
 
-cdef inline void lifexp_change(const LIFExp *m, const LIFExp *old, double *x, Pair now, double H) noexcept nogil:
-    """Other parameters from now on; V and the currents stay."""
+cdef inline void seen_state(const LIFExp *m, const double *x, const Pair *base, const Frame *f, Pair now, double H,
+                            double *seen) noexcept nogil:
+    pass
+
+
+cdef inline void place_seen(const LIFExp *m, const LIFExp *old, double *x, Pair *base, const double *seen,
+                            const Frame *f, Pair now, double H) noexcept nogil:
+    # The currents stay as well.
     if x[0] != <double> now.n:
-        lifexp_move(m, x, now.n, H)
+        move_to_epoch(m, x, now.n, H)
     x[2] = x[2] + ((m.V_inf - old.V_inf) + (m.V_inf_low - old.V_inf_low)) * exp(now.s / m.tau)
     x[1] = now.s
 
 
-cdef inline bint lifexp_kick(const LIFExp *m, double *x, const Frame *f, Pair now, double H, double weight,
-                             int64_t port) noexcept nogil:
-    """Whether the new state is in range; if not, it is left as it was. The frames are at `now`."""
+cdef inline bint kick_state(const LIFExp *m, double *x, Pair *base, const Frame *f, Pair now, double H, double weight,
+                            int64_t port) noexcept nogil:
     cdef const Frame *g = port_frame(m, f, port)
     cdef double kicked, current
     if x[0] != <double> now.n:
-        lifexp_move(m, x, now.n, H)
+        move_to_epoch(m, x, now.n, H)
     kicked = x[2] - weight * g.sine
     current = x[3 + port] + weight * g.E
     x[1] = now.s
@@ -117,16 +176,16 @@ cdef inline void set_depth(const LIFExp *m, double *x) noexcept nogil:
     x[2] = value
 
 
-cdef inline void lifexp_reset(const LIFExp *m, double *x, Pair release, double H) noexcept nogil:
+cdef inline void reset_at(const LIFExp *m, double *x, Pair *base, const Frame *f, int64_t epoch, Pair release,
+                          bint now, double H) noexcept nogil:
     if x[0] != <double> release.n:
-        lifexp_move(m, x, release.n, H)
+        move_to_epoch(m, x, release.n, H)
     x[1] = release.s
     set_depth(m, x)
 
 
-cdef inline bint lifexp_kick_held(const LIFExp *m, double *x, Pair now, double H, double weight,
-                                  int64_t port) noexcept nogil:
-    """A kick in the refractory period, whose end is `base`: the current has it, V does not."""
+cdef inline bint kick_held(const LIFExp *m, double *x, Pair now, double H, double weight, int64_t port) noexcept nogil:
+    # The end of the period is `base`: the current has the kick, V does not.
     cdef double current = x[3 + port] + weight * exp(from_epoch(x, now, H) / m.ports[port].tau)
     if not (fabs(current) < LARGEST_STATE):
         return False
@@ -148,13 +207,25 @@ cdef inline double value_at(const LIFExp *m, double x, const double *currents, d
     return inner * exp(-u / m.tau) + outer
 
 
-cdef inline double lifexp_voltage(const LIFExp *m, const double *x, Pair now, double H) noexcept nogil:
+cdef inline bint over_threshold(const LIFExp *m, const double *x, const Frame *f) noexcept nogil:
+    return False
+
+
+cdef inline double voltage_at(const LIFExp *m, const double *x, const Pair *base, const Frame *f, Pair now,
+                              double H) noexcept nogil:
     cdef double currents[MAX_PORTS]
     return m.V_inf - value_at(m, x[2], x + 3, from_epoch(x, now, H), currents)
 
 
+cdef inline double port_current(const LIFExp *m, const double *x, Pair now, double H, int64_t port) noexcept nogil:
+    return x[3 + port] * exp(-from_epoch(x, now, H) / m.ports[port].tau)
+
+
+cdef inline double left_of_current(const LIFExp *m, int64_t port, double u) noexcept nogil:
+    return exp(-u / m.ports[port].tau)
+
+
 cdef inline double current_at(const LIFExp *m, const double *x, Pair now, double H) noexcept nogil:
-    """The sum of the currents."""
     cdef double total = 0.0, u = from_epoch(x, now, H)
     cdef int64_t k
     for k in range(m.n_ports):
@@ -326,8 +397,9 @@ cdef inline bint find_root(const LIFExp *m, double x, const double *currents, do
     return bounded or m.gap != 0.0
 
 
-cdef inline Pair lifexp_next_spike(const LIFExp *m, const double *state, double H) noexcept nogil:
-    """The first root of D = gap from `base` on.
+cdef inline Pair next_crossing(const LIFExp *m, const double *state, const Pair *_, const Frame *f, Pair since,
+                               int64_t epoch, double H) noexcept nogil:
+    """The first root of D = gap from the time of the state on.
 
     exp(u / tau) (D - gap) falls where the sum of the currents exceeds -gap and rises where not. So the ends of the
     intervals in which it falls tell whether one of these has a root.
@@ -404,31 +476,39 @@ cdef inline bint is_close(const LIFExp *m, const double *x, const Frame *f, doub
     return value <= 9.5367431640625e-07 * size or largest <= 9.5367431640625e-07 * size
 
 
-cdef inline bint lifexp_brings_forward(const LIFExp *m, const double *x, const Frame *f, double weight,
-                                       int64_t port) noexcept nogil:
-    """Whether a kick that was just given may have moved the next spike to an earlier time, by more than the margin.
+cdef inline bint is_costly(const LIFExp *m) noexcept nogil:
+    return True
 
-    A neuron that is driven exactly to threshold comes so near to it that rounding may move a far spike by any time.
-    """
+
+cdef inline bint is_unchanged_since(const LIFExp *m, const double *x, Pair since) noexcept nogil:
+    return <int64_t> x[0] < since.n or (<int64_t> x[0] == since.n and x[1] < since.s)
+
+
+cdef inline bint brings_forward(const LIFExp *m, const double *x, const Frame *f, double weight,
+                                int64_t port) noexcept nogil:
+    # A neuron that is driven exactly to threshold comes so near to it that rounding may move a far spike by any time.
     return weight > 0.0 or m.gap == 0.0 or is_close(m, x, f, -weight * fabs(port_frame(m, f, port).sine))
 
 
-cdef inline bint lifexp_fires_before_edge(const LIFExp *m, const double *state, const Frame *f, Pair now,
-                                          double H) noexcept nogil:
-    """Whether the neuron may fire before the window's edge; never False if it does. The frames are at `now`.
+cdef inline bint crosses_before_edge(const LIFExp *m, const double *state, const Pair *base, Frame *frames, Pair now,
+                                     int64_t instant, Pair edge, double H) noexcept nogil:
+    """By the currents, and D, at the edge.
 
     V can only cross where the sum of the currents exceeds -gap. Where it does all the time, D at the edge decides;
     otherwise D may have been lower before, by no more than the lowest sum can have raised it.
     """
     cdef double moved[3 + MAX_PORTS]
     cdef const double *x = state
+    cdef Frame *f = &frames[m.frame]
     cdef const Frame *g
     cdef double high = m.gap, low = m.gap, D, currents = 0.0, value, size, now_current, edge_current, part, drop = 0.0
     cdef int64_t k
+    enter_instant(f, now, instant)
+    enter_other_frames(m, frames, now, instant)
     if state[0] != <double> now.n:
         for k in range(3 + m.n_ports):
             moved[k] = state[k]
-        lifexp_move(m, moved, now.n, H)
+        move_to_epoch(m, moved, now.n, H)
         x = moved
     D = x[2]
     value = x[2] - m.gap * f.edge_E
@@ -466,18 +546,27 @@ cdef inline bint lifexp_fires_before_edge(const LIFExp *m, const double *state, 
     return value <= 9.094947017729282e-13 * size
 
 
-cdef inline double lifexp_soonest(const LIFExp *m, const double *x, const Frame *f, Pair now) noexcept nogil:
-    """No neuron in this state fires earlier than after so many ms; infinite if it never does. The frames are at `now`.
+cdef inline bint has_soonest(const LIFExp *m) noexcept nogil:
+    # Not of neurons driven exactly to threshold, which rounding may let fire at any time.
+    return m.gap != 0.0
+
+
+cdef inline double soonest(const LIFExp *m, const double *x, Frame *frames, Pair now, int64_t instant) noexcept nogil:
+    """By what is left of D, over the current that drives it to `gap`.
 
     If the positive currents stayed as they are, and the negative ones were gone, D would be at `gap` after
     tau log(1 + y), which is more than 2 tau y / (2 + y); y is what is left of D over the current that drives it there.
     """
     cdef const Frame *g
-    cdef double left = x[2] - m.gap * f.growth, size = fabs(x[2]) + fabs(m.gap) * f.growth
-    cdef double driving = m.gap, currents = fabs(m.gap), part
+    cdef Frame *f = &frames[m.frame]
+    cdef double left, size, driving = m.gap, currents = fabs(m.gap), part
     cdef int64_t k
+    enter_instant(f, now, instant)
+    enter_other_frames(m, frames, now, instant)
     if x[0] != <double> now.n:
         return 0.0
+    left = x[2] - m.gap * f.growth
+    size = fabs(x[2]) + fabs(m.gap) * f.growth
     for k in range(m.n_ports):
         g = port_frame(m, f, k)
         part = x[3 + k] * g.psi
@@ -495,3 +584,376 @@ cdef inline double lifexp_soonest(const LIFExp *m, const double *x, const Frame 
     if driving <= 0.0:
         return INFINITY
     return 1.999999999998 * m.tau * left / (2.0 * driving + left)
+
+
+# Many at once ---------------------------------------------------------------------------------------------------------
+
+cdef inline void coupled(Coupled *shared, const LIFExp *m, const Frame *f, Pair now, int64_t port) noexcept nogil:
+    """What the hot loops of neurons with currents share; kicks are for `port`."""
+    cdef const Frame *g
+    cdef int64_t k
+    shared.epoch = <double> now.n
+    shared.s = now.s
+    shared.growth = f.growth
+    shared.edge_E = f.edge_E
+    shared.gap = m.gap
+    shared.x_factor = m.x_factor
+    shared.ports = m.n_ports
+    shared.port = port
+    for k in range(m.n_ports):
+        g = port_frame(m, f, k)
+        shared.psi[k] = g.psi
+        shared.decay[k] = g.decay
+        shared.edge_psi[k] = g.edge_psi
+        shared.edge_decay[k] = g.edge_decay
+        shared.phi[k] = m.ports[k].phi
+        shared.a_factor[k] = m.ports[k].factor
+    g = port_frame(m, f, port)
+    shared.E = g.E
+    shared.reach = g.sine
+
+
+cdef inline int64_t scan_cost(const LIFExp *m, bint alone) noexcept nogil:
+    return 6 if alone else 2
+
+
+cdef inline bint scan_is_rough(const LIFExp *m) noexcept nogil:
+    return True
+
+
+cdef inline int64_t scan_block(const LIFExp *m, const Neurons *p, int64_t first, int64_t n,
+                               neuron_t *found) noexcept nogil:
+    cdef Coupled shared
+    if p.frame.edge_is_far:
+        return -1
+    coupled(&shared, m, p.frame, p.now, 0)
+    return find_coupled(p.x + width_of(m) * first, n, &shared, found)
+
+
+cdef inline int64_t kick_row(const LIFExp *m, const Neurons *p, const neuron_t *targets, const double *weights,
+                             double weight, double largest, int64_t count, int64_t port, neuron_t *near,
+                             neuron_t *others, int64_t *n_others) noexcept nogil:
+    cdef Coupled shared
+    if m.gap == 0.0:
+        return -1
+    coupled(&shared, m, p.frame, p.now, port)
+    if not largest * max(shared.E, fabs(shared.reach)) < 6.668014432879854e240:
+        return -1
+    n_others[0] = 0
+    return couple(p.x, targets, weights, weight, count, &shared, p.waiting, near, others, n_others)
+
+
+# For gradients --------------------------------------------------------------------------------------------------------
+# The adjoint in the coordinates of the engine, dL/d(x, a_1, ...), is constant between events and at kicks, as that of
+# LIF neurons is: a target costs two multiplications and additions, by factors that a population shares. All adjoints
+# belong to the present epoch, and are brought to an earlier one together. Beside it, `wide` ones have its derivatives
+# for time constants: what a unit of x or a_k that comes in gives.
+#
+# Where things are in an adjoint: dL/dx, dL/da_1, ...; if wide, their derivatives for tau_m, that of dL/da_k for tau_k
+# (nothing else feels tau_k later), and the sums for tau_m and for each tau_k.
+
+cdef inline int64_t adjoint_width(const LIFExp *m, bint wide) noexcept nogil:
+    return (1 + m.n_ports) + (2 + 3 * m.n_ports if wide else 0)
+
+
+cdef inline double *of_tau_m(const LIFExp *m, double *y) noexcept nogil:
+    return y + 1 + m.n_ports
+
+
+cdef inline double *of_tau_syn(const LIFExp *m, double *y) noexcept nogil:
+    return y + 2 * (1 + m.n_ports)
+
+
+cdef inline double *sums_of(const LIFExp *m, double *y) noexcept nogil:
+    """For tau_m, and for each tau_syn."""
+    return y + 2 + 3 * m.n_ports
+
+
+# Time, backward -----------------------------------------------------------------------------------------------------
+
+cdef inline double slope_of_relative_expm1(double z) noexcept nogil:
+    """The derivative of (e^z - 1) / z; a Taylor series where its closed form cancels."""
+    cdef double power = 0.5, total = power
+    cdef int64_t n
+    if fabs(z) > 0.5:
+        return (exp(z) - expm1(z) / z) / z
+    for n in range(2, 16):
+        power *= z / <double> (n + 1)
+        total += <double> n * power
+    return total
+
+
+cdef inline void phi_slopes(const LIFExp *m, int64_t k, double u, double *by_tau_m, double *by_tau_syn) noexcept nogil:
+    """The derivatives of phi of a near port at u for both time constants."""
+    cdef double tau = m.tau, tau_k = m.ports[k].tau, q = u / tau, slope
+    if u > 700.0 * tau:
+        by_tau_m[0] = 0.0
+        by_tau_syn[0] = 0.0
+        return
+    slope = slope_of_relative_expm1(m.ports[k].slope * u)
+    by_tau_m[0] = (q * q * slope - phi(tau, m.ports[k].slope, u)) / tau
+    by_tau_syn[0] = -q * slope * u / (tau_k * tau_k)
+
+
+cdef struct Reach:
+    # D growth = x + sum of a psi, and the derivatives of psi for time constants.
+    double growth
+    double psi[MAX_PORTS]
+    double by_tau_m[MAX_PORTS]
+    double by_tau_syn[MAX_PORTS]
+
+
+cdef inline void reach_at(const LIFExp *m, double u, bint wide, Reach *r) noexcept nogil:
+    """At a time u from the start of the epoch."""
+    cdef double tau_k, gain
+    cdef int64_t k
+    r.growth = exp(u / m.tau)
+    for k in range(m.n_ports):
+        tau_k = m.ports[k].tau
+        gain = m.ports[k].gain
+        if m.ports[k].near:
+            r.psi[k] = phi(m.tau, m.ports[k].slope, u)
+            if wide:
+                phi_slopes(m, k, u, &r.by_tau_m[k], &r.by_tau_syn[k])
+        else:
+            r.psi[k] = gain * r.growth * exp(-u / tau_k)
+            if wide:
+                r.by_tau_m[k] = -r.psi[k] * (gain / tau_k + u / (m.tau * m.tau))
+                r.by_tau_syn[k] = r.psi[k] * (gain * m.tau + u) / (tau_k * tau_k)
+
+
+cdef struct Span:
+    # To a later epoch, forward: x' = f x + sum of cross a, a' = factor a; and the derivatives.
+    double f
+    double by_f
+    double factor[MAX_PORTS]
+    double by_factor[MAX_PORTS]
+    double cross[MAX_PORTS]
+    double by_tau_m[MAX_PORTS]
+    double by_tau_syn[MAX_PORTS]
+
+
+cdef inline bint changes_with_epochs(const LIFExp *m) noexcept nogil:
+    return True
+
+
+cdef inline void span_of(const LIFExp *m, double u, bint wide, Span *move) noexcept nogil:
+    cdef double tau_k, shift = 0.0, by_tau_m = 0.0, by_tau_syn = 0.0
+    cdef int64_t k
+    move.f = exp(-u / m.tau)
+    move.by_f = move.f * u / (m.tau * m.tau)
+    for k in range(m.n_ports):
+        tau_k = m.ports[k].tau
+        shift = phi(m.tau, m.ports[k].slope, u) if m.ports[k].near else 0.0
+        if wide and m.ports[k].near:
+            phi_slopes(m, k, u, &by_tau_m, &by_tau_syn)
+        else:
+            by_tau_m = by_tau_syn = 0.0
+        move.factor[k] = exp(-u / tau_k)
+        move.by_factor[k] = move.factor[k] * u / (tau_k * tau_k)
+        move.cross[k] = shift * move.f
+        move.by_tau_m[k] = by_tau_m * move.f + shift * move.by_f
+        move.by_tau_syn[k] = by_tau_syn * move.f
+
+
+cdef inline void move_back(const LIFExp *m, double *y, bint wide, const Span *move) noexcept nogil:
+    cdef double x = y[0]
+    cdef double *by_tau = of_tau_m(m, y)
+    cdef double *by_port = of_tau_syn(m, y)
+    cdef int64_t k
+    if wide:
+        for k in range(m.n_ports):
+            by_port[k] = move.factor[k] * by_port[k] + move.by_factor[k] * y[1 + k] + move.by_tau_syn[k] * x
+            by_tau[1 + k] = move.factor[k] * by_tau[1 + k] + move.cross[k] * by_tau[0] + move.by_tau_m[k] * x
+        by_tau[0] = move.f * by_tau[0] + move.by_f * x
+    for k in range(m.n_ports):
+        y[1 + k] = move.factor[k] * y[1 + k] + move.cross[k] * x
+    y[0] = move.f * x
+
+
+# Where V is given, or matters ---------------------------------------------------------------------------------------
+
+cdef inline double leave(const LIFExp *m, double *y, bint wide, const Sums *sums, int64_t i, const When *w, double V,
+                         double distance) noexcept nogil:
+    cdef Reach r
+    cdef double x = y[0], u = w.s, by_D
+    cdef double *by_tau = of_tau_m(m, y)
+    cdef double *by_port = of_tau_syn(m, y)
+    cdef int64_t k
+    if x == 0.0 and not (wide and by_tau[0] != 0.0):
+        return 0.0
+    reach_at(m, u, wide, &r)
+    by_D = r.growth * x
+    sums.I_e[i] += by_D
+    for k in range(m.n_ports):
+        y[1 + k] -= r.psi[k] * x
+    y[0] = 0.0
+    if wide:
+        sums_of(m, y)[0] += distance * (r.growth * by_tau[0] - by_D * u / (m.tau * m.tau))
+        for k in range(m.n_ports):
+            by_tau[1 + k] -= r.psi[k] * by_tau[0] + r.by_tau_m[k] * x
+            by_port[k] -= r.by_tau_syn[k] * x
+        by_tau[0] = 0.0
+    return -by_D
+
+
+cdef inline void arrive(const LIFExp *m, double *y, bint wide, const Sums *sums, int64_t i, const When *w, double V,
+                        double distance, double g) noexcept nogil:
+    cdef Reach r
+    cdef double x, u = w.s
+    cdef double *by_tau = of_tau_m(m, y)
+    cdef double *by_port = of_tau_syn(m, y)
+    cdef int64_t k
+    sums.I_e[i] += g
+    if g == 0.0:
+        return
+    reach_at(m, u, wide, &r)
+    x = -g / r.growth
+    y[0] += x
+    for k in range(m.n_ports):
+        y[1 + k] += x * r.psi[k]
+    if wide:
+        by_tau[0] += x * u / (m.tau * m.tau)
+        for k in range(m.n_ports):
+            by_tau[1 + k] += x * (r.by_tau_m[k] + r.psi[k] * u / (m.tau * m.tau))
+            by_port[k] += x * r.by_tau_syn[k]
+
+
+# Kicks --------------------------------------------------------------------------------------------------------------
+
+cdef struct KickBack:
+    # By a unit of weight a_k grows by E and x falls by reach; their derivatives for the time and time constants.
+    double E
+    double reach
+    double E_by_time
+    double reach_by_time
+    double E_by_tau_syn
+    double reach_by_tau_m
+    double reach_by_tau_syn
+
+
+cdef inline void kicks_now(const LIFExp *m, const Frame *f, double s, int64_t port, bint wide,
+                           KickBack *c) noexcept nogil:
+    """The frame, of port 0, is at the present, s after the start of the epoch."""
+    cdef const Frame *g = port_frame(m, f, port)
+    cdef double tau = m.tau, tau_k = m.ports[port].tau, gain = m.ports[port].gain
+    c.E = g.E
+    c.reach = g.sine
+    c.E_by_time = g.E / tau_k
+    if m.ports[port].near:
+        c.reach_by_time = g.sine / tau_k - g.growth / tau
+    else:
+        c.reach_by_time = g.sine / tau
+    if not wide:
+        return
+    c.E_by_tau_syn = -g.E * s / (tau_k * tau_k)
+    if m.ports[port].near:
+        phi_slopes(m, port, s, &c.reach_by_tau_m, &c.reach_by_tau_syn)
+        c.reach_by_tau_m *= g.E
+        c.reach_by_tau_syn = g.E * c.reach_by_tau_syn - g.sine * s / (tau_k * tau_k)
+    else:
+        c.reach_by_tau_m = -g.sine * (gain / tau_k + s / (tau * tau))
+        c.reach_by_tau_syn = g.sine * gain * tau / (tau_k * tau_k)
+
+
+cdef inline void kick_sums(const LIFExp *m, double *y, const KickBack *c, int64_t port, double weight) noexcept nogil:
+    """What a kick gives for the time constants."""
+    cdef double *by_tau = of_tau_m(m, y)
+    cdef double *sums = sums_of(m, y)
+    sums[0] += weight * (c.E * by_tau[1 + port] - c.reach * by_tau[0] - c.reach_by_tau_m * y[0])
+    sums[1 + port] += weight * (c.E * of_tau_syn(m, y)[port] + c.E_by_tau_syn * y[1 + port]
+                                - c.reach_by_tau_syn * y[0])
+
+
+cdef inline double row_sums(const LIFExp *m, double *y, int64_t width, bint wide, const neuron_t *targets,
+                                 const double *weights, double weight, int64_t count, const KickBack *c, int64_t port,
+                                 double *by_weight, double *sum) noexcept nogil:
+    cdef double of_x = 0.0, of_a = 0.0, total_x = 0.0, total_a = 0.0, x, a, E = c.E, reach = c.reach
+    cdef double *at
+    cdef int64_t k
+    for k in range(count):
+        if k + 16 < count:
+            at = y + width * <int64_t> targets[k + 16]
+            prefetch(at, 1)
+            if wide:
+                prefetch(at + width - 1, 1)
+        at = y + width * <int64_t> targets[k]
+        x = at[0]
+        a = at[1 + port]
+        if by_weight != NULL:
+            by_weight[k] += E * a - reach * x
+        if wide:
+            kick_sums(m, at, c, port, weights[k] if weights != NULL else weight)
+        of_x += x
+        of_a += a
+        if weights != NULL:
+            total_x += weights[k] * x
+            total_a += weights[k] * a
+    sum[0] += E * of_a - reach * of_x
+    if weights == NULL:
+        total_x = weight * of_x
+        total_a = weight * of_a
+    return c.E_by_time * total_a - c.reach_by_time * total_x
+
+
+cdef inline void kick_back(const LIFExp *m, double *y, bint wide, const Frame *f, const When *w, double V,
+                           double weight, int64_t port, double *by_weight, double *by_time) noexcept nogil:
+    cdef KickBack shared
+    kicks_now(m, f, w.s, port, wide, &shared)
+    by_weight[0] = shared.E * y[1 + port] - shared.reach * y[0]
+    by_time[0] = shared.E_by_time * y[1 + port] - shared.reach_by_time * y[0]
+    if wide:
+        kick_sums(m, y, &shared, port, weight)
+
+
+cdef inline bint row_of_back(const LIFExp *m, double *y, const Row *row, double *total, double *sum) noexcept nogil:
+    cdef KickBack shared
+    kicks_now(m, row.frame, row.now.s, row.port, row.wide, &shared)
+    if row.wide:  # a constant where it is asked for each target
+        total[0] = row_sums(m, y, row.width, True, row.targets, row.weights, row.weight, row.count, &shared,
+                                 row.port, row.by_weight, sum)
+    else:
+        total[0] = row_sums(m, y, row.width, False, row.targets, row.weights, row.weight, row.count, &shared,
+                                 row.port, row.by_weight, sum)
+    return True
+
+
+cdef inline void settle_sums(const LIFExp *m, double *y, bint wide, const Sums *sums, int64_t i) noexcept nogil:
+    cdef int64_t k
+    cdef double *own = sums_of(m, y)
+    if not wide:
+        return
+    sums.tau_m[i] += own[0]
+    own[0] = 0.0
+    for k in range(m.n_ports):
+        sums.tau_syn[k * sums.n + i] += own[1 + k]
+        own[1 + k] = 0.0
+
+
+cdef inline bint notes_states(const LIFExp *m) noexcept nogil:
+    return False
+
+
+cdef inline double tau_of(const LIFExp *m, const Frame *f) noexcept nogil:
+    return m.tau
+
+
+cdef inline double velocity(const LIFExp *m, double tau, double V, double distance, double current) noexcept nogil:
+    return (distance + current) / tau
+
+
+cdef inline bint jumps_at_spikes(const LIFExp *m, double weight) noexcept nogil:
+    # V and its time are continuous where the order changes, unless inhibition prevents the spike.
+    return weight < 0.0
+
+
+cdef inline double distance_of(const LIFExp *m, double V) noexcept nogil:
+    return (m.V_inf - V) + m.V_inf_low
+
+
+cdef inline double distance_at_reset(const LIFExp *m) noexcept nogil:
+    return m.depth
+
+
+cdef inline double distance_at_threshold(const LIFExp *m) noexcept nogil:
+    return m.gap

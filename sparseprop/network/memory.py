@@ -3,7 +3,8 @@
 import numpy as np
 
 from .. import inputs
-from .._core import SIZES
+from .._core import FRAME_BYTES
+from ..engine.kernels import kernel
 from ..numerics.engine_time import Clock
 
 __all__ = ["human_bytes", "is_train", "network_memory", "shortest_time", "simulation_memory"]
@@ -33,7 +34,7 @@ def simulation_memory(net):
     kept += net.size * (0.125 * (1 + max((p.model.n_ports for p in neurons), default=1)) + 8 * costly)
     running += 1.2 * net.size
     for p in neurons:
-        each, row, transient = p._simulation_memory(SIZES)
+        each, row, transient = p._simulation_memory({p.model.kernel: kernel(p.model.kernel).row_bytes, "frame": FRAME_BYTES})
         kept += p.n * (each + row)
         if p.model.kernel == "Tabulated":  # drawing initial states, a block at a time
             kept += TABLE_BYTES * min(p.n, 1 << 16)

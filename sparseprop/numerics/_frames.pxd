@@ -116,6 +116,11 @@ cdef inline Pair never() noexcept nogil:
     return p
 
 
+cdef inline double interval(Pair a, Pair b, double H) noexcept nogil:
+    """The time from a to b."""
+    return <double> (b.n - a.n) * H + (b.s - a.s)
+
+
 cdef inline Pair plus(Pair a, double interval, double H) noexcept nogil:
     """a + interval; `never` beyond 2^52 epochs."""
     cdef double s = a.s + interval

@@ -5,3 +5,6 @@ from libc.stdint cimport int32_t, int64_t
 ctypedef int32_t neuron_t
 ctypedef int64_t synapse_t
 ctypedef int64_t count_t
+
+cdef enum:
+    MAX_PORTS = 4  # synaptic currents of a neuron

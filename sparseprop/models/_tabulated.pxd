@@ -3,13 +3,15 @@
 State: the time (n, s) of the last kick or spike, a time along the flow, and the number of the half of the table that it
 is in. At and above threshold the time along the flow is -1.
 
-The mathematics is in docs/numerics.md and, operation by operation, in tables.py and reference.py.
+The mathematics is in docs/numerics.md and, operation by operation, in tables.py and tabulated.py.
 """
 
 from libc.math cimport INFINITY, exp, fabs, log
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from sparseprop.numerics._frames cimport LARGEST_STATE, Pair, never, plus
+from sparseprop.models._neuron cimport Neurons, Sums, When
+from sparseprop.numerics._frames cimport LARGEST_STATE, Frame, Pair, never, plus
+from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport neuron_t
 
 cdef extern from *:
@@ -113,6 +115,57 @@ cdef struct Tabulated:
     double t_ref
     neuron_t frame              # none (0)
 
+ctypedef Tabulated Model
+
+
+cdef inline int64_t width_of(const Tabulated *m) noexcept nogil:
+    return 4
+
+
+cdef inline object fill(Tabulated *m, constants, frames, double H):
+    cdef uint8_t[::1] flow
+    flow, is_new = frames.memory(constants["table"], sizeof(Flow))
+    if is_new:
+        fill_flow(<Flow *> &flow[0], constants["table"])
+    m.flow = <const Flow *> &flow[0]
+    m.frame = frames.index(None)
+    m.tau, m.offset, m.unit = constants["tau"], constants["offset"], constants["unit"]
+    m.inverse_tau, m.inverse_unit = constants["inverse_tau"], constants["inverse_unit"]
+    half, m.reset_x = constants["reset"]
+    m.reset_half = half
+    m.V_threshold, m.V_reset, m.t_ref = constants["V_threshold"], constants["V_reset"], constants["t_ref"]
+
+
+cdef inline object fill_grid(Grid *g, grid):
+    cdef const double[:, ::1] pieces = grid.pieces
+    cdef const int32_t[:, ::1] octaves = grid.octaves
+    g.pieces, g.octaves = &pieces[0, 0], &octaves[0, 0]
+    g.below, g.above = grid.lowest + 1022, octaves.shape[0] - 1
+
+
+cdef inline object fill_flow(Flow *flow, table):
+    cdef int64_t k
+    flow.n, flow.v_th, flow.v_min = len(table.halves), table.v_th, table.v_min
+    if flow.n > HALVES:
+        raise ValueError(f"a table of {flow.n} halves")
+    for k in range(FEW):
+        flow.high[k] = table.halves[k].high if k < flow.n - 1 else INFINITY
+    for k in range(flow.n):
+        half = table.halves[k]
+        flow.halves[k].anchor, flow.halves[k].sign, flow.halves[k].high = half.anchor, half.sign, half.high
+        flow.halves[k].rising, flow.halves[k].next = half.rising, half.next
+        flow.halves[k].step = 1.0 if half.rising else -1.0
+        flow.halves[k].bound = half.length if half.rising else 0.0
+        flow.halves[k].length, flow.halves[k].entry, flow.halves[k].after = half.length, half.entry, half.after
+        flow.halves[k].z_tail, flow.halves[k].x_tail, flow.halves[k].rate = half.z_tail, half.x_tail, half.rate
+        flow.halves[k].z_far, flow.halves[k].leak = half.z_far, half.leak
+        flow.halves[k].W_tail, flow.halves[k].W_whole = half.W_tail, half.W_whole
+        flow.halves[k].entry_W, flow.halves[k].direction = half.entry_W, half.direction
+        fill_grid(&flow.halves[k].to_x, half.to_x)
+        fill_grid(&flow.halves[k].to_z, half.to_z)
+        fill_grid(&flow.halves[k].to_W, half.to_W)
+        fill_grid(&flow.halves[k].to_F, half.to_F)
+
 
 cdef inline int64_t piece_of(const Grid *g, double x) noexcept nogil:
     """The piece of x >= 0."""
@@ -194,7 +247,7 @@ cdef inline double table_now(const Tabulated *m, const double *x, Pair now, doub
     return voltage_in_table(m.flow, t, half)
 
 
-cdef inline void table_place(const Tabulated *m, double *x, double v, Pair now) noexcept nogil:
+cdef inline void place_in_units(const Tabulated *m, double *x, double v, Pair now) noexcept nogil:
     """The state of a neuron whose voltage in the table is v now."""
     cdef int64_t half
     x[2] = place_in_table(m.flow, v, &half)
@@ -203,52 +256,69 @@ cdef inline void table_place(const Tabulated *m, double *x, double v, Pair now) 
     x[1] = now.s
 
 
-cdef inline bint table_kick(const Tabulated *m, double *x, Pair now, double H, double weight) noexcept nogil:
-    """Whether the new state is in range; if not, it is left as it was."""
+cdef inline void place_at(const Tabulated *m, double *x, Pair *base, double V, const Frame *f, Pair now) noexcept nogil:
+    place_in_units(m, x, (V - m.offset) / m.unit, now)
+
+
+cdef inline void seen_state(const Tabulated *m, const double *x, const Pair *base, const Frame *f, Pair now, double H,
+                            double *seen) noexcept nogil:
+    seen[0] = table_now(m, x, now, H)
+
+
+cdef inline void place_seen(const Tabulated *m, const Tabulated *old, double *x, Pair *base, const double *seen,
+                            const Frame *f, Pair now, double H) noexcept nogil:
+    place_in_units(m, x, seen[0], now)
+
+
+cdef inline bint kick_state(const Tabulated *m, double *x, Pair *base, const Frame *f, Pair now, double H,
+                            double weight, int64_t port) noexcept nogil:
     cdef double v = table_now(m, x, now, H) + weight * m.inverse_unit
     if not (fabs(v) < LARGEST_STATE) or v < m.flow.v_min:
         return False
-    table_place(m, x, v, now)
+    place_in_units(m, x, v, now)
     return True
 
 
-cdef inline bint table_over_threshold(const Tabulated *m, const double *x) noexcept nogil:
+cdef inline bint over_threshold(const Tabulated *m, const double *x, const Frame *f) noexcept nogil:
     return x[2] == -1.0 and <int64_t> x[3] == m.flow.n - 1
 
 
-cdef inline Pair table_next_spike(const Tabulated *m, const double *x, double H) noexcept nogil:
+cdef inline Pair next_crossing(const Tabulated *m, const double *x, const Pair *base, const Frame *f, Pair since,
+                               int64_t epoch, double H) noexcept nogil:
     cdef double u = to_spike(m.flow, x[2], <int64_t> x[3])
-    cdef Pair base
+    cdef Pair start
     if not u < INFINITY:
         return never()
-    base.n = <int64_t> x[0]
-    base.s = x[1]
-    return plus(base, m.tau * max(u, 0.0), H)
+    start.n = <int64_t> x[0]
+    start.s = x[1]
+    return plus(start, m.tau * max(u, 0.0), H)
 
 
-cdef inline bint table_fires_before_edge(const Tabulated *m, const double *x, Pair edge, double H) noexcept nogil:
-    """Whether the neuron may fire before the window's edge; never False if it does."""
+cdef inline bint crosses_before_edge(const Tabulated *m, const double *x, const Pair *base, Frame *frames, Pair now,
+                                     int64_t instant, Pair edge, double H) noexcept nogil:
     cdef double u = to_spike(m.flow, x[2], <int64_t> x[3]), left = since_base(m, x, edge, H)
     return (u - left <= (u + fabs(left)) * 9.094947017729282e-13) & (u < INFINITY)
 
 
-cdef inline void table_reset(const Tabulated *m, double *x, Pair release) noexcept nogil:
+cdef inline void reset_at(const Tabulated *m, double *x, Pair *base, const Frame *f, int64_t epoch, Pair release,
+                          bint now, double H) noexcept nogil:
     x[0] = <double> release.n
     x[1] = release.s
     x[2] = m.reset_x
     x[3] = m.reset_half
 
 
-cdef inline double table_voltage(const Tabulated *m, const double *x, Pair now, double H) noexcept nogil:
+cdef inline double voltage_at(const Tabulated *m, const double *x, const Pair *base, const Frame *f, Pair now,
+                              double H) noexcept nogil:
     return m.offset + m.unit * table_now(m, x, now, H)
 
 
-# Rows of kicks of equal neurons -------------------------------------------------------------------------------------
+# Many at once ---------------------------------------------------------------------------------------------------------
 
 cdef inline int64_t table_row(const Tabulated *m, double *x, const neuron_t *targets, const double *weights,
                               double weight, int64_t count, const uint8_t *waiting, Pair now, Pair edge, double H,
                               int32_t *soon, int32_t *others, int64_t *n_others) noexcept nogil:
-    """`table_kick` of at most BLOCK targets, one after the other in each of four steps.
+    """`kick_state` of at most BLOCK targets, one after the other in each of four steps.
 
     One kick is a long chain of operations; this way those of many targets overlap. Nothing is done for those in whose
     way there is something rare (or a refractory period); they are put into `others`, by their places in the row. Those
@@ -352,7 +422,49 @@ cdef inline int64_t table_row(const Tabulated *m, double *x, const neuron_t *tar
     return found
 
 
-# Derivatives --------------------------------------------------------------------------------------------------------
+cdef inline int64_t kick_row(const Tabulated *m, const Neurons *p, const neuron_t *targets, const double *weights,
+                             double weight, double largest, int64_t count, int64_t port, neuron_t *near,
+                             neuron_t *others, int64_t *n_others) noexcept nogil:
+    cdef int32_t soon[BLOCK]
+    cdef int32_t rare[BLOCK]
+    cdef int64_t first = 0, n, k, n_rare, found = 0, left = 0
+    for k in range(min(count, BLOCK)):
+        prefetch(&p.x[4 * <int64_t> targets[k]], 4 * sizeof(double))
+    while first < count:
+        n = min(count - first, BLOCK)
+        for k in range(first + n, min(first + n + BLOCK, count)):
+            prefetch(&p.x[4 * <int64_t> targets[k]], 4 * sizeof(double))
+        n = table_row(m, p.x, targets + first, weights + first if weights != NULL else NULL, weight, n, p.waiting,
+                      p.now, p.edge, p.H, soon, rare, &n_rare)
+        for k in range(n):
+            near[found] = targets[first + soon[k]]
+            found += 1
+        for k in range(n_rare):
+            others[left] = <neuron_t> (first + rare[k])
+            left += 1
+        first += BLOCK
+    n_others[0] = left
+    return found
+
+
+# For gradients: y is dL/dV at the end of the stretch, the time of that end, two sums, and V there ---------------------
+
+cdef inline int64_t adjoint_width(const Tabulated *m, bint wide) noexcept nogil:
+    return 5
+
+
+cdef inline bint needs_frame(const Tabulated *m) noexcept nogil:
+    return False
+
+
+cdef inline double tau_of(const Tabulated *m, const Frame *f) noexcept nogil:
+    return m.tau
+
+
+cdef inline double voltage_at_threshold(const Tabulated *m) noexcept nogil:
+    return m.V_threshold
+
+
 
 cdef inline double speed_at(const Half *h, double z) noexcept nogil:
     """|F| at a distance, to a relative precision."""
@@ -423,3 +535,50 @@ cdef inline void table_stretch(const Tabulated *m, double V, double elapsed, dou
     ratio[0] = last / first
     by_drive[0] = last * integral
     velocity[0] = h.direction * last * m.unit / m.tau
+
+
+cdef inline double leave_at(const Tabulated *m, double *y, double t, double V) noexcept nogil:
+    """`leave`, of a stretch that begins with V at t; the adjoint then is 0."""
+    cdef double g = y[0], elapsed = y[1] - t, ratio, by_drive, v
+    y[0] = 0.0
+    if g == 0.0:
+        return 0.0
+    table_stretch(m, V, elapsed, y[4], &ratio, &by_drive, &v)
+    y[3] += g * by_drive
+    y[2] -= g * v * elapsed / m.tau
+    return g * ratio
+
+
+cdef inline double leave(const Tabulated *m, double *y, bint wide, const Sums *sums, int64_t i, const When *w,
+                         double V, double distance) noexcept nogil:
+    return leave_at(m, y, w.t, V)
+
+
+cdef inline void arrive(const Tabulated *m, double *y, bint wide, const Sums *sums, int64_t i, const When *w, double V,
+                        double distance, double g) noexcept nogil:
+    y[0] = g
+    y[1] = w.t
+    y[4] = V
+
+
+cdef inline double velocity(const Tabulated *m, double tau, double V, double distance, double current) noexcept nogil:
+    return table_velocity(m, V)
+
+
+cdef inline void kick_back(const Tabulated *m, double *y, bint wide, const Frame *f, const When *w, double V,
+                           double weight, int64_t port, double *by_weight, double *by_time) noexcept nogil:
+    cdef double after = V + weight, t = w.t, g = leave_at(m, y, t, after)
+    y[0] = g
+    y[1] = t
+    y[4] = V
+    by_weight[0] = g
+    by_time[0] = 0.0
+    if g != 0.0 and weight != 0.0:
+        by_time[0] = -g * (table_velocity(m, after) - table_velocity(m, V)) / weight
+
+
+cdef inline void settle_sums(const Tabulated *m, double *y, bint wide, const Sums *sums, int64_t i) noexcept nogil:
+    sums.I_e[i] += y[3]
+    sums.tau_m[i] += y[2]
+    y[2] = 0.0
+    y[3] = 0.0

@@ -1,0 +1,485 @@
+# What all kinds of neurons share, for a kind `Model` that models/_<m>.pxd declares: included by the unit that setup.py
+# writes for that file. models/_neuron.pxd says what is asked of a Model. `m` is a neuron's parameters, i its local id.
+
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t
+from libc.string cimport memcmp, memcpy
+
+from sparseprop.engine._heap cimport Heap, heap_move
+from sparseprop.engine._kernel cimport Kernel
+from sparseprop.engine._state cimport (
+    FAR, N_SOLVED, NO_MEMORY, NUMERICAL, RUNNING, Ops, Population, Solved, State, Status, append, clear_bit, get_bit,
+    reserve, set_bit,
+)
+from sparseprop.engine._tape cimport tape_current, tape_drive, tape_release, tape_values
+from sparseprop.engine._window cimport Window, window_append, window_key, window_push
+from sparseprop.models._neuron cimport Neurons
+from sparseprop.numerics._frames cimport Frame, Pair, before, enter_instant, interval, plus
+from sparseprop.numerics._scan cimport prefetch
+from sparseprop.numerics._typedefs cimport neuron_t
+
+cdef enum:
+    # Neurons that are scanned at a time, so that the scratch of a scan stays small.
+    SCAN_BLOCK = 4096
+
+# The event queues. A heap has an entry for every neuron, moved at every kick. A window has entries only for those that
+# may fire before its edge, and knows when they can be stale.
+ctypedef fused Queue:
+    Heap
+    Window
+
+
+# One neuron -----------------------------------------------------------------------------------------------------------
+
+cdef inline const Model *row(const Population *p, neuron_t i) noexcept nogil:
+    return (<const Model *> p.rows) + i if p.heterogeneous else <const Model *> p.rows
+
+
+cdef inline double *state_of(const Population *p, const Model *m, neuron_t i) noexcept nogil:
+    return p.x + width_of(m) * <int64_t> i
+
+
+cdef inline Pair *base_of(const Population *p, neuron_t i) noexcept nogil:
+    return p.base + i if p.base != NULL else NULL
+
+
+cdef inline Frame *frame_now(const State *e, const Population *p, const Model *m) noexcept nogil:
+    cdef Frame *f = &p.frames[m.frame]
+    enter_instant(f, e.now, e.instant)
+    enter_other_frames(m, p.frames, e.now, e.instant)
+    return f
+
+
+cdef inline Pair solved(const State *e, const Population *p, const Model *m, neuron_t i, Pair since) noexcept nogil:
+    """`next_crossing` of neuron i, from memory if it was asked for in the same state before."""
+    cdef Solved *memory = &e.solved[(p.first + i) & (N_SOLVED - 1)]
+    cdef const double *x = state_of(p, m, i)
+    cdef int64_t width = width_of(m)
+    if memory.neuron != p.first + i or memcmp(memory.state, x, width * sizeof(double)) != 0:
+        memory.t = next_crossing(m, x, base_of(p, i), &p.frames[m.frame], since, p.epoch, e.H)
+        memory.neuron = p.first + i
+        memcpy(memory.state, x, width * sizeof(double))
+    return memory.t
+
+
+cdef Pair next_spike(const State *e, const Population *p, neuron_t i) noexcept nogil:
+    """When neuron i fires without input, not before the end of its refractory period."""
+    cdef const Model *m = row(p, i)
+    cdef Pair since = e.now, t
+    if p.release != NULL and before(e.now, p.release[i]):
+        since = p.release[i]
+    if is_costly(m):
+        t = solved(e, p, m, i, since)
+    else:
+        t = next_crossing(m, state_of(p, m, i), base_of(p, i), &p.frames[m.frame], since, p.epoch, e.H)
+    if p.release != NULL and before(t, p.release[i]):
+        return p.release[i]
+    return t
+
+
+cdef bint fires_before_edge(const State *e, const Window *q, const Population *p, neuron_t i) noexcept nogil:
+    """Whether neuron i may fire before the window's edge; cheap, and never False if it does."""
+    cdef const Model *m = row(p, i)
+    if p.release != NULL and not before(p.release[i], q.edge):
+        return False
+    return crosses_before_edge(m, state_of(p, m, i), base_of(p, i), p.frames, e.now, e.instant, q.edge, e.H)
+
+
+cdef double window_coordinate(const Window *q, const Population *p, neuron_t i) noexcept nogil:
+    """The key of neuron i in a window that orders by coordinates; infinite if it does not fire before the edge."""
+    cdef const Model *m = row(p, i)
+    if p.release != NULL and not before(p.release[i], q.edge):
+        return INFINITY
+    return coordinate(m, state_of(p, m, i), &p.frames[m.frame])
+
+
+cdef Status schedule(State *e, Queue *q, const Population *p, neuron_t i) noexcept nogil:
+    """Neuron i has a new state from which it may fire sooner than the queue knows."""
+    cdef const Model *m = row(p, i)
+    cdef Pair t
+    cdef double key
+    if Queue is Heap:
+        heap_move(q, p.first + i, next_spike(e, p, i))
+    elif q.has_coordinates:
+        key = window_coordinate(q, p, i)
+        if key <= q.edge_key and not window_push(q, key, p.first + i):
+            return NO_MEMORY
+    else:
+        if has_soonest(m) and (p.release == NULL or not before(e.now, p.release[i])):
+            # An earlier entry is looked at before this neuron can fire.
+            key = window_key(q, e.now, e.H) + soonest(m, state_of(p, m, i), p.frames, e.now, e.instant)
+            if key >= q.live[p.first + i] or key >= window_key(q, q.edge, e.H) + e.margin:
+                return RUNNING
+            if fires_before_edge(e, q, p, i) and not window_push(q, key, p.first + i):
+                return NO_MEMORY
+        elif fires_before_edge(e, q, p, i):
+            t = next_spike(e, p, i)
+            if before(t, q.edge):
+                key = window_key(q, t, e.H)
+                if q.live != NULL and key >= q.live[p.first + i]:
+                    return RUNNING
+                if not window_push(q, key, p.first + i):
+                    return NO_MEMORY
+    return RUNNING
+
+
+cdef inline Status kick_neuron(State *e, Queue *q, Population *p, neuron_t i, double weight,
+                               int64_t port) noexcept nogil:
+    """V, or the current of a port, += weight now; then the neuron's place in the queue."""
+    cdef const Model *m = row(p, i)
+    cdef Frame *f
+    cdef double *x = state_of(p, m, i)
+    cdef bint over
+    if p.release != NULL and get_bit(p.waiting, i):
+        if before(e.now, p.release[i]):
+            if not has_currents(m):
+                return RUNNING
+            if not kick_held(m, x, e.now, e.H, weight, port):
+                e.faulty = p.first + i
+                return NUMERICAL
+            if e.tape != NULL:
+                e.tape.at_release[p.first + i] += weight * left_of_current(
+                    m, port, interval(e.now, p.release[i], e.H)
+                )
+            return schedule(e, q, p, i)
+        clear_bit(p.waiting, i)
+    f = frame_now(e, p, m)
+    if not kick_state(m, x, base_of(p, i), f, e.now, e.H, weight, port):
+        e.faulty = p.first + i
+        return NUMERICAL
+    over = weight > 0.0 and over_threshold(m, x, f)
+    if over and e.tape != NULL:
+        tape_drive(e.tape, p.first + i)
+    if Queue is Heap:
+        heap_move(q, p.first + i, e.now if over else next_spike(e, p, i))
+        return RUNNING
+    else:
+        if over:
+            return RUNNING if append(&e.driven, p.first + i) else NO_MEMORY
+        if brings_forward(m, x, f, weight, port):
+            return schedule(e, q, p, i)
+        return RUNNING
+
+
+cdef inline bint note_currents(State *e, Population *p, const Model *m, neuron_t i) noexcept nogil:
+    """For the tape, before a reset: the currents at the spike and, for now, at the end of its refractory period."""
+    cdef const double *x = state_of(p, m, i)
+    cdef double *at_release
+    if p.release != NULL:
+        at_release = &e.tape.at_release[p.first + i]
+        if not tape_current(e.tape, at_release[0]):
+            return False
+        at_release[0] = current_at(m, x, plus(e.now, m.t_ref, e.H), e.H)
+    return tape_current(e.tape, current_at(m, x, e.now, e.H))
+
+
+cdef Status reset(State *e, Queue *q, Population *p, neuron_t i) noexcept nogil:
+    """The state after a spike now."""
+    cdef const Model *m = row(p, i)
+    cdef Frame *f = frame_now(e, p, m)
+    cdef Pair release = e.now
+    if has_currents(m):
+        if e.tape != NULL and not note_currents(e, p, m, i):
+            return NO_MEMORY
+    if p.release != NULL:
+        if e.tape != NULL and not tape_release(e.tape, p.release[i]):
+            return NO_MEMORY
+        release = plus(e.now, m.t_ref, e.H)
+        p.release[i] = release
+        set_bit(p.waiting, i)
+    reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, release, p.release == NULL, e.H)
+    return schedule(e, q, p, i)
+
+
+cdef double voltage(const State *e, const Population *p, neuron_t i) noexcept nogil:
+    cdef const Model *m = row(p, i)
+    if p.release != NULL and before(e.now, p.release[i]):
+        return m.V_reset
+    return voltage_at(m, state_of(p, m, i), base_of(p, i), frame_now(e, p, m), e.now, e.H)
+
+
+cdef double port_current_of(const State *e, const Population *p, neuron_t i, int64_t port) noexcept nogil:
+    cdef const Model *m = row(p, i)
+    return port_current(m, state_of(p, m, i), e.now, e.H, port)
+
+
+cdef double current_sum(const State *e, const Population *p, neuron_t i, Pair t) noexcept nogil:
+    cdef const Model *m = row(p, i)
+    return current_at(m, state_of(p, m, i), t, e.H)
+
+
+cdef bint is_unchanged(const Population *p, neuron_t i, Pair since) noexcept nogil:
+    cdef const Model *m = row(p, i)
+    return is_unchanged_since(m, state_of(p, m, i), since)
+
+
+cdef void place_one(State *e, Population *p, neuron_t i, double V, double refractory) noexcept nogil:
+    """Neuron i at voltage V now, or refractory for a time in ms, in both cases without synaptic currents."""
+    cdef const Model *m = row(p, i)
+    cdef Frame *f = frame_now(e, p, m)
+    if refractory > 0.0:
+        p.release[i] = plus(e.now, refractory, e.H)
+        set_bit(p.waiting, i)
+        place_at(m, state_of(p, m, i), base_of(p, i), m.V_reset, f, e.now)
+        reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i], False, e.H)
+    else:
+        if p.release != NULL and before(e.now, p.release[i]):
+            p.release[i] = e.now
+        place_at(m, state_of(p, m, i), base_of(p, i), V, f, e.now)
+
+
+cdef void place_currents(State *e, Population *p, neuron_t i, const double *currents) noexcept nogil:
+    """Synaptic currents of a neuron that has none, by port: they are kicks."""
+    cdef const Model *m = row(p, i)
+    cdef int64_t k
+    for k in range(ports_of(m) if has_currents(m) else 0):
+        if currents[k] == 0.0:
+            continue
+        if p.release != NULL and before(e.now, p.release[i]):
+            kick_held(m, state_of(p, m, i), e.now, e.H, currents[k], k)
+        else:
+            kick_state(m, state_of(p, m, i), base_of(p, i), frame_now(e, p, m), e.now, e.H, currents[k], k)
+
+
+# Whole populations ----------------------------------------------------------------------------------------------------
+
+cdef void place(State *e, Population *p, const double *V, const double *refractory) noexcept nogil:
+    """The initial states: at voltage V, or V_reset for the refractory (remaining times in ms)."""
+    cdef neuron_t i
+    for i in range(p.size):
+        place_one(e, p, i, V[i], refractory[i] if refractory != NULL else 0.0)
+
+
+cdef void rescale(Population *p) noexcept nogil:
+    """Take the powers of two that left the frames out of the states, one step after the other."""
+    cdef neuron_t i
+    cdef int64_t _
+    cdef const Model *m
+    cdef double *x
+    for i in range(p.size):
+        m = row(p, i)
+        x = state_of(p, m, i)
+        if keeps_its_scale(m, x):
+            continue
+        for _ in range(p.frames[m.frame].steps):
+            x[0] *= 5.421010862427522e-20  # 2^-64
+
+
+cdef void look(const State *e, const Population *p, double *seen) noexcept nogil:
+    """What `take_over` needs of the states under the parameters so far: two numbers for each neuron."""
+    cdef neuron_t i
+    cdef const Model *m
+    for i in range(p.size):
+        m = row(p, i)
+        seen_state(m, state_of(p, m, i), base_of(p, i), frame_now(e, p, m), e.now, e.H, seen + 2 * <int64_t> i)
+
+
+cdef void take_over(State *e, Population *p, const void *old, bint heterogeneous, const double *seen) noexcept nogil:
+    """The states of neurons whose parameters change now from those of the rows `old`; V stays."""
+    cdef const Model *old_rows = <const Model *> old
+    cdef neuron_t i
+    cdef const Model *m
+    cdef Frame *f
+    for i in range(p.size):
+        m = row(p, i)
+        f = frame_now(e, p, m)
+        if p.release != NULL and before(e.now, p.release[i]):
+            reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, p.release[i], False, e.H)
+        else:
+            place_seen(m, old_rows + i if heterogeneous else old_rows, state_of(p, m, i), base_of(p, i),
+                       seen + 2 * <int64_t> i, f, e.now, e.H)
+
+
+cdef inline Neurons neurons_now(const State *e, const Window *q, Population *p) noexcept nogil:
+    """A population of equal neurons, for the loops over many of them."""
+    cdef Neurons all
+    all.x = p.x
+    all.size = p.size
+    all.far = p.size > FAR
+    all.drift = &p.drift
+    all.waiting = p.waiting
+    all.frame = frame_now(e, p, <const Model *> p.rows)
+    all.now = e.now
+    all.edge = q.edge
+    all.H = e.H
+    return all
+
+
+cdef Status note_states(State *e, Population *p, const neuron_t *targets, int64_t count) noexcept nogil:
+    """For the tape: V of neurons that are about to be kicked, NaN where the kick will be dropped."""
+    cdef double *values
+    cdef const Model *m = <const Model *> p.rows
+    cdef int64_t k
+    if count == 0:
+        return RUNNING
+    values = tape_values(e.tape, count)
+    if values == NULL:
+        return NO_MEMORY
+    if p.plain and voltages_of_row(m, p.x, frame_now(e, p, m), targets, count, values):
+        return RUNNING
+    for k in range(count):
+        if p.release != NULL and before(e.now, p.release[targets[k]]):
+            values[k] = NAN
+        else:
+            values[k] = voltage(e, p, targets[k])
+    return RUNNING
+
+
+cdef Status kick(State *e, Queue *q, Population *p, neuron_t i, double weight, int64_t port) noexcept nogil:
+    """`kick_neuron`, and what the tape needs."""
+    if notes_states(<const Model *> p.rows) and e.tape != NULL and note_states(e, p, &i, 1) != RUNNING:
+        return NO_MEMORY
+    return kick_neuron(e, q, p, i, weight, port)
+
+
+cdef Status deliver(State *e, Queue *q, Population *p, const neuron_t *targets, const double *weights, double weight,
+                    double largest, int64_t count, int64_t port) noexcept nogil:
+    """Kick each of `count` targets (local ids) once; no weight is larger in size than `largest`."""
+    cdef const Model *m = <const Model *> p.rows
+    cdef Neurons all
+    cdef int64_t k, n, held
+    cdef Status status
+    if notes_states(m) and e.tape != NULL and note_states(e, p, targets, count) != RUNNING:
+        return NO_MEMORY
+    if Queue is Window:
+        if not p.heterogeneous:
+            if not reserve(&e.found, count + 1) or not reserve(&e.held, count):
+                return NO_MEMORY
+            all = neurons_now(e, q, p)
+            n = kick_row(m, &all, targets, weights, weight, largest, count, port, e.found.items, e.held.items, &held)
+            if n >= 0:
+                for k in range(n):
+                    status = settle(e, q, p, m, e.found.items[k], all.frame)
+                    if status != RUNNING:
+                        return status
+                for k in range(held):
+                    n = e.held.items[k]
+                    status = kick_neuron(e, q, p, targets[n], weights[n] if weights != NULL else weight, port)
+                    if status != RUNNING:
+                        return status
+                return RUNNING
+    for k in range(count):
+        if k + 16 < count:
+            prefetch(&p.x[p.width * targets[k + 16]], p.width * sizeof(double))
+        status = kick_neuron(e, q, p, targets[k], weights[k] if weights != NULL else weight, port)
+        if status != RUNNING:
+            return status
+    return RUNNING
+
+
+cdef inline Status settle(State *e, Window *q, Population *p, const Model *m, neuron_t i,
+                          const Frame *f) noexcept nogil:
+    """The place in the queue of a neuron that a kick brought near its threshold."""
+    if over_threshold(m, state_of(p, m, i), f):
+        if e.tape != NULL:
+            tape_drive(e.tape, p.first + i)
+        return RUNNING if append(&e.driven, p.first + i) else NO_MEMORY
+    return schedule(e, q, p, i)
+
+
+cdef Status scan(State *e, Window *q, Population *p) noexcept nogil:
+    """Append an entry for every neuron of the population that fires before the edge."""
+    cdef const Model *m = <const Model *> p.rows
+    cdef Neurons all
+    cdef int64_t k, n, found
+    cdef neuron_t i
+    cdef Pair t
+    cdef double key
+    if not p.heterogeneous:
+        all = neurons_now(e, q, p)
+    k = 0
+    while k < p.size:
+        n = min(<int64_t> p.size - k, SCAN_BLOCK)
+        if not reserve(&e.found, n):
+            return NO_MEMORY
+        found = -1 if p.heterogeneous else scan_block(m, &all, k, n, e.found.items)
+        if found < 0:
+            found = 0
+            for i in range(n):
+                if fires_before_edge(e, q, p, <neuron_t> k + i):
+                    e.found.items[found] = i
+                    found += 1
+        for n in range(found):
+            i = <neuron_t> k + e.found.items[n]
+            if q.has_coordinates:
+                key = window_coordinate(q, p, i)
+                if key <= q.edge_key and not window_append(q, key, p.first + i):
+                    return NO_MEMORY
+                continue
+            if p.release != NULL and not before(p.release[i], q.edge):
+                continue
+            if scan_is_rough(m) and not fires_before_edge(e, q, p, i):
+                continue
+            t = next_spike(e, p, i)
+            q.looks += 1
+            if before(t, q.edge) and not window_append(q, window_key(q, t, e.H), p.first + i):
+                return NO_MEMORY
+        k += SCAN_BLOCK
+    return RUNNING
+
+
+# Parameters -----------------------------------------------------------------------------------------------------------
+
+cdef bint describe(Population *p, int64_t n_rows) noexcept nogil:
+    """What follows from all rows together; whether the population needs `base`."""
+    cdef const Model *rows = <const Model *> p.rows
+    cdef bint wanted = False
+    cdef int64_t k
+    p.width = width_of(rows)
+    p.scan_cost = scan_cost(rows, n_rows > 1)
+    p.oscillates = False
+    for k in range(n_rows):
+        p.oscillates = p.oscillates or may_oscillate(&rows[k])
+        wanted = wanted or keeps_base(&rows[k])
+    return wanted
+
+
+cdef object fill_row(void *rows, int64_t k, constants, frames, double H):
+    fill(<Model *> rows + k, constants, frames, H)
+
+
+cdef void give_current_to(void *rows, int64_t k, double I_e, const double *leak) noexcept nogil:
+    give_current(<Model *> rows + k, I_e, leak)
+
+
+cdef bint has_coordinate_in(const Population *p) noexcept nogil:
+    """Whether all its neurons could share windows that order by coordinates."""
+    return not p.heterogeneous and has_coordinate(<const Model *> p.rows)
+
+
+cdef int64_t ports_in(const Population *p) noexcept nogil:
+    return ports_of(<const Model *> p.rows)
+
+
+cdef Ops OPS
+OPS.row_size = sizeof(Model)
+OPS.fill = fill_row
+OPS.describe = describe
+if gives_current(NULL):
+    OPS.give_current = give_current_to
+OPS.is_costly = is_costly(NULL)
+OPS.has_currents = has_currents(NULL)
+OPS.notes_states = notes_states(NULL)
+OPS.ports = ports_in
+OPS.has_coordinate = has_coordinate_in
+OPS.rescale = rescale
+OPS.place = place
+OPS.look = look
+OPS.take_over = take_over
+OPS.scan = scan
+OPS.place_one = place_one
+OPS.place_currents = place_currents
+OPS.next_spike = next_spike
+OPS.fires_before_edge = fires_before_edge
+OPS.coordinate = window_coordinate
+OPS.is_unchanged = is_unchanged
+OPS.voltage = voltage
+OPS.port_current = port_current_of
+OPS.current_sum = current_sum
+OPS.schedule = schedule[Window]
+OPS.reset_in_heap = reset[Heap]
+OPS.reset_in_window = reset[Window]
+OPS.kick_in_heap = kick[Heap]
+OPS.kick_in_window = kick[Window]
+OPS.deliver_in_heap = deliver[Heap]
+OPS.deliver_in_window = deliver[Window]
