@@ -218,6 +218,26 @@ def one_value_per_neuron(n):
     return net
 
 
+def with_inputs(net):
+    """The network with given spikes that excite all of its populations, by delays of their own."""
+    times = 40.0 * np.random.default_rng(10).random(40)
+    source = net.add(8, sp.SpikeSource(times, np.random.default_rng(11).integers(0, 8, 40)), name="input")
+    for population in net.populations:
+        if population is not source:
+            strong = NEURONS.get(population.name, (None, 0.1))[1]
+            weight, delay = sp.uniform(0.1 * strong, strong), sp.uniform(0.5, 2.0)
+            net.connect(source, population, sp.fixed_outdegree(3), weight=weight, delay=delay)
+    return net
+
+
+def with_all_inputs():
+    """Neurons of all kinds with all kinds of delays and inputs."""
+    net = with_inputs(all_neurons(delays=MIXED, t_ref=1.5))
+    net.drive("LIF", sp.poisson(300.0), weight=0.1)
+    net.drive("LIFExp", sp.steps([5.0, 50.0], [0.25, -0.25]))
+    return net
+
+
 # --- rasters: every kind of neuron with every kind of delay -------------------------------------------------------
 
 
@@ -417,18 +437,6 @@ def _loss(result, V=False):
     return [dL_dtimes, random(9, *result.V.shape)] if V else [dL_dtimes]
 
 
-def with_inputs(net):
-    """The network with given spikes that excite all of its populations, by delays of their own."""
-    times = 40.0 * np.random.default_rng(10).random(40)
-    source = net.add(8, sp.SpikeSource(times, np.random.default_rng(11).integers(0, 8, 40)), name="input")
-    for population in net.populations:
-        if population is not source:
-            strong = NEURONS.get(population.name, (None, 0.1))[1]
-            weight, delay = sp.uniform(0.1 * strong, strong), sp.uniform(0.5, 2.0)
-            net.connect(source, population, sp.fixed_outdegree(3), weight=weight, delay=delay)
-    return net
-
-
 def _gradient(kind, delay, tape=True):
     net = with_inputs(two_populations(neuron(kind), NEURONS[kind][1], delay, n=60))
     result = net.run(40.0, tape=tape, progress=False)
@@ -542,16 +550,9 @@ def _checkpoint(net, engine):
         return [raster(first), checkpoint(path), state(loaded), raster(loaded.run(40.0, progress=False))]
 
 
-def _all_inputs():
-    net = with_inputs(all_neurons(delays=MIXED, t_ref=1.5))
-    net.drive("LIF", sp.poisson(300.0), weight=0.1)
-    net.drive("LIFExp", sp.steps([5.0, 50.0], [0.25, -0.25]))
-    return net
-
-
 @fingerprint("checkpoint/window")
 def _checkpoint_of_window():
-    return _checkpoint(_all_inputs(), "window")
+    return _checkpoint(with_all_inputs(), "window")
 
 
 @fingerprint("checkpoint/heap_no_delay")
