@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from verification import same_bits
+from verification import machines, same_bits
 
 SCRIPT = Path(same_bits.__file__)
 SOME = ["raster/LIFExp/delays", "input/sources", "gradient/Theta/delays", "checkpoint/window", "training/*Theta"]
@@ -83,3 +83,32 @@ def test_long_doubles_are_refused():
         pytest.skip("long double is double here")
     with pytest.raises(TypeError, match="the same everywhere"):
         same_bits.sha256(np.zeros(3, np.longdouble))
+
+
+def test_ways_are_compared_with_what_is_recorded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(machines, "RECORDED", tmp_path / "recorded.json")
+    recorded = same_bits.fingerprints(["raster/LIF/*"]) | {"raster/LIFExp/delays": "of no interest here"}
+    machines.RECORDED.write_text(json.dumps(recorded | {"raster/LIF/delays": "0" * 64}))
+    assert machines.main(["normal", "--only", "raster/LIF/*"]) == 1
+    shown = capsys.readouterr().out
+    assert "1 of 3" in shown
+    assert [line.split() for line in shown.splitlines() if line.startswith("raster/")] == [["raster/LIF/delays", "x"]]
+
+
+def test_a_way_that_changes_nothing_is_none(tmp_path):
+    first = machines.Ready("normal", machines.WAYS["normal"], machines.Builder(tmp_path), None)
+    for changes in ("glibc", "numpy"):
+        with pytest.raises(machines.Impossible, match="would test nothing"):
+            way = machines.Way("as normal", environment={"NPY_DISABLE_CPU_FEATURES": ""}, changes=changes)
+            first.probed["numpy takes"] = []
+            machines.Ready(changes, way, machines.Builder(tmp_path), first)
+
+
+def test_levels_that_the_processor_has_not_are_skipped(monkeypatch):
+    monkeypatch.setattr(machines.platform, "machine", lambda: "x86_64")
+    monkeypatch.setitem(machines.LEVELS, "x86-64-v2", {"an_instruction_of_the_future"})
+    monkeypatch.setattr(machines.Path, "read_text", lambda path: "flags : fpu sse2\n")
+    with pytest.raises(machines.Impossible, match="is no x86-64-v3: it has no an_instruction_of_the_future"):
+        machines.require_level("x86-64-v3")
+    with pytest.raises(machines.Impossible, match="no-such-compiler not installed"):
+        machines.require("no-such-compiler")

@@ -42,11 +42,11 @@ LEVELS = {
     "x86-64-v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
 }
 
-# Numbers that depend on which variants of functions glibc and numpy take for this processor, and which numpy may take.
+# Numbers that depend on which variants of functions glibc and numpy take for this processor; where the package is.
 PROBE = """
 import hashlib, json, math
+from importlib.util import find_spec
 import numpy as np
-import sparseprop
 x = 20.0 * np.random.default_rng(0).random(100_000) - 10.0
 functions = [np.exp, np.log1p, np.sin, np.tan, np.arctan]
 bits = lambda arrays: hashlib.sha256(b"".join(np.asarray(a, "<f8").tobytes() for a in arrays)).hexdigest()
@@ -54,7 +54,7 @@ print(json.dumps({
     "glibc": bits([[math.exp(v) for v in x]]),
     "numpy": bits([f(np.abs(x)) for f in functions]),
     "numpy takes": np.show_config(mode="dicts")["SIMD Extensions"].get("found", []),
-    "package": sparseprop.__file__,
+    "core": find_spec("sparseprop._core").origin,
 }))
 """
 
@@ -175,7 +175,7 @@ class Builder:
 
 
 class Ready:
-    """A way that has been built and is known to be another one than the first."""
+    """A way that has been built, and is known to be another one than the first."""
 
     def __init__(self, name, way, builder, first):
         self.name, self.folder = name, builder.folder
@@ -191,8 +191,12 @@ class Ready:
         drop = ("GLIBC_TUNABLES", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "PYTHONPATH")
         self.environment = {k: v for k, v in os.environ.items() if k not in drop} | environment
         self.probed = json.loads(self.python("-c", PROBE))
-        if way.compiler and not Path(self.probed["package"]).is_relative_to(environment["PYTHONPATH"]):
-            raise SystemExit(f"{name}: {self.probed['package']} was imported, and not what was built")
+        if way.compiler:
+            core = Path(self.probed["core"])
+            if not core.is_relative_to(environment["PYTHONPATH"]):
+                raise SystemExit(f"{name}: {core} was imported, and not what was built")
+            if core.read_bytes() == Path(first.probed["core"]).read_bytes():
+                raise Impossible(f"its machine code is that of {first.name}, so it would test nothing")
         if way.changes and self.probed[way.changes] == first.probed[way.changes]:
             raise Impossible(f"it changes nothing that {way.changes} computes here, so it would test nothing")
 
