@@ -10,13 +10,6 @@ from sparseprop.numerics._frames cimport Pair
 from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
 
-# The event queues. A heap has an entry for every neuron, moved at every kick. A window has entries only for those that
-# may fire before its edge, and knows when they can be stale.
-ctypedef fused Queue:
-    Heap
-    Window
-
-
 cdef struct Series:
     # Of a population whose I_e changes: one row of currents for each change, one or one per neuron.
     const double *currents
@@ -90,7 +83,7 @@ cdef class Engine:
     cdef _note_voltages(self, Population *p)
 
 
-cdef Status take_instants(State *e, Queue *q, Pair until, count_t max_spikes, count_t budget) noexcept nogil
+cdef Status take_instants_in_window(State *e, Window *q, Pair until, count_t max_spikes, count_t budget) noexcept nogil
 cdef double voltage_of(const State *e, neuron_t i) noexcept nogil
 cdef restore_pairs(Pair *pairs, saved)
 cdef void *owned(void *memory) except NULL

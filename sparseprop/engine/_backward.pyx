@@ -65,7 +65,8 @@ cdef Status merged_row_back(Pass *b, const Synapses *c, neuron_t source, double 
         of_time = w * b.kick_by_time[i]
         if look_at_target(b, i, source, w, &of_time) != RUNNING:
             return NO_MEMORY
-        if crowded and is_swap(b, i) and back_of(p).jumps_at_spikes(p, c.targets[k], w) and not find(b, ORDER_SWAP, i, source):
+        if crowded and is_swap(b, i) and back_of(p).jumps_at_spikes(p, c.targets[k], w) \
+                and not find(b, ORDER_SWAP, i, source):
             return NO_MEMORY
         at = c.first + (c.places[k] if c.places != NULL else k)
         if by_weight != NULL:

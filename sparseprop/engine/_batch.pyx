@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from sparseprop._core cimport Engine, Recording, owned, take_instants, voltage_of, zeros
+from sparseprop._core cimport Engine, Recording, owned, take_instants_in_window, voltage_of, zeros
 from sparseprop.engine._agenda cimport TRAIN, agenda_push
 from sparseprop.engine._backward cimport (
     Adjoint, begin_back, begin_streams_back, go_back, instants_back, is_used_up, read_in,
@@ -243,7 +243,7 @@ cdef class Runner:
             stop = until
             if k < n_stops:
                 stop.n, stop.s = stop_epochs[k], stop_s[k]
-            status = take_instants(e, q, stop, (<count_t> 1) << 62, (<count_t> 1) << 61)
+            status = take_instants_in_window(e, q, stop, (<count_t> 1) << 62, (<count_t> 1) << 61)
             if status > QUIESCENT:
                 break
             for j in range(n_ids if k < n_stops else 0):

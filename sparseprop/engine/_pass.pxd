@@ -65,7 +65,7 @@ cdef struct Synapses:
     const neuron_t *places
 
 
-# The functions of a kind of neurons going back: models/_<m>.pxd in engine/_population_back.pxi, where they are explained.
+# The functions of a kind of neurons going back: models/_<m>.pxd in engine/_population_back.pxi, which explains them.
 cdef struct BackOps:
     int64_t (*adjoint_width)(const Population *p, bint wide) noexcept nogil
     bint (*jumps_at_spikes)(const Population *p, neuron_t i, double weight) noexcept nogil

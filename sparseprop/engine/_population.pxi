@@ -8,7 +8,7 @@ from libc.string cimport memcmp, memcpy
 from sparseprop.engine._heap cimport Heap, heap_move
 from sparseprop.engine._kernel cimport Kernel
 from sparseprop.engine._state cimport (
-    FAR, N_SOLVED, NO_MEMORY, NUMERICAL, RUNNING, Ops, Population, Solved, State, Status, append, clear_bit, get_bit,
+    FAR, N_SOLVED, NO_MEMORY, NUMERICAL, RUNNING, Ops, Population, Queue, Solved, State, Status, append, clear_bit, get_bit,
     reserve, set_bit,
 )
 from sparseprop.engine._tape cimport tape_current, tape_drive, tape_release, tape_values
@@ -21,12 +21,6 @@ from sparseprop.numerics._typedefs cimport neuron_t
 cdef enum:
     # Neurons that are scanned at a time, so that the scratch of a scan stays small.
     SCAN_BLOCK = 4096
-
-# The event queues. A heap has an entry for every neuron, moved at every kick. A window has entries only for those that
-# may fire before its edge, and knows when they can be stale.
-ctypedef fused Queue:
-    Heap
-    Window
 
 
 # One neuron -----------------------------------------------------------------------------------------------------------

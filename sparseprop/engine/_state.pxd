@@ -22,6 +22,13 @@ cdef enum:
     N_SOLVED = 256
 
 
+# The event queues. A heap has an entry for every neuron, moved at every kick. A window has entries only for those that
+# may fire before its edge, and knows when they can be stale.
+ctypedef fused Queue:
+    Heap
+    Window
+
+
 cdef enum Status:
     RUNNING = 0
     TIME = 1

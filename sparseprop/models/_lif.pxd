@@ -140,7 +140,8 @@ cdef inline int64_t scan_cost(const LIF *m, bint alone) noexcept nogil:
     return 1
 
 
-cdef inline int64_t scan_block(const LIF *m, const Neurons *p, int64_t first, int64_t n, neuron_t *found) noexcept nogil:
+cdef inline int64_t scan_block(const LIF *m, const Neurons *p, int64_t first, int64_t n,
+                               neuron_t *found) noexcept nogil:
     return find_below(register_width(), p.x + first, n, m.gap * p.frame.edge_E, found)
 
 

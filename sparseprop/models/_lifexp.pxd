@@ -866,8 +866,8 @@ cdef inline void kick_sums(const LIFExp *m, double *y, const KickBack *c, int64_
 
 
 cdef inline double row_sums(const LIFExp *m, double *y, int64_t width, bint wide, const neuron_t *targets,
-                                 const double *weights, double weight, int64_t count, const KickBack *c, int64_t port,
-                                 double *by_weight, double *sum) noexcept nogil:
+                            const double *weights, double weight, int64_t count, const KickBack *c, int64_t port,
+                            double *by_weight, double *sum) noexcept nogil:
     cdef double of_x = 0.0, of_a = 0.0, total_x = 0.0, total_a = 0.0, x, a, E = c.E, reach = c.reach
     cdef double *at
     cdef int64_t k

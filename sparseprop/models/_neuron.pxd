@@ -189,7 +189,8 @@ cdef inline int64_t kick_row(const void *m, const Neurons *p, const neuron_t *ta
     return -1
 
 
-cdef inline int64_t scan_block(const void *m, const Neurons *p, int64_t first, int64_t n, neuron_t *found) noexcept nogil:
+cdef inline int64_t scan_block(const void *m, const Neurons *p, int64_t first, int64_t n,
+                               neuron_t *found) noexcept nogil:
     """Which of the equal neurons `first`, ..., n of them, may fire before the edge; -1 if there is no loop for that."""
     return -1
 

@@ -150,7 +150,7 @@ cdef inline void place_at(const Riccati *m, double *x, Pair *base, double V, con
 
 
 cdef inline void direction_of(const Riccati *m, const double *x, const Pair *base, const Frame *f, Pair now, double H,
-                               double *P, double *Q) noexcept nogil:
+                              double *P, double *Q) noexcept nogil:
     """(P, Q) with V = Q / P now, up to a positive factor."""
     if m.regime == ROTATION:
         P[0] = x[0] * f.E - x[1] * f.sine
@@ -369,8 +369,8 @@ cdef inline bint voltages_of_row(const Riccati *m, const double *x, const Frame 
 
 # For gradients --------------------------------------------------------------------------------------------------------
 # y is dL/d(angle of V), the time that it belongs to, and two sums, for tau_m and I_e. The adjoint a is that of an angle
-# chi, d chi = dV / N, N = c + V^2, c = I for rotations and else 1: it is regular where V is infinite and, unlike the time
-# to the next spike, at the fixed points. Rotations: chi advances by t / tau.
+# chi, d chi = dV / N, N = c + V^2, c = I for rotations and else 1: it is regular where V is infinite and, unlike the
+# time to the next spike, at the fixed points. Rotations: chi advances by t / tau.
 
 cdef inline int64_t adjoint_width(const Riccati *m, bint wide) noexcept nogil:
     return 4

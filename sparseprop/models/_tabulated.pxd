@@ -465,7 +465,6 @@ cdef inline double voltage_at_threshold(const Tabulated *m) noexcept nogil:
     return m.V_threshold
 
 
-
 cdef inline double speed_at(const Half *h, double z) noexcept nogil:
     """|F| at a distance, to a relative precision."""
     z = max(z, 0.0)             # at threshold it may be less by rounding
