@@ -2,7 +2,8 @@
 
 from libc.stdint cimport int64_t
 
-from sparseprop._core cimport Engine, Recording
+from sparseprop._core cimport Recording
+from sparseprop.engine._loaded cimport Loaded
 from sparseprop.engine._pass cimport Pass
 from sparseprop.engine._state cimport Status
 from sparseprop.engine._tape cimport Tape
@@ -13,10 +14,10 @@ from sparseprop.numerics._typedefs cimport count_t, neuron_t
 cdef class Adjoint:
 
     cdef Pass b
-    cdef Engine engine
+    cdef Loaded loaded
     cdef Recording recording
     cdef list kept
-    cdef bint loaded
+    cdef bint has_begun         # some part has been loaded
     cdef double[::1] by_time
     cdef readonly double[::1] weight_sums
     cdef readonly double[::1] delay_sums

@@ -11,10 +11,11 @@ from libc.string cimport memset
 
 import numpy as np
 
-from sparseprop._core cimport Engine, Recording, owned, restore_pairs, zeros
+from sparseprop._core cimport Recording
 from sparseprop.engine._agenda cimport (
     CURSOR, LANE, TRAIN, Item, Kind, agenda_free, agenda_has_two, agenda_pop, agenda_push, agenda_replace,
 )
+from sparseprop.engine._loaded cimport Loaded, owned, restore_pairs, zeros
 from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row
 from sparseprop.engine._pass cimport (
     AT_A_STEP, MOST_FINDINGS, ORDER_SWAP, Delivery, Pass, Return, Stream, Synapses, add_shift, adjoint_of, back_of,
@@ -707,10 +708,10 @@ cdef class Adjoint:
         cdef State *e
         cdef int64_t k, j
         cdef Population *p
-        self.engine = Engine(network, "window")
+        self.loaded = Loaded(network)
         self.kept = []
         b.start.n, b.start.s = start
-        e = b.e = &self.engine.e
+        e = b.e = &self.loaded.e
         b.near, b.wide, b.free_return = near, wide, -1
         b.y = <double **> zeros(e.n_populations, sizeof(double *))
         b.widths = <int64_t *> zeros(e.n_populations, sizeof(int64_t))
@@ -780,7 +781,7 @@ cdef class Adjoint:
         cdef State *e = b.e
         cdef int64_t k
         cdef Population *p
-        cdef bint was_loaded = self.loaded
+        cdef bint was_loaded = self.has_begun
         cdef Pair later
         cdef neuron_t i
         later = self.recording.start if was_loaded else recording.start
@@ -790,8 +791,8 @@ cdef class Adjoint:
         if by_time.shape[0] != recording.tape.size:
             raise ValueError(f"{by_time.shape[0]} values for {recording.tape.size} entries")
         begin_back(b, recording.tape, recording.last_before, recording.last, recording.start)
-        if not self.loaded:
-            self.loaded = True
+        if not self.has_begun:
+            self.has_begun = True
             for k in range(e.n_populations):
                 self._set_parameters(k, recording.n_changes)
         for k in range(e.n_populations):
@@ -810,7 +811,7 @@ cdef class Adjoint:
 
     cdef _set_parameters(self, int64_t k, int64_t n_changes):
         """Give population k the parameters that it has after so many changes."""
-        self.engine._after_changes(k, n_changes)
+        self.loaded._after_changes(k, n_changes)
 
     def run(self, until, count_t budget):
         """Take instants at or after the pair `until` in reverse; False if the budget ended it."""
@@ -833,8 +834,8 @@ cdef class Adjoint:
         cdef Pair now
         now.n, now.s = time
         go_back(&self.b, now)
-        if self.engine.origins is not None:
-            V = V.base - self.engine.origins[ids.base]
+        if self.loaded.origins is not None:
+            V = V.base - self.loaded.origins[ids.base]
         for k in range(ids.shape[0]):
             if by_V[k] != 0.0:
                 read_in(&self.b, <neuron_t> ids[k], V[k], currents[k], by_V[k])
@@ -879,7 +880,7 @@ cdef class Adjoint:
     @property
     def ranks(self):
         """Which projection of the network the sums are of."""
-        return [int(self.b.e.projections[k].rank) for k in range(len(self.engine.network.projections))]
+        return [int(self.b.e.projections[k].rank) for k in range(len(self.loaded.network.projections))]
 
     @property
     def n_ties(self):

@@ -10,7 +10,8 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from sparseprop._core cimport Engine, Recording, owned, take_instants_in_window, voltage_of, zeros
+from sparseprop._core cimport Engine, Recording, take_instants_in_window, voltage_of
+from sparseprop.engine._loaded cimport owned, zeros
 from sparseprop.engine._agenda cimport TRAIN, agenda_push
 from sparseprop.engine._backward cimport (
     Adjoint, begin_back, begin_streams_back, go_back, instants_back, is_used_up, read_in,
@@ -507,7 +508,7 @@ cdef class BackwardRunner:
         return error
 
     def take_weights(self):
-        self.adjoint.engine.take_weights()
+        self.adjoint.loaded.take_weights()
 
     def clear(self):
         """Begin anew with what is found and counted. (The arrays of sums are the caller's.)"""

@@ -911,10 +911,10 @@ cdef inline bint row_of_back(const LIFExp *m, double *y, const Row *row, double 
     kicks_now(m, row.frame, row.now.s, row.port, row.wide, &shared)
     if row.wide:  # a constant where it is asked for each target
         total[0] = row_sums(m, y, row.width, True, row.targets, row.weights, row.weight, row.count, &shared,
-                                 row.port, row.by_weight, sum)
+                            row.port, row.by_weight, sum)
     else:
         total[0] = row_sums(m, y, row.width, False, row.targets, row.weights, row.weight, row.count, &shared,
-                                 row.port, row.by_weight, sum)
+                            row.port, row.by_weight, sum)
     return True
 
 

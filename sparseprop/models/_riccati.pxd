@@ -540,8 +540,8 @@ cdef inline void settle_sums(const Riccati *m, double *y, bint wide, const Sums 
     y[3] = 0.0
 
 
-cdef inline double rotation_row(const Riccati *m, double *y, const neuron_t *targets, const double *weights, double weight,
-                                const double *V, int64_t count, double t, double *by_weight, bint far,
+cdef inline double rotation_row(const Riccati *m, double *y, const neuron_t *targets, const double *weights,
+                                double weight, const double *V, int64_t count, double t, double *by_weight, bint far,
                                 double *sum) noexcept nogil:
     """For a row of kicks of equal rotations: dL/dt of all; dL/dw; the sum of these."""
     cdef double total = 0.0, plain = 0.0, w = weight, I_e = m.I_e, per_tau = 1.0 / m.tau, a, c, before, after
