@@ -21,7 +21,7 @@ from sparseprop.numerics._typedefs cimport MAX_PORTS, neuron_t, synapse_t
 from ..connectivity import ProceduralAdjacency, Purpose
 from ..numerics.engine_time import FRACTION_BITS, advance_per_epoch
 from ..errors import InsufficientMemoryError
-from ..models import constants_of, voltage_origin
+from ..models import KERNELS
 from .input import parameter_rows
 from .kernels import kernel
 
@@ -114,6 +114,7 @@ cdef class Loaded:
         p.first, p.size = population.first, population.size
         if population.kernel == "source":
             return
+        model = KERNELS[population.kernel]
         p.ops = (<Kernel> kernel(population.kernel)).ops
         t_ref = population.parameters["t_ref"]
         if population.refractory is not None or np.max(t_ref) > 0.0:
@@ -122,9 +123,9 @@ cdef class Loaded:
             p.waiting = <uint8_t *> owned(allocate(p.size // 8 + 1, 1))
             memset(p.waiting, 0, p.size // 8 + 1)
         n_rows, rows = parameter_rows(population.parameters, p.size)
-        self._set_rows(p, n_rows, (constants_of(population.kernel, row) for row in rows))
+        self._set_rows(p, n_rows, (model.constants_of(row) for row in rows))
         self.e.n_ports = max(self.e.n_ports, p.ops.ports(p))
-        origin = voltage_origin(population.parameters)
+        origin = model.origin_of(population.parameters)
         if origin is not None:
             if self.origins is None:
                 self.origins = np.zeros(self.e.n)
@@ -378,9 +379,8 @@ cdef class Loaded:
         if key not in self.constants:
             if len(self.constants) > 1 << 16:
                 self.constants.clear()
-            self.constants[key] = constants_of(
-                self.network.populations[number].kernel, self.bases[number][k] | {"I_e": I_e}
-            )
+            model = KERNELS[self.network.populations[number].kernel]
+            self.constants[key] = model.constants_of(self.bases[number][k] | {"I_e": I_e})
         return self.constants[key]
 
     cdef _after_changes(self, int64_t number, int64_t n_changes):

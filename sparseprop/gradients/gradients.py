@@ -8,6 +8,7 @@ from .. import _core, _validation
 from ..engine._backward import Adjoint
 from ..errors import GradientOverflowWarning, ParameterError, named_arguments, shown, warn
 from ..inputs import SpikeSource, Steps
+from ..models import PARAMETERS, TIME_CONSTANTS, WITHOUT_GRADIENT
 
 __all__ = [
     "INVARIANT",
@@ -25,8 +26,6 @@ __all__ = [
     "without_time_constants",
 ]
 
-PARAMETERS = ("I_e", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "V_T", "C_m", "g_L", "V_r", "V_t", "t_ref")
-TIME_CONSTANTS = ("tau_m", "tau_syn", "C_m", "g_L", "V_r", "V_t")  # whose derivatives need sums for tau_m
 BUDGET = 1 << 20  # events between two looks for Ctrl-C
 INVARIANT = 1e-9  # relative error of the sum rule that a debug build allows
 
@@ -157,9 +156,9 @@ class Gradients:
         vars(self).update(values)
 
     def __getattr__(self, name):
-        if name in ("tau_m", "tau_syn", "C_m", "g_L", "V_r", "V_t"):
+        if name in TIME_CONSTANTS:
             raise AttributeError(f"{name} was left out by backward(..., tau_m=False)")
-        if name in ("Delta_T", "constants", "V_min"):
+        if name in WITHOUT_GRADIENT:
             raise AttributeError(
                 f"the derivative with respect to {name} is not computed: the table of such a neuron is only "
                 "differentiated by its drive. Take differences of runs"
@@ -213,10 +212,6 @@ def checked_derivatives(values, name, shape, meaning):
     if array.shape != shape:
         raise ParameterError(f"{name} must have shape {shape}, {meaning}, got shape {array.shape}")
     return _validation.real_array(array, name, "finite numbers", ndim=len(shape), copy=False)
-
-
-def _has_currents(population):
-    return not population.is_source and population.model.kernel == "LIFExp"
 
 
 class _Backward:
@@ -470,7 +465,7 @@ def new_sums(n, ports):
 
 def most_ports(net):
     """The largest number of synaptic currents that a population of the network has."""
-    return max((p.model.n_ports for p in net.populations if _has_currents(p)), default=0)
+    return max((p.model.n_ports for p in net.populations if p.has_currents), default=0)
 
 
 def of_neurons(net, sums):
@@ -483,7 +478,7 @@ def of_neurons(net, sums):
         part = slice(p.first, p.first + p.n)
         own = {name: values[part] for name, values in sums.items() if name != "tau_syn"}
         for name, values in (p.model.gradients(own) | {"V": own["V"]}).items():
-            arrays[name][part] = values
+            arrays.setdefault(name, np.full(n, np.nan))[part] = values
     return arrays
 
 
@@ -497,7 +492,7 @@ def of_ports(net, sums):
     values = sums["tau_syn"].reshape(most_ports(net), net.size).T
     array = np.full(values.shape, np.nan)
     for p in net.populations:
-        if _has_currents(p):
+        if p.has_currents:
             array[p.first : p.first + p.n, : p.model.n_ports] = values[p.first : p.first + p.n, : p.model.n_ports]
     return array
 

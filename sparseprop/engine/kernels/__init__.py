@@ -9,5 +9,4 @@ __all__ = ["kernel"]
 @functools.cache
 def kernel(name):
     """The Kernel whose name a model has in `kernel`; it is imported when it is first needed."""
-    file = {"QIF": "riccati"}.get(name, name.lower())
-    return importlib.import_module(f"{__name__}._{file}").KERNEL
+    return importlib.import_module(f"{__name__}._{name.lower()}").KERNEL
