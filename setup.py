@@ -23,7 +23,15 @@ SANITIZE = os.environ.get("SPARSEPROP_SANITIZE", "0") == "1"
 MODE = "-".join(["debug"] * DEBUG + ["sanitize"] * SANITIZE) or "release"
 BUILD = pathlib.Path("build") / MODE
 SHARED = "sparseprop._cyutility"  # what Cython would otherwise put into each extension: memoryviews
-MODULES = ("_core", "engine._kernel", "engine._loaded", "engine._backward", "engine._batch", "connectivity._wiring", "bench._yardsticks")
+MODULES = (
+    "_core",
+    "engine._kernel",
+    "engine._loaded",
+    "engine._backward",
+    "engine._batch",
+    "connectivity._wiring",
+    "bench._yardsticks",
+)
 
 # Each kind of neurons is a unit of its own: what models/_<m>.pxd defines, in what all kinds share.
 KERNELS = sorted(path.stem for path in pathlib.Path("sparseprop/models").glob("_*.pxd") if path.stem != "_neuron")

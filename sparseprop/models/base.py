@@ -218,7 +218,6 @@ class NeuronModel:
     @staticmethod
     def origin_of(parameters):
         """The voltage (a number or an array) that is 0 for the compiled neurons with these parameters; None if 0 is."""
-        return None
 
     @staticmethod
     def neuron(engine, parameters):
