@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from .. import _core, _validation
+from .._machine import cores
 from ..connectivity import ProceduralAdjacency
 from ..engine import _batch
 from ..engine._backward import Adjoint
@@ -99,11 +100,6 @@ def sources_of(net):
             'net.add(n, sp.SpikeSource([], []), name="input")'
         )
     return sources
-
-
-def cores():
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # Threads do not live on in a forked child, where a pool of them would be waited for for ever.

@@ -8,7 +8,7 @@ from .halves import SMALLEST
 from .pieces import NotSmooth, PiecesBuilder, edges_of
 from .series import DEGREE, EPS, LONG, T_NODES, clenshaw, coefficients_of, integral_of, legendre
 
-__all__ = ["HalfBuilder", "TAIL_BITS", "roundings_lost"]
+__all__ = ["TAIL_BITS", "HalfBuilder", "roundings_lost"]
 
 # Where the exponential flow near a zero of F begins, as a part of the half; and the linear one far below.
 TAIL_BITS = 56

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Half", "SMALLEST"]
+__all__ = ["SMALLEST", "Half"]
 
 # No distance from a zero of F is less; a neuron at the zero is taken to be there.
 SMALLEST = 2.0**-200

@@ -7,12 +7,7 @@ import numpy as np
 
 from .series import DEGREE, LONG, TO_POWERS, clenshaw
 
-__all__ = [
-    "Grid",
-    "NotSmooth",
-    "PiecesBuilder",
-    "edges_of",
-]
+__all__ = ["Grid", "NotSmooth", "PiecesBuilder", "edges_of"]
 
 # How they are stored: what is multiplied by the same in pairs.
 ORDER = (0, 9, 1, 5, 2, 6, 3, 7, 4, 8)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import _html, _validation
+from .._machine import cores
 from ..errors import FileFormatError, ParameterError, StorageError, named_arguments, shown, unknown_name
 from ..files.checkpoint import fingerprint
 from ..run.simulation import Simulation, check_start, check_stop_rules
@@ -408,7 +409,7 @@ def _runner(executor, workers, n_points, functions):
                 f"workers must be None if an executor is given, which has its own, got {workers}; leave it out"
             )
     if executor is None:
-        return _Futures(functions, min(workers or len(os.sched_getaffinity(0)), n_points))
+        return _Futures(functions, min(workers or cores(), n_points))
     if isinstance(executor, str) and executor == "joblib":
         try:
             from joblib import Parallel
