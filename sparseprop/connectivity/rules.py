@@ -460,8 +460,8 @@ def matrix(W):
         ``W[target, source]`` is a weight. In a dense array zeros are no synapse. In a sparse one each stored
         entry is a synapse, a stored zero too (of the DIA format, which cannot tell, each that is not zero);
         entries that repeat the same pair are multapses, which are never added up. The order of its entries, in which
-    delays can be given, is that of ``W[W != 0]`` for a dense array (by target, then source) and of ``W.tocoo()``
-    for a sparse one, which for CSR, CSC and COO is that of ``W.data``.
+        delays can be given, is that of ``W[W != 0]`` for a dense array (by target, then source) and of ``W.tocoo()``
+        for a sparse one, which for CSR, CSC and COO is that of ``W.data``.
 
     Returns
     -------
