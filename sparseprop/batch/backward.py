@@ -7,17 +7,7 @@ import numpy as np
 from .. import _core
 from ..engine import _batch
 from ..engine._backward import Adjoint
-from ..gradients import (
-    INVARIANT,
-    ByProjection,
-    Gradients,
-    most_ports,
-    new_sums,
-    noted,
-    of_neurons,
-    of_ports,
-    without_time_constants,
-)
+from ..gradients import INVARIANT, assembled, given_currents, most_ports, new_sums, noted, sums_by_projection
 
 __all__ = ["backward"]
 
@@ -56,7 +46,6 @@ class Sums:
         self.V, self.weight_sums, self.delay_sums = parts
         adjoint = Adjoint(source, (0, 0.0), parameters, by_weight, by_delay, [], tau_m, simulation._near)
         self.runner = _batch.BackwardRunner(adjoint, simulation._beginning)
-        self.ranks = np.argsort(adjoint.ranks)
         self.take_weights()
 
     def take_weights(self):
@@ -69,9 +58,7 @@ class Sums:
     def taken(self, error):
         """A copy of all sums, what was found, and the error of the invariant."""
         adjoint = self.runner.adjoint
-        n = len(self.ranks)
-        self.weight_sums[:] = np.asarray(adjoint.weight_sums)[:n][self.ranks]
-        self.delay_sums[:] = np.asarray(adjoint.delay_sums)[:n][self.ranks]
+        self.weight_sums[:], self.delay_sums[:] = sums_by_projection(adjoint)
         return self.flat.copy(), self.runner.findings, adjoint.n_ties, error
 
 
@@ -116,28 +103,19 @@ def backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
             I_syn[p.first : p.first + p.n, : by_current.shape[1]] = by_current
     by_neuron = list(sums.values())
     sums["V"], weight_sums, delay_sums = parts
-    by_projection = [weight_sums, delay_sums]
-    sums["I_e_times"] = np.zeros(net.size)
-    for p in simulation._source.populations:
-        if p.kernel != "source":
-            part = slice(p.first, p.first + p.size)
-            sums["I_e_times"][part] = sums["I_e"][part] * p.parameters["I_e"]
+    sums["I_e_times"] = sums["I_e"] * given_currents(simulation._source)
     sums["read"] = np.zeros(net.size)
     np.add.at(sums["read"], result.V_ids, dL_dV.sum(axis=(0, 1)))
-    values = of_neurons(net, sums) | {"I_syn": I_syn, "tau_syn": of_ports(net, sums)}
-    if not tau_m:
-        values = without_time_constants(values)
-    delays = [d if a is None else a for d, a in zip(delay_sums.tolist(), by_delay, strict=True)]
-    left_out = "weights were left out by backward(..., weights=False); weight_sum has their sums"
-    return Gradients(
-        **values,
-        weight=ByProjection(net, by_weight, left_out),
-        weight_sum=ByProjection(net, weight_sums.tolist(), ""),
-        delay=ByProjection(net, delays, ""),
+    return assembled(
+        net,
+        sums,
+        I_syn,
+        (by_weight, weight_sums, by_delay, delay_sums),
+        tau_m,
         input_times=given.given_back(by_input),
         drive_weight={},
         steps={},
-        **noted(net, simulation._near, findings, n_warnings, by_neuron, by_projection),
+        **noted(net, simulation._near, findings, n_warnings, by_neuron, [weight_sums, delay_sums]),
         n_ties=n_ties,
         invariant_error=error,
     )
