@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ParameterError
-from .series import EPS, LONG, NODES, T_NODES, coefficients_of
+from .series import EPS, LONG, NODES, T_NODES, coefficients_of, to_powers
 
 __all__ = ["EIFDrift", "NumericalDrift"]
 
@@ -201,13 +201,8 @@ class NumericalDrift:
             raise ParameterError(
                 f"NumericalIF.drift must be smooth where it is zero, and at V = {float(zero)!r} it is not"
             )
-        powers = np.zeros((NODES, NODES), LONG)
-        powers[0, 0] = powers[1, 1] = 1
-        for k in range(2, NODES):
-            powers[k, 1:] = 2 * powers[k - 1, :-1]
-            powers[k] -= powers[k - 2]
         series[np.abs(series) < self.noise * np.abs(series).max() / 8] = 0.0
-        self._near[key] = radius, (series[:, None] * powers).sum(axis=0)[1:]
+        self._near[key] = radius, (series[:, None] * to_powers(NODES)).sum(axis=0)[1:]
         return self._near[key]
 
     def near(self, zero, z):

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .series import DEGREE, LONG, TO_POWERS, clenshaw
+from .series import DEGREE, LONG, clenshaw, to_powers
 
 __all__ = ["Grid", "NotSmooth", "PiecesBuilder", "edges_of"]
 
 # How they are stored: what is multiplied by the same in pairs.
 ORDER = (0, 9, 1, 5, 2, 6, 3, 7, 4, 8)
+TO_POWERS = to_powers(DEGREE + 1)
 
 
 class NotSmooth(Exception):

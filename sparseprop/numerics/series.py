@@ -9,12 +9,12 @@ __all__ = [
     "EPS",
     "LONG",
     "NODES",
-    "TO_POWERS",
     "T_NODES",
     "clenshaw",
     "coefficients_of",
     "integral_of",
     "legendre",
+    "to_powers",
 ]
 
 # Of the polynomials; a piece is its centre, the inverse of half its width, and DEGREE + 1 coefficients; see _table.pxd.
@@ -25,20 +25,25 @@ NODES = 22
 PI = 4 * np.arctan(LONG(1))
 
 
+def to_powers(n):
+    """The Chebyshev polynomials T_0 to T_(n - 1) in powers: row k has the coefficients of T_k."""
+    powers = np.zeros((n, n), LONG)
+    powers[0, 0] = powers[1, 1] = 1
+    for k in range(2, n):
+        powers[k, 1:] = 2 * powers[k - 1, :-1]
+        powers[k] -= powers[k - 2]
+    return powers
+
+
 def _chebyshev():
-    """Nodes in (-1, 1); values there to coefficients; coefficients of degree <= DEGREE to powers."""
+    """Nodes in (-1, 1), and the matrix from values there to coefficients."""
     angles = (np.arange(NODES, dtype=LONG) + LONG(0.5)) * (PI / NODES)
     to_coefficients = np.cos(np.outer(np.arange(NODES, dtype=LONG), angles)) * (LONG(2) / NODES)
     to_coefficients[0] /= 2
-    powers = np.zeros((DEGREE + 1, DEGREE + 1), LONG)
-    powers[0, 0] = powers[1, 1] = 1
-    for k in range(2, DEGREE + 1):
-        powers[k, 1:] = 2 * powers[k - 1, :-1]
-        powers[k] -= powers[k - 2]
-    return np.cos(angles), to_coefficients, powers
+    return np.cos(angles), to_coefficients
 
 
-T_NODES, TO_COEFFICIENTS, TO_POWERS = _chebyshev()
+T_NODES, TO_COEFFICIENTS = _chebyshev()
 
 
 def coefficients_of(values):
