@@ -12,6 +12,7 @@ from .engine.reference import ReferenceEngine
 from .errors import ParameterError, named_arguments, shown, unknown_name
 from .gradients import checked_derivatives
 from .inputs import SpikeSource
+from .models import PARAMETERS as NEURON_PARAMETERS
 from .numerics.arithmetic import ComplexArithmetic, DoubleArithmetic
 from .run.recording import Record
 from .run.simulation import Simulation, check_stop_rules
@@ -19,7 +20,6 @@ from .run.simulation import Simulation, check_stop_rules
 __all__ = ["Comparison", "GradientReport", "check_gradients", "directional_derivative"]
 
 STEP = 1e-30  # of the complex step: no difference is taken, so it can be this small
-NEURON_PARAMETERS = ("I_e", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "V_T", "C_m", "g_L", "V_r", "V_t", "t_ref")
 PARAMETERS = (*NEURON_PARAMETERS, "tau_syn", "V", "I_syn", "weight", "delay", "input_times", "drive_weight", "steps")
 
 
@@ -54,11 +54,11 @@ def _with_voltages(source, shift):
     return dataclasses.replace(source, populations=populations)
 
 
-def _with_currents(source, port, shift):
+def _with_currents(net, source, port, shift):
     """The engine's input with initial synaptic currents of a port shifted."""
     populations = []
-    for p in source.populations:
-        ports = sum(name.startswith("tau_syn_") for name in p.parameters)
+    for population, p in zip(net.populations, source.populations, strict=True):
+        ports = population.model.n_ports if population.has_currents else 0
         if port < ports:
             currents = np.zeros((p.size, ports)) if p.I_syn is None else p.I_syn
             currents = currents.astype(np.result_type(currents, shift))
@@ -109,7 +109,7 @@ def _shift(net, source, name, key, shift):
     if name == "V":
         return _with_voltages(source, shift)
     if name == "I_syn":
-        return _with_currents(source, key, shift)
+        return _with_currents(net, source, key, shift)
     if name in ("weight", "delay"):
         return _with_projection(source, key, name, shift)
     if name == "drive_weight":
@@ -400,7 +400,7 @@ def _comparable(net, name, key, values):
     fine = np.isfinite(np.ravel(values))
     if name == "delay":
         fine &= np.ravel(net.projections[key].delay) > 0.0
-    if name in ("V_peak", "V_reset"):
+    if name in NEURON_PARAMETERS:
         for p in net.populations:
             if not p.is_source:
                 fine[p.first : p.first + p.n] &= np.isfinite(np.broadcast_to(getattr(p.model, name, np.nan), (p.n,)))
@@ -411,7 +411,7 @@ def _method(net, name, difference):
     """The step of finite differences, or None for the complex step."""
     if difference is None and name in ("I_e", "steps"):
         for p in net.populations:
-            if not p.is_source and p.model.kernel == "QIF" and (np.abs(p.model.riccati_drive()) < 1e-3).any():
+            if not p.is_source and p.model.loses_complex_step():
                 return 1e-9
     return difference
 

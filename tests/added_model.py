@@ -5,18 +5,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sparseprop.errors import named_arguments
-from sparseprop.models import Parameter
-from sparseprop.models.tabulated import _Tabulated
+from sparseprop.models import Parameter, Tabulated
 from sparseprop.numerics.drifts import Expression
 
 
 @named_arguments
 @dataclass(frozen=True, eq=False)
-class Quartic(_Tabulated):
+class Quartic(Tabulated):
     """``tau_m dV/dt = V^4 + 2 a V + I_e`` (Touboul 2008, doi:10.1137/070687268)."""
 
     table: ClassVar[dict[str, Parameter]] = {
-        "tau_m": Parameter("ms", "time constant", "a finite time > 0 ms", positive=True),
+        "tau_m": Parameter("ms", "time constant", "a finite time > 0 ms", positive=True, sets_tau=True),
         "I_e": Parameter("V", "constant drive"),
         "V_th": Parameter("V", "voltage of a spike"),
         "V_reset": Parameter("V", "potential after a spike"),
@@ -36,7 +35,7 @@ class Quartic(_Tabulated):
         return {"drift": Expression("V ** 4 + 2 * a * V", {"a": self.a}), "V_min": -math.inf} | numbers
 
     def _check_relations(self):
-        self._check_tables()
+        self.check_tables()
 
     def threshold(self):
         return self.V_th

@@ -3,8 +3,13 @@
 What is drawn comes from the model's own table of parameters, so that a new model is tested without a word here.
 """
 
+import ast
 import functools
+import importlib
+import inspect
 import math
+import pathlib
+import pkgutil
 import zlib
 
 import mpmath
@@ -15,6 +20,7 @@ from random_networks import outcome
 
 import sparseprop as sp
 from sparseprop import models
+from sparseprop.engine.input import parameters_of
 from sparseprop.engine.reference import ReferenceEngine
 from sparseprop.numerics.arithmetic import DoubleArithmetic, MultiprecisionArithmetic
 
@@ -162,3 +168,141 @@ def test_initial_states_of_every_model(name, variant):
             res = net.run(100.0, record=sp.Record(V=[0], V_times=[99.0]))
             assert res.n_spikes == 0
             assert res.V[0, 0] == pytest.approx(rest[i], rel=1e-12, abs=1e-12)
+
+
+# What a model says of itself, so that nobody else has to know it ----------------------------------------------------
+
+
+def sums_of_gradients(n):
+    names = ("I_e", "tau_m", "threshold", "V_reset", "t_ref", "V", "read", "I_e_times")
+    return {name: np.linspace(0.5 + k, 1.5 + k, n) for k, name in enumerate(names)}
+
+
+@every_model
+def test_tables_say_which_parameters_have_gradients(name, variant):
+    model = example(name, variant, 3)
+    known = {key for key in model.gradients(sums_of_gradients(3)) if key in model.table}
+    assert known == {key for key, row in model.table.items() if row.has_gradient and not row.ports}
+
+
+@every_model
+def test_tables_say_which_gradients_need_those_by_time_constants(name, variant):
+    model = example(name, variant, 3)
+    sums = sums_of_gradients(3)
+    one, other = model.gradients(sums), model.gradients(sums | {"tau_m": 2.0 * sums["tau_m"]})
+    differ = {key for key in one if key in model.table and not np.array_equal(one[key], other[key])}
+    assert differ == {key for key, row in model.table.items() if row.sets_tau and not row.ports}
+
+
+def test_a_parameter_that_no_other_model_has_gets_its_gradient(monkeypatch):
+    def gradients():
+        result = described("Quartic", 0).run(40.0, tape=True)
+        return result.backward(np.ones(result.n_spikes))
+
+    before = gradients()
+    monkeypatch.setattr(Quartic, "gradients", lambda self, sums: {"amplitude": 2.0 * sums["I_e"]})
+    assert np.array_equal(gradients().amplitude, 2.0 * before.I_e, equal_nan=True)
+    assert np.isfinite(before.I_e[:8]).all() and (before.I_e[:8] != 0.0).any()
+    assert np.isnan(before.I_e[8:]).all()
+
+
+def test_models_of_one_kernel_are_computed_alike():
+    for model in models.MODELS.values():
+        kernel = models.KERNELS[model.kernel]
+        assert (model.neuron, model.constants_of) == (kernel.neuron, kernel.constants_of)
+        constants = model.constants_of(parameters_of(model(**model.example).parameters(), 0))
+        assert {"tau", "t_ref", "frame"} <= set(constants)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_states_are_as_wide_as_models_say(name):
+    """By which memory is estimated: the doubles of a state in a checkpoint, and of its time where it has one."""
+    sim = sp.Simulation(described(name, 0), engine="heap")
+    sim.run(10.0)
+    state = sim._engine.state()["populations"][0]
+    width = state["x"].shape[1] + (0 if state["base"] is None else 2)
+    assert example(name, 0, 8).state_doubles() == width
+
+
+def classes_of_models():
+    """All classes of models and of their neurons, but for what all share."""
+    for info in pkgutil.iter_modules(models.__path__):
+        if not pathlib.Path(models.__path__[0], f"{info.name}.py").is_file():
+            continue
+        for name, cls in inspect.getmembers(importlib.import_module(f"sparseprop.models.{info.name}"), inspect.isclass):
+            if issubclass(cls, (models.NeuronModel, models.neuron.Neuron)) and cls.__bases__ != (object,):
+                yield name
+
+
+CLASSES = set(classes_of_models())
+NAMES = {*models.MODELS, *models.KERNELS}  # of models and kernels, as texts
+# Parameters of one model alone, whose names stand in its table and nowhere else.
+OWN = {name for model in models.MODELS.values() for name, row in model.table.items() if not row.ports}
+OWN = {name for name in OWN if sum(name in model.table for model in models.MODELS.values()) == 1}
+
+
+def told_apart(tree):
+    """Where code asks which model or kernel something is, by class or by name, or names one model's parameters."""
+
+    def names_one(*nodes):
+        return any(
+            (isinstance(part, ast.Constant) and part.value in NAMES)
+            or (isinstance(part, ast.Name) and part.id in CLASSES)
+            or (isinstance(part, ast.Attribute) and part.attr in CLASSES)
+            for node in nodes
+            for part in ast.walk(node)
+        )
+
+    for node in ast.walk(tree):
+        by_comparing = isinstance(node, (ast.Compare, ast.match_case)) and names_one(
+            *([node.pattern] if isinstance(node, ast.match_case) else [node])
+        )
+        by_type = (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("isinstance", "issubclass")
+            and names_one(*node.args)
+        )
+        by_table = isinstance(node, ast.Dict) and any(key is not None and names_one(key) for key in node.keys)
+        own = isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in OWN
+        if by_comparing or by_type or by_table or own:
+            yield ast.unparse(node)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "isinstance(model, LIF)",
+        "isinstance(model, (sp.QIF, Theta))",
+        "type(model) in (LIF, LIFExp)",
+        "type(model) is not models.EIF",
+        "population.model.kernel == 'QIF'",
+        "info.model != 'LIFExp'",
+        "width = {'LIF': 1, 'Tabulated': 4}[kernel]",
+        "make = {LIF: f, QIF: g}[type(model)]",
+        "isinstance(neuron, LIFExpNeuron)",
+        "match kernel:\n  case 'LIF': pass",
+        "match model:\n  case LIF(): pass",
+        "PARAMETERS = ('I_e', 'tau_m', 'C_m')",
+        "origin = parameters['V_t']",
+    ],
+)
+def test_code_that_tells_models_apart_is_found(code):
+    assert list(told_apart(ast.parse(code)))
+
+
+def test_code_that_asks_models_is_left_alone():
+    code = "isinstance(model, NeuronModel) and population.kernel != 'source' and model.has_currents; LIF(tau_m=10.0)"
+    assert not list(told_apart(ast.parse(code)))
+
+
+def test_only_models_know_which_model_it_is():
+    """Python outside `models/` asks the model: a new one needs no line there."""
+    folder = pathlib.Path(sp.__file__).parent
+    found = {
+        f"{path.relative_to(folder)}: {text}"
+        for path in folder.rglob("*.py")
+        if path.parent.name != "models"
+        for text in told_apart(ast.parse(path.read_text()))
+    }
+    assert not found

@@ -417,7 +417,7 @@ WAYS = {"V_th": 2.0, "V_reset": 0.0, "tau_m": 10.0}
         (lambda: sp.NumericalIF(lambda V: "x", **WAYS), "must return one real number for each voltage"),
         (lambda: sp.NumericalIF(lambda V: V[:2], **WAYS), "must return one real number for each voltage"),
         (lambda: sp.NumericalIF(lambda V: 1 / int(V), **WAYS), "must take an array of voltages, got TypeError"),
-        (lambda: sp.balanced_network(10, sp.NumericalIF("-V", **WAYS), 3), "must be a LIF, LIFExp, EIF, QIF or Theta"),
+        (lambda: sp.balanced_network(10, sp.NumericalIF("-V", **WAYS), 3), "must be a LIF, LIFExp, QIF, Theta or EIF"),
         (lambda: sp.balanced_network(10, sp.EIF(tau_m=10.0, V_reset=1.5), 3), "must have V_reset below V_T"),
     ],
 )  # fmt: skip

@@ -34,7 +34,7 @@ from ._yardsticks import PREFETCHING, Conventional, PaperHeap, random_updates
 
 __all__ = ["FULL", "MODELS", "QUICK", "Case", "build", "compare", "heading", "machine", "measure", "plot", "table"]
 
-MODELS = {"LIF": LIF, "Theta": Theta}
+MODELS = {model.__name__: model for model in (LIF, Theta)}
 TRANSIENT_SPIKES_PER_NEURON = 2  # the stationary state is reached after about one
 ELEMENTS = 200_000_000  # neurons that the conventional algorithm may look at per round
 
@@ -252,19 +252,21 @@ def yardstick(net, algorithm, **options):
     if not isinstance(rows, Adjacency) or not isinstance(projection.weight, float) or np.ptp(np.diff(rows.offsets)):
         raise ParameterError("the yardsticks need stored synapses with equal weights and out-degrees")
     period = float(model.free_period())
-    if population.kernel == "LIF":
+    if model.is_linear and not model.has_currents:
         V_inf = model.E_L + model.I_e
         depth, omega = V_inf - model.V_reset, model.tau_m / period
-        phases, threshold = omega * np.log(depth / (V_inf - population.V)), 1.0
+        name, phases, threshold = "LIF", omega * np.log(depth / (V_inf - population.V)), 1.0
         kick = -projection.weight / depth
-    else:
+    elif model.is_quadratic:
         if math.isfinite(model.V_peak) or math.isfinite(model.V_reset):
             raise ParameterError("the yardsticks need QIF neurons with infinite V_peak and V_reset")
         root, omega = math.sqrt(model.I_e), 1.0
-        phases, threshold = 2.0 * np.arctan(population.V / root), np.pi
+        name, phases, threshold = "QIF", 2.0 * np.arctan(population.V / root), np.pi
         kick = projection.weight / root
+    else:
+        raise ParameterError("the yardsticks need LIF, QIF or theta neurons, whose phases the paper's algorithm knows")
     phases = np.minimum(phases, np.nextafter(threshold, 0.0))
-    return algorithm(population.kernel, phases, rows.targets, int(rows.offsets[1]), kick, omega, period, **options)
+    return algorithm(name, phases, rows.targets, int(rows.offsets[1]), kick, omega, period, **options)
 
 
 def _run(simulation, n_spikes):

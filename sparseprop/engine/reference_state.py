@@ -4,10 +4,7 @@ import math
 
 import numpy as np
 
-from ..models.lif import LIFNeuron
-from ..models.lifexp import LIFExpNeuron
-from ..models.riccati import qif_neuron
-from ..models.tabulated import tabulated_neuron
+from ..models import KERNELS
 from ..numerics.drifts import Drift
 from ..numerics.engine_time import MAX_EPOCH, NEVER, is_before
 from ..numerics.frames import Frame
@@ -17,9 +14,6 @@ from .input import parameters_of
 __all__ = ["COUNTERS", "ReferenceState"]
 
 COUNTERS = ("n_spikes", "n_synaptic_events", "n_input_events", "n_drive_events", "n_close_calls", "n_changes")
-
-# By the kernel that a model names.
-KERNELS = {"LIF": LIFNeuron, "LIFExp": LIFExpNeuron, "QIF": qif_neuron, "Tabulated": tabulated_neuron}
 
 
 class ReferenceState:
@@ -56,8 +50,7 @@ class ReferenceState:
                 neuron.release = self.plus(self.now, self.a.number(population.refractory[i]))
                 neuron.reset(neuron.release, self.now)
             else:
-                V = self.a.number(population.voltage_of(i))
-                neuron.place(V if neuron.origin is None else V - neuron.origin, self.now)
+                neuron.place(self.a.number(population.voltage_of(i)), self.now)
             if population.I_syn is not None:
                 self._give_currents(neuron, population.I_syn[i].tolist())
             neurons.append(neuron)
@@ -66,7 +59,7 @@ class ReferenceState:
     def _make(self, kernel, parameters, i):
         """Neuron i of a population."""
         mine = parameters_of(parameters, i).items()
-        return KERNELS[kernel](self, {k: v if isinstance(v, Drift) else self.a.number(v) for k, v in mine})
+        return KERNELS[kernel].neuron(self, {k: v if isinstance(v, Drift) else self.a.number(v) for k, v in mine})
 
     def frame(self, tau, root, square, rotates):
         """The frame of this rate, shared by all neurons that have it."""
@@ -99,19 +92,12 @@ class ReferenceState:
                 continue
             neuron.enter(self.now)
             refractory = is_before(self.now, neuron.release)
-            V = neuron.V_reset if refractory else neuron.voltage(self.now)
-            values.append(V if neuron.origin is None else V + neuron.origin)
+            values.append(neuron.V_reset if refractory else neuron.voltage(self.now))
         return values
 
     def currents(self, ids):
         """Synaptic currents now of neurons with these global ids: an array of shape (ids, ports), NaN for no port."""
-        by_neuron = []
-        for i in ids:
-            neuron = self.neurons[i]
-            u = neuron.elapsed(self.now)
-            by_neuron.append(
-                [a * self.a.exp(-u / p["tau"]) for a, p in zip(neuron.currents, neuron.ports, strict=True)]
-            )
+        by_neuron = [self.neurons[i].currents_now(self.now) for i in ids]
         ports = max(len(getattr(neuron, "ports", [])) for neuron in self.neurons)
         return [row + [math.nan] * (ports - len(row)) for row in by_neuron]
 
@@ -224,15 +210,14 @@ class ReferenceState:
             neuron.enter(self.now)
             if refractory[k] > 0.0:
                 neuron.release = self.plus(self.now, self.a.number(refractory[k].item()))
-                if isinstance(neuron, LIFExpNeuron):
+                if neuron.ports:
                     neuron.place(neuron.V_reset, self.now)  # without currents
                 neuron.reset(neuron.release, self.now)
             else:
                 if is_before(self.now, neuron.release):
                     neuron.release = self.now
-                origin = 0.0 if neuron.origin is None else neuron.origin
-                neuron.place(self.a.number(V[k].item()) - origin, self.now)
-            if isinstance(neuron, LIFExpNeuron):
+                neuron.place(self.a.number(V[k].item()), self.now)
+            if neuron.ports:
                 self._give_currents(neuron, currents[k, : len(neuron.ports)].tolist())
             self._requeue(i, self._next_spike(neuron))
 

@@ -1,6 +1,6 @@
 """What a raster says of its populations, besides their spikes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -9,13 +9,17 @@ __all__ = ["PopulationInfo", "number_recorded", "populations_in", "recorded_in"]
 
 @dataclass(frozen=True)
 class PopulationInfo:
-    """Name, size and model name of a population, the global id of its first neuron, and whether it is of sources."""
+    """Name, size and model name of a population, the global id of its first neuron, and whether it is of sources.
+
+    `has_currents`, whether its neurons have synaptic currents, is known while it runs.
+    """
 
     name: str
     n: int
     model: str = ""
     first: int = 0
     is_source: bool = False
+    has_currents: bool = field(default=False, repr=False, compare=False)
 
 
 def populations_in(header, populations):

@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import _validation
 from ..errors import GradientOverflowWarning, ParameterError, named_arguments, shown, warn
+from ..models import PARAMETERS, TIME_CONSTANTS, WITHOUT_GRADIENT
 
 __all__ = [
     "OVERFLOW",
@@ -19,8 +20,6 @@ __all__ = [
     "sums_by_projection",
 ]
 
-PARAMETERS = ("I_e", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "V_T", "C_m", "g_L", "V_r", "V_t", "t_ref")
-TIME_CONSTANTS = ("tau_m", "tau_syn", "C_m", "g_L", "V_r", "V_t")  # whose derivatives need sums for tau_m
 
 KINDS = {
     0: (
@@ -149,9 +148,9 @@ class Gradients:
         vars(self).update(values)
 
     def __getattr__(self, name):
-        if name in ("tau_m", "tau_syn", "C_m", "g_L", "V_r", "V_t"):
+        if name in TIME_CONSTANTS:
             raise AttributeError(f"{name} was left out by backward(..., tau_m=False)")
-        if name in ("Delta_T", "constants", "V_min"):
+        if name in WITHOUT_GRADIENT:
             raise AttributeError(
                 f"the derivative with respect to {name} is not computed: the table of such a neuron is only "
                 "differentiated by its drive. Take differences of runs"
@@ -162,10 +161,6 @@ class Gradients:
         return (
             f"<Gradients of {len(self.I_e)} neurons and {len(self.weight_sum)} projections: {self.n_warnings} warnings>"
         )
-
-
-def _has_currents(population):
-    return not population.is_source and population.model.kernel == "LIFExp"
 
 
 def assembled(net, sums, I_syn, synapses, tau_m, **others):
@@ -226,7 +221,7 @@ def given_currents(source):
 
 def most_ports(net):
     """The largest number of synaptic currents that a population of the network has."""
-    return max((p.model.n_ports for p in net.populations if _has_currents(p)), default=0)
+    return max((p.model.n_ports for p in net.populations if p.has_currents), default=0)
 
 
 def of_neurons(net, sums):
@@ -239,7 +234,7 @@ def of_neurons(net, sums):
         part = slice(p.first, p.first + p.n)
         own = {name: values[part] for name, values in sums.items() if name != "tau_syn"}
         for name, values in (p.model.gradients(own) | {"V": own["V"]}).items():
-            arrays[name][part] = values
+            arrays.setdefault(name, np.full(n, np.nan))[part] = values
     return arrays
 
 
@@ -253,7 +248,7 @@ def of_ports(net, sums):
     values = sums["tau_syn"].reshape(most_ports(net), net.size).T
     array = np.full(values.shape, np.nan)
     for p in net.populations:
-        if _has_currents(p):
+        if p.has_currents:
             array[p.first : p.first + p.n, : p.model.n_ports] = values[p.first : p.first + p.n, : p.model.n_ports]
     return array
 

@@ -45,6 +45,10 @@ class Parameter:
         Whether a tuple gives one value (a number, or an array with one per neuron) for each port; in dictionaries and
         configuration files, which have no tuples, ``{"ports": [...]}`` and ``{"neurons": [...]}``. Short lists, which
         could be either, are refused.
+    sets_tau : bool
+        Whether a time constant depends on it: gradients leave it out with ``backward(..., tau_m=False)``.
+    has_gradient : bool
+        Whether :meth:`NeuronModel.gradients` knows the derivative.
     """
 
     unit: str
@@ -54,6 +58,8 @@ class Parameter:
     nonnegative: bool = False
     infinite: float = 0.0
     ports: bool = False
+    sets_tau: bool = False
+    has_gradient: bool = True
 
     def check(self, value, name):
         """`value` as a float or as a read-only float64 array of shape (n,); for ports, also a tuple of these."""
@@ -117,8 +123,30 @@ class NeuronModel:
     """
 
     table: ClassVar[dict[str, Parameter]]
+    # The name of what engines compute it with; models may share one.
+    kernel: ClassVar[str]
     # Arguments that make one, for tests that take every model there is.
     example: ClassVar[dict[str, Any]] = {"tau_m": 10.0}
+    # What each class says for itself, as a subclass may have another equation: whether that is tau_m dV/dt =
+    # E_L - V + I_e, with or without currents, or tau_m dV/dt = V^2 + I_e, in V and I_e as they are given; and whether
+    # its `gain` is known.
+    is_linear: ClassVar[bool] = False
+    is_quadratic: ClassVar[bool] = False
+    has_gain: ClassVar[bool] = False
+    # Whether kicks add to synaptic currents, one for each port, and not to V.
+    has_currents: ClassVar[bool] = False
+    # Whether engines take its flow from tables, one for each different set of parameters.
+    has_tables: ClassVar[bool] = False
+    # Whether the shortest time constant depends on I_e.
+    drive_sets_tau: ClassVar[bool] = False
+    # Bytes of Python's own while an engine is made, as tests/test_network.py measures: for each frame of neurons with
+    # parameters of their own, or for each such neuron of a kernel that has no frames.
+    making_bytes: ClassVar[int] = 390
+
+    def __init_subclass__(cls):
+        for name in ("is_linear", "is_quadratic", "has_gain"):
+            if name not in vars(cls):
+                setattr(cls, name, False)
 
     def __post_init__(self):
         for name, parameter in self.table.items():
@@ -181,6 +209,24 @@ class NeuronModel:
                 yield from ((f"{name}[{k}]", part) for k, part in enumerate(value))
             else:
                 yield name, value
+
+    @staticmethod
+    def constants_of(parameters):
+        """The constants of one neuron with these :meth:`parameters`, for the compiled engines."""
+        raise NotImplementedError
+
+    @staticmethod
+    def neuron(engine, parameters):
+        """One neuron with these :meth:`parameters`, in the arithmetic of a reference engine."""
+        raise NotImplementedError
+
+    def state_doubles(self):
+        """How many doubles the compiled engines keep for the state of one neuron."""
+        return 2
+
+    def frames(self):
+        """For each frame that a neuron has, a tuple of numbers and arrays: neurons that agree in them share it."""
+        return []
 
     @property
     def n_ports(self):
@@ -246,6 +292,34 @@ class NeuronModel:
         """By what a change of I_e is multiplied in the engine; float or array."""
         return 1.0
 
+    def loses_complex_step(self):
+        """Whether complex numbers with a tiny imaginary part of I_e lose their digits in the reference engine."""
+        return False
+
+    # Units of networks that are made in a line. A model without `balance`, or not `has_gain`, is refused there.
+
+    def balance(self, drive, weight):
+        """I_e and weight of a balanced network, from those of a neuron in units of its own voltage.
+
+        Returns
+        -------
+        tuple of float
+        """
+        raise NotImplementedError
+
+    def gain(self):
+        """How far a unit of weight can move V, and how far it is from rest to a spike; means over neurons.
+
+        Returns
+        -------
+        tuple of float
+        """
+        raise NotImplementedError
+
+    def starting_voltage(self):
+        """V at the beginning of a trial: rest; of neurons that oscillate without input, rest without I_e."""
+        return self.resting_voltage()
+
     def _relation(self, holds, message):
         """Raise with `message` and the first index where `holds` is False."""
         holds = np.asarray(holds)
@@ -261,7 +335,7 @@ class NeuronModel:
         )
 
 
-TAU_M = Parameter("ms", "membrane time constant", "a finite time > 0 ms", positive=True)
+TAU_M = Parameter("ms", "membrane time constant", "a finite time > 0 ms", positive=True, sets_tau=True)
 I_E = Parameter("V", "constant drive, in units of voltage (membrane resistance 1)")
 T_REF = Parameter(
     "ms", "refractory period: V stays at V_reset and kicks are dropped", "a finite time >= 0 ms", nonnegative=True

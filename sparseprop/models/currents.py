@@ -27,7 +27,7 @@ def require_currents(model, times, currents, where):
     for first in range(0, len(values), per_block):
         block = values[first : first + per_block]
         neurons, I_e = np.tile(np.arange(n), len(block)), block.ravel()
-        if model.kernel == "Tabulated":
+        if model.has_tables:
             # A table for each different value, of all times and of none, is what is counted and made.
             neurons, I_e = _different(model, np.vstack([values, np.broadcast_to(model.I_e, (1, n))]))
         try:
@@ -36,7 +36,7 @@ def require_currents(model, times, currents, where):
             text, _, index = str(error).rpartition(" at index ")
             place = "" if not text or len(I_e) != block.size else f" at {times[first + int(index) // n]} ms"
             raise ParameterError(f"{where}: with the values of sp.steps, {text or error}{place}") from None
-        if model.kernel == "Tabulated":
+        if model.has_tables:
             break
     return models
 

@@ -67,6 +67,16 @@ class Leaky(NeuronModel):
         """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
         return cycle_voltage(self, phase)
 
+    def balance(self, drive, weight):
+        scale = self.V_th - self.V_reset
+        return (self.V_th - self.E_L) + scale * drive, weight * scale
+
+    def gain(self):
+        return 1.0, float(np.mean(np.asarray(self.V_th) - self.resting_voltage())) or 1.0
+
+    def starting_voltage(self):
+        return self.E_L if np.isfinite(self.free_period()).any() else self.resting_voltage()
+
 
 @named_arguments
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,6 +115,9 @@ class LIF(Leaky):
         "t_ref": T_REF,
     }
     kernel: ClassVar[str] = "LIF"
+    is_linear: ClassVar[bool] = True
+    has_gain: ClassVar[bool] = True
+    making_bytes: ClassVar[int] = 316
     example: ClassVar[dict[str, Any]] = {"tau_m": 10.0, "I_e": 1.2}
     kernel_parameters: ClassVar[tuple[str, ...]] = ("tau_m", "E_L", "V_th", "V_reset", "I_e", "t_ref")
 
@@ -114,6 +127,20 @@ class LIF(Leaky):
     V_reset: Any = 0.0
     I_e: Any = 0.0
     t_ref: Any = 0.0
+
+    @staticmethod
+    def constants_of(parameters):
+        return lif_constants(math.fsum, **parameters)
+
+    @staticmethod
+    def neuron(engine, parameters):
+        return LIFNeuron(engine, parameters)
+
+    def state_doubles(self):
+        return 1
+
+    def frames(self):
+        return [(self.tau_m,)]
 
 
 def lif_constants(fsum, tau_m, E_L, V_th, V_reset, I_e, t_ref):

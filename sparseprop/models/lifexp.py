@@ -72,7 +72,9 @@ class LIFExp(Leaky):
 
     table: ClassVar[dict[str, Parameter]] = {
         "tau_m": TAU_M,
-        "tau_syn": Parameter("ms", "synaptic time constant", "a finite time > 0 ms", positive=True, ports=True),
+        "tau_syn": Parameter(
+            "ms", "synaptic time constant", "a finite time > 0 ms", positive=True, ports=True, sets_tau=True
+        ),
         "E_L": Parameter("V", "resting potential"),
         "V_th": Parameter("V", "threshold"),
         "V_reset": Parameter("V", "potential after a spike"),
@@ -82,6 +84,10 @@ class LIFExp(Leaky):
         ),
     }
     kernel: ClassVar[str] = "LIFExp"
+    is_linear: ClassVar[bool] = True
+    has_gain: ClassVar[bool] = True
+    has_currents: ClassVar[bool] = True
+    making_bytes: ClassVar[int] = 388
     smallest_gap: ClassVar[float] = SMALLEST_GAP
     example: ClassVar[dict[str, Any]] = {"tau_m": 10.0, "tau_syn": 2.0, "I_e": 1.2}
 
@@ -115,6 +121,30 @@ class LIFExp(Leaky):
     def parameters(self):
         shared = {name: getattr(self, name) for name in self.table if name != "tau_syn"}
         return shared | {f"tau_syn_{k}": value for k, value in enumerate(self.time_constants)}
+
+    @staticmethod
+    def constants_of(parameters):
+        return lifexp_constants(math.fsum, **parameters)
+
+    @staticmethod
+    def neuron(engine, parameters):
+        return LIFExpNeuron(engine, parameters)
+
+    def state_doubles(self):
+        return 3 + self.n_ports
+
+    def frames(self):
+        return [(self.tau_m, tau) for tau in self.time_constants]
+
+    def balance(self, drive, weight):
+        I_e, weight = super().balance(drive, weight)
+        return I_e, weight * (self.tau_m / self.time_constants[0])
+
+    def gain(self):
+        ratio = np.asarray(self.time_constants[0], float) / np.asarray(self.tau_m, float)
+        # The peak of the response to one spike; see above.
+        off = np.where(np.abs(ratio - 1.0) < 1e-6, ratio * (1.0 + 1e-5), ratio)
+        return float(np.mean(off ** (1.0 / (1.0 - off)))), super().gain()[1]
 
     def growth_time_constant(self):
         """The shortest time constant in ms of the exponential flow."""
@@ -288,6 +318,11 @@ class LIFExpNeuron(Neuron):
 
     def voltage(self, now):
         return self.V_inf - self.at(self.x, self.currents, self.elapsed(now))[0]
+
+    def currents_now(self, now):
+        """Its synaptic currents."""
+        u = self.elapsed(now)
+        return [a * self.a.exp(-u / p["tau"]) for a, p in zip(self.currents, self.ports, strict=True)]
 
     def next_spike(self, since, now):
         """The first root of D = gap from ``base`` on; its derivative by the implicit function, at the double it is."""

@@ -1,5 +1,7 @@
 """What a neuron is for the reference engine; the neurons of a model are beside its dataclass."""
 
+from collections.abc import Sequence
+
 from ..numerics.frames import SCALE_STEP
 
 __all__ = ["LARGEST_STATE", "Neuron"]
@@ -15,7 +17,8 @@ class Neuron:
     input, ``reset(release, now)`` is the state after a spike for the time `release`, ``voltage(now)`` reads V,
     ``take_over(other, now)`` sets the state to that of `other`, the same neuron with other parameters, and
     ``hold(other, now)`` does so for a refractory one. ``kick_held(weight, now, port)`` is a kick in the refractory
-    period. ``state`` names the attributes that say all about the present, besides the time ``base``.
+    period. ``state`` names the attributes that say all about the present, besides the time ``base``. V and weights are
+    the user's. A neuron with synaptic currents has ``ports``, and ``currents_now(now)``, a list with one for each.
     """
 
     state: tuple[str, ...]
@@ -23,7 +26,7 @@ class Neuron:
     frame = None
     base = (0, 0.0)
     shift = 0
-    origin = None  # the voltage that is 0 for the neuron, or None if that is 0
+    ports: Sequence = ()
 
     def __init__(self, engine):
         self.engine, self.a = engine, engine.a

@@ -17,9 +17,10 @@ __all__ = ["QIF", "QuadraticIF", "Theta", "qif_constants", "riccati_drives", "ri
 
 
 class _Riccati(NeuronModel):
-    """What QIF and Theta share: ``tau_m dV/dt = V^2 + I_e`` between V_reset and V_peak."""
+    """What QIF, Theta and QuadraticIF share: ``tau_m dV/dt = V^2 + I_e`` between V_reset and V_peak."""
 
     kernel: ClassVar[str] = "QIF"
+    drive_sets_tau: ClassVar[bool] = True
     kernel_parameters: ClassVar[tuple[str, ...]] = ("tau_m", "I_e", "V_peak", "V_reset", "t_ref")
 
     def _check_relations(self):
@@ -77,10 +78,40 @@ class _Riccati(NeuronModel):
         """The I_e of the equation above; its sign and size choose the coordinates."""
         return self.I_e
 
+    @staticmethod
+    def constants_of(parameters):
+        return riccati_constants(math.sqrt, parameters)
+
+    @staticmethod
+    def neuron(engine, parameters):
+        return riccati_neuron(engine, parameters)
+
+    def state_doubles(self):
+        return 4 if np.any(np.abs(self.riccati_drive()) < SHEAR_LIMIT) else 2  # a shear has a time
+
+    def frames(self):
+        return [(self.tau_m, self.riccati_drive())]
+
+    def loses_complex_step(self):
+        return bool((np.abs(self.riccati_drive()) < 1e-3).any())
+
+
+class _Dimensionless(_Riccati):
+    """What QIF and Theta share: V and I_e are those of the equation."""
+
+    def balance(self, drive, weight):
+        return drive, weight
+
+    def gain(self):
+        return 1.0, float(np.mean(np.sqrt(np.abs(self.I_e)))) or 1.0
+
+    def starting_voltage(self):
+        return 0.0 if np.isfinite(self.free_period()).any() else self.resting_voltage()
+
 
 @named_arguments
 @dataclass(frozen=True, eq=False, repr=False)
-class QIF(_Riccati):
+class QIF(_Dimensionless):
     """Quadratic integrate-and-fire neuron, ``tau_m dV/dt = V^2 + I_e``, V dimensionless, with delta synapses.
 
     Every parameter is a number or an array with one value per neuron.
@@ -111,6 +142,8 @@ class QIF(_Riccati):
         "V_reset": Parameter("V", "potential after a spike", "a number or -inf", infinite=-1.0),
         "t_ref": T_REF,
     }
+    is_quadratic: ClassVar[bool] = True
+    has_gain: ClassVar[bool] = True
 
     tau_m: Any
     I_e: Any = 0.0
@@ -125,7 +158,7 @@ class QIF(_Riccati):
 
 @named_arguments
 @dataclass(frozen=True, eq=False, repr=False)
-class Theta(_Riccati):
+class Theta(_Dimensionless):
     """Theta neuron, ``tau_m dtheta/dt = (1 - cos theta) + I_e (1 + cos theta)``, with delta synapses.
 
     It is the :class:`QIF` with infinite peak and reset, ``V = tan(theta / 2)``: weights and V are voltages of
@@ -144,6 +177,8 @@ class Theta(_Riccati):
     """
 
     table: ClassVar[dict[str, Parameter]] = {"tau_m": TAU_M, "I_e": I_E}
+    is_quadratic: ClassVar[bool] = True
+    has_gain: ClassVar[bool] = True
     V_peak: ClassVar[float] = math.inf
     V_reset: ClassVar[float] = -math.inf
     t_ref: ClassVar[float] = 0.0
@@ -196,10 +231,10 @@ class QuadraticIF(_Riccati):
     """
 
     table: ClassVar[dict[str, Parameter]] = {
-        "C_m": Parameter("g_L ms", "membrane capacitance", "a finite number > 0", positive=True),
-        "g_L": Parameter("I / V", "leak conductance at rest", "a finite number > 0", positive=True),
-        "V_r": Parameter("V", "resting potential"),
-        "V_t": Parameter("V", "where V runs away"),
+        "C_m": Parameter("g_L ms", "membrane capacitance", "a finite number > 0", positive=True, sets_tau=True),
+        "g_L": Parameter("I / V", "leak conductance at rest", "a finite number > 0", positive=True, sets_tau=True),
+        "V_r": Parameter("V", "resting potential", sets_tau=True),
+        "V_t": Parameter("V", "where V runs away", sets_tau=True),
         "V_peak": Parameter("V", "voltage of a spike", "a number or inf", infinite=1.0),
         "V_reset": Parameter("V", "potential after a spike", "a number or -inf", infinite=-1.0),
         "I_e": Parameter("g_L V", "constant current"),
@@ -406,6 +441,12 @@ def _two_product(a, b):
     return p, ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
 
 
+def riccati_constants(sqrt, parameters):
+    """The constants of one neuron of any Riccati model: those of :func:`qif_constants`, and the `origin` of its V."""
+    parameters, origin = riccati_parameters(**parameters)
+    return qif_constants(sqrt, **parameters) | {"origin": origin}
+
+
 def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref):
     """The constants of one Riccati neuron, in the arithmetic of `sqrt`.
 
@@ -455,15 +496,25 @@ class RiccatiNeuron(Neuron):
     """tau dV/dt = V^2 + I; the state is a direction in the plane, its length has no meaning.
 
     In the coordinates that all regimes share, ``direction_now`` and ``place_direction``, it is (P, Q) with V = Q / P.
+    V is that of the equation, which for some models begins to count at `origin`.
     """
+
+    origin: Any  # the user's voltage that is 0 in the equation, or None if that is 0
 
     def __init__(self, engine, constants):
         super().__init__(engine)
         vars(self).update(constants)
         self.frame = engine.frame(**self.frame) if self.frame else None
         self.inverse_root = 1.0 / self.root if self.regime != "shear" else None
+        self.V_reset = self.to_user(self.V_reset)
+
+    def to_user(self, V):
+        """A voltage of the equation in the user's count."""
+        return V if self.origin is None else V + self.origin
 
     def place(self, V, now):
+        if self.origin is not None:
+            V = V - self.origin
         if math.isinf(V.real):
             self.place_direction(self.a.number(0.0), self.a.number(-1.0), now)
         else:
@@ -485,10 +536,9 @@ class RiccatiNeuron(Neuron):
         size = max(abs(x.real), abs(y.real))
         return x / size, y / size
 
-    @staticmethod
-    def ratio(above, below):
-        """above / below, infinite where the neuron is passing through infinity."""
-        return above / below if below.real != 0.0 else math.copysign(math.inf, above.real)
+    def ratio(self, above, below):
+        """The user's V of above / below, infinite where the neuron is passing through infinity."""
+        return self.to_user(above / below if below.real != 0.0 else math.copysign(math.inf, above.real))
 
 
 class RotationNeuron(RiccatiNeuron):
@@ -653,9 +703,8 @@ class ShearNeuron(RiccatiNeuron):
 REGIMES = {"rotation": RotationNeuron, "saddle": SaddleNeuron, "shear": ShearNeuron}
 
 
-def qif_neuron(engine, parameters):
+def riccati_neuron(engine, parameters):
     """A Riccati neuron in the coordinates of its regime."""
-    parameters, origin = riccati_parameters(**parameters)
-    constants = qif_constants(engine.a.sqrt, **parameters) | {"origin": origin}
+    constants = riccati_constants(engine.a.sqrt, parameters)
     constants["reset_direction"] = constants.pop("reset")  # `reset` is the method
     return REGIMES[constants["regime"]](engine, constants)

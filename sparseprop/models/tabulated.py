@@ -16,15 +16,42 @@ from ..numerics.tables import MAX_TABLES, EIFDrift, NumericalDrift, table_of
 from .base import I_E, T_REF, TAU_M, NeuronModel, Parameter, as_plain, cycle_voltage
 from .neuron import LARGEST_STATE, Neuron
 
-__all__ = ["EIF", "NumericalIF", "tabulated_constants"]
+__all__ = ["EIF", "NumericalIF", "Tabulated", "tabulated_constants"]
+
+# Python's own memory for the constants of a neuron with parameters of its own, as measured
+# (test_network.py::test_memory_is_what_was_estimated).
+CONSTANTS_BYTES = 970
 
 
-class _Tabulated(NeuronModel):
-    """What EIF and NumericalIF share: the flow is in tables, one for each different set of parameters."""
+class Tabulated(NeuronModel):
+    """What EIF and NumericalIF share, and models of users: the flow is in tables, one for each different drift.
+
+    Subclasses say in :meth:`parameters` what the same neuron is as a NumericalIF, and end :meth:`_check_relations` with
+    :meth:`check_tables`. See docs/adding_a_model.md.
+    """
 
     kernel: ClassVar[str] = "Tabulated"
+    has_tables: ClassVar[bool] = True
+    making_bytes: ClassVar[int] = 584
+    # The parameters of the table that the tables depend on, for messages.
+    in_table: ClassVar[tuple[str, ...]]
 
-    def _check_tables(self):
+    @staticmethod
+    def constants_of(parameters):
+        return tabulated_constants(math.fsum, **parameters)
+
+    @staticmethod
+    def neuron(engine, parameters):
+        return tabulated_neuron(engine, parameters)
+
+    def state_doubles(self):
+        return 4
+
+    @property
+    def nbytes(self):
+        return super().nbytes + CONSTANTS_BYTES * (self.size or 0)
+
+    def check_tables(self):
         """Make the tables, so that parameters that they cannot be made for are refused here."""
         n = 1
         if self.size is not None:
@@ -112,7 +139,7 @@ class _Tabulated(NeuronModel):
 
 @named_arguments
 @dataclass(frozen=True, eq=False, repr=False)
-class EIF(_Tabulated):
+class EIF(Tabulated):
     """Exponential integrate-and-fire neuron with delta synapses.
 
     ``tau_m dV/dt = -(V - E_L) + Delta_T exp((V - V_T) / Delta_T) + I_e``. The flow has no closed form; it is in a table
@@ -160,8 +187,12 @@ class EIF(_Tabulated):
         "E_L": Parameter("V", "resting potential of the leak"),
         "V_T": Parameter("V", "where the exponential takes over"),
         "Delta_T": Parameter(
-            "V", "slope factor", "a finite number > 0 (for 0, a sharp threshold at V_T, use LIF)", positive=True
-        ),
+            "V",
+            "slope factor",
+            "a finite number > 0 (for 0, a sharp threshold at V_T, use LIF)",
+            positive=True,
+            has_gradient=False,
+        ),  # fmt: skip
         "V_peak": Parameter("V", "voltage of a spike"),
         "V_reset": Parameter("V", "potential after a spike"),
         "I_e": I_E,
@@ -198,12 +229,21 @@ class EIF(_Tabulated):
             np.abs(drive) <= 1e5,
             f"E_L + I_e must be within 1e5 Delta_T of V_T, got I_e = {shown(self.I_e)}; for so small a Delta_T use LIF",
         )
-        self._check_tables()
+        self.check_tables()
 
     def gradients(self, sums):
         # If all voltages of a neuron are moved together, nothing happens but that V is read there.
         by_V_T = sums["read"] - sums["I_e"] - sums["threshold"] - sums["V_reset"] - sums["V"]
         return super().gradients(sums) | {"V_T": by_V_T}
+
+    def balance(self, drive, weight):
+        scale = self.V_T - self.V_reset
+        if not scale > 0.0:
+            raise ParameterError(
+                f"model of a balanced network must have V_reset below V_T, got V_reset = {self.V_reset} and V_T = "
+                f"{self.V_T}: weights are in units of their distance"
+            )
+        return math.fsum([self.V_T, -self.Delta_T, -self.E_L, scale * drive]), weight * scale
 
     def threshold(self):
         """The voltage at which the neuron fires."""
@@ -212,7 +252,7 @@ class EIF(_Tabulated):
 
 @named_arguments
 @dataclass(frozen=True, eq=False, repr=False)
-class NumericalIF(_Tabulated):
+class NumericalIF(Tabulated):
     """Integrate-and-fire neuron with any smooth drift, ``tau_m dV/dt = drift(V) + I_e``, and delta synapses.
 
     One line makes an exact event-based simulator of it. The flow is in a table that is made with the model, in up to a
@@ -264,7 +304,7 @@ class NumericalIF(_Tabulated):
         "tau_m": TAU_M,
         "I_e": I_E,
         "t_ref": T_REF,
-        "V_min": Parameter("V", "lowest voltage", "a number or -inf", infinite=-1.0),
+        "V_min": Parameter("V", "lowest voltage", "a number or -inf", infinite=-1.0, has_gradient=False),
     }
     kernel_parameters: ClassVar[tuple[str, ...]] = ("drift", *table)
     in_table: ClassVar[tuple[str, ...]] = ("I_e", "V_th", "V_min", "V_reset")
@@ -292,7 +332,7 @@ class NumericalIF(_Tabulated):
             np.asarray(self.V_reset) > np.asarray(self.V_min),
             f"V_min must be below V_reset, got V_min = {shown(self.V_min)} and V_reset = {shown(self.V_reset)}",
         )
-        self._check_tables()
+        self.check_tables()
 
     def to_dict(self):
         if not hasattr(self.drift, "text"):

@@ -89,7 +89,7 @@ def _changes(net):
         for drive in drives:
             total += drive.at(times)
         currents[p.index], when[p.index] = p.model.I_e + total, times
-        if len(drives) > 1 or p.model.kernel == "QIF":
+        if len(drives) > 1 or p.model.drive_sets_tau:
             models += require_currents(p.model, times, total, f"steps of population {p.name!r}")
     parameters = {number: net.populations[number].model.parameters() for number in currents}
     return Changes(when, currents, parameters), models

@@ -28,14 +28,14 @@ def simulation_memory(net):
     kept = running = 0
     transients = [0]
     neurons = [p for p in net.populations if not p.is_source]
-    costly = any(p.model.kernel == "LIFExp" for p in neurons)
-    # Bits for who has fired and who is kicked, and the window's entries.
-    kept += net.size * (0.125 * (1 + max((p.model.n_ports for p in neurons), default=1)) + 8 * costly)
+    # Bits for who has fired and who is kicked; with currents, until when a neuron cannot fire.
+    currents = any(p.has_currents for p in neurons)
+    kept += net.size * (0.125 * (1 + max((p.model.n_ports for p in neurons), default=1)) + 8 * currents)
     running += 1.2 * net.size
     for p in neurons:
         each, row, transient = p._simulation_memory(SIZES)
         kept += p.n * (each + row)
-        if p.model.kernel == "Tabulated":  # drawing initial states, a block at a time
+        if p.model.has_tables:  # drawing initial states, a block at a time
             kept += TABLE_BYTES * min(p.n, 1 << 16)
         transients.append(p.n * transient)
     for projection in net.projections:

@@ -10,13 +10,7 @@ from .. import _html, _validation, connectivity, inputs
 from ..connectivity import Purpose, Rule
 from ..connectivity.distributions import Distribution, distribution_from_dict
 from ..errors import CapacityError, ParameterError, named_arguments, shown, unknown_name
-from ..models import (
-    LARGEST,
-    LIFExp,
-    NeuronModel,
-    UniformPhase,
-    require_currents,
-)
+from ..models import LARGEST, NeuronModel, UniformPhase, names_of, require_currents
 from ..run.simulation import Simulation
 from .configuration import network_from_dict
 from .lowering import engine_input
@@ -156,8 +150,11 @@ class Network:
     def _initial_currents(I_syn, model, name, n):
         """I_syn as an array of shape (n, ports)."""
         what = f"I_syn of population {name!r}"
-        if not isinstance(model, LIFExp):
-            raise ParameterError(f"{what} is for LIFExp neurons, which have synaptic currents; {shown(model)} has none")
+        if not model.has_currents:
+            known = names_of(lambda model: model.has_currents)
+            raise ParameterError(
+                f"{what} is for {known} neurons, which have synaptic currents; {shown(model)} has none"
+            )
         each = list(I_syn) if isinstance(I_syn, (list, tuple)) else [I_syn] * model.n_ports
         each = [
             distribution_from_dict(one, what) if isinstance(one, dict) and "distribution" in one else one

@@ -8,7 +8,7 @@ from .. import _validation, connectivity, inputs
 from ..connectivity import Purpose, _wiring
 from ..connectivity.distributions import Distribution
 from ..errors import ParameterError, named_arguments
-from ..models import SHEAR_LIMIT, UniformPhase
+from ..models import UniformPhase
 
 __all__ = ["BOUNDS", "Drive", "Population", "Projection", "per_synapse", "require_stored"]
 
@@ -17,12 +17,6 @@ BOUNDS: dict[str, dict[str, Any]] = {
     "weight": {"allowed": "a finite number"},
     "delay": {"allowed": "a finite time >= 0 ms", "low": 0.0, "unit": "ms"},
 }
-
-# Python's own memory, as measured (test_network.py::test_memory_is_what_was_estimated): the constants of a neuron with
-# parameters of its own, where a model with tables keeps them; what is needed while the initial states of such neurons
-# are drawn, for each; and, for parameters of their own, while an engine is made, for each frame.
-CONSTANTS_BYTES = 970
-MAKING_BYTES = {"LIF": 316, "LIFExp": 388, "QIF": 390, "Tabulated": 584}
 
 
 def _n_different(values):
@@ -108,41 +102,31 @@ class Population(_ReadOnly):
         return isinstance(self.model, inputs.Source)
 
     @property
+    def has_currents(self):
+        """Whether its neurons have synaptic currents."""
+        return not self.is_source and self.model.has_currents
+
+    @property
     def nbytes(self):
         """Memory of the population in bytes, as the network keeps it: of arrays, and constants of tables."""
         if isinstance(self.model, inputs.SpikeSource):
             return self.model.times.nbytes + self.model.ids.nbytes
         arrays = [self.V, self.I_syn, *([self.model.rate] if self.is_source else [])]
         total = sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
-        total += 0 if self.is_source else self.model.nbytes
-        if not self.is_source and self.model.kernel == "Tabulated" and self.model.size is not None:
-            total += self.n * CONSTANTS_BYTES
-        return total
+        return total + (0 if self.is_source else self.model.nbytes)
 
     def _simulation_memory(self, sizes):
         """Bytes of each neuron, and of each row of constants, that a simulation keeps; and that making it needs."""
         model = self.model
-        width = {"LIF": 1, "LIFExp": 3 + model.n_ports, "Tabulated": 4}.get(model.kernel, 2)
-        each = 8 + 8 * width  # initial voltage and state
+        each = 8 + 8 * model.state_doubles()  # initial voltage and state
         if np.any(np.asarray(model.t_ref) > 0.0):
             each += 16.125 + 8  # when it ends, and when it ended at the beginning
-        if model.kernel == "QIF" and np.any(np.abs(model.riccati_drive()) < SHEAR_LIMIT):
-            each += 16
         if isinstance(self.I_syn, list):
             each += 8 * model.n_ports
         if model.size is None:
             return each, 0, 0
-        making = MAKING_BYTES[model.kernel]
-        if model.kernel == "Tabulated":
-            return each, sizes[model.kernel], making
-        # Neurons with the same time constants (and rates of rotation) share frames.
-        of_frames = {
-            "LIF": lambda: [(model.tau_m,)],
-            "LIFExp": lambda: [(model.tau_m, tau) for tau in model.time_constants],
-            "QIF": lambda: [(model.tau_m, model.riccati_drive())],
-        }[model.kernel]()
-        frames = sum(_n_different(values) for values in of_frames) / self.n
-        return each, sizes[model.kernel] + frames * sizes["frame"], making * frames
+        frames = sum(_n_different(values) for values in model.frames()) / self.n
+        return each, sizes[model.kernel] + frames * sizes["frame"], model.making_bytes * (frames or 1)
 
     def initial_state(self, key):
         """Initial voltages and refractory times.

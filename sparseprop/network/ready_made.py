@@ -8,7 +8,7 @@ import numpy as np
 from .. import _validation
 from ..connectivity import fixed_outdegree
 from ..errors import ParameterError, named_arguments, shown
-from ..models import EIF, LIF, QIF, LIFExp, NeuronModel, Theta, uniform_phase
+from ..models import NeuronModel, names_of, uniform_phase
 from ..run.simulation import Simulation
 from .network import Network
 
@@ -60,29 +60,14 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
     rate = _validation.real(rate, "rate", "a finite rate > 0 Hz", unit="Hz", low=0.0, low_open=True)
     outdegree = _validation.integer(outdegree, "outdegree", "a whole number >= 1", low=1)
     drive = model.tau_m * 1e-3 * math.sqrt(outdegree) * j0 * rate
-    weight = -j0 / math.sqrt(outdegree)
-    if isinstance(model, (LIF, LIFExp)):
-        scale = model.V_th - model.V_reset
-        model = dataclasses.replace(model, I_e=(model.V_th - model.E_L) + scale * drive)
-        weight *= scale
-        if isinstance(model, LIFExp):
-            weight *= model.tau_m / model.time_constants[0]
-    elif isinstance(model, EIF):
-        scale = model.V_T - model.V_reset
-        if not scale > 0.0:
-            raise ParameterError(
-                f"model of a balanced network must have V_reset below V_T, got V_reset = {model.V_reset} and V_T = "
-                f"{model.V_T}: weights are in units of their distance"
-            )
-        model = dataclasses.replace(model, I_e=math.fsum([model.V_T, -model.Delta_T, -model.E_L, scale * drive]))
-        weight *= scale
-    elif isinstance(model, (QIF, Theta)):
-        model = dataclasses.replace(model, I_e=drive)
-    else:
+    if type(model).balance is NeuronModel.balance:
+        known = names_of(lambda model: model.balance is not NeuronModel.balance)
         raise ParameterError(
-            f"model of a balanced network must be a LIF, LIFExp, EIF, QIF or Theta, got {shown(model)}: for another "
-            "drift nobody knows the drive and the unit of weights; use Network.add and connect"
+            f"model of a balanced network must be a {known}, got {shown(model)}: for another drift nobody knows the "
+            "drive and the unit of weights; use Network.add and connect"
         )
+    I_e, weight = model.balance(drive, -j0 / math.sqrt(outdegree))
+    model = dataclasses.replace(model, I_e=I_e)
     net = Network(seed)
     neurons = net.add(n, model, name="neurons", V=uniform_phase())
     net.connect(neurons, neurons, fixed_outdegree(outdegree), weight=weight)

@@ -22,6 +22,7 @@ from ..errors import (
 )
 from ..files.raster_reader import refuse_existing
 from ..files.raster_writer import RasterWriter
+from ..models import names_of
 from ..numerics.bins import bin_of, n_bins
 from .loading import ending_with
 from .pieces import same_recorded
@@ -158,9 +159,10 @@ class Record:
         if what == "I_syn":
             for info in populations:
                 other = (ids >= info.first) & (ids < info.first + info.n)
-                if other.any() and info.model != "LIFExp":
+                if other.any() and not info.has_currents:
+                    known = names_of(lambda model: model.has_currents)
                     raise ParameterError(
-                        f"Record: I_syn is for LIFExp neurons, got neuron {int(ids[other][0])} of population "
+                        f"Record: I_syn is for {known} neurons, got neuron {int(ids[other][0])} of population "
                         f"{info.name!r}, which is {info.model}; leave it out"
                     )
         return ids

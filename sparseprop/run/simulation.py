@@ -533,7 +533,10 @@ class Simulation(Steered):
 
 def infos(net):
     """What a Result knows of the populations of a network."""
-    return [PopulationInfo(p.name, p.n, type(p.model).__name__, p.first, p.is_source) for p in net.populations]
+    return [
+        PopulationInfo(p.name, p.n, type(p.model).__name__, p.first, p.is_source, p.has_currents)
+        for p in net.populations
+    ]
 
 
 def explained(fault, net):

@@ -11,7 +11,7 @@ from .. import _validation, inputs
 from ..connectivity import ProceduralAdjacency, Purpose, random_key
 from ..engine.input import Changes, PoissonInput
 from ..errors import ParameterError, shown, unknown_name
-from ..models import require_currents
+from ..models import names_of, require_currents
 
 __all__ = ["IN_FLIGHT", "Steered"]
 
@@ -155,7 +155,7 @@ class Steered:
 
     def _ports(self):
         """The largest number of synaptic currents that a population has; 0 if none has any."""
-        return max((p.model.n_ports for p in self._neurons() if p.model.kernel == "LIFExp"), default=0)
+        return max((p.model.n_ports for p in self._neurons() if p.has_currents), default=0)
 
     def _neurons(self):
         """The populations that are not of sources, as of the beginning."""
@@ -164,7 +164,7 @@ class Steered:
     def _currents(self):
         currents = np.full((self._source.size, self._ports()), np.nan)
         for p in self._neurons():
-            if p.model.kernel == "LIFExp":
+            if p.has_currents:
                 ids = np.arange(p.first, p.first + p.n)
                 currents[ids] = np.asarray(self._engine.currents(ids), dtype=float)[:, : self._ports()]
         return currents
@@ -292,7 +292,8 @@ class Steered:
     def _global(self, name, given, seen):
         """What was given, as an array in global order."""
         if name == "I_syn" and not self._ports():
-            raise ParameterError("I_syn is for networks with LIFExp neurons; no neuron of this one has currents")
+            known = names_of(lambda model: model.has_currents)
+            raise ParameterError(f"I_syn is for networks with {known} neurons; no neuron of this one has currents")
         unit = "ms" if name == "time_since_spike" else None
         if not isinstance(given, dict):
             given = _validation.plain(_plain(given), name, unit)
@@ -317,7 +318,7 @@ class Steered:
             elif name == "time_since_spike":
                 value = value if value.ndim else np.full(p.n, value)
                 wanted[part] = _validation.real_array(value, what, "times >= 0 ms", size=p.n, low=0.0, infinite=True)
-            elif p.model.kernel == "LIFExp":
+            elif p.has_currents:
                 ports = p.model.n_ports
                 if value.shape == (p.n, self._ports()):
                     value = value[:, :ports]  # behind them are those of other populations

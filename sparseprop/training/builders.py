@@ -4,44 +4,23 @@ import numpy as np
 
 from .. import _validation, connectivity, inputs
 from ..errors import ParameterError, named_arguments, shown
-from ..models import LIF, QIF, LIFExp, NeuronModel, Theta
+from ..models import NeuronModel, names_of
 from ..network import Network
 
 __all__ = ["layered_network", "recurrent_network"]
 
 
-def _gain(model):
-    """(V that a unit of weight can move a neuron, how far it is from rest to a spike), mean over neurons."""
-    if isinstance(model, LIFExp):
-        ratio = np.asarray(model.time_constants[0], float) / np.asarray(model.tau_m, float)
-        # The peak of the response to one spike; see LIFExp.
-        off = np.where(np.abs(ratio - 1.0) < 1e-6, ratio * (1.0 + 1e-5), ratio)
-        gain = float(np.mean(off ** (1.0 / (1.0 - off))))
-    else:
-        gain = 1.0
-    if model.kernel == "QIF":
-        return gain, float(np.mean(np.sqrt(np.abs(model.I_e)))) or 1.0
-    return gain, float(np.mean(np.asarray(model.V_th) - model.resting_voltage())) or 1.0
-
-
-def _start(model):
-    """V at the beginning of a trial: rest, or for neurons that oscillate without input E_L or 0."""
-    if np.isfinite(model.free_period()).any():
-        return 0.0 if model.kernel == "QIF" else model.E_L
-    return model.resting_voltage()
-
-
 def _model_of_layers(model):
-    """A model that :func:`_gain` and :func:`_start` know what to make of."""
+    """A model of one number for each parameter that says what weights to begin with."""
     if not isinstance(model, NeuronModel):
         raise ParameterError(
             f"model must be one of neurons, such as sp.LIFExp(tau_m=20.0, tau_syn=5.0), got {shown(model)}"
         )
-    if type(model) not in (LIF, LIFExp, QIF, Theta):
+    if not model.has_gain:
         raise ParameterError(
-            f"model must be a LIF, LIFExp, QIF or Theta, got {type(model).__name__}, for which there are no weights to "
-            "begin with: build the network with net.add(n, model) and net.connect(pre, post, sp.all_to_all(), "
-            "weight=...)"
+            f"model must be a {names_of(lambda model: model.has_gain)}, got {type(model).__name__}, for which there "
+            "are no weights to begin with: build the network with net.add(n, model) and net.connect(pre, post, "
+            "sp.all_to_all(), weight=...)"
         )
     if model.distributions:
         raise ParameterError(f"model must have one number for each parameter, got {shown(model)}")
@@ -128,8 +107,8 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
     before = net.add(sizes[0], inputs.SpikeSource([], []), name="input")
     for k, n in enumerate(sizes[1:]):
         name = "output" if k == layers - 1 else "hidden" if layers == 2 else f"hidden_{k + 1}"
-        layer = net.add(n, models[k], name=name, V=_start(models[k]) if V is None else V)
-        gain, distance = _gain(models[k])
+        layer = net.add(n, models[k], name=name, V=models[k].starting_voltage() if V is None else V)
+        gain, distance = models[k].gain()
         mean = (1.2 if k == 0 else 4.0) * distance / (gain * before.n) if means[k] is None else means[k]
         std = 0.6 * distance / (gain * np.sqrt(before.n)) if stds[k] is None else stds[k]
         # Seeds of weights are apart from those of what the network itself draws.
@@ -179,8 +158,8 @@ def recurrent_network(
     model = _model_of_layers(model)
     net = Network(seed=seed)
     source = net.add(n_inputs, inputs.SpikeSource([], []), name="input")
-    neurons = net.add(n, model, name="recurrent", V=_start(model) if V is None else V)
-    gain, distance = _gain(model)
+    neurons = net.add(n, model, name="recurrent", V=model.starting_voltage() if V is None else V)
+    gain, distance = model.gain()
     fan_in = source.n if input_indegree is None else input_indegree
     from_input = net.connect(source, neurons, connectivity.fixed_indegree(fan_in), weight=0.0)
     within = net.connect(neurons, neurons, connectivity.fixed_indegree(indegree), weight=0.0, delay=delay)

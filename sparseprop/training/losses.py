@@ -14,7 +14,7 @@ import numpy as np
 from .. import _validation
 from ..batch import BatchResult, check_no_raster
 from ..errors import ParameterError, named_arguments, shown, unknown_name
-from ..models import LIF, LIFExp
+from ..models import names_of
 from ..numerics.bins import are_beyond
 from .pseudospikes import Pseudospikes, check_net
 
@@ -685,11 +685,12 @@ class PeakMargin(_Readout):
 
     def readings(self, net, duration):
         model = self._of(net).model
-        if type(model) not in (LIF, LIFExp):
+        if not model.is_linear:
+            known = names_of(lambda model: model.is_linear, "and")
             raise ParameterError(
-                f"PeakMargin is for LIF and LIFExp neurons, {self.population!r} has {type(model).__name__}: use "
-                "pseudospikes for QIF and theta neurons, whose gradient is exact, and weights with which they fire to "
-                "begin with for others"
+                f"PeakMargin is for {known} neurons, {self.population!r} has {type(model).__name__}: use pseudospikes "
+                "for QIF and theta neurons, whose gradient is exact, and weights with which they fire to begin with "
+                "for others"
             )
         return super().readings(net, duration)
 

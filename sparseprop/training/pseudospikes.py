@@ -3,7 +3,6 @@
 import numpy as np
 
 from ..errors import ParameterError, named_arguments, shown, unknown_name
-from ..models import QIF, Theta
 from ..network import Network
 
 __all__ = ["Pseudospikes"]
@@ -96,8 +95,7 @@ def check_net(net):
 
 def _check(p):
     model = p.model
-    # No other class of the same kernel: the equations here are in the V and I_e of these two.
-    if type(model) not in (QIF, Theta) or np.any(np.isfinite(model.V_peak)) or np.any(np.isfinite(model.V_reset)):
+    if not model.is_quadratic or np.any(np.isfinite(model.V_peak)) or np.any(np.isfinite(model.V_reset)):
         raise ParameterError(
             f"pseudospikes are for theta neurons, and QIF with infinite V_peak and V_reset, population {p.name!r} has "
             f"{type(model).__name__}; write a QuadraticIF as a QIF, and for a LIFExp use training.PeakMargin"

@@ -3,7 +3,6 @@
 import numpy as np
 
 from ..errors import warn
-from ..models import LIF, QIF, LIFExp, Theta
 
 __all__ = ["Activity", "SilenceWarning"]
 
@@ -115,11 +114,11 @@ class Activity:
 def _remedy(p):
     """How neurons of a population are brought to fire."""
     begin = "begin with larger weights (weight_mean=, weight_std=) or a larger I_e, or make the trial longer"
-    if type(p.model) in (QIF, Theta):
+    if p.model.is_quadratic:
         return (
             f"{begin}; with I_e > 0, losses with pseudospikes=True and "
             f"training.SpikeCountPenalty({p.name!r}, low=1.0, pseudospikes=True) wake silent neurons"
         )
-    if type(p.model) in (LIF, LIFExp):
+    if p.model.is_linear:
         return f"{begin}; penalties=[training.PeakMargin({p.name!r}, times=[...])] pulls silent neurons to threshold"
     return begin
