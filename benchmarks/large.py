@@ -18,7 +18,7 @@ import time
 from common import in_process, markdown, memory, options_of, picture, report_head, save, settle
 
 import sparseprop as sp
-from sparseprop import connectivity
+from sparseprop._machine import available_memory
 
 QUICK = {"sizes": [10**4, 10**5, 10**6], "spikes": 200_000, "transient_seconds": 10.0}
 BYTES_PER_NEURON = {"stored": 4, "procedural": 0}  # and target
@@ -38,7 +38,7 @@ def network(case):
 def run_case(case):
     """Build, settle and time one network; `case` is what :func:`main` puts together."""
     needed = case["n"] * (24 + case["outdegree"] * BYTES_PER_NEURON[case["rows"]])
-    if needed > connectivity.available_memory():
+    if needed > available_memory():
         return {**case, "skipped": f"needs about {needed / 2**30:.0f} GiB, more than is free"}
     before = memory("VmRSS")
     began = time.process_time()

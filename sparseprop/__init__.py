@@ -26,9 +26,10 @@ from .gradients import Gradients, GradientWarning
 from .inputs import PoissonSource, SpikeSource, poisson, steps
 from .models import EIF, LIF, QIF, LIFExp, NumericalIF, QuadraticIF, Theta, uniform_phase
 from .network import Network, Population, Projection, balanced_network, calibrate_rate
+from .run.concatenation import concatenate
 from .run.loading import load
 from .run.recording import Record
-from .run.result import Result, concatenate
+from .run.result import Result
 from .run.simulation import Simulation, StopReason
 from .sweep import SweepResult, sweep
 

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sparseprop import errors
+from sparseprop import _machine, errors
 from sparseprop.connectivity import (
     Adjacency,
     Purpose,
@@ -39,7 +39,7 @@ from sparseprop.connectivity import (
     pairwise_bernoulli,
     random_key,
     rule_from_dict,
-    rules,
+    site,
 )
 
 KEY = random_key(1)
@@ -812,11 +812,11 @@ MUCH = [
 
 @pytest.mark.parametrize(("rule", "n_pre", "n_post", "needed"), MUCH, ids=lambda x: getattr(x, "name", ""))
 def test_too_little_memory_is_told_before_the_work_begins(monkeypatch, rule, n_pre, n_post, needed):
-    monkeypatch.setattr(rules, "available_memory", lambda: needed)
+    monkeypatch.setattr(site, "available_memory", lambda: needed)
     message = r"^projection 'E' -> 'I': \d+ synapses need .* GiB while they are made, and .* are available; "
     with pytest.raises(errors.InsufficientMemoryError, match=message):
         wire(rule, n_pre, n_post, **WHERE)
-    monkeypatch.setattr(rules, "available_memory", lambda: needed + 30 * n_pre + 10_000)
+    monkeypatch.setattr(site, "available_memory", lambda: needed + 30 * n_pre + 10_000)
     wire(rule, n_pre, n_post)
 
 
@@ -835,18 +835,18 @@ def test_absurd_sizes_are_refused_at_once():
 
 def test_available_memory(monkeypatch):
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert 0 < rules.available_memory() <= whole
+    assert 0 < _machine.available_memory() <= whole
 
     def refuse(*args, **kwargs):
         raise FileNotFoundError
 
     monkeypatch.setattr("builtins.open", refuse)
-    assert rules.available_memory() == whole
+    assert _machine.available_memory() == whole
 
 
 def test_little_memory_is_not_refused_when_the_estimate_is_0_for_a_moment(monkeypatch):
-    monkeypatch.setattr(rules, "open", lambda *_, **__: io.StringIO("MemAvailable: 0 kB\n"), raising=False)
-    assert rules.available_memory() == 2**26
+    monkeypatch.setattr(_machine, "open", lambda *_, **__: io.StringIO("MemAvailable: 0 kB\n"), raising=False)
+    assert _machine.available_memory() == 2**26
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # What a module or a package imports stands before it, or is in the same place; docs/decisions.md says why so. A module
 # that has a place of its own is not where its package is.
 LAYERS = [
-    {"errors", "_html"},
+    {"errors", "_html", "_machine"},
     {"_validation"},
     {"numerics", "files"},
     {"connectivity", "plotting"},

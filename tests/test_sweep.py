@@ -20,7 +20,7 @@ from sweep_builds import build
 
 import sparseprop as sp
 from sparseprop.errors import FileFormatError, ParameterError, StorageError
-from sparseprop.sweep.grid import _text, _value
+from sparseprop.sweep.table import cell_of, value_of
 
 GRID = {"I_e": [1.5, 2.0, 2.5], "seed": [1, 2]}
 RUN = {"duration": 100.0}
@@ -374,18 +374,18 @@ def test_a_file_that_cannot_be_written_any_more(thread):
     ],
 )
 def test_cells_give_values_back(value):
-    back = _value(_text(value))
+    back = value_of(cell_of(value))
     assert back == value and type(back) is type(value) and str(back) == str(value)
-    assert "\n" not in _text(value) and "\r" not in _text(value)
+    assert "\n" not in cell_of(value) and "\r" not in cell_of(value)
 
 
 def test_cells_of_other_values():
-    assert math.isnan(_value(_text(math.nan)))
-    assert _value(_text(np.float32(0.5))) == 0.5 and _value(_text(np.True_)) is True
-    assert _value(_text(np.arange(3.0))) == [0.0, 1.0, 2.0] and _value(_text((1, 2))) == [1, 2]
-    assert _value(_text([np.arange(2)])) == [[0, 1]]
-    assert _text(sp.LIF(tau_m=10.0)).startswith(f"{sp.LIF(tau_m=10.0)!r} #")
-    assert _text({1j}) == "{1j}"
+    assert math.isnan(value_of(cell_of(math.nan)))
+    assert value_of(cell_of(np.float32(0.5))) == 0.5 and value_of(cell_of(np.True_)) is True
+    assert value_of(cell_of(np.arange(3.0))) == [0.0, 1.0, 2.0] and value_of(cell_of((1, 2))) == [1, 2]
+    assert value_of(cell_of([np.arange(2)])) == [[0, 1]]
+    assert cell_of(sp.LIF(tau_m=10.0)).startswith(f"{sp.LIF(tau_m=10.0)!r} #")
+    assert cell_of({1j}) == "{1j}"
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_cells_of_other_values():
 def test_objects_with_the_same_repr_are_different_points(make):
     """With one text for both, resume=True would give the row of the other one."""
     assert str(make(1.5)) == str(make(1.6))
-    assert _text(make(1.5)) == _text(make(1.5)) != _text(make(1.6))
+    assert cell_of(make(1.5)) == cell_of(make(1.5)) != cell_of(make(1.6))
 
 
 # Interrupts -------------------------------------------------------------------------------------------------

@@ -1,8 +1,6 @@
 """Many samples of one network, on all cores."""
 
-from .simulation import (
-    BatchResult,
-    BatchSimulation,
+from .inputs import (
     are_pairs,
     by_source,
     check_no_raster,
@@ -11,9 +9,10 @@ from .simulation import (
     is_raster,
     padded,
     padded_pairs,
-    run_batch,
     sources_of,
 )
+from .result import BatchResult
+from .simulation import BatchSimulation, run_batch
 
 __all__ = [
     "BatchResult",

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import _core
+from .._machine import cores
 from ..connectivity import Adjacency
 from ..errors import ParameterError, StorageError, unknown_name
 from ..models import LIF, Theta
@@ -315,7 +316,7 @@ def machine():
         pass  # another system, or another processor; what is not known is not said
     return {
         "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "memory_bytes": total,
         "load_average": os.getloadavg(),
         "platform": platform.platform(),

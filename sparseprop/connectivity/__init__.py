@@ -1,14 +1,11 @@
 """Which neurons are connected, and with what values: rules, what they make, distributions."""
 
+from .adjacency import MAX_NEURONS, Adjacency, ProceduralAdjacency
 from .distributions import Distribution, distribution_from_dict, lognormal, normal, uniform
+from .random import Purpose, random_key
 from .rules import (
-    MAX_NEURONS,
-    Adjacency,
-    ProceduralAdjacency,
-    Purpose,
     Rule,
     all_to_all,
-    available_memory,
     build,
     edges,
     fixed_indegree,
@@ -17,7 +14,6 @@ from .rules import (
     matrix,
     one_to_one,
     pairwise_bernoulli,
-    random_key,
     rule_from_dict,
 )
 
@@ -29,7 +25,6 @@ __all__ = [
     "Purpose",
     "Rule",
     "all_to_all",
-    "available_memory",
     "build",
     "distribution_from_dict",
     "edges",

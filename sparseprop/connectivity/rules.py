@@ -1,16 +1,11 @@
-"""Connection rules, and what they make: the targets of every source neuron.
+"""Connection rules: how two populations are connected.
 
-A rule says how two populations are connected; :func:`build` draws it. Names follow NEST and Senk et al.
-(2022), Connectivity concepts in neuronal network modeling, doi 10.1371/journal.pcbi.1010086.
-
-What is drawn is a pure function of (seed, purpose, projection, neuron), through the counter-based generator
-Philox4x64-10: it does not depend on other projections, on the size of other populations, or on the process.
+:func:`build` draws the synapses of a rule. Names follow NEST and Senk et al. (2022), Connectivity concepts in
+neuronal network modeling, doi 10.1371/journal.pcbi.1010086.
 """
 
 import dataclasses
-import enum
 import math
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,20 +14,13 @@ from typing import ClassVar
 import numpy as np
 
 from .._validation import flag, index_array, integer, is_array, plain, real, real_array
-from ..errors import (
-    CapacityError,
-    ConnectivityError,
-    InsufficientMemoryError,
-    ParameterError,
-    named_arguments,
-    shown,
-    unknown_name,
-)
+from ..errors import CapacityError, ConnectivityError, ParameterError, named_arguments, shown, unknown_name
 from . import _wiring
+from .adjacency import MAX_NEURONS, Adjacency, ProceduralAdjacency
+from .random import Purpose
+from .site import Site
 
 __all__ = [
-    "Adjacency",
-    "Purpose",
     "Rule",
     "all_to_all",
     "build",
@@ -43,322 +31,8 @@ __all__ = [
     "matrix",
     "one_to_one",
     "pairwise_bernoulli",
-    "random_key",
     "rule_from_dict",
 ]
-
-# Neurons are numbered by int32.
-MAX_NEURONS = 2**31 - 1
-
-
-class Purpose(enum.IntEnum):
-    """What random numbers are for: the last word of the generator's counter, (block, neuron, index, purpose).
-
-    Streams of different purposes never share a number. A value that has been released is never given another
-    meaning, because networks in people's papers depend on it.
-    """
-
-    #: Ids of a row; index = projection, neuron = source (target, for `fixed_indegree`).
-    CONNECTIVITY = 1
-    #: Initial phases; index = population.
-    INITIAL_STATE = 2
-    #: How many edges of `fixed_total_number` each source has; index = projection, neuron = 0.
-    ROW_LENGTHS = 3
-    #: Events of a drive; index = number of the drive and of the interval (see ``_poisson.pxd``).
-    DRIVE = 4
-    #: Spikes of a PoissonSource; index = population and interval.
-    POISSON_SOURCE = 5
-    #: Weights; index = projection, neuron = source.
-    WEIGHT = 6
-    #: Delays; index = projection, neuron = source.
-    DELAY = 7
-    #: Parameters of neurons; index = population and name (see ``distributions.py``).
-    PARAMETER = 8
-    #: Initial voltages and currents from distributions; index = population and name.
-    STATE = 9
-
-
-def random_key(seed):
-    """The key of the counter-based generator for a seed.
-
-    Parameters
-    ----------
-    seed : int or sequence of int
-        As for :class:`numpy.random.SeedSequence`, which makes the keys of neighbouring seeds unrelated.
-
-    Returns
-    -------
-    ndarray of uint64, shape (2,)
-    """
-    return np.random.SeedSequence(seed).generate_state(2, np.uint64)
-
-
-# ---------------------------------------------------------------------------------------------------
-# What comes out
-
-
-@dataclass(frozen=True, eq=False)
-class Adjacency:
-    """The synapses of one projection, stored row by row: the targets of source 0, then of source 1, ...
-
-    This is the order of every per-synapse array of a projection. Within a row the targets ascend; those of
-    `edges` and of a sparse matrix stay in the order in which they were given. A row is what has one source (a column
-    of W).
-
-    Attributes
-    ----------
-    offsets : ndarray of int64, shape (n_pre + 1,)
-        The targets of source j are ``targets[offsets[j]:offsets[j + 1]]``.
-    targets : ndarray of int32, shape (n_synapses,)
-        Ids within the target population.
-    weights : ndarray of float64, shape (n_synapses,), or None
-        Only a matrix gives them.
-    order : ndarray of int64, shape (n_synapses,), or None
-        ``order[s]`` is the place of synapse s in the list of edges that the user gave, None where that is s
-        itself. The list is the arguments of `edges`, for a sparse matrix the entries of ``W.tocoo()``, and for a
-        dense one those that are not zero, row by row, as in ``W[W != 0]``.
-    n_autapses, n_multapses : int
-        Number of synapses of a neuron onto itself, and of synapses beyond the first between the same two
-        neurons.
-    """
-
-    offsets: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray | None = None
-    order: np.ndarray | None = None
-    n_autapses: int = 0
-    n_multapses: int = 0
-
-    @property
-    def n_synapses(self):
-        """Number of synapses."""
-        return self.targets.shape[0]
-
-    @property
-    def sources(self):
-        """The source of each synapse, int32, made anew each time; O(n_synapses)."""
-        return np.repeat(np.arange(self.offsets.shape[0] - 1, dtype=np.int32), np.diff(self.offsets))
-
-
-@dataclass(frozen=True, eq=False)
-class ProceduralAdjacency:
-    """The rows of `fixed_outdegree(k, procedural=True)`: drawn each time they are needed, and never stored.
-
-    The rows are those that :class:`Adjacency` would hold, bit for bit, and so are all its attributes, which are made
-    anew each time they are asked for: `targets` and `sources` take four bytes per synapse.
-
-    Attributes
-    ----------
-    key : ndarray of uint64, shape (2,)
-    projection : int
-    degree : int
-        Targets per source.
-    n_pre, n_post : int
-    skip_self, with_replacement : bool
-    """
-
-    key: np.ndarray
-    projection: int
-    degree: int
-    n_pre: int
-    n_post: int
-    skip_self: bool
-    with_replacement: bool
-    n_autapses: int | None
-    n_multapses: int | None
-    weights = None
-    order = None
-
-    @property
-    def n_synapses(self):
-        """Number of synapses."""
-        return self.n_pre * self.degree
-
-    @property
-    def offsets(self):
-        """As in :class:`Adjacency`."""
-        return np.arange(self.n_pre + 1, dtype=np.int64) * self.degree
-
-    @property
-    def targets(self):
-        """As in :class:`Adjacency`; O(n_synapses).
-
-        Raises
-        ------
-        InsufficientMemoryError
-            If they would not fit into memory.
-        """
-        needed, available = 4 * self.n_synapses + 16 * self.n_pre, available_memory()
-        if needed > available:
-            raise InsufficientMemoryError(
-                f"the targets of {self.n_synapses} procedural synapses need {needed / 2**30:.3g} GiB, and "
-                f"{available / 2**30:.3g} GiB of memory are available; ask for rows with row(source)"
-            )
-        return self._draw(self.offsets, 0)
-
-    @property
-    def sources(self):
-        """As in :class:`Adjacency`."""
-        return np.repeat(np.arange(self.n_pre, dtype=np.int32), self.degree)
-
-    def row(self, source):
-        """The targets of one source, shape (degree,); O(degree)."""
-        return self._draw(np.array([0, self.degree], dtype=np.int64), source)
-
-    def _draw(self, offsets, first):
-        return _wiring.draw_rows(
-            self.key, Purpose.CONNECTIVITY, self.projection, offsets, self.n_post, self.skip_self,
-            self.with_replacement, first,
-        )  # fmt: skip
-
-
-# ---------------------------------------------------------------------------------------------------
-# Between which populations, and what is allowed there
-
-
-@dataclass(frozen=True)
-class _Site:
-    """The two populations of a projection, its random numbers and what is allowed in it."""
-
-    n_pre: int
-    n_post: int
-    same_population: bool
-    key: np.ndarray
-    projection: int
-    allow_autapses: bool
-    allow_multapses: bool
-    where: str
-
-    @property
-    def skip_self(self):
-        """Whether a neuron must be left out of its own row."""
-        return self.same_population and not self.allow_autapses
-
-    def error(self, kind, message):
-        return kind(f"{self.where}: {message}" if self.where else message)
-
-    def require_memory(self, n_synapses, bytes_each, remedy, longest=0):
-        """Refuse before the work begins what cannot end well.
-
-        Parameters
-        ----------
-        n_synapses : int
-            How many there will be.
-        bytes_each : int
-            Memory per synapse while they are made: the result, and what is needed on the way.
-        remedy : str
-        longest : int
-            Length of the longest row that is drawn through a table.
-        """
-        # Per neuron: the lengths of the rows, and where they begin, as drawn and as they come out. The table
-        # has up to five places of four bytes per value.
-        needed = n_synapses * bytes_each + 24 * (max(self.n_pre, self.n_post) + 1) + 20 * longest
-        available = available_memory()
-        if needed > available:
-            raise self.error(
-                InsufficientMemoryError,
-                f"{n_synapses} synapses need {needed / 2**30:.3g} GiB while they are made, and "
-                f"{available / 2**30:.3g} GiB of memory are available; {remedy}",
-            )
-
-    def draw_rows(self, lengths, n):
-        """Rows of the given lengths, ids from [0, n): offsets and ids."""
-        offsets = np.zeros(lengths.shape[0] + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        ids = _wiring.draw_rows(
-            self.key, Purpose.CONNECTIVITY, self.projection, offsets, n, self.skip_self, self.allow_multapses
-        )
-        return offsets, ids
-
-    def drawn(self, offsets, targets):
-        """The `Adjacency` of drawn rows; what is not allowed was not drawn and need not be counted."""
-        n_autapses = n_multapses = 0
-        if self.allow_multapses or (self.same_population and self.allow_autapses):
-            n_autapses, _, n_multapses, _ = _wiring.audit(offsets, targets, self.n_post, self.same_population)
-        return Adjacency(offsets, targets, n_autapses=n_autapses, n_multapses=n_multapses)
-
-    def require_degree(self, rule, n, chosen, per):
-        """Refuse a degree `rule.k` that `n` neurons cannot give.
-
-        Parameters
-        ----------
-        chosen, per : str
-            What is drawn, for whom: ``"targets"``, ``"source"``.
-        """
-        available = max(n - self.skip_self, 0)
-        if rule.k > MAX_NEURONS:
-            raise self.error(
-                CapacityError,
-                f"{shown(rule)}: a neuron has at most {MAX_NEURONS} {chosen}; choose a smaller k",
-            )
-        if rule.k > (MAX_NEURONS if self.allow_multapses and available else available):
-            others = " beside the neuron itself" if self.skip_self else ""
-            remedies = [f"choose k <= {available}"]
-            if self.skip_self:
-                remedies.append("allow_autapses=True")
-            if available and not self.allow_multapses:
-                remedies.append("allow_multapses=True")
-            raise self.error(
-                ConnectivityError,
-                f"{shown(rule)} asks for {rule.k} {'' if self.allow_multapses else 'different '}{chosen} of each "
-                f"{per}, but there are {available}{others}; {' or '.join(remedies)}",
-            )
-
-    def given(self, sources, targets, weights, in_list):
-        """The `Adjacency` of explicit edges: sorted by source, and refused if they hold what is not allowed.
-
-        Parameters
-        ----------
-        sources, targets : ndarray of int32
-        weights : ndarray of float64 or None
-        in_list : str
-            Name of the list in messages.
-        """
-        bytes_each = 12 if weights is None else 20
-        self.require_memory(sources.shape[0], bytes_each, "give fewer edges, or use a bigger machine")
-        order = None
-        offsets, place = _wiring.sort_by_source(sources, self.n_pre)
-        if (sources[1:] < sources[:-1]).any():
-            order = place
-        targets = targets.copy() if order is None else targets[order]
-        if weights is not None:
-            weights = weights.copy() if order is None else weights[order]
-        n_autapses, autapse, n_multapses, multapse = _wiring.audit(offsets, targets, self.n_post, self.same_population)
-        for count, first, allowed, what, option in (
-            (n_autapses, autapse, self.allow_autapses, "connect a neuron to itself", "allow_autapses"),
-            (n_multapses, multapse, self.allow_multapses, "repeat another one", "allow_multapses"),
-        ):
-            if count and not allowed:
-                edge = first if order is None else int(order[first])
-                source = int(sources[edge])
-                raise self.error(
-                    ConnectivityError,
-                    f"{in_list}: {count} of {sources.shape[0]} connections {what}, the first is {source} -> "
-                    f"{int(targets[first])} (at index {edge}); remove them, or set {option}=True",
-                )
-        return Adjacency(offsets, targets, weights, order, n_autapses, n_multapses)
-
-
-LITTLE_MEMORY = 1 << 26  # bytes, which are asked for without a look
-
-
-def available_memory():
-    """Bytes of memory that can be had now: Linux's own estimate, elsewhere the whole of it.
-
-    Never less than 64 MiB: under load the estimate can be 0 for a moment, and a small network was refused once.
-    """
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return max(1024 * int(line.split()[1]), LITTLE_MEMORY)
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-# ---------------------------------------------------------------------------------------------------
-# Rules
 
 
 @dataclass(frozen=True, repr=False)
@@ -375,7 +49,7 @@ class Rule:
         values = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in dataclasses.fields(self))
         return f"{self.name}({values})"
 
-    # Each rule has a method _wire(site): the `Adjacency` between the populations of a `_Site`.
+    # Each rule has a method _wire(site): the `Adjacency` between the populations of a `Site`.
 
     def _put(self, name, value):
         """Store a checked value in place of what the user gave."""
@@ -786,8 +460,8 @@ def matrix(W):
         ``W[target, source]`` is a weight. In a dense array zeros are no synapse. In a sparse one each stored
         entry is a synapse, a stored zero too (of the DIA format, which cannot tell, each that is not zero);
         entries that repeat the same pair are multapses, which are never added up. The order of its entries, in which
-    delays can be given, is that of ``W[W != 0]`` for a dense array (by target, then source) and of ``W.tocoo()``
-    for a sparse one, which for CSR, CSC and COO is that of ``W.data``.
+        delays can be given, is that of ``W[W != 0]`` for a dense array (by target, then source) and of ``W.tocoo()``
+        for a sparse one, which for CSR, CSC and COO is that of ``W.data``.
 
     Returns
     -------
@@ -975,7 +649,7 @@ def build(
     """
     if not isinstance(rule, Rule):
         raise ParameterError(f"rule must be a connection rule such as fixed_indegree(k), got {shown(rule)}")
-    site = _Site(
+    site = Site(
         integer(n_pre, "n_pre", "a number of neurons", low=0),
         integer(n_post, "n_post", "a number of neurons", low=0),
         flag(same_population, "same_population"),

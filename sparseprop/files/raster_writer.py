@@ -13,40 +13,16 @@ import numpy as np
 from .._validation import flag, index_array, integer, real_array
 from ..errors import ParameterError, StorageError, named_arguments, shown
 from . import space
-from .raster_format import (
-    FINISHED,
-    FORMAT,
-    FORMAT_OF_PIECES,
-    HDF5_ERRORS,
-    LIBVER,
-    MAGIC,
-    RUNNING,
-    SORTING,
-    UNFINISHED,
-    Row,
-    crc_of,
-    row_words,
-)
+from .raster_format import FINISHED, FORMAT, FORMAT_OF_PIECES, HDF5_ERRORS, LIBVER, RUNNING, UNFINISHED, Row, crc_of
+from .raster_layout import VALUES_CHUNK, lay_out
 from .raster_reader import read_with_state, reading, spikes_kept
 from .space import BALLAST, MARGIN, check_space, claimed
-from .storage import (
-    Arrays,
-    as_bytes,
-    beside,
-    encode,
-    readable,
-    sha256,
-    sync_folder,
-    to_text,
-    writable,
-)
+from .storage import Arrays, as_bytes, beside, encode, readable, sha256, sync_folder, to_text, writable
 
 __all__ = ["RasterWriter", "recover_raster", "write_raster"]
 
 # Records per HDF5 chunk. Every dataset ends in a chunk that is mostly empty, so many get small ones.
 _CHUNK_MAX, _CHUNK_MIN, _CHUNK_TOTAL = 2048, 64, 32768
-_TAIL_CHUNK = 4096  # bytes
-_VALUES_CHUNK = 8192  # bytes
 _TIMES = "finite times >= 0 ms (readers of SONATA refuse others; cut or shift them)"
 _SLICE = 1 << 20  # records that `write_raster` hands over at a time
 _METADATA = 8 * 1024  # bytes of HDF5 metadata that one dataset may take
@@ -78,11 +54,6 @@ def _detach_after_fork():
 
 
 os.register_at_fork(after_in_child=_detach_after_fork)
-
-
-# -----------------------------------------------------------------------------------------------------------
-# Writing
-# -----------------------------------------------------------------------------------------------------------
 
 
 def _write(dataset, start, records):
@@ -234,52 +205,52 @@ class RasterWriter:
     def resume(cls, path, n_spikes, *, chunk=65536, run_id=None, header=None):
         """Go on with a raster behind its first spikes; the others, and its footer, are dropped.
 
-            These spikes are copied into a new file, with the populations and the header, which replaces the old
-            one when all of them are safe in it. Until then, whatever happens, the old file stays as it is.
+        These spikes are copied into a new file, with the populations and the header, which replaces the old
+        one when all of them are safe in it. Until then, whatever happens, the old file stays as it is.
 
-            Parameters
-            ----------
-            path : path-like
-                A raster that was written here, whether its run finished or not.
-            n_spikes : int
-                How many to keep, in the merged order; at most those that are committed
-                (``raster_info(path)["n_spikes"]``).
-            chunk : int
-                As for :class:`RasterWriter`.
-            run_id : str, optional
-                What the header has to have under this name, or the file is of another run and is refused.
-            header : dict, optional
-                The header of the new file, as for :class:`RasterWriter`; default: that of the old one.
+        Parameters
+        ----------
+        path : path-like
+            A raster that was written here, whether its run finished or not.
+        n_spikes : int
+            How many to keep, in the merged order; at most those that are committed
+            (``raster_info(path)["n_spikes"]``).
+        chunk : int
+            As for :class:`RasterWriter`.
+        run_id : str, optional
+            What the header has to have under this name, or the file is of another run and is refused.
+        header : dict, optional
+            The header of the new file, as for :class:`RasterWriter`; default: that of the old one.
 
-            Returns
-            -------
-            RasterWriter
-                It holds `n_spikes` spikes, and all of them are committed.
+        Returns
+        -------
+        RasterWriter
+            It holds `n_spikes` spikes, and all of them are committed.
 
-            Raises
-            ------
-            ParameterError
-                A parameter that is not allowed.
-            StorageError
-                There is no such file, no room for a second one, or another writer has it open.
-            FileFormatError
-                The file is damaged, of another program or another run, or has fewer spikes.
+        Raises
+        ------
+        ParameterError
+            A parameter that is not allowed.
+        StorageError
+            There is no such file, no room for a second one, or another writer has it open.
+        FileFormatError
+            The file is damaged, of another program or another run, or has fewer spikes.
 
-            Notes
-            -----
-            The whole file is read, in slices, and checked: time is linear in its spikes, memory bounded as for
-            writing.
+        Notes
+        -----
+        The whole file is read, in slices, and checked: time is linear in its spikes, memory bounded as for
+        writing.
 
-            Examples
-            --------
-            >>> import os, tempfile
+        Examples
+        --------
+        >>> import os, tempfile
         >>> from sparseprop.raster import read_raster
-            >>> path = os.path.join(tempfile.mkdtemp(), "raster.h5")
-            >>> write_raster(path, [0.5, 1.0, 2.0], [3, 1, 7], [("E", 10)], header={}, footer={})
-            >>> with RasterWriter.resume(path, 2) as writer:
-            ...     writer.append([1.5], [9])
-            >>> read_raster(path).ids
-            array([3, 1, 9])
+        >>> path = os.path.join(tempfile.mkdtemp(), "raster.h5")
+        >>> write_raster(path, [0.5, 1.0, 2.0], [3, 1, 7], [("E", 10)], header={}, footer={})
+        >>> with RasterWriter.resume(path, 2) as writer:
+        ...     writer.append([1.5], [9])
+        >>> read_raster(path).ids
+        array([3, 1, 9])
         """
         n_spikes = integer(n_spikes, "n_spikes", "a whole number of spikes >= 0", low=0)
         chunk = _checked_chunk(chunk)
@@ -330,7 +301,17 @@ class RasterWriter:
         try:
             # No chunk cache: only whole chunks are written, and after an error nothing must be left in it.
             file = h5py.File(self._partial, "w", libver=LIBVER, rdcc_nbytes=0)
-            self._lay_out(file, text, arrays.items)
+            layout = lay_out(
+                file,
+                self._populations,
+                self._n_recorded,
+                self._format,
+                self._chunk_records,
+                self._atomic,
+                text,
+                arrays.items,
+            )
+            self._streams, self._footer, self._values, self._tails, self._committed = layout
             self._file, self._fd = file, file.id.get_vfd_handle()
             # Once the file has its name, there is nothing left to remove.
             self._finalizer = weakref.finalize(self, _abandon, file, self._claim, self._partial, self._pid)
@@ -366,45 +347,6 @@ class RasterWriter:
             parts=tuple(_Part(0, 0, np.zeros(0, stream.dtype)) for stream in self._streams),
             final=False,
         )
-
-    def _lay_out(self, file, text, arrays):
-        """Make every group, dataset and attribute: none can be added in SWMR mode."""
-        import h5py
-
-        file.attrs.create("magic", MAGIC, dtype="<u4")
-        file.attrs.create("version", [0, 1], dtype="<u4")
-        sorting = h5py.enum_dtype(SORTING, basetype="i4")
-        growing = {"shape": (0,), "maxshape": (None,), "fletcher32": True}
-        records = {**growing, "chunks": (self._chunk_records,)}
-        self._streams = []
-        for (name, n), n_recorded in zip(self._populations, self._n_recorded, strict=True):
-            group = file.create_group(f"spikes/{name}")
-            group.attrs.create("sorting", SORTING["by_time"], dtype=sorting)
-            if n_recorded is not None:
-                group.attrs.create("n_neurons", n, dtype="<u8")
-                group.attrs.create("n_recorded", n_recorded, dtype="<u8")
-            times = group.create_dataset("timestamps", dtype="<f8", **records)
-            times.attrs["units"] = "ms"
-            self._streams += [times, group.create_dataset("node_ids", dtype="<u8", **records)]
-        run = file.create_group("run")
-        run.attrs.create("sparseprop_raster", self._format, dtype="<u4")
-        if len(self._populations) > 1:
-            kind = "u1" if len(self._populations) <= 256 else "<u2"
-            self._streams.append(run.create_dataset("order", dtype=kind, **records))
-        header = run.create_dataset("header", data=np.frombuffer(text, "u1"), chunks=(len(text),), fletcher32=True)
-        header.attrs.create("sha256", np.frombuffer(sha256(text), "u1"))
-        run.create_group("arrays")
-        for k, array in enumerate(arrays):
-            if array.size:
-                run.create_dataset(f"arrays/{k}", data=np.atleast_1d(array), chunks=True, fletcher32=True)
-        self._footer = run.create_dataset("footer", dtype="u1", chunks=(1024,), **growing)
-        self._values = run.create_dataset("values", dtype="u1", chunks=(_VALUES_CHUNK,), **growing)
-        if not self._atomic:
-            size = max((self._chunk_records - 1) * sum(stream.dtype.itemsize for stream in self._streams), 1)
-            chunks = (1, min(size, _TAIL_CHUNK))
-            self._tails = run.create_dataset("tails", (2, size), dtype="u1", chunks=chunks)
-        n_words = row_words(len(self._streams))
-        self._committed = run.create_dataset("committed", (2, n_words), chunks=(1, n_words), dtype="<u8")
 
     def _buffers(self, n):
         """Room for the spikes between two commits, or for `n` if that is more."""
@@ -592,7 +534,7 @@ class RasterWriter:
             for part, new in zip(state.parts, self._split(state), strict=True)
         ]
         n_values = sum(array.nbytes for array in values)
-        n_values += n_values // 128 + _VALUES_CHUNK  # HDF5 keeps some 20 bytes for each chunk
+        n_values += n_values // 128 + VALUES_CHUNK  # HDF5 keeps some 20 bytes for each chunk
         self._check_room(sum(piece.nbytes for piece in pieces) + len(footer) + n_values)
         with self._giving_up():
             parts = self._write_chunks(state.parts, pieces, whole_only=stage == RUNNING)

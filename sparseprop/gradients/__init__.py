@@ -1,33 +1,28 @@
 """The pass back through what a run has left, and what comes out of it."""
 
+from .backward import INVARIANT, backward, checked_derivatives, overflows_are_told
 from .gradients import (
-    INVARIANT,
-    ByProjection,
     Gradients,
     GradientWarning,
-    backward,
-    checked_derivatives,
+    assembled,
+    given_currents,
     most_ports,
     new_sums,
     noted,
-    of_neurons,
-    of_ports,
-    overflows_are_told,
-    without_time_constants,
+    sums_by_projection,
 )
 
 __all__ = [
     "INVARIANT",
-    "ByProjection",
     "GradientWarning",
     "Gradients",
+    "assembled",
     "backward",
     "checked_derivatives",
+    "given_currents",
     "most_ports",
     "new_sums",
     "noted",
-    "of_neurons",
-    "of_ports",
     "overflows_are_told",
-    "without_time_constants",
+    "sums_by_projection",
 ]

@@ -1,33 +1,25 @@
-"""Exact gradients of losses on spike times and voltages: the backward pass over a run with ``tape=True``."""
+"""Gradients of losses on spike times and voltages: what comes out of a pass back, made of its sums."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from .. import _core, _validation
-from ..engine._backward import Adjoint
+from .. import _validation
 from ..errors import GradientOverflowWarning, ParameterError, named_arguments, shown, warn
-from ..inputs import SpikeSource, Steps
 from ..models import PARAMETERS, TIME_CONSTANTS, WITHOUT_GRADIENT
 
 __all__ = [
-    "INVARIANT",
-    "ByProjection",
+    "OVERFLOW",
     "GradientWarning",
     "Gradients",
-    "backward",
-    "checked_derivatives",
+    "assembled",
+    "given_currents",
     "most_ports",
     "new_sums",
     "noted",
-    "of_neurons",
-    "of_ports",
-    "overflows_are_told",
-    "without_time_constants",
+    "sums_by_projection",
 ]
 
-BUDGET = 1 << 20  # events between two looks for Ctrl-C
-INVARIANT = 1e-9  # relative error of the sum rule that a debug build allows
 
 KINDS = {
     0: (
@@ -171,296 +163,60 @@ class Gradients:
         )
 
 
-def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
-    """See :meth:`sparseprop.Result.backward`."""
-    tape = result._tape
-    if tape is None:
-        raise ParameterError(
-            "this Result has no tape: run with tape=True, and use the Result of the whole network, not a copy or "
-            "pickle of it (gradients can be pickled)"
-        )
-    if not tape.parts:
-        raise ParameterError("backward() was called before: a tape is used up by it; run again with tape=True")
-    weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
-    net = result._network
-    if (net.size, len(net.projections)) != (tape.source.size, len(tape.source.projections)):
-        raise ParameterError("something was added to the network since the run: run again with tape=True")
-    dL_dtimes = checked_derivatives(dL_dtimes, "dL_dtimes", (result._n_recorded,), "one for each of result.times")
-    if dL_dV is not None:
-        if result.V is None:
-            raise ParameterError("dL_dV needs recorded voltages: run with record=sp.Record(V=..., V_times=...)")
-        dL_dV = checked_derivatives(dL_dV, "dL_dV", result.V.shape, "as result.V")
-        hidden = np.isinf(result.V) & (dL_dV != 0.0)
-        if hidden.any():
-            k, i = np.argwhere(hidden)[0]
-            raise ParameterError(
-                f"dL_dV must be 0 where V is infinite, got {dL_dV[k, i]} for neuron {result.V_ids[i]} at "
-                f"{result.V_times[k]} ms"
-            )
-    with overflows_are_told():
-        return _Backward(result, tape, weights, tau_m).run(dL_dtimes, dL_dV)
+def assembled(net, sums, I_syn, synapses, tau_m, **others):
+    """The Gradients of a network.
 
-
-def overflows_are_told():
-    """A context in which NumPy is silent of sums that are no finite numbers, as :func:`noted` tells neuron and time."""
-    return np.errstate(over="ignore", invalid="ignore")
-
-
-def checked_derivatives(values, name, shape, meaning):
-    """`values` as a float64 array of a shape, all finite."""
-    array = _validation.plain(values, name)
-    if array.shape != shape:
-        raise ParameterError(f"{name} must have shape {shape}, {meaning}, got shape {array.shape}")
-    return _validation.real_array(array, name, "finite numbers", ndim=len(shape), copy=False)
-
-
-class _Backward:
-    """One backward pass: the compiled one, and what is needed at its pauses."""
-
-    def __init__(self, result, tape, weights, tau_m):
-        self.result, self.tape, self.source, self.net = result, tape, tape.source, result._network
-        self.weights, self.tau_m = weights, tau_m
-        n = self.source.size
-        self.sums = new_sums(n, most_ports(self.net))
-        self.by_current = np.full((n, most_ports(self.net)), np.nan)
-        self.by_weight = [np.zeros(p.n_synapses) if weights else None for p in self.net.projections]
-        self.by_delay = [
-            np.zeros(p.n_synapses) if isinstance(p.delay, np.ndarray) else None for p in self.net.projections
-        ]
-        self.by_drive = [
-            np.zeros(process.n) if isinstance(process.weight, np.ndarray) else None for process in self.source.processes
-        ]
-        self.near = tape.near
-        self.adjoint = Adjoint(
-            self.source, tape.start, self.sums, self.by_weight, self.by_delay, self.by_drive, tau_m, self.near
-        )
-        self.I_e_before = np.zeros(n)  # dL/dI_e of the stretches that are done
-        self.I_e_times = np.zeros(n)  # the same, each times the I_e of the stretch
-        self.read = np.zeros(n)  # the sum of dL/dV of all readings
-        self.by_step = {}
-        self.input_times = []
-        self.rest = self.size = 0.0  # of the invariant
-
-    def run(self, dL_dtimes, dL_dV):
-        samples = self._samples(dL_dV)
-        carried, last = {}, None
-        position = len(dL_dtimes)
-        explicit = float(dL_dtimes.sum())
-        for recording in self.tape.recordings():
-            spikes = self._recorded(recording)
-            by_time = np.zeros(len(recording))
-            position -= len(spikes)
-            by_time[spikes] = dL_dtimes[position : position + len(spikes)]
-            self._give(recording, by_time, carried)
-            self.adjoint.load(recording, by_time)
-            self._take(recording, samples)
-            carried = self._carry(recording, by_time)
-            self._note_inputs(recording, by_time)
-            self.size += float(np.abs(by_time).sum())
-            last = recording
-        self.rest += sum(sum(values) for values in carried.values())
-        V = self._start(last)
-        return self._gradients(V, explicit)
-
-    # Parts
-
-    def _recorded(self, recording):
-        """Where on the tape the spikes are that belong to result.times."""
-        _, _, ids, where = recording.entries("spikes")
-        if self.result._record_sources:
-            more = recording.entries("emitted")
-            ids, where = np.concatenate([ids, more[2]]), np.concatenate([where, more[3]])
-            order = np.argsort(where)
-            ids, where = ids[order], where[order]
-        mask = self.result._mask
-        return where if mask is None else where[mask[ids]]
-
-    def _give(self, recording, by_time, carried):
-        """To the spikes of a part what they had done in later ones."""
-        if not carried:
-            return
-        for kind in ("past", "spikes", "emitted"):
-            for n, s, i, k in zip(*(column.tolist() for column in recording.entries(kind)), strict=True):
-                if carried.get((n, s, i)):
-                    by_time[k] += carried[n, s, i].pop(0)
-
-    @staticmethod
-    def _carry(recording, by_time):
-        """What spikes of earlier parts did in this one."""
-        carried = {}  # lists: a source may spike several times at one time
-        for n, s, i, k in zip(*(column.tolist() for column in recording.entries("past")), strict=True):
-            carried.setdefault((n, s, i), []).append(by_time[k])
-        return carried
-
-    def _samples(self, dL_dV):
-        """The recorded voltages that matter, as [(pair, V, sums of synaptic currents, dL/dV)], ascending."""
-        if dL_dV is None:
-            return []
-        clock, result = self.source.clock, self.result
-        np.add.at(self.read, result.V_ids, dL_dV.sum(axis=0))
-        rows = zip(result.V_times, result.V, self.tape.currents, dL_dV, strict=True)
-        return [
-            (clock.pair(float(t)), np.ascontiguousarray(V), currents, np.ascontiguousarray(by_V))
-            for t, V, currents, by_V in rows
-            if by_V.any()
-        ]
-
-    def _take(self, recording, samples):
-        """Take all instants of a part, with the changes of parameters and samples in it."""
-        clock = self.source.clock
-        changes = list(range(recording.n_changes_before, recording.n_changes))
-        while True:
-            change = clock.pair(self.source.changes[changes[-1]][0]) if changes else (-1, 0.0)
-            sample = samples[-1][0] if samples and samples[-1][0] > recording.last_before_pair else (-1, 0.0)
-            self._run_to(max(change, sample))
-            if changes and change >= sample:
-                k = changes.pop()
-                self._change(change, k, recording.voltages[k - recording.n_changes_before])
-            elif sample >= (0, 0.0):
-                pair, V, currents, by_V = samples.pop()
-                self.adjoint.read(pair, self.result.V_ids, V, currents, by_V)
-            else:
-                break
-        if not self.adjoint.is_used_up():
-            raise AssertionError("the backward pass does not fit to the forward pass; please report this as a bug")
-
-    def _run_to(self, pair):
-        while not self.adjoint.run(pair, BUDGET):
-            pass
-
-    def _change(self, pair, k, V):
-        """The parameters changed, for the k-th time."""
-        _, number, _ = self.source.changes[k]
-        by_V, _ = self.adjoint.leave(pair, number, V, False)
-        stretch = self._stretch(number, self.source.changes[k][2]["I_e"])
-        self.by_step[k] = stretch * self._model(number).drive_scale()
-        self.adjoint.arrive(number, V, by_V, k)
-
-    def _model(self, number):
-        return self.net.populations[number].model
-
-    def _stretch(self, number, current):
-        """dL/dI_e of the stretch that has been taken last, of a population whose I_e was `current`."""
-        population = self.source.populations[number]
-        part = slice(population.first, population.first + population.size)
-        stretch = self.sums["I_e"][part].copy()
-        self.I_e_before[part] += stretch
-        self.I_e_times[part] += stretch * current
-        self.sums["I_e"][part] = 0.0
-        return stretch
-
-    def _start(self, recording):
-        """dL/dV at the beginning of the run."""
-        V = np.full(self.source.size, np.nan)
-        for number, population in enumerate(self.source.populations):
-            if population.kernel != "source":
-                part = slice(population.first, population.first + population.size)
-                V[part], by_current = self.adjoint.leave(
-                    self.tape.start, number, recording.V[part], True, recording.currents[number]
-                )
-                if by_current is not None:
-                    self.by_current[part, : by_current.shape[1]] = by_current
-                V[part][np.isinf(recording.V[part])] = 0.0
-        return V
-
-    # Results
-
-    def _note_inputs(self, recording, by_time):
-        """dL/d(time) of spikes of sources."""
-        _, _, ids, where = recording.entries("emitted")
-        self.rest += float(by_time[where].sum())
-        given = np.zeros(self.source.size, bool)
-        for p in self.net.populations:
-            given[p.first : p.first + p.n] = isinstance(p.model, SpikeSource)
-        self.input_times.insert(0, by_time[where[given[ids]]])
-        self.last_before = recording.last_before_pair
-
-    def _of_inputs(self):
-        """dL/d(time) for all given spikes of all sources."""
-        found = np.concatenate([np.zeros(0), *self.input_times])
-        times, ids = self.source.spikes
-        before = 0
-        while before < len(times) and self.source.clock.pair(float(times[before])) <= self.last_before:
-            before += 1
-        all_times = np.zeros(len(times))
-        all_times[:before] = np.nan
-        all_times[before : before + len(found)] = found
-        return {
-            p.name: all_times[(ids >= p.first) & (ids < p.first + p.n)]
-            for p in self.net.populations
-            if isinstance(p.model, SpikeSource)
-        }
-
-    def _of_steps(self):
-        """dL/d(value) of all steps."""
-        steps = {d.index: np.zeros(d.input.values.shape) for d in self.net.drives if isinstance(d.input, Steps)}
-        for k, stretch in self.by_step.items():
-            time, number, _ = self.source.changes[k]
-            for d in self.net.drives:
-                if d.index not in steps or d.population.index != number:
-                    continue
-                at = int(np.searchsorted(d.input.times, time, side="right")) - 1
-                if at >= 0:
-                    steps[d.index][at] += stretch if d.input.size else stretch.sum()
-        return steps
-
-    def _gradients(self, V, explicit):
-        adjoint = self.adjoint
-        shift, size = adjoint.shift
-        total = shift + self.rest - explicit
-        error = abs(total) / max(self.size + size, 1e-300)
-        findings, n_warnings = adjoint.findings
-        overflows = any(finding[0] == OVERFLOW for finding in findings)
-        if _core.BUILD_MODE.startswith("debug") and not overflows and not error <= INVARIANT:
-            raise AssertionError(f"later by the same for all is not the same: {total!r}")
-        order = np.argsort(adjoint.ranks)
-        n = len(order)
-        weight_sums, delays = np.asarray(adjoint.weight_sums)[:n][order], np.asarray(adjoint.delay_sums)[:n][order]
-        drives, k = {}, 0
-        for k, process in enumerate(self.source.processes):
-            if process.weight is not None:
-                array = self.by_drive[k]
-                drives[process.index] = float(np.asarray(adjoint.drive_sums)[k]) if array is None else array
-        last = self.sums["I_e"]
-        currents = np.zeros(self.source.size)
-        for p in self.source.populations:
-            if p.kernel != "source":
-                currents[p.first : p.first + p.size] = p.parameters["I_e"]
-        sums = self.sums | {"V": V, "read": self.read, "I_e": last + self.I_e_before}
-        sums["I_e_times"] = last * currents + self.I_e_times
-        values = of_neurons(self.net, sums)
-        values["tau_syn"] = of_ports(self.net, self.sums)
-        values["I_syn"] = self.by_current
-        if not self.tau_m:
-            values = without_time_constants(values)
-        left_out = "weights were left out by backward(..., weights=False); weight_sum has their sums"
-        return Gradients(
-            **values,
-            weight=ByProjection(self.net, self.by_weight, left_out),
-            weight_sum=ByProjection(self.net, weight_sums.tolist(), ""),
-            delay=ByProjection(
-                self.net, [d if a is None else a for d, a in zip(delays.tolist(), self.by_delay, strict=True)], ""
-            ),
-            input_times=self._of_inputs(),
-            drive_weight=drives,
-            steps=self._of_steps(),
-            **noted(
-                self.net,
-                self.near,
-                [(None, *finding) for finding in reversed(findings)],
-                n_warnings,
-                [*self.sums.values(), self.read],
-                [weight_sums, delays],
-            ),
-            n_ties=adjoint.n_ties,
-            invariant_error=error,
-        )
+    Parameters
+    ----------
+    net : Network
+    sums : dict of ndarray
+        Those of :func:`new_sums`, and of neurons besides: V; read, the sum of dL/dV of all readings; and I_e_times,
+        dL/dI_e times I_e, each stretch with its own.
+    I_syn : ndarray of shape (n, ports)
+        dL/d(initial currents).
+    synapses : tuple
+        By weight and by delay, lists with an array or None for each projection, each followed by an array with its sum
+        for each projection.
+    tau_m : bool
+        Whether the sums for tau_m were kept.
+    others
+        What else Gradients have.
+    """
+    values = of_neurons(net, sums) | {"tau_syn": of_ports(net, sums), "I_syn": I_syn}
+    if not tau_m:
+        values = without_time_constants(values)
+    by_weight, weight_sums, by_delay, delay_sums = synapses
+    delays = [total if array is None else array for total, array in zip(delay_sums.tolist(), by_delay, strict=True)]
+    left_out = "weights were left out by backward(..., weights=False); weight_sum has their sums"
+    return Gradients(
+        **values,
+        weight=ByProjection(net, by_weight, left_out),
+        weight_sum=ByProjection(net, weight_sums.tolist(), ""),
+        delay=ByProjection(net, delays, ""),
+        **others,
+    )
 
 
 def new_sums(n, ports):
     """Where the compiled pass adds up derivatives for the parameters of n neurons."""
     sums = {name: np.zeros(n) for name in ("I_e", "tau_m", "threshold", "V_reset", "t_ref")}
     return sums | {"tau_syn": np.zeros(ports * n)}
+
+
+def sums_by_projection(adjoint):
+    """Of all weights, and of all delays of each projection: the sums of their derivatives, in the network's order."""
+    order = np.argsort(adjoint.ranks)
+    n = len(order)
+    return np.asarray(adjoint.weight_sums)[:n][order], np.asarray(adjoint.delay_sums)[:n][order]
+
+
+def given_currents(source):
+    """I_e of each neuron of an EngineInput, for all global ids; 0 for sources."""
+    currents = np.zeros(source.size)
+    for p in source.populations:
+        if p.kernel != "source":
+            currents[p.first : p.first + p.size] = p.parameters["I_e"]
+    return currents
 
 
 def most_ports(net):

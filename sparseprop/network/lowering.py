@@ -3,7 +3,8 @@
 import numpy as np
 
 from .. import inputs
-from ..connectivity import Purpose, available_memory, random_key
+from .._machine import available_memory
+from ..connectivity import Purpose, random_key
 from ..engine.input import Changes, EngineInput, PoissonInput, PopulationInput, ProjectionInput
 from ..errors import InsufficientMemoryError, ParameterError
 from ..models import require_currents

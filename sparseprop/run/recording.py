@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .._machine import available_memory
 from .._validation import flag, index_array, is_array, real, real_array
-from ..connectivity import available_memory
 from ..errors import (
     FileFormatError,
     InsufficientMemoryError,

@@ -2,9 +2,7 @@
 
 import contextlib
 import functools
-import heapq
 import importlib.metadata
-import itertools
 import logging
 import math
 import os
@@ -31,7 +29,8 @@ from ..files.storage import full_name
 from ..gradients.tape import Tape, check_tape
 from ..numerics.engine_time import MAX_EPOCH
 from .pieces import COUNTED
-from .recording import SHORTEST_INTERVAL, Record, Recorder, times_every
+from .plan import Plan
+from .recording import SHORTEST_INTERVAL, Record, Recorder
 from .result import PopulationInfo, Result, new_run_id
 from .steering import Steered
 from .stopping import StopReason
@@ -339,20 +338,19 @@ class Simulation(Steered):
             self._require_sound()
             if tape:
                 self._check_tape_after()
-            now = [engine.now[0], float(engine.now[1])]
-            plan = {
-                "start": now,
-                "until": [MAX_EPOCH, 0.0] if duration is None else list(self._clock.add(engine.now, duration)),
-                "duration": duration,
-                "n_spikes": n_spikes,
-                "before": {name: getattr(engine, name) for name in ("n_spikes", *COUNTED)},
-                "checkpoint": checkpoint,
-                "every": every,
-                "wall_time": 0.0,
-                "record": record.to_dict(),
-                "run_id": new_run_id(),
-                "follows": self._last_run,
-            }
+            plan = Plan(
+                start=(engine.now[0], float(engine.now[1])),
+                until=(MAX_EPOCH, 0.0) if duration is None else self._clock.add(engine.now, duration),
+                duration=duration,
+                n_spikes=n_spikes,
+                before={name: getattr(engine, name) for name in ("n_spikes", *COUNTED)},
+                checkpoint=checkpoint,
+                every=every,
+                wall_time=0.0,
+                record=record.to_dict(),
+                run_id=new_run_id(),
+                follows=self._last_run,
+            )
             return self._run(plan, record, None, progress, callback, interrupt, tape)
 
     def resume(self, progress=None, callback=None, interrupt="return"):
@@ -377,13 +375,12 @@ class Simulation(Steered):
             self._require_idle()
             if self._unfinished is None:
                 raise ParameterError("there is no run to resume: this is no checkpoint of a run that did not end")
-            plan = dict(self._unfinished)
-            if "run_id" not in plan:
+            if "run_id" not in self._unfinished:
                 raise CheckpointMismatchError(
                     "this checkpoint is of an earlier version, whose runs had no identity; end the run with that one"
                 )
-            recorded = plan.pop("recorded")
-            return self._run(plan, Record(**plan["record"]), recorded, progress, callback, interrupt)
+            plan, recorded = Plan.of_checkpoint(self._unfinished), self._unfinished["recorded"]
+            return self._run(plan, Record(**plan.record), recorded, progress, callback, interrupt)
 
     @property
     def is_resumable(self):
@@ -420,7 +417,7 @@ class Simulation(Steered):
 
     def _about(self, plan):
         """What a Result says of how its run was called, and of what was steered before."""
-        about = {key: plan[key] for key in ("duration", "n_spikes", "record")}
+        about = {"duration": plan.duration, "n_spikes": plan.n_spikes, "record": plan.record}
         return about | ({"steered": list(self._calls)} if self._calls else {})
 
     def _tell_interrupt(self, result, raises, ends_all):
@@ -442,9 +439,7 @@ class Simulation(Steered):
         engine = self._engine
         if callback is not None and not callable(callback):
             raise ParameterError(f"callback must be callable, got {shown(callback)}")
-        start, until = tuple(plan["start"]), tuple(plan["until"])
-        max_spikes = None if plan["n_spikes"] is None else plan["before"]["n_spikes"] + plan["n_spikes"]
-        t_start = self._clock.milliseconds(start)
+        t_start = self._clock.milliseconds(plan.start)
         result = Result(
             None,
             self._populations,
@@ -452,8 +447,8 @@ class Simulation(Steered):
             t_stop=t_start,
             header=self._header | {"run": self._about(plan)},
             path=None if record.path is None else os.path.abspath(os.fsdecode(record.path)),
-            run_id=plan["run_id"],
-            follows=plan["follows"],
+            run_id=plan.run_id,
+            follows=plan.follows,
         )
         bar = Progress(progress)
         recorder = Recorder(record, result, recorded)
@@ -463,25 +458,19 @@ class Simulation(Steered):
             self._checkpointed = None
         engine.record_sources = record.record_sources
         tape = Tape(engine, self._source, tape) if tape else None
-        began = time.perf_counter() - plan["wall_time"]
+        began = time.perf_counter() - plan.wall_time
 
         def fraction():
-            """How much of the run is done."""
-            parts = [0.0]
-            if plan["duration"]:
-                parts.append((self.time - t_start) / plan["duration"])
-            if plan["n_spikes"]:
-                parts.append((engine.n_spikes - plan["before"]["n_spikes"]) / plan["n_spikes"])
-            return min(max(parts), 1.0)
+            return plan.fraction(self.time - t_start, engine.n_spikes)
 
         def save(ended):
             """Write the checkpoint, after what was recorded is safe."""
-            if plan["checkpoint"] is not None:
-                run = plan | {"ended": ended, "wall_time": time.perf_counter() - began}
+            if plan.checkpoint is not None:
+                run = plan.stored(time.perf_counter() - began, ended)
                 if not ended:
                     recorder.flush()
                     run["recorded"] = recorder.state()
-                self._save(plan["checkpoint"], run, result.run_id if ended else None)
+                self._save(plan.checkpoint, run, result.run_id if ended else None)
 
         def look(what):
             now, ids = self._clock.milliseconds(engine.now), recorder.ids[what]
@@ -490,15 +479,15 @@ class Simulation(Steered):
                 tape.sample(ids)
 
         with recorder, Interrupts() as interrupts, bar:
-            stops = self._stops(plan, record, engine.now, until, recorder.sample_times)
+            pauses = plan.pauses(self._clock, engine.now, record, recorder.sample_times)
             if recorded is None:
                 save(False)
             budget = FIRST_BLOCK
-            stop, purpose = next(stops)
+            stop, purpose = next(pauses)
             while True:
                 block = time.perf_counter()
                 try:
-                    end = engine.advance(stop, max_spikes, budget)
+                    end = engine.advance(stop, plan.max_spikes, budget)
                 except EngineFault as fault:
                     self._fault = explained(fault, self.network)
                     if tape is not None:
@@ -509,7 +498,7 @@ class Simulation(Steered):
                 bar.update(fraction)
                 if end in ("time", "quiescent") and purpose is not None:
                     save(False) if purpose == "save" else look(purpose)
-                    stop, purpose = next(stops)
+                    stop, purpose = next(pauses)
                 elif end != "running":
                     result.stop_reason = StopReason(end)
                     break
@@ -527,9 +516,9 @@ class Simulation(Steered):
             if tape is not None:
                 tape.finish()
                 result._keep_tape(tape, self.network, recorder)
-            result._n_spikes = engine.n_spikes - plan["before"]["n_spikes"]
+            result._n_spikes = engine.n_spikes - plan.before["n_spikes"]
             for name in COUNTED:
-                setattr(result, name, getattr(engine, name) - plan["before"][name])
+                setattr(result, name, getattr(engine, name) - plan.before[name])
             result.wall_time = time.perf_counter() - began
             interrupted = result.stop_reason == StopReason.INTERRUPTED
             if interrupted:
@@ -540,32 +529,6 @@ class Simulation(Steered):
                 save(True)
             bar.finish(fraction)
         return result, interrupts
-
-    def _stops(self, plan, record, now, until, sampled):
-        """The times at which a run pauses, as pairs, and what for: a sample, "save", or None for its end.
-
-        `sampled` has the times, by what is sampled, of what has been taken already.
-        """
-
-        def pairs(times, purpose):
-            for t in times:
-                pair = self._clock.pair(t)
-                if not pair < until:
-                    return
-                yield pair, purpose
-
-        t_start = self._clock.milliseconds(tuple(plan["start"]))
-        t_stop = math.inf if plan["duration"] is None else self._clock.milliseconds(until)
-        samples = [
-            pairs(itertools.islice(record.sample_times(what, t_start, t_stop), len(taken), None), what)
-            for what, taken in sampled.items()
-        ]
-        saves = () if plan["every"] is None else times_every(plan["every"], t_start, t_stop)
-        saves = itertools.islice(saves, 1, None)  # the first one is that of the beginning
-        saves = (t for t in saves if self._clock.pair(t) > now)
-        yield from heapq.merge(*samples, pairs(saves, "save"), key=lambda stop: stop[0])
-        while True:
-            yield until, None
 
 
 def infos(net):

@@ -1,6 +1,7 @@
 """Grids of networks."""
 
-from .grid import SweepResult, sweep
+from .sweep import sweep
+from .table import SweepResult
 
 __all__ = [
     "SweepResult",

@@ -1,0 +1,206 @@
+"""What came out of a batch: spikes and membrane potentials of all samples, and gradients by its tapes."""
+
+import numpy as np
+
+from .. import _validation
+from ..errors import ParameterError, named_arguments, unknown_name
+from ..gradients import checked_derivatives, overflows_are_told
+from .backward import backward
+
+__all__ = ["BatchResult", "structure"]
+
+
+def structure(net):
+    """The populations, projections and drives that a network has now, each of which equals only itself."""
+    return (*net.populations, *net.projections, *net.drives)
+
+
+@named_arguments
+class BatchResult:
+    """What came out of a batch.
+
+    Attributes
+    ----------
+    times, ids : ndarray
+        Spikes of neurons (ms; global ids), one sample after the other; within each as in a :class:`Result`.
+    offsets : ndarray of shape (n_samples + 1,)
+        Those of sample k are ``times[offsets[k]:offsets[k + 1]]``, which ``result[k]`` returns with their ids.
+    V : ndarray of shape (n_samples, times, neurons)
+        Membrane potentials of the neurons `V_ids` at `V_times`.
+    n_samples, n_spikes, n_synaptic_events, n_input_events, n_close_calls : int
+        The last one as for :class:`sparseprop.Result`.
+    duration : float
+        ms.
+    wall_time : float
+        Seconds.
+    """
+
+    def __init__(self, simulation, given, duration, pieces, samples, V_ids, V_times, stops, tape):
+        self._simulation, self._given, self._pieces, self._stops = simulation, given, pieces, stops
+        self._network, self._structure = simulation.network, simulation._structure
+        self._samples = samples if tape else None
+        self._tape = tape
+        self._weights = [p.weight for p in self._network.projections]
+        self._delays = [p.delay for p in self._network.projections]
+        self.duration, self.n_samples, self.wall_time = duration, given.n_samples, 0.0
+        self.V_ids, self.V_times = V_ids, V_times
+        self.times = np.concatenate([np.zeros(0), *(s.times for s in samples)])
+        self.ids = np.concatenate([np.zeros(0, np.int64), *(s.ids for s in samples)])
+        ends, n_before = [np.zeros(1, np.int64)], 0
+        for piece in samples:
+            ends.append(piece.ends + n_before)
+            n_before += len(piece.times)
+        self.offsets = np.concatenate(ends)
+        self.V = np.concatenate([np.zeros((0, len(V_times), len(V_ids))), *(s.V for s in samples)])
+        origins = simulation._runners[0].engine.origins
+        if origins is not None:
+            self.V += origins[V_ids]
+        totals = sum((s.counts for s in samples), np.zeros(4, np.int64)).tolist()
+        self.n_spikes, self.n_synaptic_events, self.n_input_events, self.n_close_calls = totals
+
+    def __getstate__(self):
+        # Copies and pickles are without tapes, which are memory of the compiled engine.
+        return vars(self) | {"_samples": None, "_tape": False}
+
+    def __len__(self):
+        return self.n_samples
+
+    def __getitem__(self, k):
+        n = self.n_samples
+        k = _validation.integer(k, "the number of a sample", f"from {-n} to {n - 1}", low=-n, high=n - 1) % n
+        part = slice(self.offsets[k], self.offsets[k + 1])
+        return self.times[part], self.ids[part]
+
+    def __repr__(self):
+        return f"<BatchResult of {self.n_samples} samples, {self.duration:g} ms each: {self.n_spikes} spikes>"
+
+    @property
+    def samples(self):
+        """Which sample each spike belongs to."""
+        return np.repeat(np.arange(self.n_samples), np.diff(self.offsets))
+
+    def _of(self, population):
+        """Which spikes are of a population (by name), its number of neurons, and the cells of (sample, neuron)."""
+        names = {p.name: p for p in self._network.populations if not p.is_source}
+        name = getattr(population, "name", population)
+        if not isinstance(name, str) or name not in names:
+            raise unknown_name("population", name, list(names))
+        p = names[name]
+        where = np.flatnonzero((self.ids >= p.first) & (self.ids < p.first + p.n))
+        return where, p.n, self.samples[where] * p.n + (self.ids[where] - p.first)
+
+    def first_spikes(self, population):
+        """When each neuron of a population fires first.
+
+        Returns
+        -------
+        times : ndarray of shape (n_samples, n)
+            ms; inf for those that do not fire.
+        where : ndarray of int of shape (n_samples, n)
+            Which of `times` of the batch that is; -1 for those that do not fire.
+        """
+        found, n, cells = self._of(population)
+        times, where = np.full(self.n_samples * n, np.inf), np.full(self.n_samples * n, -1)
+        # Of several values for one place the last one stays: the earliest.
+        where[cells[::-1]] = found[::-1]
+        times[where >= 0] = self.times[where[where >= 0]]
+        return times.reshape(self.n_samples, n), where.reshape(self.n_samples, n)
+
+    def spike_table(self, population, n_spikes=None):
+        """The spikes of each neuron of a population, in the order of time.
+
+        Parameters
+        ----------
+        population : str or Population
+        n_spikes : int, optional
+            How many of them; default: as many as the one with the most has.
+
+        Returns
+        -------
+        times : ndarray of shape (n_samples, n, n_spikes)
+            ms; inf where there is none.
+        where : ndarray of int of shape (n_samples, n, n_spikes)
+            Which of `times` of the batch that is; -1 where there is none.
+        """
+        found, n, cells = self._of(population)
+        order = np.argsort(cells, kind="stable")
+        found, cells = found[order], cells[order]
+        counts = np.bincount(cells, minlength=self.n_samples * n)
+        place = np.arange(len(cells)) - np.repeat(np.cumsum(counts) - counts, counts)
+        if n_spikes is None:
+            n_spikes = int(counts.max(initial=0))
+        n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number from 0 to 10^9", low=0, high=10**9)
+        taken = place < n_spikes
+        shape = (self.n_samples * n, n_spikes)
+        times, where = np.full(shape, np.inf), np.full(shape, -1)
+        times[cells[taken], place[taken]] = self.times[found[taken]]
+        where[cells[taken], place[taken]] = found[taken]
+        shape = (self.n_samples, n, n_spikes)
+        return times.reshape(shape), where.reshape(shape)
+
+    def spike_counts(self, population):
+        """How often each neuron of a population fires, shape (n_samples, n)."""
+        _, n, cells = self._of(population)
+        return np.bincount(cells, minlength=self.n_samples * n).reshape(self.n_samples, n)
+
+    @property
+    def has_gradients(self):
+        """Whether :meth:`backward` can be called: tapes are there, and weights and delays are those of the run."""
+        same = structure(self._network) == self._structure
+        return same and self._samples is not None and not self._changed("weight") and not self._changed("delay")
+
+    def _changed(self, name):
+        values = self._weights if name == "weight" else self._delays
+        return any(getattr(p, name) is not v for p, v in zip(self._network.projections, values, strict=True))
+
+    def backward(self, dL_dtimes=None, dL_dV=None, *, weights=True, tau_m=True):
+        """Gradients of a loss, summed over the samples; uses the tapes up.
+
+        Parameters
+        ----------
+        dL_dtimes : array_like, shape (n_spikes,), optional
+            The derivative for each of `times`.
+        dL_dV : array_like, shape of V, optional
+            The derivative for each of the recorded membrane potentials.
+        weights, tau_m : bool
+            False leaves these out, and saves time.
+
+        Returns
+        -------
+        Gradients
+            As :meth:`Result.backward` gives them; `input_times` has for each source what `inputs` has, in the same
+            form, with 0 where there is no spike.
+
+        Raises
+        ------
+        ParameterError
+            Without ``tape=True``, when called twice, for other shapes than these, for values that are not finite, or if
+            weights or delays of the network were changed in between.
+        """
+        if not self._tape:
+            raise ParameterError(
+                "this BatchResult has no tapes: run with tape=True; copies and pickles have none, so take gradients "
+                "before, they can be pickled"
+            )
+        if self._samples is None:
+            raise ParameterError("backward() was called before: tapes are used up by it; run again with tape=True")
+        weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
+        if structure(self._network) != self._structure:
+            raise ParameterError("something was added to the network since the run: run again with tape=True")
+        for name in ("weight", "delay"):
+            if self._changed(name):
+                raise ParameterError(
+                    f"{name}s of the network were changed since the run: call backward() before changing them"
+                )
+        shape = (len(self.times),)
+        dL_dtimes = np.zeros(shape) if dL_dtimes is None else dL_dtimes
+        dL_dtimes = checked_derivatives(dL_dtimes, "dL_dtimes", shape, "one for each of times")
+        dL_dV = np.zeros(self.V.shape) if dL_dV is None else dL_dV
+        dL_dV = checked_derivatives(dL_dV, "dL_dV", self.V.shape, "as V")
+        hidden = np.isinf(self.V) & (dL_dV != 0.0)
+        if hidden.any():
+            where = tuple(int(k) for k in np.argwhere(hidden)[0])
+            raise ParameterError(f"dL_dV must be 0 where V is infinite, got {dL_dV[where]} at index {where}")
+        samples, self._samples = self._samples, None
+        with overflows_are_told():
+            return backward(self._simulation, self, samples, dL_dtimes, dL_dV, weights, tau_m)
