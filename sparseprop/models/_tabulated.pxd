@@ -10,7 +10,8 @@ from libc.math cimport INFINITY, exp, fabs, log
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from sparseprop.models._neuron cimport Neurons, Sums, When
-from sparseprop.numerics._frames cimport LARGEST_STATE, Frame, Pair, never, plus
+from sparseprop.numerics._constants cimport LARGEST_STATE, ROUNDING
+from sparseprop.numerics._frames cimport Frame, Pair, never, plus
 from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport neuron_t
 
@@ -297,7 +298,7 @@ cdef inline Pair next_crossing(const Tabulated *m, const double *x, const Pair *
 cdef inline bint crosses_before_edge(const Tabulated *m, const double *x, const Pair *base, Frame *frames, Pair now,
                                      int64_t instant, Pair edge, double H) noexcept nogil:
     cdef double u = to_spike(m.flow, x[2], <int64_t> x[3]), left = since_base(m, x, edge, H)
-    return (u - left <= (u + fabs(left)) * 9.094947017729282e-13) & (u < INFINITY)
+    return (u - left <= (u + fabs(left)) * ROUNDING) & (u < INFINITY)
 
 
 cdef inline void reset_at(const Tabulated *m, double *x, Pair *base, const Frame *f, int64_t epoch, Pair release,
@@ -415,9 +416,9 @@ cdef inline int64_t table_row(const Tabulated *m, double *x, const neuron_t *tar
         soon[found] = <int32_t> k
         # Inhibition that has put the spike off by more than rounding leaves the queue as it is.
         z = later[k]
-        good = (u <= z + (z + 1.0) * 9.094947017729282e-13) & (u < INFINITY)
+        good = (u <= z + (z + 1.0) * ROUNDING) & (u < INFINITY)
         if excites:
-            good = good & (u - reach <= (u + size) * 9.094947017729282e-13)
+            good = good & (u - reach <= (u + size) * ROUNDING)
         found += good
     return found
 
