@@ -80,7 +80,7 @@ def test_an_sdist_has_what_a_build_needs_and_nothing_that_was_built(copy):
     with tarfile.open(build(copy, "sdist")) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for path in SOURCE.glob("sparseprop/**/*"):
-        if path.suffix in (".py", ".pyx", ".pxd", ".pyi", ".typed"):
+        if path.suffix in (".py", ".pyx", ".pxd", ".pxi", ".pyi", ".typed"):
             assert str(path.relative_to(SOURCE)) in names
     assert {"setup.py", "pyproject.toml", "LICENSE", "README.md"} <= names
     assert not [name for name in names if name.endswith((".c", ".so")) or name.startswith("build")]
