@@ -1,4 +1,4 @@
-"""Engine time and co-moving frames in C; the same arithmetic, operation by operation, as in reference.py.
+"""Engine time and co-moving frames in C, operation by operation as in frames.py and engine_time.py.
 
 A frame is what all neurons with one time constant (or one rotation rate) share: the growth E(n, s) of the
 exponential flow as mantissa and exponent, or the angle alpha(n, s) of the rotation. Both are pure functions of
