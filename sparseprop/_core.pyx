@@ -444,7 +444,7 @@ cdef class Engine(Loaded):
         return currents.base
 
     def state(self):
-        """All that says how the simulation goes on; see :meth:`sparseprop.engine.reference_state.ReferenceState.state`."""
+        """What says how the simulation goes on; see :meth:`sparseprop.engine.reference_state.ReferenceState.state`."""
         cdef int64_t k, j
         cdef Population *p
         cdef double[:, ::1] x

@@ -7,8 +7,8 @@ from libc.string cimport memcmp, memcpy
 
 from sparseprop.engine._heap cimport Heap, heap_move
 from sparseprop.engine._state cimport (
-    FAR, N_SOLVED, NO_MEMORY, NUMERICAL, RUNNING, Ops, Population, Queue, Solved, State, Status, append, clear_bit, get_bit,
-    reserve, set_bit,
+    FAR, N_SOLVED, NO_MEMORY, NUMERICAL, RUNNING, Ops, Population, Queue, Solved, State, Status, append, clear_bit,
+    get_bit, reserve, set_bit,
 )
 from sparseprop.engine._tape cimport tape_current, tape_drive, tape_release, tape_values
 from sparseprop.engine._window cimport Window, window_append, window_key, window_push

@@ -1,6 +1,6 @@
 # The pass back through what all kinds of neurons share, for the Model of engine/_population.pxi, after which it is
-# included. models/_neuron.pxd says what is asked of a Model. The names of the forward pass are kept: what ..._back undoes
-# is what the function of the name before it does.
+# included. models/_neuron.pxd says what is asked of a Model. The names of the forward pass are kept: what ..._back
+# undoes is what the function of the name before it does.
 
 from libc.math cimport isinf, isnan
 

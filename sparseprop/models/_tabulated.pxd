@@ -1,9 +1,10 @@
-"""Neurons whose flow is in a table (tables.py): EIF and NumericalIF.
+"""Neurons whose flow is in a table (numerics/tables.py): EIF and NumericalIF.
 
 State: the time (n, s) of the last kick or spike, a time along the flow, and the number of the half of the table that it
 is in. At and above threshold the time along the flow is -1.
 
-The mathematics is in docs/numerics.md and, operation by operation, in tables.py and tabulated.py.
+The mathematics is in docs/numerics.md and, operation by operation, in numerics/halves.py and
+models/tabulated.py.
 """
 
 from libc.math cimport INFINITY, exp, fabs, log
@@ -38,7 +39,7 @@ cdef extern from *:
         sp_two both = (pairs[0] + pairs[1] * t) + (pairs[2] + pairs[3] * t) * t2;
         return c[2] + t * ((both[0] + both[1] * t4) + c[3] * (t4 * t4));
     }
-    /* 2^-200: no distance from a fixed point is less. As SMALLEST in tables.py. */
+    /* 2^-200: no distance from a fixed point is less. As SMALLEST in halves.py. */
     #define SP_SMALLEST 6.223015277861142e-61
     /* As TINY there, for derivatives. */
     #define SP_TINY 1e-250
@@ -50,9 +51,9 @@ cdef extern from *:
     const double TINY "SP_TINY"
 
 cdef enum:
-    # As DEGREE + 3 in tables.py: centre, 1 / half width, and coefficients of a piece, in the order c0 c9 c1 c5 ...
+    # As DEGREE + 3 in series.py: centre, 1 / half width, and coefficients of a piece, in the order c0 c9 c1 c5 ...
     PIECE = 12
-    # As MAX_HALVES in tables.py.
+    # As MAX_HALVES in table_builder.py.
     HALVES = 32
     # Kicks that are taken step by step together.
     BLOCK = 64
@@ -67,7 +68,7 @@ cdef struct Grid:
     int64_t above               # the row of what is above the last one
 
 
-# See Half in tables.py.
+# See Half in halves.py.
 cdef struct Half:
     double high
     double anchor
