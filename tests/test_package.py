@@ -241,6 +241,30 @@ def test_compiled_engines_import_no_model():
         assert {name for name in found[module] if name.startswith("models._")} <= {"models._neuron"}
 
 
+def contract():
+    """The names of functions that a compiled neuron may have: those without a default, and those with one."""
+    text = (FOLDER / "models" / "_neuron.pxd").read_text()
+    asked = re.findall(r"^#   (?:int64_t|void|bint|double|Pair|object) (\w+)\(", text, re.MULTILINE)
+    return {*asked, *re.findall(r"^cdef inline .*?(\w+)\(", text, re.MULTILINE)}
+
+
+def misspelt(text):
+    """Functions of a compiled neuron that nobody calls: neither the file itself, nor what all kinds share."""
+    defined = re.findall(r"^cdef inline .*?(\w+)\(", text, re.MULTILINE)
+    return {name for name in defined if name not in contract() and len(re.findall(rf"\b{name}\b", text)) < 2}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("models/_*.pxd")), ids=lambda path: path.stem)
+def test_no_function_of_a_compiled_neuron_is_misspelt(path):
+    assert {"kick_state", "next_crossing", "leave", "brings_forward", "row_of_back"} <= contract()
+    assert not misspelt(path.read_text())
+
+
+def test_a_misspelt_function_is_found():
+    text = (FOLDER / "models" / "_lif.pxd").read_text()
+    assert misspelt(text.replace("brings_forward(", "brings_foward(")) == {"brings_foward"}
+
+
 def test_the_loops_are_what_is_looked_at():
     assert {"_core.pyx", "_backward.pyx", "_batch.pyx", "_loaded.pyx", "_instant.pxd", "_population.pxi"} <= {
         path.name for path in COMPILED
