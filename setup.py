@@ -24,7 +24,14 @@ MODE = "-".join(["debug"] * DEBUG + ["sanitize"] * SANITIZE) or "release"
 BUILD = pathlib.Path("build") / MODE
 HEADER = "sparseprop/numerics/elementary.h"
 SHARED = "sparseprop._cyutility"  # what Cython would otherwise put into each extension: memoryviews
-MODULES = ("_core", "engine._backward", "engine._batch", "connectivity._wiring", "numerics._functions", "bench._yardsticks")
+MODULES = (
+    "_core",
+    "engine._backward",
+    "engine._batch",
+    "connectivity._wiring",
+    "numerics._functions",
+    "bench._yardsticks",
+)
 
 # One ulp of difference becomes another raster: no contraction into fused multiply-adds, no fast-math,
 # no instructions beyond the platform's baseline.

@@ -80,10 +80,11 @@ def test_an_sdist_has_what_a_build_needs_and_nothing_that_was_built(copy):
     with tarfile.open(build(copy, "sdist")) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for path in SOURCE.glob("sparseprop/**/*"):
-        if path.suffix in (".py", ".pyx", ".pxd", ".pyi", ".typed"):
+        if path.suffix in (".py", ".pyx", ".pxd", ".pyi", ".h", ".typed"):
             assert str(path.relative_to(SOURCE)) in names
     assert {"setup.py", "pyproject.toml", "LICENSE", "README.md"} <= names
-    assert not [name for name in names if name.endswith((".c", ".so")) or name.startswith("build")]
+    assert not [name for name in names if name.endswith(".so") or name.startswith("build")]
+    assert [name for name in names if name.endswith(".c")] == ["tests/verification/elementary.c"]
 
 
 @pytest.mark.long
@@ -95,7 +96,7 @@ def test_builds_of_all_modes_and_what_is_built_again(copy):
     shutil.unpack_archive(wheel, copy / "wheel", "zip")
     assert mode(copy / "wheel") == "release"
     before = times(copy)
-    assert set(before) == {"_core", "_backward", "_batch", "_wiring", "_yardsticks", "_cyutility"}
+    assert set(before) == {"_core", "_backward", "_batch", "_wiring", "_functions", "_yardsticks", "_cyutility"}
 
     (copy / "sparseprop" / "network" / "network.py").touch()
     build(copy, "wheel")

@@ -20,6 +20,8 @@ cdef extern from "sparseprop/numerics/elementary.h" nogil:
     double sinh "sp_sinh"(double x) noexcept
     double cosh "sp_cosh"(double x) noexcept
     double tanh "sp_tanh"(double x) noexcept
+    double atanh "sp_atanh"(double x) noexcept
+    double pow "sp_pow"(double x, double y) noexcept
 
     void exp_many "sp_exp_many"(double *y, const double *x, int64_t n) noexcept
     void expm1_many "sp_expm1_many"(double *y, const double *x, int64_t n) noexcept
@@ -33,3 +35,5 @@ cdef extern from "sparseprop/numerics/elementary.h" nogil:
     void sinh_many "sp_sinh_many"(double *y, const double *x, int64_t n) noexcept
     void cosh_many "sp_cosh_many"(double *y, const double *x, int64_t n) noexcept
     void tanh_many "sp_tanh_many"(double *y, const double *x, int64_t n) noexcept
+    void atanh_many "sp_atanh_many"(double *y, const double *x, int64_t n) noexcept
+    void pow_many "sp_pow_many"(double *power, const double *x, const double *y, int64_t n) noexcept

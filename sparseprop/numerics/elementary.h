@@ -46,12 +46,14 @@
 #endif
 
 /* Loops in the widest instructions that the machine has, chosen when the module is loaded. That needs the indirect
-   functions of glibc. None of the variants contracts. */
+   functions of glibc. None of the variants contracts. (-DSP_WIDEST= builds for the compiler's target alone.) */
+#ifndef SP_WIDEST
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) \
     && !defined(__SANITIZE_ADDRESS__)
 #define SP_WIDEST __attribute__((target_clones("default", "avx2", "avx512f")))
 #else
 #define SP_WIDEST
+#endif
 #endif
 
 /* ---- constants: tests/verification/elementary_coefficients.py ---- */
@@ -285,25 +287,34 @@ SP_MAIN uint64_t sp_outside(double x, uint64_t low, uint64_t high) {
     return (size - low) | (high - size);
 }
 
-/* (nh + nl) / (dh + dl): the correctly rounded quotient but for some 2^-100 of it. */
+/* (nh + nl) / (dh + dl) as q, which is returned in *q, and a small rest: together right to some 2^-100 of it. */
+SP_MAIN double sp_quotient_parts(double nh, double nl, double dh, double dl, double *q) {
+    double inverse = 1.0 / dh, y = nh * inverse, p = y * dh;
+    double yh = sp_upper(y), yl = y - yh, uh = sp_upper(dh), ul = dh - uh;
+    double rest = (((yh * uh - p) + yh * ul) + yl * uh) + yl * ul; /* y dh - p, exactly */
+    *q = y;
+    return (((nh - p) - rest) + (nl - y * dl)) * inverse;
+}
+
 SP_MAIN double sp_quotient(double nh, double nl, double dh, double dl) {
-    double inverse = 1.0 / dh, q = nh * inverse, p = q * dh;
-    double qh = sp_upper(q), ql = q - qh, uh = sp_upper(dh), ul = dh - uh;
-    double rest = (((qh * uh - p) + qh * ul) + ql * uh) + ql * ul; /* q dh - p */
-    return q + (((nh - p) - rest) + (nl - q * dl)) * inverse;
+    double q, rest = sp_quotient_parts(nh, nl, dh, dl, &q);
+    return q + rest;
 }
 
 /* ---- exp ---- */
 
-/* exp(x) = 2^(n / 64) exp(r); n is in the last bits of `shifted`. n SP_EXP_STEP_1 is exact for |n| < 2^17, and so is the
-   first difference. The exponent's share of n is left to the caller. */
-SP_MAIN double sp_exp_mantissa(double x, uint64_t *n) {
+/* x = n ln(2) / 64 + r; n is in the last bits of what is returned. n SP_EXP_STEP_1 is exact for |n| < 2^17, and so is the
+   first difference. */
+SP_MAIN uint64_t sp_exp_reduce(double x, double *r) {
     double shifted = x * SP_EXP_STEPS + SP_ROUND, k = shifted - SP_ROUND;
-    double r = (x - k * SP_EXP_STEP_1) - k * SP_EXP_STEP_2, z = r * r;
-    uint64_t i = sp_bits(shifted) & 63;
-    double p = r + z * ((0.5 + r * SP_EXP_0) + z * (SP_EXP_1 + r * SP_EXP_2));
-    *n = sp_bits(shifted);
-    return sp_exp_high[i] + (sp_exp_low[i] + sp_exp_high[i] * p);
+    *r = (x - k * SP_EXP_STEP_1) - k * SP_EXP_STEP_2;
+    return sp_bits(shifted);
+}
+
+/* exp(r) 2^(n / 64), without the power of two that is the whole part of n / 64. */
+SP_MAIN double sp_exp_mantissa(uint64_t n, double r) {
+    double z = r * r, p = r + z * ((0.5 + r * SP_EXP_0) + z * (SP_EXP_1 + r * SP_EXP_2));
+    return sp_exp_high[n & 63] + (sp_exp_low[n & 63] + sp_exp_high[n & 63] * p);
 }
 
 SP_MAIN uint64_t sp_exp_test(double x) {
@@ -311,24 +322,25 @@ SP_MAIN uint64_t sp_exp_test(double x) {
 }
 
 SP_MAIN double sp_exp_main(double x) {
-    uint64_t n;
-    double y = sp_exp_mantissa(x, &n);
-    return sp_from_bits(sp_bits(y) + (n >> 6 << 52));
+    double r;
+    uint64_t n = sp_exp_reduce(x, &r);
+    return sp_from_bits(sp_bits(sp_exp_mantissa(n, r)) + (n >> 6 << 52));
+}
+
+/* exp(x + low) for -800 < x < 800, infinite or subnormal too. */
+SP_MAIN double sp_exp_wide(double x, double low) {
+    double r, y;
+    uint64_t n = sp_exp_reduce(x, &r);
+    y = sp_exp_mantissa(n, r + low);
+    if (x > 0.0)
+        return y * sp_power_of_two((n >> 6) - 200) * 0x1p200;
+    return y * sp_power_of_two((n >> 6) + 200) * 0x1p-200;
 }
 
 SP_RARE double sp_exp_rare(double x) {
-    uint64_t n;
-    double y;
     if (x != x)
         return sp_nan();
-    if (x > 710.0)
-        return sp_infinity();
-    if (x < -746.0)
-        return 0.0;
-    y = sp_exp_mantissa(x, &n);
-    if (x > 0.0)
-        return y * sp_power_of_two((n >> 6) - 1) * 2.0;
-    return y * sp_power_of_two((n >> 6) + 200) * 0x1p-200;
+    return x > 710.0 ? sp_infinity() : x < -746.0 ? 0.0 : sp_exp_wide(x, 0.0);
 }
 
 /* ---- expm1, sinh, cosh, tanh ---- */
@@ -409,15 +421,16 @@ SP_MAIN double sp_cosh_main(double x) {
 }
 
 SP_RARE double sp_cosh_rare(double x) { /* exp(|x|) / 2 */
+    double r, y;
     uint64_t n;
-    double y;
     x = sp_abs(x);
     if (x != x)
         return sp_nan();
     if (x > 711.0)
         return sp_infinity();
-    y = sp_exp_mantissa(x, &n);
-    return y * sp_power_of_two((n >> 6) - 3) * 4.0;
+    n = sp_exp_reduce(x, &r);
+    y = sp_exp_mantissa(n, r);
+    return y * sp_power_of_two((n >> 6) - 201) * 0x1p200;
 }
 
 SP_RARE double sp_sinh_rare(double x) {
@@ -441,7 +454,7 @@ SP_RARE double sp_tanh_rare(double x) {
     return x != x ? sp_nan() : x > 1.0 ? 1.0 : x < -1.0 ? -1.0 : x;
 }
 
-/* ---- log, log1p ---- */
+/* ---- log, log1p, atanh ---- */
 
 /* u = 2^k m, m in the interval of the table that has 1 / c of 10 bits near it: m / c - 1 = a + b, exactly. In the interval
    about 1, c is 1. */
@@ -501,14 +514,19 @@ SP_MAIN uint64_t sp_log1p_test(double x) { /* -1 < x < 2^1000 */
     return (UINT64_C(0x7e70000000000000) - size) | ((UINT64_C(0x3fefffffffffffff) - size) & sp_bits(x));
 }
 
-SP_MAIN double sp_log1p_main(double x) {
-    double u = 1.0 + x, before = u - 1.0, c = (1.0 - (u - before)) + (x - before), ab, r, y;
+/* log(1 + x + x_low). */
+SP_MAIN double sp_log1p_sum(double x, double x_low) {
+    double u = 1.0 + x, before = u - 1.0, c = (1.0 - (u - before)) + (x - before), scale, ab, r;
     sp_log_parts p = sp_log_split(u);
-    c *= sp_from_bits(2 * SP_ONE - p.exponent) * sp_log_inverse[p.i]; /* 2^-k / c' */
+    scale = sp_from_bits(2 * SP_ONE - p.exponent) * sp_log_inverse[p.i]; /* 2^-k / c' */
+    c *= scale;
     ab = p.a + p.b;
     r = ab + c;
-    y = sp_log_sum(p.k, p.i, r, ((p.a - ab) + p.b) + ((ab - r) + c));
-    return sp_from_bits(sp_bits(y) | (sp_bits(x) & SP_SIGN)); /* the sign of 0 */
+    return sp_log_sum(p.k, p.i, r, ((p.a - ab) + p.b) + ((ab - r) + c) + x_low * scale);
+}
+
+SP_MAIN double sp_log1p_main(double x) {
+    return sp_from_bits(sp_bits(sp_log1p_sum(x, 0.0)) | (sp_bits(x) & SP_SIGN)); /* the sign of 0 */
 }
 
 SP_RARE double sp_log1p_rare(double x) {
@@ -517,6 +535,68 @@ SP_RARE double sp_log1p_rare(double x) {
     if (!(x > 0.0))
         return sp_nan();
     return x > DBL_MAX ? x : sp_log_main(x);
+}
+
+/* log1p(2 x / (1 - x)) / 2, the quotient in two doubles. */
+SP_MAIN uint64_t sp_atanh_test(double x) { /* 2^-100 <= |x| < 1 */
+    return sp_outside(x, UINT64_C(0x39b0000000000000), UINT64_C(0x3fefffffffffffff));
+}
+
+SP_MAIN double sp_atanh_main(double x) {
+    double size = sp_abs(x), n = 2.0 * size, d = 1.0 - size, d_low = (1.0 - d) - size, q, q_low;
+    q_low = sp_quotient_parts(n, 0.0, d, d_low, &q);
+    return sp_signed(0.5 * sp_log1p_sum(q, q_low), sp_bits(x));
+}
+
+SP_RARE double sp_atanh_rare(double x) {
+    if (sp_abs(x) < 1.0)
+        return x;
+    return sp_abs(x) == 1.0 ? sp_signed(sp_infinity(), sp_bits(x)) : sp_nan();
+}
+
+/* ---- pow ---- */
+
+/* exp(y log(x)) with the logarithm and the product in two doubles; x > 0, x_k is added to its exponent. */
+SP_MAIN double sp_pow_positive(double x, double y, double x_k) {
+    sp_log_parts p = sp_log_split(x);
+    double k = p.k + x_k, r = p.a + p.b, low = (p.a - r) + p.b, z = r * r, upper = sp_upper(r);
+    double square = -0.5 * (upper * upper), square_low = -0.5 * ((r - upper) * (r + upper)) - r * low;
+    double P = r * SP_LOG_0 + z * ((SP_LOG_1 + r * SP_LOG_2) + z * ((SP_LOG_3 + r * SP_LOG_4) + z * SP_LOG_5));
+    double whole = k * SP_LN2_1 + sp_log_high[p.i], first = whole + r, second = first + square;
+    double rest = ((whole - first) + r) + ((first - second) + square), high, yh, yl, hh, hl;
+    rest += (k * SP_LN2_2 + sp_log_low[p.i]) + (low + (square_low + z * P));
+    high = second + rest;
+    rest = (second - high) + rest;
+    whole = y * high;
+    if (!(sp_abs(whole) < 800.0)) /* a NaN is not possible: high is finite, and if it is 0, y is finite */
+        return whole > 0.0 ? sp_infinity() : 0.0;
+    yh = sp_upper(y), yl = y - yh, hh = sp_upper(high), hl = high - hh;
+    return sp_exp_wide(whole, ((((yh * hh - whole) + yh * hl) + yl * hh) + yl * hl) + y * rest);
+}
+
+/* As C99 and IEEE 754 have it: x^0 and 1^y are 1, also of NaN. */
+SP_INLINE double sp_pow(double x, double y) {
+    double size = sp_abs(x), far = sp_abs(y);
+    int64_t integer = far < 0x1p53 ? (int64_t)y : 0;
+    int whole = far < 0x1p53 ? (double)integer == y : far >= 0x1p53, odd = whole && (integer & 1);
+    uint64_t sign = odd ? sp_bits(x) : 0;
+    if (y == 0.0 || x == 1.0)
+        return 1.0;
+    if (x != x || y != y)
+        return sp_nan();
+    if (far > DBL_MAX)
+        return size == 1.0 ? 1.0 : (size > 1.0) == (y > 0.0) ? sp_infinity() : 0.0;
+    if (size == 0.0 || size > DBL_MAX)
+        return sp_signed((size > 1.0) == (y > 0.0) ? sp_infinity() : 0.0, sign);
+    if (x < 0.0 && !whole)
+        return sp_nan();
+    return sp_signed(size < DBL_MIN ? sp_pow_positive(size * 0x1p54, y, -54.0) : sp_pow_positive(size, y, 0.0), sign);
+}
+
+SP_UNUSED static void sp_pow_many(double *power, const double *x, const double *y, int64_t n) {
+    int64_t i;
+    for (i = 0; i < n; i++)
+        power[i] = sp_pow(x[i], y[i]);
 }
 
 /* ---- sin, cos, tan ---- */
@@ -688,17 +768,13 @@ SP_RARE double sp_tan_rare(double x) {
 SP_MAIN double sp_angle_of(double y, double x, uint64_t left) {
     uint64_t steep = -(uint64_t)(y > x), between, minus;
     double a = sp_select(steep, y, x), b = sp_select(steep, x, y), difference = b - a, sum = b + a;
-    double n, d, d_low, n_low, inverse, t, p, th, tl, dh, dl, t_low, z, w, P, j, base, value;
+    double n, d, d_low, n_low, t, t_low, z, w, P, j, base, value;
     between = -(uint64_t)(b > a * 0x1.a827999fcef32p-2);
     n = sp_select(between, difference, b);
     n_low = sp_select(between, b - (difference + a), 0.0);
     d = sp_select(between, sum, a);
     d_low = sp_select(between, b - (sum - a), 0.0);
-    inverse = 1.0 / d;
-    t = n * inverse;
-    p = t * d;
-    th = sp_upper(t), tl = t - th, dh = sp_upper(d), dl = d - dh;
-    t_low = (((n - p) - ((((th * dh - p) + th * dl) + tl * dh) + tl * dl)) + (n_low - t * d_low)) * inverse;
+    t_low = sp_quotient_parts(n, n_low, d, d_low, &t);
     z = t * t, w = z * z;
     P = ((SP_ATAN_0 + z * SP_ATAN_1) + w * (SP_ATAN_2 + z * SP_ATAN_3))
         + (w * w) * (((SP_ATAN_4 + z * SP_ATAN_5) + w * (SP_ATAN_6 + z * SP_ATAN_7))
@@ -811,6 +887,7 @@ SP_FUNCTION(cosh)
 SP_FUNCTION(tanh)
 SP_FUNCTION(log)
 SP_FUNCTION(log1p)
+SP_FUNCTION(atanh)
 SP_FUNCTION(sin)
 SP_FUNCTION(cos)
 SP_FUNCTION(tan)

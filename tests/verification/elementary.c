@@ -3,6 +3,7 @@
        elementary accuracy N [function]   largest errors over N points of each range, against long double, and where
        elementary checksum N              of N results of each function, one by one and by arrays
        elementary values N                N arguments and results of each function as doubles: x, second argument, f(x)
+       elementary names                   of the functions, in that order
        elementary speed                   ns per value, against the C library
 
    elementary.py beside this file builds and runs it. */
@@ -23,7 +24,8 @@ static uint64_t word(void) { /* splitmix64 */
     return z ^ (z >> 31);
 }
 
-/* Ranges of |x|: 'u' uniform; 'b' uniform in the bits, so each octave alike; 'n' 1 - u or 1 + u, u as with 'b';
+/* Ranges of |x|: 'u' uniform; 'b' uniform in the bits, so each octave alike; 'n' 1 - u or 1 + u, u as with 'b', 'o' 1 - u;
+   'm' and '-' as 'u' and 'b', but negative;
    'q' whole multiples of pi / 2, 'h' those of ln(2) / 2, and 4 doubles about each. Signs are random where both are defined. */
 typedef struct {
     char kind;
@@ -51,6 +53,7 @@ static const function functions[] = {
     {NAMES(tanh), 2, -5.0, 5.0, {{'b', 0x1p-1060, 22.0}, {'u', 0.0, 0.5}, {'u', 0.0, 3.0}, {'u', 0.0, 22.0}, {'h', 1.0, 64.0}}},
     {NAMES(log), 1, 0.001, 100.0, {{'b', 0x1p-1074, 0x1p1023}, {'u', 0.0, 1.0}, {'u', 0.5, 2.0}, {'n', 0x1p-52, 0.5}, {'u', 0.6, 0.8}, {'u', 1.3, 1.5}}},
     {NAMES(log1p), 1, 0.001, 100.0, {{'b', 0x1p-1060, 0x1p1023}, {'b', 0x1p-30, 1.0}, {'u', 0.0, 1.0}, {'u', 0.0, 3.0}, {'-', 0x1p-60, 1.0}, {'m', 0.0, 1.0}, {'m', 0.2, 0.4}}},
+    {NAMES(atanh), 2, -0.99, 0.99, {{'b', 0x1p-1060, 1.0}, {'b', 0x1p-30, 1.0}, {'u', 0.0, 1.0}, {'u', 0.0, 0.02}, {'u', 0.2, 0.6}, {'o', 0x1p-53, 0.5}}},
     {NAMES(sin), 2, -10.0, 10.0, {{'b', 0x1p-1060, 0x1p1023}, {'u', 0.0, 1.0}, {'u', 0.0, 7.0}, {'u', 0.0, 3217.0}, {'q', 1.0, 2048.0}, {'b', 3217.0, 0x1p40}, {'q', 2048.0, 0x1p40}}},
     {NAMES(cos), 2, -10.0, 10.0, {{'b', 0x1p-60, 0x1p1023}, {'u', 0.0, 1.0}, {'u', 0.0, 7.0}, {'u', 0.0, 3217.0}, {'q', 1.0, 2048.0}, {'b', 3217.0, 0x1p40}, {'q', 2048.0, 0x1p40}}},
     {NAMES(tan), 2, -10.0, 10.0, {{'b', 0x1p-1060, 0x1p1023}, {'u', 0.0, 1.0}, {'u', 0.0, 7.0}, {'u', 0.0, 3217.0}, {'q', 1.0, 2048.0}, {'b', 3217.0, 0x1p40}, {'q', 2048.0, 0x1p40}}},
@@ -58,8 +61,24 @@ static const function functions[] = {
 };
 #define N_FUNCTIONS ((int)(sizeof functions / sizeof *functions))
 
-/* Of atan2: both coordinates alike, or the second in the same octaves. */
-static const range pairs[] = {{'b', 0x1p-1060, 0x1p1023}, {'u', 0.0, 1.0}, {'b', 0x1p-10, 0x1p10}, {'b', 0x1p-60, 0x1p60}, {0, 0, 0}};
+/* Of two arguments. The exponents of pow are such that results stay finite, but for those of ranges[0]. */
+typedef struct {
+    const char *name;
+    double (*one)(double, double);
+    void (*many)(double *, const double *, const double *, int64_t);
+    long double (*exact)(long double, long double);
+    double (*libm)(double, double);
+    int signs;
+    range ranges[6], seconds[6];
+} pair;
+
+static const pair pairs[] = {
+    {NAMES(atan2), 2, {{'b', 0x1p-1060, 0x1p1023}, {'u', 0.0, 1.0}, {'b', 0x1p-10, 0x1p10}, {'b', 0x1p-60, 0x1p60}},
+     {{'b', 0x1p-1060, 0x1p1023}, {'u', 0.0, 1.0}, {'b', 0x1p-10, 0x1p10}, {'b', 0x1p-60, 0x1p60}}},
+    {NAMES(pow), 1, {{'b', 0x1p-1074, 0x1p1023}, {'u', 0.0, 2.0}, {'n', 0x1p-10, 0.2}, {'n', 0x1p-8, 0x1p-7}, {'u', 0.0, 100.0}},
+     {{'b', 0x1p-100, 0x1p100}, {'u', 0.0, 10.0}, {'u', 0.0, 3000.0}, {'u', 60000.0, 90000.0}, {'u', 0.0, 150.0}}},
+};
+#define N_PAIRS 2
 
 static double fraction(void) {
     return (double)(word() >> 11) * 0x1p-53;
@@ -72,7 +91,7 @@ static double draw(const range *r, int signs) {
     case 'u': case 'm':
         x = r->low + fraction() * (r->high - r->low);
         break;
-    case 'b': case '-': case 'n':
+    case 'b': case '-': case 'n': case 'o':
         x = sp_from_bits(low + (uint64_t)(fraction() * (double)(sp_bits(r->high) - low)));
         break;
     case 'q': case 'h':
@@ -82,6 +101,8 @@ static double draw(const range *r, int signs) {
     }
     if (r->kind == 'n')
         return sign & 1 ? 1.0 + x : 1.0 - x;
+    if (r->kind == 'o')
+        x = 1.0 - x;
     if (r->kind == 'm' || r->kind == '-')
         return -x;
     return signs == 2 && sign & 1 ? -x : x;
@@ -128,37 +149,47 @@ static void accuracy(int64_t n, const char *only) {
             show(g->name, r, worst, at, 0.0, value);
         }
     }
-    for (r = pairs; r->kind && (!only || !strcmp(only, "atan2")); r++) {
-        double worst = -1.0, at = 0.0, second = 0.0, value = 0.0;
-        int64_t i;
-        state = (uint64_t)(r - pairs);
-        for (i = 0; i < n; i += CHUNK) {
-            for (j = 0; j < CHUNK; j++)
-                x[j] = draw(r, 2), z[j] = draw(r, 2);
-            sp_atan2_many(y, x, z, CHUNK);
-            for (j = 0; j < CHUNK; j++) {
-                double error = ulps(y[j], atan2l((long double)x[j], (long double)z[j]));
-                if (error > worst)
-                    worst = error, at = x[j], second = z[j], value = y[j];
+    for (f = 0; f < N_PAIRS; f++) {
+        const pair *g = pairs + f;
+        if (only && strcmp(only, g->name))
+            continue;
+        for (r = g->ranges; r->kind; r++) {
+            double worst = -1.0, at = 0.0, second = 0.0, value = 0.0;
+            int64_t i;
+            state = (uint64_t)(r - g->ranges);
+            for (i = 0; i < n; i += CHUNK) {
+                for (j = 0; j < CHUNK; j++)
+                    x[j] = draw(r, g->signs), z[j] = draw(g->seconds + (r - g->ranges), 2);
+                g->many(y, x, z, CHUNK);
+                for (j = 0; j < CHUNK; j++) {
+                    double error = ulps(y[j], g->exact((long double)x[j], (long double)z[j]));
+                    if (error > worst)
+                        worst = error, at = x[j], second = z[j], value = y[j];
+                }
             }
+            show(g->name, r, worst, at, second, value);
         }
-        show("atan2", r, worst, at, second, value);
     }
 }
 
 static const double special[] = {0.0, -0.0, 1.0, -1.0, INFINITY, -INFINITY, NAN, DBL_MAX, -DBL_MAX, DBL_MIN, -DBL_MIN, 0x1p-1074, -0x1p-1074, 709.79, -745.2, 1e22, 0.5, 2.0};
 #define N_SPECIAL ((int)(sizeof special / sizeof *special))
 
-/* The i-th chunk of arguments of a function, from one range after the other; atan2 is the one after the last. */
+static const char *name_of(int f) {
+    return f < N_FUNCTIONS ? functions[f].name : pairs[f - N_FUNCTIONS].name;
+}
+
+/* The i-th chunk of arguments of a function, from one range after the other. */
 static void arguments(int f, int64_t i, double *x, double *z) {
-    const function *g = f < N_FUNCTIONS ? functions + f : NULL;
-    const range *ranges = g ? g->ranges : pairs;
-    int j, n_ranges = 0;
+    const function *g = functions + f;
+    const pair *p = pairs + (f - N_FUNCTIONS);
+    int two = f >= N_FUNCTIONS, j, n_ranges = 0;
+    const range *ranges = two ? p->ranges : g->ranges;
     while (ranges[n_ranges].kind)
         n_ranges++;
     for (j = 0; j < CHUNK; j++) {
-        x[j] = draw(ranges + i % n_ranges, g ? g->signs : 2);
-        z[j] = g ? 0.0 : draw(ranges + i % n_ranges, 2);
+        x[j] = draw(ranges + i % n_ranges, two ? p->signs : g->signs);
+        z[j] = two ? draw(p->seconds + i % n_ranges, 2) : 0.0;
     }
     for (j = 0; i == 0 && j < N_SPECIAL * N_SPECIAL; j++)
         x[j] = special[j % N_SPECIAL], z[j] = special[j / N_SPECIAL];
@@ -167,18 +198,18 @@ static void arguments(int f, int64_t i, double *x, double *z) {
 static void results(int f, const double *x, const double *z, double *one, double *many) {
     int j;
     for (j = 0; j < CHUNK; j++)
-        one[j] = f < N_FUNCTIONS ? functions[f].one(x[j]) : sp_atan2(x[j], z[j]);
+        one[j] = f < N_FUNCTIONS ? functions[f].one(x[j]) : pairs[f - N_FUNCTIONS].one(x[j], z[j]);
     if (f < N_FUNCTIONS)
         functions[f].many(many, x, CHUNK);
     else
-        sp_atan2_many(many, x, z, CHUNK);
+        pairs[f - N_FUNCTIONS].many(many, x, z, CHUNK);
 }
 
 static void checksum(int64_t n) {
     static double x[CHUNK], z[CHUNK], one[CHUNK], many[CHUNK];
     int f, j;
     int64_t i, differ = 0;
-    for (f = 0; f <= N_FUNCTIONS; f++) {
+    for (f = 0; f < N_FUNCTIONS + N_PAIRS; f++) {
         uint64_t sum = 0;
         state = 1;
         for (i = 0; i < n; i += CHUNK) {
@@ -190,7 +221,7 @@ static void checksum(int64_t n) {
                 sum ^= sum >> 29;
             }
         }
-        printf("%-6s %016llx\n", f < N_FUNCTIONS ? functions[f].name : "atan2", (unsigned long long)sum);
+        printf("%-6s %016llx\n", name_of(f), (unsigned long long)sum);
     }
     printf("arrays differ from single values in %lld results\n", (long long)differ);
     if (differ)
@@ -201,7 +232,7 @@ static void values(int64_t n) {
     static double x[CHUNK], z[CHUNK], one[CHUNK], many[CHUNK];
     int f, j;
     int64_t i;
-    for (f = 0; f <= N_FUNCTIONS; f++) {
+    for (f = 0; f < N_FUNCTIONS + N_PAIRS; f++) {
         state = 1;
         for (i = 0; i < n; i += CHUNK) {
             arguments(f, i / CHUNK, x, z);
@@ -244,13 +275,15 @@ static double now(void) {
     ONE_BY_ONE static void f##_libm(double *y, const double *x) { for (int i = 0; i < CHUNK; i++) y[i] = f(x[i]); }     \
     ONE_BY_ONE static void f##_own_wait(double *y, const double *x) { double v = 0.0; for (int i = 0; i < CHUNK; i++) v = sp_##f(x[i] + v * 0x1p-1000); *y = v; } \
     ONE_BY_ONE static void f##_libm_wait(double *y, const double *x) { double v = 0.0; for (int i = 0; i < CHUNK; i++) v = f(x[i] + v * 0x1p-1000); *y = v; }
-LOOPS(exp) LOOPS(expm1) LOOPS(sinh) LOOPS(cosh) LOOPS(tanh) LOOPS(log) LOOPS(log1p) LOOPS(sin) LOOPS(cos) LOOPS(tan) LOOPS(atan)
-ONE_BY_ONE static void atan2_own(double *y, const double *x) { for (int i = 0; i < CHUNK; i++) y[i] = sp_atan2(x[i], x[CHUNK - 1 - i]); }
-ONE_BY_ONE static void atan2_libm(double *y, const double *x) { for (int i = 0; i < CHUNK; i++) y[i] = atan2(x[i], x[CHUNK - 1 - i]); }
+LOOPS(exp) LOOPS(expm1) LOOPS(sinh) LOOPS(cosh) LOOPS(tanh) LOOPS(log) LOOPS(log1p) LOOPS(atanh) LOOPS(sin) LOOPS(cos) LOOPS(tan) LOOPS(atan)
+#define LOOPS_OF_TWO(f)                                                                                               \
+    ONE_BY_ONE static void f##_own(double *y, const double *x) { for (int i = 0; i < CHUNK; i++) y[i] = sp_##f(x[i], x[CHUNK - 1 - i]); } \
+    ONE_BY_ONE static void f##_libm(double *y, const double *x) { for (int i = 0; i < CHUNK; i++) y[i] = f(x[i], x[CHUNK - 1 - i]); }
+LOOPS_OF_TWO(atan2) LOOPS_OF_TWO(pow)
 
 typedef void (*loop)(double *, const double *);
 #define FOUR(f) {f##_own, f##_libm, f##_own_wait, f##_libm_wait}
-static const loop loops[][4] = {FOUR(exp), FOUR(expm1), FOUR(sinh), FOUR(cosh), FOUR(tanh), FOUR(log), FOUR(log1p), FOUR(sin), FOUR(cos), FOUR(tan), FOUR(atan)};
+static const loop loops[][4] = {FOUR(exp), FOUR(expm1), FOUR(sinh), FOUR(cosh), FOUR(tanh), FOUR(log), FOUR(log1p), FOUR(atanh), FOUR(sin), FOUR(cos), FOUR(tan), FOUR(atan)};
 
 static void speed(void) {
     static double x[CHUNK], y[CHUNK];
@@ -266,15 +299,18 @@ static void speed(void) {
             BEST(t[j + 1], loops[f][j](y, x));
         printf("%-6s %8.2f %8.2f %8.2f | %16.2f %8.2f\n", g->name, t[0], t[1], t[2], t[3], t[4]);
     }
-    for (j = 0; j < CHUNK; j++)
-        x[j] = fraction() * 20.0 - 10.0;
-    BEST(t[0], sp_atan2_many(y, x, x + 1, CHUNK - 1));
-    BEST(t[1], atan2_own(y, x));
-    BEST(t[2], atan2_libm(y, x));
-    printf("%-6s %8.2f %8.2f %8.2f\n", "atan2", t[0], t[1], t[2]);
+    for (f = 0; f < N_PAIRS; f++) {
+        for (j = 0; j < CHUNK; j++)
+            x[j] = fraction() * 20.0 - (f ? 0.0 : 10.0);
+        BEST(t[0], pairs[f].many(y, x, x + 1, CHUNK - 1));
+        BEST(t[1], (f ? pow_own : atan2_own)(y, x));
+        BEST(t[2], (f ? pow_libm : atan2_libm)(y, x));
+        printf("%-6s %8.2f %8.2f %8.2f\n", pairs[f].name, t[0], t[1], t[2]);
+    }
 }
 
 int main(int argc, char **argv) {
+    int f;
     int64_t n = argc > 2 ? (int64_t)atof(argv[2]) : 1000000;
     if (argc > 1 && !strcmp(argv[1], "accuracy"))
         accuracy(n, argc > 3 ? argv[3] : NULL);
@@ -282,6 +318,9 @@ int main(int argc, char **argv) {
         checksum(n);
     else if (argc > 1 && !strcmp(argv[1], "values"))
         values(n);
+    else if (argc > 1 && !strcmp(argv[1], "names"))
+        for (f = 0; f < N_FUNCTIONS + N_PAIRS; f++)
+            puts(name_of(f));
     else
         speed();
     return 0;

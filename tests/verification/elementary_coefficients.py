@@ -2,10 +2,10 @@
 
     python tests/verification/elementary_coefficients.py
 
-Every polynomial is the best one in the largest relative error of the function it stands in (Remez' exchange, mpmath with
-60 digits), with its coefficients rounded to doubles one after the other, lowest first, each time with the best choice of
-those that are left. What is printed is the C text of the header and, behind each polynomial, the largest relative error
-that it alone causes. 5 s.
+Every polynomial is the best one in the largest relative error of the function it stands in (Remez' exchange, mpmath
+with 60 digits), its coefficients rounded to doubles one after the other, lowest first, each time with the best choice of
+those that are left. What is printed is the C text of the header and, before each polynomial, the largest relative error
+that it alone causes. 10 s.
 """
 
 import struct
@@ -17,13 +17,13 @@ GRID = 400
 
 
 def best(function, weight, begin, end, n, fixed=()):
-    """The coefficients c of a polynomial on [begin, end] with n terms, the first of them `fixed`, and the largest error.
+    """The coefficients of a polynomial on [begin, end] with n terms, the first of them `fixed`, and the largest error.
 
     The error is weight (polynomial - function), and is made as small as it can be.
     """
     free = n - len(fixed)
     z = [begin + (end - begin) * (1 - mp.cos(mp.pi * (2 * i + 1) / (2 * GRID))) / 2 for i in range(GRID)]
-    z = [begin, *z, end]
+    z = [mpf(begin), *z, end]
     given = [mp.polyval(list(fixed)[::-1], x) if fixed else mpf(0) for x in z]
     goal = [function(x) - y for x, y in zip(z, given, strict=True)]
     weights = [weight(x) for x in z]
@@ -41,9 +41,7 @@ def best(function, weight, begin, end, n, fixed=()):
             right[row] = goal[i]
         solution = list(mp.lu_solve(matrix, right))
         level, c = abs(solution.pop()), solution
-        error = [
-            w * (x ** len(fixed) * mp.polyval(c[::-1], x) - g) for x, w, g in zip(z, weights, goal, strict=True)
-        ]
+        error = [w * (x ** len(fixed) * mp.polyval(c[::-1], x) - g) for x, w, g in zip(z, weights, goal, strict=True)]
         peaks = [
             i
             for i in range(len(z))
@@ -99,7 +97,7 @@ def parts(name, x, *bits):
     print(f"#define {name}_{len(bits) + 1} {float(x).hex()}")
 
 
-def polynomial(name, function, weight, end, n, begin=mpf(0)):
+def polynomial(name, function, weight, end, n, begin=0):
     c, error = rounded(function, weight, begin, end, n)
     print(f"/* relative error 2^{float(mp.log(error, 2)):.1f} */")
     for k, x in enumerate(c):
@@ -115,7 +113,9 @@ def table(name, numbers):
 
 fac = mp.factorial
 step = mp.ln2 / 64
-r = step * mpf("0.50001")  # a little more than half: the quotient by it is rounded before it is rounded to a whole number
+r = step * mpf(
+    "0.50001"
+)  # a little more than half: the quotient by it is rounded before it is rounded to a whole number
 print("/* exp(r) = 1 + r + r^2 (1/2 + r CUBE), |r| <= ln(2) / 128; 2^(i / 64) in two doubles */")
 polynomial("SP_EXP", series(lambda k: 1 / fac(k + 3)), lambda x: abs(x) ** 3, r, 3, -r)
 parts("SP_EXP_STEP", step, 36)
@@ -131,7 +131,9 @@ polynomial("SP_EVEN", series(lambda k: 1 / fac(2 * k + 4)), lambda z: z**2 / mp.
 parts("SP_LN2", mp.ln2, 42)
 print(f"#define SP_LOG2_E {float(1 / mp.ln2).hex()}")
 
-print("/* log: 64 intervals of the mantissa, equal in its bits, from SP_LOG_START on; 1 is in the middle of one of them.")
+print(
+    "/* log: 64 intervals of the mantissa, equal in its bits, from SP_LOG_START on; 1 is in the middle of one of them."
+)
 print("   Each has 1 / c, c near its middle, with 10 bits, and log(c), the first part a multiple of 2^-42. */")
 start = mpf(1) - (37 + mpf(2) / 3) / 128  # in units of 2^-7 below 1, where an interval has that width, and twice above
 start = mp.floor(start * 2**53) / 2**53
@@ -166,7 +168,9 @@ print(f"#define SP_HALF_PI_LOW {float(mp.pi / 2 - mpf(float(mp.pi / 2))).hex()}"
 
 t = mp.sqrt(2) - 1  # tan(pi / 8)
 print("/* atan(t) = t + t z ATAN(z), z = t^2, |t| <= tan(pi / 8) */")
-polynomial("SP_ATAN", series(lambda k: mpf((-1) ** (k + 1)) / (2 * k + 3)), lambda z: z, (t * (1 + mpf(2) ** -40)) ** 2, 11)
+polynomial(
+    "SP_ATAN", series(lambda k: mpf((-1) ** (k + 1)) / (2 * k + 3)), lambda z: z, (t * (1 + mpf(2) ** -40)) ** 2, 11
+)
 parts("SP_QUARTER_PI", mp.pi / 4, 50)
 
 print("/* the binary places of 2 / pi */")
