@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import struct
 import subprocess
+import sys
 
 import mpmath
 import numpy as np
@@ -21,7 +22,7 @@ INF, NAN = math.inf, math.nan
 TINY = 5e-324
 ONE = ("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "atan", "sinh", "cosh", "tanh", "atanh")
 TWO = ("atan2", "pow")
-ODD = ("expm1", "log1p", "sin", "tan", "atan", "sinh", "tanh", "atanh")
+ODD = ("sin", "tan", "atan", "sinh", "tanh", "atanh")
 
 # The largest error in ulp, as docs/numerics.md has it, and where: |x| uniform ("u") or alike in each octave ("o").
 ACCURACY = {
@@ -29,9 +30,9 @@ ACCURACY = {
     "expm1": (0.65, [("u", -1, 1), ("u", -40, 40), ("o", 1e-300, 700)]),
     "log": (0.52, [("u", 0.5, 2), ("u", 0.98, 1.02), ("o", 5e-324, 1e308)]),
     "log1p": (0.52, [("u", -0.99, 2), ("u", -0.02, 0.02), ("o", 1e-300, 1e308)]),
-    "sin": (0.83, [("u", -7, 7), ("u", -4000, 4000), ("o", 1e-300, 1e308)]),
-    "cos": (0.83, [("u", -7, 7), ("u", -4000, 4000), ("o", 1e-20, 1e308)]),
-    "tan": (0.95, [("u", -7, 7), ("u", -4000, 4000), ("o", 1e-300, 1e308)]),
+    "sin": (0.74, [("u", -7, 7), ("u", -4000, 4000), ("o", 1e-300, 1e308)]),
+    "cos": (0.76, [("u", -7, 7), ("u", -4000, 4000), ("o", 1e-20, 1e308)]),
+    "tan": (0.85, [("u", -7, 7), ("u", -4000, 4000), ("o", 1e-300, 1e308)]),
     "atan": (0.70, [("u", -1, 1), ("u", -10, 10), ("o", 1e-300, 1e308)]),
     "sinh": (0.76, [("u", -1, 1), ("u", -40, 40), ("o", 1e-300, 710)]),
     "cosh": (0.68, [("u", -1, 1), ("u", -40, 40), ("o", 1e-20, 710)]),
@@ -58,17 +59,13 @@ def arguments(rng, name, n):
     """n arguments from each range; of both signs where `name` has them."""
     for k, (kind, low, high) in enumerate(ACCURACY[name][1]):
         x = draw(rng, kind, low, high, n)
-        if kind == "o" and name in (*ODD, "exp", "cos", "cosh", "atan2") and name != "log1p":
+        if kind == "o" and name in (*ODD, "exp", "expm1", "cos", "cosh", "atan2"):
             x *= rng.choice([-1.0, 1.0], n)
         if name in TWO:
             ranges = EXPONENTS if name == "pow" else ACCURACY[name][1]
             yield x, draw(rng, *ranges[k], n) * rng.choice([-1.0, 1.0], n)
         else:
             yield (x,)
-
-
-def result_at(name, *x):
-    return getattr(own, name)(*x)
 
 
 def error(y, exact):
@@ -84,7 +81,8 @@ SPECIAL = {
     "exp": [(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, 0.0), (1e300, INF), (-1e300, 0.0), (TINY, 1.0), (1.0, math.e),
             (709.782712893384, 1.7976931348622732e308), (709.7827128933841, INF),
             (-745.1332191019411, TINY), (-745.1332191019412, 0.0)],
-    "expm1": [*ZEROS, (INF, INF), (-INF, -1.0), (-50.0, -1.0), (-1e300, -1.0), (1e-300, 1e-300), (709.7827128933841, INF)],
+    "expm1": [*ZEROS, (INF, INF), (-INF, -1.0), (-50.0, -1.0), (-1e300, -1.0), (1e-300, 1e-300),
+              (709.7827128933841, INF)],
     "log": [(1.0, 0.0), (0.0, -INF), (-0.0, -INF), (INF, INF), (-1.0, NAN), (-TINY, NAN), (-INF, NAN),
             (TINY, -744.4400719213812), (2.0, 0.6931471805599453)],
     "log1p": [*ZEROS, (-1.0, -INF), (INF, INF), (-1.1, NAN), (-INF, NAN), (1e-300, 1e-300),
@@ -133,8 +131,8 @@ def test_pow_of_special_values():
         assert bits(own.pow(x, y)) == bits(NAN), (x, y)
     assert own.pow(1.0, NAN) == own.pow(NAN, 0.0) == own.pow(-INF, 0.0) == 1.0
     assert own.pow(-INF, 0.5) == INF
-    for n in range(1, 53):
-        assert own.pow(3.0, n) == float(3**n) if n < 34 else True
+    for n in range(1, 34):  # 3^33 has 53 bits
+        assert own.pow(3.0, n) == 3**n
         assert own.pow(2.0, -n) == 2.0**-n
 
 
@@ -178,7 +176,7 @@ def test_angles_next_to_multiples_of_a_quarter_turn(name):
             nearest = float(k * mpmath.pi / 2)
             x += [math.nextafter(nearest, 0.0), nearest, math.nextafter(nearest, INF)]
         for each in x:
-            assert error(result_at(name, each), getattr(mpmath, name)(mpmath.mpf(each))) <= ACCURACY[name][0], each
+            assert error(getattr(own, name)(each), getattr(mpmath, name)(mpmath.mpf(each))) <= ACCURACY[name][0], each
 
 
 @pytest.mark.parametrize("name", [*ONE, *TWO])
@@ -195,10 +193,20 @@ def test_arrays_have_the_bits_of_single_values(name):
         assert np.array_equal(one.view(np.uint64), many.view(np.uint64))
 
 
+@pytest.mark.parametrize("name", sorted({*ONE} - {"cos", "cosh"}))
+def test_no_function_that_grows_falls_from_one_double_to_the_next(name):
+    low, high = {"sin": (-1.57, 1.57), "tan": (-1.57, 1.57), "log": (0.0, 2.0), "atan": (-3.0, 3.0)}.get(
+        name, (-0.99, 0.99)
+    )
+    rng = np.random.default_rng(6)
+    for width in (1.0, 0.02):
+        x = (low + high) / 2 + width * rng.uniform(low - (low + high) / 2, high - (low + high) / 2, 200_000)
+        y, after = (getattr(own, f"{name}_many")(each) for each in (x, np.nextafter(x, INF)))
+        assert (after >= y).all()
+
+
 @pytest.mark.parametrize("name", ODD)
 def test_odd_functions(name):
-    if name in ("expm1", "log1p"):
-        return  # only in the sign of 0, above
     rng = np.random.default_rng(5)
     for (x,) in arguments(rng, name, 20_000):
         function = getattr(own, f"{name}_many")
@@ -247,3 +255,11 @@ def test_python_has_the_bits_of_another_build(tmp_path, options):
     for name, (x, second, y) in zip(names, numbers.transpose(0, 2, 1), strict=True):
         again = getattr(own, f"{name}_many")(*((x, second) if name in TWO else (x,)))
         assert np.array_equal(again.view(np.uint64), y.view(np.uint64)), name
+
+
+@pytest.mark.long
+def test_the_constants_are_those_of_the_script_that_explains_them():
+    """10 s."""
+    script = ROOT / "tests" / "verification" / "elementary_coefficients.py"
+    text = subprocess.run([sys.executable, str(script)], check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert text in (ROOT / "sparseprop" / "numerics" / "elementary.h").read_text()

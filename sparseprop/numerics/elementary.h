@@ -682,21 +682,22 @@ SP_RARE sp_angle sp_reduce_large(double size) {
     return a;
 }
 
-/* sin and cos of h + l, each as a large term and a small one. The square in 1 - h^2 / 2 is exact in `whole`. */
+/* sin and cos of h + l, each as a large term and a small one. h^2 / 2 = whole + rest, where `whole`, with half of the
+   places, is exact: it is the largest that is rounded in either. */
 typedef struct {
     double sine, sine_low, cosine, cosine_low;
 } sp_circle;
 
 SP_MAIN sp_circle sp_circle_of(double h, double l) {
     double z = h * h, w = z * z, upper = sp_upper(h), whole = 0.5 * (upper * upper);
-    double rest = 0.5 * ((h - upper) * (h + upper)) + h * l, one = 1.0 - whole;
-    double S = (SP_SIN_0 + z * SP_SIN_1) + w * ((SP_SIN_2 + z * SP_SIN_3) + w * (SP_SIN_4 + z * SP_SIN_5));
+    double rest = 0.5 * ((h - upper) * (h + upper)), one = 1.0 - whole;
+    double S = (SP_SIN_1 + z * SP_SIN_2) + w * ((SP_SIN_3 + z * SP_SIN_4) + w * SP_SIN_5);
     double C = (SP_COS_0 + z * SP_COS_1) + w * ((SP_COS_2 + z * SP_COS_3) + w * (SP_COS_4 + z * SP_COS_5));
     sp_circle y;
     y.sine = h;
-    y.sine_low = h * z * S + l * (1.0 - 0.5 * z);
+    y.sine_low = h * (whole * (2.0 * SP_SIN_0) + (rest * (2.0 * SP_SIN_0) + w * S)) + l * one;
     y.cosine = one;
-    y.cosine_low = ((1.0 - one) - whole) + (w * C - rest);
+    y.cosine_low = ((1.0 - one) - whole) + (w * C - (rest + h * l));
     return y;
 }
 
@@ -766,9 +767,9 @@ SP_RARE double sp_tan_rare(double x) {
    atan(t), t = b / a, or pi / 4 + atan(t), t = (b - a) / (b + a), whichever has |t| <= tan(pi / 8); t in two doubles.
    The angle is then a multiple of pi / 4 plus or minus atan(t); three times SP_QUARTER_PI_1 is exact. */
 SP_MAIN double sp_angle_of(double y, double x, uint64_t left) {
-    uint64_t steep = -(uint64_t)(y > x), between, minus;
-    double a = sp_select(steep, y, x), b = sp_select(steep, x, y), difference = b - a, sum = b + a;
-    double n, d, d_low, n_low, t, t_low, z, w, P, j, base, value;
+    uint64_t steep = -(uint64_t)(y > x), between, minus, j;
+    double a = y > x ? y : x, b = y > x ? x : y, difference = b - a, sum = b + a;
+    double n, d, d_low, n_low, t, t_low, z, w, P, quarters, base, value;
     between = -(uint64_t)(b > a * 0x1.a827999fcef32p-2);
     n = sp_select(between, difference, b);
     n_low = sp_select(between, b - (difference + a), 0.0);
@@ -780,14 +781,15 @@ SP_MAIN double sp_angle_of(double y, double x, uint64_t left) {
         + (w * w) * (((SP_ATAN_4 + z * SP_ATAN_5) + w * (SP_ATAN_6 + z * SP_ATAN_7))
                      + (w * w) * ((SP_ATAN_8 + z * SP_ATAN_9) + w * SP_ATAN_10));
     t_low = t_low * (1.0 - z * (1.0 - z)) + t * z * P; /* the derivative of atan is 1 / (1 + z) */
-    j = sp_select(between, 1.0, 0.0);
-    j = sp_select(steep, 2.0 - j, j);
-    j = sp_select(left, 4.0 - j, j);
+    j = between & 1;
+    j = (j ^ steep) + (steep & 3); /* 2 - j if steep */
+    j = (j ^ left) + (left & 5);   /* 4 - j if left */
+    quarters = sp_from_bits(sp_bits(0x1p52) + j) - 0x1p52;
     minus = steep ^ left;
     t = sp_signed(t, minus);
-    base = j * SP_QUARTER_PI_1;
+    base = quarters * SP_QUARTER_PI_1;
     value = base + t;
-    return value + (((base - value) + t) + (sp_signed(t_low, minus) + j * SP_QUARTER_PI_2));
+    return value + (((base - value) + t) + (sp_signed(t_low, minus) + quarters * SP_QUARTER_PI_2));
 }
 
 SP_MAIN uint64_t sp_atan_test(double x) {

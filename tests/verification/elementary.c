@@ -1,6 +1,6 @@
 /* The functions of sparseprop/numerics/elementary.h: how accurate, how fast, and the same everywhere?
 
-       elementary accuracy N [function]   largest errors over N points of each range, against long double, and where
+       elementary accuracy N [function]   largest errors over N points, spread over the ranges, against long double, and where
        elementary checksum N              of N results of each function, one by one and by arrays
        elementary values N                N arguments and results of each function as doubles: x, second argument, f(x)
        elementary names                   of the functions, in that order
@@ -80,6 +80,13 @@ static const pair pairs[] = {
 };
 #define N_PAIRS 2
 
+static int64_t number(const range *r) {
+    int64_t n = 0;
+    while (r[n].kind)
+        n++;
+    return n;
+}
+
 static double fraction(void) {
     return (double)(word() >> 11) * 0x1p-53;
 }
@@ -136,7 +143,7 @@ static void accuracy(int64_t n, const char *only) {
             double worst = -1.0, at = 0.0, value = 0.0;
             int64_t i;
             state = (uint64_t)(r - g->ranges);
-            for (i = 0; i < n; i += CHUNK) {
+            for (i = 0; i < n / number(g->ranges); i += CHUNK) {
                 for (j = 0; j < CHUNK; j++)
                     x[j] = draw(r, g->signs);
                 g->many(y, x, CHUNK);
@@ -157,7 +164,7 @@ static void accuracy(int64_t n, const char *only) {
             double worst = -1.0, at = 0.0, second = 0.0, value = 0.0;
             int64_t i;
             state = (uint64_t)(r - g->ranges);
-            for (i = 0; i < n; i += CHUNK) {
+            for (i = 0; i < n / number(g->ranges); i += CHUNK) {
                 for (j = 0; j < CHUNK; j++)
                     x[j] = draw(r, g->signs), z[j] = draw(g->seconds + (r - g->ranges), 2);
                 g->many(y, x, z, CHUNK);
@@ -183,10 +190,9 @@ static const char *name_of(int f) {
 static void arguments(int f, int64_t i, double *x, double *z) {
     const function *g = functions + f;
     const pair *p = pairs + (f - N_FUNCTIONS);
-    int two = f >= N_FUNCTIONS, j, n_ranges = 0;
+    int two = f >= N_FUNCTIONS, j;
     const range *ranges = two ? p->ranges : g->ranges;
-    while (ranges[n_ranges].kind)
-        n_ranges++;
+    int64_t n_ranges = number(ranges);
     for (j = 0; j < CHUNK; j++) {
         x[j] = draw(ranges + i % n_ranges, two ? p->signs : g->signs);
         z[j] = two ? draw(p->seconds + i % n_ranges, 2) : 0.0;

@@ -1,11 +1,11 @@
 """Verification of sparseprop/numerics/elementary.h: builds elementary.c beside this file in several ways, and runs it.
 
-    python tests/verification/elementary.py accuracy [N]    largest errors over N points per function and range, ulp
+    python tests/verification/elementary.py accuracy [N]    largest errors over N points of each function, ulp
     python tests/verification/elementary.py checksums [N]   N results of each function, by every compiler that is there
     python tests/verification/elementary.py speed           ns per value, against the C library
 
 `accuracy` compares with 64-bit long doubles, which x86-64 has, and takes the worst point of each range again with 50
-digits (mpmath). With N = 1e8, the default, it takes some hours on one core; FUNCTION, a third argument, restricts it.
+digits (mpmath). With N = 1e8, the default, it takes half an hour; a third argument restricts it to one function.
 `checksums` (N = 1e7: minutes) builds with gcc and clang with all sorts of options, and for 64-bit Arm with
 aarch64-linux-gnu-gcc, which qemu-aarch64 (of Debian's qemu-user) runs; what is not on the PATH is named and left out.
 It fails if two builds differ in a single bit.
@@ -79,7 +79,7 @@ def accuracy(n="1e8", function=None):
                 print(
                     f"{name:6} {kind} {low:>10} to {high:10} {error}, {again:.4f} with 50 digits, at {x!r}", flush=True
                 )
-    print(f"\nlargest error, of {n} points in each range:")
+    print(f"\nlargest error, {n} points of each function:")
     for name, (error, x, second) in worst.items():
         print(f"| `{name}` | {error:.4f} | {x!r}{f', {second!r}' if name == 'atan2' else ''} |")
 

@@ -3,9 +3,9 @@
     python tests/verification/elementary_coefficients.py
 
 Every polynomial is the best one in the largest relative error of the function it stands in (Remez' exchange, mpmath
-with 60 digits), its coefficients rounded to doubles one after the other, lowest first, each time with the best choice of
-those that are left. What is printed is the C text of the header and, before each polynomial, the largest relative error
-that it alone causes. 10 s.
+with 60 digits), its coefficients rounded to doubles one after the other, lowest first, each time with the best choice
+of those that are left. What is printed is the C text of the header and, before each polynomial, the largest relative
+error that it alone causes. 10 s.
 """
 
 import struct
@@ -64,12 +64,9 @@ def best(function, weight, begin, end, n, fixed=()):
     return [*fixed, *c], max(map(abs, error))
 
 
-def rounded(function, weight, begin, end, n, fixed=()):
+def rounded(function, weight, begin, end, n):
     """The same, of doubles; where 0 is inside, the powers are small, and they are all rounded at once."""
-    if begin < 0:
-        c, _ = best(function, weight, begin, end, n)
-        fixed = [mpf(float(x)) for x in c]
-    fixed = list(fixed)
+    fixed = [mpf(float(x)) for x in best(function, weight, begin, end, n)[0]] if begin < 0 else []
     while len(fixed) < n:
         c, _ = best(function, weight, begin, end, n, fixed)
         fixed.append(mpf(float(c[len(fixed)])))
