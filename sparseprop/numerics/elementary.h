@@ -2,18 +2,18 @@
 
    A C library may take another algorithm on another processor, and its last bit then differs now and then; in a chaotic
    network one bit is another raster. Here a result is a fixed sequence of + - * / of doubles and of operations on
-   their bits: no call of the C library, no fused multiply-add (build with -ffp-contract=off), no table but the binary
-   places of 2 / pi. Errors are below 1 ulp, for most functions below 0.6: docs/numerics.md has what was measured, and
-   tests/verification what measures it and makes the constants. All functions but atan2 are monotone as far as that is
-   known from tests only.
+   their bits: no call of the C library and no fused multiply-add (build with -ffp-contract=off). Errors are below
+   0.85 ulp, for most functions below 0.7: docs/numerics.md has what was measured, and tests/verification what measures
+   it and makes the constants.
 
    How each is built: the *main* path has no branch, so that a loop over it becomes wide instructions. It holds for
-   arguments for which the function's *test* has the sign bit clear; the others (infinities, NaN, results that overflow
+   arguments for which the function's *test* has the first bit clear; the others (infinities, NaN, results that overflow
    or are subnormal, large angles, and where it matters tiny arguments) take the *rare* path. sp_f(x) is one value,
-   sp_f_many(y, x, n) an array with the same bits. A NaN is always the same one.
+   sp_f_many(y, x, n) an array with the same bits. NaN is always the same one, whatever the argument's.
 
-   Sums of two doubles: hi + lo with |lo| <= ulp(hi) / 2, or nearly so. "Exact" in a comment means that no rounding
-   occurs, because the bits fit. */
+   What keeps errors near the half ulp that any result has: where terms are added to a larger one, the larger part of
+   the sum is taken with its rounding error, s = a + b, (a - s) + b, which is exact if a is 0 or |a| >= |b|; so only the
+   roundings of the small terms are left. "Exact" in a comment means that no rounding occurs, because the bits fit. */
 #ifndef SPARSEPROP_ELEMENTARY_H
 #define SPARSEPROP_ELEMENTARY_H
 
@@ -303,8 +303,8 @@ SP_MAIN double sp_quotient(double nh, double nl, double dh, double dl) {
 
 /* ---- exp ---- */
 
-/* x = n ln(2) / 64 + r; n is in the last bits of what is returned. n SP_EXP_STEP_1 is exact for |n| < 2^17, and so is the
-   first difference. */
+/* x = n ln(2) / 64 + r; n is in the last bits of what is returned. n SP_EXP_STEP_1 is exact for |n| < 2^17, and so is
+   the first difference. */
 SP_MAIN uint64_t sp_exp_reduce(double x, double *r) {
     double shifted = x * SP_EXP_STEPS + SP_ROUND, k = shifted - SP_ROUND;
     *r = (x - k * SP_EXP_STEP_1) - k * SP_EXP_STEP_2;
@@ -345,9 +345,9 @@ SP_RARE double sp_exp_rare(double x) {
 
 /* ---- expm1, sinh, cosh, tanh ---- */
 
-/* x = n ln 2 + r + low, |r| <= ln(2) / 2; n is in the last bits of `shifted`; n SP_LN2_1 is exact for |n| < 2^11, and so
-   is the first difference. cosh(r + low) = 1 + square + even, sinh(r + low) = r + odd, but for low r and low r^2 / 2;
-   `square` is the greater part of r^2 / 2, and exact. */
+/* x = n ln 2 + r + low, |r| <= ln(2) / 2; n is in the last bits of `shifted`; n SP_LN2_1 is exact for |n| < 2^11, and
+   so is the first difference. cosh(r) = 1 + square + even, sinh(r) = r + odd; `square` is r^2 / 2 with half of r's
+   places, and exact. */
 typedef struct {
     uint64_t n;
     double r, low, square, even, odd;
@@ -393,7 +393,8 @@ SP_RARE double sp_expm1_rare(double x) {
 }
 
 /* sinh(x) = D cosh(r) + C sinh(r) and cosh(x) = C cosh(r) + D sinh(r) with C, D = 2^(n - 1) +- 2^(-n - 1); the terms
-   that are not small, C or D and its product with r, with their rounding errors. For |x|; sign is 1 for cosh, -1 for sinh. */
+   that are not small, C or D and its product with r, with their rounding errors. x >= 0; sign is 1 for cosh, -1 for
+   sinh. */
 SP_MAIN double sp_hyperbolic(double x, double sign) {
     sp_powers e = sp_reduce_exponent(x);
     double p = sp_power_of_two(e.n - 1), m = sp_power_of_two(-e.n - 1) * sign;
@@ -456,8 +457,8 @@ SP_RARE double sp_tanh_rare(double x) {
 
 /* ---- log, log1p, atanh ---- */
 
-/* u = 2^k m, m in the interval of the table that has 1 / c of 10 bits near it: m / c - 1 = a + b, exactly. In the interval
-   about 1, c is 1. */
+/* u = 2^k m, m in the interval of the table that has 1 / c of 10 bits near it: m / c - 1 = a + b, exactly. In the
+   interval about 1, c is 1. */
 typedef struct {
     double k, a, b;
     uint64_t i;        /* the interval */
@@ -476,11 +477,12 @@ SP_MAIN sp_log_parts sp_log_split(double u) {
     return p;
 }
 
-/* k ln 2 + log(c) + log(1 + r + low); the first two, but for their low parts, are an exact sum, which is 0 or larger than
-   r. */
+/* k ln 2 + log(c) + log(1 + r + low); the first two, but for their low parts, are an exact sum, which is 0 or greater
+   than r. */
 SP_MAIN double sp_log_sum(double k, uint64_t i, double r, double low) {
     double z = r * r, whole = k * SP_LN2_1 + sp_log_high[i], sum = whole + r;
-    double P = ((r * SP_LOG_0 - 0.5) + z * (SP_LOG_1 + r * SP_LOG_2)) + (z * z) * ((SP_LOG_3 + r * SP_LOG_4) + z * SP_LOG_5);
+    double P = ((r * SP_LOG_0 - 0.5) + z * (SP_LOG_1 + r * SP_LOG_2))
+               + (z * z) * ((SP_LOG_3 + r * SP_LOG_4) + z * SP_LOG_5);
     return sum + ((((whole - sum) + r) + ((k * SP_LN2_2 + sp_log_low[i]) + low)) + z * P);
 }
 
@@ -508,21 +510,20 @@ SP_RARE double sp_log_rare(double x) {
     return sp_log_sum(p.k - 54.0, p.i, r, (p.a - r) + p.b);
 }
 
-/* log(u + c) with u + c = 1 + x exactly; in the interval about 1, r is x. */
-SP_MAIN uint64_t sp_log1p_test(double x) { /* -1 < x < 2^1000 */
-    uint64_t size = sp_bits(x) & SP_MAGNITUDE;
-    return (UINT64_C(0x7e70000000000000) - size) | ((UINT64_C(0x3fefffffffffffff) - size) & sp_bits(x));
-}
-
-/* log(1 + x + x_low). */
+/* log(1 + x + x_low), as log(u + c) with u + c = 1 + x exactly; in the interval about 1, r is x. */
 SP_MAIN double sp_log1p_sum(double x, double x_low) {
     double u = 1.0 + x, before = u - 1.0, c = (1.0 - (u - before)) + (x - before), scale, ab, r;
     sp_log_parts p = sp_log_split(u);
-    scale = sp_from_bits(2 * SP_ONE - p.exponent) * sp_log_inverse[p.i]; /* 2^-k / c' */
+    scale = sp_from_bits(2 * SP_ONE - p.exponent) * sp_log_inverse[p.i]; /* 2^-k / (the table's c) */
     c *= scale;
     ab = p.a + p.b;
     r = ab + c;
     return sp_log_sum(p.k, p.i, r, ((p.a - ab) + p.b) + ((ab - r) + c) + x_low * scale);
+}
+
+SP_MAIN uint64_t sp_log1p_test(double x) { /* -1 < x < 2^1000 */
+    uint64_t size = sp_bits(x) & SP_MAGNITUDE;
+    return (UINT64_C(0x7e70000000000000) - size) | ((UINT64_C(0x3fefffffffffffff) - size) & sp_bits(x));
 }
 
 SP_MAIN double sp_log1p_main(double x) {
@@ -607,8 +608,8 @@ typedef struct {
     double h, l;
 } sp_angle;
 
-/* For |x| <= 3217, so that n has 11 bits, and its products with the first two parts of pi / 2 are exact. No double below
-   is nearer to a multiple of pi / 2 than 2^-60; h + l is right to 2^-126. */
+/* For |x| <= 3217, so that n has 11 bits, and its products with the first two parts of pi / 2 are exact; so is t. h + l
+   is right to 2^-126, and no such double is nearer to a multiple of pi / 2 than 2^-61. */
 SP_MAIN sp_angle sp_reduce(double size) {
     double shifted = size * SP_TWO_OVER_PI + SP_ROUND, k = shifted - SP_ROUND;
     double t = size - k * SP_HALF_PI_1, w = k * SP_HALF_PI_2, h = t - w, b = h - t;

@@ -1,6 +1,6 @@
 /* The functions of sparseprop/numerics/elementary.h: how accurate, how fast, and the same everywhere?
 
-       elementary accuracy N [function]   largest errors over N points, spread over the ranges, against long double, and where
+       elementary accuracy N [function]   largest errors over N points, against long double, and where
        elementary checksum N              of N results of each function, one by one and by arrays
        elementary values N                N arguments and results of each function as doubles: x, second argument, f(x)
        elementary names                   of the functions, in that order
@@ -24,9 +24,9 @@ static uint64_t word(void) { /* splitmix64 */
     return z ^ (z >> 31);
 }
 
-/* Ranges of |x|: 'u' uniform; 'b' uniform in the bits, so each octave alike; 'n' 1 - u or 1 + u, u as with 'b', 'o' 1 - u;
-   'm' and '-' as 'u' and 'b', but negative;
-   'q' whole multiples of pi / 2, 'h' those of ln(2) / 2, and 4 doubles about each. Signs are random where both are defined. */
+/* Ranges of |x|, between low and high: 'u' uniform; 'b' uniform in the bits, so each octave alike; 'n' 1 - u or 1 + u,
+   u as with 'b'; 'o' 1 - u; 'm' and '-' as 'u' and 'b', but negative; 'q' whole multiples of pi / 2, 'h' those of
+   ln(2) / 2, and 4 doubles about each. Signs are random where `signs` is 2. */
 typedef struct {
     char kind;
     double low, high;
@@ -38,7 +38,7 @@ typedef struct {
     void (*many)(double *, const double *, int64_t);
     long double (*exact)(long double);
     double (*libm)(double);
-    int signs; /* 2: x may be negative */
+    int signs;
     double fast_low, fast_high;
     range ranges[10];
 } function;
@@ -46,18 +46,41 @@ typedef struct {
 #define NAMES(f) #f, sp_##f, sp_##f##_many, f##l, f
 
 static const function functions[] = {
-    {NAMES(exp), 2, -20.0, 20.0, {{'b', 0x1p-60, 708.0}, {'u', 0.0, 1.0}, {'u', 0.0, 708.0}, {'u', 700.0, 709.78}, {'h', 1.0, 2040.0}, {'u', 708.0, 745.2}}},
-    {NAMES(expm1), 2, -20.0, 20.0, {{'b', 0x1p-1060, 708.0}, {'b', 0x1p-30, 1.0}, {'u', 0.0, 1.0}, {'u', 0.0, 3.0}, {'u', 0.0, 40.0}, {'u', 700.0, 709.78}, {'h', 1.0, 2040.0}}},
-    {NAMES(sinh), 2, -20.0, 20.0, {{'b', 0x1p-1060, 708.0}, {'u', 0.0, 1.0}, {'u', 0.0, 3.0}, {'u', 0.0, 40.0}, {'u', 700.0, 710.47}, {'h', 1.0, 2040.0}}},
-    {NAMES(cosh), 2, -20.0, 20.0, {{'b', 0x1p-60, 708.0}, {'u', 0.0, 1.0}, {'u', 0.0, 3.0}, {'u', 0.0, 40.0}, {'u', 700.0, 710.47}, {'h', 1.0, 2040.0}}},
-    {NAMES(tanh), 2, -5.0, 5.0, {{'b', 0x1p-1060, 22.0}, {'u', 0.0, 0.5}, {'u', 0.0, 3.0}, {'u', 0.0, 22.0}, {'h', 1.0, 64.0}}},
-    {NAMES(log), 1, 0.001, 100.0, {{'b', 0x1p-1074, 0x1p1023}, {'u', 0.0, 1.0}, {'u', 0.5, 2.0}, {'n', 0x1p-52, 0.5}, {'u', 0.6, 0.8}, {'u', 1.3, 1.5}}},
-    {NAMES(log1p), 1, 0.001, 100.0, {{'b', 0x1p-1060, 0x1p1023}, {'b', 0x1p-30, 1.0}, {'u', 0.0, 1.0}, {'u', 0.0, 3.0}, {'-', 0x1p-60, 1.0}, {'m', 0.0, 1.0}, {'m', 0.2, 0.4}}},
-    {NAMES(atanh), 2, -0.99, 0.99, {{'b', 0x1p-1060, 1.0}, {'b', 0x1p-30, 1.0}, {'u', 0.0, 1.0}, {'u', 0.0, 0.02}, {'u', 0.2, 0.6}, {'o', 0x1p-53, 0.5}}},
-    {NAMES(sin), 2, -10.0, 10.0, {{'b', 0x1p-1060, 0x1p1023}, {'u', 0.0, 1.0}, {'u', 0.0, 7.0}, {'u', 0.0, 3217.0}, {'q', 1.0, 2048.0}, {'b', 3217.0, 0x1p40}, {'q', 2048.0, 0x1p40}}},
-    {NAMES(cos), 2, -10.0, 10.0, {{'b', 0x1p-60, 0x1p1023}, {'u', 0.0, 1.0}, {'u', 0.0, 7.0}, {'u', 0.0, 3217.0}, {'q', 1.0, 2048.0}, {'b', 3217.0, 0x1p40}, {'q', 2048.0, 0x1p40}}},
-    {NAMES(tan), 2, -10.0, 10.0, {{'b', 0x1p-1060, 0x1p1023}, {'u', 0.0, 1.0}, {'u', 0.0, 7.0}, {'u', 0.0, 3217.0}, {'q', 1.0, 2048.0}, {'b', 3217.0, 0x1p40}, {'q', 2048.0, 0x1p40}}},
-    {NAMES(atan), 2, -10.0, 10.0, {{'b', 0x1p-1060, 0x1p1023}, {'b', 0x1p-20, 0x1p20}, {'u', 0.0, 1.0}, {'u', 0.35, 0.5}, {'u', 2.2, 2.6}, {'u', 0.0, 10.0}}},
+    {NAMES(exp), 2, -20.0, 20.0,
+     {{'b', 0x1p-60, 708.0}, {'u', 0.0, 1.0}, {'u', 0.0, 708.0}, {'u', 700.0, 709.78}, {'h', 1.0, 2040.0},
+      {'u', 708.0, 745.2}}},
+    {NAMES(expm1), 2, -20.0, 20.0,
+     {{'b', 0x1p-1060, 708.0}, {'b', 0x1p-30, 1.0}, {'u', 0.0, 1.0}, {'u', 0.0, 3.0}, {'u', 0.0, 40.0},
+      {'u', 700.0, 709.78}, {'h', 1.0, 2040.0}}},
+    {NAMES(sinh), 2, -20.0, 20.0,
+     {{'b', 0x1p-1060, 708.0}, {'u', 0.0, 1.0}, {'u', 0.0, 3.0}, {'u', 0.0, 40.0}, {'u', 700.0, 710.47},
+      {'h', 1.0, 2040.0}}},
+    {NAMES(cosh), 2, -20.0, 20.0,
+     {{'b', 0x1p-60, 708.0}, {'u', 0.0, 1.0}, {'u', 0.0, 3.0}, {'u', 0.0, 40.0}, {'u', 700.0, 710.47},
+      {'h', 1.0, 2040.0}}},
+    {NAMES(tanh), 2, -5.0, 5.0,
+     {{'b', 0x1p-1060, 22.0}, {'u', 0.0, 0.5}, {'u', 0.0, 3.0}, {'u', 0.0, 22.0}, {'h', 1.0, 64.0}}},
+    {NAMES(log), 1, 0.001, 100.0,
+     {{'b', 0x1p-1074, 0x1p1023}, {'u', 0.0, 1.0}, {'u', 0.5, 2.0}, {'n', 0x1p-52, 0.5}, {'u', 0.6, 0.8},
+      {'u', 1.3, 1.5}}},
+    {NAMES(log1p), 1, 0.001, 100.0,
+     {{'b', 0x1p-1060, 0x1p1023}, {'b', 0x1p-30, 1.0}, {'u', 0.0, 1.0}, {'u', 0.0, 3.0}, {'-', 0x1p-60, 1.0},
+      {'m', 0.0, 1.0}, {'m', 0.2, 0.4}}},
+    {NAMES(atanh), 2, -0.99, 0.99,
+     {{'b', 0x1p-1060, 1.0}, {'b', 0x1p-30, 1.0}, {'u', 0.0, 1.0}, {'u', 0.0, 0.02}, {'u', 0.2, 0.6},
+      {'o', 0x1p-53, 0.5}}},
+    {NAMES(sin), 2, -10.0, 10.0,
+     {{'b', 0x1p-1060, 0x1p1023}, {'u', 0.0, 1.0}, {'u', 0.0, 7.0}, {'u', 0.0, 3217.0}, {'q', 1.0, 2048.0},
+      {'b', 3217.0, 0x1p40}, {'q', 2048.0, 0x1p40}}},
+    {NAMES(cos), 2, -10.0, 10.0,
+     {{'b', 0x1p-60, 0x1p1023}, {'u', 0.0, 1.0}, {'u', 0.0, 7.0}, {'u', 0.0, 3217.0}, {'q', 1.0, 2048.0},
+      {'b', 3217.0, 0x1p40}, {'q', 2048.0, 0x1p40}}},
+    {NAMES(tan), 2, -10.0, 10.0,
+     {{'b', 0x1p-1060, 0x1p1023}, {'u', 0.0, 1.0}, {'u', 0.0, 7.0}, {'u', 0.0, 3217.0}, {'q', 1.0, 2048.0},
+      {'b', 3217.0, 0x1p40}, {'q', 2048.0, 0x1p40}}},
+    {NAMES(atan), 2, -10.0, 10.0,
+     {{'b', 0x1p-1060, 0x1p1023}, {'b', 0x1p-20, 0x1p20}, {'u', 0.0, 1.0}, {'u', 0.35, 0.5}, {'u', 2.2, 2.6},
+      {'u', 0.0, 10.0}}},
 };
 #define N_FUNCTIONS ((int)(sizeof functions / sizeof *functions))
 
@@ -73,10 +96,14 @@ typedef struct {
 } pair;
 
 static const pair pairs[] = {
-    {NAMES(atan2), 2, {{'b', 0x1p-1060, 0x1p1023}, {'u', 0.0, 1.0}, {'b', 0x1p-10, 0x1p10}, {'b', 0x1p-60, 0x1p60}},
+    {NAMES(atan2), 2,
+     {{'b', 0x1p-1060, 0x1p1023}, {'u', 0.0, 1.0}, {'b', 0x1p-10, 0x1p10}, {'b', 0x1p-60, 0x1p60}},
      {{'b', 0x1p-1060, 0x1p1023}, {'u', 0.0, 1.0}, {'b', 0x1p-10, 0x1p10}, {'b', 0x1p-60, 0x1p60}}},
-    {NAMES(pow), 1, {{'b', 0x1p-1074, 0x1p1023}, {'u', 0.0, 2.0}, {'n', 0x1p-10, 0.2}, {'n', 0x1p-8, 0x1p-7}, {'u', 0.0, 100.0}},
-     {{'b', 0x1p-100, 0x1p100}, {'u', 0.0, 10.0}, {'u', 0.0, 3000.0}, {'u', 60000.0, 90000.0}, {'u', 0.0, 150.0}}},
+    {NAMES(pow), 1,
+     {{'b', 0x1p-1074, 0x1p1023}, {'u', 0.0, 2.0}, {'n', 0x1p-10, 0.2}, {'n', 0x1p-8, 0x1p-7},
+      {'u', 0.0, 100.0}},
+     {{'b', 0x1p-100, 0x1p100}, {'u', 0.0, 10.0}, {'u', 0.0, 3000.0}, {'u', 60000.0, 90000.0},
+      {'u', 0.0, 150.0}}},
 };
 #define N_PAIRS 2
 
@@ -95,13 +122,18 @@ static double draw(const range *r, int signs) {
     double x = 0.0;
     uint64_t low = sp_bits(r->low), sign = word();
     switch (r->kind) {
-    case 'u': case 'm':
+    case 'u':
+    case 'm':
         x = r->low + fraction() * (r->high - r->low);
         break;
-    case 'b': case '-': case 'n': case 'o':
+    case 'b':
+    case '-':
+    case 'n':
+    case 'o':
         x = sp_from_bits(low + (uint64_t)(fraction() * (double)(sp_bits(r->high) - low)));
         break;
-    case 'q': case 'h':
+    case 'q':
+    case 'h':
         x = sp_from_bits(low + (uint64_t)(fraction() * (double)(sp_bits(r->high) - low)));
         x = (double)(int64_t)x * (r->kind == 'q' ? SP_HALF_PI_HIGH : 0x1.62e42fefa39efp-2);
         x = sp_from_bits(sp_bits(x) + (sign >> 8 & 7) - 4);
@@ -179,7 +211,8 @@ static void accuracy(int64_t n, const char *only) {
     }
 }
 
-static const double special[] = {0.0, -0.0, 1.0, -1.0, INFINITY, -INFINITY, NAN, DBL_MAX, -DBL_MAX, DBL_MIN, -DBL_MIN, 0x1p-1074, -0x1p-1074, 709.79, -745.2, 1e22, 0.5, 2.0};
+static const double special[] = {0.0,     -0.0,     1.0,       -1.0,       INFINITY, -INFINITY, NAN,  DBL_MAX, -DBL_MAX,
+                                 DBL_MIN, -DBL_MIN, 0x1p-1074, -0x1p-1074, 709.79,   -745.2,    1e22, 0.5,     2.0};
 #define N_SPECIAL ((int)(sizeof special / sizeof *special))
 
 static const char *name_of(int f) {
@@ -263,33 +296,58 @@ static double now(void) {
 #define ONE_BY_ONE
 #endif
 
-#define BEST(target, statement)                                           \
-    do {                                                                  \
-        int turn, repeat;                                                 \
-        target = 1e9;                                                     \
-        for (turn = 0; turn < 30; turn++) {                               \
-            double begin = now();                                           \
-            for (repeat = 0; repeat < 20; repeat++)                       \
-                statement;                                                \
-            begin = (now() - begin) / 20 / CHUNK * 1e9;                           \
-            target = begin < target ? begin : target;                            \
-        }                                                                 \
+#define BEST(target, statement)                         \
+    do {                                                \
+        int turn, repeat;                               \
+        target = 1e9;                                   \
+        for (turn = 0; turn < 30; turn++) {             \
+            double begin = now();                       \
+            for (repeat = 0; repeat < 20; repeat++)     \
+                statement;                              \
+            begin = (now() - begin) / 20 / CHUNK * 1e9; \
+            target = begin < target ? begin : target;   \
+        }                                               \
     } while (0)
 
-#define LOOPS(f)                                                                                               \
-    ONE_BY_ONE static void f##_own(double *y, const double *x) { for (int i = 0; i < CHUNK; i++) y[i] = sp_##f(x[i]); } \
-    ONE_BY_ONE static void f##_libm(double *y, const double *x) { for (int i = 0; i < CHUNK; i++) y[i] = f(x[i]); }     \
-    ONE_BY_ONE static void f##_own_wait(double *y, const double *x) { double v = 0.0; for (int i = 0; i < CHUNK; i++) v = sp_##f(x[i] + v * 0x1p-1000); *y = v; } \
-    ONE_BY_ONE static void f##_libm_wait(double *y, const double *x) { double v = 0.0; for (int i = 0; i < CHUNK; i++) v = f(x[i] + v * 0x1p-1000); *y = v; }
-LOOPS(exp) LOOPS(expm1) LOOPS(sinh) LOOPS(cosh) LOOPS(tanh) LOOPS(log) LOOPS(log1p) LOOPS(atanh) LOOPS(sin) LOOPS(cos) LOOPS(tan) LOOPS(atan)
-#define LOOPS_OF_TWO(f)                                                                                               \
-    ONE_BY_ONE static void f##_own(double *y, const double *x) { for (int i = 0; i < CHUNK; i++) y[i] = sp_##f(x[i], x[CHUNK - 1 - i]); } \
-    ONE_BY_ONE static void f##_libm(double *y, const double *x) { for (int i = 0; i < CHUNK; i++) y[i] = f(x[i], x[CHUNK - 1 - i]); }
-LOOPS_OF_TWO(atan2) LOOPS_OF_TWO(pow)
+#define LOOPS(f)                                                       \
+    ONE_BY_ONE static void f##_own(double *y, const double *x) {       \
+        for (int i = 0; i < CHUNK; i++)                                \
+            y[i] = sp_##f(x[i]);                                       \
+    }                                                                  \
+    ONE_BY_ONE static void f##_libm(double *y, const double *x) {      \
+        for (int i = 0; i < CHUNK; i++)                                \
+            y[i] = f(x[i]);                                            \
+    }                                                                  \
+    ONE_BY_ONE static void f##_own_wait(double *y, const double *x) {  \
+        double v = 0.0;                                                \
+        for (int i = 0; i < CHUNK; i++)                                \
+            v = sp_##f(x[i] + v * 0x1p-1000);                          \
+        *y = v;                                                        \
+    }                                                                  \
+    ONE_BY_ONE static void f##_libm_wait(double *y, const double *x) { \
+        double v = 0.0;                                                \
+        for (int i = 0; i < CHUNK; i++)                                \
+            v = f(x[i] + v * 0x1p-1000);                               \
+        *y = v;                                                        \
+    }
+LOOPS(exp)
+LOOPS(expm1) LOOPS(sinh) LOOPS(cosh) LOOPS(tanh) LOOPS(log) LOOPS(log1p) LOOPS(atanh) LOOPS(sin) LOOPS(cos) LOOPS(tan)
+    LOOPS(atan)
+#define LOOPS_OF_TWO(f)                                           \
+    ONE_BY_ONE static void f##_own(double *y, const double *x) {  \
+        for (int i = 0; i < CHUNK; i++)                           \
+            y[i] = sp_##f(x[i], x[CHUNK - 1 - i]);                \
+    }                                                             \
+    ONE_BY_ONE static void f##_libm(double *y, const double *x) { \
+        for (int i = 0; i < CHUNK; i++)                           \
+            y[i] = f(x[i], x[CHUNK - 1 - i]);                     \
+    }
+        LOOPS_OF_TWO(atan2) LOOPS_OF_TWO(pow)
 
-typedef void (*loop)(double *, const double *);
+            typedef void (*loop)(double *, const double *);
 #define FOUR(f) {f##_own, f##_libm, f##_own_wait, f##_libm_wait}
-static const loop loops[][4] = {FOUR(exp), FOUR(expm1), FOUR(sinh), FOUR(cosh), FOUR(tanh), FOUR(log), FOUR(log1p), FOUR(atanh), FOUR(sin), FOUR(cos), FOUR(tan), FOUR(atan)};
+static const loop loops[][4] = {FOUR(exp),   FOUR(expm1), FOUR(sinh), FOUR(cosh), FOUR(tanh), FOUR(log),
+                                FOUR(log1p), FOUR(atanh), FOUR(sin),  FOUR(cos),  FOUR(tan),  FOUR(atan)};
 
 static void speed(void) {
     static double x[CHUNK], y[CHUNK];
