@@ -477,13 +477,13 @@ SP_MAIN sp_log_parts sp_log_split(double u) {
     return p;
 }
 
-/* k ln 2 + log(c) + log(1 + r + low); the first two, but for their low parts, are an exact sum, which is 0 or greater
-   than r. */
-SP_MAIN double sp_log_sum(double k, uint64_t i, double r, double low) {
-    double z = r * r, whole = k * SP_LN2_1 + sp_log_high[i], sum = whole + r;
+/* k ln 2 + log(c) + log(1 + a + b) + small, without the low parts of the first two, which are in `small`. These two and
+   a are multiples of 2^-42 below 2^10, so that their sum is exact; it is 0 or greater than b. */
+SP_MAIN double sp_log_sum(double k, uint64_t i, double a, double b, double small) {
+    double r = a + b, z = r * r, large = (k * SP_LN2_1 + sp_log_high[i]) + a, sum = large + b;
     double P = ((r * SP_LOG_0 - 0.5) + z * (SP_LOG_1 + r * SP_LOG_2))
                + (z * z) * ((SP_LOG_3 + r * SP_LOG_4) + z * SP_LOG_5);
-    return sum + ((((whole - sum) + r) + ((k * SP_LN2_2 + sp_log_low[i]) + low)) + z * P);
+    return sum + (((large - sum) + b) + (small + z * P));
 }
 
 SP_MAIN uint64_t sp_log_test(double x) { /* normal and positive */
@@ -492,13 +492,11 @@ SP_MAIN uint64_t sp_log_test(double x) { /* normal and positive */
 
 SP_MAIN double sp_log_main(double x) {
     sp_log_parts p = sp_log_split(x);
-    double r = p.a + p.b;
-    return sp_log_sum(p.k, p.i, r, (p.a - r) + p.b);
+    return sp_log_sum(p.k, p.i, p.a, p.b, p.k * SP_LN2_2 + sp_log_low[p.i]);
 }
 
 SP_RARE double sp_log_rare(double x) {
     sp_log_parts p;
-    double r;
     if (x == 0.0)
         return -sp_infinity();
     if (!(x > 0.0))
@@ -506,19 +504,19 @@ SP_RARE double sp_log_rare(double x) {
     if (x > DBL_MAX)
         return x;
     p = sp_log_split(x * 0x1p54); /* subnormal */
-    r = p.a + p.b;
-    return sp_log_sum(p.k - 54.0, p.i, r, (p.a - r) + p.b);
+    p.k -= 54.0;
+    return sp_log_sum(p.k, p.i, p.a, p.b, p.k * SP_LN2_2 + sp_log_low[p.i]);
 }
 
 /* log(1 + x + x_low), as log(u + c) with u + c = 1 + x exactly; in the interval about 1, r is x. */
 SP_MAIN double sp_log1p_sum(double x, double x_low) {
-    double u = 1.0 + x, before = u - 1.0, c = (1.0 - (u - before)) + (x - before), scale, ab, r;
+    double u = 1.0 + x, before = u - 1.0, c = (1.0 - (u - before)) + (x - before), scale, b, small;
     sp_log_parts p = sp_log_split(u);
     scale = sp_from_bits(2 * SP_ONE - p.exponent) * sp_log_inverse[p.i]; /* 2^-k / (the table's c) */
     c *= scale;
-    ab = p.a + p.b;
-    r = ab + c;
-    return sp_log_sum(p.k, p.i, r, ((p.a - ab) + p.b) + ((ab - r) + c) + x_low * scale);
+    b = p.b + c;
+    small = (p.k * SP_LN2_2 + sp_log_low[p.i]) + (((p.b - b) + c) + x_low * scale);
+    return sp_log_sum(p.k, p.i, p.a, b, small);
 }
 
 SP_MAIN uint64_t sp_log1p_test(double x) { /* -1 < x < 2^1000 */
