@@ -22,6 +22,7 @@ SANITIZE = os.environ.get("SPARSEPROP_SANITIZE", "0") == "1"
 # What is built in one way is never taken for what is built in another: each has a folder of its own.
 MODE = "-".join(["debug"] * DEBUG + ["sanitize"] * SANITIZE) or "release"
 BUILD = pathlib.Path("build") / MODE
+HEADER = "sparseprop/numerics/elementary.h"
 SHARED = "sparseprop._cyutility"  # what Cython would otherwise put into each extension: memoryviews
 MODULES = (
     "_core",
@@ -30,6 +31,7 @@ MODULES = (
     "engine._backward",
     "engine._batch",
     "connectivity._wiring",
+    "numerics._functions",
     "bench._yardsticks",
 )
 
@@ -75,6 +77,7 @@ def extension(name, source):
     return Extension(
         name,
         [source],
+        include_dirs=["."],  # of sparseprop/numerics/elementary.h
         define_macros=[
             ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
             ("SPARSEPROP_DEBUG", str(int(DEBUG))),
@@ -117,7 +120,7 @@ class BuildExtensions(build_ext):
         )
         for old, new in zip(self.extensions, translated, strict=True):
             assert old.name == new.name
-            old.sources, old.depends = new.sources, ["setup.py"]  # which has the options of the compiler
+            old.sources, old.depends = new.sources, ["setup.py", HEADER]  # the former has the options of the compiler
         # An editable install has temporary folders, in which nothing is ever up to date.
         wanted, self.build_lib = self.build_lib, str(BUILD / "extensions")
         self.build_temp = str(BUILD / "objects")
