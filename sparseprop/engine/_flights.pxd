@@ -1,6 +1,5 @@
 """Spikes on their way, and the events of inputs: when the next ones arrive."""
 
-from libc.math cimport INFINITY, NAN, atan, log
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memmove, memset

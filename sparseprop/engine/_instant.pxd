@@ -4,7 +4,6 @@ The names of phases and the order of everything within an instant are those of e
 to read first.
 """
 
-from libc.math cimport INFINITY, NAN, atan, log
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memmove, memset

@@ -1,6 +1,6 @@
 """The queues of next spikes in an instant: who is due, when the next one is, and where the window's edge is."""
 
-from libc.math cimport INFINITY, NAN, atan, log
+from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memmove, memset
@@ -26,6 +26,7 @@ from sparseprop.engine._window cimport (
     Candidate, Window, window_append, window_clear, window_free, window_is_ordered, window_key, window_order,
     window_pop, window_push, window_sift_down, window_take,
 )
+from sparseprop.numerics._elementary cimport atan, log
 from sparseprop.numerics._frames cimport (
     MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, interval, never, not_after, place_edge, plus,
     same_frame,

@@ -6,10 +6,11 @@ is in. At and above threshold the time along the flow is -1.
 The mathematics is in docs/numerics.md and, operation by operation, in tables.py and tabulated.py.
 """
 
-from libc.math cimport INFINITY, exp, fabs, log
+from libc.math cimport INFINITY, fabs
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from sparseprop.models._neuron cimport Neurons, Sums, When
+from sparseprop.numerics._elementary cimport exp, log
 from sparseprop.numerics._frames cimport LARGEST_STATE, Frame, Pair, never, plus
 from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport neuron_t
