@@ -99,6 +99,13 @@ SP_INLINE sp_dd sp_dd_divide(sp_dd a, sp_dd b) {
     return sp_dd_normal(y.h, y.l + third);
 }
 
+/* a / n, n a whole number */
+SP_INLINE sp_dd sp_dd_over(sp_dd a, double n) {
+    double first = a.h / n;
+    sp_dd back = sp_dd_product(first, n);
+    return sp_dd_normal(first, (((a.h - back.h) - back.l) + a.l) / n);
+}
+
 SP_INLINE sp_dd sp_dd_absolute(sp_dd a) {
     return a.h < 0.0 ? sp_dd_negative(a) : a;
 }
@@ -134,14 +141,13 @@ SP_INLINE sp_dd sp_dd_without(sp_dd a, double n, double p1, double p2, double p3
 
 /* exp(r) - 1, |r| <= 0.35: by its series for r / 512, and nine times (1 + e)^2 - 1 = 2 e + e^2. */
 SP_INLINE sp_dd sp_dd_small_expm1(sp_dd r) {
-    static const double over[7] = {3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0};
-    sp_dd x = sp_dd_scaled(r, 0x1p-9), term = sp_dd_scaled(sp_dd_multiply(x, x), 0.5), e = term;
+    sp_dd x = sp_dd_scaled(r, 0x1p-9), e;
+    double tail = x.h * (1.0 / 120.0 + x.h * (1.0 / 720.0 + x.h * (1.0 / 5040.0 + x.h * (1.0 / 40320.0))));
     int i;
-    for (i = 0; i < 7; i++) {
-        term = sp_dd_divide(sp_dd_multiply(term, x), sp_dd_of(over[i], 0.0));
-        e = sp_dd_add(e, term);
-    }
-    e = sp_dd_add(x, e);
+    e = sp_dd_add(sp_dd_of(0x1.5555555555555p-5, 0x1.5555555555555p-59), sp_dd_of(tail, 0.0));
+    e = sp_dd_add(sp_dd_of(0x1.5555555555555p-3, 0x1.5555555555555p-57), sp_dd_multiply(e, x));
+    e = sp_dd_add(sp_dd_of(0.5, 0.0), sp_dd_multiply(e, x));
+    e = sp_dd_add(x, sp_dd_multiply(e, sp_dd_multiply(x, x)));
     for (i = 0; i < 9; i++)
         e = sp_dd_add(sp_dd_scaled(e, 2.0), sp_dd_multiply(e, e));
     return e;
@@ -174,7 +180,7 @@ SP_INLINE sp_dd sp_dd_curvature(sp_dd a) {
         return sp_dd_subtract(sp_dd_expm1(a), a);
     term = total = sp_dd_scaled(sp_dd_multiply(a, a), 0.5);
     for (k = 3; k < 28 && sp_abs(term.h) > total.h * 0x1p-110; k++) {
-        term = sp_dd_divide(sp_dd_multiply(term, a), sp_dd_of((double)k, 0.0));
+        term = sp_dd_over(sp_dd_multiply(term, a), (double)k);
         total = sp_dd_add(total, term);
     }
     return total;
@@ -222,12 +228,12 @@ SP_INLINE void sp_dd_sincos(sp_dd a, sp_dd *sine, sp_dd *cosine) {
     square = sp_dd_negative(sp_dd_multiply(x, x));
     term = s = x;
     for (i = 2; i < 28; i += 2) {
-        term = sp_dd_divide(sp_dd_multiply(term, square), sp_dd_of((double)(i * (i + 1)), 0.0));
+        term = sp_dd_over(sp_dd_multiply(term, square), (double)(i * (i + 1)));
         s = sp_dd_add(s, term);
     }
     term = c = sp_dd_of(1.0, 0.0);
     for (i = 1; i < 28; i += 2) {
-        term = sp_dd_divide(sp_dd_multiply(term, square), sp_dd_of((double)(i * (i + 1)), 0.0));
+        term = sp_dd_over(sp_dd_multiply(term, square), (double)(i * (i + 1)));
         c = sp_dd_add(c, term);
     }
     quarter = (int)((int64_t)k & 3);

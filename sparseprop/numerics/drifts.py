@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _validation
 from ..errors import ParameterError, shown, unknown_name
+from .wide import Wide, wide
 
 __all__ = ["Drift", "Expression", "Function", "drift_of"]
 
@@ -170,9 +171,10 @@ class Expression(Drift):
     def __call__(self, V):
         functions = {name: getattr(np, name) for name in FUNCTIONS}
         try:
-            return self._value(self._tree, V, functions, np.longdouble)
+            value = self._value(self._tree, wide(V), functions, wide)
         except (ZeroDivisionError, OverflowError) as error:
             raise ParameterError(f"NumericalIF.drift {self.text!r} has no value: {error}") from None
+        return value if isinstance(V, Wide) else np.asarray(value).astype(float) if not isinstance(value, Wide) else value.astype(float)
 
     def exact(self, V, functions):
         """The value in the arithmetic of an mpmath context."""

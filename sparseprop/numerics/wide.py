@@ -5,11 +5,13 @@ or, where they only move numbers about, move these. Each number is the sum of tw
 kept as a complex one: so indexing, broadcasting and comparing in order are numpy's own.
 """
 
+import math
+
 import numpy as np
 
 from . import _double_double
 
-__all__ = ["EPS", "Wide", "joined", "product", "where", "wide", "zeros"]
+__all__ = ["EPS", "Wide", "above", "below", "curvature", "joined", "product", "where", "wide", "zeros"]
 
 # What is asked of such numbers, relative to their size. (They are better, by far.)
 EPS = 2.0**-63
@@ -20,9 +22,13 @@ _SAME_NAME = (
 )  # fmt: skip
 _UFUNCS = {getattr(np, name): getattr(_double_double, name) for name in _SAME_NAME}
 _UFUNCS[np.fabs] = _double_double.absolute
+curvature = _double_double.curvature  # exp(x) - 1 - x, also of small x
+_UFUNCS[curvature] = curvature
 # Of numbers in two parts, the first tells the sign, and whether it is finite.
 _COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
 _OF_FIRST = {np.sign, np.isfinite, np.isnan, np.isinf, np.signbit}
+# Functions that compare or move, whose arrays of pairs are right.
+_MOVING = {np.argmin, np.argmax, np.searchsorted, np.empty_like, np.zeros_like, np.ones_like, np.copyto}
 
 
 def wide(x):
@@ -38,6 +44,17 @@ def wide(x):
     return x.astype(np.complex128).view(Wide)
 
 
+def below(x):
+    """The exponent of the largest power of two that is not above x > 0."""
+    return math.frexp(float(x))[1] - 1
+
+
+def above(x):
+    """The exponent of the smallest power of two that is not below x > 0."""
+    mantissa, exponent = math.frexp(float(x))
+    return exponent - (mantissa == 0.5)
+
+
 def zeros(shape):
     """A `Wide` array of zeros."""
     return np.zeros(shape, np.complex128).view(Wide)
@@ -48,9 +65,9 @@ def where(condition, x, y):
     return np.where(condition, _plain(x), _plain(y)).astype(np.complex128).view(Wide)
 
 
-def joined(parts):
+def joined(parts, axis=0):
     """`np.concatenate` of `Wide` arrays."""
-    return np.concatenate([_plain(part) for part in parts]).astype(np.complex128).view(Wide)
+    return np.concatenate([_plain(part) for part in parts], axis).astype(np.complex128).view(Wide)
 
 
 def product(a, b):
@@ -87,10 +104,16 @@ class Wide(np.ndarray):
         own = _UFUNCS.get(ufunc)
         if own is None:
             return NotImplemented
-        result = getattr(own, method)(*inputs, **options)
+        with np.errstate(all="ignore"):  # an operation is many, and their flags say nothing about it
+            result = getattr(own, method)(*inputs, **options)
         if out is not None:
             return out[0]
         return None if result is None else np.asarray(result).view(Wide)
+
+    def __array_function__(self, function, types, arguments, options):
+        if function not in _MOVING:
+            return NotImplemented
+        return super().__array_function__(function, types, arguments, options)
 
     def __getitem__(self, key):
         return np.asarray(_plain(self)[key]).view(Wide)
@@ -120,9 +143,13 @@ class Wide(np.ndarray):
 
     def astype(self, dtype=float):
         """Rounded to doubles."""
-        if dtype is not float:
-            return super().astype(dtype)
-        return _plain(self).real.copy()
+        pair = _plain(self)
+        if dtype is float:
+            return pair.real.copy()
+        if dtype is np.longdouble:
+            with np.errstate(invalid="ignore"):
+                return pair.real.astype(dtype) + pair.imag
+        raise TypeError(f"numbers of 106 bits are not to become {dtype}")
 
     def cumsum(self):
         """Sums of the first 1, 2, ... numbers of a vector."""
