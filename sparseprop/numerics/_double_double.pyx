@@ -196,6 +196,22 @@ def product(const wide_t[:, :] a, const wide_t[:, :] b):
     return y
 
 
+def horner(const wide_t[:] coefficients, const wide_t[:] x):
+    """The polynomial, its constant first, at each x."""
+    cdef Py_ssize_t i, k
+    cdef number total, at
+    y = numpy.empty(x.shape[0], numpy.complex128)
+    cdef wide_t[::1] out = y
+    with nogil:
+        for i in range(x.shape[0]):
+            total = plain(0.0)
+            at = number_of(x[i])
+            for k in range(coefficients.shape[0] - 1, -1, -1):
+                total = dd_add(dd_multiply(total, at), number_of(coefficients[k]))
+            out[i] = pair_of(total)
+    return y
+
+
 def clenshaw(const wide_t[:, :] coefficients, const wide_t[:] t):
     """The Chebyshev series in each row at each t."""
     cdef Py_ssize_t i, k

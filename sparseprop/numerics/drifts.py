@@ -168,13 +168,14 @@ class Expression(Drift):
         argument = self._value(node.args[0], V, functions, number)
         return functions[node.func.id](number(argument) if isinstance(argument, int) else argument)
 
+    @np.errstate(all="ignore")
     def __call__(self, V):
         functions = {name: getattr(np, name) for name in FUNCTIONS}
         try:
             value = self._value(self._tree, wide(V), functions, wide)
         except (ZeroDivisionError, OverflowError) as error:
             raise ParameterError(f"NumericalIF.drift {self.text!r} has no value: {error}") from None
-        return value if isinstance(V, Wide) else np.asarray(value).astype(float) if not isinstance(value, Wide) else value.astype(float)
+        return value if isinstance(V, Wide) else wide(value).astype(float)
 
     def exact(self, V, functions):
         """The value in the arithmetic of an mpmath context."""

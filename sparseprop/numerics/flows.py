@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ParameterError
+from ._double_double import horner
 from .drifts import Function
 from .series import NODES, T_NODES, coefficients_of, to_powers
 from .wide import EPS, Wide, curvature, joined, where, wide, zeros
@@ -30,18 +31,22 @@ class EIFDrift:
         self.v_far = float(min(-64.0, -64.0 + min(float(margin), 0.0), v_th - 64.0))
         self.leak_to = float(self.margin - 1)
 
+    @np.errstate(all="ignore")
     def __call__(self, v):
         return curvature(wide(v)) + self.margin
 
+    @np.errstate(all="ignore")
     def near(self, zero, z):
         """F(zero + z), to a relative precision."""
         z = wide(z)
         return np.expm1(zero) * z + np.exp(zero) * curvature(z)
 
+    @np.errstate(all="ignore")
     def slope(self, zero):
         """F' at a zero."""
         return np.expm1(zero)
 
+    @np.errstate(all="ignore")
     def zeros(self):
         """All zeros of F below v_th, ascending."""
         if self.margin >= 0.0:
@@ -119,6 +124,7 @@ class NumericalDrift:
             )
         return values
 
+    @np.errstate(all="ignore")
     def __call__(self, v):
         v = wide(v)
         return self._evaluate(v.ravel()).reshape(v.shape)
@@ -133,6 +139,7 @@ class NumericalDrift:
             reach *= 2
         return (wide(self.v_th) - joined(below))[::-1]
 
+    @np.errstate(all="ignore")
     def zeros(self):
         """All zeros of F below v_th, ascending, that 1000 steps for each `scale` can tell apart."""
         grid = self._grid()
@@ -196,20 +203,19 @@ class NumericalDrift:
         self._near[key] = radius, (series[:, None] * to_powers(NODES)).sum(axis=0)[1:]
         return self._near[key]
 
+    @np.errstate(all="ignore")
     def near(self, zero, z):
         """F(zero + z), to a relative precision."""
         z = wide(z)
         radius, series = self._series(zero)
         close = np.abs(z) < radius / 8
         y = where(close, z, 0) / radius
-        total = np.zeros_like(y)
-        for c in series[::-1]:
-            total = total * y + c
-        values = total * y
+        values = horner(series, y.reshape(-1)).view(Wide).reshape(y.shape) * y
         if not close.all():
             values = where(close, values, self(zero + where(close, radius, z)))
         return values
 
+    @np.errstate(all="ignore")
     def slope(self, zero):
         """F' at a zero."""
         radius, series = self._series(zero)

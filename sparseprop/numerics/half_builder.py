@@ -233,15 +233,14 @@ class HalfBuilder:
             # From 0 to the first one F is nearly constant, or the time is nothing.
             begin[0] = 0
         t, weights = legendre()
-        edges_low, edges_high, owner = [], [], []
-        for k in range(len(z)):
-            # No panel longer than an eighth of its distance, or of that in which the time changes by much.
-            parts = 1 + int(16 * (z[k] - float(begin[k])) / max(float(begin[k]), z[k] / 16))
-            edge = begin[k] + (wide(z[k]) - begin[k]) * (np.arange(parts + 1) / wide(float(parts)))
-            edges_low.append(edge[:-1])
-            edges_high.append(edge[1:])
-            owner.append(np.full(parts, k))
-        lows, highs, owner = joined(edges_low), joined(edges_high), np.concatenate(owner)
+        # No panel longer than an eighth of its distance, or of that in which the time changes by much.
+        start = begin.astype(float)
+        parts = 1 + (16 * (z - start) / np.maximum(start, z / 16)).astype(int)
+        owner = np.repeat(np.arange(len(z)), parts)
+        number = np.arange(len(owner)) - (np.cumsum(parts) - parts)[owner]
+        width = (wide(z) - begin) / parts
+        lows = begin[owner] + width[owner] * number
+        highs = lows + width[owner]
         at = ((lows + highs) / 2)[:, None] + ((highs - lows) / 2)[:, None] * t[None, :]
         panels = ((1 / self.speed(at)) * weights).sum(axis=1) * (highs - lows) / 2
         steps = zeros(len(z))

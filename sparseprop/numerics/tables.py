@@ -46,6 +46,7 @@ class Table:
     zeros : list of float
     """
 
+    @np.errstate(all="ignore")
     def __init__(self, drift, what):
         self.drift = drift
         self.v_th = drift.v_th
@@ -120,6 +121,7 @@ class Table:
         half = self.halves[k]
         return half.anchor + half.sign * half.z_of(x)
 
+    @np.errstate(all="ignore")
     def speed(self, k, z):
         """|F| at a distance in a half, from the drift itself, to a relative precision."""
         half = self.halves[k]

@@ -2,7 +2,8 @@
 
 A :class:`Wide` array has numpy's operators, functions and methods, as far as they are named here; the others refuse it
 or, where they only move numbers about, move these. Each number is the sum of two doubles (`double_double.h`), which are
-kept as a complex one: so indexing, broadcasting and comparing in order are numpy's own.
+kept as a complex one: so indexing, broadcasting and comparing in order are numpy's own. One operation is many of
+doubles, whose flags say nothing about it: use them under ``np.errstate(all="ignore")``.
 """
 
 import math
@@ -80,6 +81,16 @@ def _plain(x):
     return np.asarray(x).view(np.ndarray)
 
 
+def _pairs(x):
+    """`_plain` of what is an array or a number."""
+    return x.view(np.ndarray) if type(x) is Wide else x
+
+
+def _wide(pairs):
+    """An array of pairs, or one, as `Wide`."""
+    return np.asarray(pairs).view(Wide)
+
+
 class Wide(np.ndarray):
     """An array of 106-bit numbers."""
 
@@ -104,11 +115,36 @@ class Wide(np.ndarray):
         own = _UFUNCS.get(ufunc)
         if own is None:
             return NotImplemented
-        with np.errstate(all="ignore"):  # an operation is many, and their flags say nothing about it
-            result = getattr(own, method)(*inputs, **options)
+        result = getattr(own, method)(*inputs, **options)
         if out is not None:
             return out[0]
-        return None if result is None else np.asarray(result).view(Wide)
+        return None if result is None else _wide(result)
+
+    # What numpy's own operators come to, on a shorter way: most arrays are small.
+
+    def __add__(self, other):
+        return _wide(_double_double.add(_pairs(self), _pairs(other)))
+
+    def __radd__(self, other):
+        return _wide(_double_double.add(other, _pairs(self)))
+
+    def __sub__(self, other):
+        return _wide(_double_double.subtract(_pairs(self), _pairs(other)))
+
+    def __rsub__(self, other):
+        return _wide(_double_double.subtract(other, _pairs(self)))
+
+    def __mul__(self, other):
+        return _wide(_double_double.multiply(_pairs(self), _pairs(other)))
+
+    def __rmul__(self, other):
+        return _wide(_double_double.multiply(other, _pairs(self)))
+
+    def __truediv__(self, other):
+        return _wide(_double_double.divide(_pairs(self), _pairs(other)))
+
+    def __rtruediv__(self, other):
+        return _wide(_double_double.divide(other, _pairs(self)))
 
     def __array_function__(self, function, types, arguments, options):
         if function not in _MOVING:
@@ -116,7 +152,7 @@ class Wide(np.ndarray):
         return super().__array_function__(function, types, arguments, options)
 
     def __getitem__(self, key):
-        return np.asarray(_plain(self)[key]).view(Wide)
+        return _wide(_pairs(self)[key])
 
     def __iter__(self):
         return (self[k] for k in range(len(self)))

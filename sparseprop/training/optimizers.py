@@ -88,7 +88,9 @@ class Adam:
         first, second, steps = b1 * first + (1.0 - b1) * gradient, b2 * second + (1.0 - b2) * gradient**2, steps + 1
         self._state[name] = first, second, steps
         lr = self.lr * scale * pow(self.decay, epoch)
-        return values - lr * (first / (1.0 - pow(b1, steps))) / (np.sqrt(second / (1.0 - pow(b2, steps))) + self.epsilon)
+        return values - lr * (first / (1.0 - pow(b1, steps))) / (
+            np.sqrt(second / (1.0 - pow(b2, steps))) + self.epsilon
+        )
 
     def to_dict(self):
         """Its settings and all running means."""
