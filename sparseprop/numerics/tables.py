@@ -19,8 +19,8 @@ import numpy as np
 from ..errors import ParameterError
 from .flows import EIFDrift, NumericalDrift
 from .series import legendre
-from .wide import wide
 from .table_builder import MAX_HALVES, TableBuilder
+from .wide import wide
 
 __all__ = ["MAX_HALVES", "MAX_TABLES", "TOLERANCE", "EIFDrift", "NumericalDrift", "Table", "table_of"]
 
