@@ -58,7 +58,7 @@
 
 /* ---- constants: tests/verification/elementary_coefficients.py ---- */
 
-/* exp(r) = 1 + r + r^2 (1/2 + r CUBE), |r| <= ln(2) / 128; 2^(i / 64) in two doubles */
+/* exp(r) = 1 + r + r^2 (1/2 + r CUBE), |r| <= ln(2) / 128; 2^(i / 64) = high (1 + low) */
 /* relative error 2^-57.9 */
 #define SP_EXP_0 0x1.55555555546fcp-3
 #define SP_EXP_1 0x1.555568e27971fp-5
@@ -85,22 +85,22 @@ static const double sp_exp_high[64] = {
     0x1.ea4afa2a490dap+0, 0x1.efa1bee615a27p+0, 0x1.f50765b6e4540p+0, 0x1.fa7c1819e90d8p+0,
 };
 static const double sp_exp_low[64] = {
-    0x0.0p+0, -0x1.19083535b085dp-56, 0x1.d73e2a475b465p-55, 0x1.186be4bb284ffp-57,
-    0x1.8a62e4adc610bp-54, 0x1.03a1727c57b53p-59, -0x1.6c51039449b3ap-54, -0x1.32fbf9af1369ep-54,
-    -0x1.19041b9d78a76p-55, 0x1.e5b4c7b4968e4p-55, 0x1.e016e00a2643cp-54, 0x1.dc775814a8495p-55,
-    0x1.9b07eb6c70573p-54, 0x1.2bd339940e9d9p-55, 0x1.612e8afad1255p-55, 0x1.0024754db41d5p-54,
-    0x1.6f46ad23182e4p-55, 0x1.32721843659a6p-54, -0x1.63aeabf42eae2p-54, -0x1.5e436d661f5e3p-56,
-    0x1.ada0911f09ebcp-55, -0x1.ef3691c309278p-58, 0x1.89b7a04ef80d0p-59, 0x1.3c1a3b69062f0p-56,
-    0x1.d4397afec42e2p-56, -0x1.4b309d25957e3p-54, -0x1.07abe1db13cadp-55, 0x1.9bb2c011d93adp-54,
-    0x1.6324c054647adp-54, 0x1.ba6f93080e65ep-54, -0x1.383c17e40b497p-54, -0x1.bb60987591c34p-54,
-    -0x1.bdd3413b26456p-54, -0x1.bbe3a683c88abp-57, -0x1.16e4786887a99p-55, -0x1.0245957316dd3p-54,
-    -0x1.41577ee04992fp-55, 0x1.05d02ba15797ep-56, -0x1.d4c1dd41532d8p-54, -0x1.fc6f89bd4f6bap-54,
-    0x1.6e9f156864b27p-54, 0x1.5cc13a2e3976cp-55, -0x1.75fc781b57ebcp-57, -0x1.d185b7c1b85d1p-54,
-    0x1.c7c46b071f2bep-56, -0x1.359495d1cd533p-54, -0x1.d2f6edb8d41e1p-54, 0x1.0fac90ef7fd31p-54,
-    0x1.7a1cd345dcc81p-54, -0x1.2805e3084d708p-57, -0x1.5584f7e54ac3bp-56, 0x1.23dd07a2d9e84p-55,
-    0x1.11065895048ddp-55, 0x1.2884dff483cadp-54, 0x1.503cbd1e949dbp-56, -0x1.cbc3743797a9cp-54,
-    0x1.2ed02d75b3707p-55, 0x1.c2300696db532p-54, -0x1.1a5cd4f184b5cp-54, 0x1.39e8980a9cc8fp-55,
-    -0x1.e9c23179c2893p-54, 0x1.dc7f486a4b6b0p-54, 0x1.9d3e12dd8a18bp-54, 0x1.74853f3a5931ep-55,
+    0x0.0p+0, -0x1.160139cd8dc5dp-56, 0x1.cd2523567f613p-55, 0x1.0f74e61e6c861p-57,
+    0x1.79aa65d837b6dp-54, 0x1.ebe3d702f9cd1p-60, -0x1.556522a2fbd0ep-54, -0x1.1c923b9d5f416p-54,
+    -0x1.01b15eaa59348p-55, 0x1.b898c3f1353bfp-55, 0x1.aecf73e3a2f60p-54, 0x1.a6f4144a6c38dp-55,
+    0x1.68efde3a8a894p-54, 0x1.0472b981fe7f2p-55, 0x1.2f7e16d09ab31p-55, 0x1.b3782720c0ab4p-55,
+    0x1.34d754db0abb6p-55, 0x1.fdd395dd3f84ap-55, -0x1.24aedcc4b5068p-54, -0x1.1d1e83e9436d2p-56,
+    0x1.59f48a72a4c6dp-55, -0x1.8a78f4817895bp-58, 0x1.363ed60c2ac11p-59, 0x1.ecce1daa10379p-57,
+    0x1.690cebb7aafb0p-56, -0x1.f94340071a38ep-55, -0x1.8dec6bd0f385fp-56, 0x1.3350518fdd78ep-54,
+    0x1.063e1e21c5409p-54, 0x1.432e62b64c035p-54, -0x1.c33c53bef4da8p-55, -0x1.3cedd78565858p-54,
+    -0x1.3b3efbf5e2228p-54, -0x1.367efb86da9eep-57, -0x1.81f647e5a3ecfp-56, -0x1.619321e55e68ap-55,
+    -0x1.b32dcb94da51dp-56, 0x1.5ebe1abd66c55p-57, -0x1.369b6f13b3734p-54, -0x1.4d450d872576ep-54,
+    0x1.db72fc1f0eab4p-55, 0x1.bf68359f35f44p-56, -0x1.da9b88b6c1e29p-58, -0x1.2434322f4f9aap-54,
+    0x1.1affc2b91ce27p-56, -0x1.7c50422622263p-55, -0x1.1bbd1d3bcbb15p-54, 0x1.469846e735ab3p-55,
+    0x1.c1a7792cb3387p-55, -0x1.5c3d956dcaebap-58, -0x1.8d6f438ad9334p-57, 0x1.4ffd70a5fddcdp-56,
+    0x1.36eae30af0cb3p-56, 0x1.4e08fd10959acp-55, 0x1.76b2c6c921968p-57, -0x1.fad5d3ffffa6fp-55,
+    0x1.4a385a63d07a7p-56, 0x1.e5a50d5c192acp-55, -0x1.2d52107b43e1fp-55, 0x1.4b604603a88d3p-56,
+    -0x1.ff7128fd391f0p-55, 0x1.ec3bc41aa2008p-55, 0x1.a64a931d185eep-55, 0x1.7893b4d91cd9dp-56,
 };
 /* exp(r) = 1 + r + r^2 / 2 + r^3 ODD + r^4 EVEN, the latter polynomials of r^2, |r| <= ln(2) / 2 */
 /* relative error 2^-63.7 */
@@ -311,27 +311,28 @@ SP_MAIN uint64_t sp_exp_reduce(double x, double *r) {
     return sp_bits(shifted);
 }
 
-/* exp(r) 2^(n / 64), without the power of two that is the whole part of n / 64. */
-SP_MAIN double sp_exp_mantissa(uint64_t n, double r) {
-    double z = r * r, p = r + z * ((0.5 + r * SP_EXP_0) + z * (SP_EXP_1 + r * SP_EXP_2));
-    return sp_exp_high[n & 63] + (sp_exp_low[n & 63] + sp_exp_high[n & 63] * p);
+/* exp(r) (1 + low) - 1, with the table's low part of 2^(n / 64). */
+SP_MAIN double sp_exp_growth(uint64_t n, double r) {
+    double z = r * r, w = z * z;
+    return (r + sp_exp_low[n & 63]) + (z * (0.5 + r * SP_EXP_0) + w * (SP_EXP_1 + r * SP_EXP_2));
 }
 
 SP_MAIN uint64_t sp_exp_test(double x) {
-    return sp_outside(x, 0, UINT64_C(0x4086200000000000)); /* 708 */
+    return sp_outside(x, 0, UINT64_C(0x4085900000000000)); /* 690: beyond, the product below may be subnormal */
 }
 
 SP_MAIN double sp_exp_main(double x) {
-    double r;
+    double r, power;
     uint64_t n = sp_exp_reduce(x, &r);
-    return sp_from_bits(sp_bits(sp_exp_mantissa(n, r)) + (n >> 6 << 52));
+    power = sp_from_bits(sp_bits(sp_exp_high[n & 63]) + (n >> 6 << 52));
+    return power + power * sp_exp_growth(n, r);
 }
 
 /* exp(x + low) for -800 < x < 800, infinite or subnormal too. */
 SP_MAIN double sp_exp_wide(double x, double low) {
     double r, y;
     uint64_t n = sp_exp_reduce(x, &r);
-    y = sp_exp_mantissa(n, r + low);
+    y = sp_exp_high[n & 63] + sp_exp_high[n & 63] * sp_exp_growth(n, r + low);
     if (x > 0.0)
         return y * sp_power_of_two((n >> 6) - 200) * 0x1p200;
     return y * sp_power_of_two((n >> 6) + 200) * 0x1p-200;
@@ -380,7 +381,7 @@ SP_MAIN double sp_expm1_sum(double x, double *small, double *power) {
 }
 
 SP_MAIN uint64_t sp_expm1_test(double x) {
-    return sp_exp_test(x);
+    return sp_outside(x, 0, UINT64_C(0x4086200000000000)); /* 708 */
 }
 
 SP_MAIN double sp_expm1_main(double x) {
@@ -414,7 +415,7 @@ SP_MAIN double sp_sinh_main(double x) {
 }
 
 SP_MAIN uint64_t sp_cosh_test(double x) {
-    return sp_exp_test(x);
+    return sp_expm1_test(x);
 }
 
 SP_MAIN double sp_cosh_main(double x) {
@@ -430,7 +431,7 @@ SP_RARE double sp_cosh_rare(double x) { /* exp(|x|) / 2 */
     if (x > 711.0)
         return sp_infinity();
     n = sp_exp_reduce(x, &r);
-    y = sp_exp_mantissa(n, r);
+    y = sp_exp_high[n & 63] + sp_exp_high[n & 63] * sp_exp_growth(n, r);
     return y * sp_power_of_two((n >> 6) - 201) * 0x1p200;
 }
 
@@ -477,13 +478,18 @@ SP_MAIN sp_log_parts sp_log_split(double u) {
     return p;
 }
 
+/* log(1 + r) - r. */
+SP_MAIN double sp_log_tail(double r) {
+    double z = r * r, w = z * z;
+    return (z * (r * SP_LOG_0 - 0.5) + w * (SP_LOG_1 + r * SP_LOG_2))
+           + (z * w) * ((SP_LOG_3 + r * SP_LOG_4) + z * SP_LOG_5);
+}
+
 /* k ln 2 + log(c) + log(1 + a + b) + small, without the low parts of the first two, which are in `small`. These two and
    a are multiples of 2^-42 below 2^10, so that their sum is exact; it is 0 or greater than b. */
 SP_MAIN double sp_log_sum(double k, uint64_t i, double a, double b, double small) {
-    double r = a + b, z = r * r, large = (k * SP_LN2_1 + sp_log_high[i]) + a, sum = large + b;
-    double P = ((r * SP_LOG_0 - 0.5) + z * (SP_LOG_1 + r * SP_LOG_2))
-               + (z * z) * ((SP_LOG_3 + r * SP_LOG_4) + z * SP_LOG_5);
-    return sum + (((large - sum) + b) + (small + z * P));
+    double large = (k * SP_LN2_1 + sp_log_high[i]) + a, sum = large + b;
+    return sum + ((((large - sum) + b) + small) + sp_log_tail(a + b));
 }
 
 SP_MAIN uint64_t sp_log_test(double x) { /* normal and positive */
@@ -860,26 +866,30 @@ SP_INLINE void sp_sincos(double *sine, double *cosine, double x) {
 
 #define SP_CHUNK 256
 
-#define SP_FUNCTION(f)                                                                      \
-    SP_INLINE double sp_##f(double x) {                                                     \
-        return SP_SELDOM(sp_##f##_test(x) >> 63) ? sp_##f##_rare(x) : sp_##f##_main(x);     \
-    }                                                                                       \
-    SP_WIDEST SP_UNUSED static void sp_##f##_many(double *y, const double *x, int64_t n) {  \
-        double chunk[SP_CHUNK];                                                             \
-        int64_t first, i, m;                                                                \
-        for (first = 0; first < n; first += SP_CHUNK, x += SP_CHUNK) {                      \
-            uint64_t rare = 0;                                                              \
-            m = n - first < SP_CHUNK ? n - first : SP_CHUNK;                                \
-            for (i = 0; i < m; i++) {                                                       \
-                chunk[i] = sp_##f##_main(x[i]);                                             \
-                rare |= sp_##f##_test(x[i]);                                                \
-            }                                                                               \
-            for (i = 0; rare >> 63 && i < m; i++)                                           \
-                if (sp_##f##_test(x[i]) >> 63)                                              \
-                    chunk[i] = sp_##f##_rare(x[i]);                                         \
-            memcpy(y + first, chunk, (size_t)m * sizeof *y);                                \
-        }                                                                                   \
+#define SP_SINGLE(f)                                                                       \
+    SP_INLINE double sp_##f(double x) {                                                    \
+        return SP_SELDOM(sp_##f##_test(x) >> 63) ? sp_##f##_rare(x) : sp_##f##_main(x);    \
     }
+
+#define SP_MANY(f)                                                                         \
+    SP_WIDEST SP_UNUSED static void sp_##f##_many(double *y, const double *x, int64_t n) { \
+        double chunk[SP_CHUNK];                                                            \
+        int64_t first, i, m;                                                               \
+        for (first = 0; first < n; first += SP_CHUNK, x += SP_CHUNK) {                     \
+            uint64_t rare = 0;                                                             \
+            m = n - first < SP_CHUNK ? n - first : SP_CHUNK;                               \
+            for (i = 0; i < m; i++) {                                                      \
+                chunk[i] = sp_##f##_main(x[i]);                                            \
+                rare |= sp_##f##_test(x[i]);                                               \
+            }                                                                              \
+            for (i = 0; rare >> 63 && i < m; i++)                                          \
+                if (sp_##f##_test(x[i]) >> 63)                                             \
+                    chunk[i] = sp_##f##_rare(x[i]);                                        \
+            memcpy(y + first, chunk, (size_t)m * sizeof *y);                               \
+        }                                                                                  \
+    }
+
+#define SP_FUNCTION(f) SP_SINGLE(f) SP_MANY(f)
 
 SP_FUNCTION(exp)
 SP_FUNCTION(expm1)
@@ -887,12 +897,19 @@ SP_FUNCTION(sinh)
 SP_FUNCTION(cosh)
 SP_FUNCTION(tanh)
 SP_FUNCTION(log)
-SP_FUNCTION(log1p)
+SP_MANY(log1p)
 SP_FUNCTION(atanh)
 SP_FUNCTION(sin)
 SP_FUNCTION(cos)
 SP_FUNCTION(tan)
 SP_FUNCTION(atan)
+
+/* The last steps of a root finder have a small x, for which this is the same without the search in the table. */
+SP_INLINE double sp_log1p(double x) {
+    if (sp_abs(x) < 0.005)
+        return x + sp_log_tail(x);
+    return SP_SELDOM(sp_log1p_test(x) >> 63) ? sp_log1p_rare(x) : sp_log1p_main(x);
+}
 
 SP_INLINE double sp_atan2(double y, double x) {
     return SP_SELDOM(sp_atan2_test(y, x) >> 63) ? sp_atan2_rare(y, x) : sp_atan2_main(y, x);

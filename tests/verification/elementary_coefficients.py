@@ -113,13 +113,13 @@ step = mp.ln2 / 64
 r = step * mpf(
     "0.50001"
 )  # a little more than half: the quotient by it is rounded before it is rounded to a whole number
-print("/* exp(r) = 1 + r + r^2 (1/2 + r CUBE), |r| <= ln(2) / 128; 2^(i / 64) in two doubles */")
+print("/* exp(r) = 1 + r + r^2 (1/2 + r CUBE), |r| <= ln(2) / 128; 2^(i / 64) = high (1 + low) */")
 polynomial("SP_EXP", series(lambda k: 1 / fac(k + 3)), lambda x: abs(x) ** 3, r, 3, -r)
 parts("SP_EXP_STEP", step, 36)
 print(f"#define SP_EXP_STEPS {float(1 / step).hex()}")
 powers = [mpf(2) ** (mpf(i) / 64) for i in range(64)]
 table("sp_exp_high", powers)
-table("sp_exp_low", [x - mpf(float(x)) for x in powers])
+table("sp_exp_low", [x / mpf(float(x)) - 1 for x in powers])
 
 half = mpf("0.34662")  # as above
 print("/* exp(r) = 1 + r + r^2 / 2 + r^3 ODD + r^4 EVEN, the latter polynomials of r^2, |r| <= ln(2) / 2 */")
