@@ -1,6 +1,6 @@
 """The numbers that a specification is in: doubles, complex numbers for derivatives, or as many digits as one likes.
 
-With :class:`DoubleArithmetic` (``_functions``) the reference engine is the bit-exact oracle of the compiled engines; with
+With :class:`DoubleArithmetic` the reference engine is the bit-exact oracle of the compiled engines; with
 :class:`MultiprecisionArithmetic` (``mpmath``) the 50-digit one, which takes exponentials and angles of the full time
 instead of fixed-point epochs; with :class:`ComplexArithmetic` it carries an infinitesimal imaginary part along (the
 complex step). Numbers are ordered by their real parts.

@@ -1,6 +1,5 @@
 """How the polynomials of a half are made, in 106 bits, and checked, in double precision."""
 
-
 import numpy as np
 
 from ._functions import exp_many, log
