@@ -22,6 +22,7 @@ SANITIZE = os.environ.get("SPARSEPROP_SANITIZE", "0") == "1"
 # What is built in one way is never taken for what is built in another: each has a folder of its own.
 MODE = "-".join(["debug"] * DEBUG + ["sanitize"] * SANITIZE) or "release"
 BUILD = pathlib.Path("build") / MODE
+HEADER = "sparseprop/numerics/elementary.h"
 SHARED = "sparseprop._cyutility"  # what Cython would otherwise put into each extension: memoryviews
 MODULES = (
     "_core",
@@ -30,6 +31,8 @@ MODULES = (
     "engine._backward",
     "engine._batch",
     "connectivity._wiring",
+    "numerics._double_double",
+    "numerics._functions",
     "bench._yardsticks",
 )
 
@@ -71,15 +74,26 @@ directives = {
 }
 
 
+def numpy_headers(name):
+    """Where numpy's are, for what makes ufuncs."""
+    if not name.endswith("._double_double"):
+        return []
+    import numpy
+
+    return [numpy.get_include()]
+
+
 def extension(name, source):
     return Extension(
         name,
         [source],
+        include_dirs=[".", *numpy_headers(name)],
         define_macros=[
             ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
             ("SPARSEPROP_DEBUG", str(int(DEBUG))),
             ("SPARSEPROP_BUILD_MODE", f'"{MODE}"'),
         ],
+        depends=["sparseprop/numerics/double_double.h"] * name.endswith("._double_double"),
         extra_compile_args=compile_args,
         extra_link_args=link_args,
     )
@@ -117,7 +131,8 @@ class BuildExtensions(build_ext):
         )
         for old, new in zip(self.extensions, translated, strict=True):
             assert old.name == new.name
-            old.sources, old.depends = new.sources, ["setup.py"]  # which has the options of the compiler
+            old.sources = new.sources
+            old.depends = ["setup.py", HEADER, *old.depends]  # the former has the options of the compiler
         # An editable install has temporary folders, in which nothing is ever up to date.
         wanted, self.build_lib = self.build_lib, str(BUILD / "extensions")
         self.build_temp = str(BUILD / "objects")

@@ -112,7 +112,7 @@ class Poisson:
         highest = float(self.highest().max(initial=0.0))
         if highest == 0.0:
             return longest
-        return min(longest, 2.0 ** math.floor(math.log2(EVENTS_PER_INTERVAL / highest)))
+        return min(longest, math.ldexp(1.0, math.frexp(EVENTS_PER_INTERVAL / highest)[1] - 1))
 
     def to_dict(self):
         """The dictionary form."""

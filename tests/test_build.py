@@ -80,7 +80,7 @@ def test_an_sdist_has_what_a_build_needs_and_nothing_that_was_built(copy):
     with tarfile.open(build(copy, "sdist")) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for path in SOURCE.glob("sparseprop/**/*"):
-        if path.suffix in (".py", ".pyx", ".pxd", ".pxi", ".pyi", ".typed"):
+        if path.suffix in (".py", ".pyx", ".pxd", ".pxi", ".pyi", ".h", ".typed"):
             assert str(path.relative_to(SOURCE)) in names
     assert {"setup.py", "pyproject.toml", "LICENSE", "README.md"} <= names
     assert not [name for name in names if name.endswith((".c", ".so")) or name.startswith("build")]
@@ -97,7 +97,7 @@ def test_builds_of_all_modes_and_what_is_built_again(copy):
     before = times(copy)
     kernels = {path.stem for path in (copy / "sparseprop" / "models").glob("_*.pxd")} - {"_neuron"}
     engines = {"_core", "_kernel", "_loaded", "_backward", "_batch"}
-    assert set(before) == kernels | engines | {"_wiring", "_yardsticks", "_cyutility"} and "_lif" in kernels
+    assert set(before) == kernels | engines | {"_wiring", "_functions", "_yardsticks", "_cyutility"} and "_lif" in kernels
 
     (copy / "sparseprop" / "network" / "network.py").touch()
     build(copy, "wheel")

@@ -9,10 +9,10 @@ spikes, and their rounding errors are those of a clock that is never set back.
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport atan, exp, log, tan
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
+from sparseprop.numerics._elementary cimport atan, exp, log, tan
 from sparseprop.numerics._memory cimport allocate_large
 from sparseprop.numerics._typedefs cimport count_t, neuron_t
 

@@ -5,11 +5,11 @@ times, then (where rates change in time) whether each of them counts. So they de
 events of all neurons in an interval are brought into the order of time by a bucket sort.
 """
 
-from libc.math cimport exp
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from sparseprop.numerics._elementary cimport exp
 from sparseprop.numerics._memory cimport grow
 from sparseprop.numerics._philox cimport philox_open, philox_stream, philox_word, unit_closed_open
 from sparseprop.numerics._typedefs cimport count_t, neuron_t

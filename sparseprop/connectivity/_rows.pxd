@@ -8,9 +8,9 @@ that hash, whose clusters are kept sorted, is read off from left to right. A fre
 is greater than any value: ids are below 2^31.
 """
 
-from libc.math cimport log
 from libc.stdint cimport UINT32_MAX, uint32_t
 
+from sparseprop.numerics._elementary cimport log
 from sparseprop.numerics._philox cimport philox_below, philox_stream, philox_word, unit_open
 from sparseprop.numerics._typedefs cimport neuron_t, synapse_t
 

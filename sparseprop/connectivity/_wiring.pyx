@@ -5,13 +5,14 @@ works with the GIL released, in blocks of whole rows and about 2 million synapse
 """
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport cos, exp, log, log1p, sqrt
+from libc.math cimport sqrt
 from libc.stdint cimport INT32_MAX, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove, memset
 
 from sparseprop.connectivity._poisson cimport INTERVAL_BITS, Poisson, poisson_fill, poisson_free
 from sparseprop.connectivity._rows cimport draw_bernoulli_row, draw_row, table_size
+from sparseprop.numerics._elementary cimport cos, exp, log, log1p
 from sparseprop.numerics._philox cimport (
     philox4x64, philox_below, philox_open, philox_stream, philox_word, unit_closed_open, unit_open,
 )

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._validation import real
 from ..errors import ParameterError, named_arguments, shown, unknown_name
+from ..numerics._functions import exp, log
 from . import _wiring
 
 __all__ = ["Distribution", "distribution_from_dict", "lognormal", "normal", "uniform"]
@@ -151,8 +152,8 @@ class _Lognormal(Distribution):
                 f"lognormal: mu and sigma are of the logarithm, and must be so small that numbers stay in range, got "
                 f"{self.mu} and {self.sigma}"
             )
-        low = math.log(self.low) if self.low > 0.0 else -math.inf
-        high = (math.log(self.high) if self.high > 0.0 else -math.inf) if self.high < math.inf else math.inf
+        low = log(self.low) if self.low > 0.0 else -math.inf
+        high = (log(self.high) if self.high > 0.0 else -math.inf) if self.high < math.inf else math.inf
         _require_enough(self, self.mu, self.sigma, low, high)
 
     def __repr__(self):
@@ -161,7 +162,7 @@ class _Lognormal(Distribution):
 
     def bounds(self):
         # Without a limit, the least number there can be is above 0: no normal number is beyond 8.6 standard deviations.
-        return self.low or math.exp(self.mu - 40.0 * self.sigma), self.high
+        return self.low or exp(self.mu - 40.0 * self.sigma), self.high
 
     def draw(self, key, purpose, projection, offsets):
         return _wiring.synapse_values(

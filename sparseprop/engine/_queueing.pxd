@@ -1,18 +1,21 @@
 """The queues of next spikes in an instant: who is due, when the next one is, and where the window's edge is."""
 
-from libc.math cimport INFINITY, NAN, atan, log
+from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t
 from libc.stdlib cimport qsort
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memmove, memset
 
 from sparseprop.engine._heap cimport Heap, heap_key
 from sparseprop.engine._state cimport (
     N_SOLVED, NO_MEMORY, RUNNING, Gathered, Population, Queue, State, Status, append, nowhere, population_of,
 )
 from sparseprop.engine._window cimport (
-    Candidate, Window, window_append, window_key, window_order, window_pop, window_push, window_sift_down,
-    window_take,
+    Candidate, Window, window_append, window_key, window_order, window_pop, window_push, window_sift_down, window_take,
 )
 from sparseprop.numerics._constants cimport SCALE_DOWN
+from sparseprop.numerics._elementary cimport atan, log
 from sparseprop.numerics._frames cimport (
     MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, interval, never, not_after, place_edge, plus,
     same_frame,

@@ -9,12 +9,13 @@ State: two doubles (a, b).
 The mathematics is in docs/numerics.md and, operation by operation, in riccati.py.
 """
 
-from libc.math cimport INFINITY, atan2, cos, cosh, exp, fabs, isinf, log1p, sin, sinh, tanh
+from libc.math cimport INFINITY, fabs, isinf
 from libc.stdint cimport int64_t
 
 from sparseprop.models._neuron cimport Neurons, Row, Sums, When
 from sparseprop.numerics._constants cimport LARGE, LARGEST_STATE, ROUNDING, SMALL
 from sparseprop.numerics._frames cimport Frame, Pair, growth_at, growth_time, never, plus, rotation_at, rotation_time
+from sparseprop.numerics._elementary cimport atan2, cos, cosh, exp, log1p, sin, sinh, tanh
 from sparseprop.numerics._scan cimport find_turned, normalise, prefetch, register_width, turn, turn_far
 from sparseprop.numerics._typedefs cimport neuron_t
 

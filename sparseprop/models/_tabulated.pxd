@@ -7,12 +7,13 @@ The mathematics is in docs/numerics.md and, operation by operation, in numerics/
 models/tabulated.py.
 """
 
-from libc.math cimport INFINITY, exp, fabs, log
+from libc.math cimport INFINITY, fabs
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from sparseprop.models._neuron cimport Neurons, Sums, When
 from sparseprop.numerics._constants cimport LARGEST_STATE, ROUNDING
 from sparseprop.numerics._frames cimport Frame, Pair, never, plus
+from sparseprop.numerics._elementary cimport exp, log
 from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport neuron_t
 

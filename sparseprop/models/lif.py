@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import named_arguments, shown
+from ..numerics._functions import exp_many, log1p_many
 from ..numerics.engine_time import NEVER
 from .base import I_E, T_REF, TAU_M, NeuronModel, Parameter, cycle_voltage
 from .neuron import LARGEST_STATE, Neuron
@@ -40,7 +41,7 @@ class Leaky(NeuronModel):
         gap = self._gap()
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = (np.asarray(self.V_th) - self.V_reset) / gap
-            return np.where(gap > 0.0, self.tau_m * np.log1p(ratio), np.inf)[()]
+            return np.where(gap > 0.0, self.tau_m * log1p_many(ratio), np.inf)[()]
 
     def _gap(self):
         """E_L + I_e - V_th, with the rounding of the first sum put back."""
@@ -52,7 +53,7 @@ class Leaky(NeuronModel):
     def free_voltage(self, elapsed):
         """V at `elapsed` ms after reset (0 <= elapsed < :meth:`free_period`) without input."""
         V_inf = np.asarray(self.E_L) + np.asarray(self.I_e)
-        return V_inf - (V_inf - self.V_reset) * np.exp(-elapsed / self.tau_m)
+        return V_inf - (V_inf - self.V_reset) * exp_many(-elapsed / self.tau_m)
 
     def resting_voltage(self):
         """Where a neuron that does not oscillate stays; V_reset for one driven exactly to threshold."""

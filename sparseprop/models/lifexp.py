@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import named_arguments, shown
+from ..numerics._functions import exp, pow, pow_many
 from ..numerics.arithmetic import DoubleArithmetic
 from ..numerics.engine_time import NEVER
 from .base import I_E, TAU_M, Parameter
@@ -144,7 +145,7 @@ class LIFExp(Leaky):
         ratio = np.asarray(self.time_constants[0], float) / np.asarray(self.tau_m, float)
         # The peak of the response to one spike; see above.
         off = np.where(np.abs(ratio - 1.0) < 1e-6, ratio * (1.0 + 1e-5), ratio)
-        return float(np.mean(off ** (1.0 / (1.0 - off)))), super().gain()[1]
+        return float(np.mean(pow_many(off, 1.0 / (1.0 - off)))), super().gain()[1]
 
     def growth_time_constant(self):
         """The shortest time constant in ms of the exponential flow."""
@@ -179,7 +180,7 @@ def lifexp_constants(fsum, tau_m, E_L, V_th, V_reset, I_e, t_ref, **tau_syn):
                 "gain": 0.0 * tau if near else tau / (tau_m - tau),
                 "slope": (tau - tau_m) / (tau_m * tau) if near else 0.0 * tau,
                 # 1 / e where they are equal; only a bound for the window, so rounded up.
-                "peak": 1.001 * (math.exp(-1.0) if near else ratio ** (1.0 / (1.0 - ratio))) + 0.02 * near,
+                "peak": 1.001 * (exp(-1.0) if near else pow(ratio, 1.0 / (1.0 - ratio))) + 0.02 * near,
             }
         )
     return constants | {"ports": ports}

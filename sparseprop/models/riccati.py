@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ParameterError, named_arguments, shown
+from ..numerics._functions import atan2_many, atanh_many, tan_many, tanh_many
 from ..numerics.engine_time import NEVER
 from .base import I_E, T_REF, TAU_M, NeuronModel, Parameter, cycle_voltage
 from .neuron import LARGEST_STATE, Neuron
@@ -43,11 +44,11 @@ class _Riccati(NeuronModel):
         with np.errstate(divide="ignore", invalid="ignore"):
             root = np.sqrt(I_e)
             # atan(high / root) - atan(low / root), which would cancel for small roots
-            finite = np.arctan2(root * (high - low), I_e + low * high) / root
-            infinite = (np.arctan2(high, root) - np.arctan2(low, root)) / root
+            finite = atan2_many(root * (high - low), I_e + low * high) / root
+            infinite = (atan2_many(high, root) - atan2_many(low, root)) / root
             oscillating = np.where(np.isfinite(low) & np.isfinite(high), finite, infinite)
             returning = np.where(
-                I_e < 0.0, (np.arctanh(kappa / low) - np.arctanh(kappa / high)) / kappa, 1.0 / low - 1.0 / high
+                I_e < 0.0, (atanh_many(kappa / low) - atanh_many(kappa / high)) / kappa, 1.0 / low - 1.0 / high
             )
         # For I_e <= 0 only a neuron reset above the unstable, or peaking below the stable point comes round.
         silent = np.where((low > kappa) | (high < -kappa), returning, np.inf)
@@ -59,7 +60,7 @@ class _Riccati(NeuronModel):
         I_e = np.asarray(self.I_e)
         root = np.sqrt(np.abs(I_e))
         with np.errstate(divide="ignore", invalid="ignore"):
-            tangent = np.where(I_e > 0.0, np.tan(root * u) / root, np.where(I_e < 0.0, np.tanh(root * u) / root, u))
+            tangent = np.where(I_e > 0.0, tan_many(root * u) / root, np.where(I_e < 0.0, tanh_many(root * u) / root, u))
             voltage = np.where(
                 np.isinf(self.V_reset), -1.0 / tangent, (self.V_reset + I_e * tangent) / (1.0 - self.V_reset * tangent)
             )
@@ -194,7 +195,7 @@ class Theta(_Dimensionless):
         """V at a phase theta in (-pi, pi)."""
         if not (np.abs(phase) < np.pi).all():
             raise ParameterError("phase of a Theta neuron must be in (-pi, pi), the range of theta")
-        return np.tan(np.asarray(phase) / 2.0)
+        return tan_many(np.asarray(phase) / 2.0)[()]
 
 
 @named_arguments

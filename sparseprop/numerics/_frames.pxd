@@ -5,10 +5,11 @@ exponential flow as mantissa and exponent, or the angle alpha(n, s) of the rotat
 the engine-time pair.
 """
 
-from libc.math cimport cos, exp, expm1, floor, ldexp, log, sin
+from libc.math cimport floor, ldexp
 from libc.stdint cimport int64_t, uint64_t
 
 from sparseprop.numerics._constants cimport ROUNDING
+from sparseprop.numerics._elementary cimport cos, exp, expm1, log, sin
 
 cdef extern from *:
     """

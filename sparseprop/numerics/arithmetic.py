@@ -1,6 +1,6 @@
 """The numbers that a specification is in: doubles, complex numbers for derivatives, or as many digits as one likes.
 
-With :class:`DoubleArithmetic` (``math``) the reference engine is the bit-exact oracle of the compiled engines; with
+With :class:`DoubleArithmetic` the reference engine is the bit-exact oracle of the compiled engines; with
 :class:`MultiprecisionArithmetic` (``mpmath``) the 50-digit one, which takes exponentials and angles of the full time
 instead of fixed-point epochs; with :class:`ComplexArithmetic` it carries an infinitesimal imaginary part along (the
 complex step). Numbers are ordered by their real parts.
@@ -9,23 +9,25 @@ complex step). Numbers are ordered by their real parts.
 import cmath
 import math
 
+from . import _functions
 from .engine_time import FRACTION_BITS, LN2, TWO_PI, advance_per_epoch
 
 __all__ = ["ComplexArithmetic", "DoubleArithmetic", "MultiprecisionArithmetic"]
 
 
 class DoubleArithmetic:
-    """IEEE doubles and the platform's libm, as the compiled engines use them."""
+    """IEEE doubles and the functions of `elementary.h`, as the compiled engines use them."""
 
-    exp, log, sin, cos, sqrt, tanh, log1p = math.exp, math.log, math.sin, math.cos, math.sqrt, math.tanh, math.log1p
-    atan2 = staticmethod(math.atan2)
+    exp, log, log1p = map(staticmethod, (_functions.exp, _functions.log, _functions.log1p))
+    sin, cos, tanh = map(staticmethod, (_functions.sin, _functions.cos, _functions.tanh))
+    sqrt, atan2 = staticmethod(math.sqrt), staticmethod(_functions.atan2)
     fsum = staticmethod(math.fsum)
     number = float
     tolerance = 2.0**-52  # of a root, relative to the time to it and to tau
 
     def relative_expm1(self, z):
         """(exp(z) - 1) / z, and 1 at 0."""
-        return math.expm1(z) / z if z != 0.0 else 1.0
+        return _functions.expm1(z) / z if z != 0.0 else 1.0
 
     def scaled(self, x, exponent):
         """x times a power of two, infinite where it overflows."""
@@ -71,23 +73,49 @@ class ComplexArithmetic(DoubleArithmetic):
     Frame rates are real in value; their derivative is carried to the fraction by the product rule.
     """
 
-    exp, log, sin, cos, sqrt, tanh = cmath.exp, cmath.log, cmath.sin, cmath.cos, cmath.sqrt, cmath.tanh  # type: ignore
     number = complex  # type: ignore
+
+    def exp(self, z):
+        z = complex(z)
+        value = _functions.exp(z.real)
+        return complex(value, value * z.imag)
+
+    def log(self, z):
+        z = complex(z)
+        return complex(_functions.log(z.real), z.imag / z.real)
+
+    def sin(self, z):
+        z = complex(z)
+        return complex(_functions.sin(z.real), _functions.cos(z.real) * z.imag)
+
+    def cos(self, z):
+        z = complex(z)
+        return complex(_functions.cos(z.real), -_functions.sin(z.real) * z.imag)
+
+    def sqrt(self, z):
+        z = complex(z)
+        value = math.sqrt(z.real)
+        return complex(value, z.imag / (2.0 * value) if value != 0.0 else 0.0)
+
+    def tanh(self, z):
+        z = complex(z)
+        value = _functions.tanh(z.real)
+        return complex(value, (1.0 - value * value) * z.imag)
 
     def relative_expm1(self, z):
         z = complex(z)
         x, value = z.real, super().relative_expm1(z.real)
         series = 0.5 + x / 3.0 + x * x / 8.0 + x**3 / 30.0 + x**4 / 144.0
-        slope = (math.exp(x) - value) / x if abs(x) > 1e-2 else series
+        slope = (_functions.exp(x) - value) / x if abs(x) > 1e-2 else series
         return complex(value, slope * z.imag)
 
     def log1p(self, z):
-        return complex(math.log1p(z.real), z.imag / (1.0 + z.real))
+        return complex(_functions.log1p(z.real), z.imag / (1.0 + z.real))
 
     def atan2(self, y, x):
         y, x = complex(y), complex(x)
         derivative = (x.real * y.imag - y.real * x.imag) / (x.real**2 + y.real**2)
-        return complex(math.atan2(y.real, x.real), derivative)
+        return complex(_functions.atan2(y.real, x.real), derivative)
 
     def fsum(self, terms):
         terms = [complex(term) for term in terms]

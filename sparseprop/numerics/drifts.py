@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _validation
 from ..errors import ParameterError, shown, unknown_name
+from .wide import Wide, wide
 
 __all__ = ["Drift", "Expression", "Function", "drift_of"]
 
@@ -167,12 +168,14 @@ class Expression(Drift):
         argument = self._value(node.args[0], V, functions, number)
         return functions[node.func.id](number(argument) if isinstance(argument, int) else argument)
 
+    @np.errstate(all="ignore")
     def __call__(self, V):
         functions = {name: getattr(np, name) for name in FUNCTIONS}
         try:
-            return self._value(self._tree, V, functions, np.longdouble)
+            value = self._value(self._tree, wide(V), functions, wide)
         except (ZeroDivisionError, OverflowError) as error:
             raise ParameterError(f"NumericalIF.drift {self.text!r} has no value: {error}") from None
+        return value if isinstance(V, Wide) else wide(value).astype(float)
 
     def exact(self, V, functions):
         """The value in the arithmetic of an mpmath context."""

@@ -31,7 +31,7 @@ __all__ = [
 
 FRACTION_BITS = 128
 # ln 2 and 2 pi as doubles (every conversion of a fraction uses these), and with 320 binary places.
-LN2 = math.log(2.0)
+LN2 = 0.6931471805599453  # as in _frames.pxd
 TWO_PI = 2.0 * math.pi
 _CONSTANT_BITS = 320
 # Of sqrt(square) behind the point, which is far more than the places that are kept.
@@ -62,7 +62,8 @@ class Clock:
     """
 
     def __init__(self, shortest_tau):
-        self.epoch = 2.0 ** round(math.log2(8.0 * shortest_tau))
+        mantissa, exponent = math.frexp(8.0 * shortest_tau)
+        self.epoch = math.ldexp(1.0, exponent - (mantissa < math.sqrt(0.5)))  # the nearest power of two
         self.tolerance = 2.0**-46 * self.epoch
 
     def pair(self, time):

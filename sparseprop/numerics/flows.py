@@ -1,11 +1,14 @@
-"""One-dimensional flows ``dv/dt = F(v)`` in extended precision: F, its zeros, F near them, and where it is smallest."""
+"""One-dimensional flows ``dv/dt = F(v)`` in 106 bits: F, its zeros, F near them, and where it is smallest."""
 
 from typing import Any
 
 import numpy as np
 
 from ..errors import ParameterError
-from .series import EPS, LONG, NODES, T_NODES, coefficients_of, to_powers
+from ._double_double import horner
+from .drifts import Function
+from .series import NODES, T_NODES, coefficients_of, to_powers
+from .wide import EPS, Wide, curvature, joined, where, wide, zeros
 
 __all__ = ["EIFDrift", "NumericalDrift"]
 
@@ -23,36 +26,27 @@ class EIFDrift:
     noise = 4 * EPS
 
     def __init__(self, margin, v_th):
-        self.margin, self.v_th = LONG(margin), v_th
+        self.margin, self.v_th = wide(margin), v_th
         # Below it the exponential is nothing beside a rounding of v.
         self.v_far = float(min(-64.0, -64.0 + min(float(margin), 0.0), v_th - 64.0))
         self.leak_to = float(self.margin - 1)
 
-    @staticmethod
-    def _curvature(v):
-        """exp(v) - 1 - v."""
-        small = np.abs(v) < 0.5
-        with np.errstate(over="ignore"):
-            value = np.expm1(v) - v
-        w = np.where(small, v, 0)
-        term = total = w * w / 2
-        for k in range(3, 20):
-            term = term * w / k
-            total = total + term
-        return np.where(small, total, value)
-
+    @np.errstate(all="ignore")
     def __call__(self, v):
-        return self._curvature(np.asarray(v, LONG)) + self.margin
+        return curvature(wide(v)) + self.margin
 
+    @np.errstate(all="ignore")
     def near(self, zero, z):
         """F(zero + z), to a relative precision."""
-        z = np.asarray(z, LONG)
-        return np.expm1(zero) * z + np.exp(zero) * self._curvature(z)
+        z = wide(z)
+        return np.expm1(zero) * z + np.exp(zero) * curvature(z)
 
+    @np.errstate(all="ignore")
     def slope(self, zero):
         """F' at a zero."""
         return np.expm1(zero)
 
+    @np.errstate(all="ignore")
     def zeros(self):
         """All zeros of F below v_th, ascending."""
         if self.margin >= 0.0:
@@ -84,7 +78,8 @@ class NumericalDrift:
     Parameters
     ----------
     function : callable
-        Of an array (of numpy's long doubles, where the function can take them).
+        An `Expression`, or a vectorised Python function, which gets numpy's long doubles: the digits of these, and so
+        of its table, are the machine's.
     constant : float
     v_th, v_min : float
         The range; `v_min` None for 2^40 times `scale` below `v_th`.
@@ -95,31 +90,32 @@ class NumericalDrift:
     leak_to = None
 
     def __init__(self, function, constant, v_th, v_min, scale):
-        self.function, self.constant = function, LONG(constant)
+        self.function, self.constant = function, wide(constant)
         self.v_th, self.scale = v_th, scale
         self.v_far = v_th - scale * 2.0**RANGE_BITS if v_min is None else v_min
         self._near: dict[Any, Any] = {}
         self._narrow = None
         self.noise = 4 * EPS
-        self._evaluate(np.array([v_th], LONG))
+        self._evaluate(wide([v_th]))
 
     def _evaluate(self, v):
         try:
             with np.errstate(all="ignore"):
-                values = self.function(v)
+                values = self.function(v if not isinstance(self.function, Function) else v.astype(np.longdouble))
         except Exception as error:
             raise ParameterError(
                 f"NumericalIF.drift must take an array of voltages, got {type(error).__name__}: {error}"
             ) from error
-        values = np.asarray(values)
-        if values.dtype.kind not in "iuf" or values.shape not in ((), v.shape):
+        values = values if isinstance(values, Wide) else np.asarray(values)
+        real = isinstance(values, Wide) or values.dtype.kind in "iuf"
+        if not real or values.shape not in ((), v.shape):
             raise ParameterError(
                 f"NumericalIF.drift must return one real number for each voltage, got dtype {values.dtype} and shape "
                 f"{values.shape} for an array of shape {v.shape}"
             )
         if values.dtype.kind == "f" and np.finfo(values.dtype).eps > EPS:
-            self.noise = max(self.noise, 8 * LONG(np.finfo(values.dtype).eps))
-        values = np.broadcast_to(values, v.shape).astype(LONG) + self.constant
+            self.noise = max(self.noise, 8 * float(np.finfo(values.dtype).eps))
+        values = (wide(values) + zeros(v.shape)) + self.constant
         if not np.isfinite(values).all():
             at = float(v[int(np.argmin(np.isfinite(values)))])
             raise ParameterError(
@@ -128,20 +124,22 @@ class NumericalDrift:
             )
         return values
 
+    @np.errstate(all="ignore")
     def __call__(self, v):
-        v = np.asarray(v, LONG)
+        v = wide(v)
         return self._evaluate(v.ravel()).reshape(v.shape)
 
     def _grid(self):
         """Voltages that zeros are looked for between."""
-        span = LONG(self.v_th) - LONG(self.v_far)
-        below = [np.linspace(LONG(0), min(LONG(8) * self.scale, span), 8001)]
-        reach = LONG(8) * self.scale
+        span = wide(self.v_th) - wide(self.v_far)
+        reach = wide(8.0) * self.scale
+        below = [min(reach, span) * (np.arange(8001) / wide(8000.0))]
         while reach < span:
-            below.append(np.linspace(reach, min(2 * reach, span), 65)[1:])
+            below.append(reach + (min(2 * reach, span) - reach) * (np.arange(1, 65) / 64.0))
             reach *= 2
-        return (LONG(self.v_th) - np.concatenate(below))[::-1]
+        return (wide(self.v_th) - joined(below))[::-1]
 
+    @np.errstate(all="ignore")
     def zeros(self):
         """All zeros of F below v_th, ascending, that 1000 steps for each `scale` can tell apart."""
         grid = self._grid()
@@ -154,7 +152,7 @@ class NumericalDrift:
                 middle = (low + high) / 2
                 if not low < middle < high:
                     break
-                value = self(np.array([middle]))[0]
+                value = self(wide([middle]))[0]
                 if np.sign(value) == sign:
                     low = middle
                 else:
@@ -163,7 +161,7 @@ class NumericalDrift:
         found += [grid[k] for k in np.flatnonzero(values[:-1] == 0.0)]
         if np.abs(values[-1]) <= 8 * self.noise * np.abs(values[-8001:]).max():
             # The threshold is a fixed point: from below it is approached and never reached.
-            found = [v for v in found if self.v_th - v > 1e-9 * self.scale] + [LONG(self.v_th)]
+            found = [v for v in found if self.v_th - v > 1e-9 * self.scale] + [wide(self.v_th)]
         return sorted(v for v in found if v <= self.v_th)
 
     def bottleneck(self):
@@ -173,7 +171,7 @@ class NumericalDrift:
             k = int(np.argmin(np.abs(self(grid))))
             low, high = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
             for _ in range(60):
-                inner = low + (high - low) * np.array([LONG(1) / 3, LONG(2) / 3])
+                inner = low + (high - low) * wide([wide(1) / 3, wide(2) / 3])
                 first, second = np.abs(self(inner))
                 low, high = (low, inner[1]) if first < second else (inner[0], high)
             self._narrow = float((low + high) / 2)
@@ -181,10 +179,10 @@ class NumericalDrift:
 
     def _series(self, zero):
         """Radius and coefficients of F(zero + r y) = y (c_0 + c_1 y + ...), from values that cancel little."""
-        key = float(zero), float(zero - LONG(float(zero)))
+        key = float(zero), float(zero - wide(float(zero)))
         if key in self._near:
             return self._near[key]
-        radius = 16 * LONG(self.scale)
+        radius = 16 * wide(self.scale)
         for _ in range(80):
             # A radius that reaches over the threshold is all right: F is smooth there, or it is made smaller.
             try:
@@ -193,7 +191,7 @@ class NumericalDrift:
                 radius /= 2
                 continue
             # Not so large that F is much larger there than its slope at the zero says, which costs digits.
-            linear = np.abs((series[1::2] * np.arange(1, NODES, 2) * LONG(-1) ** np.arange(NODES // 2)).sum())
+            linear = np.abs((series[1::2] * np.arange(1, NODES, 2) * (-1.0) ** np.arange(NODES // 2)).sum())
             if np.abs(series[-3:]).max() <= 2 * self.noise * np.abs(series).max() <= 16 * self.noise * linear:
                 break
             radius /= 2
@@ -205,20 +203,19 @@ class NumericalDrift:
         self._near[key] = radius, (series[:, None] * to_powers(NODES)).sum(axis=0)[1:]
         return self._near[key]
 
+    @np.errstate(all="ignore")
     def near(self, zero, z):
         """F(zero + z), to a relative precision."""
-        z = np.asarray(z, LONG)
+        z = wide(z)
         radius, series = self._series(zero)
         close = np.abs(z) < radius / 8
-        y = np.where(close, z, 0) / radius
-        total = np.zeros_like(y)
-        for c in series[::-1]:
-            total = total * y + c
-        values = total * y
+        y = where(close, z, 0) / radius
+        values = horner(series, y.reshape(-1)).view(Wide).reshape(y.shape) * y
         if not close.all():
-            values = np.where(close, values, self(zero + np.where(close, radius, z)))
+            values = where(close, values, self(zero + where(close, radius, z)))
         return values
 
+    @np.errstate(all="ignore")
     def slope(self, zero):
         """F' at a zero."""
         radius, series = self._series(zero)

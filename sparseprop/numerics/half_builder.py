@@ -1,12 +1,12 @@
-"""How the polynomials of a half are made, in extended precision, and checked, in double precision."""
-
-import math
+"""How the polynomials of a half are made, in 106 bits, and checked, in double precision."""
 
 import numpy as np
 
+from ._functions import exp_many, log
 from .halves import SMALLEST
 from .pieces import NotSmooth, PiecesBuilder, edges_of
-from .series import DEGREE, EPS, LONG, T_NODES, clenshaw, coefficients_of, integral_of, legendre
+from .series import DEGREE, T_NODES, clenshaw, coefficients_of, integral_of, legendre
+from .wide import EPS, above, below, joined, wide, zeros
 
 __all__ = ["TAIL_BITS", "HalfBuilder", "roundings_lost"]
 
@@ -23,7 +23,7 @@ class HalfBuilder:
     ----------
     half : Half
     speed : callable
-        |F| as a function of z, vectorised, in extended precision.
+        |F| as a function of z, vectorised.
     z_end : float
         The largest distance in the table.
     from_end : bool
@@ -36,14 +36,14 @@ class HalfBuilder:
 
     def __init__(self, half, drift, speed, z_end, from_end, z_low, beyond=None):
         self.half, self.drift, self.speed = half, drift, speed
-        self.z_end, self.from_end, self.z_low = LONG(z_end), from_end, LONG(z_low)
+        self.z_end, self.from_end, self.z_low = wide(z_end), from_end, wide(z_low)
         self.divisions = 0
 
         # The piece that begins at z = 0 is good to a rounding of its far end, so that must be where v has such ones
         # anyway. And a longer piece, of a drift that is nearly constant, could miss all that is near the threshold.
         self.beyond = beyond
         self.scale = max(drift.scale, beyond or 0.0)
-        self.highest = math.floor(math.log2(self.scale))
+        self.highest = below(self.scale)
 
     def _fit(self, lows, highs, X, W):
         """Times on pieces, continuing from (X, W): coefficients of both, their values at the end, and whether it is
@@ -61,8 +61,8 @@ class HalfBuilder:
         total, W_total = series.sum(axis=1), W_series.sum(axis=1)
         if self.from_end:
             # Times grow with decreasing z.
-            X_high = X + np.concatenate([np.cumsum(total[::-1])[::-1][1:], [LONG(0)]])
-            W_high = W + np.concatenate([np.cumsum(W_total[::-1])[::-1][1:], [LONG(0)]])
+            X_high = X + joined([total[::-1].cumsum()[::-1][1:], [0.0]])
+            W_high = W + joined([W_total[::-1].cumsum()[::-1][1:], [0.0]])
             series, W_series = -series, -W_series
             series[:, 0] += X_high + total
             W_series[:, 0] += W_high + W_total
@@ -73,8 +73,8 @@ class HalfBuilder:
                 W_high[0] + W_total[0],
             )
         else:
-            X_low = X + np.concatenate([[LONG(0)], np.cumsum(total)[:-1]])
-            W_low = W + np.concatenate([[LONG(0)], np.cumsum(W_total)[:-1]])
+            X_low = X + joined([[0.0], total.cumsum()[:-1]])
+            W_low = W + joined([[0.0], W_total.cumsum()[:-1]])
             series[:, 0] += X_low
             W_series[:, 0] += W_low
             largest, end, W_largest, W_end = (
@@ -93,10 +93,10 @@ class HalfBuilder:
     def times(self):
         """Fill in to_x and to_W."""
         build = self.build = PiecesBuilder()
-        top = int(np.ceil(np.log2(self.z_end))) - 1
-        X = W = LONG(0)
+        top = above(self.z_end) - 1
+        X = W = wide(0)
         if self.from_end:
-            bottom = int(np.floor(np.log2(self.z_low))) if self.z_low > 0.0 else None
+            bottom = below(self.z_low) if self.z_low > 0.0 else None
             e = top
             while bottom is None or e >= bottom:
                 if bottom is None and e < self.highest and self._cell(e + 1, X, W):
@@ -124,7 +124,7 @@ class HalfBuilder:
 
     def _cell(self, e, X, W):
         """Whether one piece will do for [0, 2^e)."""
-        low, high = np.zeros(1, LONG), np.array([min(LONG(2) ** e, self.z_end)])
+        low, high = zeros(1), wide([min(2.0**e, self.z_end)])
         series, end, W_end, good = self._fit(low, high, X, W)
         if good:
             self.build.cell = low, high, *series
@@ -133,7 +133,7 @@ class HalfBuilder:
 
     def _octave(self, e, X, W):
         """The pieces of [2^e, 2^(e + 1))."""
-        low = LONG(2) ** e
+        low = wide(2.0**e)
         for divisions in range(self.divisions, MOST_DIVISIONS + 1):
             lows, highs = edges_of(low, 2 * low, divisions, self.z_end)
             series, end, W_end, good = self._fit(lows, highs, X, W)
@@ -145,20 +145,20 @@ class HalfBuilder:
         raise NotSmooth(float(low))
 
     def _flatten(self):
-        """All pieces of to_x in ascending order, in extended precision, to invert them."""
+        """All pieces of to_x in ascending order to invert them."""
         build = self.build
         parts = [] if build.cell is None else [build.cell[:3]]
         parts += [build.octaves[e][1:4] for e in sorted(build.octaves)]
-        self.lows, self.highs, self.series = (np.concatenate(column) for column in zip(*parts, strict=True))
-        ends = np.full(len(self.lows), LONG(1))
+        self.lows, self.highs, self.series = (joined(column) for column in zip(*parts, strict=True))
+        ends = np.ones(len(self.lows))
         x_low, x_high = clenshaw(self.series, -ends), clenshaw(self.series, ends)
         if self.from_end:
-            self.x_edges = np.concatenate([x_high[::-1], x_low[:1]])
+            self.x_edges = joined([x_high[::-1], x_low[:1]])
         else:
-            self.x_edges = np.concatenate([x_low, x_high[-1:]])
+            self.x_edges = joined([x_low, x_high[-1:]])
 
     def distance(self, x):
-        """z at times x, in extended precision: Newton's method on the series of to_x."""
+        """z at times x: Newton's method on the series of to_x."""
         n = len(self.lows)
         place = np.clip(np.searchsorted(self.x_edges, x, side="right") - 1, 0, n - 1)
         piece = n - 1 - place if self.from_end else place
@@ -171,7 +171,7 @@ class HalfBuilder:
             t, direction = -t, -1
         for _ in range(12):
             step = (clenshaw(series, t) - x) * self.speed(np.maximum(centre + half * t, SMALLEST)) * direction / half
-            t = np.clip(t - step, LONG(-1.01), LONG(1.01))
+            t = np.minimum(np.maximum(t - step, -1.01), 1.01)
             if (np.abs(step) <= 8 * EPS).all():
                 break
         return centre + half * t
@@ -182,7 +182,7 @@ class HalfBuilder:
         z = self.distance(x.ravel()).reshape(x.shape)
         series = coefficients_of(z)
         # No better than a rounding in the lowest piece that begins at z = 0.
-        largest = np.maximum(np.abs(z).max(axis=1), self.z_low or LONG(2) ** self.lowest)
+        largest = np.maximum(np.abs(z).max(axis=1), self.z_low or 2.0**self.lowest)
         good = np.abs(series[:, DEGREE + 1 :]).sum(axis=1) <= (1e-16 + 4 * self.drift.noise) * largest
         return series, bool(good.all())
 
@@ -190,14 +190,14 @@ class HalfBuilder:
         """Fill in to_z."""
         end = self.X
         build = PiecesBuilder()
-        top = int(np.ceil(np.log2(end))) - 1
+        top = above(end) - 1
         lowest = highest = top + 1
         if not self.from_end:
             # As for `highest`: the first piece of times ends where that of distances may.
-            at = min(LONG(2) ** self.highest, self.z_end)
-            lowest = highest = min(top + 1, math.floor(math.log2(self.half.xs(at))))
+            at = min(2.0**self.highest, self.z_end)
+            lowest = highest = min(top + 1, below(self.half.xs(float(at))))
         while True:
-            low, high = np.zeros(1, LONG), np.array([min(LONG(2) ** lowest, end)])
+            low, high = zeros(1), wide([min(2.0**lowest, end)])
             series, good = self._fit_back(low, high)
             if good:
                 break
@@ -207,7 +207,7 @@ class HalfBuilder:
         build.cell = low, high, series
         divisions = 0
         for e in range(lowest, top + 1):
-            low = LONG(2) ** e
+            low = wide(2.0**e)
             for parts in range(max(divisions - 1, 0), MOST_DIVISIONS + 1):
                 lows, highs = edges_of(low, 2 * low, parts, end)
                 series, good = self._fit_back(lows, highs)
@@ -216,39 +216,38 @@ class HalfBuilder:
                     build.octaves[e] = divisions, lows, highs, series
                     break
             else:
-                raise NotSmooth(float(self.distance(np.array([low]))[0]))
+                raise NotSmooth(float(self.distance(wide([low]))[0]))
         self.half.to_z = build.grid(lowest)
 
     def check(self):
         """The largest error of the half in double precision, against Gauss-Legendre quadrature, and of the way back."""
         rng = np.random.default_rng(0)
         low = max(float(self.z_low), float(self.z_end) * 2.0**-TAIL_BITS)
-        logs = np.exp(rng.uniform(math.log(low), math.log(float(self.z_end)), 200))
+        logs = exp_many(rng.uniform(log(low), log(float(self.z_end)), 200))
         z = np.unique(np.concatenate([logs, rng.uniform(low, float(self.z_end), 100), [float(self.z_end)]]))
         z = z[(z >= low) & (z <= float(self.z_end))]
-        begin = np.concatenate([[self.z_low], z[:-1].astype(LONG)])
+        begin = joined([[self.z_low], z[:-1]])
         if self.z_low == 0.0:
             # From 0 to the first one F is nearly constant, or the time is nothing.
             begin[0] = 0
         t, weights = legendre()
-        edges_low, edges_high, owner = [], [], []
-        for k in range(len(z)):
-            # No panel longer than an eighth of its distance, or of that in which the time changes by much.
-            parts = 1 + int(16 * (z[k] - float(begin[k])) / max(float(begin[k]), z[k] / 16))
-            edge = begin[k] + (LONG(z[k]) - begin[k]) * np.arange(parts + 1, dtype=LONG) / parts
-            edges_low.append(edge[:-1])
-            edges_high.append(edge[1:])
-            owner.append(np.full(parts, k))
-        lows, highs, owner = np.concatenate(edges_low), np.concatenate(edges_high), np.concatenate(owner)
+        # No panel longer than an eighth of its distance, or of that in which the time changes by much.
+        start = begin.astype(float)
+        parts = 1 + (16 * (z - start) / np.maximum(start, z / 16)).astype(int)
+        owner = np.repeat(np.arange(len(z)), parts)
+        number = np.arange(len(owner)) - (np.cumsum(parts) - parts)[owner]
+        width = (wide(z) - begin) / parts
+        lows = begin[owner] + width[owner] * number
+        highs = lows + width[owner]
         at = ((lows + highs) / 2)[:, None] + ((highs - lows) / 2)[:, None] * t[None, :]
         panels = ((1 / self.speed(at)) * weights).sum(axis=1) * (highs - lows) / 2
-        steps = np.zeros(len(z), LONG)
+        steps = zeros(len(z))
         np.add.at(steps, owner, panels)
         # Summed from the origin, so that short times keep their digits.
-        exact = np.cumsum(np.append(steps[1:], 0)[::-1])[::-1] if self.from_end else np.cumsum(steps)
+        exact = joined([steps[1:], [0.0]])[::-1].cumsum()[::-1] if self.from_end else steps.cumsum()
         # What belongs to a rounding in the lowest piece, which begins at 0, is one of its size.
         size = z if self.z_low > 0.0 else np.maximum(z, min(2.0**self.lowest, float(self.z_end)))
-        speed = self.speed(z.astype(LONG)).astype(float)
+        speed = self.speed(z).astype(float)
         x = self.half.xs(z)
         error = np.abs((x - exact).astype(float)) / (np.abs(x) + size / speed)
         back = np.abs(self.half.zs(x) - z) / (size + np.abs(x) * speed)

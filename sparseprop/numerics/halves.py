@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ._functions import exp, exp_many, log, log_many
+
 __all__ = ["SMALLEST", "Half"]
 
 # No distance from a zero of F is less; a neuron at the zero is taken to be there.
@@ -86,25 +88,25 @@ class Half:
     def x_of(self, z):
         """The time that belongs to a distance."""
         if z < self.z_tail:
-            return self.x_tail + math.log(self.z_tail / max(z, SMALLEST)) / self.rate
+            return self.x_tail + log(self.z_tail / max(z, SMALLEST)) / self.rate
         if z > self.z_far:
-            return -math.log((z + self.leak) / (self.z_far + self.leak))
+            return -log((z + self.leak) / (self.z_far + self.leak))
         return max(self.to_x.at(max(z, 0.0)), 0.0)
 
     def z_of(self, x):
         """The distance that belongs to a time."""
         if x > self.x_tail:
-            return self.z_tail * math.exp((self.x_tail - x) * self.rate)
+            return self.z_tail * exp((self.x_tail - x) * self.rate)
         if x < 0.0 and self.z_far < math.inf:
-            return (self.z_far + self.leak) * math.exp(-x) - self.leak
+            return (self.z_far + self.leak) * exp(-x) - self.leak
         return self.to_z.at(max(x, 0.0))
 
     def xs(self, z):
         """`x_of` for an array."""
         z = np.asarray(z, float)
         with np.errstate(all="ignore"):
-            tail = self.x_tail + np.log(self.z_tail / np.maximum(z, SMALLEST)) / (self.rate or 1.0)
-            far = -np.log((z + self.leak) / (self.z_far + self.leak))
+            tail = self.x_tail + log_many(self.z_tail / np.maximum(z, SMALLEST)) / (self.rate or 1.0)
+            far = -log_many((z + self.leak) / (self.z_far + self.leak))
         inside = np.clip(z, max(self.z_tail, 0.0), self.z_far)
         return np.where(z < self.z_tail, tail, np.where(z > self.z_far, far, np.maximum(self.to_x.values(inside), 0.0)))
 
@@ -113,6 +115,6 @@ class Half:
         x = np.asarray(x, float)
         inside = np.clip(x, 0.0, self.x_tail)
         with np.errstate(all="ignore"):
-            tail = self.z_tail * np.exp((self.x_tail - x) * self.rate) if self.rate else np.zeros_like(x)
-            far = (self.z_far + self.leak) * np.exp(-x) - self.leak if math.isfinite(self.z_far) else np.zeros_like(x)
+            tail = self.z_tail * exp_many((self.x_tail - x) * self.rate) if self.rate else np.zeros_like(x)
+            far = (self.z_far + self.leak) * exp_many(-x) - self.leak if math.isfinite(self.z_far) else np.zeros_like(x)
         return np.where(x > self.x_tail, tail, np.where(x < 0.0, far, self.to_z.values(inside)))

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .series import DEGREE, LONG, clenshaw, to_powers
+from .series import DEGREE, clenshaw, to_powers
+from .wide import joined, product, where, wide, zeros
 
 __all__ = ["Grid", "NotSmooth", "PiecesBuilder", "edges_of"]
 
 # How they are stored: what is multiplied by the same in pairs.
 ORDER = (0, 9, 1, 5, 2, 6, 3, 7, 4, 8)
-TO_POWERS = to_powers(DEGREE + 1)
+TO_POWERS = wide(to_powers(DEGREE + 1))
 
 
 class NotSmooth(Exception):
@@ -90,8 +91,8 @@ class PiecesBuilder:
             pieces.append(rows_of(*self.cell[:2], self.cell[which - 1]))
         else:
             edge = self.octaves[lowest]
-            at = clenshaw(edge[which][:1], np.array([LONG(-1)]))
-            pieces.append(rows_of(np.zeros(1, LONG), edge[1][:1], at[:, None]))
+            at = clenshaw(edge[which][:1], [-1.0])
+            pieces.append(rows_of(zeros(1), edge[1][:1], at[:, None]))
         octaves = [(0, 52)]
         n = 1
         for e in range(lowest, max(self.octaves, default=lowest - 1) + 1):
@@ -100,40 +101,39 @@ class PiecesBuilder:
             pieces.append(rows_of(lows, highs, self.octaves[e][which]))
             # The last octave may end early: what is beyond by rounding is of its last piece.
             missing = (1 << divisions) - len(lows)
-            pieces.append(np.repeat(pieces[-1][-1:], missing, axis=0))
+            pieces.append(pieces[-1][-1:].repeat(missing, axis=0))
             n += 1 << divisions
         octaves.append((n - 1, 52))
-        return Grid(lowest, np.array(octaves, np.int32), np.ascontiguousarray(np.concatenate(pieces).astype(float)))
+        return Grid(lowest, np.array(octaves, np.int32), joined(pieces).astype(float))
 
 
 def rows_of(lows, highs, coefficients):
     """Pieces in powers, of Chebyshev coefficients that are good enough when cut at DEGREE."""
-    lows, highs = np.atleast_1d(lows), np.atleast_1d(highs)
-    kept = np.zeros((len(lows), DEGREE + 1), LONG)
+    lows, highs = wide(lows).reshape(-1), wide(highs).reshape(-1)
+    kept = zeros((len(lows), DEGREE + 1))
     n = min(DEGREE + 1, coefficients.shape[1])
     kept[:, :n] = coefficients[:, :n]
-    powers = kept @ TO_POWERS
+    powers = product(kept, TO_POWERS)
     # The centre as the double that it will be, so that the piece belongs to it.
     centre, half = (lows + highs) / 2, (highs - lows) / 2
-    shift = (centre.astype(float).astype(LONG) - centre) / half
-    for k in range(len(lows)):
-        if shift[k] != 0.0:
-            powers[k] = _shifted(powers[k], shift[k])
-    return np.concatenate([centre[:, None], (1 / half)[:, None], powers[:, ORDER]], axis=1)
+    shift = (centre.astype(float) - centre) / half
+    if (shift != 0.0).any():
+        powers = where((shift != 0.0)[:, None], _shifted(powers, shift), powers)
+    return joined([centre[:, None], (1 / half)[:, None], powers[:, ORDER]], axis=1)
 
 
 def _shifted(powers, shift):
-    """Coefficients of the polynomial of t + shift."""
-    result = powers.copy()
-    for i in range(len(powers) - 1):
-        for k in range(len(powers) - 2, i - 1, -1):
-            result[k] += shift * result[k + 1]
-    return result
+    """Coefficients of the polynomials of t + shift."""
+    columns = [powers[:, k] for k in range(DEGREE + 1)]
+    for i in range(DEGREE):
+        for k in range(DEGREE - 1, i - 1, -1):
+            columns[k] = columns[k] + shift * columns[k + 1]
+    return joined([column[:, None] for column in columns], axis=1)
 
 
 def edges_of(low, high, divisions, end):
     """The pieces of [low, high) in 2^divisions parts that begin before `end`, the last one cut there."""
     parts = 1 << divisions
-    edges = low + (high - low) * np.arange(parts + 1, dtype=LONG) / parts
+    edges = low + (high - low) * np.arange(parts + 1) / parts
     lows = edges[:-1][edges[:-1] < end]
     return lows, np.minimum(edges[1 : len(lows) + 1], end)

@@ -8,7 +8,8 @@ from ..errors import ParameterError
 from .half_builder import TAIL_BITS, HalfBuilder, roundings_lost
 from .halves import Half
 from .pieces import NotSmooth
-from .series import LONG, legendre
+from .series import legendre
+from .wide import above, below, joined, wide
 
 __all__ = ["MAX_HALVES", "TableBuilder"]
 
@@ -24,7 +25,7 @@ class TableBuilder:
     Parameters
     ----------
     drift : EIFDrift or NumericalDrift
-    zeros : list of longdouble
+    zeros : list of Wide
         Those of the drift, ascending.
     what : str
         What to call it in messages.
@@ -43,10 +44,10 @@ class TableBuilder:
 
     def _interval(self, low, high):
         """The halves between neighbouring zeros."""
-        top = LONG(self.drift.v_th) if high is None else high
-        up = bool(self.drift(np.array([self._inside(low, high)], LONG))[0] > 0.0)
+        top = wide(self.drift.v_th) if high is None else high
+        up = bool(self.drift(wide([self._inside(low, high)]))[0] > 0.0)
         middle = self._middle(low, high)
-        if not (LONG(self.drift.v_far) if low is None else low) < middle < top:
+        if not (wide(self.drift.v_far) if low is None else low) < middle < top:
             raise ParameterError(
                 f"{self.what} has fixed points or a threshold that are too near to each other, at {middle}"
             )
@@ -79,12 +80,12 @@ class TableBuilder:
 
     def _inside(self, low, high):
         """A point of the interval."""
-        low = LONG(self.drift.v_far) if low is None else low
-        return (low + (LONG(self.drift.v_th) if high is None else high)) / 2
+        low = wide(self.drift.v_far) if low is None else low
+        return (low + (wide(self.drift.v_th) if high is None else high)) / 2
 
     def _middle(self, low, high):
         """Where the halves of an interval meet; a double."""
-        v_th = LONG(self.drift.v_th)
+        v_th = wide(self.drift.v_th)
         if low is not None:
             top = v_th if high is None else high
             return float((low + top) / 2)
@@ -93,7 +94,7 @@ class TableBuilder:
         narrow = self.drift.bottleneck()
         if self.drift.leak_to is None:
             # Not what is just the lowest place of a drift that does not grow below it.
-            there, below = self.drift(np.array([narrow, self.drift.v_far], LONG))
+            there, below = self.drift(wide([narrow, self.drift.v_far]))
             if below < 2 * there:
                 return float(v_th - self.drift.scale)
         if self.drift.v_far < narrow < self.drift.v_th - 1e-3 * self.drift.scale:
@@ -121,13 +122,13 @@ class TableBuilder:
     def _at_zero(self, zero, middle, side, attracts):
         """A half that ends at a fixed point above (side 1) or below it."""
         anchor = float(zero)
-        z_end = abs(LONG(middle) - zero)
+        z_end = abs(wide(middle) - zero)
         half = Half(anchor, -float(side), min(anchor, middle), max(anchor, middle), rising=attracts, spikes=False)
 
         def speed(z):
             return np.abs(self.drift.near(zero, -side * z))
 
-        exponent = math.floor(math.log2(float(z_end))) - TAIL_BITS
+        exponent = below(z_end) - TAIL_BITS
         half.z_tail = 2.0**exponent
         builder = self._make(half, speed, z_end, True, half.z_tail)
         half.rate = float(abs(self.drift.slope(zero)))
@@ -139,7 +140,7 @@ class TableBuilder:
         """The half below the threshold, which the flow reaches or comes from."""
         v_th = self.drift.v_th
         half = Half(v_th, -1.0, middle, v_th, rising=not spikes, spikes=spikes)
-        builder = self._make(half, lambda z: np.abs(self.drift(LONG(v_th) - z)), LONG(v_th) - middle, False, 0.0)
+        builder = self._make(half, lambda z: np.abs(self.drift(wide(v_th) - z)), wide(v_th) - middle, False, 0.0)
         half.whole, half.W_whole = float(builder.X), float(builder.W)
         half.length = math.inf if spikes else half.whole
         return half
@@ -147,17 +148,17 @@ class TableBuilder:
     def _out(self, middle, end):
         """The half from a bottleneck up to `end`."""
         half = Half(middle, 1.0, middle, end, rising=False, spikes=False)
-        builder = self._make(half, lambda z: np.abs(self.drift(LONG(middle) + z)), LONG(end) - middle, True, 0.0)
+        builder = self._make(half, lambda z: np.abs(self.drift(wide(middle) + z)), wide(end) - middle, True, 0.0)
         half.whole, half.W_whole = float(builder.X), float(builder.W)
         return half
 
     def _far(self, middle):
         """The half that comes from far below, or the two of them."""
-        z_end = LONG(middle) - LONG(self.drift.v_far)
+        z_end = wide(middle) - wide(self.drift.v_far)
         if self.drift.leak_to is not None:
             halves = self._far_halves(middle, [(0.0, z_end, True)])
             halves[0].z_far = float(z_end)
-            halves[0].leak = float(LONG(self.drift.leak_to) - LONG(middle))
+            halves[0].leak = float(wide(self.drift.leak_to) - wide(middle))
             return halves
         plans = self._plans(middle, z_end)
         # Not finite where F is zero, which is refused below.
@@ -176,12 +177,12 @@ class TableBuilder:
         z_end = plan[-1][1]
         halves = []
         for begin, end, rising in plan:
-            anchor = float(LONG(middle) - begin)
-            low = -math.inf if end == z_end else float(LONG(middle) - end)
-            length = z_end - begin if end == z_end else LONG(anchor) - LONG(low)
+            anchor = float(wide(middle) - begin)
+            low = -math.inf if end == z_end else float(wide(middle) - end)
+            length = z_end - begin if end == z_end else wide(anchor) - wide(low)
             half = Half(anchor, -1.0, low, anchor, rising=rising, spikes=False)
             builder = self._make(
-                half, lambda z, a=anchor: np.abs(self.drift(LONG(a) - z)), length, rising, 0.0, float(begin)
+                half, lambda z, a=anchor: np.abs(self.drift(wide(a) - z)), length, rising, 0.0, float(begin)
             )
             half.whole, half.W_whole = float(builder.X), float(builder.W)
             half.length = half.whole if rising else math.inf
@@ -195,16 +196,16 @@ class TableBuilder:
         in a few time constants. Where F does not grow they are long, and those near the threshold would be differences
         of them: there x is the time to the near end. A drift that does both needs a half for each.
         """
-        octaves = np.arange(max(math.ceil(math.log2(z_end / self.drift.scale)), 0))
-        z = np.concatenate([[LONG(0)], LONG(self.drift.scale) * LONG(2) ** octaves, [z_end]])
+        octaves = np.arange(max(above(z_end / self.drift.scale), 0))
+        z = joined([[0.0], self.drift.scale * 2.0**octaves, [z_end]])
         # The ends of halves have to be doubles.
-        z[1:-1] = LONG(middle) - (LONG(middle) - z[1:-1]).astype(float)
+        z[1:-1] = wide(middle) - (wide(middle) - z[1:-1]).astype(float)
         low, high = z[:-1, None], z[1:, None]
         t, weights = legendre()
         with np.errstate(all="ignore"):
-            steps = weights / np.abs(self.drift(LONG(middle) - (low + high) / 2 - (high - low) / 2 * t))
-            x = np.append(LONG(0), np.cumsum(steps.sum(axis=1) * (z[1:] - z[:-1]) / 2)).astype(float)
-            own = (np.maximum(z, self.drift.scale) / np.abs(self.drift(LONG(middle) - z))).astype(float)
+            steps = weights / np.abs(self.drift(wide(middle) - (low + high) / 2 - (high - low) / 2 * t))
+            x = joined([[0.0], (steps.sum(axis=1) * (z[1:] - z[:-1]) / 2).cumsum()]).astype(float)
+            own = (np.maximum(z, self.drift.scale) / np.abs(self.drift(wide(middle) - z))).astype(float)
 
         def one(a, b, rising):
             part = slice(a, b + 1)
@@ -212,12 +213,12 @@ class TableBuilder:
 
         last = len(z) - 1
         since, left = one(0, last, True), one(0, last, False)
-        options = [(since, [(LONG(0), z_end, True)]), (left, [(LONG(0), z_end, False)])]
+        options = [(since, [(wide(0), z_end, True)]), (left, [(wide(0), z_end, False)])]
         for inner in (True, False) if len(self.zeros) * 2 + 3 <= MAX_HALVES else ():
             for k in range(1, last):
                 lost = max(one(0, k, inner), one(k, last, not inner))
                 if lost <= MOST_LOST / 2.0:
-                    options.append((lost, [(LONG(0), z[k], inner), (z[k], z_end, not inner)]))
+                    options.append((lost, [(wide(0), z[k], inner), (z[k], z_end, not inner)]))
                     break
         good = [option for option in options if option[0] <= MOST_LOST / 2.0]
         return good or [min(options, key=lambda option: option[0])]
@@ -225,11 +226,11 @@ class TableBuilder:
     def _refuse_range(self, lost):
         """Say which V_min would do."""
         middle = self._middle(None, next(iter(self.zeros), None))
-        reach = LONG(middle) - LONG(self.drift.v_far)
+        reach = wide(middle) - wide(self.drift.v_far)
         while reach > self.drift.scale and not self._plans(middle, reach)[0][0] <= MOST_LOST / 2.0:
             reach /= 2
         raise ParameterError(
             f"{self.what}: times from V_min = {self.drift.v_far!r} to the threshold are so long, for a drift that "
             f"hardly grows there, that its table would lose {math.log10(lost):.0f} digits. Give a V_min nearer to the "
-            f"threshold, such as {float(LONG(middle) - reach):.4g}"
+            f"threshold, such as {float(wide(middle) - reach):.4g}"
         )

@@ -7,7 +7,7 @@ arithmetic: octaves of the argument, each divided into as many equal pieces as i
 is the exponential flow near a zero of F, or that of a leak far below.
 
 F is in ``flows.py``, a half in ``halves.py``, its polynomials in ``pieces.py``. Which halves a flow has is decided in
-``table_builder.py``, and ``half_builder.py`` makes one. They are made in extended precision and then checked in double
+``table_builder.py``, and ``half_builder.py`` makes one. They are made in 106 bits and then checked in double
 precision against a quadrature that shares nothing with them but F. docs/numerics.md has the mathematics.
 """
 
@@ -18,8 +18,9 @@ import numpy as np
 
 from ..errors import ParameterError
 from .flows import EIFDrift, NumericalDrift
-from .series import LONG, legendre
+from .series import legendre
 from .table_builder import MAX_HALVES, TableBuilder
+from .wide import wide
 
 __all__ = ["MAX_HALVES", "MAX_TABLES", "TOLERANCE", "EIFDrift", "NumericalDrift", "Table", "table_of"]
 
@@ -45,6 +46,7 @@ class Table:
     zeros : list of float
     """
 
+    @np.errstate(all="ignore")
     def __init__(self, drift, what):
         self.drift = drift
         self.v_th = drift.v_th
@@ -54,10 +56,10 @@ class Table:
             raise ParameterError(f"{what} must have at most {MAX_HALVES // 2 - 1} fixed points, got {len(zeros)}")
         self.zeros = [float(zero) for zero in zeros]
         self._exact = dict(zip(self.zeros, zeros, strict=True))
-        if not drift(np.array([drift.v_far], LONG))[0] > 0.0:
+        if not drift(wide([drift.v_far]))[0] > 0.0:
             raise ParameterError(
                 f"{what} must be positive far below the threshold, got "
-                f"{float(drift(np.array([drift.v_far], LONG))[0])!r} at V = {drift.v_far!r}: V would run away "
+                f"{float(drift(wide([drift.v_far]))[0])!r} at V = {drift.v_far!r}: V would run away "
                 "downwards; give a V_min at which it is positive"
             )
         self.halves = TableBuilder(drift, zeros, what).halves
@@ -119,14 +121,15 @@ class Table:
         half = self.halves[k]
         return half.anchor + half.sign * half.z_of(x)
 
+    @np.errstate(all="ignore")
     def speed(self, k, z):
         """|F| at a distance in a half, from the drift itself, to a relative precision."""
         half = self.halves[k]
-        z = np.asarray(z, LONG)
+        z = wide(z)
         if half.rate:
             zero = self._exact[half.anchor]
             return np.abs(self.drift.near(zero, half.sign * np.maximum(z, TINY))).astype(float)
-        return np.abs(self.drift(LONG(half.anchor) + LONG(half.sign) * z)).astype(float)
+        return np.abs(self.drift(wide(half.anchor) + wide(half.sign) * z)).astype(float)
 
     def weighted_time(self, k, x, elapsed, end):
         """The integral of ``end / F`` along the way from a state, by quadrature; `end` is |F| at its end.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import _validation, connectivity, inputs
+from ..connectivity import Purpose, random_key
 from ..errors import ParameterError, named_arguments, shown
 from ..models import NeuronModel, names_of
 from ..network import Network
@@ -43,6 +44,12 @@ def _per_layer(values, name, n, check=_validation.real):
             f"{name} must be one number, or one for each of the {n} layers of synapses, got {shown(values)}"
         )
     return [check(value, f"{name}[{k}]") for k, value in enumerate(values)]
+
+
+def _normal_numbers(net, k, mean, std, n):
+    """Weights for the k-th projection; their seeds are apart from those of what the network itself draws."""
+    drawn = connectivity.normal(mean, std)
+    return drawn.draw(random_key([net.seed, 1, k]), Purpose.WEIGHT, k, np.array([0, n], np.int64))
 
 
 @named_arguments
@@ -111,8 +118,7 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
         gain, distance = models[k].gain()
         mean = (1.2 if k == 0 else 4.0) * distance / (gain * before.n) if means[k] is None else means[k]
         std = 0.6 * distance / (gain * np.sqrt(before.n)) if stds[k] is None else stds[k]
-        # Seeds of weights are apart from those of what the network itself draws.
-        weights = np.random.default_rng([net.seed, 1, k]).normal(mean, std, (n, before.n))
+        weights = _normal_numbers(net, k, mean, std, n * before.n).reshape(n, before.n)
         sources, targets = np.divmod(np.arange(n * before.n), n)
         net.connect(before, layer, connectivity.all_to_all(), weight=weights[targets, sources], delay=delays[k])
         before = layer
@@ -166,8 +172,7 @@ def recurrent_network(
     n_in, n_within = max(fan_in, 1), max(indegree, 1)  # without synapses there are no weights to scale
     mean = 1.2 * distance / (gain * n_in) if input_mean is None else _validation.real(input_mean, "input_mean")
     std = 0.6 * distance / (gain * np.sqrt(n_in)) if input_std is None else _deviation(input_std, "input_std")
-    draws = np.random.default_rng([net.seed, 1])
-    from_input.weight = draws.normal(mean, std, from_input.n_synapses)
+    from_input.weight = _normal_numbers(net, 0, mean, std, from_input.n_synapses)
     std = 0.5 * distance / (gain * np.sqrt(n_within)) if weight_std is None else _deviation(weight_std, "weight_std")
-    within.weight = draws.normal(0.0, std, within.n_synapses)
+    within.weight = _normal_numbers(net, 1, 0.0, std, within.n_synapses)
     return net

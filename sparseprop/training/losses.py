@@ -15,6 +15,7 @@ from .. import _validation
 from ..batch import BatchResult, check_no_raster
 from ..errors import ParameterError, named_arguments, shown, unknown_name
 from ..models import names_of
+from ..numerics._functions import exp_many, log_many
 from ..numerics.bins import are_beyond
 from .pseudospikes import Pseudospikes, check_net
 
@@ -132,11 +133,11 @@ def _positive(value, name, unit=None):
 def _cross_entropy(logits, labels):
     """(-log softmax of the label of each sample, its derivative by logits)."""
     shifted = logits - logits.max(axis=1, keepdims=True)
-    p = np.exp(shifted)
+    p = exp_many(shifted)
     total = p.sum(axis=1, keepdims=True)
     p /= total
     rows = np.arange(len(labels))
-    value = np.log(total[:, 0]) - shifted[rows, labels]
+    value = log_many(total[:, 0]) - shifted[rows, labels]
     p[rows, labels] -= 1.0
     return value, p
 
@@ -261,7 +262,7 @@ class FirstSpikeCrossEntropy(Loss):
             t = np.where(silent, result.duration, t)
         value, by_logit = _cross_entropy(-t / self.tau, labels)
         rows = np.arange(len(labels))
-        late = np.exp(np.minimum(t[rows, labels] / self.tau_late, 700.0))
+        late = exp_many(np.minimum(t[rows, labels] / self.tau_late, 700.0))
         by_t = -by_logit / self.tau
         by_t[rows, labels] += self.alpha * late / self.tau_late
         by_t /= max(len(labels), 1)
@@ -357,7 +358,7 @@ class SpikeTimeError(_Trains):
             t = np.where(at < 0, result.duration, found)
         distance = np.where(is_wanted, t - np.where(is_wanted, wanted, 0.0), 0.0)
         number = np.maximum(is_wanted.sum(axis=(1, 2)), 1)[:, None, None]
-        by_t = distance / (self.unit**2 * number * max(len(wanted), 1))
+        by_t = distance / (self.unit * self.unit * number * max(len(wanted), 1))
         value = 0.5 * ((distance / self.unit) ** 2 / number).sum(axis=(1, 2))
         dL_dtimes = np.zeros(result.n_spikes)
         there = is_wanted & ~missing
@@ -436,7 +437,7 @@ def _exponential_distance(times, cells, signs, tau):
     sizes = np.diff(starts, append=len(t))
     by_size = np.argsort(-sizes, kind="stable")
     starts, sizes = starts[by_size], sizes[by_size]
-    decay = np.exp(-np.abs(np.diff(t, prepend=t[:1])) / tau)  # abs: from cell to cell, where nothing needs it
+    decay = exp_many(-np.abs(np.diff(t, prepend=t[:1])) / tau)  # abs: from cell to cell, where nothing needs it
     # Decaying sums over what came before, and over what comes after: the k-th spikes of all cells that have so many.
     before, after = np.zeros(len(t)), np.zeros(len(t))
     for k in range(1, sizes.max(initial=0)):
@@ -480,7 +481,7 @@ class _Counts(Loss):
             return counts, back
         until = result.duration if self.until is None else self.until
         x = np.clip((result.times[where] - until) / self.edge, -700.0, 700.0)
-        each = 1.0 / (1.0 + np.exp(x))
+        each = 1.0 / (1.0 + exp_many(x))
         counts = np.bincount(cells, weights=each, minlength=shape[0] * n).reshape(shape)
 
         def back(by_count):

@@ -4,6 +4,7 @@ import numpy as np
 
 from .. import _validation
 from ..errors import ParameterError, named_arguments, shown
+from ..numerics._functions import pow
 
 __all__ = ["Adam"]
 
@@ -81,13 +82,15 @@ class Adam:
         b1, b2 = self.betas
         if self.clip is not None and steps:
             norm = float(np.sqrt(np.sum(gradient**2)))
-            usual = float(np.sqrt(np.sum(second) / (1.0 - b2**steps)))
+            usual = float(np.sqrt(np.sum(second) / (1.0 - pow(b2, steps))))
             if norm > self.clip * usual > 0.0:
                 gradient = gradient * (self.clip * usual / norm)
         first, second, steps = b1 * first + (1.0 - b1) * gradient, b2 * second + (1.0 - b2) * gradient**2, steps + 1
         self._state[name] = first, second, steps
-        lr = self.lr * scale * self.decay**epoch
-        return values - lr * (first / (1.0 - b1**steps)) / (np.sqrt(second / (1.0 - b2**steps)) + self.epsilon)
+        lr = self.lr * scale * pow(self.decay, epoch)
+        return values - lr * (first / (1.0 - pow(b1, steps))) / (
+            np.sqrt(second / (1.0 - pow(b2, steps))) + self.epsilon
+        )
 
     def to_dict(self):
         """Its settings and all running means."""

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..errors import ParameterError, named_arguments, shown, unknown_name
 from ..network import Network
+from ..numerics._functions import atan_many
 
 __all__ = ["Pseudospikes"]
 
@@ -147,7 +148,7 @@ class _Continuation:
 
     def _progress(self, p):
         with np.errstate(over="ignore"):
-            return 0.5 + np.arctan(self._after[p.index] / self._root[p.index]) / np.pi
+            return 0.5 + atan_many(self._after[p.index] / self._root[p.index]) / np.pi
 
     def times(self, which=None, ids=None):
         """When the neurons of the population fire after the end: the first time, or the `which`-th after that.
@@ -165,7 +166,7 @@ class _Continuation:
         """
         p = self.rule.population
         root, tau = self._root[p.index], self._tau[p.index]
-        first = self.T + tau / root * (0.5 * np.pi - np.arctan(self._after[p.index] / root))
+        first = self.T + tau / root * (0.5 * np.pi - atan_many(self._after[p.index] / root))
         if which is None:
             return first
         return first[:, ids, None] + (np.pi * tau / root)[ids, None] * which
@@ -240,7 +241,7 @@ class _Matrix:
         size = max(1, AT_ONCE // max(len(g), 1))
         for first in range(0, len(sums), size):
             part = slice(first, first + size)
-            sums[part] = np.einsum("si,si->i", g[:, self.targets[part]], s[:, self.sources[part]])
+            sums[part] = (g[:, self.targets[part]] * s[:, self.sources[part]]).sum(axis=0)
         return sums
 
     def transposed(self, g):
