@@ -15,7 +15,7 @@ from sparseprop.engine._agenda cimport agenda_free
 from sparseprop.engine._kernel cimport Kernel
 from sparseprop.engine._state cimport Lane, Population, Process, Projection, State, reserve
 from sparseprop.numerics._frames cimport Frame, Pair, enter_epoch
-from sparseprop.numerics._memory cimport allocate
+from sparseprop.numerics._memory cimport allocate, allocate_large
 from sparseprop.numerics._typedefs cimport MAX_PORTS, neuron_t, synapse_t
 
 from ..connectivity import ProceduralAdjacency, Purpose
@@ -46,6 +46,7 @@ cdef class Loaded:
             free(p.frames)
             free(p.x)
             free(p.base)
+            free(p.own)
             free(p.release)
             free(p.waiting)
             free(p.log)
@@ -138,6 +139,7 @@ cdef class Loaded:
         p.rows = owned(allocate(n_rows, p.ops.row_size))
         for k, constants in enumerate(rows):
             p.ops.fill(p.rows, k, constants, frames, self.e.H)
+        self._take_own(p, n_rows)
         if p.ops.describe(p, n_rows) and p.base == NULL:
             p.base = <Pair *> owned(allocate(p.size, sizeof(Pair)))
             memset(p.base, 0, p.size * sizeof(Pair))
@@ -160,6 +162,12 @@ cdef class Loaded:
             enter_epoch(&p.frames[k], p.epoch)
             # Rounding moves a next spike by some 2^-52 of the slowest time scale; the margin is far above that.
             self.e.margin = max(self.e.margin, (1.0 / scale if rotates else scale) * 2.0**-36)
+
+    cdef _take_own(self, Population *p, int64_t n_rows):
+        """Room for what hot loops need of each neuron; what was in it is of other parameters."""
+        p.own_epoch = -1
+        if n_rows > 1 and p.ops.own_width and p.own == NULL:
+            p.own = <double *> owned(allocate_large(p.ops.own_width * <int64_t> p.size, sizeof(double)))
 
     cdef _add_projections(self, network):
         """Point the structs at the adjacency arrays: by source population without delay, by delay, and with many."""
@@ -357,6 +365,7 @@ cdef class Loaded:
                                &series.leaks[3 * k if series.n_leaks > 1 else 0])
         p.rows = rows
         p.ops.describe(p, n_rows)
+        self._take_own(p, n_rows)
         p.heterogeneous = n_rows > 1
         p.plain = not p.heterogeneous and p.release == NULL
 

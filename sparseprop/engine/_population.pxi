@@ -285,7 +285,7 @@ cdef void take_over(State *e, Population *p, const void *old, bint heterogeneous
 
 
 cdef inline Neurons neurons_now(const State *e, const Window *q, Population *p) noexcept nogil:
-    """A population of equal neurons, for the loops over many of them."""
+    """A population, for the loops over many of its neurons."""
     cdef Neurons all
     all.x = p.x
     all.size = p.size
@@ -293,6 +293,8 @@ cdef inline Neurons neurons_now(const State *e, const Window *q, Population *p) 
     all.drift = &p.drift
     all.waiting = p.waiting
     all.frame = frame_now(e, p, <const Model *> p.rows)
+    all.own = p.own
+    all.one_frame = p.n_frames == 1
     all.now = e.now
     all.edge = q.edge
     all.H = e.H
@@ -336,14 +338,19 @@ cdef Status deliver(State *e, Queue *q, Population *p, const neuron_t *targets, 
     if notes_states(m) and e.tape != NULL and note_states(e, p, targets, count) != RUNNING:
         return NO_MEMORY
     if Queue is Window:
-        if not p.heterogeneous:
+        if not p.heterogeneous or p.own != NULL:
             if not reserve(&e.found, count + 1) or not reserve(&e.held, count):
                 return NO_MEMORY
             all = neurons_now(e, q, p)
-            n = kick_row(m, &all, targets, weights, weight, largest, count, port, e.found.items, e.held.items, &held)
+            if p.heterogeneous:
+                take_own_numbers(q, p)
+                n = kick_each(&all, targets, weights, weight, count, port, e.found.items, e.held.items, &held)
+            else:
+                n = kick_row(m, &all, targets, weights, weight, largest, count, port, e.found.items, e.held.items,
+                             &held)
             if n >= 0:
                 for k in range(n):
-                    status = settle(e, q, p, m, e.found.items[k], all.frame)
+                    status = settle(e, q, p, e.found.items[k])
                     if status != RUNNING:
                         return status
                 for k in range(held):
@@ -361,10 +368,23 @@ cdef Status deliver(State *e, Queue *q, Population *p, const neuron_t *targets, 
     return RUNNING
 
 
-cdef inline Status settle(State *e, Window *q, Population *p, const Model *m, neuron_t i,
-                          const Frame *f) noexcept nogil:
+cdef inline void take_own_numbers(const Window *q, Population *p) noexcept nogil:
+    """p.own for the present epoch and edge, if it is of others."""
+    cdef const Model *m
+    cdef neuron_t i
+    if p.own_epoch == p.epoch and p.own_edge.n == q.edge.n and p.own_edge.s == q.edge.s:
+        return
+    for i in range(p.size):
+        m = row(p, i)
+        own_numbers(m, &p.frames[m.frame], p.own + own_width(m) * <int64_t> i)
+    p.own_epoch = p.epoch
+    p.own_edge = q.edge
+
+
+cdef inline Status settle(State *e, Window *q, Population *p, neuron_t i) noexcept nogil:
     """The place in the queue of a neuron that a kick brought near its threshold."""
-    if over_threshold(m, state_of(p, m, i), f):
+    cdef const Model *m = row(p, i)
+    if over_threshold(m, state_of(p, m, i), frame_now(e, p, m)):
         if e.tape != NULL:
             tape_drive(e.tape, p.first + i)
         return RUNNING if append(&e.driven, p.first + i) else NO_MEMORY
@@ -379,14 +399,19 @@ cdef Status scan(State *e, Window *q, Population *p) noexcept nogil:
     cdef neuron_t i
     cdef Pair t
     cdef double key
-    if not p.heterogeneous:
+    if not p.heterogeneous or p.own != NULL:
         all = neurons_now(e, q, p)
+    if p.heterogeneous and p.own != NULL:
+        take_own_numbers(q, p)
     k = 0
     while k < p.size:
         n = min(<int64_t> p.size - k, SCAN_BLOCK)
         if not reserve(&e.found, n):
             return NO_MEMORY
-        found = -1 if p.heterogeneous else scan_block(m, &all, k, n, e.found.items)
+        if not p.heterogeneous:
+            found = scan_block(m, &all, k, n, e.found.items)
+        else:
+            found = scan_each(&all, k, n, e.found.items) if p.own != NULL else -1
         if found < 0:
             found = 0
             for i in range(n):
@@ -454,6 +479,7 @@ if gives_current(NULL):
 OPS.is_costly = is_costly(NULL)
 OPS.has_currents = has_currents(NULL)
 OPS.notes_states = notes_states(NULL)
+OPS.own_width = own_width(NULL)
 OPS.ports = ports_in
 OPS.has_coordinate = has_coordinate_in
 OPS.rescale = rescale

@@ -136,6 +136,9 @@ cdef struct Population:
     neuron_t n_frames
     int64_t epoch               # to which frames and states belong
     int64_t width               # doubles of state per neuron
+    double *own                 # of heterogeneous kernels with `kick_each`: what that reads, or NULL
+    int64_t own_epoch           # and for which epoch and edge that is
+    Pair own_edge
     double drift                # of kernels that keep lengths in range: powers of two by which they may be off
     double *x
     Pair *base                  # a time beside each state, of kernels with `keeps_base`, or NULL
@@ -258,6 +261,7 @@ cdef struct Ops:
     bint is_costly
     bint has_currents
     bint notes_states
+    int64_t own_width
     int64_t (*ports)(const Population *p) noexcept nogil
     bint (*has_coordinate)(const Population *p) noexcept nogil
     # Whole populations.

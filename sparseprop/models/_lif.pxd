@@ -8,11 +8,16 @@ from libc.stdint cimport int64_t
 
 from sparseprop.models._neuron cimport Neurons, Row, Sums, When
 from sparseprop.numerics._constants cimport LARGEST_KICK, LARGEST_STATE, SMALL
+from sparseprop.numerics._elementary cimport exp_many
 from sparseprop.numerics._frames cimport Frame, Pair, growth_at, growth_time, never
 from sparseprop.numerics._scan cimport find_below, prefetch, register_width, subtract
 from sparseprop.numerics._scan cimport kick_row as kick_states
 from sparseprop.numerics._sums cimport sum_of_three
 from sparseprop.numerics._typedefs cimport neuron_t
+
+
+cdef enum:
+    OWN_BLOCK = 64  # targets that are kicked at a time, each with an exponential of its own
 
 
 cdef struct LIF:
@@ -138,7 +143,7 @@ cdef inline double voltage_at(const LIF *m, const double *x, const Pair *base, c
 # Many at once ---------------------------------------------------------------------------------------------------------
 
 cdef inline int64_t scan_cost(const LIF *m, bint alone) noexcept nogil:
-    return 1
+    return 12 if alone else 1
 
 
 cdef inline int64_t scan_block(const LIF *m, const Neurons *p, int64_t first, int64_t n,
@@ -160,6 +165,65 @@ cdef inline int64_t kick_row(const LIF *m, const Neurons *p, const neuron_t *tar
     return kick_states(p.x, targets, weights, weight, count, f.E,
                        m.gap * (f.edge_E if m.gap > 0.0 and f.edge_E > f.E else f.E), p.waiting, p.far, near, others,
                        n_others)
+
+
+# Own numbers: E at the epoch's start, its time constant, the gap, and the state up to which a neuron may fire before
+# the edge.
+
+cdef inline int64_t own_width(const LIF *m) noexcept nogil:
+    return 4
+
+
+cdef inline void own_numbers(const LIF *m, const Frame *f, double *own) noexcept nogil:
+    own[0] = f.start
+    own[1] = f.scale
+    own[2] = m.gap
+    own[3] = m.gap * f.edge_E if m.gap > 0.0 else -INFINITY
+
+
+cdef inline int64_t kick_each(const Neurons *p, const neuron_t *targets, const double *weights, double weight,
+                              int64_t count, int64_t port, neuron_t *near, neuron_t *others,
+                              int64_t *n_others) noexcept nogil:
+    cdef double growth[OWN_BLOCK]
+    cdef const double *own
+    cdef double E = p.frame.E, w = weight, kicked
+    cdef int64_t first = 0, n, k, found = 0, left = 0
+    cdef neuron_t i
+    while first < count:
+        n = min(count - first, OWN_BLOCK)
+        for k in range(first + n, min(first + n + OWN_BLOCK, count)):
+            prefetch(&p.x[targets[k]], sizeof(double))
+            prefetch(&p.own[4 * <int64_t> targets[k]], 4 * sizeof(double))
+        if not p.one_frame:
+            for k in range(n):
+                growth[k] = p.now.s / p.own[4 * <int64_t> targets[first + k] + 1]
+            exp_many(growth, growth, n)
+        for k in range(n):
+            i = targets[first + k]
+            own = p.own + 4 * <int64_t> i
+            if not p.one_frame:
+                E = own[0] * growth[k]
+            if weights != NULL:
+                w = weights[first + k]
+            kicked = p.x[i] - w * E
+            if (p.waiting != NULL and (p.waiting[i >> 3] >> (i & 7)) & 1) or not fabs(kicked) < LARGEST_STATE:
+                others[left] = <neuron_t> (first + k)
+                left += 1
+                continue
+            p.x[i] = kicked
+            near[found] = i
+            found += w > 0.0 and (kicked <= own[2] * E or kicked <= own[3])
+        first += OWN_BLOCK
+    n_others[0] = left
+    return found
+
+
+cdef inline int64_t scan_each(const Neurons *p, int64_t first, int64_t n, neuron_t *found) noexcept nogil:
+    cdef int64_t k, count = 0
+    for k in range(n):
+        found[count] = <neuron_t> k
+        count += p.x[first + k] <= p.own[4 * (first + k) + 3]
+    return count
 
 
 # For gradients: y is dL/dx, and with `wide` a sum for tau_m -----------------------------------------------------------

@@ -74,6 +74,8 @@ cdef struct Neurons:
     double *drift               # see Population
     const uint8_t *waiting      # a bit for every neuron that may be refractory, or NULL without a refractory period
     Frame *frame                # of the first port, at the present
+    const double *own           # of neurons that are not equal: `own_width` doubles for each
+    bint one_frame              # which these share all the same
     Pair now
     Pair edge                   # of the window
     double H
@@ -186,6 +188,27 @@ cdef inline int64_t kick_row(const void *m, const Neurons *p, const neuron_t *ta
     something rare, or maybe a refractory period, are left as they are and put into `others`, by their places in the
     row. Returns -1, having done nothing, if there is no such loop.
     """
+    return -1
+
+
+cdef inline int64_t own_width(const void *m) noexcept nogil:
+    """How many doubles `kick_each` needs of each neuron; 0 if there is no such loop."""
+    return 0
+
+
+cdef inline void own_numbers(const void *m, const Frame *f, double *own) noexcept nogil:
+    """These, in the present epoch, and for the present edge of the window."""
+
+
+cdef inline int64_t kick_each(const Neurons *p, const neuron_t *targets, const double *weights, double weight,
+                              int64_t count, int64_t port, neuron_t *near, neuron_t *others,
+                              int64_t *n_others) noexcept nogil:
+    """`kick_row`, for neurons of which each has its own parameters."""
+    return -1
+
+
+cdef inline int64_t scan_each(const Neurons *p, int64_t first, int64_t n, neuron_t *found) noexcept nogil:
+    """`scan_block`, for neurons of which each has its own parameters."""
     return -1
 
 

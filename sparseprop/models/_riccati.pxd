@@ -9,13 +9,13 @@ State: two doubles (a, b).
 The mathematics is in docs/numerics.md and, operation by operation, in riccati.py.
 """
 
-from libc.math cimport INFINITY, fabs, isinf
+from libc.math cimport INFINITY, NAN, fabs, isinf
 from libc.stdint cimport int64_t
 
 from sparseprop.models._neuron cimport Neurons, Row, Sums, When
 from sparseprop.numerics._constants cimport LARGE, LARGEST_STATE, ROUNDING, SMALL
 from sparseprop.numerics._frames cimport Frame, Pair, growth_at, growth_time, never, plus, rotation_at, rotation_time
-from sparseprop.numerics._elementary cimport atan2, cos, cosh, exp, log1p, sin, sinh, tanh
+from sparseprop.numerics._elementary cimport atan2, cos, cos_many, cosh, exp, log1p, sin, sin_many, sinh, tanh
 from sparseprop.numerics._scan cimport find_turned, normalise, prefetch, register_width, turn, turn_far
 from sparseprop.numerics._typedefs cimport neuron_t
 
@@ -25,6 +25,8 @@ cdef enum:
     SHEAR = 2
     # Powers of two by which lengths of vectors may have drifted since they were last brought near 1.
     MOST_DRIFT = 600
+    OWN = 5  # doubles of each neuron for loops over neurons that are not equal
+    OWN_BLOCK = 64  # targets that are kicked at a time, each with a sine and cosine of its own
 
 cdef struct Riccati:
     double tau
@@ -294,7 +296,7 @@ cdef inline double voltage_at(const Riccati *m, const double *x, const Pair *bas
 # Many at once ---------------------------------------------------------------------------------------------------------
 
 cdef inline int64_t scan_cost(const Riccati *m, bint alone) noexcept nogil:
-    return 2
+    return 16 if alone else 2
 
 
 cdef inline int64_t scan_block(const Riccati *m, const Neurons *p, int64_t first, int64_t n,
@@ -326,6 +328,86 @@ cdef inline int64_t kick_row(const Riccati *m, const Neurons *p, const neuron_t 
             n += 1
     n_others[0] = left
     return 0
+
+
+# Own numbers: the angle at the epoch's start, its rate, what a weight is in the plane of states, and the direction in
+# which threshold is at the edge.
+
+cdef inline int64_t own_width(const Riccati *m) noexcept nogil:
+    return OWN
+
+
+cdef inline void own_numbers(const Riccati *m, const Frame *f, double *own) noexcept nogil:
+    own[0] = f.mantissa
+    own[1] = f.scale
+    own[2] = m.inverse_root if m.regime == ROTATION else NAN
+    own[3] = own[4] = NAN
+    if m.regime == ROTATION and not f.edge_is_far:
+        own[3] = m.peak_b * f.edge_E - m.peak_a * f.edge_sine
+        own[4] = -m.peak_b * f.edge_sine - m.peak_a * f.edge_E
+
+
+cdef inline bint may_cross(const double *own, const double *x) noexcept nogil:
+    """Whether a neuron may fire before the edge; with NaN among its numbers it may."""
+    return not own[3] * x[0] + own[4] * x[1] > 2.0 * ROUNDING * (fabs(x[0]) + fabs(x[1]))
+
+
+cdef inline int64_t scan_each(const Neurons *p, int64_t first, int64_t n, neuron_t *found) noexcept nogil:
+    cdef int64_t k, count = 0
+    for k in range(n):
+        found[count] = <neuron_t> k
+        count += may_cross(p.own + OWN * (first + k), p.x + 2 * (first + k))
+    return count
+
+
+cdef inline bint scan_is_rough(const Riccati *m) noexcept nogil:
+    # `scan_each` leaves saddles and shears to be looked at.
+    return m.regime != ROTATION
+
+
+cdef inline int64_t kick_each(const Neurons *p, const neuron_t *targets, const double *weights, double weight,
+                              int64_t count, int64_t port, neuron_t *near, neuron_t *others,
+                              int64_t *n_others) noexcept nogil:
+    cdef double cosine[OWN_BLOCK]
+    cdef double sine[OWN_BLOCK]
+    cdef const double *own
+    cdef double *x
+    cdef double c, s, d, a, b, size, w = weight
+    cdef int64_t first = 0, n, k, found = 0, left = 0
+    cdef neuron_t i
+    while first < count:
+        n = min(count - first, OWN_BLOCK)
+        for k in range(first + n, min(first + n + OWN_BLOCK, count)):
+            prefetch(&p.x[2 * <int64_t> targets[k]], 2 * sizeof(double))
+            prefetch(&p.own[OWN * <int64_t> targets[k]], OWN * sizeof(double))
+        for k in range(n):
+            own = p.own + OWN * <int64_t> targets[first + k]
+            sine[k] = own[0] + own[1] * p.now.s
+        cos_many(cosine, sine, n)
+        sin_many(sine, sine, n)
+        for k in range(n):
+            i = targets[first + k]
+            x = p.x + 2 * <int64_t> i
+            c = cosine[k]
+            s = sine[k]
+            if weights != NULL:
+                w = weights[first + k]
+            own = p.own + OWN * <int64_t> i
+            d = w * own[2] * (x[0] * c - x[1] * s)
+            a = x[0] + d * s
+            b = x[1] + d * c
+            size = fabs(a) + fabs(b)
+            if (p.waiting != NULL and (p.waiting[i >> 3] >> (i & 7)) & 1) or not SMALL <= size <= LARGE:
+                others[left] = <neuron_t> (first + k)
+                left += 1
+                continue
+            x[0] = a
+            x[1] = b
+            near[found] = i
+            found += w > 0.0 and may_cross(own, x)
+        first += OWN_BLOCK
+    n_others[0] = left
+    return found
 
 
 cdef inline bint settle_lengths(const Neurons *p, double c) noexcept nogil:
