@@ -8,7 +8,8 @@ from libc.math cimport INFINITY, exp, expm1, fabs, log, log1p
 from libc.stdint cimport int64_t
 
 from sparseprop.models._neuron cimport Neurons, Sums, When
-from sparseprop.numerics._frames cimport LARGEST_STATE, Frame, Pair, growth_at, growth_time, interval, never, plus
+from sparseprop.numerics._constants cimport LARGEST_KICK, LARGEST_STATE
+from sparseprop.numerics._frames cimport Frame, Pair, growth_at, growth_time, interval, never, plus
 from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport neuron_t
 
@@ -264,7 +265,7 @@ cdef inline int64_t kick_row(const PWLIF *m, const Neurons *p, const neuron_t *t
     cdef int64_t k, found = 0, left = 0
     cdef neuron_t i
     # No sum of kicks of this size leaves the range of a state.
-    if m.slow or not largest * E < 6.668014432879854e240:
+    if m.slow or not largest * E < LARGEST_KICK:
         return -1
     for k in range(count):
         if p.far and k + 24 < count:
