@@ -662,7 +662,8 @@ cdef class Adjoint:
     start : tuple
         The pair from which times are counted.
     sums : dict of ndarray
-        dL/d(parameter) of each neuron (global ids), added to: ``I_e, tau_m, threshold, V_reset, t_ref``.
+        dL/d(parameter) of each neuron (global ids), added to: ``I_e, tau_m, threshold, V_reset, t_ref,
+        shape``.
     by_weight, by_delay : list
         For each projection an array with one per synapse that is added to, or None.
     by_drive : list
@@ -724,7 +725,7 @@ cdef class Adjoint:
         b.sums.I_e, b.sums.tau_m = self._pointer(sums["I_e"]), self._pointer(sums["tau_m"])
         b.sums.threshold, b.sums.V_reset = self._pointer(sums["threshold"]), self._pointer(sums["V_reset"])
         b.sums.t_ref, b.sums.tau_syn = self._pointer(sums["t_ref"]), self._pointer(sums["tau_syn"])
-        b.sums.n = e.n
+        b.sums.shape, b.sums.n = self._pointer(sums["shape"]), e.n
         n_projections, n_processes = len(network.projections), len(network.processes)
         self.weight_sums, self.delay_sums = np.zeros(n_projections + 1), np.zeros(n_projections + 1)
         self.drive_sums = np.zeros(n_processes + 1)

@@ -287,7 +287,7 @@ cdef void take_over(State *e, Population *p, const void *old, bint heterogeneous
 cdef inline Neurons neurons_now(const State *e, const Window *q, Population *p) noexcept nogil:
     """A population, for the loops over many of its neurons."""
     cdef Neurons all
-    all.x = p.x
+    all.x, all.base = p.x, p.base
     all.size = p.size
     all.far = p.size > FAR
     all.drift = &p.drift
