@@ -47,8 +47,8 @@ def _per_layer(values, name, n, check=_validation.real):
     return [check(value, f"{name}[{k}]") for k, value in enumerate(values)]
 
 
-# Where the tails of the normal distribution begin that numpy takes from the C library's logarithm, which is not the same
-# everywhere (the ziggurat of Marsaglia and Tsang).
+# Where the tails of the normal distribution begin that numpy takes from the C library's logarithm, which is not the
+# same everywhere (the ziggurat of Marsaglia and Tsang).
 TAIL = 3.6541528853610088
 
 
