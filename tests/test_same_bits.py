@@ -112,3 +112,9 @@ def test_levels_that_the_processor_has_not_are_skipped(monkeypatch):
         machines.require_level("x86-64-v3")
     with pytest.raises(machines.Impossible, match="no-such-compiler not installed"):
         machines.require("no-such-compiler")
+
+
+def test_this_build_has_the_recorded_bits():
+    recorded = json.loads(machines.RECORDED.read_text())
+    found = same_bits.fingerprints()
+    assert [name for name in recorded | found if recorded.get(name) != found.get(name)] == []

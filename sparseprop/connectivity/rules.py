@@ -367,9 +367,7 @@ def pairwise_bernoulli(p):
     -----
     Pairs of a neuron with itself are left out unless autapses are allowed.
 
-    O(n_pre + number of edges): the distance to the next edge is drawn from its geometric distribution. That
-    takes a logarithm, so with another C library an edge may be another one, once in very many. All other
-    rules draw with whole numbers only and are the same everywhere.
+    O(n_pre + number of edges): the distance to the next edge is drawn from its geometric distribution.
     """
     return _PairwiseBernoulli(p)
 

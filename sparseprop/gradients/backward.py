@@ -113,7 +113,7 @@ class _Backward:
         if self.result._record_sources:
             more = recording.entries("emitted")
             ids, where = np.concatenate([ids, more[2]]), np.concatenate([where, more[3]])
-            order = np.argsort(where)
+            order = np.argsort(where, kind="stable")
             ids, where = ids[order], where[order]
         mask = self.result._mask
         return where if mask is None else where[mask[ids]]

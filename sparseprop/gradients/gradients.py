@@ -205,7 +205,7 @@ def new_sums(n, ports):
 
 def sums_by_projection(adjoint):
     """Of all weights, and of all delays of each projection: the sums of their derivatives, in the network's order."""
-    order = np.argsort(adjoint.ranks)
+    order = np.argsort(adjoint.ranks, kind="stable")
     n = len(order)
     return np.asarray(adjoint.weight_sums)[:n][order], np.asarray(adjoint.delay_sums)[:n][order]
 

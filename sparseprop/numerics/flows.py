@@ -191,7 +191,9 @@ class NumericalDrift:
                 radius /= 2
                 continue
             # Not so large that F is much larger there than its slope at the zero says, which costs digits.
-            linear = np.abs((series[1::2] * np.arange(1, NODES, 2) * (-1.0) ** np.arange(NODES // 2)).sum())
+            linear = np.abs(
+                (series[1::2] * np.arange(1, NODES, 2) * np.where(np.arange(NODES // 2) % 2, -1.0, 1.0)).sum()
+            )
             if np.abs(series[-3:]).max() <= 2 * self.noise * np.abs(series).max() <= 16 * self.noise * linear:
                 break
             radius /= 2

@@ -60,7 +60,7 @@ def integral_of(coefficients):
     result[:, 1] = padded[:, 0] - padded[:, 2] / 2
     k = np.arange(2, n + 1)
     result[:, 2:] = (padded[:, 1:n] - padded[:, 3 : n + 2]) / (2 * k)
-    signs = (-1.0) ** np.arange(n + 1)
+    signs = np.where(np.arange(n + 1) % 2, -1.0, 1.0)
     result[:, 0] -= (result[:, 1:] * signs[1:]).sum(axis=1)
     return result
 

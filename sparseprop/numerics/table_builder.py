@@ -197,7 +197,7 @@ class TableBuilder:
         of them: there x is the time to the near end. A drift that does both needs a half for each.
         """
         octaves = np.arange(max(above(z_end / self.drift.scale), 0))
-        z = joined([[0.0], self.drift.scale * 2.0**octaves, [z_end]])
+        z = joined([[0.0], self.drift.scale * np.ldexp(1.0, octaves), [z_end]])
         # The ends of halves have to be doubles.
         z[1:-1] = wide(middle) - (wide(middle) - z[1:-1]).astype(float)
         low, high = z[:-1, None], z[1:, None]

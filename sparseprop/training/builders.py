@@ -4,6 +4,7 @@ import numpy as np
 
 from .. import _validation, connectivity, inputs
 from ..connectivity import Purpose, random_key
+from ..connectivity._wiring import synapse_values
 from ..errors import ParameterError, named_arguments, shown
 from ..models import NeuronModel, names_of
 from ..network import Network
@@ -46,10 +47,26 @@ def _per_layer(values, name, n, check=_validation.real):
     return [check(value, f"{name}[{k}]") for k, value in enumerate(values)]
 
 
-def _normal_numbers(net, k, mean, std, n):
-    """Weights for the k-th projection; their seeds are apart from those of what the network itself draws."""
-    drawn = connectivity.normal(mean, std)
-    return drawn.draw(random_key([net.seed, 1, k]), Purpose.WEIGHT, k, np.array([0, n], np.int64))
+# Where the tails of the normal distribution begin that numpy takes from the C library's logarithm, which is not the
+# same everywhere (the ziggurat of Marsaglia and Tsang).
+TAIL = 3.6541528853610088
+
+
+class _Normal:
+    """Normal numbers: those of numpy's generator, but for tails, which are drawn anew by our own functions."""
+
+    def __init__(self, seed):
+        self.generator, self.key, self.drawn = np.random.default_rng(seed), random_key([*seed, 1]), 0
+
+    def draw(self, mean, std, n):
+        """n of them."""
+        numbers = self.generator.standard_normal(n)
+        far = np.abs(numbers) >= TAIL
+        offsets = np.array([0, far.sum()], np.int64)
+        tails = synapse_values(self.key, Purpose.WEIGHT, self.drawn, offsets, "normal", 0.0, 1.0, TAIL, np.inf)
+        numbers[far] = np.copysign(tails, numbers[far])
+        self.drawn += 1
+        return mean + std * numbers
 
 
 @named_arguments
@@ -118,7 +135,8 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
         gain, distance = models[k].gain()
         mean = (1.2 if k == 0 else 4.0) * distance / (gain * before.n) if means[k] is None else means[k]
         std = 0.6 * distance / (gain * np.sqrt(before.n)) if stds[k] is None else stds[k]
-        weights = _normal_numbers(net, k, mean, std, n * before.n).reshape(n, before.n)
+        # Seeds of weights are apart from those of what the network itself draws.
+        weights = _Normal([net.seed, 1, k]).draw(mean, std, n * before.n).reshape(n, before.n)
         sources, targets = np.divmod(np.arange(n * before.n), n)
         net.connect(before, layer, connectivity.all_to_all(), weight=weights[targets, sources], delay=delays[k])
         before = layer
@@ -172,7 +190,8 @@ def recurrent_network(
     n_in, n_within = max(fan_in, 1), max(indegree, 1)  # without synapses there are no weights to scale
     mean = 1.2 * distance / (gain * n_in) if input_mean is None else _validation.real(input_mean, "input_mean")
     std = 0.6 * distance / (gain * np.sqrt(n_in)) if input_std is None else _deviation(input_std, "input_std")
-    from_input.weight = _normal_numbers(net, 0, mean, std, from_input.n_synapses)
+    draws = _Normal([net.seed, 1])
+    from_input.weight = draws.draw(mean, std, from_input.n_synapses)
     std = 0.5 * distance / (gain * np.sqrt(n_within)) if weight_std is None else _deviation(weight_std, "weight_std")
-    within.weight = _normal_numbers(net, 1, 0.0, std, within.n_synapses)
+    within.weight = draws.draw(0.0, std, within.n_synapses)
     return net

@@ -59,7 +59,7 @@ def yin_yang(n, seed):
         wanted = draws.randint(3)
         while True:
             x, y = draws.rand(2) * 2.0 * R_BIG
-            if np.sqrt((x - R_BIG) ** 2 + (y - R_BIG) ** 2) <= R_BIG and yin_yang_class(x, y) == wanted:
+            if np.sqrt(np.square(x - R_BIG) + np.square(y - R_BIG)) <= R_BIG and yin_yang_class(x, y) == wanted:
                 break
         values[k] = x, y, 1.0 - x, 1.0 - y
         labels[k] = wanted
@@ -68,8 +68,8 @@ def yin_yang(n, seed):
 
 def yin_yang_class(x, y):
     """The class of a point within the circle."""
-    right = np.sqrt((x - 1.5 * R_BIG) ** 2 + (y - R_BIG) ** 2)
-    left = np.sqrt((x - 0.5 * R_BIG) ** 2 + (y - R_BIG) ** 2)
+    right = np.sqrt(np.square(x - 1.5 * R_BIG) + np.square(y - R_BIG))
+    left = np.sqrt(np.square(x - 0.5 * R_BIG) + np.square(y - R_BIG))
     if right < R_SMALL or left < R_SMALL:
         return 2
     is_yin = right <= R_SMALL or R_SMALL < left <= 0.5 * R_BIG or (y > R_BIG and right > 0.5 * R_BIG)
