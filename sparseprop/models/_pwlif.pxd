@@ -4,11 +4,12 @@ State: x = (V_inf - V) E, or 0; and 0, or v = V - V_T > 0 as of `base`. The math
 operation by operation, in pwlif.py.
 """
 
-from libc.math cimport INFINITY, exp, expm1, fabs, log, log1p
+from libc.math cimport INFINITY, fabs
 from libc.stdint cimport int64_t
 
 from sparseprop.models._neuron cimport Neurons, Sums, When
 from sparseprop.numerics._constants cimport LARGEST_KICK, LARGEST_STATE
+from sparseprop.numerics._elementary cimport exp, expm1, log, log1p
 from sparseprop.numerics._frames cimport Frame, Pair, growth_at, growth_time, interval, never, plus
 from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport neuron_t

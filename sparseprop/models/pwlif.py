@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ParameterError, named_arguments, shown
+from ..numerics._functions import expm1_many, log1p, log1p_many
 from ..numerics.engine_time import NEVER
 from .base import I_E, T_REF, TAU_M, NeuronModel, Parameter, cycle_voltage
 from .lif import scaled_gap
@@ -112,7 +113,7 @@ class PWLIF(NeuronModel):
 
     @staticmethod
     def constants_of(parameters):
-        return pwlif_constants(math.fsum, math.log1p, **parameters)
+        return pwlif_constants(math.fsum, log1p, **parameters)
 
     @staticmethod
     def neuron(engine, parameters):
@@ -139,7 +140,7 @@ class PWLIF(NeuronModel):
         """From reset in units of tau_m; 0 from above, infinite from below if the drive is."""
         gap, below = self._gap(), np.maximum(np.asarray(self.V_T) - self.V_reset, 0.0)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            up = np.where(gap > 0.0, np.log1p(below / gap), np.inf)
+            up = np.where(gap > 0.0, log1p_many(below / gap), np.inf)
             return np.where(np.asarray(self.V_reset) > self.V_T, 0.0, up)
 
     def free_period(self):
@@ -147,7 +148,7 @@ class PWLIF(NeuronModel):
         start = np.maximum(np.asarray(self.V_reset), self.V_T)
         speed = self._gap() + self.slope * (start - self.V_T)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            way = np.log1p(self.slope * (np.asarray(self.V_th) - start) / speed) / self.slope
+            way = log1p_many(self.slope * (np.asarray(self.V_th) - start) / speed) / self.slope
             return (self.tau_m * np.where(speed > 0.0, self._time_to_kink() + way, np.inf))[()]
 
     def free_voltage(self, elapsed):
@@ -156,8 +157,8 @@ class PWLIF(NeuronModel):
         v = np.asarray(self.V_reset) - np.asarray(self.V_T)
         above = np.maximum(v, 0.0)
         with np.errstate(over="ignore", invalid="ignore"):
-            up = above + (gap + self.slope * above) * np.expm1(self.slope * (u - kink)) / self.slope
-        return self.V_T + np.where(u < kink, v - (gap - v) * np.expm1(-u), up)
+            up = above + (gap + self.slope * above) * expm1_many(self.slope * (u - kink)) / self.slope
+        return self.V_T + np.where(u < kink, v - (gap - v) * expm1_many(-u), up)
 
     def resting_voltage(self):
         """Where a neuron below the rheobase stays; V_reset for one above it."""
