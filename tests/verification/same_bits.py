@@ -151,6 +151,7 @@ NEURONS = {
         functools.partial(sp.NumericalIF, "a * V * (V - 1.0)", V_th=4.0, V_reset=-1.0, I_e=0.5, tau_m=10.0),
         0.1,
     ),
+    "PWLIF": (functools.partial(sp.PWLIF, tau_m=10.0, V_T=1.0, V_th=2.0, slope=2.0, I_e=1.25), 0.1),
 }
 MORE = {"NumericalIF": {"constants": {"a": 0.75}}}
 
