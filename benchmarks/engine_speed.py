@@ -13,21 +13,24 @@ The figure to compare is the CPU time. Wall time suffers from whatever else the 
 
     python benchmarks/engine_speed.py -o result.json
     python benchmarks/engine_speed.py --sizes 1000 10000 --spikes 100000 --engines heap --repeats 5
+    python benchmarks/engine_speed.py --sizes 10000 --models LIF Theta --engines window --own tau_m
 """
 
 import argparse
+import dataclasses
 import os
 import statistics
 import sys
 import time
 
+import numpy as np
 from common import MODELS, in_process, memory, options_of, picture, report_head, save, settle
 
 import sparseprop as sp
 from sparseprop.simulation import ENGINES
 
 TRANSIENT_SPIKES_PER_NEURON = 2
-OF_ALL_CASES = ("outdegree", "rate", "seed", "spikes", "repeats", "transient_seconds")
+OF_ALL_CASES = ("outdegree", "own", "rate", "seed", "spikes", "repeats", "transient_seconds")
 QUICK = {"sizes": [1000, 10_000, 100_000], "spikes": 50_000, "transient_seconds": 3.0}
 
 
@@ -41,6 +44,8 @@ def run_case(case):
     net = sp.balanced_network(
         case["n"], MODELS[case["model"]](tau_m=10.0), case["outdegree"], j0=1.0, rate=case["rate"], seed=case["seed"]
     )
+    if case["own"]:
+        net = with_own(net, case)
     simulation = sp.Simulation(net, engine=case["engine"])
     construction = time.process_time() - began[0], time.perf_counter() - began[1]
 
@@ -80,6 +85,16 @@ def run_case(case):
         "estimated_memory_bytes": net.estimate_memory(),
         "load_average": os.getloadavg(),
     }
+
+
+def with_own(net, case):
+    """The network with another value of a parameter for each neuron, up to 5 % off."""
+    population, projection = net.populations[0], net.projections[0]
+    values = getattr(population.model, case["own"]) * np.random.default_rng(case["seed"]).uniform(0.95, 1.05, case["n"])
+    other = sp.Network(seed=case["seed"])
+    neurons = other.add(case["n"], dataclasses.replace(population.model, **{case["own"]: values}), V=population.V)
+    other.connect(neurons, neurons, sp.fixed_outdegree(case["outdegree"]), weight=projection.weight)
+    return other
 
 
 def summary(repeats, name):
@@ -136,6 +151,7 @@ def main():
     )
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--outdegree", type=int, default=100, help="K (default: %(default)s)")
+    parser.add_argument("--own", choices=("tau_m", "I_e"), help="a parameter of which each neuron gets another value")
     parser.add_argument("--rate", type=float, default=1.0, help="in Hz, wanted; more comes out (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--transient-seconds", type=float, default=10.0, help="at most (default: %(default)s)")

@@ -63,6 +63,15 @@ def test_engine_speed(tmp_path):
     assert table[2].startswith(f"| 200 | LIF | {COMPILED[0]} |")
 
 
+def test_engine_speed_of_neurons_that_are_not_equal(tmp_path):
+    done = run(
+        tmp_path, "--sizes 200 --spikes 500 --repeats 1 --models LIF Theta --engines window --own tau_m -o out.json"
+    )
+    assert done.returncode == 0, done.stderr
+    cases = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert [case["own"] for case in cases] == ["tau_m", "tau_m"] and all(case["rate_hz"] > 0.1 for case in cases)
+
+
 def test_engine_speed_takes_every_engine_through_the_same_spikes(tmp_path):
     engines = " ".join(ENGINES)
     done = run(tmp_path, f"--sizes 200 --spikes 200 --models LIF --repeats 1 --engines {engines} -o out.json")
