@@ -18,7 +18,8 @@ __all__ = [
     "to_powers",
 ]
 
-# Of the polynomials; a piece is its centre, the inverse of half its width, and DEGREE + 1 coefficients; see _table.pxd.
+# Of the polynomials. A piece is its centre, the inverse of half its width, and DEGREE + 1 coefficients, as in
+# _tabulated.pxd.
 DEGREE = 9
 NODES = 22
 PI = 4 * np.arctan(wide(1.0))
