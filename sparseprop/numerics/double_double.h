@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdint.h>
 
-#include "sparseprop/numerics/elementary.h"
+#include "elementary.h"
 
 typedef struct {
     double h, l;

@@ -1,13 +1,14 @@
-/* The functions of sparseprop/numerics/elementary.h: how accurate, how fast, and the same everywhere?
+/* The functions of sparseprop/numerics/elementary.h and double_double.h: how accurate, how fast, and the same everywhere?
 
        elementary accuracy N [function]   largest errors over N points, against long double, and where
-       elementary checksum N              of N results of each function, one by one and by arrays
+       elementary checksum N              of N results of each function, one by one and by arrays (what it does unasked);
+                                          of N / 100 of those of double_double.h
        elementary values N                N arguments and results of each function as doubles: x, second argument, f(x)
        elementary names                   of the functions, in that order
        elementary speed                   ns per value, against the C library
 
    elementary.py beside this file builds and runs it. */
-#include "sparseprop/numerics/elementary.h"
+#include "../../sparseprop/numerics/double_double.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -267,6 +268,45 @@ static void checksum(int64_t n) {
         exit(1);
 }
 
+typedef struct {
+    const char *name;
+    sp_dd (*one)(sp_dd);
+    sp_dd (*two)(sp_dd, sp_dd);
+} wide_function;
+
+static const wide_function wide_functions[] = {
+    {"sum", 0, sp_dd_add}, {"product", 0, sp_dd_multiply}, {"quotient", 0, sp_dd_divide}, {"power", 0, sp_dd_power},
+    {"sqrt", sp_dd_sqrt, 0}, {"exp", sp_dd_exp, 0}, {"expm1", sp_dd_expm1, 0}, {"curvature", sp_dd_curvature, 0},
+    {"log", sp_dd_log, 0}, {"log1p", sp_dd_log1p, 0}, {"sin", sp_dd_sin, 0}, {"cos", sp_dd_cos, 0},
+    {"tan", sp_dd_tan, 0}, {"atan", sp_dd_atan, 0}, {"asinh", sp_dd_asinh, 0}, {"sinh", sp_dd_sinh, 0},
+    {"cosh", sp_dd_cosh, 0}, {"tanh", sp_dd_tanh, 0},
+};
+
+static uint64_t bits_of(double x) { /* of NaN, whose sign and bits IEEE leaves open, always the same */
+    return sp_bits(x == x ? x : sp_nan());
+}
+
+static sp_dd wide_argument(void) { /* of any size up to 2^10 */
+    double h = (double)(word() >> 11) * 0x1p-52 - 1.0;
+    h = ldexp(h, (int)(word() % 40) - 29);
+    return sp_dd_normal(h, h * ((double)(word() >> 11) * 0x1p-107));
+}
+
+static void wide_checksum(int64_t n) {
+    for (size_t f = 0; f < sizeof wide_functions / sizeof *wide_functions; f++) {
+        const wide_function *w = wide_functions + f;
+        uint64_t sum = 0;
+        state = 1;
+        for (int64_t i = 0; i < n; i++) {
+            sp_dd x = wide_argument(), z = wide_argument(), y = w->one ? w->one(x) : w->two(x, z);
+            sum = (sum ^ bits_of(y.h)) * UINT64_C(0x9e3779b97f4a7c15);
+            sum = ((sum ^ sum >> 29) ^ bits_of(y.l)) * UINT64_C(0x9e3779b97f4a7c15);
+            sum ^= sum >> 29;
+        }
+        printf("wide_%s %016llx\n", w->name, (unsigned long long)sum);
+    }
+}
+
 static void values(int64_t n) {
     static double x[CHUNK], z[CHUNK], one[CHUNK], many[CHUNK];
     int f, j;
@@ -379,13 +419,15 @@ int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "accuracy"))
         accuracy(n, argc > 3 ? argv[3] : NULL);
     else if (argc > 1 && !strcmp(argv[1], "checksum"))
-        checksum(n);
+        checksum(n), wide_checksum(n / 100);
     else if (argc > 1 && !strcmp(argv[1], "values"))
         values(n);
     else if (argc > 1 && !strcmp(argv[1], "names"))
         for (f = 0; f < N_FUNCTIONS + N_PAIRS; f++)
             puts(name_of(f));
-    else
+    else if (argc > 1)
         speed();
+    else
+        checksum(n), wide_checksum(n / 100);
     return 0;
 }
