@@ -97,7 +97,10 @@ def test_builds_of_all_modes_and_what_is_built_again(copy):
     before = times(copy)
     kernels = {path.stem for path in (copy / "sparseprop" / "models").glob("_*.pxd")} - {"_neuron"}
     engines = {"_core", "_kernel", "_loaded", "_backward", "_batch"}
-    assert set(before) == kernels | engines | {"_wiring", "_functions", "_double_double", "_yardsticks", "_cyutility"} and "_lif" in kernels
+    assert (
+        set(before) == kernels | engines | {"_wiring", "_functions", "_double_double", "_yardsticks", "_cyutility"}
+        and "_lif" in kernels
+    )
 
     (copy / "sparseprop" / "network" / "network.py").touch()
     build(copy, "wheel")
