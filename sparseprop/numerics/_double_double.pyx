@@ -15,8 +15,8 @@ ctypedef double complex wide_t
 
 cdef extern from "sparseprop/numerics/double_double.h" nogil:
     ctypedef struct number "sp_dd":
-        double h
-        double l
+        double high "h"
+        double low "l"
     number dd_negative "sp_dd_negative"(number a) noexcept
     number dd_absolute "sp_dd_absolute"(number a) noexcept
     number dd_sqrt "sp_dd_sqrt"(number a) noexcept
@@ -44,22 +44,22 @@ cdef extern from "sparseprop/numerics/double_double.h" nogil:
 
 cdef inline number number_of(wide_t a) noexcept nogil:
     cdef number y
-    y.h = a.real
-    y.l = a.imag
+    y.high = a.real
+    y.low = a.imag
     return y
 
 
 cdef inline wide_t pair_of(number a) noexcept nogil:
     cdef wide_t y
-    y.real = a.h
-    y.imag = a.l
+    y.real = a.high
+    y.imag = a.low
     return y
 
 
 cdef number plain(double x) noexcept nogil:
     cdef number y
-    y.h = x
-    y.l = 0.0
+    y.high = x
+    y.low = 0.0
     return y
 
 
