@@ -1,4 +1,4 @@
-"""What the machine has for this process: memory and cores."""
+"""What the machine has for this process: memory and cores, and work that is shared out to these."""
 
 import os
 import threading
@@ -35,6 +35,10 @@ def share_out(work, pieces):
     For what releases the GIL. One piece needs no thread. Ctrl-C, as any exception, is raised when the pieces under way
     are done.
     """
+    if len(pieces) < 2:
+        for piece in pieces:
+            work(*piece)
+        return
     left, errors, threads = deque(pieces), [], []
 
     def take():

@@ -33,9 +33,6 @@ MAX_INTERVALS = <int64_t> 1 << INTERVAL_BITS  # of a Poisson process
 # their start where there is a second block. A longer row is not interrupted.
 PIECE = 1 << 18
 
-# Synapses of rows that all cores turn around together; so long Ctrl-C may wait.
-cdef synapse_t BLOCKS_TURNED = 1 << 23
-
 # Synapses between two looks for Ctrl-C of what is not shared out: some tens of milliseconds.
 cdef synapse_t BLOCK = 1 << 21
 
@@ -427,12 +424,12 @@ def transpose(const neuron_t[::1] ids, synapse_t k, synapse_t n):
     cdef synapse_t n_rows = ids.shape[0] // k
     offsets = np.zeros(n + 1, dtype=np.int64)
     rows = np.empty(ids.shape[0], dtype=np.int32)
-    parts = 1 if ids.shape[0] <= PIECE else 2 * cores()
+    parts = 1 if ids.shape[0] <= PIECE else cores()
     step = n // parts + 1
     ranges = [(low, min(low + step, n)) for low in range(0, n, step)]
-    blocks = [
-        (begin, min(begin + BLOCKS_TURNED // k + 1, n_rows)) for begin in range(0, n_rows, BLOCKS_TURNED // k + 1)
-    ]
+    # All cores turn the same rows at a time, because a row must come after those before it; Ctrl-C waits so long.
+    together = 32 * PIECE // k + 1
+    blocks = [(begin, min(begin + together, n_rows)) for begin in range(0, n_rows, together)]
     for block in blocks:
         share_out(functools.partial(_count_in, ids, k, offsets, *block), ranges)
     np.cumsum(offsets, out=offsets)
@@ -442,9 +439,11 @@ def transpose(const neuron_t[::1] ids, synapse_t k, synapse_t n):
     return offsets, rows
 
 
-cdef inline synapse_t first_from(const neuron_t *row, synapse_t k, synapse_t low) noexcept nogil:
-    """The first place in an ascending row at which there is `low` or more; `k` if there is none."""
+cdef inline synapse_t first_from(const neuron_t *row, synapse_t k, synapse_t low, synapse_t n) noexcept nogil:
+    """The first place in an ascending row of ids below `n` at which there is `low` or more; `k` if there is none."""
     cdef synapse_t at = 0, half
+    if low == 0 or low == n:
+        return k if low else 0
     while k > 0:
         half = (k + 1) >> 1
         at += half if row[at + half - 1] < low else 0
@@ -456,13 +455,13 @@ def _count_in(const neuron_t[::1] ids, synapse_t k, synapse_t[::1] counts, synap
               synapse_t low, synapse_t high):
     """Add to ``counts[i + 1]`` how often each id i in [low, high) is in the rows from `begin` up to `end`."""
     cdef const neuron_t *row = const_neurons_of(ids)
-    cdef synapse_t j, i
+    cdef synapse_t _j, i, n = counts.shape[0] - 1
+    row += begin * k
     with nogil:
-        for j in range(begin, end):
-            i = first_from(row + j * k, k, low)
-            while i < k and row[j * k + i] < high:
-                counts[row[j * k + i] + 1] += 1
-                i += 1
+        for _j in range(begin, end):
+            for i in range(first_from(row, k, low, n), first_from(row, k, high, n)):
+                counts[row[i] + 1] += 1
+            row += k
 
 
 def _turn(const neuron_t[::1] ids, synapse_t k, synapse_t[::1] cursor, neuron_t[::1] rows, synapse_t begin,
@@ -470,15 +469,14 @@ def _turn(const neuron_t[::1] ids, synapse_t k, synapse_t[::1] cursor, neuron_t[
     """Put the rows from `begin` up to `end` where the cursor of each id in [low, high) is."""
     cdef const neuron_t *row = const_neurons_of(ids)
     cdef neuron_t *target = neurons_of(rows)
-    cdef synapse_t j, i, id
+    cdef synapse_t j, i, n = cursor.shape[0] - 1
+    row += begin * k
     with nogil:
         for j in range(begin, end):
-            i = first_from(row + j * k, k, low)
-            while i < k and row[j * k + i] < high:
-                id = row[j * k + i]
-                target[cursor[id]] = <neuron_t>j
-                cursor[id] += 1
-                i += 1
+            for i in range(first_from(row, k, low, n), first_from(row, k, high, n)):
+                target[cursor[row[i]]] = <neuron_t>j
+                cursor[row[i]] += 1
+            row += k
 
 
 def sort_by_source(const neuron_t[::1] sources, synapse_t n):

@@ -407,7 +407,10 @@ def _only_value(delay):
     """The delay that all synapses have, or None."""
     if isinstance(delay, float):
         return delay
-    return float(delay[0]) if delay.size and (delay == delay[0]).all() else None if delay.size else 0.0
+    if not delay.size:
+        return 0.0
+    same = (delay[:1000] == delay[0]).all() and (delay == delay[0]).all()  # most differ at once
+    return float(delay[0]) if same else None
 
 
 def _one_weight_per_target(members):
