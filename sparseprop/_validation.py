@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ._machine import share_out
 from .errors import ParameterError, shown
 
 # NumPy refuses complex -> real silently only with a warning; we refuse it with an error.
@@ -20,6 +21,8 @@ _REMEDIES = {
     "M": "; give times as numbers in ms: (dates - start) / numpy.timedelta64(1, 'ms')",
     "m": "; give times as numbers in ms: durations / numpy.timedelta64(1, 'ms')",
 }
+# Entries of an array that are looked at together: what is found out about them stays in a cache.
+_PIECE = 1 << 16
 # Types of single numbers, which cannot carry anything but a value.
 _PLAIN = (float, int)
 
@@ -154,9 +157,10 @@ def plain(value, name, unit=None):
     if isinstance(value, np.ma.MaskedArray):
         masked = np.ma.getmaskarray(value)
         if masked.any():
+            first = _index(int(np.argmax(masked)), masked.shape)
             raise ParameterError(
-                f"{name} must have no masked entries, got {np.count_nonzero(masked)}, the first at index "
-                f"{_index(masked)}; leave them out (value.compressed()), or give them a value (value.filled(...))"
+                f"{name} must have no masked entries, got {np.count_nonzero(masked)}, the first at index {first}; "
+                "leave them out (value.compressed()), or give them a value (value.filled(...))"
             )
         value = value.data
     try:
@@ -194,9 +198,9 @@ def _listed(values, name, unit):
     ]
 
 
-def _index(where):
-    """The first True of an array as an index: a number, or one for each dimension."""
-    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(where)), where.shape))
+def _index(place, shape):
+    """The index of the entry at this place of an array: a number, or one for each dimension."""
+    index = tuple(int(i) for i in np.unravel_index(place, shape))
     return index[0] if len(index) == 1 else index
 
 
@@ -231,13 +235,24 @@ def real_array(
     if size is not None and array.shape[0] != size:
         raise ParameterError(f"{name} must have {size} entries, got {array.shape[0]}")
     given, array = array, array.astype(np.float64, order="C", copy=False)
-    inside = (low < array if low_open else low <= array) & (array < high if high_open else array <= high)
-    inside &= ~np.isnan(array) if infinite else np.isfinite(array)
-    if not inside.all():
-        k = _index(~inside)
-        raise ParameterError(f"{name} must be {allowed}, got {float(array[k])!r} at index {k}")
     # A list has become an array of its own already.
-    return array.copy() if copy and array is given and not isinstance(value, (list, tuple, range)) else array
+    new = np.empty_like(array) if copy and array is given and not isinstance(value, (list, tuple, range)) else array
+    flat, flat_new, outside = array.reshape(-1), new.reshape(-1), []
+
+    def take(first):
+        part = flat[first : first + _PIECE]
+        inside = (low < part if low_open else low <= part) & (part < high if high_open else part <= high)
+        inside &= ~np.isnan(part) if infinite else np.isfinite(part)
+        if not inside.all():
+            outside.append(first + int(np.argmin(inside)))
+        if new is not array:
+            flat_new[first : first + _PIECE] = part
+
+    share_out(take, [(first,) for first in range(0, flat.size, _PIECE)])
+    if outside:
+        k = _index(min(outside), array.shape)
+        raise ParameterError(f"{name} must be {allowed}, got {float(array[k])!r} at index {k}")
+    return new
 
 
 def index_array(value, name, n):

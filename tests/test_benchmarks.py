@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -127,6 +128,27 @@ def test_bound_and_paper(tmp_path):
     assert sizes == [(200, 20, 1000, 200), (300, 20, 1000, 200), (200, 100, 200, 40), (300, 100, 200, 40)]
     assert sum(line.startswith("|") for line in done.stdout.splitlines()) == 2 + 4
     assert (tmp_path / "out.png").is_file()
+
+
+def test_construction(tmp_path):
+    """With two threads where the process may use two cores."""
+    options = "--quick --n 200 --outdegree 10 --rules pairwise_bernoulli procedural --delays uniform one -o out.json"
+    done = run(tmp_path, options, "construction.py")
+    assert done.returncode == 0, done.stderr
+    cases = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert [(case["rule"], case["delays"], case["threads"]) for case in cases] == [
+        (rule, delays, threads)
+        for rule, delays in (("pairwise_bernoulli", "uniform"), ("pairwise_bernoulli", "one"), ("procedural", "one"))
+        for threads in (1, 2)
+    ]
+    for case in cases:
+        if "skipped" in case:
+            assert case["threads"] > len(os.sched_getaffinity(0))
+        else:
+            assert 1000 < case["n_synapses"] < 3000
+            assert case["connect"]["wall_seconds"] > 0.0
+            assert case["simulation"]["wall_seconds"] > 0.0
+    assert sum(line.startswith("|") for line in done.stdout.splitlines()) == 2 + len(cases)
 
 
 def test_large(tmp_path):

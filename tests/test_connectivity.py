@@ -13,6 +13,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections import Counter
 
 import numpy as np
@@ -22,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+import sparseprop as sp
 from sparseprop import _machine, errors
 from sparseprop.connectivity import (
     Adjacency,
@@ -402,6 +404,105 @@ def test_many_blocks_give_what_one_gives():
     np.testing.assert_array_equal(c.offsets, a.offsets)
     np.testing.assert_array_equal(np.sort(c.targets.reshape(n, k)), ids)
     assert wire(fixed_total_number(n * k), n).n_synapses == n * k
+
+
+def wired_by(n_threads, monkeypatch, rule, *arguments, **options):
+    """What a process that may use so many cores makes of a rule, and its draws of delays and weights."""
+    monkeypatch.setattr(_machine, "cores", lambda: n_threads)
+    monkeypatch.setattr(_wiring, "cores", lambda: n_threads)
+    a = wire(rule, *arguments, **options)
+    values = [d.draw(KEY, Purpose.DELAY, 3, a.offsets) for d in DISTRIBUTIONS]
+    sorted_by = [array for drawn in values for array in _wiring.sort_rows(a.offsets, drawn, a.targets)]
+    return a.n_autapses, a.n_multapses, [a.offsets, a.targets, *values, *map(np.asarray, sorted_by)]
+
+
+DISTRIBUTIONS = (sp.uniform(0.5, 2.5), sp.normal(1.5, 1.0, low=0.1, high=9.0), sp.lognormal(0.1, 0.5))
+
+
+@pytest.mark.parametrize("piece", [1, 500, 2**18])
+@pytest.mark.parametrize("allowed", [False, True])
+@pytest.mark.parametrize(
+    "rule",
+    [fixed_outdegree(20), fixed_outdegree(140), fixed_indegree(20), fixed_indegree(140), pairwise_bernoulli(0.1),
+     pairwise_bernoulli(1e-3), fixed_total_number(3000), all_to_all()],
+    ids=repr,
+)  # fmt: skip
+def test_any_number_of_threads_draws_the_same(rule, allowed, piece, monkeypatch):
+    """Of a network that is one piece of work for one thread, and of many."""
+    started = []
+    options = {"allow_autapses": allowed, "allow_multapses": allowed}
+    expected = wired_by(1, monkeypatch, rule, 150, **options)
+    monkeypatch.setattr(_wiring, "PIECE", piece)
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: started.append(thread) or start(thread))
+    for n_threads in (1, 2, 3):
+        *counts, arrays = wired_by(n_threads, monkeypatch, rule, 150, **options)
+        assert counts == list(expected[:2])
+        for ours, theirs in zip(arrays, expected[2], strict=True):
+            np.testing.assert_array_equal(ours, theirs, strict=True)
+        if n_threads == 1 or piece == 2**18:
+            assert not started
+        elif piece == 1:
+            assert started
+        assert not any(thread.is_alive() for thread in started)
+
+
+@pytest.mark.parametrize("piece", [64, 2**18])
+def test_rows_are_sorted_as_numpy_sorts_them(piece, monkeypatch):
+    """With ties, zeros of both signs, and rows of all lengths about those of the runs that are merged."""
+    monkeypatch.setattr(_wiring, "PIECE", piece)
+    rng = np.random.default_rng(5)
+    lengths = np.concatenate([np.arange(70), [0, 0, 127, 128, 129, 1000, 5000, 0]])
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    n = offsets[-1]
+    targets = rng.integers(0, 10**6, n).astype(np.int32)
+    sources = np.repeat(np.arange(len(lengths)), lengths)
+    for values in (rng.random(n), rng.integers(0, 4, n) * 1.5, rng.choice([-0.0, 0.0, 5e-324], n), np.arange(n) * -1.0):
+        order = np.lexsort((values, sources))
+        new_targets, places, new_values = map(np.asarray, _wiring.sort_rows(offsets, values, targets))
+        np.testing.assert_array_equal(new_targets, targets[order])
+        np.testing.assert_array_equal(places, order - offsets[sources])
+        assert new_values.tobytes() == values[order].tobytes()
+        out = np.empty(n)
+        _wiring.take_places(offsets, places, targets * 0.5, out)
+        np.testing.assert_array_equal(out, targets[order] * 0.5)
+
+
+def test_what_has_the_wrong_length_is_not_sorted():
+    offsets, targets = np.array([0, 2, 3]), np.zeros(3, np.int32)
+    with pytest.raises(ValueError, match="2 values and 3 targets for 3 synapses"):
+        _wiring.sort_rows(offsets, np.zeros(2), targets)
+    with pytest.raises(ValueError, match="2 values for 3 synapses"):
+        _wiring.take_places(offsets, targets, np.zeros(2), np.zeros(3))
+
+
+def test_an_error_in_any_thread_is_raised_when_all_are_done(monkeypatch):
+    monkeypatch.setattr(_machine, "cores", lambda: 3)
+    for failing in range(3):
+        running, met = set(), threading.Barrier(3)
+
+        def work(k, failing=failing, running=running, met=met):
+            running.add(k)
+            met.wait(10.0)
+            if k == failing:
+                raise Alarm(k)
+            time.sleep(0.01)
+            running.remove(k)
+
+        with pytest.raises(Alarm, match=str(failing)):
+            _machine.share_out(work, [(k,) for k in range(3)])
+        assert running == {failing}
+
+
+def test_a_machine_that_allows_no_more_threads_does_it_with_those_there_are(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_machine, "cores", lambda: 3)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    done = []
+    _machine.share_out(done.append, [(k,) for k in range(5)])
+    assert done == list(range(5))
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -923,6 +1024,42 @@ def test_long_builds_can_be_interrupted(rule):
     finally:
         timer.cancel()
         signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda offsets: sp.normal(1.0, 0.1).draw(KEY, Purpose.WEIGHT, 0, offsets),
+        lambda offsets: _wiring.sort_rows(offsets, np.zeros(offsets[-1]), np.zeros(offsets[-1], np.int32)),
+        lambda offsets: _wiring.draw_rows(KEY, 1, 0, offsets, 10**6, False, False),
+    ],
+    ids=["values", "sorting", "rows"],
+)
+def test_what_is_shared_out_can_be_interrupted(work, n_threads, monkeypatch):
+    """4 * 10^7 synapses; after a signal no piece is begun, and no thread goes on."""
+    monkeypatch.setattr(_machine, "cores", lambda: n_threads)
+    wanted, begun = [], []
+
+    def share_out(work, pieces):
+        wanted.extend(pieces)
+        timer.start()
+        _machine.share_out(lambda *piece: begun.append(piece) or work(*piece), pieces)
+
+    def handler(*_):
+        raise Alarm
+
+    monkeypatch.setattr(_wiring, "share_out", share_out)
+    timer = threading.Timer(0.03, os.kill, (os.getpid(), signal.SIGUSR1))
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with pytest.raises(Alarm):
+            work(np.arange(0, 4 * 10**7 + 1, 1000))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert sorted(begun) == wanted[: len(begun)]
+    assert 0 < len(begun) < len(wanted)
+    assert not any(thread.name == "sparseprop" for thread in threading.enumerate())
 
 
 def test_adjacency_of_nothing():

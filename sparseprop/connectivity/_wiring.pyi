@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_INTERVALS: int
+PIECE: int
 
 def philox(
     counter: Sequence[int] | NDArray[np.uint64], key: Sequence[int] | NDArray[np.uint64]
@@ -43,6 +44,7 @@ def sort_by_source(sources: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64
 def audit(
     offsets: NDArray[np.int64], targets: NDArray[np.int32], n_post: int, same_population: bool
 ) -> tuple[int, int, int, int]: ...
+def count_repeats(offsets: NDArray[np.int64], targets: NDArray[np.int32], same_population: bool) -> tuple[int, int]: ...
 def synapse_values(
     key: NDArray[np.uint64],
     purpose: int,
@@ -54,6 +56,15 @@ def synapse_values(
     low: float,
     high: float,
 ) -> NDArray[np.float64]: ...
+def sort_rows(
+    offsets: NDArray[np.int64], values: NDArray[np.float64], targets: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]: ...
+def take_places(
+    offsets: NDArray[np.int64],
+    places: NDArray[np.int32],
+    values: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None: ...
 def poisson_events(
     key: NDArray[np.uint64],
     purpose: int,

@@ -1,14 +1,16 @@
 """Drawing and sorting of connections, compiled: the loops over synapses behind `sparseprop.connectivity`.
 
 Arguments are checked there; here are only the checks without which memory would be at risk. Every function
-works with the GIL released, in blocks of whole rows and about 2 million synapses, and lets Ctrl-C in between.
+works with the GIL released. What is drawn for a row depends on nothing but the row, so rows are shared out to all cores
+in blocks (`share_out`, which lets Ctrl-C in between); what goes through all synapses one after the other does so on
+one core, and looks for Ctrl-C itself.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport sqrt
 from libc.stdint cimport INT32_MAX, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memmove, memset
+from libc.string cimport memcpy, memmove, memset
 
 from sparseprop.connectivity._poisson cimport INTERVAL_BITS, Poisson, poisson_fill, poisson_free
 from sparseprop.connectivity._rows cimport draw_bernoulli_row, draw_row, table_size
@@ -18,13 +20,26 @@ from sparseprop.numerics._philox cimport (
 )
 from sparseprop.numerics._typedefs cimport neuron_t, synapse_t
 
+import functools
+import math
+import threading
+
 import numpy as np
+
+from .._machine import cores, share_out
 
 MAX_INTERVALS = <int64_t> 1 << INTERVAL_BITS  # of a Poisson process
 
-# Synapses (or rows, if they are empty) between two looks for Ctrl-C: some tens of milliseconds. A longer row
-# is not interrupted.
+# Synapses (or rows, if they are empty) that one core does at a time: some milliseconds, so that threads are worth
+# their start where there is a second block. A longer row is not interrupted.
+PIECE = 1 << 18
+
+# Synapses between two looks for Ctrl-C of what is not shared out: some tens of milliseconds.
 cdef synapse_t BLOCK = 1 << 21
+
+# Length of the runs that are sorted by insertion before they are merged.
+cdef enum:
+    RUN = 8
 
 
 # Random numbers drawn ahead, so that the memory they point at has been fetched when it is needed.
@@ -49,6 +64,18 @@ cdef inline neuron_t *neurons_of(neuron_t[::1] array) noexcept nogil:
 
 cdef inline const neuron_t *const_neurons_of(const neuron_t[::1] array) noexcept nogil:
     return &array[0] if array.shape[0] else NULL
+
+
+def row_blocks(offsets):
+    """Rows in blocks of about PIECE synapses, or rows: the first and the end of each."""
+    cdef synapse_t first = 0, stop, n_rows = offsets.shape[0] - 1
+    blocks = []
+    while first < n_rows:
+        stop = np.searchsorted(offsets, offsets[first] + PIECE)
+        stop = min(max(stop, first + 1), first + <synapse_t>PIECE, n_rows)
+        blocks.append((first, stop))
+        first = stop
+    return blocks
 
 
 def philox(counter, key):
@@ -165,14 +192,11 @@ def draw_rows(const uint64_t[::1] key, uint64_t purpose, uint64_t projection, co
     -----
     O(number of ids drawn); scratch of a few times the longest row that is drawn by its table.
     """
-    cdef synapse_t n_rows = offsets.shape[0] - 1, j = 0, k, size, scratch = 0, budget
+    cdef synapse_t n_rows = offsets.shape[0] - 1, j = 0, k = 0
     cdef synapse_t available = max(n - skip_self, 0)
     cdef synapse_t longest = INT32_MAX if with_replacement and available else available
     cdef bint impossible = False
     cdef uint64_t[2] words
-    cdef philox_stream stream
-    cdef uint32_t *table
-    cdef neuron_t *row
     checked_key(key, words)
     with nogil:
         for j in range(n_rows):
@@ -180,33 +204,41 @@ def draw_rows(const uint64_t[::1] key, uint64_t purpose, uint64_t projection, co
             if k < 0 or k > longest:
                 impossible = True
                 break
-            size = table_size(k, available, with_replacement) if k else 0
-            scratch = max(scratch, size)
     if impossible:
         raise ValueError(f"row {j} cannot have {k} of {available} ids")
     ids = np.empty(offsets[n_rows], dtype=np.int32)
-    row = neurons_of(ids)
-    table = <uint32_t *>malloc((scratch + 1) * sizeof(uint32_t))
+    work = functools.partial(
+        _draw_rows, ids, key, purpose, projection, offsets, available, skip_self, with_replacement, first
+    )
+    share_out(work, row_blocks(offsets.base))
+    return ids
+
+
+def _draw_rows(neuron_t[::1] ids, const uint64_t[::1] key, uint64_t purpose, uint64_t projection,
+               const synapse_t[::1] offsets, synapse_t available, bint skip_self, bint with_replacement,
+               synapse_t first, synapse_t begin, synapse_t end):
+    """Draw the rows from `begin` up to `end`, with a table of their own."""
+    cdef synapse_t j, k, scratch = 0
+    cdef uint64_t[2] words
+    cdef philox_stream stream
+    cdef neuron_t *row = neurons_of(ids)
+    cdef uint32_t *table
+    checked_key(key, words)
+    with nogil:
+        for j in range(begin, end):
+            k = offsets[j + 1] - offsets[j]
+            if k:
+                scratch = max(scratch, table_size(k, available, with_replacement))
+        table = <uint32_t *>malloc((scratch + 1) * sizeof(uint32_t))
+        if table != NULL:
+            memset(table, 0xFF, scratch * sizeof(uint32_t))
+            for j in range(begin, end):
+                philox_open(&stream, words, <uint64_t>(first + j), projection, purpose)
+                draw_row(row + offsets[j], offsets[j + 1] - offsets[j], available,
+                         first + j if skip_self else available, with_replacement, &stream, table)
+            free(table)
     if table == NULL:
         raise MemoryError(f"no memory for a scratch table of {scratch} entries")
-    try:
-        memset(table, 0xFF, scratch * sizeof(uint32_t))
-        j = 0
-        while j < n_rows:
-            budget = BLOCK
-            with nogil:
-                while j < n_rows and budget > 0:
-                    k = offsets[j + 1] - offsets[j]
-                    philox_open(&stream, words, <uint64_t>(first + j), projection, purpose)
-                    draw_row(row, k, available, first + j if skip_self else available, with_replacement, &stream,
-                             table)
-                    row += k
-                    budget -= k + 1
-                    j += 1
-            PyErr_CheckSignals()
-    finally:
-        free(table)
-    return ids
 
 
 def draw_bernoulli(const uint64_t[::1] key, uint64_t purpose, uint64_t projection, synapse_t n_rows,
@@ -238,39 +270,75 @@ def draw_bernoulli(const uint64_t[::1] key, uint64_t purpose, uint64_t projectio
     -----
     O(n_rows + number of ids): the misses between two hits are drawn at once.
     """
-    cdef synapse_t j = 0, found = 0, count = 0, budget
+    cdef uint64_t[2] words
+    checked_key(key, words)
+    drawn = _InOrder(n_rows, capacity)
+    work = functools.partial(_draw_bernoulli, drawn, key, purpose, projection, n, p, skip_self)
+    step = min(int(PIECE / (p * n + 1.0)) + 1, PIECE)
+    share_out(work, [(first, min(first + step, n_rows)) for first in range(0, n_rows, step)])
+    drawn.ids.resize(drawn.found, refcheck=False)
+    return drawn.offsets, drawn.ids
+
+
+class _InOrder:
+    """Rows whose length nobody knows before they are drawn; blocks wait here until those before them are in place."""
+
+    def __init__(self, n_rows, capacity):
+        self.offsets = np.zeros(n_rows + 1, dtype=np.int64)
+        self.ids = np.empty(capacity, dtype=np.int32)
+        self.found = self.next = 0
+        self.waiting = {}
+        self.lock = threading.Lock()
+
+    def room(self, begin, end):
+        """For how many ids a block should have room: seldom too little."""
+        share = self.ids.shape[0] * (end - begin) / (self.offsets.shape[0] - 1)
+        return int(share + 4.0 * math.sqrt(share)) + 16
+
+    def put(self, begin, end, ids):
+        """The rows from `begin` up to `end`, whose ends within `ids` are in `offsets`."""
+        with self.lock:
+            self.waiting[begin] = end, ids
+            while self.next in self.waiting:
+                begin = self.next
+                self.next, ids = self.waiting.pop(begin)
+                stop = self.found + ids.shape[0]
+                if stop > self.ids.shape[0]:
+                    self.ids.resize(stop + (stop >> 3) + 1024, refcheck=False)
+                self.ids[self.found : stop] = ids
+                self.offsets[begin + 1 : self.next + 1] += self.found
+                self.found = stop
+
+
+def _draw_bernoulli(drawn, const uint64_t[::1] key, uint64_t purpose, uint64_t projection, synapse_t n, double p,
+                    bint skip_self, synapse_t begin, synapse_t end):
+    """Draw the rows from `begin` up to `end`, and put them where they belong."""
+    cdef synapse_t j = begin, found = 0, count = 0, capacity = drawn.room(begin, end)
     cdef synapse_t available = n - skip_self
     cdef double log_miss = log1p(-p)
     cdef uint64_t[2] words
     cdef philox_stream stream
+    cdef synapse_t[::1] ends = drawn.offsets
     cdef neuron_t *row
     checked_key(key, words)
-    offsets = np.zeros(n_rows + 1, dtype=np.int64)
-    cdef synapse_t[::1] ends = offsets
     ids = np.empty(capacity, dtype=np.int32)
-    row = neurons_of(ids)
-    while j < n_rows:
-        budget = BLOCK
+    while j < end:
+        row = neurons_of(ids)
         with nogil:
-            while j < n_rows and budget > 0:
+            while j < end:
                 philox_open(&stream, words, <uint64_t>j, projection, purpose)
                 count = draw_bernoulli_row(row + found, capacity - found, log_miss, available,
                                            j if skip_self else available, &stream)
                 if count < 0:
                     break
                 found += count
-                budget -= count + 1
                 j += 1
                 ends[j] = found
         if count < 0:
             # The row is drawn again from its beginning, into more room.
             capacity += (capacity >> 3) + 1024
             ids.resize(capacity, refcheck=False)
-            row = neurons_of(ids)
-            count = 0
-        PyErr_CheckSignals()
-    ids.resize(found, refcheck=False)
-    return offsets, ids
+    drawn.put(begin, end, ids[:found])
 
 
 def draw_row_lengths(const uint64_t[::1] key, uint64_t purpose, uint64_t projection, synapse_t n_rows,
@@ -338,7 +406,7 @@ def transpose(const neuron_t[::1] ids, synapse_t k, synapse_t n):
     Parameters
     ----------
     ids : ndarray of int32, shape (n_rows * k,)
-        Row by row, each in [0, n).
+        Row by row, each in [0, n), ascending within each row.
     k : int
         Length of the rows, at least 1.
     n : int
@@ -352,28 +420,64 @@ def transpose(const neuron_t[::1] ids, synapse_t k, synapse_t n):
 
     Notes
     -----
-    O(n + ids), a counting sort.
+    O(n + ids), a counting sort; each core does it for a range of ids, which is one piece of each row.
     """
-    cdef synapse_t n_rows = ids.shape[0] // k, j = 0, i, stop, step = BLOCK // k + 1
-    cdef const neuron_t *source = const_neurons_of(ids)
-    cdef neuron_t *target
+    cdef synapse_t n_rows = ids.shape[0] // k
     offsets = np.zeros(n + 1, dtype=np.int64)
     rows = np.empty(ids.shape[0], dtype=np.int32)
-    cdef synapse_t[::1] cursor = offsets
-    target = neurons_of(rows)
-    count_ids(ids, cursor)
-    while j < n_rows:
-        stop = min(n_rows, j + step)
-        with nogil:
-            while j < stop:
-                for i in range(k):
-                    target[cursor[source[i]]] = <neuron_t>j
-                    cursor[source[i]] += 1
-                source += k
-                j += 1
-        PyErr_CheckSignals()
-    rewind(cursor)
+    parts = 1 if ids.shape[0] <= PIECE else cores()
+    step = n // parts + 1
+    ranges = [(low, min(low + step, n)) for low in range(0, n, step)]
+    # All cores turn the same rows at a time, because a row must come after those before it; Ctrl-C waits so long.
+    together = 32 * PIECE // k + 1
+    blocks = [(begin, min(begin + together, n_rows)) for begin in range(0, n_rows, together)]
+    for block in blocks:
+        share_out(functools.partial(_count_in, ids, k, offsets, *block), ranges)
+    np.cumsum(offsets, out=offsets)
+    for block in blocks:
+        share_out(functools.partial(_turn, ids, k, offsets, rows, *block), ranges)
+    rewind(offsets)
     return offsets, rows
+
+
+cdef inline synapse_t first_from(const neuron_t *row, synapse_t k, synapse_t low, synapse_t n) noexcept nogil:
+    """The first place in an ascending row of ids below `n` at which there is `low` or more; `k` if there is none."""
+    cdef synapse_t at = 0, half
+    if low == 0 or low == n:
+        return k if low else 0
+    while k > 0:
+        half = (k + 1) >> 1
+        at += half if row[at + half - 1] < low else 0
+        k -= half
+    return at
+
+
+def _count_in(const neuron_t[::1] ids, synapse_t k, synapse_t[::1] counts, synapse_t begin, synapse_t end,
+              synapse_t low, synapse_t high):
+    """Add to ``counts[i + 1]`` how often each id i in [low, high) is in the rows from `begin` up to `end`."""
+    cdef const neuron_t *row = const_neurons_of(ids)
+    cdef synapse_t _j, i, n = counts.shape[0] - 1
+    row += begin * k
+    with nogil:
+        for _j in range(begin, end):
+            for i in range(first_from(row, k, low, n), first_from(row, k, high, n)):
+                counts[row[i] + 1] += 1
+            row += k
+
+
+def _turn(const neuron_t[::1] ids, synapse_t k, synapse_t[::1] cursor, neuron_t[::1] rows, synapse_t begin,
+          synapse_t end, synapse_t low, synapse_t high):
+    """Put the rows from `begin` up to `end` where the cursor of each id in [low, high) is."""
+    cdef const neuron_t *row = const_neurons_of(ids)
+    cdef neuron_t *target = neurons_of(rows)
+    cdef synapse_t j, i, n = cursor.shape[0] - 1
+    row += begin * k
+    with nogil:
+        for j in range(begin, end):
+            for i in range(first_from(row, k, low, n), first_from(row, k, high, n)):
+                target[cursor[row[i]]] = <neuron_t>j
+                cursor[row[i]] += 1
+            row += k
 
 
 def sort_by_source(const neuron_t[::1] sources, synapse_t n):
@@ -486,6 +590,34 @@ def audit(const synapse_t[::1] offsets, const neuron_t[::1] targets, synapse_t n
     return n_autapses, first_autapse, n_multapses, first_multapse
 
 
+def count_repeats(const synapse_t[::1] offsets, const neuron_t[::1] targets, bint same_population):
+    """Count the autapses and the repeated edges where the targets of each row ascend.
+
+    Parameters
+    ----------
+    offsets, targets, same_population
+        As in :func:`audit`.
+
+    Returns
+    -------
+    n_autapses, n_multapses : int
+    """
+    counts = []
+    share_out(functools.partial(_count_repeats, counts, offsets, targets, same_population), row_blocks(offsets.base))
+    return tuple(sum(column) for column in zip((0, 0), *counts, strict=True))
+
+
+def _count_repeats(counts, const synapse_t[::1] offsets, const neuron_t[::1] targets, bint same_population,
+                   synapse_t begin, synapse_t end):
+    cdef synapse_t j, s, n_autapses = 0, n_multapses = 0
+    with nogil:
+        for j in range(begin, end):
+            for s in range(offsets[j], offsets[j + 1]):
+                n_autapses += same_population and targets[s] == j
+                n_multapses += s > offsets[j] and targets[s] == targets[s - 1]
+    counts.append((n_autapses, n_multapses))
+
+
 def synapse_values(const uint64_t[::1] key, uint64_t purpose, uint64_t projection, const synapse_t[::1] offsets,
                    str kind, double a, double b, double low, double high):
     """One random number per synapse.
@@ -512,31 +644,171 @@ def synapse_values(const uint64_t[::1] key, uint64_t purpose, uint64_t projectio
     Normal numbers by the transformation of Box and Muller (1958), doi 10.1214/aoms/1177706645.
     """
     cdef uint64_t[2] k
+    checked_key(key, k)
+    values = np.empty(offsets[offsets.shape[0] - 1], dtype=np.float64)
+    work = functools.partial(_synapse_values, values, key, purpose, projection, offsets, kind, a, b, low, high)
+    share_out(work, row_blocks(offsets.base))
+    return values
+
+
+def _synapse_values(double[::1] out, const uint64_t[::1] key, uint64_t purpose, uint64_t projection,
+                    const synapse_t[::1] offsets, str kind, double a, double b, double low, double high,
+                    synapse_t begin, synapse_t end):
+    """The numbers of the rows from `begin` up to `end`."""
+    cdef uint64_t[2] k
     cdef philox_stream stream
     cdef synapse_t row, at
     cdef double radius, value
     cdef bint normal = kind != "uniform"
     cdef bint exponential = kind == "lognormal"
     checked_key(key, k)
-    values = np.empty(offsets[offsets.shape[0] - 1], dtype=np.float64)
-    cdef double[::1] out = values
-    for row in range(offsets.shape[0] - 1):
-        philox_open(&stream, k, row, projection, purpose)
-        for at in range(offsets[row], offsets[row + 1]):
-            while True:
-                if normal:
-                    radius = sqrt(-2.0 * log(unit_open(philox_word(&stream))))
-                    value = a + b * radius * cos(6.283185307179586 * unit_closed_open(philox_word(&stream)))
-                    if exponential:
-                        value = exp(value)
-                else:
-                    value = a + (b - a) * unit_closed_open(philox_word(&stream))
-                if low <= value <= high:
-                    break
-            out[at] = value
-        if row & 0xFFF == 0:
-            PyErr_CheckSignals()
-    return values
+    with nogil:
+        for row in range(begin, end):
+            philox_open(&stream, k, row, projection, purpose)
+            for at in range(offsets[row], offsets[row + 1]):
+                while True:
+                    if normal:
+                        radius = sqrt(-2.0 * log(unit_open(philox_word(&stream))))
+                        value = a + b * radius * cos(6.283185307179586 * unit_closed_open(philox_word(&stream)))
+                        if exponential:
+                            value = exp(value)
+                    else:
+                        value = a + (b - a) * unit_closed_open(philox_word(&stream))
+                    if low <= value <= high:
+                        break
+                out[at] = value
+
+
+def sort_rows(const synapse_t[::1] offsets, const double[::1] values, const neuron_t[::1] targets):
+    """Bring each row into the order of its values; those with equal ones stay in their order.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_rows + 1,)
+    values : ndarray of float64, shape (n_synapses,)
+        No NaN.
+    targets : ndarray of int32, shape (n_synapses,)
+
+    Returns
+    -------
+    targets : ndarray of int32, shape (n_synapses,)
+    places : ndarray of int32, shape (n_synapses,)
+        Where in its row each synapse was.
+    values : ndarray of float64, shape (n_synapses,)
+
+    Raises
+    ------
+    ValueError
+        If there are not as many values as targets.
+    MemoryError
+
+    Notes
+    -----
+    O(n_synapses log(longest row)): a merge sort; scratch of 12 bytes per synapse of the longest row, for each core.
+    """
+    cdef synapse_t n = offsets[offsets.shape[0] - 1]
+    if values.shape[0] != n or targets.shape[0] != n:
+        raise ValueError(f"there are {values.shape[0]} values and {targets.shape[0]} targets for {n} synapses")
+    new = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n)
+    share_out(functools.partial(_sort_rows, *new, offsets, values, targets), row_blocks(offsets.base))
+    return new
+
+
+def _sort_rows(neuron_t[::1] new_targets, neuron_t[::1] new_places, double[::1] new_values,
+               const synapse_t[::1] offsets, const double[::1] values, const neuron_t[::1] targets, synapse_t begin,
+               synapse_t end):
+    """Sort the rows from `begin` up to `end`, with scratch of their own."""
+    cdef synapse_t j, s, n, longest = 0
+    cdef double *scratch
+    if offsets[begin] == offsets[end]:
+        return
+    with nogil:
+        for j in range(begin, end):
+            longest = max(longest, offsets[j + 1] - offsets[j])
+        scratch = <double *>malloc(longest * (sizeof(double) + sizeof(neuron_t)))
+        if scratch != NULL:
+            for j in range(begin, end):
+                s, n = offsets[j], offsets[j + 1] - offsets[j]
+                if n:
+                    sort_row(n, &values[s], &new_values[s], &new_places[s], scratch, <neuron_t *>(scratch + longest))
+            for j in range(begin, end):
+                for s in range(offsets[j], offsets[j + 1]):
+                    new_targets[s] = targets[offsets[j] + new_places[s]]
+            free(scratch)
+    if scratch == NULL:
+        raise MemoryError(f"no memory to sort a row of {longest} synapses")
+
+
+cdef void sort_row(synapse_t n, const double *given, double *values, neuron_t *places, double *other_values,
+                   neuron_t *other_places) noexcept nogil:
+    """Sort one row into `values` and `places`, with as much scratch."""
+    cdef synapse_t width = RUN, first = 0, i, at
+    cdef double value
+    while width < n:
+        # Each merge goes from one pair of arrays to the other; the last one must end in the right one.
+        values, other_values = other_values, values
+        places, other_places = other_places, places
+        width *= 2
+    for i in range(n):
+        if i % RUN == 0:
+            first = i
+        value, at = given[i], i
+        while at > first and values[at - 1] > value:
+            values[at], places[at] = values[at - 1], places[at - 1]
+            at -= 1
+        values[at], places[at] = value, <neuron_t>i
+    width = RUN
+    while width < n:
+        first = 0
+        while first < n:
+            merge(first, min(first + width, n), min(first + 2 * width, n), values, places, other_values, other_places)
+            first += 2 * width
+        values, other_values = other_values, values
+        places, other_places = other_places, places
+        width *= 2
+
+
+cdef inline void merge(synapse_t a, synapse_t middle, synapse_t end, const double *values, const neuron_t *places,
+                       double *new_values, neuron_t *new_places) noexcept nogil:
+    """Merge the sorted pieces [a, middle) and [middle, end); of equal values the first piece's come first."""
+    cdef synapse_t b = middle, at = a, source
+    cdef bint second
+    while a < middle and b < end:
+        # Without a branch, which no processor could predict.
+        second = values[b] < values[a]
+        source = a + second * (b - a)
+        new_values[at], new_places[at] = values[source], places[source]
+        a += not second
+        b += second
+        at += 1
+    if a < middle:
+        memcpy(new_values + at, values + a, (middle - a) * sizeof(double))
+        memcpy(new_places + at, places + a, (middle - a) * sizeof(neuron_t))
+    else:
+        memcpy(new_values + at, values + b, (end - b) * sizeof(double))
+        memcpy(new_places + at, places + b, (end - b) * sizeof(neuron_t))
+
+
+def take_places(const synapse_t[::1] offsets, const neuron_t[::1] places, const double[::1] values, double[::1] out):
+    """Values of synapses in the order of :func:`sort_rows`, into `out`.
+
+    Raises
+    ------
+    ValueError
+        If the arrays have different lengths.
+    """
+    if not places.shape[0] == values.shape[0] == out.shape[0] == offsets[offsets.shape[0] - 1]:
+        raise ValueError(f"there are {values.shape[0]} values for {places.shape[0]} synapses")
+    share_out(functools.partial(_take_places, offsets, places, values, out), row_blocks(offsets.base))
+
+
+def _take_places(const synapse_t[::1] offsets, const neuron_t[::1] places, const double[::1] values, double[::1] out,
+                 synapse_t begin, synapse_t end):
+    cdef synapse_t j, s
+    with nogil:
+        for j in range(begin, end):
+            for s in range(offsets[j], offsets[j + 1]):
+                out[s] = values[offsets[j] + places[s]]
 
 
 def poisson_events(const uint64_t[::1] key, uint64_t purpose, uint64_t index, neuron_t n, double interval,

@@ -642,8 +642,9 @@ def build(
 
     Notes
     -----
-    O(n_pre + n_post + number of synapses), some 10 to 50 ns per synapse on one core. Ctrl-C is heard after
-    every 2 million synapses or so, but not within a row.
+    O(n_pre + n_post + number of synapses), some 10 to 50 ns per synapse and core; all cores that the process may use
+    work on it from some 10^5 synapses on, and the result does not depend on how many they are. Ctrl-C is heard after
+    every few million synapses, but not within a row.
     """
     if not isinstance(rule, Rule):
         raise ParameterError(f"rule must be a connection rule such as fixed_indegree(k), got {shown(rule)}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._machine import available_memory
+from .._machine import available_memory, cores
 from ..errors import CapacityError, ConnectivityError, InsufficientMemoryError, shown
 from . import _wiring
 from .adjacency import MAX_NEURONS, Adjacency
@@ -48,8 +48,9 @@ class Site:
             Length of the longest row that is drawn through a table.
         """
         # Per neuron: the lengths of the rows, and where they begin, as drawn and as they come out. The table
-        # has up to five places of four bytes per value.
-        needed = n_synapses * bytes_each + 24 * (max(self.n_pre, self.n_post) + 1) + 20 * longest
+        # has up to five places of four bytes per value, and each core has one.
+        tables = min(cores(), max(self.n_pre, self.n_post))
+        needed = n_synapses * bytes_each + 24 * (max(self.n_pre, self.n_post) + 1) + 20 * longest * tables
         available = available_memory()
         if needed > available:
             raise self.error(
@@ -71,7 +72,7 @@ class Site:
         """The `Adjacency` of drawn rows; what is not allowed was not drawn and need not be counted."""
         n_autapses = n_multapses = 0
         if self.allow_multapses or (self.same_population and self.allow_autapses):
-            n_autapses, _, n_multapses, _ = _wiring.audit(offsets, targets, self.n_post, self.same_population)
+            n_autapses, n_multapses = _wiring.count_repeats(offsets, targets, self.same_population)
         return Adjacency(offsets, targets, n_autapses=n_autapses, n_multapses=n_multapses)
 
     def require_degree(self, rule, n, chosen, per):

@@ -19,6 +19,7 @@ from sparseprop.numerics._memory cimport allocate, allocate_large
 from sparseprop.numerics._typedefs cimport MAX_PORTS, neuron_t, synapse_t
 
 from ..connectivity import ProceduralAdjacency, Purpose
+from ..connectivity._wiring import sort_rows, take_places
 from ..numerics.engine_time import FRACTION_BITS, advance_per_epoch
 from ..errors import InsufficientMemoryError
 from ..models import KERNELS
@@ -246,16 +247,13 @@ cdef class Loaded:
         cdef const neuron_t[::1] targets, places
         self._add_projection(c, rank, projection)
         adjacency = projection.adjacency
-        sources = adjacency.sources
-        order = np.lexsort((projection.delay, sources))
-        targets = adjacency.targets[order]
-        places = (order - adjacency.offsets[sources]).astype(np.int32)
-        delays = projection.delay[order]
+        targets, places, delays = sort_rows(adjacency.offsets, projection.delay, adjacency.targets)
         self.arrays += [targets, places, delays]
         c.targets, c.places, c.delays = &targets[0], &places[0], &delays[0]
         if c.weights != NULL:
-            weights = projection.weight[order]
-            self.delayed.append((number, order, weights.base))
+            weights = np.empty(targets.shape[0])
+            take_places(adjacency.offsets, places, projection.weight, weights)
+            self.delayed.append((number, places.base, weights.base))
             c.weights = &weights[0]
 
     cdef synapse_t _add_procedural(self, Projection *c, adjacency) except -1:
@@ -281,8 +279,9 @@ cdef class Loaded:
             c = &self.e.projections[k]
             if c.weights != NULL:
                 c.largest = largest_size(self.network.projections[c.rank].weight)
-        for k, order, weights in self.delayed:
-            np.take(self.network.projections[self.e.projections[k].rank].weight, order, out=weights)
+        for k, places, weights in self.delayed:
+            projection = self.network.projections[self.e.projections[k].rank]
+            take_places(projection.adjacency.offsets, places, projection.weight, weights)
 
     cdef _add_inputs(self, network):
         """Point the structs at spike trains and at the rates of Poisson processes."""
@@ -417,7 +416,10 @@ def _only_value(delay):
     """The delay that all synapses have, or None."""
     if isinstance(delay, float):
         return delay
-    return float(delay[0]) if delay.size and (delay == delay[0]).all() else None if delay.size else 0.0
+    if not delay.size:
+        return 0.0
+    same = (delay[:1000] == delay[0]).all() and (delay == delay[0]).all()  # most differ at once
+    return float(delay[0]) if same else None
 
 
 def _one_weight_per_target(members):

@@ -328,13 +328,10 @@ class Projection(_ReadOnly):
         making = 8 * self.pre.n
         if self.rule.name == "fixed_indegree":  # rows by target first
             making += 4 * n + 8 * self.post.n
-        if not self._described and (isinstance(self.weight, np.ndarray) or isinstance(self.delay, np.ndarray)):
-            making = max(making, n)  # what is in range
         if not isinstance(self.delay, np.ndarray):
             return making, 0, 0
-        # The engine's rows in the order of delays: target, place, delay; with weights these and the order.
-        with_weights = isinstance(self.weight, np.ndarray)
-        return making, (32 if with_weights else 16) * n, (4 if with_weights else 16) * n
+        # The engine's rows in the order of delays: target, place, delay, and weights.
+        return making, (24 if isinstance(self.weight, np.ndarray) else 16) * n, 0
 
     def to_dict(self):
         """The dictionary form."""
