@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from .. import _core, _validation
-from ..engine import reference
+from ..engine import _lookahead, reference
 from ..errors import (
     CheckpointMismatchError,
     EngineFault,
@@ -51,6 +51,7 @@ def _window_engine(source):
 ENGINES = {
     "window": _window_engine,
     "heap": functools.partial(_core.Engine, name="heap"),
+    "lookahead": _lookahead.Lookahead,
     "reference": reference.ReferenceEngine,
 }
 FIRST_BLOCK = 1000  # events

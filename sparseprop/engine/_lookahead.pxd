@@ -1,0 +1,144 @@
+"""What the lookahead engine has in memory beside the State of all engines."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from sparseprop._core cimport Engine
+from sparseprop.engine._slice cimport Fault, Kick, Route, Recent, Spike
+from sparseprop.engine._state cimport Cursor, Lane, Process, State, Status
+from sparseprop.engine._team cimport Team
+from sparseprop.engine._window cimport Window
+from sparseprop.numerics._frames cimport Frame, Pair
+from sparseprop.numerics._typedefs cimport count_t, neuron_t
+
+
+# Neurons that advance together: those of one population from `first` on.
+cdef struct Block:
+    int64_t population
+    neuron_t first              # local id
+    neuron_t size
+    int64_t first_drive
+    int64_t n_drives
+    # Of this slice.
+    Spike *spikes
+    count_t n_spikes
+    count_t capacity
+    count_t n_close
+    count_t n_drive_events
+    count_t n_kicks
+    double last                 # the last event of a drive; negative without one
+
+
+# What one thread has put down for one block.
+cdef struct Bucket:
+    Kick *kicks
+    count_t size
+    count_t capacity
+
+
+# What a thread has for itself: frames are stamped with an instant, and each thread is in its own.
+cdef struct Thread:
+    State e                     # of which it owns the structs of populations, `drawn`, `table` and `solved`
+    Window q                    # only its edge is used
+    Frame **frames              # by population
+    Bucket *buckets             # by block
+    Bucket drives               # of the present block
+    Kick *kicks
+    count_t kicks_capacity
+    Kick *scratch
+    count_t scratch_capacity
+    uint32_t *starts
+    count_t n_synaptic_events
+    double last                 # the last arrival; negative without one
+    Fault fault
+    Status status
+
+
+# A row of synapses, or the rest of one, along which something arrives in the slice.
+cdef struct Row:
+    int64_t projection
+    neuron_t source             # local id
+    double s                    # when, if all of it has one delay
+    int64_t cursor              # otherwise which; or -1
+
+
+# Where an input was when a slice began.
+cdef struct Place:
+    int64_t k
+    count_t at
+
+
+cdef struct Saved:
+    double **x                  # by population, as the following
+    Pair **base
+    Pair **release
+    uint8_t **waiting
+    count_t *log_size
+    count_t *next               # by lane
+    Cursor *cursors
+    count_t n_cursors
+    count_t cursors_capacity
+    count_t trains[2]
+    Place *processes
+    Place *drives
+
+
+cdef struct Look:
+    State *e
+    Window *window
+    double longest              # ms, of a slice
+    double length               # of the next ones, so that a block gets not too much
+    int n_threads
+    Thread *threads
+    int64_t n_made              # threads that are allocated
+    Team team
+    int shift                   # a block has 2^shift neurons
+    Block *blocks
+    int64_t n_blocks
+    int64_t *first_block        # by population
+    Process *drives             # by block and drive
+    int64_t n_drives
+    Lane *lanes                 # with those of sources whose synapses have no delay
+    int64_t n_lanes
+    Cursor *cursors
+    count_t n_cursors
+    count_t cursors_capacity
+    bint stale                  # what threads have copied has changed
+    int64_t empty_slices        # in a row
+    # The slice.
+    Pair begin
+    Pair end
+    double stop                 # the s of its end; H at the end of an epoch
+    bint changed
+    Route *routes               # drives, by their number in the network, then rows
+    count_t routes_capacity
+    Row *rows
+    count_t n_rows
+    count_t rows_capacity
+    long long next_row
+    long long next_block
+    Spike *spikes               # of neurons
+    count_t n_spikes
+    count_t spikes_capacity
+    Spike *emitted              # of sources
+    count_t n_emitted
+    count_t emitted_capacity
+    Recent *recent
+    count_t n_recent
+    count_t recent_capacity
+    Fault fault
+    # To take a slice once more.
+    bint keeps
+    bint again
+    Saved saved
+
+
+cdef class Lookahead(Engine):
+
+    cdef Look look
+    cdef readonly int n_threads
+
+    cdef _place_blocks(self)
+    cdef _place_lanes(self)
+    cdef _make_threads(self)
+    cdef _make_saved(self)
+    cdef _copy_frames(self)

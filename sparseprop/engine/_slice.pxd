@@ -1,0 +1,151 @@
+"""A slice of time within an epoch, and the neurons that go through it on their own: what arrives, and what came of it.
+
+All times of a slice belong to one epoch, so that a double, the s of a pair, is a time.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.string cimport memcpy
+
+from sparseprop.numerics._frames cimport Pair
+from sparseprop.numerics._typedefs cimport count_t, neuron_t
+
+
+# What arrives in a slice along one row of synapses, or from one drive.
+cdef struct Route:
+    int64_t source              # global id; for a drive a number above all
+    int64_t rank                # of the projection
+    int64_t port
+    Pair emission
+
+
+# A weight that arrives at a neuron.
+cdef struct Kick:
+    double s
+    double weight
+    uint32_t route
+    int32_t place               # in the row
+    neuron_t target             # local id
+
+
+cdef struct Spike:
+    double s
+    neuron_t neuron             # global id
+
+
+# Of all faults of a slice the first one counts: by time, and within an instant in the order in which it goes on.
+cdef struct Fault:
+    double s
+    int64_t kind                # a Status; 0 for none
+    int64_t port
+    int64_t source
+    int64_t rank
+    int64_t place
+    neuron_t neuron             # global id
+
+
+cdef struct Recent:
+    Pair time
+    neuron_t neuron             # global id
+
+
+# Some neurons of one population in a slice, while one thread has them.
+cdef struct Part:
+    Pair begin
+    Pair end
+    neuron_t first              # local id
+    neuron_t size
+    const Route *routes
+    Kick *kicks                 # of all neurons, one after the other
+    const uint32_t *starts      # where those of neuron first + k begin; one more than there are neurons
+    Kick *scratch               # as many as the longest list
+    bint changed                # parameters have just changed: who is due by rounding, fires at the beginning
+    const neuron_t *forced      # global ids of those that fire then in any case
+    count_t n_forced
+    const Recent *recent        # who fired within rounding of the beginning
+    count_t n_recent
+    Spike *spikes
+    count_t n_spikes
+    count_t capacity
+    count_t n_close
+    Fault fault
+
+
+cdef inline bint comes_first(const Kick *a, const Kick *b, const Route *routes) noexcept nogil:
+    """Whether a is to be added before b: by time, source, projection, place in the row, and time of emission."""
+    cdef const Route *x
+    cdef const Route *y
+    if a.s != b.s:
+        return a.s < b.s
+    if a.route == b.route:
+        return a.place < b.place
+    x = &routes[a.route]
+    y = &routes[b.route]
+    if x.source != y.source:
+        return x.source < y.source
+    if x.rank != y.rank:
+        return x.rank < y.rank
+    if a.place != b.place:
+        return a.place < b.place
+    return x.emission.n < y.emission.n or (x.emission.n == y.emission.n and x.emission.s < y.emission.s)
+
+
+cdef enum:
+    RUN = 16    # kicks that are sorted by insertion
+
+
+cdef inline void sort_kicks(Kick *kicks, int64_t n, Kick *scratch, const Route *routes) noexcept nogil:
+    """The kicks of a neuron in the order in which they count: runs by insertion, which are then merged."""
+    cdef int64_t first, last, width, k, at, left, right, middle
+    cdef Kick kick
+    first = 0
+    while first < n:
+        last = min(first + RUN, n)
+        for k in range(first + 1, last):
+            if not comes_first(&kicks[k], &kicks[k - 1], routes):
+                continue
+            kick = kicks[k]
+            at = k
+            while at > first and comes_first(&kick, &kicks[at - 1], routes):
+                kicks[at] = kicks[at - 1]
+                at -= 1
+            kicks[at] = kick
+        first = last
+    width = RUN
+    while width < n:
+        first = 0
+        while first + width < n:
+            middle = first + width
+            last = min(middle + width, n)
+            if comes_first(&kicks[middle], &kicks[middle - 1], routes):
+                memcpy(scratch, kicks + first, width * sizeof(Kick))
+                left, right, at = 0, middle, first
+                while left < width:
+                    if right < last and comes_first(&kicks[right], &scratch[left], routes):
+                        kicks[at] = kicks[right]
+                        right += 1
+                    else:
+                        kicks[at] = scratch[left]
+                        left += 1
+                    at += 1
+            first += 2 * width
+        width *= 2
+
+
+cdef inline bint is_earlier(const Fault *a, const Fault *b) noexcept nogil:
+    if a.s != b.s:
+        return a.s < b.s
+    if a.kind != b.kind:
+        return a.kind > b.kind  # kicks come before spikes
+    if a.port != b.port:
+        return a.port < b.port
+    if a.source != b.source:
+        return a.source < b.source
+    if a.rank != b.rank:
+        return a.rank < b.rank
+    return a.place < b.place
+
+
+cdef inline void note_fault(Fault *first, const Fault *other) noexcept nogil:
+    """The first one of the two."""
+    if other.kind and (first.kind == 0 or is_earlier(other, first)):
+        first[0] = other[0]
