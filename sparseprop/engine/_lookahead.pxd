@@ -47,6 +47,8 @@ cdef struct Thread:
     Kick *scratch
     count_t scratch_capacity
     uint32_t *starts
+    count_t slice               # in which it took part last; what follows is of that one
+    count_t rows_slice          # in which it went along rows last: buckets, events and `last` are of that one
     count_t n_synaptic_events
     double last                 # the last arrival; negative without one
     Fault fault
@@ -92,6 +94,7 @@ cdef struct Look:
     int64_t n_made              # threads that are allocated
     Team team
     int shift                   # a block has 2^shift neurons
+    Bucket nothing
     Block *blocks
     int64_t n_blocks
     int64_t *first_block        # by population
@@ -105,6 +108,7 @@ cdef struct Look:
     bint stale                  # what threads have copied has changed
     int64_t empty_slices        # in a row
     # The slice.
+    count_t slice               # its number
     Pair begin
     Pair end
     double stop                 # the s of its end; H at the end of an epoch

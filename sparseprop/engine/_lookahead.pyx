@@ -103,10 +103,15 @@ cdef bint go_along(Look *L, Thread *t, const Row *way, uint32_t route) noexcept 
 
 
 cdef void enter_slice(Look *L, Thread *t) noexcept nogil:
-    """What a thread knows of the slice: the epoch and the edge of its frames."""
+    """What a thread knows of the slice, once: the epoch and the edge of its frames."""
     cdef int64_t k, j
     cdef Population *p
     cdef double ahead
+    if t.slice == L.slice:
+        return
+    t.slice = L.slice
+    t.status = RUNNING
+    t.fault.kind = 0
     t.q.edge = plus(L.end, 4.0 * L.e.tolerance, L.e.H)
     ahead = interval(L.begin, t.q.edge, L.e.H)
     for k in range(L.e.n_populations):
@@ -124,11 +129,12 @@ cdef void take_rows(void *look, int member) noexcept nogil:
     cdef Thread *t = &L.threads[member]
     cdef int64_t k
     cdef long long first
+    if L.next_row >= L.n_rows:
+        return
     enter_slice(L, t)
+    t.rows_slice = L.slice
     t.n_synaptic_events = 0
     t.last = -1.0
-    t.status = RUNNING
-    t.fault.kind = 0
     for k in range(L.n_blocks):
         t.buckets[k].size = 0
     while True:
@@ -176,6 +182,11 @@ cdef bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t route) n
         b.last = max(b.last, time.s)
 
 
+cdef inline const Bucket *put_down_by(const Look *L, int64_t member, int64_t number) noexcept nogil:
+    """What a thread has put down for a block in this slice."""
+    return &L.threads[member].buckets[number] if L.threads[member].rows_slice == L.slice else &L.nothing
+
+
 cdef void keep(void *old, void *states, int64_t size, bint again) noexcept nogil:
     if states == NULL:
         return
@@ -191,11 +202,11 @@ cdef Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
     cdef Population *p = &t.e.populations[b.population]
     cdef const Population *q = &L.e.populations[b.population]
     cdef Part part
-    cdef Bucket *bucket
+    cdef const Bucket *bucket
     cdef int64_t k, m
     cdef count_t j, total
     cdef uint32_t start, size, longest = 0
-    cdef Kick *kick
+    cdef const Kick *kick
     cdef Status status
     if L.keeps:
         m = b.population
@@ -219,7 +230,7 @@ cdef Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
             return NO_MEMORY
     total = t.drives.size
     for k in range(L.team.n):
-        total += L.threads[k].buckets[number].size
+        total += put_down_by(L, k, number).size
     b.n_kicks = total
     if total == 0 and not p.oscillates and L.e.forced.size == 0:
         return RUNNING
@@ -228,7 +239,7 @@ cdef Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
         return NO_MEMORY
     memset(t.starts, 0, (b.size + 1) * sizeof(uint32_t))
     for k in range(L.team.n + 1):
-        bucket = &L.threads[k].buckets[number] if k < L.team.n else &t.drives
+        bucket = put_down_by(L, k, number) if k < L.team.n else &t.drives
         for j in range(bucket.size):
             t.starts[bucket.kicks[j].target - b.first] += 1
     start = 0
@@ -238,7 +249,7 @@ cdef Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
         start += size
         longest = max(longest, size)
     for k in range(L.team.n + 1):
-        bucket = &L.threads[k].buckets[number] if k < L.team.n else &t.drives
+        bucket = put_down_by(L, k, number) if k < L.team.n else &t.drives
         for j in range(bucket.size):
             kick = &bucket.kicks[j]
             t.kicks[t.starts[kick.target - b.first]] = kick[0]
@@ -267,6 +278,9 @@ cdef void take_blocks(void *look, int member) noexcept nogil:
     cdef Look *L = <Look *> look
     cdef Thread *t = &L.threads[member]
     cdef long long number
+    if L.next_block >= L.n_blocks:
+        return
+    enter_slice(L, t)
     while t.status == RUNNING:
         number = take_next(&L.next_block, 1)
         if number >= L.n_blocks:
@@ -330,6 +344,21 @@ cdef inline Pair lane_time(const Look *L, const Lane *lane, count_t number) noex
     """When a spike of the log arrives along a lane."""
     cdef const Population *p = &L.e.populations[lane.population]
     return plus(p.log[number - p.log_start].emission, lane.delay, L.e.H)
+
+
+cdef inline Pair just_after(Pair t, double H) noexcept nogil:
+    """The next pair there is."""
+    t.s = nextafter(t.s, INFINITY)
+    if not (t.s < H):
+        t.n += 1
+        t.s = 0.0
+    return t
+
+
+cdef void pass_by(const Look *L, Lane *lane, Pair stop) noexcept nogil:
+    """Leave out what arrives along a lane before `stop`."""
+    while lane.next < log_end(&L.e.populations[lane.population]) and before(lane_time(L, lane, lane.next), stop):
+        lane.next += 1
 
 
 cdef int compare_spikes(const void *a, const void *b) noexcept nogil:
@@ -498,14 +527,15 @@ cdef Status go_through(Look *L) noexcept nogil:
         L.end.n, L.end.s = L.begin.n + 1, 0.0
     if not take_sources(L) or not find_rows(L):
         return NO_MEMORY
+    L.slice += 1
     L.next_row = L.next_block = 0
-    team_do(&L.team, take_rows, L)
-    for k in range(L.team.n):
-        if L.threads[k].status != RUNNING:
-            return L.threads[k].status
+    if L.n_rows:
+        team_do(&L.team, take_rows, L)
     team_do(&L.team, take_blocks, L)
     L.fault.kind = 0
     for k in range(L.team.n):
+        if L.threads[k].slice != L.slice:
+            continue
         if L.threads[k].status != RUNNING:
             return L.threads[k].status
         note_fault(&L.fault, &L.threads[k].fault)
@@ -563,8 +593,9 @@ cdef bint commit(Look *L) noexcept nogil:
     e.n_spikes += L.n_spikes
     e.n_input_events += L.n_emitted
     for k in range(L.team.n):
-        e.n_synaptic_events += L.threads[k].n_synaptic_events
-        last = max(last, L.threads[k].last)
+        if L.threads[k].rows_slice == L.slice:
+            e.n_synaptic_events += L.threads[k].n_synaptic_events
+            last = max(last, L.threads[k].last)
     for k in range(L.n_blocks):
         e.n_input_events += L.blocks[k].n_drive_events
         e.n_drive_events += L.blocks[k].n_drive_events
@@ -585,6 +616,8 @@ cdef bint commit(Look *L) noexcept nogil:
                 L.cursors[kept] = L.cursors[k]
             kept += 1
     L.n_cursors = kept
+    for k in range(L.n_lanes):
+        pass_by(L, &L.lanes[k], L.end)  # where delays of projections without synapses are shorter than a slice
     for k in range(e.n_populations):
         trim(L, k)
     # Who fired within rounding of the end.
@@ -1033,9 +1066,7 @@ cdef class Lookahead(Engine):
             if not send_off(L, <neuron_t> source, emission, self.e.last):
                 owned(NULL)
         for k in range(L.n_lanes):
-            while (L.lanes[k].next < log_end(&self.e.populations[L.lanes[k].population])
-                   and not_after(lane_time(L, &L.lanes[k], L.lanes[k].next), self.e.last)):
-                L.lanes[k].next += 1
+            pass_by(L, &L.lanes[k], just_after(self.e.last, self.e.H))
 
     def emissions(self):
         """(n, s, id) of the spikes whose effect may be still to come, ascending."""

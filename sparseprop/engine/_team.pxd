@@ -1,7 +1,8 @@
-"""Threads that do one piece of work after the other together with the one that leads them.
+"""Threads that help the one that leads them with one piece of work after the other.
 
-They wait a moment in a loop, for the next piece mostly comes at once, and then give up their core: a busy machine
-must not make two threads slower than one.
+A piece is open while it lasts, and whoever comes by takes part in it: the leader waits for those that are in it when
+nothing is left to do, and never for one that has no core. So a busy machine does not make two threads slower than one.
+Between pieces helpers wait a moment in a loop, for the next one mostly comes at once, and then sleep.
 """
 
 cdef extern from *:
@@ -19,10 +20,12 @@ cdef extern from *:
     typedef void (*sp_job)(void *shared, int member);
 
     typedef struct {
-        pthread_mutex_t lock;
+        pthread_mutex_t lock;   /* for those that sleep */
         pthread_cond_t begin, end;
         unsigned long piece;    /* counts pieces of work */
-        int busy;               /* members that have not finished this one */
+        int open;               /* whether this one is to be joined */
+        int inside;             /* helpers that are in it, or look whether it is open */
+        int asleep;
         int n, stop;
         sp_job job;
         void *shared;
@@ -35,27 +38,35 @@ cdef extern from *:
         int number;
     } sp_member;
 
-    enum { SP_TURNS = 4000 };
+    enum { SP_TURNS = 1000 };
 
-    static void *sp_work(void *argument) {
+    #define SP_LOAD(x) __atomic_load_n(&(x), __ATOMIC_SEQ_CST)
+    #define SP_STORE(x, value) __atomic_store_n(&(x), value, __ATOMIC_SEQ_CST)
+    #define SP_ADD(x, value) __atomic_add_fetch(&(x), value, __ATOMIC_SEQ_CST)
+
+    static void *sp_help(void *argument) {
         sp_member *me = (sp_member *)argument;
         sp_team *team = me->team;
-        unsigned long done = 0;
+        unsigned long seen = 0;
         for (;;) {
             int turn = 0;
-            while (__atomic_load_n(&team->piece, __ATOMIC_ACQUIRE) == done && turn++ < SP_TURNS)
+            while (SP_LOAD(team->piece) == seen && turn++ < SP_TURNS)
                 SP_PAUSE();
-            if (turn > SP_TURNS) {
+            if (SP_LOAD(team->piece) == seen) {
                 pthread_mutex_lock(&team->lock);
-                while (__atomic_load_n(&team->piece, __ATOMIC_ACQUIRE) == done)
+                SP_ADD(team->asleep, 1);
+                while (SP_LOAD(team->piece) == seen)
                     pthread_cond_wait(&team->begin, &team->lock);
+                SP_ADD(team->asleep, -1);
                 pthread_mutex_unlock(&team->lock);
             }
-            done++;
-            if (team->stop)
+            seen = SP_LOAD(team->piece);
+            if (SP_LOAD(team->stop))
                 return NULL;
-            team->job(team->shared, me->number);
-            if (__atomic_sub_fetch(&team->busy, 1, __ATOMIC_ACQ_REL) == 0) {
+            SP_ADD(team->inside, 1);
+            if (SP_LOAD(team->open))
+                team->job(team->shared, me->number);
+            if (SP_ADD(team->inside, -1) == 0 && !SP_LOAD(team->open)) {
                 pthread_mutex_lock(&team->lock);
                 pthread_cond_signal(&team->end);
                 pthread_mutex_unlock(&team->lock);
@@ -63,21 +74,20 @@ cdef extern from *:
         }
     }
 
-    static void sp_hand_out(sp_team *team, sp_job job, void *shared) {
-        pthread_mutex_lock(&team->lock);
-        team->job = job;
-        team->shared = shared;
-        __atomic_store_n(&team->busy, team->n - 1, __ATOMIC_RELEASE);
-        __atomic_add_fetch(&team->piece, 1, __ATOMIC_ACQ_REL);
-        pthread_cond_broadcast(&team->begin);
-        pthread_mutex_unlock(&team->lock);
+    static void sp_announce(sp_team *team) {
+        SP_ADD(team->piece, 1);
+        if (SP_LOAD(team->asleep)) {
+            pthread_mutex_lock(&team->lock);
+            pthread_cond_broadcast(&team->begin);
+            pthread_mutex_unlock(&team->lock);
+        }
     }
 
-    /* n - 1 threads beside this one; fewer if the system gives no more. */
+    /* n - 1 helpers; fewer if the system gives no more. False if there is no memory. */
     static int sp_team_begin(sp_team *team, int n) {
         sigset_t all, before;
         team->piece = 0;
-        team->busy = team->stop = 0;
+        team->open = team->inside = team->asleep = team->stop = 0;
         team->n = 1;
         team->members = NULL;
         if (n < 2)
@@ -95,27 +105,31 @@ cdef extern from *:
             sp_member *member = &team->members[team->n];
             member->team = team;
             member->number = team->n;
-            if (pthread_create(&member->thread, NULL, sp_work, member))
+            if (pthread_create(&member->thread, NULL, sp_help, member))
                 break;
         }
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         return 1;
     }
 
-    /* One piece of work: all members have done it when this returns. */
+    /* One piece of work; the job of each member returns when there is nothing left for it. */
     static void sp_team_do(sp_team *team, sp_job job, void *shared) {
         int turn = 0;
         if (team->n == 1) {
             job(shared, 0);
             return;
         }
-        sp_hand_out(team, job, shared);
+        team->job = job;
+        team->shared = shared;
+        SP_STORE(team->open, 1);
+        sp_announce(team);
         job(shared, 0);
-        while (__atomic_load_n(&team->busy, __ATOMIC_ACQUIRE) && turn++ < SP_TURNS)
+        SP_STORE(team->open, 0);
+        while (SP_LOAD(team->inside) && turn++ < SP_TURNS)
             SP_PAUSE();
-        if (__atomic_load_n(&team->busy, __ATOMIC_ACQUIRE)) {
+        if (SP_LOAD(team->inside)) {
             pthread_mutex_lock(&team->lock);
-            while (__atomic_load_n(&team->busy, __ATOMIC_ACQUIRE))
+            while (SP_LOAD(team->inside))
                 pthread_cond_wait(&team->end, &team->lock);
             pthread_mutex_unlock(&team->lock);
         }
@@ -125,8 +139,8 @@ cdef extern from *:
         int k;
         if (!team->members)
             return;
-        team->stop = 1;
-        sp_hand_out(team, NULL, NULL);
+        SP_STORE(team->stop, 1);
+        sp_announce(team);
         for (k = 1; k < team->n; k++)
             pthread_join(team->members[k].thread, NULL);
         pthread_mutex_destroy(&team->lock);
@@ -138,7 +152,7 @@ cdef extern from *:
 
     /* The next of several things of which each is for one member. */
     static long long sp_next(long long *next, long long step) {
-        return __atomic_fetch_add(next, step, __ATOMIC_ACQ_REL);
+        return __atomic_fetch_add(next, step, __ATOMIC_SEQ_CST);
     }
     """
     ctypedef void (*Job "sp_job")(void *shared, int member) noexcept nogil
