@@ -3,8 +3,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from sparseprop._core cimport Engine
-from sparseprop.engine._slice cimport Fault, Kick, Route, Recent, Spike
-from sparseprop.engine._state cimport Cursor, Lane, Process, State, Status
+from sparseprop.engine._slice cimport Fault, Kick, Recent, Route, RowPart, Spike, Sum
+from sparseprop.engine._state cimport Cursor, Lane, Process, Projection, State, Status
 from sparseprop.engine._team cimport Team
 from sparseprop.engine._window cimport Window
 from sparseprop.numerics._frames cimport Frame, Pair
@@ -41,12 +41,19 @@ cdef struct Thread:
     Window q                    # only its edge is used
     Frame **frames              # by population
     Bucket *buckets             # by block
-    Bucket drives               # of the present block
-    Kick *kicks
-    count_t kicks_capacity
-    Kick *scratch
-    count_t scratch_capacity
-    uint32_t *starts
+    # Of the present block.
+    Bucket drives
+    Bucket kicks                # all, by time
+    Bucket together             # scratch, as what follows
+    uint32_t *bins
+    count_t bins_capacity
+    RowPart *rows
+    count_t rows_capacity
+    double *sums
+    uint8_t *has_sum
+    uint8_t *has_fired
+    Sum *touched
+    # Of this slice.
     count_t slice               # in which it took part last; what follows is of that one
     count_t rows_slice          # in which it went along rows last: buckets, events and `last` are of that one
     count_t n_synaptic_events
@@ -56,11 +63,13 @@ cdef struct Thread:
 
 
 # A row of synapses, or the rest of one, along which something arrives in the slice.
-cdef struct Row:
+cdef struct Way:
     int64_t projection
     neuron_t source             # local id
     double s                    # when, if all of it has one delay
     int64_t cursor              # otherwise which; or -1
+    uint32_t number             # of its route
+    Route route
 
 
 # Where an input was when a slice began.
@@ -97,7 +106,9 @@ cdef struct Look:
     Bucket nothing
     Block *blocks
     int64_t n_blocks
-    int64_t *first_block        # by population
+    int64_t *first_block        # by population, and how many there are at the end
+    uint32_t **cuts             # by projection: where in the row of a source each block begins; or NULL
+    int64_t n_cuts
     Process *drives             # by block and drive
     int64_t n_drives
     Lane *lanes                 # with those of sources whose synapses have no delay
@@ -115,10 +126,16 @@ cdef struct Look:
     bint changed
     Route *routes               # drives, by their number in the network, then rows
     count_t routes_capacity
-    Row *rows
-    count_t n_rows
-    count_t rows_capacity
-    long long next_row
+    count_t n_routes
+    Way *ways                   # along which weights are put down for blocks
+    count_t n_ways
+    count_t ways_capacity
+    Way *pulled                 # of which blocks take their parts themselves: by time, source and projection
+    count_t n_pulled
+    count_t pulled_capacity
+    count_t n_pulled_events
+    double last_pulled          # s; negative without one
+    long long next_way
     long long next_block
     Spike *spikes               # of neurons
     count_t n_spikes
@@ -143,6 +160,8 @@ cdef class Lookahead(Engine):
 
     cdef _place_blocks(self)
     cdef _place_lanes(self)
+    cdef _cut_rows(self, double dense)
+    cdef uint32_t *_cut(self, const Projection *c, int64_t n_pre) except? NULL
     cdef _make_threads(self)
     cdef _make_saved(self)
     cdef _copy_frames(self)

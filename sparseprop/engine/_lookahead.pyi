@@ -5,7 +5,12 @@ from .input import EngineInput
 class Lookahead(Engine):
     n_threads: int
     def __init__(
-        self, network: EngineInput, n_threads: int | None = None, block: int = ..., longest: float | None = None
+        self,
+        network: EngineInput,
+        n_threads: int | None = None,
+        block: int = ...,
+        longest: float | None = None,
+        dense: float = ...,
     ) -> None: ...
 
 def shortest_slice(clock: Clock) -> float: ...

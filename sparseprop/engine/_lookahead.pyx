@@ -18,13 +18,13 @@ from sparseprop._core cimport Engine
 from sparseprop.connectivity._poisson cimport poisson_free
 from sparseprop.connectivity._rows cimport table_size
 from sparseprop.engine._delivery cimport find_row, train_time
-from sparseprop.engine._flights cimport draw_interval, interval_start, process_time
+from sparseprop.engine._flights cimport draw_interval, process_time
 from sparseprop.engine._instant cimport note_recent, record
 from sparseprop.engine._loaded cimport owned, zeros
 from sparseprop.engine._queueing cimport anyone_fires, enter_present, first_spike, kicks_so_far
-from sparseprop.engine._slice cimport Fault, Kick, Part, Recent, Route, Spike, note_fault
+from sparseprop.engine._slice cimport Kick, Part, Recent, Route, RowPart, Spike, Sum, note_fault, sort_kicks
 from sparseprop.engine._state cimport (
-    N_SOLVED, NO_MEMORY, RUNNING, SPIKES, TIME, Cursor, Flight, Gathered, Lane, List, Population, Process, Projection,
+    N_SOLVED, NO_MEMORY, RUNNING, SPIKES, TIME, Cursor, Flight, Lane, Population, Process, Projection,
     Solved, State, Status, Train, nowhere, population_of, reserve,
 )
 from sparseprop.engine._team cimport take_next, team_begin, team_do, team_end
@@ -32,7 +32,8 @@ from sparseprop.numerics._frames cimport (
     MAX_EPOCH, Frame, Pair, before, enter_epoch, interval, never, not_after, place_edge, plus,
 )
 from sparseprop.numerics._memory cimport allocate, allocate_large, grow
-from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
+from sparseprop.numerics._scan cimport prefetch
+from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
 
 from .._machine import cores
 
@@ -42,6 +43,8 @@ cdef enum:
     BLOCK = 512
     # Rows that a thread takes at a time.
     ROWS = 8
+    # Synapses of a row in a block, from which on blocks look up their parts themselves.
+    DENSE = 4
     # Kicks of a block, above which slices become shorter.
     MANY = 131072
 
@@ -64,7 +67,7 @@ cdef inline bint put_down(Bucket *b, neuron_t target, double s, double weight, u
     return True
 
 
-cdef bint go_along(Look *L, Thread *t, const Row *way, uint32_t route) noexcept nogil:
+cdef bint go_along(Look *L, Thread *t, const Way *way) noexcept nogil:
     """Put down all that arrives along a row in the slice; False if there is no memory."""
     cdef const State *e = &t.e
     cdef const Projection *c = &e.projections[way.projection]
@@ -74,6 +77,7 @@ cdef bint go_along(Look *L, Thread *t, const Row *way, uint32_t route) noexcept 
     cdef synapse_t k, count
     cdef double s, back
     cdef Cursor *cursor
+    cdef uint32_t route = way.number
     if way.cursor < 0:
         count = find_row(e, c, way.source, &targets, &weights)
         for k in range(count):
@@ -112,7 +116,8 @@ cdef void enter_slice(Look *L, Thread *t) noexcept nogil:
     t.slice = L.slice
     t.status = RUNNING
     t.fault.kind = 0
-    t.q.edge = plus(L.end, 4.0 * L.e.tolerance, L.e.H)
+    # Behind the end by more than rounding moves a next spike.
+    t.q.edge = plus(L.end, 4.0 * L.e.tolerance + 2.0 * L.e.margin, L.e.H)
     ahead = interval(L.begin, t.q.edge, L.e.H)
     for k in range(L.e.n_populations):
         p = &t.e.populations[k]
@@ -123,13 +128,13 @@ cdef void enter_slice(Look *L, Thread *t) noexcept nogil:
             place_edge(&p.frames[j], L.begin.n, t.q.edge, ahead, L.e.H)
 
 
-cdef void take_rows(void *look, int member) noexcept nogil:
-    """A thread's part of the rows."""
+cdef void take_ways(void *look, int member) noexcept nogil:
+    """A thread's part of the rows, of which it puts down what arrives."""
     cdef Look *L = <Look *> look
     cdef Thread *t = &L.threads[member]
     cdef int64_t k
     cdef long long first
-    if L.next_row >= L.n_rows:
+    if L.next_way >= L.n_ways:
         return
     enter_slice(L, t)
     t.rows_slice = L.slice
@@ -138,11 +143,11 @@ cdef void take_rows(void *look, int member) noexcept nogil:
     for k in range(L.n_blocks):
         t.buckets[k].size = 0
     while True:
-        first = take_next(&L.next_row, ROWS)
-        if first >= L.n_rows:
+        first = take_next(&L.next_way, ROWS)
+        if first >= L.n_ways:
             return
-        for k in range(first, min(first + ROWS, <long long> L.n_rows)):
-            if not go_along(L, t, &L.rows[k], <uint32_t> (L.e.n_processes + k)):
+        for k in range(first, min(first + ROWS, <long long> L.n_ways)):
+            if not go_along(L, t, &L.ways[k]):
                 t.status = NO_MEMORY
                 return
 
@@ -196,17 +201,98 @@ cdef void keep(void *old, void *states, int64_t size, bint again) noexcept nogil
         memcpy(old, states, size)
 
 
+cdef bint find_pulled(const Look *L, Thread *t, int64_t number, Part *part) noexcept nogil:
+    """A block's parts of the rows that blocks look up themselves; False if there is no memory."""
+    cdef Block *b = &L.blocks[number]
+    cdef const Projection *c
+    cdef const Way *way
+    cdef const uint32_t *cut
+    cdef RowPart *r
+    cdef int64_t j, first = L.first_block[b.population], n = L.first_block[b.population + 1] - first
+    cdef synapse_t at
+    cdef count_t found = 0
+    if not grow(<void **> &t.rows, &t.rows_capacity, L.n_pulled, sizeof(RowPart)):
+        return False
+    for j in range(L.n_pulled):
+        way = &L.pulled[j]
+        c = &L.e.projections[way.projection]
+        if c.post != b.population:
+            continue
+        cut = L.cuts[way.projection] + way.source * (n + 1) + (number - first)
+        if cut[0] == cut[1]:
+            continue
+        at = c.offsets[way.source] + cut[0]
+        r = &t.rows[found]
+        found += 1
+        r.s, r.route, r.port, r.has_multapses = way.s, way.number, c.port, c.has_multapses
+        r.targets, r.count = c.targets + at, cut[1] - cut[0]
+        r.weights, r.weight, r.largest = c.weights + at if c.weights != NULL else NULL, c.weight, c.largest
+        b.n_kicks += r.count
+        prefetch(r.targets, min(r.count, 256) * sizeof(neuron_t))
+    part.rows, part.n_rows = t.rows, found
+    return True
+
+
+cdef bint order_kicks(const Look *L, Thread *t, int64_t number, Part *part) noexcept nogil:
+    """What was put down for a block, by time; False if there is no memory."""
+    cdef const Bucket *bucket
+    cdef int64_t k, bin, n_bins = 16
+    cdef count_t j, total = t.drives.size, sorted_already = 1
+    cdef uint32_t start, size, longest = 0
+    cdef double scale, begin = L.begin.s
+    for k in range(L.team.n):
+        total += put_down_by(L, k, number).size
+    part.n_kicks = total
+    if total == t.drives.size:
+        # Those of one drive are in order.
+        for j in range(1, total):
+            sorted_already &= t.drives.kicks[j - 1].s <= t.drives.kicks[j].s
+        if sorted_already:
+            part.kicks = t.drives.kicks
+            return True
+    while 2 * n_bins < total and n_bins < 1 << 16:
+        n_bins *= 2
+    scale = n_bins / (L.stop - begin)
+    if not grow(<void **> &t.kicks.kicks, &t.kicks.capacity, total, sizeof(Kick)):
+        return False
+    if not grow(<void **> &t.bins, &t.bins_capacity, n_bins + 1, sizeof(uint32_t)):
+        return False
+    memset(t.bins, 0, (n_bins + 1) * sizeof(uint32_t))
+    for k in range(L.team.n + 1):
+        bucket = put_down_by(L, k, number) if k < L.team.n else &t.drives
+        for j in range(bucket.size):
+            t.bins[min(<int64_t> ((bucket.kicks[j].s - begin) * scale), n_bins - 1)] += 1
+    start = 0
+    for k in range(n_bins + 1):
+        size = t.bins[k]
+        t.bins[k] = start
+        start += size
+        longest = max(longest, size)
+    for k in range(L.team.n + 1):
+        bucket = put_down_by(L, k, number) if k < L.team.n else &t.drives
+        for j in range(bucket.size):
+            bin = min(<int64_t> ((bucket.kicks[j].s - begin) * scale), n_bins - 1)
+            t.kicks.kicks[t.bins[bin]] = bucket.kicks[j]
+            t.bins[bin] += 1
+    if not grow(<void **> &t.together.kicks, &t.together.capacity, longest, sizeof(Kick)):
+        return False
+    start = 0
+    for k in range(n_bins):
+        size = t.bins[k] - start
+        if size > 1:
+            sort_kicks(t.kicks.kicks + start, size, t.together.kicks, L.routes)
+        start = t.bins[k]
+    part.kicks = t.kicks.kicks
+    return True
+
+
 cdef Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
     """All that happens to the neurons of a block in the slice."""
     cdef Block *b = &L.blocks[number]
     cdef Population *p = &t.e.populations[b.population]
     cdef const Population *q = &L.e.populations[b.population]
     cdef Part part
-    cdef const Bucket *bucket
     cdef int64_t k, m
-    cdef count_t j, total
-    cdef uint32_t start, size, longest = 0
-    cdef const Kick *kick
     cdef Status status
     if L.keeps:
         m = b.population
@@ -228,46 +314,27 @@ cdef Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
             L.saved.drives[k].k, L.saved.drives[k].at = L.drives[k].poisson.k, L.drives[k].at
         if not take_drive(L, t, b, &L.drives[k], <uint32_t> L.drives[k].number):
             return NO_MEMORY
-    total = t.drives.size
-    for k in range(L.team.n):
-        total += put_down_by(L, k, number).size
-    b.n_kicks = total
-    if total == 0 and not p.oscillates and L.e.forced.size == 0:
+    if not find_pulled(L, t, number, &part) or not order_kicks(L, t, number, &part):
+        return NO_MEMORY
+    b.n_kicks += part.n_kicks
+    if part.n_kicks == 0 and part.n_rows == 0 and not p.oscillates and L.e.forced.size == 0:
         return RUNNING
-    # By target, and in each list as they came.
-    if not grow(<void **> &t.kicks, &t.kicks_capacity, total, sizeof(Kick)):
-        return NO_MEMORY
-    memset(t.starts, 0, (b.size + 1) * sizeof(uint32_t))
-    for k in range(L.team.n + 1):
-        bucket = put_down_by(L, k, number) if k < L.team.n else &t.drives
-        for j in range(bucket.size):
-            t.starts[bucket.kicks[j].target - b.first] += 1
-    start = 0
-    for k in range(b.size + 1):
-        size = t.starts[k]
-        t.starts[k] = start
-        start += size
-        longest = max(longest, size)
-    for k in range(L.team.n + 1):
-        bucket = put_down_by(L, k, number) if k < L.team.n else &t.drives
-        for j in range(bucket.size):
-            kick = &bucket.kicks[j]
-            t.kicks[t.starts[kick.target - b.first]] = kick[0]
-            t.starts[kick.target - b.first] += 1
-    memmove(t.starts + 1, t.starts, b.size * sizeof(uint32_t))
-    t.starts[0] = 0
-    if not grow(<void **> &t.scratch, &t.scratch_capacity, longest, sizeof(Kick)):
-        return NO_MEMORY
-    part.begin, part.end = L.begin, L.end
+    part.begin, part.end, part.stop = L.begin, L.end, L.stop
     part.first, part.size = b.first, b.size
-    part.routes, part.kicks, part.starts, part.scratch = L.routes, t.kicks, t.starts, t.scratch
+    part.routes = L.routes
     part.changed = L.changed
     part.forced, part.n_forced = L.e.forced.items, L.e.forced.size
     part.recent, part.n_recent = L.recent, L.n_recent
+    part.sums, part.has_sum, part.has_fired = t.sums, t.has_sum, t.has_fired
+    for k in range(MAX_PORTS):
+        part.touched[k] = t.touched + (k << L.shift)
+        part.n_touched[k] = 0
+    part.together, part.together_capacity = t.together.kicks, t.together.capacity
     part.spikes, part.n_spikes, part.capacity = b.spikes, 0, b.capacity
     part.n_close = 0
     part.fault.kind = 0
     status = p.ops.advance(&t.e, &t.q, p, &part)
+    t.together.kicks, t.together.capacity = part.together, part.together_capacity
     b.spikes, b.n_spikes, b.capacity, b.n_close = part.spikes, part.n_spikes, part.capacity, part.n_close
     note_fault(&t.fault, &part.fault)
     return status
@@ -420,23 +487,42 @@ cdef bint take_sources(Look *L) noexcept nogil:
     return True
 
 
-cdef bint add_row(Look *L, int64_t projection, int64_t population, neuron_t source, Pair emission, double s,
-                  int64_t cursor) noexcept nogil:
+cdef Way *add_way(Look *L, int64_t projection, int64_t population, neuron_t source, Pair emission) noexcept nogil:
+    """A row along which something arrives in the slice, with a route; NULL if there is no memory."""
     cdef const State *e = L.e
-    cdef count_t n = e.n_processes + L.n_rows
-    cdef Route *route
-    cdef Row *way
-    if not grow(<void **> &L.rows, &L.rows_capacity, L.n_rows + 1, sizeof(Row)):
-        return False
-    if not grow(<void **> &L.routes, &L.routes_capacity, n + 1, sizeof(Route)):
-        return False
-    way, route = &L.rows[L.n_rows], &L.routes[n]
-    L.n_rows += 1
-    way.projection, way.source, way.s, way.cursor = projection, source, s, cursor
-    route.source = e.populations[population].first + source
-    route.rank, route.port = e.projections[projection].rank, e.projections[projection].port
-    route.emission = emission
-    return True
+    cdef bint pulled = L.cuts[projection] != NULL
+    cdef Way *way
+    if not grow(<void **> &L.routes, &L.routes_capacity, L.n_routes + 1, sizeof(Route)):
+        return NULL
+    if pulled:
+        if not grow(<void **> &L.pulled, &L.pulled_capacity, L.n_pulled + 1, sizeof(Way)):
+            return NULL
+        way = &L.pulled[L.n_pulled]
+        L.n_pulled += 1
+    else:
+        if not grow(<void **> &L.ways, &L.ways_capacity, L.n_ways + 1, sizeof(Way)):
+            return NULL
+        way = &L.ways[L.n_ways]
+        L.n_ways += 1
+    way.projection, way.source, way.number = projection, source, <uint32_t> L.n_routes
+    way.route.source = e.populations[population].first + source
+    way.route.rank, way.route.port = e.projections[projection].rank, e.projections[projection].port
+    way.route.emission = emission
+    L.routes[L.n_routes] = way.route
+    L.n_routes += 1
+    return way
+
+
+cdef int compare_ways(const void *a, const void *b) noexcept nogil:
+    cdef const Way *x = <const Way *> a
+    cdef const Way *y = <const Way *> b
+    if x.s != y.s:
+        return 1 if x.s > y.s else -1
+    if x.route.source != y.route.source:
+        return 1 if x.route.source > y.route.source else -1
+    if x.route.rank != y.route.rank:
+        return 1 if x.route.rank > y.route.rank else -1
+    return before(y.route.emission, x.route.emission) - before(x.route.emission, y.route.emission)
 
 
 cdef bint find_rows(Look *L) noexcept nogil:
@@ -447,9 +533,14 @@ cdef bint find_rows(Look *L) noexcept nogil:
     cdef Cursor *cursor
     cdef const Population *p
     cdef const Flight *flight
+    cdef const Projection *c
+    cdef Way *way
     cdef Pair time
     cdef double s
-    L.n_rows = 0
+    cdef synapse_t count
+    L.n_routes = e.n_processes
+    L.n_ways = L.n_pulled = L.n_pulled_events = 0
+    L.last_pulled = -1.0
     for j in range(L.n_lanes):
         lane = &L.lanes[j]
         p = &e.populations[lane.population]
@@ -460,15 +551,27 @@ cdef bint find_rows(Look *L) noexcept nogil:
             flight = &p.log[lane.next - p.log_start]
             s = max(time.s, L.begin.s) if time.n == L.begin.n else L.begin.s
             for k in range(lane.first_projection, lane.first_projection + lane.n_projections):
-                if not add_row(L, k, lane.population, flight.source, flight.emission, s, -1):
+                way = add_way(L, k, lane.population, flight.source, flight.emission)
+                if way == NULL:
                     return False
+                way.s, way.cursor = s, -1
+                if L.cuts[k] != NULL:
+                    c = &e.projections[k]
+                    count = c.offsets[flight.source + 1] - c.offsets[flight.source]
+                    L.n_pulled_events += count
+                    if count:
+                        L.last_pulled = max(L.last_pulled, s)
             lane.next += 1
+    if L.n_pulled > 1:
+        qsort(L.pulled, L.n_pulled, sizeof(Way), compare_ways)
     for k in range(L.n_cursors):
         cursor = &L.cursors[k]
         s = e.projections[cursor.projection].delays[cursor.at]
         if before(plus(cursor.emission, s, e.H), L.end):
-            if not add_row(L, cursor.projection, cursor.population, cursor.source, cursor.emission, 0.0, k):
+            way = add_way(L, cursor.projection, cursor.population, cursor.source, cursor.emission)
+            if way == NULL:
                 return False
+            way.s, way.cursor = 0.0, k
     return True
 
 
@@ -528,9 +631,9 @@ cdef Status go_through(Look *L) noexcept nogil:
     if not take_sources(L) or not find_rows(L):
         return NO_MEMORY
     L.slice += 1
-    L.next_row = L.next_block = 0
-    if L.n_rows:
-        team_do(&L.team, take_rows, L)
+    L.next_way = L.next_block = 0
+    if L.n_ways:
+        team_do(&L.team, take_ways, L)
     team_do(&L.team, take_blocks, L)
     L.fault.kind = 0
     for k in range(L.team.n):
@@ -592,6 +695,8 @@ cdef bint commit(Look *L) noexcept nogil:
             return False
     e.n_spikes += L.n_spikes
     e.n_input_events += L.n_emitted
+    e.n_synaptic_events += L.n_pulled_events
+    last = max(last, L.last_pulled)
     for k in range(L.team.n):
         if L.threads[k].rows_slice == L.slice:
             e.n_synaptic_events += L.threads[k].n_synaptic_events
@@ -799,6 +904,9 @@ cdef class Lookahead(Engine):
         Neurons that advance together: a power of two, at least 8.
     longest : float, optional
         ms, of a slice at most.
+    dense : float
+        Blocks look up their parts of the rows of synapses with one delay themselves, if they get at least so many
+        synapses of a row on average.
     """
 
     def __cinit__(self, *_, **__):
@@ -817,11 +925,22 @@ cdef class Lookahead(Engine):
             free(L.threads[j].frames)
             free(L.threads[j].buckets)
             free(L.threads[j].drives.kicks)
-            free(L.threads[j].kicks)
-            free(L.threads[j].scratch)
-            free(L.threads[j].starts)
+            free(L.threads[j].kicks.kicks)
+            free(L.threads[j].together.kicks)
+            free(L.threads[j].bins)
+            free(L.threads[j].rows)
+            free(L.threads[j].sums)
+            free(L.threads[j].has_sum)
+            free(L.threads[j].has_fired)
+            free(L.threads[j].touched)
+            free(L.threads[j].q.entries)
             free(L.threads[j].e.populations)
             free(L.threads[j].e.drawn.items)
+            free(L.threads[j].e.due.items)
+            free(L.threads[j].e.found.items)
+            free(L.threads[j].e.held.items)
+            free(L.threads[j].e.driven.items)
+            free(L.threads[j].e.looked.items)
             free(L.threads[j].e.table)
             free(L.threads[j].e.solved)
         free(L.threads)
@@ -835,7 +954,11 @@ cdef class Lookahead(Engine):
         free(L.lanes)
         free(L.cursors)
         free(L.routes)
-        free(L.rows)
+        free(L.ways)
+        free(L.pulled)
+        for k in range(L.n_cuts):
+            free(L.cuts[k])
+        free(L.cuts)
         free(L.spikes)
         free(L.emitted)
         free(L.recent)
@@ -854,7 +977,7 @@ cdef class Lookahead(Engine):
         free(L.saved.processes)
         free(L.saved.drives)
 
-    def __init__(self, network, n_threads=None, int64_t block=BLOCK, longest=None):
+    def __init__(self, network, n_threads=None, int64_t block=BLOCK, longest=None, double dense=DENSE):
         cdef Look *L = &self.look
         shortest = shortest_delay(network)
         if shortest < shortest_slice(network.clock):
@@ -868,6 +991,7 @@ cdef class Lookahead(Engine):
         self.n_threads = cores() if n_threads is None else n_threads
         self._place_lanes()
         self._place_blocks()
+        self._cut_rows(dense)
         self._make_threads()
         self._start_inputs()
         L.stale = True
@@ -899,7 +1023,7 @@ cdef class Lookahead(Engine):
             if e.populations[k].ops != NULL:
                 n += ((e.populations[k].size - 1) >> L.shift) + 1
         L.blocks = <Block *> zeros(n, sizeof(Block))
-        L.first_block = <int64_t *> zeros(e.n_populations, sizeof(int64_t))
+        L.first_block = <int64_t *> zeros(e.n_populations + 1, sizeof(int64_t))
         for k in range(e.n_populations):
             p = &e.populations[k]
             L.first_block[k] = L.n_blocks
@@ -910,6 +1034,7 @@ cdef class Lookahead(Engine):
                 b.population, b.first = k, <neuron_t> at
                 b.size = <neuron_t> min(<int64_t> 1 << L.shift, p.size - at)
                 at += b.size
+        L.first_block[e.n_populations] = L.n_blocks
         n = 0
         for j in range(e.n_processes):
             for k in range(L.n_blocks if not e.processes[j].is_source else 0):
@@ -928,6 +1053,46 @@ cdef class Lookahead(Engine):
         L.routes = <Route *> zeros(e.n_processes, sizeof(Route))
         for j in range(e.n_processes):
             L.routes[j].source, L.routes[j].port = <int64_t> e.n + j, e.processes[j].port
+
+    cdef _cut_rows(self, double dense):
+        """Where blocks begin in rows of which they get enough."""
+        cdef Look *L = &self.look
+        cdef const Projection *c
+        cdef const Lane *lane
+        cdef int64_t j, k, n_pre, n
+        n = len(self.network.projections)
+        L.cuts = <uint32_t **> zeros(n, sizeof(uint32_t *))
+        L.n_cuts = n
+        for j in range(L.n_lanes):
+            lane = &L.lanes[j]
+            n_pre = self.e.populations[lane.population].size
+            for k in range(lane.first_projection, lane.first_projection + lane.n_projections):
+                c = &self.e.projections[k]
+                n = L.first_block[c.post + 1] - L.first_block[c.post]
+                if not c.procedural and c.offsets[n_pre] >= dense * n * n_pre:
+                    L.cuts[k] = self._cut(c, n_pre)
+
+    cdef uint32_t *_cut(self, const Projection *c, int64_t n_pre) except? NULL:
+        """By source and block, the place in the row; NULL if targets do not ascend within rows."""
+        cdef Look *L = &self.look
+        cdef int64_t n = L.first_block[c.post + 1] - L.first_block[c.post], i, block
+        cdef synapse_t k
+        cdef uint32_t *cuts = <uint32_t *> owned(allocate(n_pre * (n + 1), sizeof(uint32_t)))
+        cdef uint32_t *at = cuts
+        for i in range(n_pre):
+            block = 0
+            for k in range(c.offsets[i], c.offsets[i + 1]):
+                if k > c.offsets[i] and c.targets[k] < c.targets[k - 1]:
+                    free(cuts)
+                    return NULL
+                while block <= c.targets[k] >> L.shift:
+                    at[block] = <uint32_t> (k - c.offsets[i])
+                    block += 1
+            while block <= n:
+                at[block] = <uint32_t> (c.offsets[i + 1] - c.offsets[i])
+                block += 1
+            at += n + 1
+        return cuts
 
     cdef _make_threads(self):
         """What each thread has for itself, and what a slice needs that may be taken again."""
@@ -949,7 +1114,10 @@ cdef class Lookahead(Engine):
             L.n_made += 1
             t.frames = <Frame **> zeros(e.n_populations, sizeof(Frame *))
             t.buckets = <Bucket *> zeros(L.n_blocks, sizeof(Bucket))
-            t.starts = <uint32_t *> zeros((1 << L.shift) + 2, sizeof(uint32_t))
+            t.sums = <double *> zeros(MAX_PORTS << L.shift, sizeof(double))
+            t.has_sum = <uint8_t *> zeros(MAX_PORTS << L.shift, 1)
+            t.has_fired = <uint8_t *> zeros(1 << L.shift, 1)
+            t.touched = <Sum *> zeros(MAX_PORTS << L.shift, sizeof(Sum))
             t.e.populations = <Population *> zeros(e.n_populations, sizeof(Population))
             t.e.table = <uint32_t *> owned(allocate(table, sizeof(uint32_t)))
             memset(t.e.table, 0xFF, table * sizeof(uint32_t))
@@ -993,6 +1161,9 @@ cdef class Lookahead(Engine):
             mine = t.e
             t.e = e[0]
             t.e.populations, t.e.table, t.e.drawn = mine.populations, mine.table, mine.drawn
+            t.e.due, t.e.found, t.e.held, t.e.driven, t.e.looked = (
+                mine.due, mine.found, mine.held, mine.driven, mine.looked
+            )
             t.e.solved, t.e.instant, t.e.tape = mine.solved, mine.instant, NULL
             memcpy(t.e.populations, e.populations, e.n_populations * sizeof(Population))
             for k in range(N_SOLVED if t.e.solved != NULL else 0):

@@ -3,11 +3,11 @@
 All times of a slice belong to one epoch, so that a double, the s of a pair, is a time.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from sparseprop.numerics._frames cimport Pair
-from sparseprop.numerics._typedefs cimport count_t, neuron_t
+from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t
 
 
 # What arrives in a slice along one row of synapses, or from one drive.
@@ -25,6 +25,26 @@ cdef struct Kick:
     uint32_t route
     int32_t place               # in the row
     neuron_t target             # local id
+
+
+# A part of a row of synapses with one delay: what of it arrives at some neurons.
+cdef struct RowPart:
+    double s
+    uint32_t route
+    bint has_multapses
+    int64_t port
+    const neuron_t *targets     # local ids
+    const double *weights       # one per synapse, or NULL
+    double weight
+    double largest              # size of a weight
+    int64_t count
+
+
+# What arrives at a neuron in one instant, by one port, and what of it comes first.
+cdef struct Sum:
+    neuron_t target             # local id
+    const Route *route
+    int64_t place
 
 
 cdef struct Spike:
@@ -52,20 +72,32 @@ cdef struct Recent:
 cdef struct Part:
     Pair begin
     Pair end
+    double stop                 # the s of the end; H at the end of an epoch
     neuron_t first              # local id
     neuron_t size
     const Route *routes
-    Kick *kicks                 # of all neurons, one after the other
-    const uint32_t *starts      # where those of neuron first + k begin; one more than there are neurons
-    Kick *scratch               # as many as the longest list
+    const RowPart *rows             # by s, source and projection
+    int64_t n_rows
+    Kick *kicks                 # by s
+    int64_t n_kicks
     bint changed                # parameters have just changed: who is due by rounding, fires at the beginning
     const neuron_t *forced      # global ids of those that fire then in any case
     count_t n_forced
     const Recent *recent        # who fired within rounding of the beginning
     count_t n_recent
+    # Scratch of the thread.
+    double *sums                # by port and neuron
+    uint8_t *has_sum
+    uint8_t *has_fired
+    Sum *touched[MAX_PORTS]
+    int64_t n_touched[MAX_PORTS]
+    Kick *together              # all that arrives in one instant, and as much again
+    count_t together_capacity
+    # What came of it.
     Spike *spikes
     count_t n_spikes
     count_t capacity
+    double last_spike           # s; negative without one
     count_t n_close
     Fault fault
 
