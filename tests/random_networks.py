@@ -234,7 +234,7 @@ def random_network(seed, tables=True, repetitions=True, delayed=False):
     sources = add_sources(rng, net, populations, duration) if driven else []
     sign = rng.choice(["inhibitory", "excitatory", "mixed"])
     dyadic = rng.random() < 0.5  # sums of weights are exact
-    smallest = 0.1 * tau_scales[0] * float(rng.choice([0.03, 0.25, 1.0, 5.0])) if delayed else 0.0
+    smallest = 0.1 * max(tau_scales) * float(rng.choice([0.03, 0.25, 1.0, 5.0])) if delayed else 0.0
     for pre in populations + sources:
         for post in populations:
             if rng.random() < 0.3:

@@ -53,6 +53,8 @@ cdef struct Thread:
     uint8_t *has_sum
     uint8_t *has_fired
     Sum *touched
+    neuron_t *together_targets
+    double *together_weights
     # Of this slice.
     count_t slice               # in which it took part last; what follows is of that one
     count_t rows_slice          # in which it went along rows last: buckets, events and `last` are of that one

@@ -329,6 +329,7 @@ cdef Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
     for k in range(MAX_PORTS):
         part.touched[k] = t.touched + (k << L.shift)
         part.n_touched[k] = 0
+    part.together_targets, part.together_weights = t.together_targets, t.together_weights
     part.together, part.together_capacity = t.together.kicks, t.together.capacity
     part.spikes, part.n_spikes, part.capacity = b.spikes, 0, b.capacity
     part.n_close = 0
@@ -933,6 +934,8 @@ cdef class Lookahead(Engine):
             free(L.threads[j].has_sum)
             free(L.threads[j].has_fired)
             free(L.threads[j].touched)
+            free(L.threads[j].together_targets)
+            free(L.threads[j].together_weights)
             free(L.threads[j].q.entries)
             free(L.threads[j].e.populations)
             free(L.threads[j].e.drawn.items)
@@ -1118,6 +1121,8 @@ cdef class Lookahead(Engine):
             t.has_sum = <uint8_t *> zeros(MAX_PORTS << L.shift, 1)
             t.has_fired = <uint8_t *> zeros(1 << L.shift, 1)
             t.touched = <Sum *> zeros(MAX_PORTS << L.shift, sizeof(Sum))
+            t.together_targets = <neuron_t *> zeros(1 << L.shift, sizeof(neuron_t))
+            t.together_weights = <double *> zeros(1 << L.shift, sizeof(double))
             t.e.populations = <Population *> zeros(e.n_populations, sizeof(Population))
             t.e.table = <uint32_t *> owned(allocate(table, sizeof(uint32_t)))
             memset(t.e.table, 0xFF, table * sizeof(uint32_t))

@@ -5,7 +5,7 @@
 # Those that may fire by themselves before the edge, a little behind the slice's end, have entries in the thread's window,
 # whose keys are lower bounds of their next spikes up to rounding (the engine's margin), as everywhere.
 
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, fabs
 
 from sparseprop.engine._slice cimport Fault, Kick, Part, Route, RowPart, Spike, Sum, note_fault, sort_kicks
 from sparseprop.engine._state cimport RUNAWAY
@@ -162,38 +162,34 @@ cdef inline Status kick_alone(State *e, Window *q, Population *p, Part *w, const
     return RUNNING
 
 
-cdef inline Status take_row(State *e, Window *q, Population *p, Part *w, const RowPart *r) noexcept nogil:
-    """The kicks of a row that reaches no neuron twice, while nobody's own spike is near."""
+cdef Status kick_many(State *e, Window *q, Population *p, Part *w, const neuron_t *targets, const double *weights,
+                      double weight, double largest, int64_t count, int64_t port, const Route *route,
+                      const Sum *sums) noexcept nogil:
+    """One kick for each of some neurons, while nobody's own spike is near.
+
+    They come along one route and from the places of a row, or from where `sums` says.
+    """
     cdef const Model *m = <const Model *> p.rows
-    cdef const Route *route = &w.routes[r.route]
     cdef Neurons all
-    cdef int64_t k, n, held
+    cdef int64_t k, at, n = -1, held = 0
     cdef neuron_t i
     cdef Status status
     if not p.heterogeneous:
-        if not reserve(&e.found, r.count + 1) or not reserve(&e.held, r.count):
+        if not reserve(&e.found, count + 1) or not reserve(&e.held, count):
             return NO_MEMORY
         all = neurons_now(e, q, p)
         # States of vectors are looked at one by one: others of the population are with other threads.
         all.far = width_of(m) > 1
-        n = kick_row(m, &all, r.targets, r.weights, r.weight, r.largest, r.count, r.port, e.found.items, e.held.items,
-                     &held)
-        if n >= 0:
-            for k in range(n):
-                i = e.found.items[k]
-                if not append(&e.driven if over_threshold(m, state_of(p, m, i), all.frame) else &e.looked, i):
-                    return NO_MEMORY
-            for k in range(held):
-                n = e.held.items[k]
-                status = kick_alone(e, q, p, w, m, r.targets[n], r.weights[n] if r.weights != NULL else r.weight,
-                                    r.port, route, n, False)
-                if status != RUNNING:
-                    return status
-            return RUNNING
-    for k in range(r.count):
-        i = r.targets[k]
-        status = kick_alone(e, q, p, w, row(p, i), i, r.weights[k] if r.weights != NULL else r.weight, r.port, route, k,
-                            False)
+        n = kick_row(m, &all, targets, weights, weight, largest, count, port, e.found.items, e.held.items, &held)
+        for k in range(n):
+            i = e.found.items[k]
+            if not append(&e.driven if over_threshold(m, state_of(p, m, i), all.frame) else &e.looked, i):
+                return NO_MEMORY
+    for k in range(held if n >= 0 else count):
+        at = e.held.items[k] if n >= 0 else k
+        i = targets[at]
+        status = kick_alone(e, q, p, w, row(p, i), i, weights[at] if weights != NULL else weight, port,
+                            sums[at].route if sums != NULL else route, sums[at].place if sums != NULL else at, False)
         if status != RUNNING:
             return status
     return RUNNING
@@ -232,11 +228,10 @@ cdef Status take_together(State *e, Window *q, Population *p, Part *w, const Row
                           int64_t n_kicks, bint careful) noexcept nogil:
     """What arrives in one instant in several ways: added by target and port, and then one kick each."""
     cdef const RowPart *r
-    cdef const Model *m
-    cdef Sum *sum
+    cdef const Sum *sum
     cdef Kick *all
     cdef int64_t j, k, n = n_kicks, port
-    cdef neuron_t i
+    cdef double largest = 0.0
     cdef Status status
     for j in range(n_rows):
         n += rows[j].count
@@ -266,16 +261,26 @@ cdef Status take_together(State *e, Window *q, Population *p, Part *w, const Row
         for k in range(n):
             add(w, all[k].target, all[k].weight, &w.routes[all[k].route], all[k].place)
     for port in range(ports_of(<const Model *> p.rows)):
-        for k in range(w.n_touched[port]):
-            sum = &w.touched[port][k]
-            i = sum.target
-            j = port * w.size + (i - w.first)
+        n = w.n_touched[port]
+        w.n_touched[port] = 0
+        for k in range(n):
+            j = port * w.size + (w.touched[port][k].target - w.first)
             w.has_sum[j] = False
-            m = row(p, i)
-            status = kick_alone(e, q, p, w, m, i, w.sums[j], port, sum.route, sum.place, careful)
+            w.together_targets[k] = w.touched[port][k].target
+            w.together_weights[k] = w.sums[j]
+            largest = max(largest, fabs(w.sums[j]))
+        if n and not careful:
+            status = kick_many(e, q, p, w, w.together_targets, w.together_weights, 0.0, largest, n, port, NULL,
+                               w.touched[port])
             if status != RUNNING:
                 return status
-        w.n_touched[port] = 0
+            continue
+        for k in range(n):
+            sum = &w.touched[port][k]
+            status = kick_alone(e, q, p, w, row(p, sum.target), sum.target, w.together_weights[k], port, sum.route,
+                                sum.place, careful)
+            if status != RUNNING:
+                return status
     return RUNNING
 
 
@@ -317,6 +322,7 @@ cdef Status advance(State *e, Window *q, Population *p, Part *w) noexcept nogil:
     cdef double s, near = e.margin + 2.0 * e.tolerance
     cdef bint careful, forced = False
     cdef const Kick *one
+    cdef const RowPart *one_row
     cdef Status status = RUNNING
     q.size = 0
     q.first_epoch = w.begin.n
@@ -360,7 +366,9 @@ cdef Status advance(State *e, Window *q, Population *p, Part *w) noexcept nogil:
             status = kick_alone(e, q, p, w, row(p, one.target), one.target, one.weight, w.routes[one.route].port,
                                 &w.routes[one.route], one.place, careful)
         elif rows == 1 and kicks == 0 and not careful and not w.rows[j - 1].has_multapses:
-            status = take_row(e, q, p, w, &w.rows[j - 1])
+            one_row = &w.rows[j - 1]
+            status = kick_many(e, q, p, w, one_row.targets, one_row.weights, one_row.weight, one_row.largest,
+                               one_row.count, one_row.port, &w.routes[one_row.route], NULL)
         else:
             status = take_together(e, q, p, w, w.rows + j - rows, rows, w.kicks + k - kicks, kicks, careful)
         forced = False

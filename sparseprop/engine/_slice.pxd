@@ -91,6 +91,8 @@ cdef struct Part:
     uint8_t *has_fired
     Sum *touched[MAX_PORTS]
     int64_t n_touched[MAX_PORTS]
+    neuron_t *together_targets
+    double *together_weights
     Kick *together              # all that arrives in one instant, and as much again
     count_t together_capacity
     # What came of it.
