@@ -33,6 +33,7 @@ LAYERS = [
     {"_core"},
     {"engine._backward"},
     {"engine._batch"},
+    {"engine._lookahead"},
     {"gradients"},
     {"run"},
     {"network"},
