@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from sparseprop._core cimport Engine
-from sparseprop.engine._slice cimport Fault, Kick, Recent, Route, RowPart, Spike, Sum
+from sparseprop.engine._slice cimport Arrived, Extra, Fault, Kick, Recent, Route, RowPart, Spike, Sum
 from sparseprop.engine._state cimport Cursor, Lane, Process, Projection, State, Status
 from sparseprop.engine._team cimport Team
 from sparseprop.engine._window cimport Window
@@ -33,6 +33,9 @@ cdef struct Bucket:
     Kick *kicks
     count_t size
     count_t capacity
+    Extra *extras
+    count_t n_extras
+    count_t extras_capacity
 
 
 # What a thread has for itself: frames are stamped with an instant, and each thread is in its own.
@@ -44,7 +47,10 @@ cdef struct Thread:
     # Of the present block.
     Bucket drives
     Bucket kicks                # all, by time
-    Bucket together             # scratch, as what follows
+    Kick *scratch               # as what follows
+    count_t scratch_capacity
+    Arrived *together
+    count_t together_capacity
     uint32_t *bins
     count_t bins_capacity
     RowPart *rows

@@ -8,7 +8,7 @@ throughout, and at changes of parameters.
 """
 
 from libc.math cimport INFINITY, nextafter
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memmove, memset
 
@@ -22,7 +22,9 @@ from sparseprop.engine._flights cimport draw_interval, process_time
 from sparseprop.engine._instant cimport note_recent, record
 from sparseprop.engine._loaded cimport owned, zeros
 from sparseprop.engine._queueing cimport anyone_fires, enter_present, first_spike, kicks_so_far
-from sparseprop.engine._slice cimport Kick, Part, Recent, Route, RowPart, Spike, Sum, note_fault, sort_kicks
+from sparseprop.engine._slice cimport (
+    HAS_EXTRA, Arrived, Extra, Kick, Part, Recent, Route, RowPart, Spike, Sum, note_fault, sort_items,
+)
 from sparseprop.engine._state cimport (
     N_SOLVED, NO_MEMORY, RUNNING, SPIKES, TIME, Cursor, Flight, Lane, Population, Process, Projection,
     Solved, State, Status, Train, nowhere, population_of, reserve,
@@ -51,20 +53,27 @@ cdef enum:
 
 # Rows ---------------------------------------------------------------------------------------------------------------
 
-cdef inline bint put_down(Bucket *b, neuron_t target, double s, double weight, uint32_t route,
-                          int64_t place) noexcept nogil:
-    """Note a weight that arrives at a target; False if there is no memory."""
+cdef inline bint put_down(Bucket *b, neuron_t target, double s, uint32_t what) noexcept nogil:
+    """Note a weight that arrives at a neuron, of this place in the block; False if there is no memory."""
     cdef Kick *kick
     if b.size == b.capacity and not grow(<void **> &b.kicks, &b.capacity, b.size + 1, sizeof(Kick)):
         return False
     kick = &b.kicks[b.size]
     b.size += 1
-    kick.s = s
-    kick.weight = weight
-    kick.route = route
-    kick.place = <int> place
-    kick.target = target
+    kick.s, kick.what, kick.target = s, what, <uint16_t> target
     return True
+
+
+cdef inline bint put_down_one(Bucket *b, neuron_t target, double s, double weight, uint32_t route,
+                              int64_t place) noexcept nogil:
+    """The same where each has a weight of its own."""
+    cdef Extra *extra
+    if not grow(<void **> &b.extras, &b.extras_capacity, b.n_extras + 1, sizeof(Extra)):
+        return False
+    extra = &b.extras[b.n_extras]
+    extra.weight, extra.route, extra.place = weight, route, <int> place
+    b.n_extras += 1
+    return put_down(b, target, s, HAS_EXTRA | <uint32_t> (b.n_extras - 1))
 
 
 cdef bint go_along(Look *L, Thread *t, const Way *way) noexcept nogil:
@@ -72,17 +81,23 @@ cdef bint go_along(Look *L, Thread *t, const Way *way) noexcept nogil:
     cdef const State *e = &t.e
     cdef const Projection *c = &e.projections[way.projection]
     cdef Bucket *buckets = t.buckets + L.first_block[c.post]
+    cdef Bucket *bucket
     cdef const neuron_t *targets
     cdef const double *weights
     cdef synapse_t k, count
-    cdef double s, back
+    cdef double s, back, delay
     cdef Cursor *cursor
-    cdef uint32_t route = way.number
+    cdef uint32_t number = way.number
+    cdef int shift = L.shift
+    cdef neuron_t within = (1 << shift) - 1
     if way.cursor < 0:
         count = find_row(e, c, way.source, &targets, &weights)
         for k in range(count):
-            if not put_down(&buckets[targets[k] >> L.shift], targets[k], way.s,
-                            weights[k] if weights != NULL else c.weight, route, k):
+            bucket = &buckets[targets[k] >> shift]
+            if weights == NULL:
+                if not put_down(bucket, targets[k] & within, way.s, number):
+                    return False
+            elif not put_down_one(bucket, targets[k] & within, way.s, weights[k], number, k):
                 return False
         t.n_synaptic_events += count
         if count:
@@ -90,19 +105,24 @@ cdef bint go_along(Look *L, Thread *t, const Way *way) noexcept nogil:
         return True
     cursor = &L.cursors[way.cursor]
     back = <double> (L.begin.n - cursor.emission.n) * e.H
-    for k in range(cursor.at, cursor.stop):
+    s = -1.0
+    k = cursor.at
+    while k < cursor.stop:
         # As by `plus`, if it arrives in this epoch; otherwise it is behind the end.
-        s = (cursor.emission.s + c.delays[k]) - back
-        if not (s < L.stop):
-            cursor.at = k
-            return True
-        s = max(s, L.begin.s)
-        if not put_down(&buckets[c.targets[k] >> L.shift], c.targets[k], s,
-                        c.weights[k] if c.weights != NULL else c.weight, route, c.places[k]):
+        delay = (cursor.emission.s + c.delays[k]) - back
+        if not (delay < L.stop):
+            break
+        s = max(delay, L.begin.s)
+        bucket = &buckets[c.targets[k] >> shift]
+        if c.weights == NULL:
+            if not put_down(bucket, c.targets[k] & within, s, number):
+                return False
+        elif not put_down_one(bucket, c.targets[k] & within, s, c.weights[k], number, c.places[k]):
             return False
-        t.n_synaptic_events += 1
-        t.last = max(t.last, s)
-    cursor.at = cursor.stop
+        k += 1
+    t.n_synaptic_events += k - cursor.at
+    t.last = max(t.last, s)
+    cursor.at = k
     return True
 
 
@@ -141,7 +161,7 @@ cdef void take_ways(void *look, int member) noexcept nogil:
     t.n_synaptic_events = 0
     t.last = -1.0
     for k in range(L.n_blocks):
-        t.buckets[k].size = 0
+        t.buckets[k].size = t.buckets[k].n_extras = 0
     while True:
         first = take_next(&L.next_way, ROWS)
         if first >= L.n_ways:
@@ -181,7 +201,10 @@ cdef bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t route) n
             continue
         i = c.poisson.events[c.at].neuron
         c.at += 1
-        if not put_down(&t.drives, i, time.s, c.weights[i] if c.weights != NULL else c.weight, route, i):
+        if c.weights == NULL:
+            if not put_down(&t.drives, i - b.first, time.s, route):
+                return False
+        elif not put_down_one(&t.drives, i - b.first, time.s, c.weights[i], route, i):
             return False
         b.n_drive_events += 1
         b.last = max(b.last, time.s)
@@ -240,6 +263,7 @@ cdef bint order_kicks(const Look *L, Thread *t, int64_t number, Part *part) noex
     cdef count_t j, total = t.drives.size, sorted_already = 1
     cdef uint32_t start, size, longest = 0
     cdef double scale, begin = L.begin.s
+    cdef Kick *kick
     for k in range(L.team.n):
         total += put_down_by(L, k, number).size
     part.n_kicks = total
@@ -248,7 +272,7 @@ cdef bint order_kicks(const Look *L, Thread *t, int64_t number, Part *part) noex
         for j in range(1, total):
             sorted_already &= t.drives.kicks[j - 1].s <= t.drives.kicks[j].s
         if sorted_already:
-            part.kicks = t.drives.kicks
+            part.kicks, part.extras = t.drives.kicks, t.drives.extras
             return True
     while 2 * n_bins < total and n_bins < 1 << 16:
         n_bins *= 2
@@ -268,21 +292,32 @@ cdef bint order_kicks(const Look *L, Thread *t, int64_t number, Part *part) noex
         t.bins[k] = start
         start += size
         longest = max(longest, size)
+    t.kicks.n_extras = 0
     for k in range(L.team.n + 1):
         bucket = put_down_by(L, k, number) if k < L.team.n else &t.drives
         for j in range(bucket.size):
             bin = min(<int64_t> ((bucket.kicks[j].s - begin) * scale), n_bins - 1)
-            t.kicks.kicks[t.bins[bin]] = bucket.kicks[j]
+            kick = &t.kicks.kicks[t.bins[bin]]
+            kick[0] = bucket.kicks[j]
+            if kick.what & HAS_EXTRA:
+                kick.what += <uint32_t> t.kicks.n_extras
             t.bins[bin] += 1
-    if not grow(<void **> &t.together.kicks, &t.together.capacity, longest, sizeof(Kick)):
+        if bucket.n_extras == 0:
+            continue
+        if not grow(<void **> &t.kicks.extras, &t.kicks.extras_capacity, t.kicks.n_extras + bucket.n_extras,
+                    sizeof(Extra)):
+            return False
+        memcpy(t.kicks.extras + t.kicks.n_extras, bucket.extras, bucket.n_extras * sizeof(Extra))
+        t.kicks.n_extras += bucket.n_extras
+    if not grow(<void **> &t.scratch, &t.scratch_capacity, longest, sizeof(Kick)):
         return False
     start = 0
     for k in range(n_bins):
         size = t.bins[k] - start
         if size > 1:
-            sort_kicks(t.kicks.kicks + start, size, t.together.kicks, L.routes)
+            sort_items(t.kicks.kicks + start, size, t.scratch, L.routes)
         start = t.bins[k]
-    part.kicks = t.kicks.kicks
+    part.kicks, part.extras = t.kicks.kicks, t.kicks.extras
     return True
 
 
@@ -305,7 +340,7 @@ cdef Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
             keep(L.saved.waiting[m] + b.first // 8, q.waiting + b.first // 8, (b.size + 7) // 8, L.again)
     b.n_spikes = b.n_close = b.n_drive_events = b.n_kicks = 0
     b.last = -1.0
-    t.drives.size = 0
+    t.drives.size = t.drives.n_extras = 0
     for k in range(b.first_drive, b.first_drive + b.n_drives):
         if L.again:
             if not go_back(&t.e, &L.drives[k], &L.saved.drives[k]):
@@ -330,12 +365,12 @@ cdef Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
         part.touched[k] = t.touched + (k << L.shift)
         part.n_touched[k] = 0
     part.together_targets, part.together_weights = t.together_targets, t.together_weights
-    part.together, part.together_capacity = t.together.kicks, t.together.capacity
+    part.together, part.together_capacity = t.together, t.together_capacity
     part.spikes, part.n_spikes, part.capacity = b.spikes, 0, b.capacity
     part.n_close = 0
     part.fault.kind = 0
     status = p.ops.advance(&t.e, &t.q, p, &part)
-    t.together.kicks, t.together.capacity = part.together, part.together_capacity
+    t.together, t.together_capacity = part.together, part.together_capacity
     b.spikes, b.n_spikes, b.capacity, b.n_close = part.spikes, part.n_spikes, part.capacity, part.n_close
     note_fault(&t.fault, &part.fault)
     return status
@@ -508,7 +543,7 @@ cdef Way *add_way(Look *L, int64_t projection, int64_t population, neuron_t sour
     way.projection, way.source, way.number = projection, source, <uint32_t> L.n_routes
     way.route.source = e.populations[population].first + source
     way.route.rank, way.route.port = e.projections[projection].rank, e.projections[projection].port
-    way.route.emission = emission
+    way.route.emission, way.route.weight = emission, e.projections[projection].weight
     L.routes[L.n_routes] = way.route
     L.n_routes += 1
     return way
@@ -540,6 +575,8 @@ cdef bint find_rows(Look *L) noexcept nogil:
     cdef double s
     cdef synapse_t count
     L.n_routes = e.n_processes
+    for k in range(e.n_processes):
+        L.routes[k].weight = e.processes[k].weight
     L.n_ways = L.n_pulled = L.n_pulled_events = 0
     L.last_pulled = -1.0
     for j in range(L.n_lanes):
@@ -902,7 +939,7 @@ cdef class Lookahead(Engine):
     n_threads : int, optional
         The results are the same bits for any number. Default: the cores that the process may use.
     block : int
-        Neurons that advance together: a power of two, at least 8.
+        Neurons that advance together: a power of two from 8 to 65536.
     longest : float, optional
         ms, of a slice at most.
     dense : float
@@ -923,11 +960,15 @@ cdef class Lookahead(Engine):
                 free(L.threads[j].frames[k])
             for k in range(L.n_blocks if L.threads[j].buckets != NULL else 0):
                 free(L.threads[j].buckets[k].kicks)
+                free(L.threads[j].buckets[k].extras)
             free(L.threads[j].frames)
             free(L.threads[j].buckets)
             free(L.threads[j].drives.kicks)
+            free(L.threads[j].drives.extras)
             free(L.threads[j].kicks.kicks)
-            free(L.threads[j].together.kicks)
+            free(L.threads[j].kicks.extras)
+            free(L.threads[j].scratch)
+            free(L.threads[j].together)
             free(L.threads[j].bins)
             free(L.threads[j].rows)
             free(L.threads[j].sums)
@@ -985,8 +1026,8 @@ cdef class Lookahead(Engine):
         shortest = shortest_delay(network)
         if shortest < shortest_slice(network.clock):
             raise ValueError(f"a delay of {shortest} ms between neurons is too short for slices of time")
-        if block < 8 or block & (block - 1):
-            raise ValueError(f"a block has a power of two of at least 8 neurons, got {block}")
+        if not 8 <= block <= 1 << 16 or block & (block - 1):
+            raise ValueError(f"a block has a power of two from 8 to 65536 neurons, got {block}")
         super().__init__(network, "lookahead")
         L.longest = min(shortest, self.e.H, INFINITY if longest is None else longest)
         L.length = L.longest

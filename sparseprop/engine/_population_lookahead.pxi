@@ -6,8 +6,9 @@
 # whose keys are lower bounds of their next spikes up to rounding (the engine's margin), as everywhere.
 
 from libc.math cimport INFINITY, fabs
+from libc.stdint cimport uint32_t
 
-from sparseprop.engine._slice cimport Fault, Kick, Part, Route, RowPart, Spike, Sum, note_fault, sort_kicks
+from sparseprop.engine._slice cimport Fault, HAS_EXTRA, Arrived, Fault, Kick, Part, Route, RowPart, Spike, Sum, note_fault, sort_items
 from sparseprop.engine._state cimport RUNAWAY
 from sparseprop.engine._window cimport window_pop
 from sparseprop.numerics._frames cimport never
@@ -209,7 +210,22 @@ cdef inline void add(Part *w, neuron_t i, double weight, const Route *route, int
     sum.target, sum.route, sum.place = i, route, place
 
 
-cdef bint is_in_order(const Part *w, const RowPart *rows, int64_t n_rows, const Kick *kicks,
+cdef inline Arrived all_of(const Part *w, const Kick *kick) noexcept nogil:
+    """All that there is to say of a kick."""
+    cdef Arrived a
+    a.s, a.target = kick.s, w.first + kick.target
+    if kick.what & HAS_EXTRA:
+        a.route = w.extras[kick.what & ~<uint32_t> HAS_EXTRA].route
+        a.weight = w.extras[kick.what & ~<uint32_t> HAS_EXTRA].weight
+        a.place = w.extras[kick.what & ~<uint32_t> HAS_EXTRA].place
+    else:
+        a.route = kick.what
+        a.weight = w.routes[kick.what].weight
+        a.place = 0
+    return a
+
+
+cdef bint is_in_order(const Part *w, const RowPart *rows, int64_t n_rows, const Arrived *kicks,
                       int64_t n_kicks) noexcept nogil:
     """Whether weights are added in the right order row by row, and then kick by kick."""
     cdef const Route *a
@@ -224,40 +240,39 @@ cdef bint is_in_order(const Part *w, const RowPart *rows, int64_t n_rows, const 
     return n_kicks == 0 or n_rows == 0 or w.routes[kicks[0].route].source > b.source
 
 
-cdef Status take_together(State *e, Window *q, Population *p, Part *w, const RowPart *rows, int64_t n_rows, Kick *kicks,
-                          int64_t n_kicks, bint careful) noexcept nogil:
+cdef Status take_together(State *e, Window *q, Population *p, Part *w, const RowPart *rows, int64_t n_rows,
+                          const Kick *kicks, int64_t n_kicks, bint careful) noexcept nogil:
     """What arrives in one instant in several ways: added by target and port, and then one kick each."""
     cdef const RowPart *r
     cdef const Sum *sum
-    cdef Kick *all
+    cdef Arrived *all
     cdef int64_t j, k, n = n_kicks, port
     cdef double largest = 0.0
     cdef Status status
     for j in range(n_rows):
         n += rows[j].count
-    if not grow(<void **> &w.together, &w.together_capacity, 2 * n, sizeof(Kick)):
+    if not grow(<void **> &w.together, &w.together_capacity, 2 * n, sizeof(Arrived)):
         return NO_MEMORY
-    sort_kicks(kicks, n_kicks, w.together, w.routes)
-    if is_in_order(w, rows, n_rows, kicks, n_kicks):
+    all = w.together
+    for k in range(n_kicks):
+        all[k] = all_of(w, &kicks[k])
+    sort_items(all, n_kicks, all + n, w.routes)
+    if is_in_order(w, rows, n_rows, all, n_kicks):
         for j in range(n_rows):
             r = &rows[j]
             for k in range(r.count):
                 add(w, r.targets[k], r.weights[k] if r.weights != NULL else r.weight, &w.routes[r.route], k)
         for k in range(n_kicks):
-            add(w, kicks[k].target, kicks[k].weight, &w.routes[kicks[k].route], kicks[k].place)
+            add(w, all[k].target, all[k].weight, &w.routes[all[k].route], all[k].place)
     else:
-        all = w.together
-        n = 0
+        n = n_kicks
         for j in range(n_rows):
             r = &rows[j]
             for k in range(r.count):
                 all[n].s, all[n].route, all[n].place, all[n].target = r.s, r.route, <int> k, r.targets[k]
                 all[n].weight = r.weights[k] if r.weights != NULL else r.weight
                 n += 1
-        for k in range(n_kicks):
-            all[n] = kicks[k]
-            n += 1
-        sort_kicks(all, n, all + n, w.routes)
+        sort_items(all, n, all + n, w.routes)
         for k in range(n):
             add(w, all[k].target, all[k].weight, &w.routes[all[k].route], all[k].place)
     for port in range(ports_of(<const Model *> p.rows)):
@@ -321,7 +336,7 @@ cdef Status advance(State *e, Window *q, Population *p, Part *w) noexcept nogil:
     cdef count_t f
     cdef double s, near = e.margin + 2.0 * e.tolerance
     cdef bint careful, forced = False
-    cdef const Kick *one
+    cdef Arrived one
     cdef const RowPart *one_row
     cdef Status status = RUNNING
     q.size = 0
@@ -362,7 +377,7 @@ cdef Status advance(State *e, Window *q, Population *p, Part *w) noexcept nogil:
             or (w.n_recent > 0 and s - w.begin.s <= 2.0 * e.tolerance)
         )
         if rows == 0 and kicks == 1:
-            one = &w.kicks[k - 1]
+            one = all_of(w, &w.kicks[k - 1])
             status = kick_alone(e, q, p, w, row(p, one.target), one.target, one.weight, w.routes[one.route].port,
                                 &w.routes[one.route], one.place, careful)
         elif rows == 1 and kicks == 0 and not careful and not w.rows[j - 1].has_multapses:

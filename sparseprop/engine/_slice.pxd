@@ -3,7 +3,7 @@
 All times of a slice belong to one epoch, so that a double, the s of a pair, is a time.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 from sparseprop.numerics._frames cimport Pair
@@ -16,14 +16,33 @@ cdef struct Route:
     int64_t rank                # of the projection
     int64_t port
     Pair emission
+    double weight               # of all synapses, where they have one
 
 
-# A weight that arrives at a neuron.
+# A weight that arrives at a neuron, as short as can be: most of the time goes into sorting these.
 cdef struct Kick:
     double s
+    uint32_t what               # a route, or HAS_EXTRA and the number of an Extra
+    uint16_t target             # place in the block
+
+
+cdef enum:
+    HAS_EXTRA = 0x80000000
+
+
+# What else there is to say of a kick whose synapses have a weight each.
+cdef struct Extra:
     double weight
     uint32_t route
     int32_t place               # in the row
+
+
+# All of it, where the order matters in which weights are added.
+cdef struct Arrived:
+    double s
+    double weight
+    uint32_t route
+    int32_t place
     neuron_t target             # local id
 
 
@@ -78,8 +97,9 @@ cdef struct Part:
     const Route *routes
     const RowPart *rows             # by s, source and projection
     int64_t n_rows
-    Kick *kicks                 # by s
+    const Kick *kicks           # by s
     int64_t n_kicks
+    const Extra *extras
     bint changed                # parameters have just changed: who is due by rounding, fires at the beginning
     const neuron_t *forced      # global ids of those that fire then in any case
     count_t n_forced
@@ -93,7 +113,7 @@ cdef struct Part:
     int64_t n_touched[MAX_PORTS]
     neuron_t *together_targets
     double *together_weights
-    Kick *together              # all that arrives in one instant, and as much again
+    Arrived *together           # all that arrives in one instant, and as much again
     count_t together_capacity
     # What came of it.
     Spike *spikes
@@ -104,7 +124,7 @@ cdef struct Part:
     Fault fault
 
 
-cdef inline bint comes_first(const Kick *a, const Kick *b, const Route *routes) noexcept nogil:
+cdef inline bint comes_first(const Arrived *a, const Arrived *b, const Route *routes) noexcept nogil:
     """Whether a is to be added before b: by time, source, projection, place in the row, and time of emission."""
     cdef const Route *x
     cdef const Route *y
@@ -124,22 +144,34 @@ cdef inline bint comes_first(const Kick *a, const Kick *b, const Route *routes) 
 
 
 cdef enum:
-    RUN = 16    # kicks that are sorted by insertion
+    RUN = 16    # items that are sorted by insertion
 
 
-cdef inline void sort_kicks(Kick *kicks, int64_t n, Kick *scratch, const Route *routes) noexcept nogil:
-    """The kicks of a neuron in the order in which they count: runs by insertion, which are then merged."""
+ctypedef fused Item:
+    Kick
+    Arrived
+
+
+cdef inline bint is_before(const Item *a, const Item *b, const Route *routes) noexcept nogil:
+    if Item is Kick:
+        return a.s < b.s
+    else:
+        return comes_first(a, b, routes)
+
+
+cdef inline void sort_items(Item *kicks, int64_t n, Item *scratch, const Route *routes) noexcept nogil:
+    """By time, or in the order in which weights are added: runs by insertion, which are then merged."""
     cdef int64_t first, last, width, k, at, left, right, middle
-    cdef Kick kick
+    cdef Item kick
     first = 0
     while first < n:
         last = min(first + RUN, n)
         for k in range(first + 1, last):
-            if not comes_first(&kicks[k], &kicks[k - 1], routes):
+            if not is_before(&kicks[k], &kicks[k - 1], routes):
                 continue
             kick = kicks[k]
             at = k
-            while at > first and comes_first(&kick, &kicks[at - 1], routes):
+            while at > first and is_before(&kick, &kicks[at - 1], routes):
                 kicks[at] = kicks[at - 1]
                 at -= 1
             kicks[at] = kick
@@ -150,11 +182,11 @@ cdef inline void sort_kicks(Kick *kicks, int64_t n, Kick *scratch, const Route *
         while first + width < n:
             middle = first + width
             last = min(middle + width, n)
-            if comes_first(&kicks[middle], &kicks[middle - 1], routes):
-                memcpy(scratch, kicks + first, width * sizeof(Kick))
+            if is_before(&kicks[middle], &kicks[middle - 1], routes):
+                memcpy(scratch, kicks + first, width * sizeof(Item))
                 left, right, at = 0, middle, first
                 while left < width:
-                    if right < last and comes_first(&kicks[right], &scratch[left], routes):
+                    if right < last and is_before(&kicks[right], &scratch[left], routes):
                         kicks[at] = kicks[right]
                         right += 1
                     else:
