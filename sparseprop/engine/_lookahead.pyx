@@ -23,7 +23,7 @@ from sparseprop.engine._instant cimport note_recent, record
 from sparseprop.engine._loaded cimport owned, zeros
 from sparseprop.engine._queueing cimport anyone_fires, enter_present, first_spike, kicks_so_far
 from sparseprop.engine._slice cimport (
-    HAS_EXTRA, Arrived, Extra, Kick, Part, Recent, Route, RowPart, Spike, Sum, note_fault, sort_items,
+    HAS_EXTRA, RUN, Arrived, Extra, Kick, Part, Recent, Route, RowPart, Spike, Sum, insert_items, note_fault, sort_items,
 )
 from sparseprop.engine._state cimport (
     N_SOLVED, NO_MEMORY, RUNNING, SPIKES, TIME, Cursor, Flight, Lane, Population, Process, Projection,
@@ -126,6 +126,19 @@ cdef bint go_along(Look *L, Thread *t, const Way *way) noexcept nogil:
     return True
 
 
+cdef inline void ask_for(const Look *L, const Way *way) noexcept nogil:
+    """Ask for what is read first along a row with a delay for each synapse."""
+    cdef const Projection *c
+    cdef const Cursor *cursor
+    cdef int64_t n
+    if way.cursor >= 0:
+        c = &L.e.projections[way.projection]
+        cursor = &L.cursors[way.cursor]
+        n = min(cursor.stop - cursor.at, <synapse_t> 256)
+        prefetch(c.delays + cursor.at, n * sizeof(double))
+        prefetch(c.targets + cursor.at, n * sizeof(neuron_t))
+
+
 cdef void enter_slice(Look *L, Thread *t) noexcept nogil:
     """What a thread knows of the slice, once: the epoch and the edge of its frames."""
     cdef int64_t k, j
@@ -167,6 +180,8 @@ cdef void take_ways(void *look, int member) noexcept nogil:
         if first >= L.n_ways:
             return
         for k in range(first, min(first + ROWS, <long long> L.n_ways)):
+            if k + 1 < L.n_ways:
+                ask_for(L, &L.ways[k + 1])
             if not go_along(L, t, &L.ways[k]):
                 t.status = NO_MEMORY
                 return
@@ -274,7 +289,7 @@ cdef bint order_kicks(const Look *L, Thread *t, int64_t number, Part *part) noex
         if sorted_already:
             part.kicks, part.extras = t.drives.kicks, t.drives.extras
             return True
-    while 2 * n_bins < total and n_bins < 1 << 16:
+    while n_bins < total and n_bins < 1 << 16:
         n_bins *= 2
     scale = n_bins / (L.stop - begin)
     if not grow(<void **> &t.kicks.kicks, &t.kicks.capacity, total, sizeof(Kick)):
@@ -311,12 +326,14 @@ cdef bint order_kicks(const Look *L, Thread *t, int64_t number, Part *part) noex
         t.kicks.n_extras += bucket.n_extras
     if not grow(<void **> &t.scratch, &t.scratch_capacity, longest, sizeof(Kick)):
         return False
+    # Few are in one bin, mostly.
     start = 0
-    for k in range(n_bins):
+    for k in range(n_bins if longest > RUN else 0):
         size = t.bins[k] - start
-        if size > 1:
+        if size > RUN:
             sort_items(t.kicks.kicks + start, size, t.scratch, L.routes)
         start = t.bins[k]
+    insert_items(t.kicks.kicks, 0, total, L.routes)
     part.kicks, part.extras = t.kicks.kicks, t.kicks.extras
     return True
 

@@ -159,22 +159,28 @@ cdef inline bint is_before(const Item *a, const Item *b, const Route *routes) no
         return comes_first(a, b, routes)
 
 
+cdef inline void insert_items(Item *items, int64_t first, int64_t last, const Route *routes) noexcept nogil:
+    """The items from `first` to before `last`, of which few are out of order, in order."""
+    cdef int64_t k, at
+    cdef Item item
+    for k in range(first + 1, last):
+        if not is_before(&items[k], &items[k - 1], routes):
+            continue
+        item = items[k]
+        at = k
+        while at > first and is_before(&item, &items[at - 1], routes):
+            items[at] = items[at - 1]
+            at -= 1
+        items[at] = item
+
+
 cdef inline void sort_items(Item *kicks, int64_t n, Item *scratch, const Route *routes) noexcept nogil:
     """By time, or in the order in which weights are added: runs by insertion, which are then merged."""
-    cdef int64_t first, last, width, k, at, left, right, middle
-    cdef Item kick
+    cdef int64_t first, last, width, at, left, right, middle
     first = 0
     while first < n:
         last = min(first + RUN, n)
-        for k in range(first + 1, last):
-            if not is_before(&kicks[k], &kicks[k - 1], routes):
-                continue
-            kick = kicks[k]
-            at = k
-            while at > first and is_before(&kick, &kicks[at - 1], routes):
-                kicks[at] = kicks[at - 1]
-                at -= 1
-            kicks[at] = kick
+        insert_items(kicks, first, last, routes)
         first = last
     width = RUN
     while width < n:
