@@ -202,7 +202,9 @@ def test_spikes_that_are_injected_and_rates_and_states_that_are_set():
         sim.set_drive(steps, 0.2)
         sim.set_state(V=0.5 * sim.V, keep_rest=True)
         seen.append(sim.run(9.0, progress=False))
-        return [(res.times.tobytes(), res.ids.tobytes(), res.n_drive_events, res.n_close_calls) for res in seen], sim.V.tobytes()
+        return [
+            (res.times.tobytes(), res.ids.tobytes(), res.n_drive_events, res.n_close_calls) for res in seen
+        ], sim.V.tobytes()
 
     assert pieces("window") == pieces("lookahead", n_threads=2)
 

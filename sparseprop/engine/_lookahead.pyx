@@ -23,7 +23,7 @@ from sparseprop.engine._instant cimport note_recent, record
 from sparseprop.engine._loaded cimport owned, zeros
 from sparseprop.engine._queueing cimport anyone_fires, enter_present, first_spike, kicks_so_far
 from sparseprop.engine._slice cimport (
-    HAS_EXTRA, RUN, Arrived, Extra, Kick, Part, Recent, Route, RowPart, Spike, Sum, insert_items, note_fault, sort_items,
+    HAS_EXTRA, RUN, Extra, Kick, Part, Recent, Route, RowPart, Spike, Sum, insert_items, note_fault, sort_items,
 )
 from sparseprop.engine._state cimport (
     N_SOLVED, NO_MEMORY, RUNNING, SPIKES, TIME, Cursor, Flight, Lane, Population, Process, Projection,
