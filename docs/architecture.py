@@ -9,7 +9,6 @@ read (of modules, within functions, cimports), is that of tests/test_package.py,
 import argparse
 import itertools
 import pathlib
-import re
 import sys
 import textwrap
 
@@ -21,10 +20,11 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests"))
-from test_package import LAYERS, SOURCES, arrows
+import test_package
+from test_package import LAYERS, SOURCES, UNITS, arrows
 
 WAIST = "engine.input"  # which has a place of its own, below the rest of its folder
-PLACES = {WAIST}.union(*LAYERS)
+MODULES = [*SOURCES, *UNITS]
 COMPILED, MIXED, PYTHON, NARROW, LINES, TO_WAIST, BAND = (
     "#fbd0ae",
     "#fdf0e0",
@@ -45,7 +45,7 @@ BEGIN, END = "<!-- begin: by architecture.py -->\n", "<!-- end: by architecture.
 
 def place_of(module):
     """Where a module is in the order of layers: by itself, or with its package."""
-    return module if module in PLACES else module.partition(".")[0]
+    return module if module == WAIST else test_package.place_of(module)
 
 
 def imports_of_places():
@@ -57,13 +57,13 @@ def imports_of_places():
 
 
 def is_compiled(module):
-    """Whether a module is Cython: a .pyx or a header."""
-    return any(path.suffix in (".pyx", ".pxd") for path in SOURCES[module])
+    """Whether a module is Cython: a .pyx, a header, what several include, or what setup.py writes."""
+    return module in UNITS or any(path.suffix in (".pyx", ".pxd", ".pxi") for path in SOURCES[module])
 
 
 def is_package(module):
     """Whether a module is the `__init__` of a folder with others."""
-    return any(path.name == "__init__.py" for path in SOURCES[module]) and module != "sparseprop"
+    return module != "sparseprop" and any(path.name == "__init__.py" for path in SOURCES.get(module, ()))
 
 
 def rows_of_places():
@@ -120,13 +120,11 @@ def text_of(box):
     if len(box) > 1:
         return "headers (.pxd)", textwrap.wrap(", ".join(box), 44)
     (place,) = box
-    inside = sorted(module.partition(".")[2] for module in SOURCES if module != place and place_of(module) == place)
+    inside = sorted(module[len(place) + 1 :] for module in MODULES if module != place and place_of(module) == place)
     if inside:
-        return place + "/", textwrap.wrap(", ".join(inside), 44)
+        return place.replace(".", "/") + "/", textwrap.wrap(", ".join(inside), 44)
     suffix = max(path.suffix for path in SOURCES[place] if path.suffix != ".pyi")  # .pyx before .pxd
     lines = ["the waist: a network in plain numbers"] if place == WAIST else []
-    for path in SOURCES[place]:
-        lines += re.findall(r'^include "(.*)"', path.read_text(), re.MULTILINE)
     return ("__init__" if place == "sparseprop" else place.replace(".", "/")) + suffix, lines
 
 
@@ -265,7 +263,7 @@ def port(node, others, other):
 
 def draw_box(ax, node):
     """A box with its title and its files."""
-    kinds = {is_compiled(m) for m in SOURCES if place_of(m) in node.box and not is_package(m)}
+    kinds = {is_compiled(m) for m in MODULES if place_of(m) in node.box and not is_package(m)}
     colour = NARROW if node.box == (WAIST,) else PYTHON if kinds == {False} else COMPILED if kinds == {True} else MIXED
     corner = (node.x - node.width / 2, node.bottom)
     ax.add_patch(FancyBboxPatch(corner, node.width, node.height, "round,pad=0,rounding_size=0.06", fc=colour, ec=LINES))

@@ -4,16 +4,16 @@ from libc.stdint cimport int64_t
 
 from sparseprop.engine._heap cimport Heap
 from sparseprop.engine._loaded cimport Loaded
-from sparseprop.engine._state cimport Population, Process, Projection, State, Status
-from sparseprop.engine._tape cimport Tape
+from sparseprop.engine._state cimport Population, Process, State, Status
+from sparseprop.engine._tape cimport TapeBuffer
 from sparseprop.engine._window cimport Window
 from sparseprop.numerics._frames cimport Pair
-from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
+from sparseprop.numerics._typedefs cimport count_t, neuron_t
 
 
-cdef class Recording:
+cdef class TapePart:
 
-    cdef Tape *tape
+    cdef TapeBuffer *tape
     cdef object network
     cdef Pair start, last_before, last
     cdef readonly int64_t n_changes_before, n_changes
@@ -34,7 +34,7 @@ cdef class Engine(Loaded):
     cdef bint windowed
     cdef object added           # the arrays of injected spikes
     cdef double *seen           # while parameters change
-    cdef Recording recording    # of what the tape keeps, or None
+    cdef TapePart tape_part     # of what the tape keeps, or None
 
     cdef _place_population(self, Population *p, population)
     cdef _order(self)

@@ -1,6 +1,6 @@
-"""The compiled engines: one event loop over two kinds of event queue and the models' inline functions.
+"""The compiled engines: one event loop over two kinds of event queue; kinds of neurons are tables of functions.
 
-Names of phases and the order of everything within an instant are those of :mod:`sparseprop.reference`, which
+Names of phases and the order of everything within an instant are those of :mod:`sparseprop.engine.reference`, which
 computes the same numbers bit for bit and is the place to read first.
 """
 
@@ -218,7 +218,7 @@ cdef class Engine(Loaded):
 
     def place(self, const int64_t[::1] ids, const double[::1] V, const double[::1] refractory,
               const double[:, ::1] currents):
-        """Give neurons another state now; see :meth:`sparseprop.reference.ReferenceEngine.place`."""
+        """Give neurons another state now; see :meth:`sparseprop.engine.reference_state.ReferenceState.place`."""
         cdef int64_t k
         cdef Population *p
         self._enter_present()
@@ -289,7 +289,7 @@ cdef class Engine(Loaded):
         self.e.record_sources = wanted
 
     def advance(self, until, max_spikes=None, count_t budget=1 << 62):
-        """Take instants before the pair `until`; see :meth:`sparseprop.reference.ReferenceEngine.advance`.
+        """Take instants before the pair `until`; see :meth:`sparseprop.engine.reference.ReferenceEngine.advance`.
 
         `budget` counts spikes, synaptic events and input events.
         """
@@ -458,7 +458,7 @@ cdef class Engine(Loaded):
         return currents.base
 
     def state(self):
-        """All that says how the simulation goes on; see :meth:`sparseprop.reference.ReferenceEngine.state`."""
+        """What says how the simulation goes on; see :meth:`sparseprop.engine.reference_state.ReferenceState.state`."""
         cdef int64_t k, j
         cdef Population *p
         cdef double[:, ::1] x
@@ -524,26 +524,26 @@ cdef class Engine(Loaded):
         cdef neuron_t i
         for i in range(p.size):
             V[i] = p.ops.voltage(&self.e, p, i)
-        self.recording.voltages.append(V.base)
+        self.tape_part.voltages.append(V.base)
 
     def start_tape(self, double near):
         """Keep from now on what the backward pass needs; and who is to fire within `near` ms of other events."""
         self.stop_tape()
         self._enter_present()
-        self.recording = Recording(self, self.network, near)
+        self.tape_part = TapePart(self, self.network, near)
 
     def stop_tape(self):
-        """The Recording since `start_tape`, or None."""
-        recording, self.recording = self.recording, None
-        if recording is not None:
+        """The TapePart since `start_tape`, or None."""
+        part, self.tape_part = self.tape_part, None
+        if part is not None:
             self._enter_present()
-            (<Recording> recording).finish(self)
-        return recording
+            (<TapePart> part).finish(self)
+        return part
 
     @property
     def tape_size(self):
         """Bytes on the tape; 0 without one."""
-        return 0 if self.recording is None else self.recording.nbytes
+        return 0 if self.tape_part is None else self.tape_part.nbytes
 
     def restore(self, state):
         """Go on from what `state` of an engine of the same network returned; only for a fresh engine."""
@@ -586,7 +586,7 @@ cdef class Engine(Loaded):
         self._order()
 
 
-cdef class Recording:
+cdef class TapePart:
     """The tape of a run or of a part of one, with the states at its ends.
 
     Attributes

@@ -18,7 +18,7 @@ def random_model(rng, n, tau_scale, tables=True):
 
 
 def another_model(n, model, tables):
-    """The LIF or QIF model, or one that is like it but in physical units or with a table; without a draw from the rng.
+    """The LIF or QIF model, or one like it in physical units, with a table or two parts; without a draw from the rng.
 
     Tables are taken from a few, since each takes a while to make.
     """
@@ -26,6 +26,8 @@ def another_model(n, model, tables):
     rng = np.random.default_rng(np.array(first).view(np.uint64))
     if rng.random() < 0.6:
         return model
+    if isinstance(model, sp.LIF) and rng.random() < 0.4:
+        return piecewise_linear(rng, n, model)
     near_zero = isinstance(model, sp.QIF) and np.min(np.abs(model.I_e)) < 1e-2  # which is to stay as near
     if near_zero and not tables:
         return model
@@ -46,6 +48,18 @@ def another_model(n, model, tables):
     drives = [0.75, 1.0, 1.5]
     V_reset = rng.uniform(-1.0, 0.8, n if rng.random() < 0.3 else None)
     return sp.EIF(Delta_T=0.125, V_peak=2.0, V_reset=V_reset, I_e=_one_or_each(rng, n, drives), **shared)
+
+
+def piecewise_linear(rng, n, model):
+    """A PWLIF neuron like the LIF neuron, whose threshold becomes the kink; reset on both sides of it."""
+    slope = np.exp(rng.uniform(math.log(0.02), math.log(10.0), n if rng.random() < 0.3 else None))
+    V_th = np.max(model.V_th) + rng.uniform(0.2, 2.0, n if rng.random() < 0.3 else None)
+    V_reset = model.V_reset if rng.random() < 0.7 else np.min(V_th) - rng.uniform(0.01, 1.0)
+    near = model.V_th + rng.choice([-1.0, 1.0]) * 10.0 ** rng.uniform(-12.0, -3.0)
+    return sp.PWLIF(
+        tau_m=model.tau_m, V_T=model.V_th, slope=slope, V_th=V_th, V_reset=V_reset,
+        I_e=model.I_e if rng.random() < 0.8 else near, t_ref=model.t_ref,
+    )  # fmt: skip
 
 
 def _one_or_each(rng, n, values):

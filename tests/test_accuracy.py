@@ -78,6 +78,12 @@ def closed_form_period(model):
         root = MP.sqrt(drive)
         low, high = (MP.atan((mpf(V) - centre) / root) for V in (model.V_reset, model.V_peak))
         period = mpf(model.C_m) * D / mpf(model.g_L) / root * (high - low)
+    elif isinstance(model, sp.PWLIF):
+        gap, slope = mpf(model.E_L) + mpf(model.I_e) - mpf(model.V_T), mpf(model.slope)
+        low, high = (mpf(V) - mpf(model.V_T) for V in (model.V_reset, model.V_th))
+        leak = MP.log((gap - low) / gap) if low < 0 else mpf(0)
+        growth = MP.log((gap + slope * high) / (gap + slope * max(low, 0))) / slope
+        period = mpf(model.tau_m) * (leak + growth)
     elif isinstance(model, (sp.LIF, sp.LIFExp, sp.NumericalIF)):
         drive = mpf(getattr(model, "E_L", 0.0)) + mpf(model.I_e)
         period = mpf(model.tau_m) * MP.log((drive - mpf(model.V_reset)) / (drive - mpf(model.V_th)))
@@ -120,6 +126,13 @@ OSCILLATORS = [
     sp.NumericalIF("V * V", V_th=20.0, V_reset=-10.0, tau_m=10.0, I_e=0.3, t_ref=1.5),
     sp.QuadraticIF(C_m=200.0, g_L=10.0, V_r=-65.0, V_t=-50.0, V_peak=20.0, V_reset=-70.0, I_e=40.0, t_ref=2.0),
     sp.QuadraticIF(C_m=200.0, g_L=10.0, V_r=-65.0, V_t=-50.0, I_e=37.5 + 1e-3),
+    sp.PWLIF(tau_m=10.0, I_e=1.1),
+    sp.PWLIF(tau_m=10.0, I_e=1.0 + 1e-9, slope=5.0, V_th=3.0),
+    sp.PWLIF(tau_m=10.0, I_e=1.0 + 1e-9, slope=0.01),
+    sp.PWLIF(tau_m=20.0, E_L=-65.0, V_T=-50.0, slope=2.0, V_th=-30.0, V_reset=-60.0, I_e=15.1, t_ref=2.0),
+    sp.PWLIF(tau_m=10.0, I_e=0.5, slope=2.0, V_reset=1.5, t_ref=1.0),
+    sp.PWLIF(tau_m=10.0, I_e=1.5, slope=2.0, V_reset=1.5),
+    sp.PWLIF(tau_m=10.0, I_e=1.0, slope=0.3, V_reset=1.5),
 ]
 
 

@@ -80,7 +80,7 @@ def test_an_sdist_has_what_a_build_needs_and_nothing_that_was_built(copy):
     with tarfile.open(build(copy, "sdist")) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for path in SOURCE.glob("sparseprop/**/*"):
-        if path.suffix in (".py", ".pyx", ".pxd", ".pyi", ".typed"):
+        if path.suffix in (".py", ".pyx", ".pxd", ".pxi", ".pyi", ".typed"):
             assert str(path.relative_to(SOURCE)) in names
     assert {"setup.py", "pyproject.toml", "LICENSE", "README.md"} <= names
     assert not [name for name in names if name.endswith((".c", ".so")) or name.startswith("build")]
@@ -95,7 +95,9 @@ def test_builds_of_all_modes_and_what_is_built_again(copy):
     shutil.unpack_archive(wheel, copy / "wheel", "zip")
     assert mode(copy / "wheel") == "release"
     before = times(copy)
-    assert set(before) == {"_core", "_backward", "_batch", "_wiring", "_yardsticks", "_cyutility"}
+    kernels = {path.stem for path in (copy / "sparseprop" / "models").glob("_*.pxd")} - {"_neuron"}
+    engines = {"_core", "_kernel", "_loaded", "_backward", "_batch"}
+    assert set(before) == kernels | engines | {"_wiring", "_yardsticks", "_cyutility"} and "_lif" in kernels
 
     (copy / "sparseprop" / "network" / "network.py").touch()
     build(copy, "wheel")
@@ -105,9 +107,17 @@ def test_builds_of_all_modes_and_what_is_built_again(copy):
     build(copy, "editable")
     after = times(copy)
     assert changed(before, after) == {"_backward"}
+    (copy / "sparseprop" / "models" / "_lif.pxd").touch()
+    build(copy, "editable")
+    before, after = after, times(copy)
+    assert changed(before, after) == {"_lif"}
+    (copy / "sparseprop" / "engine" / "_population.pxi").touch()
+    build(copy, "editable")
+    before, after = after, times(copy)
+    assert changed(before, after) == kernels
     (copy / "sparseprop" / "connectivity" / "_rows.pxd").touch()
     build(copy, "wheel")
-    assert changed(after, times(copy)) == {"_core", "_backward", "_batch", "_wiring"}
+    assert changed(after, times(copy)) == {"_core", "_loaded", "_backward", "_batch", "_wiring"}
 
     # Each mode, again and again, for both kinds of install; what was built once is used again.
     for name in ("debug", "sanitize", "release", "debug", "sanitize", "release"):

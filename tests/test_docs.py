@@ -1,5 +1,8 @@
 """The documentation: links lead somewhere, tests that it names exist, and what README shows runs."""
 
+import importlib
+import inspect
+import os
 import re
 import runpy
 import xml.etree.ElementTree as ElementTree
@@ -79,6 +82,52 @@ def test_files_and_functions_that_are_named_exist(page):
         assert paths, f"{page} names {file}, which there is not"
         assert name is None or name in defined(paths[0]), f"{page} names {name} in {file}, which there is not"
     assert sum(span is not None for span in named) > 10
+
+
+def files():
+    """All files of the repository, but what was built."""
+    left_out = {".git", "build", "__pycache__"}
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in left_out and not name.startswith(".venv")]
+        yield from (Path(folder, name).relative_to(ROOT) for name in names)
+
+
+FILES = list(files())
+SOURCES = [path for path in FILES if path.parts[0] == "sparseprop" and re.fullmatch(r"\.p(y|yi|yx|xd|xi)", path.suffix)]
+# What was, and what others have.
+HISTORY = ("CHANGELOG.md", "docs/decisions.md")
+OTHERS = ("script.py", "tests/__init__.py")
+
+
+def test_files_that_are_named_exist():
+    """In pages, and in comments and docstrings of the package; by the end of their path."""
+    ends = {"/".join(path.parts[k:]) for path in FILES for k in range(len(path.parts))}
+    named = re.compile(r"(?<![\w<>*{}/.-])(?:\.\./)*((?:[\w-]+/)*\w+\.(?:pyx|pxd|pxi|pyi|py))\b")
+    found = [
+        (str(path), name)
+        for path in [*(page.relative_to(ROOT) for page in PAGES), *SOURCES]
+        if str(path) not in HISTORY
+        for name in named.findall((ROOT / path).read_text())
+    ]
+    assert not [pair for pair in found if pair[1] not in ends and pair[1] not in OTHERS]
+    assert len(found) > 100
+
+
+def test_references_in_docstrings_lead_somewhere():
+    found = [
+        (str(path), name)
+        for path in SOURCES
+        for name in re.findall(r":\w+:`~?sparseprop\.([\w.]+)`", (ROOT / path).read_text())
+        if not re.match(r"(torch|jax)\b", name)
+    ]
+    for path, name in found:
+        thing = sp
+        for part in name.split("."):
+            if inspect.ismodule(thing) and not hasattr(thing, part):
+                importlib.import_module(f"{thing.__name__}.{part}")
+            assert hasattr(thing, part), f"{path} refers to {name}, which there is not"
+            thing = getattr(thing, part)
+    assert len(found) > 10
 
 
 def test_the_picture_of_the_architecture_is_drawn_from_the_sources():

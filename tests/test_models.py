@@ -22,6 +22,7 @@ import sparseprop as sp
 from sparseprop import models
 from sparseprop.engine.input import parameters_of
 from sparseprop.engine.reference import ReferenceEngine
+from sparseprop.gradients import new_sums
 from sparseprop.numerics.arithmetic import DoubleArithmetic, MultiprecisionArithmetic
 
 # The window is to be tested on small networks too, which would get a heap.
@@ -174,7 +175,7 @@ def test_initial_states_of_every_model(name, variant):
 
 
 def sums_of_gradients(n):
-    names = ("I_e", "tau_m", "threshold", "V_reset", "t_ref", "V", "read", "I_e_times")
+    names = [name for name in new_sums(0, 0) if name != "tau_syn"] + ["V", "read", "I_e_times"]
     return {name: np.linspace(0.5 + k, 1.5 + k, n) for k, name in enumerate(names)}
 
 

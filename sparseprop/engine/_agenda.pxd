@@ -16,6 +16,7 @@ cdef enum Kind:
     CURSOR      # one spike on its way through synapses with a delay each
     TRAIN       # the given spikes of sources
     PROCESS     # a Poisson input
+    OPENING     # in the pass back: a spike begins its way back through synapses with a delay each
 
 
 cdef struct Item:

@@ -2,11 +2,11 @@
 
 from libc.stdint cimport int64_t
 
-from sparseprop._core cimport Recording
+from sparseprop._core cimport TapePart
 from sparseprop.engine._loaded cimport Loaded
 from sparseprop.engine._pass cimport Pass
 from sparseprop.engine._state cimport Status
-from sparseprop.engine._tape cimport Tape
+from sparseprop.engine._tape cimport TapeBuffer
 from sparseprop.numerics._frames cimport Pair
 from sparseprop.numerics._typedefs cimport count_t, neuron_t
 
@@ -15,7 +15,7 @@ cdef class Adjoint:
 
     cdef Pass b
     cdef Loaded loaded
-    cdef Recording recording
+    cdef TapePart part
     cdef list kept
     cdef bint has_begun         # some part has been loaded
     cdef double[::1] by_time
@@ -28,7 +28,7 @@ cdef class Adjoint:
 
 
 cdef Status instants_back(Pass *b, Pair until, count_t budget) noexcept nogil
-cdef void begin_back(Pass *b, Tape *tape, Pair last_before, Pair last, Pair start) noexcept nogil
+cdef void begin_back(Pass *b, TapeBuffer *tape, Pair last_before, Pair last, Pair start) noexcept nogil
 cdef bint begin_streams_back(Pass *b) noexcept nogil
 cdef void go_back(Pass *b, Pair now) noexcept nogil
 cdef void read_in(Pass *b, neuron_t i, double V, double current, double by_V) noexcept nogil

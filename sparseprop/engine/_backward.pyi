@@ -1,7 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core import Recording
+from .._core import TapePart
 from .input import EngineInput
 
 class Adjoint:
@@ -19,7 +19,7 @@ class Adjoint:
         wide: bool,
         near: float,
     ) -> None: ...
-    def load(self, recording: Recording, by_time: NDArray[np.float64]) -> None: ...
+    def load(self, part: TapePart, by_time: NDArray[np.float64]) -> None: ...
     def run(self, until: tuple[int, float], budget: int) -> bool: ...
     def read(
         self,

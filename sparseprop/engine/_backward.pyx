@@ -11,9 +11,9 @@ from libc.string cimport memset
 
 import numpy as np
 
-from sparseprop._core cimport Recording
+from sparseprop._core cimport TapePart
 from sparseprop.engine._agenda cimport (
-    CURSOR, LANE, TRAIN, Item, Kind, agenda_free, agenda_has_two, agenda_pop, agenda_push, agenda_replace,
+    CURSOR, LANE, OPENING, Item, Kind, agenda_free, agenda_has_two, agenda_pop, agenda_push, agenda_replace,
 )
 from sparseprop.engine._loaded cimport Loaded, owned, restore_pairs, zeros
 from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row
@@ -25,7 +25,7 @@ from sparseprop.engine._state cimport (
     FAR, NO_MEMORY, RUNNING, TIME, Population, Projection, State, Status, clear_bit, nowhere, population_of, reserve,
     set_bit,
 )
-from sparseprop.engine._tape cimport BEGINS, CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, Tape
+from sparseprop.engine._tape cimport BEGINS, CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, TapeBuffer
 from sparseprop.numerics._frames cimport Pair, before, enter_epoch, never, plus
 from sparseprop.numerics._memory cimport allocate_large, grow
 from sparseprop.numerics._scan cimport prefetch
@@ -243,7 +243,7 @@ cdef Status deliver_back(Pass *b, bint merged) noexcept nogil:
 cdef Status merge_back(Pass *b) noexcept nogil:
     """One kick for each target, by the sum of what arrives there."""
     cdef State *e = b.e
-    cdef Tape *tape = b.tape
+    cdef TapeBuffer *tape = b.tape
     cdef count_t k
     cdef int64_t j
     cdef synapse_t at
@@ -498,7 +498,7 @@ cdef void look_around(Pass *b) noexcept nogil:
 
 cdef Status instant_back(Pass *b, Pair now) noexcept nogil:
     """All generations of the instant `now`, the last one first, and then what had arrived."""
-    cdef Tape *tape = b.tape
+    cdef TapeBuffer *tape = b.tape
     cdef count_t k, low, here
     cdef bint merged
     cdef Status status
@@ -615,7 +615,7 @@ cdef Status instants_back(Pass *b, Pair until, count_t budget) noexcept nogil:
             return status
 
 
-cdef void begin_back(Pass *b, Tape *tape, Pair last_before, Pair last, Pair start) noexcept nogil:
+cdef void begin_back(Pass *b, TapeBuffer *tape, Pair last_before, Pair last, Pair start) noexcept nogil:
     """Take up a tape at its end; its spikes have b.by_time already."""
     b.tape = tape
     b.last_before, b.last = last_before, last
@@ -626,7 +626,7 @@ cdef void begin_back(Pass *b, Tape *tape, Pair last_before, Pair last, Pair star
 
 cdef bint is_used_up(const Pass *b) noexcept nogil:
     """Whether all that was on the tape has been used."""
-    cdef const Tape *tape = b.tape
+    cdef const TapeBuffer *tape = b.tape
     if tape.n_values or tape.n_targets or tape.n_releases or tape.n_currents or b.agenda.size:
         return False
     return b.at < 0 or tape.entries[b.at].kind == PAST
@@ -647,13 +647,13 @@ cdef bint begin_streams_back(Pass *b) noexcept nogil:
         p = &e.populations[j]
         for k in range(p.first_delayed, p.first_delayed + p.n_delayed):
             b.openings[k].at = b.at
-            if not push_back(b, opening_time(b, k), TRAIN, k):
+            if not push_back(b, opening_time(b, k), OPENING, k):
                 return False
     return True
 
 
 cdef class Adjoint:
-    """The backward pass over one Recording or, from the last one on, several.
+    """The backward pass over one TapePart or, from the last one on, several.
 
     Parameters
     ----------
@@ -662,7 +662,8 @@ cdef class Adjoint:
     start : tuple
         The pair from which times are counted.
     sums : dict of ndarray
-        dL/d(parameter) of each neuron (global ids), added to: ``I_e, tau_m, threshold, V_reset, t_ref``.
+        dL/d(parameter) of each neuron (global ids), added to: ``I_e, tau_m, threshold, V_reset, t_ref,
+        shape``.
     by_weight, by_delay : list
         For each projection an array with one per synapse that is added to, or None.
     by_drive : list
@@ -724,7 +725,7 @@ cdef class Adjoint:
         b.sums.I_e, b.sums.tau_m = self._pointer(sums["I_e"]), self._pointer(sums["tau_m"])
         b.sums.threshold, b.sums.V_reset = self._pointer(sums["threshold"]), self._pointer(sums["V_reset"])
         b.sums.t_ref, b.sums.tau_syn = self._pointer(sums["t_ref"]), self._pointer(sums["tau_syn"])
-        b.sums.n = e.n
+        b.sums.shape, b.sums.n = self._pointer(sums["shape"]), e.n
         n_projections, n_processes = len(network.projections), len(network.processes)
         self.weight_sums, self.delay_sums = np.zeros(n_projections + 1), np.zeros(n_projections + 1)
         self.drive_sums = np.zeros(n_processes + 1)
@@ -772,10 +773,10 @@ cdef class Adjoint:
         view = array
         return &view[0]
 
-    def load(self, Recording recording, double[::1] by_time):
-        """Go on with the part of the run that came before, and use up its recording.
+    def load(self, TapePart part, double[::1] by_time):
+        """Go on with the part of the run that came before, which is used up.
 
-        `by_time`, shape (len(recording),), is dL/d(time) of its entries so far, and becomes all of it.
+        `by_time`, shape (len(part),), is dL/d(time) of its entries so far, and becomes all of it.
         """
         cdef Pass *b = &self.b
         cdef State *e = b.e
@@ -784,21 +785,21 @@ cdef class Adjoint:
         cdef bint was_loaded = self.has_begun
         cdef Pair later
         cdef neuron_t i
-        later = self.recording.start if was_loaded else recording.start
-        self.recording = recording
+        later = self.part.start if was_loaded else part.start
+        self.part = part
         self.by_time = by_time
         b.by_time = &by_time[0] if by_time.shape[0] else NULL
-        if by_time.shape[0] != recording.tape.size:
-            raise ValueError(f"{by_time.shape[0]} values for {recording.tape.size} entries")
-        begin_back(b, recording.tape, recording.last_before, recording.last, recording.start)
+        if by_time.shape[0] != part.tape.size:
+            raise ValueError(f"{by_time.shape[0]} values for {part.tape.size} entries")
+        begin_back(b, part.tape, part.last_before, part.last, part.start)
         if not self.has_begun:
             self.has_begun = True
             for k in range(e.n_populations):
-                self._set_parameters(k, recording.n_changes)
+                self._set_parameters(k, part.n_changes)
         for k in range(e.n_populations):
             p = &e.populations[k]
-            if p.release != NULL and recording.releases[k] is not None:
-                restore_pairs(p.release, recording.releases[k])
+            if p.release != NULL and part.releases[k] is not None:
+                restore_pairs(p.release, part.releases[k])
                 if p.ops.has_currents:
                     # What the later part knows of periods that end in it stays.
                     for i in range(p.size):

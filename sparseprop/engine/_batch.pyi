@@ -1,7 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core import Recording
+from .._core import TapePart
 from ..errors import EngineFault
 from ._backward import Adjoint
 from .input import EngineInput
@@ -21,7 +21,7 @@ class SampleFault(Exception):
     fault: EngineFault
 
 class Runner:
-    beginning: Recording
+    beginning: TapePart
     def __init__(self, network: EngineInput, near: float) -> None: ...
     def take_weights(self) -> None: ...
     def run(
@@ -41,7 +41,7 @@ class Runner:
 
 class BackwardRunner:
     adjoint: Adjoint
-    def __init__(self, adjoint: Adjoint, beginning: Recording) -> None: ...
+    def __init__(self, adjoint: Adjoint, beginning: TapePart) -> None: ...
     def run(
         self,
         samples: Samples,

@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from sparseprop._core cimport Engine, Recording, take_instants_in_window, voltage_of
+from sparseprop._core cimport Engine, TapePart, take_instants_in_window, voltage_of
 from sparseprop.engine._loaded cimport owned, zeros
 from sparseprop.engine._agenda cimport TRAIN, agenda_push
 from sparseprop.engine._backward cimport (
@@ -19,7 +19,7 @@ from sparseprop.engine._backward cimport (
 from sparseprop.engine._delivery cimport train_time
 from sparseprop.engine._pass cimport MOST_FINDINGS, Pass, adjoint_of, back_of, end_of_period, since_start
 from sparseprop.engine._state cimport NO_MEMORY, QUIESCENT, RUNNING, Population, State, Status, Train, population_of
-from sparseprop.engine._tape cimport EMITTED, SPIKE, Tape, tape_create, tape_free
+from sparseprop.engine._tape cimport EMITTED, SPIKE, TapeBuffer, tape_create, tape_free
 from sparseprop.engine._window cimport Window, window_clear
 from sparseprop.numerics._frames cimport Frame, Pair
 from sparseprop.numerics._memory cimport allocate, grow
@@ -40,7 +40,7 @@ cdef struct Beginning:
 
 # What a sample leaves for its gradients.
 cdef struct Left:
-    Tape *tape
+    TapeBuffer *tape
     Pair last
     Pair *releases              # of all populations that have any
 
@@ -118,7 +118,7 @@ cdef class Runner:
     """
 
     cdef readonly Engine engine
-    cdef readonly Recording beginning
+    cdef readonly TapePart beginning
     cdef Beginning *beginnings
     cdef Pair start
     cdef count_t n_releases
@@ -200,7 +200,7 @@ cdef class Runner:
     cdef bint begin_tape(self, Left *left) noexcept nogil:
         """Keep a tape of the sample; False if there is no memory."""
         cdef State *e = &self.engine.e
-        cdef const Tape *first = self.beginning.tape
+        cdef const TapeBuffer *first = self.beginning.tape
         left.tape = tape_create(e.n)
         if left.tape == NULL:
             return False
@@ -335,26 +335,26 @@ cdef class BackwardRunner:
     ----------
     adjoint : Adjoint
         Which the derivatives are added up in.
-    beginning : Recording
+    beginning : TapePart
         That of the Runner.
     """
 
     cdef readonly Adjoint adjoint
-    cdef Recording beginning
+    cdef TapePart beginning
     cdef double *by_time
     cdef count_t capacity
 
     def __dealloc__(self):
         free(self.by_time)
 
-    def __init__(self, Adjoint adjoint, Recording beginning):
+    def __init__(self, Adjoint adjoint, TapePart beginning):
         self.adjoint, self.beginning = adjoint, beginning
 
     cdef bint load(self, Left *left, const double *by_spike) noexcept nogil:
         """Take up the tape of a sample, whose spikes have these derivatives; False if there is no memory."""
         cdef Pass *b = &self.adjoint.b
         cdef State *e = b.e
-        cdef Tape *tape = left.tape
+        cdef TapeBuffer *tape = left.tape
         cdef Population *p
         cdef Pair before_all
         cdef int64_t k

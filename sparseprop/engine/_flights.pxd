@@ -1,38 +1,17 @@
 """Spikes on their way, and the events of inputs: when the next ones arrive."""
 
-from libc.math cimport INFINITY, NAN, atan, log
-from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
-from libc.stdlib cimport free, qsort
-from libc.string cimport memcpy, memmove, memset
+from libc.math cimport log
+from libc.stdint cimport int64_t
+from libc.string cimport memmove
 
-from sparseprop.connectivity._poisson cimport poisson_fill, poisson_free
-from sparseprop.connectivity._rows cimport table_size
-from sparseprop.engine._agenda cimport (
-    CURSOR, LANE, PROCESS, TRAIN, Agenda, Item, Kind, agenda_free, agenda_has_two, agenda_pop, agenda_push,
-    agenda_replace,
-)
-from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row, sums_at, train_time
-from sparseprop.engine._heap cimport Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_order
+from sparseprop.connectivity._poisson cimport poisson_fill
+from sparseprop.engine._agenda cimport CURSOR, LANE, agenda_pop, agenda_push, agenda_replace
 from sparseprop.engine._state cimport (
-    DISORDER, N_SOLVED, NO_MEMORY, QUIESCENT, RUNAWAY, RUNNING, SPIKES, TIME, Arrival, Cursor, Flight, Gathered, Lane,
-    Population, Process, Projection, Queue, Solved, State, Status, Train, append, clear_bit, get_bit, nowhere,
-    population_of, reserve, set_bit,
+    NO_MEMORY, RUNNING, Cursor, Flight, Lane, Population, Process, Projection, State, Status,
 )
-from sparseprop.engine._tape cimport (
-    CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, tape_create, tape_drive, tape_free, tape_note,
-    tape_spike, tape_target,
-)
-from sparseprop.engine._window cimport (
-    Candidate, Window, window_append, window_clear, window_free, window_is_ordered, window_key, window_order,
-    window_pop, window_push, window_sift_down, window_take,
-)
-from sparseprop.numerics._frames cimport (
-    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, interval, never, not_after, place_edge, plus,
-    same_frame,
-)
-from sparseprop.numerics._memory cimport allocate, allocate_large, grow
-from sparseprop.numerics._scan cimport find_below, find_turned, prefetch, register_width
-from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
+from sparseprop.numerics._frames cimport Pair, interval, never, not_after, plus
+from sparseprop.numerics._memory cimport grow
+from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
 # Spikes on their way ------------------------------------------------------------------------------------------------
 

@@ -4,44 +4,29 @@ The names of phases and the order of everything within an instant are those of e
 to read first.
 """
 
-from libc.math cimport INFINITY, NAN, atan, log
-from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
-from libc.stdlib cimport free, qsort
-from libc.string cimport memcpy, memmove, memset
+from libc.math cimport log
+from libc.stdint cimport int64_t
+from libc.stdlib cimport qsort
+from libc.string cimport memset
 
+from sparseprop.engine._agenda cimport CURSOR, LANE, PROCESS, TRAIN, Item, agenda_has_two
+from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row, sums_at, train_time
+from sparseprop.engine._flights cimport agenda_move, draw_interval, pass_cursor, pass_lane, process_time, send
+from sparseprop.engine._heap cimport Heap, heap_is_ordered, heap_key
 from sparseprop.engine._queueing cimport (
     anyone_fires, collect_due, compare_ids, deliver_row, edge_key, enter_present, key_soon, kick_one, kicks_so_far,
     may_be_due, next_instant, next_spike_of, reset_one, soon_after,
 )
-from sparseprop.engine._flights cimport agenda_move, draw_interval, pass_cursor, pass_lane, process_time, send
-from sparseprop.connectivity._poisson cimport poisson_fill, poisson_free
-from sparseprop.connectivity._rows cimport table_size
-from sparseprop.engine._agenda cimport (
-    CURSOR, LANE, PROCESS, TRAIN, Agenda, Item, Kind, agenda_free, agenda_has_two, agenda_pop, agenda_push,
-    agenda_replace,
-)
-from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row, sums_at, train_time
-from sparseprop.engine._heap cimport Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_order
 from sparseprop.engine._state cimport (
-    DISORDER, N_SOLVED, NO_MEMORY, QUIESCENT, RUNAWAY, RUNNING, SPIKES, TIME, Arrival, Cursor, Flight, Gathered, Lane,
-    Population, Process, Projection, Queue, Solved, State, Status, Train, append, clear_bit, get_bit, nowhere,
-    population_of, reserve, set_bit,
+    DISORDER, NO_MEMORY, RUNAWAY, RUNNING, SPIKES, TIME, Arrival, Cursor, Gathered, Lane, Population, Process,
+    Projection, Queue, State, Status, Train, append, clear_bit, get_bit, population_of, set_bit,
 )
-from sparseprop.engine._tape cimport (
-    CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, tape_create, tape_drive, tape_free, tape_note,
-    tape_spike, tape_target,
-)
-from sparseprop.engine._window cimport (
-    Candidate, Window, window_append, window_clear, window_free, window_is_ordered, window_key, window_order,
-    window_pop, window_push, window_sift_down, window_take,
-)
-from sparseprop.numerics._frames cimport (
-    MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, interval, never, not_after, place_edge, plus,
-    same_frame,
-)
-from sparseprop.numerics._memory cimport allocate, allocate_large, grow
-from sparseprop.numerics._scan cimport find_below, find_turned, prefetch, register_width
-from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
+from sparseprop.engine._tape cimport CLOSE, DRIVEN, EMITTED, EVENT, MERGED, tape_note, tape_spike, tape_target
+from sparseprop.engine._window cimport Window, window_is_ordered, window_key
+from sparseprop.numerics._frames cimport MAX_EPOCH, Pair, before, interval, never, not_after, plus
+from sparseprop.numerics._memory cimport grow
+from sparseprop.numerics._scan cimport prefetch
+from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
 
 cdef extern from *:

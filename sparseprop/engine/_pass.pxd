@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t
 
 from sparseprop.engine._agenda cimport Agenda
 from sparseprop.engine._state cimport NO_MEMORY, RUNNING, List, Population, State, Status, get_bit
-from sparseprop.engine._tape cimport Tape
+from sparseprop.engine._tape cimport TapeBuffer
 from sparseprop.models._neuron cimport Sums
 from sparseprop.numerics._frames cimport Pair
 from sparseprop.numerics._memory cimport grow
@@ -84,7 +84,7 @@ cdef struct BackOps:
 
 cdef struct Pass:
     State *e
-    Tape *tape
+    TapeBuffer *tape
     Pair start
     Pair last_before
     Pair last

@@ -6,14 +6,14 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcmp, memcpy
 
 from sparseprop.engine._heap cimport Heap, heap_move
-from sparseprop.engine._kernel cimport Kernel
 from sparseprop.engine._state cimport (
-    FAR, N_SOLVED, NO_MEMORY, NUMERICAL, RUNNING, Ops, Population, Queue, Solved, State, Status, append, clear_bit, get_bit,
-    reserve, set_bit,
+    FAR, N_SOLVED, NO_MEMORY, NUMERICAL, RUNNING, Ops, Population, Queue, Solved, State, Status, append, clear_bit,
+    get_bit, reserve, set_bit,
 )
 from sparseprop.engine._tape cimport tape_current, tape_drive, tape_release, tape_values
 from sparseprop.engine._window cimport Window, window_append, window_key, window_push
 from sparseprop.models._neuron cimport Neurons
+from sparseprop.numerics._constants cimport SCALE_DOWN
 from sparseprop.numerics._frames cimport Frame, Pair, before, enter_instant, interval, plus
 from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport neuron_t
@@ -282,7 +282,7 @@ cdef void rescale(Population *p) noexcept nogil:
         if keeps_its_scale(m, x):
             continue
         for _ in range(p.frames[m.frame].steps):
-            x[0] *= 5.421010862427522e-20  # 2^-64
+            x[0] *= SCALE_DOWN
 
 
 cdef void look(const State *e, const Population *p, double *seen) noexcept nogil:
@@ -313,7 +313,7 @@ cdef void take_over(State *e, Population *p, const void *old, bint heterogeneous
 cdef inline Neurons neurons_now(const State *e, const Window *q, Population *p) noexcept nogil:
     """A population of equal neurons, for the loops over many of them."""
     cdef Neurons all
-    all.x = p.x
+    all.x, all.base = p.x, p.base
     all.size = p.size
     all.far = p.size > FAR
     all.drift = &p.drift

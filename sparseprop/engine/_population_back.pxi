@@ -1,14 +1,16 @@
 # The pass back through what all kinds of neurons share, for the Model of engine/_population.pxi, after which it is
-# included. models/_neuron.pxd says what is asked of a Model. The names of the forward pass are kept: what ..._back undoes
-# is what the function of the name before it does.
+# included. models/_neuron.pxd says what is asked of a Model. The names of the forward pass are kept: what ..._back
+# undoes is what the function of the name before it does.
 
 from libc.math cimport isinf, isnan
 
+from sparseprop.engine._kernel cimport Kernel
 from sparseprop.engine._pass cimport (
     GRAZING, ORDER_SWAP, BackOps, Pass, Synapses, add_shift, adjoint_of, end_of_period, find, is_swap, look_at_target,
     look_for_overflow, note_sums, since_start,
 )
 from sparseprop.models._neuron cimport Row, When
+from sparseprop.numerics._constants cimport SCALE_DOWN
 from sparseprop.numerics._frames cimport growth_at
 from sparseprop.numerics._typedefs cimport synapse_t
 
@@ -115,7 +117,7 @@ cdef void rescale_population_back(Pass *b, Population *p) noexcept nogil:
     for i in range(p.size):
         y = adjoint_of(b, p, i)
         for _ in range(min(-p.frames[row(p, i).frame].steps, 40)):
-            y[0] *= 5.421010862427522e-20  # 2^-64
+            y[0] *= SCALE_DOWN
 
 
 # Kicks ----------------------------------------------------------------------------------------------------------------

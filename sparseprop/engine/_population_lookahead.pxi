@@ -1,14 +1,16 @@
-# Some neurons of a kind `Model` through a slice of time, for the lookahead engine: instant after instant of what arrives
-# at them, each neuron on its own. Included by the unit of that kind, after _population.pxi. Within an instant everything
-# is in the order of engine/_instant.pxd.
+# Some neurons of a kind `Model` through a slice of time, for the lookahead engine: instant after instant of what
+# arrives at them, each neuron on its own. Included by the unit of that kind, after _population.pxi. Within an instant
+# everything is in the order of engine/_instant.pxd.
 #
-# Those that may fire by themselves before the edge, a little behind the slice's end, have entries in the thread's window,
-# whose keys are lower bounds of their next spikes up to rounding (the engine's margin), as everywhere.
+# Those that may fire by themselves before the edge, a little behind the slice's end, have entries in the thread's
+# window, whose keys are lower bounds of their next spikes up to rounding (the engine's margin), as everywhere.
 
 from libc.math cimport INFINITY, fabs
 from libc.stdint cimport uint32_t
 
-from sparseprop.engine._slice cimport Fault, HAS_EXTRA, Arrived, Fault, Kick, Part, Route, RowPart, Spike, Sum, note_fault, sort_items
+from sparseprop.engine._slice cimport (
+    HAS_EXTRA, Arrived, Fault, Kick, Part, Route, RowPart, Spike, Sum, note_fault, sort_items,
+)
 from sparseprop.engine._state cimport RUNAWAY
 from sparseprop.engine._window cimport window_pop
 from sparseprop.numerics._frames cimport never

@@ -1,38 +1,24 @@
 """The queues of next spikes in an instant: who is due, when the next one is, and where the window's edge is."""
 
 from libc.math cimport INFINITY, NAN, atan, log
-from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
-from libc.stdlib cimport free, qsort
-from libc.string cimport memcpy, memmove, memset
+from libc.stdint cimport int64_t
+from libc.stdlib cimport qsort
 
-from sparseprop.connectivity._poisson cimport poisson_fill, poisson_free
-from sparseprop.connectivity._rows cimport table_size
-from sparseprop.engine._agenda cimport (
-    CURSOR, LANE, PROCESS, TRAIN, Agenda, Item, Kind, agenda_free, agenda_has_two, agenda_pop, agenda_push,
-    agenda_replace,
-)
-from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row, sums_at, train_time
-from sparseprop.engine._heap cimport Heap, heap_create, heap_free, heap_is_ordered, heap_key, heap_order
+from sparseprop.engine._heap cimport Heap, heap_key
 from sparseprop.engine._state cimport (
-    DISORDER, N_SOLVED, NO_MEMORY, QUIESCENT, RUNAWAY, RUNNING, SPIKES, TIME, Arrival, Cursor, Flight, Gathered, Lane,
-    Population, Process, Projection, Queue, Solved, State, Status, Train, append, clear_bit, get_bit, nowhere,
-    population_of, reserve, set_bit,
-)
-from sparseprop.engine._tape cimport (
-    CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, tape_create, tape_drive, tape_free, tape_note,
-    tape_spike, tape_target,
+    N_SOLVED, NO_MEMORY, RUNNING, Gathered, Population, Queue, State, Status, append, nowhere, population_of,
 )
 from sparseprop.engine._window cimport (
-    Candidate, Window, window_append, window_clear, window_free, window_is_ordered, window_key, window_order,
-    window_pop, window_push, window_sift_down, window_take,
+    Candidate, Window, window_append, window_key, window_order, window_pop, window_push, window_sift_down,
+    window_take,
 )
+from sparseprop.numerics._constants cimport SCALE_DOWN
 from sparseprop.numerics._frames cimport (
     MAX_EPOCH, Frame, Pair, before, enter_epoch, enter_instant, interval, never, not_after, place_edge, plus,
     same_frame,
 )
-from sparseprop.numerics._memory cimport allocate, allocate_large, grow
-from sparseprop.numerics._scan cimport find_below, find_turned, prefetch, register_width
-from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
+from sparseprop.numerics._memory cimport grow
+from sparseprop.numerics._typedefs cimport count_t, neuron_t
 
 cdef inline double COORDINATE_MARGIN() noexcept nogil:
     """Coordinates that are nearer than this, relatively or as an angle, may be in the wrong order by rounding."""
@@ -62,8 +48,8 @@ cdef inline void rescale_keys(Window *q, int64_t steps) noexcept nogil:
     cdef int64_t _
     for _ in range(steps):
         for k in range(q.size):
-            q.entries[k].key *= 5.421010862427522e-20  # 2^-64
-        q.edge_key *= 5.421010862427522e-20
+            q.entries[k].key *= SCALE_DOWN
+        q.edge_key *= SCALE_DOWN
     q.timed_key = NAN
     q.confirmed_key = NAN
 

@@ -9,7 +9,7 @@ from sparseprop.connectivity._poisson cimport Poisson
 from sparseprop.engine._agenda cimport Agenda
 from sparseprop.engine._heap cimport Heap
 from sparseprop.engine._slice cimport Part
-from sparseprop.engine._tape cimport Tape
+from sparseprop.engine._tape cimport TapeBuffer
 from sparseprop.engine._window cimport Window
 from sparseprop.numerics._frames cimport Frame, Pair
 from sparseprop.numerics._memory cimport grow
@@ -245,7 +245,7 @@ cdef struct State:
     count_t recent_capacity
     # Where a fault happened.
     neuron_t faulty
-    Tape *tape                  # for gradients, or NULL
+    TapeBuffer *tape                  # for gradients, or NULL
 
 
 # The functions of a kind of neurons, by which the loop reaches them: models/_<m>.pxd in engine/_population.pxi, where

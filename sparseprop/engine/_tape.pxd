@@ -34,7 +34,7 @@ cdef struct Entry:
     uint8_t process_high
 
 
-cdef struct Tape:
+cdef struct TapeBuffer:
     Entry *entries
     count_t size
     count_t capacity
@@ -62,12 +62,12 @@ cdef struct Tape:
     uint8_t *driven             # bit set of neurons that were driven over threshold and have not fired yet
 
 
-cdef inline Tape *tape_create(neuron_t n) noexcept nogil:
+cdef inline TapeBuffer *tape_create(neuron_t n) noexcept nogil:
     """An empty tape for n neurons and sources, or NULL."""
-    cdef Tape *tape = <Tape *> allocate(1, sizeof(Tape))
+    cdef TapeBuffer *tape = <TapeBuffer *> allocate(1, sizeof(TapeBuffer))
     if tape == NULL:
         return NULL
-    memset(tape, 0, sizeof(Tape))
+    memset(tape, 0, sizeof(TapeBuffer))
     tape.driven = <uint8_t *> allocate(n // 8 + 1, 1)
     if tape.driven == NULL:
         free(tape)
@@ -76,7 +76,7 @@ cdef inline Tape *tape_create(neuron_t n) noexcept nogil:
     return tape
 
 
-cdef inline void tape_free(Tape *tape) noexcept nogil:
+cdef inline void tape_free(TapeBuffer *tape) noexcept nogil:
     if tape == NULL:
         return
     free(tape.entries)
@@ -89,7 +89,7 @@ cdef inline void tape_free(Tape *tape) noexcept nogil:
     free(tape)
 
 
-cdef inline bint tape_note(Tape *tape, EntryKind kind, Pair time, neuron_t neuron, int32_t flags,
+cdef inline bint tape_note(TapeBuffer *tape, EntryKind kind, Pair time, neuron_t neuron, int32_t flags,
                            int64_t process) noexcept nogil:
     """Append an entry; False if there is no memory."""
     cdef Entry *entry
@@ -107,7 +107,7 @@ cdef inline bint tape_note(Tape *tape, EntryKind kind, Pair time, neuron_t neuro
     return True
 
 
-cdef inline bint tape_spike(Tape *tape, Pair time, neuron_t neuron, bint begins) noexcept nogil:
+cdef inline bint tape_spike(TapeBuffer *tape, Pair time, neuron_t neuron, bint begins) noexcept nogil:
     """A neuron fires; False if there is no memory."""
     cdef int32_t flags = BEGINS if begins else 0
     cdef uint8_t bit = <uint8_t> (1 << (neuron & 7))
@@ -118,12 +118,12 @@ cdef inline bint tape_spike(Tape *tape, Pair time, neuron_t neuron, bint begins)
     return tape_note(tape, SPIKE, time, neuron, flags, 0)
 
 
-cdef inline void tape_drive(Tape *tape, neuron_t neuron) noexcept nogil:
+cdef inline void tape_drive(TapeBuffer *tape, neuron_t neuron) noexcept nogil:
     """A kick has brought a neuron to its threshold."""
     tape.driven[neuron >> 3] |= <uint8_t> (1 << (neuron & 7))
 
 
-cdef inline bint tape_release(Tape *tape, Pair release) noexcept nogil:
+cdef inline bint tape_release(TapeBuffer *tape, Pair release) noexcept nogil:
     """The end of a refractory period that is about to be forgotten; False if there is no memory."""
     if not grow(<void **> &tape.releases, &tape.releases_capacity, tape.n_releases + 1, sizeof(Pair)):
         return False
@@ -132,7 +132,7 @@ cdef inline bint tape_release(Tape *tape, Pair release) noexcept nogil:
     return True
 
 
-cdef inline bint tape_current(Tape *tape, double current) noexcept nogil:
+cdef inline bint tape_current(TapeBuffer *tape, double current) noexcept nogil:
     """A sum of synaptic currents; False if there is no memory."""
     if not grow(<void **> &tape.currents, &tape.currents_capacity, tape.n_currents + 1, sizeof(double)):
         return False
@@ -141,7 +141,7 @@ cdef inline bint tape_current(Tape *tape, double current) noexcept nogil:
     return True
 
 
-cdef inline double *tape_values(Tape *tape, count_t count) noexcept nogil:
+cdef inline double *tape_values(TapeBuffer *tape, count_t count) noexcept nogil:
     """Room for `count` more values, or NULL."""
     if not grow(<void **> &tape.values, &tape.values_capacity, tape.n_values + count, sizeof(double)):
         return NULL
@@ -149,7 +149,7 @@ cdef inline double *tape_values(Tape *tape, count_t count) noexcept nogil:
     return tape.values + tape.n_values - count
 
 
-cdef inline bint tape_target(Tape *tape, neuron_t neuron) noexcept nogil:
+cdef inline bint tape_target(TapeBuffer *tape, neuron_t neuron) noexcept nogil:
     """The target (global id) of a merged kick; False if there is no memory."""
     if not grow(<void **> &tape.targets, &tape.targets_capacity, tape.n_targets + 1, sizeof(neuron_t)):
         return False

@@ -120,7 +120,7 @@ class Gradients:
         The sum of these: the derivative for all weights of a projection together.
     delay : by projection, float or ndarray of shape (n_synapses,)
         As the delay of the projection is one number or one per synapse. At a delay of 0 it is that for a longer one.
-    I_e, V, tau_m, V_th, V_peak, V_reset, E_L, V_T, C_m, g_L, V_r, V_t, t_ref : ndarray of neurons
+    I_e, V, tau_m, V_th, V_peak, V_reset, E_L, V_T, slope, C_m, g_L, V_r, V_t, t_ref : ndarray of neurons
         V: of the state at the beginning of the run. Of parameters that neurons share, take the sum. An infinite V_peak
         or V_reset has the derivative 0.
     tau_syn, I_syn : ndarray of shape (n, ports)
@@ -199,7 +199,7 @@ def assembled(net, sums, I_syn, synapses, tau_m, **others):
 
 def new_sums(n, ports):
     """Where the compiled pass adds up derivatives for the parameters of n neurons."""
-    sums = {name: np.zeros(n) for name in ("I_e", "tau_m", "threshold", "V_reset", "t_ref")}
+    sums = {name: np.zeros(n) for name in ("I_e", "tau_m", "threshold", "V_reset", "t_ref", "shape")}
     return sums | {"tau_syn": np.zeros(ports * n)}
 
 

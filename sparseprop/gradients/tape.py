@@ -51,7 +51,7 @@ class Tape:
     currents : list of ndarray
         The sums of synaptic currents where voltages are recorded, by time and neuron; 0 for neurons without.
     parts : list
-        Of the run, in its order: a Recording, or the state to begin with and the first pair that is not taken.
+        Of the run, in its order: a TapePart, or the state to begin with and the first pair that is not taken.
     """
 
     def __init__(self, engine, source, mode):

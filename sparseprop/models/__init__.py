@@ -6,6 +6,7 @@ from .base import LARGEST, NeuronModel, Parameter, UniformPhase, uniform_phase
 from .currents import require_currents
 from .lif import LIF, lif_constants
 from .lifexp import LIFExp, lifexp_constants
+from .pwlif import PWLIF
 from .riccati import (
     QIF,
     SHEAR_LIMIT,
@@ -24,6 +25,7 @@ __all__ = [
     "LIF",
     "MODELS",
     "PARAMETERS",
+    "PWLIF",
     "QIF",
     "SHEAR_LIMIT",
     "TIME_CONSTANTS",
@@ -48,7 +50,7 @@ __all__ = [
 ]
 
 # What files and the command line know by name.
-MODELS = {model.__name__: model for model in (LIF, LIFExp, QIF, Theta, QuadraticIF, EIF, NumericalIF)}
+MODELS = {model.__name__: model for model in (LIF, LIFExp, QIF, Theta, QuadraticIF, EIF, NumericalIF, PWLIF)}
 # A model for each kernel: those that share one have the same `constants_of` and `neuron`.
 KERNELS = {model.kernel: model for model in MODELS.values()}
 

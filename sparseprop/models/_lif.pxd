@@ -7,7 +7,8 @@ from libc.math cimport INFINITY, fabs, frexp, ldexp
 from libc.stdint cimport int64_t
 
 from sparseprop.models._neuron cimport Neurons, Row, Sums, When
-from sparseprop.numerics._frames cimport LARGEST_STATE, Frame, Pair, growth_at, growth_time, never
+from sparseprop.numerics._constants cimport LARGEST_KICK, LARGEST_STATE, SMALL
+from sparseprop.numerics._frames cimport Frame, Pair, growth_at, growth_time, never
 from sparseprop.numerics._scan cimport find_below, prefetch, register_width, subtract
 from sparseprop.numerics._scan cimport kick_row as kick_states
 from sparseprop.numerics._sums cimport sum_of_three
@@ -57,7 +58,7 @@ cdef inline void give_current(LIF *m, double I_e, const double *leak) noexcept n
     m.depth = sum_of_three(leak[0], I_e, -leak[2])
     m.inverse_gap = 1.0 / gap if gap > 0.0 else 0.0
     m.gap_mantissa, m.gap_exponent = gap, 0
-    if 0.0 < gap < 7.888609052210118e-31:  # 2^-100
+    if 0.0 < gap < SMALL:  # 2^-100
         frexp(gap, &k)
         m.gap_mantissa, m.gap_exponent = ldexp(gap, -k), k
 
@@ -116,7 +117,7 @@ cdef inline bint crosses_before_edge(const LIF *m, const double *x, const Pair *
 
 cdef inline bint has_coordinate(const LIF *m) noexcept nogil:
     # A smaller gap might make it overflow.
-    return m.gap > 7.888609052210118e-31  # 2^-100
+    return m.gap > SMALL
 
 
 cdef inline double coordinate(const LIF *m, const double *x, const Frame *f) noexcept nogil:
@@ -150,7 +151,7 @@ cdef inline int64_t kick_row(const LIF *m, const Neurons *p, const neuron_t *tar
                              neuron_t *others, int64_t *n_others) noexcept nogil:
     cdef const Frame *f = p.frame
     # No sum of kicks of this size leaves the range of a state.
-    if not largest * f.E < 6.668014432879854e240:
+    if not largest * f.E < LARGEST_KICK:
         return -1
     n_others[0] = 0
     if weights == NULL and weight <= 0.0 and p.waiting == NULL:

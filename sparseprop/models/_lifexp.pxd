@@ -15,7 +15,8 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from sparseprop.models._neuron cimport Neurons, Row, Sums, When
-from sparseprop.numerics._frames cimport LARGEST_STATE, Frame, Pair, enter_instant, never, phi, plus
+from sparseprop.numerics._constants cimport LARGEST_KICK, LARGEST_STATE, NEARLY, ROUNDING
+from sparseprop.numerics._frames cimport Frame, Pair, enter_instant, never, phi, plus
 from sparseprop.numerics._scan cimport Coupled, couple, find_coupled, prefetch
 from sparseprop.numerics._sums cimport sum_of_three
 from sparseprop.numerics._typedefs cimport MAX_PORTS, neuron_t
@@ -473,7 +474,7 @@ cdef inline bint is_close(const LIFExp *m, const double *x, const Frame *f, doub
         part = x[3 + k] * g.psi
         value += part
         size += fabs(part)
-    return value <= 9.5367431640625e-07 * size or largest <= 9.5367431640625e-07 * size
+    return value <= NEARLY * size or largest <= NEARLY * size
 
 
 cdef inline bint is_costly(const LIFExp *m) noexcept nogil:
@@ -531,19 +532,19 @@ cdef inline bint crosses_before_edge(const LIFExp *m, const double *state, const
         size += fabs(part)
     if is_close(m, x, f, size):
         return True
-    if high <= -9.094947017729282e-13 * (currents + fabs(m.gap)):
+    if high <= -ROUNDING * (currents + fabs(m.gap)):
         return False
     if m.gap <= 0.0:
         # What is to come of the currents cannot lift V by more than their peaks.
         D = D / f.growth
-        if min(D, 0.0) - drop > m.gap + 9.094947017729282e-13 * (fabs(D) + drop - m.gap):
+        if min(D, 0.0) - drop > m.gap + ROUNDING * (fabs(D) + drop - m.gap):
             return False
     if f.edge_is_far:
         return True
     if low < 0.0:
         value += low * (f.edge_E - f.growth)
         size -= low * f.edge_E
-    return value <= 9.094947017729282e-13 * size
+    return value <= ROUNDING * size
 
 
 cdef inline bint has_soonest(const LIFExp *m) noexcept nogil:
@@ -577,8 +578,8 @@ cdef inline double soonest(const LIFExp *m, const double *x, Frame *frames, Pair
         if part > 0.0:
             driving += part
     # Both by f.growth; where rounding could matter, the bound is lower.
-    left -= 9.094947017729282e-13 * size
-    driving = (driving + 9.094947017729282e-13 * currents) * f.growth
+    left -= ROUNDING * size
+    driving = (driving + ROUNDING * currents) * f.growth
     if left <= 0.0:
         return 0.0
     if driving <= 0.0:
@@ -637,7 +638,7 @@ cdef inline int64_t kick_row(const LIFExp *m, const Neurons *p, const neuron_t *
     if m.gap == 0.0:
         return -1
     coupled(&shared, m, p.frame, p.now, port)
-    if not largest * max(shared.E, fabs(shared.reach)) < 6.668014432879854e240:
+    if not largest * max(shared.E, fabs(shared.reach)) < LARGEST_KICK:
         return -1
     n_others[0] = 0
     return couple(p.x, targets, weights, weight, count, &shared, p.waiting, near, others, n_others)

@@ -69,6 +69,7 @@ from sparseprop.numerics._typedefs cimport neuron_t
 # Equal neurons, as the loops over many of them see them.
 cdef struct Neurons:
     double *x
+    Pair *base                  # or NULL
     int64_t size
     bint far                    # their states do not stay in the caches near a core
     double *drift               # see Population
@@ -129,7 +130,10 @@ cdef inline bint may_oscillate(const void *m) noexcept nogil:
 
 cdef inline bint brings_forward(const void *m, const double *x, const Frame *f, double weight,
                                 int64_t port) noexcept nogil:
-    """Whether a kick that was just given may have moved the next spike to an earlier time, by more than the margin."""
+    """Whether a kick that was just given may have moved the next spike to an earlier time, by more than the margin.
+
+    That is 2^-36 time constants, by rounding or otherwise. Where it is False the neuron's key in the window is kept.
+    """
     return True
 
 
@@ -209,6 +213,7 @@ cdef struct Sums:
     double *threshold
     double *V_reset
     double *t_ref
+    double *shape               # of one more parameter, which the model's `gradients` names
     double *tau_syn             # of port 0, then of port 1, ...
     int64_t n
 

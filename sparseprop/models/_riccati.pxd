@@ -13,9 +13,8 @@ from libc.math cimport INFINITY, atan2, cos, cosh, exp, fabs, isinf, log1p, sin,
 from libc.stdint cimport int64_t
 
 from sparseprop.models._neuron cimport Neurons, Row, Sums, When
-from sparseprop.numerics._frames cimport (
-    LARGEST_STATE, Frame, Pair, growth_at, growth_time, never, plus, rotation_at, rotation_time,
-)
+from sparseprop.numerics._constants cimport LARGE, LARGEST_STATE, ROUNDING, SMALL
+from sparseprop.numerics._frames cimport Frame, Pair, growth_at, growth_time, never, plus, rotation_at, rotation_time
 from sparseprop.numerics._scan cimport find_turned, normalise, prefetch, register_width, turn, turn_far
 from sparseprop.numerics._typedefs cimport neuron_t
 
@@ -43,15 +42,6 @@ cdef struct Riccati:
     bint finite_peak
 
 ctypedef Riccati Model
-
-
-cdef inline double SHORTEST() noexcept nogil:
-    """Lengths of vectors are kept from 2^-100 to 2^100 where each is looked at."""
-    return 7.888609052210118e-31
-
-
-cdef inline double LONGEST() noexcept nogil:
-    return 1.2676506002282294e30
 
 
 cdef inline int64_t width_of(const Riccati *m) noexcept nogil:
@@ -86,12 +76,12 @@ cdef inline bint store(double *x, double a, double b, double unit) noexcept nogi
     cdef double size = fabs(a) + fabs(b) * unit
     if not (size < LARGEST_STATE):
         return False
-    if size > unit * 1.2676506002282294e30:
-        a *= 7.888609052210118e-31
-        b *= 7.888609052210118e-31
-    elif size < unit * 7.888609052210118e-31:
-        a *= 1.2676506002282294e30
-        b *= 1.2676506002282294e30
+    if size > unit * LARGE:
+        a *= SMALL
+        b *= SMALL
+    elif size < unit * SMALL:
+        a *= LARGE
+        b *= LARGE
     x[0] = a
     x[1] = b
     return True
@@ -243,10 +233,10 @@ cdef inline bint crosses_before_edge(const Riccati *m, const double *x, const Pa
             return True
         across = m.peak_b * (x[0] * f.edge_E - x[1] * f.edge_sine) - m.peak_a * (x[0] * f.edge_sine + x[1] * f.edge_E)
         size = fabs(x[0]) + fabs(x[1])
-        return across <= size * 9.094947017729282e-13
+        return across <= size * ROUNDING
     if m.regime == SADDLE:
         size = fabs(x[0]) + fabs(x[1]) * f.edge_E
-        return m.peak_a * (x[1] * f.edge_E) - m.peak_b * x[0] <= size * 9.094947017729282e-13
+        return m.peak_a * (x[1] * f.edge_E) - m.peak_b * x[0] <= size * ROUNDING
     u = elapsed(base[0], edge, H, m.tau)
     if m.root * u > 1.0:
         return True
@@ -256,7 +246,7 @@ cdef inline bint crosses_before_edge(const Riccati *m, const double *x, const Pa
     if m.I_e > 0.0:
         u *= 1.0 + m.I_e * u * u
     size = fabs(across) + fabs(u * along)
-    return u >= 0.0 and across - u * along <= size * 9.094947017729282e-13
+    return u >= 0.0 and across - u * along <= size * ROUNDING
 
 
 cdef inline bint has_coordinate(const Riccati *m) noexcept nogil:
@@ -312,7 +302,7 @@ cdef inline int64_t scan_block(const Riccati *m, const Neurons *p, int64_t first
     if m.regime != ROTATION or f.edge_is_far:
         return -1
     return find_turned(register_width(), p.x + 2 * first, n, m.peak_b * f.edge_E - m.peak_a * f.edge_sine,
-                       -m.peak_b * f.edge_sine - m.peak_a * f.edge_E, 1.8189894035458565e-12, found)
+                       -m.peak_b * f.edge_sine - m.peak_a * f.edge_E, 2.0 * ROUNDING, found)
 
 
 cdef inline int64_t kick_row(const Riccati *m, const Neurons *p, const neuron_t *targets, const double *weights,
@@ -327,7 +317,7 @@ cdef inline int64_t kick_row(const Riccati *m, const Neurons *p, const neuron_t 
         turn(p.x, targets, count, kick, f.E, f.sine)
     else:
         while True:
-            n += turn_far(p.x, targets + n, count - n, kick, f.E, f.sine, SHORTEST(), LONGEST())
+            n += turn_far(p.x, targets + n, count - n, kick, f.E, f.sine, SMALL, LARGE)
             if n == count:
                 break
             others[left] = <neuron_t> n
@@ -346,7 +336,7 @@ cdef inline bint settle_lengths(const Neurons *p, double c) noexcept nogil:
     if p.drift[0] + drift >= MOST_DRIFT:
         if drift >= MOST_DRIFT:
             return False
-        while not normalise(p.x, p.size, SHORTEST(), LONGEST()):
+        while not normalise(p.x, p.size, SMALL, LARGE):
             pass
         p.drift[0] = 0.0
     p.drift[0] += drift

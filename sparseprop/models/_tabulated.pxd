@@ -1,16 +1,18 @@
-"""Neurons whose flow is in a table (tables.py): EIF and NumericalIF.
+"""Neurons whose flow is in a table (numerics/tables.py): EIF and NumericalIF.
 
 State: the time (n, s) of the last kick or spike, a time along the flow, and the number of the half of the table that it
 is in. At and above threshold the time along the flow is -1.
 
-The mathematics is in docs/numerics.md and, operation by operation, in tables.py and tabulated.py.
+The mathematics is in docs/numerics.md and, operation by operation, in numerics/halves.py and
+models/tabulated.py.
 """
 
 from libc.math cimport INFINITY, exp, fabs, log
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from sparseprop.models._neuron cimport Neurons, Sums, When
-from sparseprop.numerics._frames cimport LARGEST_STATE, Frame, Pair, never, plus
+from sparseprop.numerics._constants cimport LARGEST_STATE, ROUNDING
+from sparseprop.numerics._frames cimport Frame, Pair, never, plus
 from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport neuron_t
 
@@ -37,7 +39,7 @@ cdef extern from *:
         sp_two both = (pairs[0] + pairs[1] * t) + (pairs[2] + pairs[3] * t) * t2;
         return c[2] + t * ((both[0] + both[1] * t4) + c[3] * (t4 * t4));
     }
-    /* 2^-200: no distance from a fixed point is less. As SMALLEST in tables.py. */
+    /* 2^-200: no distance from a fixed point is less. As SMALLEST in halves.py. */
     #define SP_SMALLEST 6.223015277861142e-61
     /* As TINY there, for derivatives. */
     #define SP_TINY 1e-250
@@ -49,9 +51,9 @@ cdef extern from *:
     const double TINY "SP_TINY"
 
 cdef enum:
-    # As DEGREE + 3 in tables.py: centre, 1 / half width, and coefficients of a piece, in the order c0 c9 c1 c5 ...
+    # As DEGREE + 3 in series.py: centre, 1 / half width, and coefficients of a piece, in the order c0 c9 c1 c5 ...
     PIECE = 12
-    # As MAX_HALVES in tables.py.
+    # As MAX_HALVES in table_builder.py.
     HALVES = 32
     # Kicks that are taken step by step together.
     BLOCK = 64
@@ -66,7 +68,7 @@ cdef struct Grid:
     int64_t above               # the row of what is above the last one
 
 
-# See Half in tables.py.
+# See Half in halves.py.
 cdef struct Half:
     double high
     double anchor
@@ -297,7 +299,7 @@ cdef inline Pair next_crossing(const Tabulated *m, const double *x, const Pair *
 cdef inline bint crosses_before_edge(const Tabulated *m, const double *x, const Pair *base, Frame *frames, Pair now,
                                      int64_t instant, Pair edge, double H) noexcept nogil:
     cdef double u = to_spike(m.flow, x[2], <int64_t> x[3]), left = since_base(m, x, edge, H)
-    return (u - left <= (u + fabs(left)) * 9.094947017729282e-13) & (u < INFINITY)
+    return (u - left <= (u + fabs(left)) * ROUNDING) & (u < INFINITY)
 
 
 cdef inline void reset_at(const Tabulated *m, double *x, Pair *base, const Frame *f, int64_t epoch, Pair release,
@@ -415,9 +417,9 @@ cdef inline int64_t table_row(const Tabulated *m, double *x, const neuron_t *tar
         soon[found] = <int32_t> k
         # Inhibition that has put the spike off by more than rounding leaves the queue as it is.
         z = later[k]
-        good = (u <= z + (z + 1.0) * 9.094947017729282e-13) & (u < INFINITY)
+        good = (u <= z + (z + 1.0) * ROUNDING) & (u < INFINITY)
         if excites:
-            good = good & (u - reach <= (u + size) * 9.094947017729282e-13)
+            good = good & (u - reach <= (u + size) * ROUNDING)
         found += good
     return found
 

@@ -32,7 +32,7 @@ class Parameter:
     Attributes
     ----------
     unit : str
-        ``"ms"`` or ``"V"`` (the user's unit of voltage).
+        ``"ms"``, ``"V"`` (the user's unit of voltage), or in words; ``"1"`` of what has none.
     doc : str
         What it means.
     allowed : str
@@ -281,8 +281,9 @@ class NeuronModel:
         Parameters
         ----------
         sums : dict of ndarray, shape (n,)
-            Those by the engine's: ``I_e, tau_m, threshold, V_reset, t_ref``, V (at the beginning), ``read`` (the sum of
-            dL/dV of all readings) and ``I_e_times`` (``I_e`` times the I_e of the time).
+            Those by the engine's: ``I_e, tau_m, threshold, V_reset, t_ref``, ``shape`` (one more, of the kernel's
+            own), V (at the beginning), ``read`` (the sum of dL/dV of all readings) and ``I_e_times`` (``I_e`` times the
+            I_e of the time).
 
         Returns
         -------

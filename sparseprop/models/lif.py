@@ -11,7 +11,7 @@ from ..numerics.engine_time import NEVER
 from .base import I_E, T_REF, TAU_M, NeuronModel, Parameter, cycle_voltage
 from .neuron import LARGEST_STATE, Neuron
 
-__all__ = ["LIF", "Leaky", "lif_constants"]
+__all__ = ["LIF", "Leaky", "lif_constants", "scaled_gap"]
 
 
 class Leaky(NeuronModel):
@@ -162,7 +162,7 @@ def lif_constants(fsum, tau_m, E_L, V_th, V_reset, I_e, t_ref):
         "V_inf": V_inf,
         "V_inf_low": fsum([E_L, I_e, -V_inf]),
         "gap": gap,
-        "gap_scaled": _scaled(gap),
+        "gap_scaled": scaled_gap(gap),
         "depth": fsum([E_L, I_e, -V_reset]),
         "V_reset": V_reset,
         "t_ref": t_ref,
@@ -170,7 +170,7 @@ def lif_constants(fsum, tau_m, E_L, V_th, V_reset, I_e, t_ref):
     }
 
 
-def _scaled(gap):
+def scaled_gap(gap):
     """(g, k) with gap = g 2^k. k is 0 unless the gap is so small that a state divided by it could overflow."""
     k = math.frexp(gap.real)[1] if 0.0 < gap.real < 2.0**-100 else 0
     return (gap * 2.0 ** (-k // 2) * 2.0 ** (-k - -k // 2) if k else gap), k

@@ -1,4 +1,4 @@
-"""Engine time and co-moving frames in C; the same arithmetic, operation by operation, as in reference.py.
+"""Engine time and co-moving frames in C, operation by operation as in frames.py and engine_time.py.
 
 A frame is what all neurons with one time constant (or one rotation rate) share: the growth E(n, s) of the
 exponential flow as mantissa and exponent, or the angle alpha(n, s) of the rotation. Both are pure functions of
@@ -7,6 +7,8 @@ the engine-time pair.
 
 from libc.math cimport cos, exp, expm1, floor, ldexp, log, sin
 from libc.stdint cimport int64_t, uint64_t
+
+from sparseprop.numerics._constants cimport ROUNDING
 
 cdef extern from *:
     """
@@ -40,13 +42,6 @@ cdef extern from *:
 cdef enum:
     # Frames of growth are rescaled in steps of 2^64, and states with them, so that both stay in range.
     SCALE_STEP = 64
-
-cdef extern from *:
-    """
-    /* 2^900: a state of this size is a numerical error, so that no quotient or sum of states overflows. */
-    #define SP_LARGEST_STATE 8.452712498170644e270
-    """
-    const double LARGEST_STATE "SP_LARGEST_STATE"
 
 cdef enum:
     # Beyond 2^52 epochs an n would not be exact as a double; nothing happens there.
@@ -242,7 +237,7 @@ cdef inline void place_edge(Frame *f, int64_t epoch, Pair edge, double ahead, do
         f.edge_sine = sin(alpha)
         f.edge_is_far = not (f.scale * ahead < 1.5)
     else:
-        f.edge_E = growth_at(f, epoch, edge) * (1.0 + 9.094947017729282e-13)
+        f.edge_E = growth_at(f, epoch, edge) * (1.0 + ROUNDING)
 
 
 cdef inline bint same_frame(const Frame *f, const Frame *g) noexcept nogil:
@@ -275,7 +270,7 @@ cdef inline Pair locate(const Frame *f, bint rotates, double value, int64_t anch
     cdef Pair t
     cdef double earlier
     # s is rounded relative to H and to the frame's time scale, which may be much longer.
-    cdef double margin = 9.094947017729282e-13 * (H + (1.0 / f.scale if rotates else f.scale))
+    cdef double margin = ROUNDING * (H + (1.0 / f.scale if rotates else f.scale))
     t.n = epoch
     t.s = offset(f, rotates, value, anchor, epoch, epoch)
     if not (0.0 <= t.s < H):

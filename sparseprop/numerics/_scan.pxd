@@ -5,6 +5,8 @@ The scans only compare, so the wider registers that are chosen at run time give 
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
+from sparseprop.numerics._constants cimport ROUNDING  # whose C names are used here
+
 cdef extern from *:
     """
     #include <stdint.h>
@@ -263,7 +265,7 @@ cdef extern from *:
             }
             for (int64_t k = i; out && k < end; k++) {
                 double size = fabs(x[2 * k]) + fabs(x[2 * k + 1]);
-                double factor = size > high ? 0x1p-100 : size < low ? 0x1p100 : 1.0;
+                double factor = size > high ? SP_SMALL : size < low ? SP_LARGE : 1.0;
                 x[2 * k] *= factor;
                 x[2 * k + 1] *= factor;
                 good &= size * factor >= low && size * factor <= high;
@@ -289,7 +291,7 @@ cdef extern from *:
        registers. */
     static inline __attribute__((always_inline)) int64_t sp_find_coupled_of(
         const double *x, int64_t n, const struct sp_coupled *f, const int ports, int32_t *found) {
-        const double tiny = 1.8189894035458565e-12, span = f->edge_E - f->growth, gap = f->gap, epoch = f->epoch;
+        const double tiny = 2.0 * SP_ROUNDING, span = f->edge_E - f->growth, gap = f->gap, epoch = f->epoch;
         const double bound = gap * f->edge_E + tiny * fabs(gap * f->edge_E);
         double xs[SP_BLOCK], currents[SP_PORTS][SP_BLOCK];
         double part[SP_PORTS], early[SP_PORTS], late[SP_PORTS], size[SP_PORTS];
@@ -362,7 +364,7 @@ cdef extern from *:
         const struct sp_coupled *f, const int ports, const uint8_t *bits, int32_t *found, int32_t *held,
         int64_t *n_held) {
         const double epoch = f->epoch, s = f->s, E = f->E, reach = f->reach;
-        const double bound = f->gap * f->growth, least = 9.5367431640625e-07 * fabs(bound);
+        const double bound = f->gap * f->growth, least = SP_NEARLY * fabs(bound);
         const int64_t width = 3 + ports, port = 3 + (ports > 1 ? f->port : 0);
         int64_t k, n = 0, m = 0;
         const double x_factor = f->x_factor;
@@ -419,7 +421,7 @@ cdef extern from *:
             value -= bound;
             least_change = fabs(w * reach);
             found[n] = i;
-            n += (w > 0.0) | ((value < least_change ? value : least_change) <= 9.5367431640625e-07 * size + least);
+            n += (w > 0.0) | ((value < least_change ? value : least_change) <= SP_NEARLY * size + least);
         }
         *n_held = m;
         return n;

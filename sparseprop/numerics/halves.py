@@ -81,7 +81,7 @@ class Half:
     error: float = 0.0
     lost: float = 0.0
 
-    # The two functions below are those of _table.pxd, operation by operation.
+    # The two functions below are those of _tabulated.pxd, operation by operation.
 
     def x_of(self, z):
         """The time that belongs to a distance."""

@@ -17,7 +17,8 @@ __all__ = [
     "to_powers",
 ]
 
-# Of the polynomials; a piece is its centre, the inverse of half its width, and DEGREE + 1 coefficients; see _table.pxd.
+# Of the polynomials. A piece is its centre, the inverse of half its width, and DEGREE + 1 coefficients, as in
+# _tabulated.pxd.
 DEGREE = 9
 LONG = np.longdouble
 EPS = np.finfo(LONG).eps

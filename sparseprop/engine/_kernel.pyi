@@ -1,0 +1,3 @@
+class Kernel:
+    @property
+    def row_bytes(self) -> int: ...
