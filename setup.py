@@ -30,6 +30,7 @@ MODULES = (
     "engine._loaded",
     "engine._backward",
     "engine._batch",
+    "engine._lookahead",
     "connectivity._wiring",
     "numerics._double_double",
     "numerics._functions",
@@ -45,13 +46,14 @@ from sparseprop.models._neuron cimport *
 from sparseprop.models.{name} cimport *
 
 include "sparseprop/engine/_population.pxi"
+include "sparseprop/engine/_population_lookahead.pxi"
 include "sparseprop/engine/_population_back.pxi"
 """
 
 # One ulp of difference becomes another raster: no contraction into fused multiply-adds, no fast-math,
 # no instructions beyond the platform's baseline.
-compile_args = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-Wno-unused-function"]
-link_args = []
+compile_args = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-Wno-unused-function", "-pthread"]
+link_args = ["-pthread"]
 if DEBUG:
     compile_args += ["-g"]
 if SANITIZE:
@@ -61,8 +63,9 @@ if SANITIZE:
         "-fno-omit-frame-pointer",
         "-ffp-contract=off",
         "-fsanitize=address,undefined",
+        "-pthread",
     ]
-    link_args = ["-fsanitize=address,undefined"]
+    link_args = ["-fsanitize=address,undefined", "-pthread"]
 
 directives = {
     "language_level": 3,

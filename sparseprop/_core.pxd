@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 
 from sparseprop.engine._heap cimport Heap
 from sparseprop.engine._loaded cimport Loaded
-from sparseprop.engine._state cimport Population, State, Status
+from sparseprop.engine._state cimport Population, Process, State, Status
 from sparseprop.engine._tape cimport TapeBuffer
 from sparseprop.engine._window cimport Window
 from sparseprop.numerics._frames cimport Pair
@@ -41,6 +41,9 @@ cdef class Engine(Loaded):
     cdef _start_inputs(self)
     cdef _start_train(self, int64_t k)
     cdef _start_process(self, int64_t k)
+    cdef _begin_process(self, Process *c)
+    cdef Status _take(self, Pair until, count_t most, count_t budget)
+    cdef bint _is_silent(self)
     cdef Pair _next_change(self)
     cdef _change_parameters(self, Pair now)
     cdef _take_forced(self)

@@ -104,7 +104,7 @@ cdef class Engine(Loaded):
         cdef int64_t k
         super().__init__(network)
         self.name = name
-        self.windowed = name == "window"
+        self.windowed = name != "heap"
         self.e.crowded = True
         for k, population in enumerate(network.populations):
             if self.e.populations[k].ops != NULL:
@@ -170,6 +170,12 @@ cdef class Engine(Loaded):
 
     cdef _start_process(self, int64_t k):
         cdef Process *c = &self.e.processes[k]
+        self._begin_process(c)
+        if not agenda_push(&self.e.agenda, process_time(&self.e, c, c.at), PROCESS, k):
+            owned(NULL)
+
+    cdef _begin_process(self, Process *c):
+        """Go to the first event of an input after the last instant."""
         c.at = c.poisson.n_events = 0
         c.poisson.k = -1
         if self.e.last.n >= 0:
@@ -180,8 +186,6 @@ cdef class Engine(Loaded):
                     c.at += 1
                 elif not draw_interval(&self.e, c):
                     owned(NULL)
-        if not agenda_push(&self.e.agenda, process_time(&self.e, c, c.at), PROCESS, k):
-            owned(NULL)
 
     # Steering: what changes between two instants
 
@@ -302,18 +306,28 @@ cdef class Engine(Loaded):
             change = self._next_change()
             stop = change if before(change, end) else end
             before_block = self.e.n_spikes + kicks_so_far(&self.e)
-            with nogil:
-                if self.windowed:
-                    status = take_instants(&self.e, &self.window, stop, most, budget - (before_block - spent))
-                else:
-                    status = take_instants(&self.e, &self.heap, stop, most, budget - (before_block - spent))
+            status = self._take(stop, most, budget - (before_block - spent))
             if status > QUIESCENT:
                 self._fault(status)
             if status == RUNNING or status == SPIKES:
                 return _ENDS[status]
             if not before(change, end):
-                return _ENDS[TIME if change.n < never().n or not is_silent(&self.e) else QUIESCENT]
+                return _ENDS[TIME if change.n < never().n or not self._is_silent() else QUIESCENT]
             self._change_parameters(change)
+
+    cdef Status _take(self, Pair until, count_t most, count_t budget):
+        """Instants before `until`, up to so many spikes in all, for about `budget` events."""
+        cdef Status status
+        with nogil:
+            if self.windowed:
+                status = take_instants(&self.e, &self.window, until, most, budget)
+            else:
+                status = take_instants(&self.e, &self.heap, until, most, budget)
+        return status
+
+    cdef bint _is_silent(self):
+        """Whether nothing will ever happen, as things are."""
+        return is_silent(&self.e)
 
     cdef Pair _next_change(self):
         """When parameters change next."""

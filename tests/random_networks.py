@@ -160,6 +160,22 @@ def random_delay(rng, n_synapses, scale):
     return sp.uniform(0.0, scale) if rng.random() < 0.5 else sp.normal(scale, scale, low=0.0)
 
 
+def random_positive_delay(rng, n_synapses, smallest):
+    """At least `smallest`: that, an ulp more, many times that; or one per synapse, on a coarse grid or not."""
+    kind = rng.choice(["smallest", "above", "many", "grid", "each", "distribution"])
+    if kind == "smallest" or n_synapses is None and kind in ("grid", "each", "distribution"):
+        return smallest
+    if kind == "above":
+        return math.nextafter(smallest, math.inf)
+    if kind == "many":
+        return float(smallest * rng.uniform(2.0, 20.0))
+    if kind == "grid":
+        return lambda n: smallest * (1.0 + rng.integers(0, 4, n) / 2.0)
+    if kind == "each":
+        return lambda n: smallest + smallest * rng.exponential(1.0, n)
+    return sp.uniform(smallest, 3.0 * smallest)
+
+
 def add_sources(rng, net, targets, duration):
     """Up to two populations of sources."""
     sources = []
@@ -211,10 +227,10 @@ def random_port(rng, population):
     return int(rng.spawn(1)[0].integers(population.model.n_ports))
 
 
-def random_network(seed, tables=True, repetitions=True):
+def random_network(seed, tables=True, repetitions=True, delayed=False):
     """A network of 1 to 200 neurons in 1 to 3 populations with random projections, in half of the cases with delays
-    and input from outside; perhaps without neurons with tables, which are slow at 50 digits, and without
-    `add_repetitions`."""
+    and input from outside; perhaps without neurons with tables, which are slow at 50 digits, without
+    `add_repetitions`, or with a delay of every synapse between neurons."""
     rng = np.random.default_rng(seed)
     net = sp.Network(seed=int(rng.integers(2**32)))
     tau_scales = [10.0] if rng.random() < 0.6 else 10.0 ** rng.uniform(-0.5, 2.5, 3)
@@ -232,6 +248,7 @@ def random_network(seed, tables=True, repetitions=True):
     sources = add_sources(rng, net, populations, duration) if driven else []
     sign = rng.choice(["inhibitory", "excitatory", "mixed"])
     dyadic = rng.random() < 0.5  # sums of weights are exact
+    smallest = 0.1 * max(tau_scales) * float(rng.choice([0.03, 0.25, 1.0, 5.0])) if delayed else 0.0
     for pre in populations + sources:
         for post in populations:
             if rng.random() < 0.3:
@@ -249,7 +266,10 @@ def random_network(seed, tables=True, repetitions=True):
             signed = -strength if sign == "inhibitory" or (sign == "mixed" and rng.random() < 0.5) else strength
             options = {"weight": signed, "allow_autapses": autapses, "allow_multapses": multapses}
             options["port"] = random_port(rng, post)
-            delay = random_delay(rng, None if procedural else 1, 0.1 * tau_scales[0]) if driven else 0.0
+            if delayed and pre in populations:
+                delay = random_positive_delay(rng, None if procedural else 1, smallest)
+            else:
+                delay = random_delay(rng, None if procedural else 1, 0.1 * tau_scales[0]) if driven else 0.0
             if callable(delay):  # one value per synapse: their number must be known
                 delay = delay(copy.copy(net).connect(pre.name, post.name, rule, **options).n_synapses)
             p = net.connect(pre, post, rule, delay=delay, **options)

@@ -136,7 +136,7 @@ def test_block_sizes_change_nothing(name):
     whole = net.run(300.0, progress=False)
     source = net.engine_input()
     for budget in (1, 7, 1000, 10**6):
-        engine = sp.simulation.ENGINES[name](source)
+        engine = _core.Engine(source, name)
         times, ids = [], []
         while True:
             end = engine.advance(source.clock.pair(300.0), None, budget)

@@ -36,6 +36,7 @@ LAYERS = [
     {"_core"},
     {"engine._backward"},
     {"engine._batch"},
+    {"engine._lookahead"},
     {"gradients"},
     {"run"},
     {"network"},
@@ -177,7 +178,8 @@ def test_imports_of_what_setup_writes_are_seen():
     assert set(UNITS) == {f"engine.kernels._{name.lower()}" for name in models.KERNELS}
     for unit in UNITS:
         mine = f"models.{unit.rpartition('.')[2]}"
-        assert found[unit] == {"models._neuron", mine, "engine._population", "engine._population_back"}
+        shared = {f"engine._population{what}" for what in ("", "_back", "_lookahead")}
+        assert found[unit] == {"models._neuron", mine} | shared
     assert found["engine.kernels"] == set(UNITS)
 
 

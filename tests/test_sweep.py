@@ -570,7 +570,10 @@ def test_what_is_missing_is_explained(monkeypatch):
         ({"duration": None}, "sweep() needs a duration in ms, or n_spikes, or both"),
         ({"duration": -1.0}, "duration must be a finite time >= 0 ms, got -1.0"),
         ({"n_spikes": 1.5}, "n_spikes must be a whole number"),
-        ({"engine": "hep"}, "unknown engine: 'hep' (there are: window, heap, reference); did you mean 'heap'?"),
+        (
+            {"engine": "hep"},
+            "unknown engine: 'hep' (there are: window, heap, lookahead, reference); did you mean 'heap'?",
+        ),
         ({"seed": -1}, "seed must be a whole number >= 0, got -1"),
         ({"grid": 5}, "grid must be a dict of sequences, or a sequence of dicts, got 5"),
         ({"grid": [{"a": 1}, 5]}, "grid must be a dict of sequences, or a sequence of dicts"),

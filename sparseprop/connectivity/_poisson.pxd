@@ -31,6 +31,8 @@ cdef struct Poisson:
     uint64_t purpose
     uint64_t index
     neuron_t n
+    neuron_t begin          # the neurons whose events are wanted: those from here to before `end`
+    neuron_t end
     double interval         # ms, a power of two
     const double *means     # events per interval at a neuron's highest rate: one for all, or one each
     bint mean_each
@@ -125,14 +127,14 @@ cdef inline bint poisson_sort(Poisson *p, count_t n) noexcept nogil:
 
 
 cdef inline bint poisson_fill(Poisson *p, int64_t k) noexcept nogil:
-    """The events of interval k; False if there is no memory."""
+    """The events of interval k, of the neurons that are wanted; False if there is no memory."""
     cdef neuron_t i
     cdef count_t n = 0
     cdef int64_t left
     cdef double mean = p.means[0], none = exp(-p.means[0]), offset
     cdef philox_stream stream
     p.k = k
-    for i in range(p.n):
+    for i in range(p.begin, p.end):
         if p.mean_each:
             mean = p.means[i]
             none = exp(-mean)

@@ -846,6 +846,7 @@ def poisson_events(const uint64_t[::1] key, uint64_t purpose, uint64_t index, ne
     memset(&p, 0, sizeof(Poisson))
     p.key[0], p.key[1] = words[0], words[1]
     p.purpose, p.index, p.n, p.interval = purpose, index, n, interval
+    p.begin, p.end = 0, n
     p.means, p.mean_each = &means[0], means.shape[0] > 1
     if times is not None:
         starts, parts = times, fractions

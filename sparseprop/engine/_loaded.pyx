@@ -298,6 +298,7 @@ cdef class Loaded:
         for process in self.processes:
             c = &self.e.processes[self.e.n_processes]
             memset(c, 0, sizeof(Process))
+            c.number = self.e.n_processes
             self.e.n_processes += 1
             self._fill_process(c, process)
 
@@ -311,6 +312,7 @@ cdef class Loaded:
         c.poisson.key[0], c.poisson.key[1] = key[0], key[1]
         c.poisson.purpose, c.poisson.index = process.purpose, process.index
         c.poisson.n, c.poisson.interval = process.n, process.interval
+        c.poisson.begin, c.poisson.end = 0, process.n
         means = process.means
         c.poisson.means, c.poisson.mean_each = &means[0], means.shape[0] > 1
         c.n_intervals = process.n_intervals

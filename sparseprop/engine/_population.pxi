@@ -117,40 +117,61 @@ cdef Status schedule(State *e, Queue *q, const Population *p, neuron_t i) noexce
     return RUNNING
 
 
-cdef inline Status kick_neuron(State *e, Queue *q, Population *p, neuron_t i, double weight,
-                               int64_t port) noexcept nogil:
-    """V, or the current of a port, += weight now; then the neuron's place in the queue."""
-    cdef const Model *m = row(p, i)
+cdef enum Outcome:
+    DROPPED     # in the refractory period, of a neuron without synaptic currents
+    HELD        # in the refractory period: the currents have changed
+    KICKED
+    DROVE       # to threshold or above
+    FAILED      # out of range: the state is as it was, and e.faulty says whose
+
+
+cdef inline Outcome give_kick(State *e, Population *p, const Model *m, neuron_t i, double weight,
+                              int64_t port) noexcept nogil:
+    """V, or the current of a port, += weight now."""
     cdef Frame *f
     cdef double *x = state_of(p, m, i)
-    cdef bint over
     if p.release != NULL and get_bit(p.waiting, i):
         if before(e.now, p.release[i]):
             if not has_currents(m):
-                return RUNNING
+                return DROPPED
             if not kick_held(m, x, e.now, e.H, weight, port):
                 e.faulty = p.first + i
-                return NUMERICAL
+                return FAILED
             if e.tape != NULL:
                 e.tape.at_release[p.first + i] += weight * left_of_current(
                     m, port, interval(e.now, p.release[i], e.H)
                 )
-            return schedule(e, q, p, i)
+            return HELD
         clear_bit(p.waiting, i)
     f = frame_now(e, p, m)
     if not kick_state(m, x, base_of(p, i), f, e.now, e.H, weight, port):
         e.faulty = p.first + i
+        return FAILED
+    if weight > 0.0 and over_threshold(m, x, f):
+        if e.tape != NULL:
+            tape_drive(e.tape, p.first + i)
+        return DROVE
+    return KICKED
+
+
+cdef inline Status kick_neuron(State *e, Queue *q, Population *p, neuron_t i, double weight,
+                               int64_t port) noexcept nogil:
+    """The kick, then the neuron's place in the queue."""
+    cdef const Model *m = row(p, i)
+    cdef Outcome outcome = give_kick(e, p, m, i, weight, port)
+    if outcome == DROPPED:
+        return RUNNING
+    if outcome == HELD:
+        return schedule(e, q, p, i)
+    if outcome == FAILED:
         return NUMERICAL
-    over = weight > 0.0 and over_threshold(m, x, f)
-    if over and e.tape != NULL:
-        tape_drive(e.tape, p.first + i)
     if Queue is Heap:
-        heap_move(q, p.first + i, e.now if over else next_spike(e, p, i))
+        heap_move(q, p.first + i, e.now if outcome == DROVE else next_spike(e, p, i))
         return RUNNING
     else:
-        if over:
+        if outcome == DROVE:
             return RUNNING if append(&e.driven, p.first + i) else NO_MEMORY
-        if brings_forward(m, x, f, weight, port):
+        if brings_forward(m, state_of(p, m, i), &p.frames[m.frame], weight, port):
             return schedule(e, q, p, i)
         return RUNNING
 
@@ -167,9 +188,8 @@ cdef inline bint note_currents(State *e, Population *p, const Model *m, neuron_t
     return tape_current(e.tape, current_at(m, x, e.now, e.H))
 
 
-cdef Status reset(State *e, Queue *q, Population *p, neuron_t i) noexcept nogil:
-    """The state after a spike now."""
-    cdef const Model *m = row(p, i)
+cdef inline Status renew(State *e, Population *p, const Model *m, neuron_t i) noexcept nogil:
+    """The state after a spike now, and the refractory period."""
     cdef Frame *f = frame_now(e, p, m)
     cdef Pair release = e.now
     if has_currents(m):
@@ -182,7 +202,13 @@ cdef Status reset(State *e, Queue *q, Population *p, neuron_t i) noexcept nogil:
         p.release[i] = release
         set_bit(p.waiting, i)
     reset_at(m, state_of(p, m, i), base_of(p, i), f, p.epoch, release, p.release == NULL, e.H)
-    return schedule(e, q, p, i)
+    return RUNNING
+
+
+cdef Status reset(State *e, Queue *q, Population *p, neuron_t i) noexcept nogil:
+    """The state after a spike now, and the neuron's place in the queue."""
+    cdef Status status = renew(e, p, row(p, i), i)
+    return schedule(e, q, p, i) if status == RUNNING else status
 
 
 cdef double voltage(const State *e, const Population *p, neuron_t i) noexcept nogil:

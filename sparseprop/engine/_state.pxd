@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from sparseprop.connectivity._poisson cimport Poisson
 from sparseprop.engine._agenda cimport Agenda
 from sparseprop.engine._heap cimport Heap
+from sparseprop.engine._slice cimport Part
 from sparseprop.engine._tape cimport TapeBuffer
 from sparseprop.engine._window cimport Window
 from sparseprop.numerics._frames cimport Frame, Pair
@@ -100,6 +101,7 @@ cdef struct Train:
 
 cdef struct Process:
     Poisson poisson
+    int64_t number              # in the network
     int64_t population
     bint is_source
     int64_t port
@@ -291,6 +293,8 @@ cdef struct Ops:
                               double weight, double largest, int64_t count, int64_t port) noexcept nogil
     Status (*deliver_in_window)(State *e, Window *q, Population *p, const neuron_t *targets, const double *weights,
                                 double weight, double largest, int64_t count, int64_t port) noexcept nogil
+    # Some neurons, each on its own: models/_<m>.pxd in engine/_population_lookahead.pxi.
+    Status (*advance)(State *e, Window *q, Population *p, Part *w) noexcept nogil
 
 
 cdef inline bint reserve(List *a, count_t n) noexcept nogil:

@@ -24,6 +24,11 @@ def check_tape(tape, engine):
             'tape needs engine="window" or "heap", got engine="reference"; sp.check_gradients uses that one for '
             "derivatives by the complex step"
         )
+    if tape and engine == "lookahead":
+        raise ParameterError(
+            'tape needs engine="window" or "heap", got engine="lookahead", which keeps no tape yet; the spikes of '
+            "these are the same"
+        )
     return tape
 
 

@@ -509,7 +509,7 @@ class Network:
         record=None,
         progress=None,
         seed=None,
-        n_threads=1,
+        n_threads=None,
         tape=False,
         callback=None,
         checkpoint=None,
@@ -526,9 +526,10 @@ class Network:
         n_spikes : int, optional
             Stop after the instant in which this many spikes are reached. At least one of the two stop rules is
             needed; whichever comes first ends the run.
-        engine : {"window", "heap", "reference"}
-            All give the same spikes, bit for bit; ``"window"`` is the fastest, ``"reference"`` the readable
-            specification, and slow.
+        engine : {"window", "heap", "lookahead", "reference"}
+            All give the same spikes, bit for bit; ``"window"`` is the fastest on one core, ``"lookahead"`` is for
+            networks with delays, on all cores; ``"reference"`` is the readable specification, and slow. See
+            :class:`sparseprop.Simulation`.
         record : None, path or Record
             None keeps the spikes in memory; a path streams them into an HDF5 raster (SONATA); see
             :class:`sparseprop.Record` for more.
@@ -538,8 +539,9 @@ class Network:
             done.
         seed : int, optional
             Of initial states and Poisson input, if they are to differ from the network's own.
-        n_threads : int
-            1; more threads come with the lookahead engine.
+        n_threads : int, optional
+            Of ``engine="lookahead"``; the spikes are the same bits for any number. Default: one for each core that this
+            process may use.
         tape : bool or "checkpoint"
             Whether :meth:`sparseprop.Result.backward` is wanted; see :meth:`sparseprop.Simulation.run`.
         callback, checkpoint, every
@@ -554,9 +556,7 @@ class Network:
         -------
         Result
         """
-        if _validation.integer(n_threads, "n_threads", low=1) != 1:
-            raise ParameterError(f"n_threads must be 1: this version runs on one thread, got {n_threads}")
-        simulation = Simulation(self, engine=engine, seed=seed)
+        simulation = Simulation(self, engine=engine, seed=seed, n_threads=n_threads)
         simulation._belongs_to_one_run = True
         return simulation.run(
             duration,

@@ -28,6 +28,7 @@ from ..files.checkpoint import fingerprint, read_state, refuse_other_files, writ
 from ..files.storage import full_name
 from ..gradients.tape import Tape, check_tape
 from ..numerics.engine_time import MAX_EPOCH
+from .lookahead import checked_threads, lookahead_engine
 from .pieces import COUNTED
 from .plan import Plan
 from .recording import SHORTEST_INTERVAL, Record, Recorder
@@ -43,15 +44,24 @@ log = logging.getLogger("sparseprop")
 SMALL = 64  # neurons; for fewer of them a heap is faster than a window, and the spikes are the same
 
 
-def _window_engine(source):
+def _window_engine(net, source, n_threads):
     """The engine with a window of candidates, or with a heap where that is faster."""
     return _core.Engine(source, name="window" if source.size >= SMALL else "heap")
 
 
+def _heap_engine(net, source, n_threads):
+    return _core.Engine(source, name="heap")
+
+
+def _reference_engine(net, source, n_threads):
+    return reference.ReferenceEngine(source)
+
+
 ENGINES = {
     "window": _window_engine,
-    "heap": functools.partial(_core.Engine, name="heap"),
-    "reference": reference.ReferenceEngine,
+    "heap": _heap_engine,
+    "lookahead": lookahead_engine,
+    "reference": _reference_engine,
 }
 FIRST_BLOCK = 1000  # events
 BLOCK_SECONDS = 0.03  # an engine returns about this often, for Ctrl-C, progress and recording
@@ -76,11 +86,20 @@ class Simulation(Steered):
     ----------
     net : Network
         As it is now; populations and projections added later are not part of this simulation.
-    engine : {"window", "heap", "reference"}
+    engine : {"window", "heap", "lookahead", "reference"}
         All give the same spikes, bit for bit. ``"window"`` is the fast one, amortised O(K) per spike; ``"heap"`` is
-        the paper's, O(K log N); ``"reference"`` is the readable specification in plain Python.
+        the paper's, O(K log N); ``"lookahead"`` is for networks in which every synapse between neurons has a delay,
+        on all cores; ``"reference"`` is the readable specification in plain Python.
     seed : int, optional
         Of initial states and Poisson input; default: the network's.
+    n_threads : int, optional
+        Of ``engine="lookahead"``; the spikes are the same bits for any number. Default: one for each core that this
+        process may use.
+
+    Raises
+    ------
+    ParameterError
+        For values that are not allowed, and for a network that the engine is not for.
 
     Examples
     --------
@@ -92,10 +111,11 @@ class Simulation(Steered):
     True
     """
 
-    def __init__(self, net, engine="window", seed=None):
+    def __init__(self, net, engine="window", seed=None, n_threads=None):
         if not hasattr(net, "engine_input"):
             raise ParameterError(f"net must be a Network, got {shown(net)}")
         seed = check_start(engine, seed)
+        n_threads = checked_threads(n_threads, engine)
         self.network = net
         source = net.engine_input(seed)
         self._clock, self._source = source.clock, source
@@ -115,12 +135,12 @@ class Simulation(Steered):
         self._belongs_to_one_run = False  # of Network.run, so that nobody can go on with it
         self._start_steering()
         try:
-            self._engine = ENGINES[engine](source)
+            self._engine = ENGINES[engine](net, source, n_threads)
         except EngineFault as fault:
             raise explained(fault, net) from None
 
     @classmethod
-    def load(cls, path, net, engine=None):
+    def load(cls, path, net, engine=None, n_threads=None):
         """The simulation that :meth:`save`, or a checkpoint of a run, has put into a file.
 
         It goes on bit-identically, also with another engine.
@@ -132,6 +152,8 @@ class Simulation(Steered):
             The same as that of the saved simulation: its fingerprint is compared.
         engine : str, optional
             Default: the one it was saved from.
+        n_threads : int, optional
+            As of the class.
 
         Returns
         -------
@@ -154,7 +176,8 @@ class Simulation(Steered):
                 f"{os.fspath(path)} belongs to another network (fingerprint {content['fingerprint'][:12]}); build it "
                 "as it was when it was saved, with the same seed"
             )
-        simulation = cls(net, engine=content["engine"] if engine is None else engine, seed=content["seed"])
+        engine = content["engine"] if engine is None else engine
+        simulation = cls(net, engine=engine, seed=content["seed"], n_threads=n_threads)
         simulation._restore_steering(content.get("steering"))
         simulation._engine.restore(content["state"])
         simulation._last_run = content.get("last_run")

@@ -63,7 +63,8 @@ def evaluate(build, point, options, measure):
         net = build(**point)
         if not hasattr(net, "engine_input"):
             raise ParameterError(f"build must return a Network, got {shown(net)}")
-        simulation = Simulation(net, engine=options["engine"], seed=options["seed"])
+        # The points share the cores out among themselves.
+        simulation = Simulation(net, engine=options["engine"], seed=options["seed"], n_threads=1)
         result = simulation.run(options["duration"], n_spikes=options["n_spikes"], progress=False, interrupt="raise")
         values = (measure or _measured)(result)
         if not isinstance(values, Mapping) or not all(map(is_name, values)):

@@ -1,0 +1,382 @@
+"""What threads do in a slice: they go along rows, and take blocks of neurons through it.
+
+First all rows of synapses along which something arrives are gone along, and each weight is put down for the block of
+its target (but for those of which each block looks up its part by itself); then each block brings what it got into the
+order of time, and its neurons advance.
+"""
+
+from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.string cimport memcpy, memset
+
+from sparseprop.engine._delivery cimport find_row
+from sparseprop.engine._flights cimport draw_interval, process_time
+from sparseprop.engine._look cimport Block, Bucket, Look, Place, Thread, Way
+from sparseprop.engine._slice cimport HAS_EXTRA, RUN, Extra, Kick, Part, RowPart, insert_items, note_fault, sort_items
+from sparseprop.engine._state cimport NO_MEMORY, RUNNING, Cursor, Population, Process, Projection, State, Status
+from sparseprop.engine._team cimport take_next
+from sparseprop.numerics._frames cimport Pair, before, enter_epoch, interval, place_edge, plus
+from sparseprop.numerics._memory cimport grow
+from sparseprop.numerics._scan cimport prefetch
+from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
+
+
+cdef enum:
+    # Rows that a thread takes at a time.
+    ROWS = 8
+
+
+# Rows ---------------------------------------------------------------------------------------------------------------
+
+cdef inline bint put_down(Bucket *b, neuron_t target, double s, uint32_t what) noexcept nogil:
+    """Note a weight that arrives at a neuron, of this place in the block; False if there is no memory."""
+    cdef Kick *kick
+    if b.size == b.capacity and not grow(<void **> &b.kicks, &b.capacity, b.size + 1, sizeof(Kick)):
+        return False
+    kick = &b.kicks[b.size]
+    b.size += 1
+    kick.s, kick.what, kick.target = s, what, <uint16_t> target
+    return True
+
+
+cdef inline bint put_down_one(Bucket *b, neuron_t target, double s, double weight, uint32_t route,
+                              int64_t place) noexcept nogil:
+    """The same where each has a weight of its own."""
+    cdef Extra *extra
+    if not grow(<void **> &b.extras, &b.extras_capacity, b.n_extras + 1, sizeof(Extra)):
+        return False
+    extra = &b.extras[b.n_extras]
+    extra.weight, extra.route, extra.place = weight, route, <int> place
+    b.n_extras += 1
+    return put_down(b, target, s, HAS_EXTRA | <uint32_t> (b.n_extras - 1))
+
+
+cdef inline bint go_along(Look *L, Thread *t, const Way *way) noexcept nogil:
+    """Put down all that arrives along a row in the slice; False if there is no memory."""
+    cdef const State *e = &t.e
+    cdef const Projection *c = &e.projections[way.projection]
+    cdef Bucket *buckets = t.buckets + L.first_block[c.post]
+    cdef Bucket *bucket
+    cdef const neuron_t *targets
+    cdef const double *weights
+    cdef synapse_t k, count
+    cdef double s, back, delay
+    cdef Cursor *cursor
+    cdef uint32_t number = way.number
+    cdef int shift = L.shift
+    cdef neuron_t within = (1 << shift) - 1
+    if way.cursor < 0:
+        count = find_row(e, c, way.source, &targets, &weights)
+        for k in range(count):
+            bucket = &buckets[targets[k] >> shift]
+            if weights == NULL:
+                if not put_down(bucket, targets[k] & within, way.s, number):
+                    return False
+            elif not put_down_one(bucket, targets[k] & within, way.s, weights[k], number, k):
+                return False
+        t.n_synaptic_events += count
+        if count:
+            t.last = max(t.last, way.s)
+        return True
+    cursor = &L.cursors[way.cursor]
+    back = <double> (L.begin.n - cursor.emission.n) * e.H
+    s = -1.0
+    k = cursor.at
+    while k < cursor.stop:
+        # As by `plus`, if it arrives in this epoch; otherwise it is behind the end.
+        delay = (cursor.emission.s + c.delays[k]) - back
+        if not (delay < L.stop):
+            break
+        s = max(delay, L.begin.s)
+        bucket = &buckets[c.targets[k] >> shift]
+        if c.weights == NULL:
+            if not put_down(bucket, c.targets[k] & within, s, number):
+                return False
+        elif not put_down_one(bucket, c.targets[k] & within, s, c.weights[k], number, c.places[k]):
+            return False
+        k += 1
+    t.n_synaptic_events += k - cursor.at
+    t.last = max(t.last, s)
+    cursor.at = k
+    return True
+
+
+cdef inline void ask_for(const Look *L, const Way *way) noexcept nogil:
+    """Ask for what is read first along a row with a delay for each synapse."""
+    cdef const Projection *c
+    cdef const Cursor *cursor
+    cdef int64_t n
+    if way.cursor >= 0:
+        c = &L.e.projections[way.projection]
+        cursor = &L.cursors[way.cursor]
+        n = min(cursor.stop - cursor.at, <synapse_t> 256)
+        prefetch(c.delays + cursor.at, n * sizeof(double))
+        prefetch(c.targets + cursor.at, n * sizeof(neuron_t))
+
+
+cdef inline void enter_slice(Look *L, Thread *t) noexcept nogil:
+    """What a thread knows of the slice, once: the epoch and the edge of its frames."""
+    cdef int64_t k, j
+    cdef Population *p
+    cdef double ahead
+    if t.slice == L.slice:
+        return
+    t.slice = L.slice
+    t.status = RUNNING
+    t.fault.kind = 0
+    # Behind the end by more than rounding moves a next spike.
+    t.q.edge = plus(L.end, 4.0 * L.e.tolerance + 2.0 * L.e.margin, L.e.H)
+    ahead = interval(L.begin, t.q.edge, L.e.H)
+    for k in range(L.e.n_populations):
+        p = &t.e.populations[k]
+        for j in range(p.n_frames if p.epoch != L.begin.n else 0):
+            enter_epoch(&p.frames[j], L.begin.n)
+        p.epoch = L.begin.n
+        for j in range(p.n_frames if p.oscillates else 0):
+            place_edge(&p.frames[j], L.begin.n, t.q.edge, ahead, L.e.H)
+
+
+cdef inline void take_ways(void *look, int member) noexcept nogil:
+    """A thread's part of the rows, of which it puts down what arrives."""
+    cdef Look *L = <Look *> look
+    cdef Thread *t = &L.threads[member]
+    cdef int64_t k
+    cdef long long first
+    if L.next_way >= L.n_ways:
+        return
+    enter_slice(L, t)
+    t.rows_slice = L.slice
+    t.n_synaptic_events = 0
+    t.last = -1.0
+    for k in range(L.n_blocks):
+        t.buckets[k].size = t.buckets[k].n_extras = 0
+    while True:
+        first = take_next(&L.next_way, ROWS)
+        if first >= L.n_ways:
+            return
+        for k in range(first, min(first + ROWS, <long long> L.n_ways)):
+            if k + 1 < L.n_ways:
+                ask_for(L, &L.ways[k + 1])
+            if not go_along(L, t, &L.ways[k]):
+                t.status = NO_MEMORY
+                return
+
+
+# Blocks -------------------------------------------------------------------------------------------------------------
+
+cdef inline bint go_back(const State *e, Process *c, const Place *place) noexcept nogil:
+    """The place in an input where it was; False if there is no memory."""
+    if c.poisson.k != place.k:
+        c.poisson.k = place.k - 1
+        if place.k < 0:
+            c.poisson.k = -1
+            c.poisson.n_events = 0
+        elif not draw_interval(e, c):
+            return False
+    c.at = place.at
+    return True
+
+
+cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t route) noexcept nogil:
+    """The events of a drive for a block in the slice; False if there is no memory."""
+    cdef Pair time
+    cdef neuron_t i
+    while True:
+        time = process_time(&t.e, c, c.at)
+        if not before(time, L.end):
+            return True
+        if c.at == c.poisson.n_events:
+            if not draw_interval(&t.e, c):
+                return False
+            continue
+        i = c.poisson.events[c.at].neuron
+        c.at += 1
+        if c.weights == NULL:
+            if not put_down(&t.drives, i - b.first, time.s, route):
+                return False
+        elif not put_down_one(&t.drives, i - b.first, time.s, c.weights[i], route, i):
+            return False
+        b.n_drive_events += 1
+        b.last = max(b.last, time.s)
+
+
+cdef inline const Bucket *put_down_by(const Look *L, int64_t member, int64_t number) noexcept nogil:
+    """What a thread has put down for a block in this slice."""
+    return &L.threads[member].buckets[number] if L.threads[member].rows_slice == L.slice else &L.nothing
+
+
+cdef inline void keep(void *old, void *states, int64_t size, bint again) noexcept nogil:
+    if states == NULL:
+        return
+    if again:
+        memcpy(states, old, size)
+    else:
+        memcpy(old, states, size)
+
+
+cdef inline bint find_pulled(const Look *L, Thread *t, int64_t number, Part *part) noexcept nogil:
+    """A block's parts of the rows that blocks look up themselves; False if there is no memory."""
+    cdef Block *b = &L.blocks[number]
+    cdef const Projection *c
+    cdef const Way *way
+    cdef const uint32_t *cut
+    cdef RowPart *r
+    cdef int64_t j, first = L.first_block[b.population], n = L.first_block[b.population + 1] - first
+    cdef synapse_t at
+    cdef count_t found = 0
+    if not grow(<void **> &t.rows, &t.rows_capacity, L.n_pulled, sizeof(RowPart)):
+        return False
+    for j in range(L.n_pulled):
+        way = &L.pulled[j]
+        c = &L.e.projections[way.projection]
+        if c.post != b.population:
+            continue
+        cut = L.cuts[way.projection] + way.source * (n + 1) + (number - first)
+        if cut[0] == cut[1]:
+            continue
+        at = c.offsets[way.source] + cut[0]
+        r = &t.rows[found]
+        found += 1
+        r.s, r.route, r.port, r.has_multapses = way.s, way.number, c.port, c.has_multapses
+        r.targets, r.count = c.targets + at, cut[1] - cut[0]
+        r.weights, r.weight, r.largest = c.weights + at if c.weights != NULL else NULL, c.weight, c.largest
+        b.n_kicks += r.count
+        prefetch(r.targets, min(r.count, 256) * sizeof(neuron_t))
+    part.rows, part.n_rows = t.rows, found
+    return True
+
+
+cdef inline bint order_kicks(const Look *L, Thread *t, int64_t number, Part *part) noexcept nogil:
+    """What was put down for a block, by time; False if there is no memory."""
+    cdef const Bucket *bucket
+    cdef int64_t k, bin, n_bins = 16
+    cdef count_t j, total = t.drives.size, sorted_already = 1
+    cdef uint32_t start, size, longest = 0
+    cdef double scale, begin = L.begin.s
+    cdef Kick *kick
+    for k in range(L.team.n):
+        total += put_down_by(L, k, number).size
+    part.n_kicks = total
+    if total == t.drives.size:
+        # Those of one drive are in order.
+        for j in range(1, total):
+            sorted_already &= t.drives.kicks[j - 1].s <= t.drives.kicks[j].s
+        if sorted_already:
+            part.kicks, part.extras = t.drives.kicks, t.drives.extras
+            return True
+    while n_bins < total and n_bins < 1 << 16:
+        n_bins *= 2
+    scale = n_bins / (L.stop - begin)
+    if not grow(<void **> &t.kicks.kicks, &t.kicks.capacity, total, sizeof(Kick)):
+        return False
+    if not grow(<void **> &t.bins, &t.bins_capacity, n_bins + 1, sizeof(uint32_t)):
+        return False
+    memset(t.bins, 0, (n_bins + 1) * sizeof(uint32_t))
+    for k in range(L.team.n + 1):
+        bucket = put_down_by(L, k, number) if k < L.team.n else &t.drives
+        for j in range(bucket.size):
+            t.bins[min(<int64_t> ((bucket.kicks[j].s - begin) * scale), n_bins - 1)] += 1
+    start = 0
+    for k in range(n_bins + 1):
+        size = t.bins[k]
+        t.bins[k] = start
+        start += size
+        longest = max(longest, size)
+    t.kicks.n_extras = 0
+    for k in range(L.team.n + 1):
+        bucket = put_down_by(L, k, number) if k < L.team.n else &t.drives
+        for j in range(bucket.size):
+            bin = min(<int64_t> ((bucket.kicks[j].s - begin) * scale), n_bins - 1)
+            kick = &t.kicks.kicks[t.bins[bin]]
+            kick[0] = bucket.kicks[j]
+            if kick.what & HAS_EXTRA:
+                kick.what += <uint32_t> t.kicks.n_extras
+            t.bins[bin] += 1
+        if bucket.n_extras == 0:
+            continue
+        if not grow(<void **> &t.kicks.extras, &t.kicks.extras_capacity, t.kicks.n_extras + bucket.n_extras,
+                    sizeof(Extra)):
+            return False
+        memcpy(t.kicks.extras + t.kicks.n_extras, bucket.extras, bucket.n_extras * sizeof(Extra))
+        t.kicks.n_extras += bucket.n_extras
+    if not grow(<void **> &t.scratch, &t.scratch_capacity, longest, sizeof(Kick)):
+        return False
+    # Few are in one bin, mostly.
+    start = 0
+    for k in range(n_bins if longest > RUN else 0):
+        size = t.bins[k] - start
+        if size > RUN:
+            sort_items(t.kicks.kicks + start, size, t.scratch, L.routes)
+        start = t.bins[k]
+    insert_items(t.kicks.kicks, 0, total, L.routes)
+    part.kicks, part.extras = t.kicks.kicks, t.kicks.extras
+    return True
+
+
+cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
+    """All that happens to the neurons of a block in the slice."""
+    cdef Block *b = &L.blocks[number]
+    cdef Population *p = &t.e.populations[b.population]
+    cdef const Population *q = &L.e.populations[b.population]
+    cdef Part part
+    cdef int64_t k, m
+    cdef Status status
+    if L.keeps:
+        m = b.population
+        keep(L.saved.x[m] + q.width * <int64_t> b.first, q.x + q.width * <int64_t> b.first,
+             q.width * b.size * sizeof(double), L.again)
+        if q.base != NULL:
+            keep(L.saved.base[m] + b.first, q.base + b.first, b.size * sizeof(Pair), L.again)
+        if q.release != NULL:
+            keep(L.saved.release[m] + b.first, q.release + b.first, b.size * sizeof(Pair), L.again)
+            keep(L.saved.waiting[m] + b.first // 8, q.waiting + b.first // 8, (b.size + 7) // 8, L.again)
+    b.n_spikes = b.n_close = b.n_drive_events = b.n_kicks = 0
+    b.last = -1.0
+    t.drives.size = t.drives.n_extras = 0
+    for k in range(b.first_drive, b.first_drive + b.n_drives):
+        if L.again:
+            if not go_back(&t.e, &L.drives[k], &L.saved.drives[k]):
+                return NO_MEMORY
+        elif L.keeps:
+            L.saved.drives[k].k, L.saved.drives[k].at = L.drives[k].poisson.k, L.drives[k].at
+        if not take_drive(L, t, b, &L.drives[k], <uint32_t> L.drives[k].number):
+            return NO_MEMORY
+    if not find_pulled(L, t, number, &part) or not order_kicks(L, t, number, &part):
+        return NO_MEMORY
+    b.n_kicks += part.n_kicks
+    if part.n_kicks == 0 and part.n_rows == 0 and not p.oscillates and L.e.forced.size == 0:
+        return RUNNING
+    part.begin, part.end, part.stop = L.begin, L.end, L.stop
+    part.first, part.size = b.first, b.size
+    part.routes = L.routes
+    part.changed = L.changed
+    part.forced, part.n_forced = L.e.forced.items, L.e.forced.size
+    part.recent, part.n_recent = L.recent, L.n_recent
+    part.sums, part.has_sum, part.has_fired = t.sums, t.has_sum, t.has_fired
+    for k in range(MAX_PORTS):
+        part.touched[k] = t.touched + (k << L.shift)
+        part.n_touched[k] = 0
+    part.together_targets, part.together_weights = t.together_targets, t.together_weights
+    part.together, part.together_capacity = t.together, t.together_capacity
+    part.spikes, part.n_spikes, part.capacity = b.spikes, 0, b.capacity
+    part.n_close = 0
+    part.fault.kind = 0
+    status = p.ops.advance(&t.e, &t.q, p, &part)
+    t.together, t.together_capacity = part.together, part.together_capacity
+    b.spikes, b.n_spikes, b.capacity, b.n_close = part.spikes, part.n_spikes, part.capacity, part.n_close
+    note_fault(&t.fault, &part.fault)
+    return status
+
+
+cdef inline void take_blocks(void *look, int member) noexcept nogil:
+    """A thread's part of the blocks."""
+    cdef Look *L = <Look *> look
+    cdef Thread *t = &L.threads[member]
+    cdef long long number
+    if L.next_block >= L.n_blocks:
+        return
+    enter_slice(L, t)
+    while t.status == RUNNING:
+        number = take_next(&L.next_block, 1)
+        if number >= L.n_blocks:
+            return
+        t.status = advance_block(L, t, number)

@@ -1,0 +1,21 @@
+"""The lookahead engine, for those who look into it."""
+
+from libc.stdint cimport int64_t, uint32_t
+
+from sparseprop._core cimport Engine
+from sparseprop.engine._look cimport Look
+from sparseprop.engine._state cimport Projection
+
+
+cdef class Lookahead(Engine):
+
+    cdef Look look
+    cdef readonly int n_threads
+
+    cdef _place_blocks(self)
+    cdef _place_lanes(self)
+    cdef _cut_rows(self, double dense)
+    cdef uint32_t *_cut(self, const Projection *c, int64_t n_pre) except? NULL
+    cdef _make_threads(self)
+    cdef _make_saved(self)
+    cdef _copy_frames(self)

@@ -1,0 +1,793 @@
+"""The lookahead engine: what a neuron does in a slice no longer than the smallest delay depends on earlier spikes only.
+
+So every neuron goes through a slice on its own, without a queue, block by block, on all cores. First all rows of
+synapses along which something arrives in the slice are gone through, and each weight is put down for the block of its
+target; then each block sorts what it got, and its neurons advance (engine/_population_lookahead.pxi); then the spikes
+of the slice are put into order and on their way. Slices end with epochs, so that frames and states are of one epoch
+throughout, and at changes of parameters.
+"""
+
+from libc.math cimport INFINITY, nextafter
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdlib cimport free, qsort
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+from sparseprop._core cimport Engine
+from sparseprop.connectivity._poisson cimport poisson_free
+from sparseprop.connectivity._rows cimport table_size
+from sparseprop.engine._blocks cimport go_back, take_blocks, take_ways
+from sparseprop.engine._delivery cimport find_row, train_time
+from sparseprop.engine._flights cimport process_time
+from sparseprop.engine._instant cimport note_recent, record
+from sparseprop.engine._loaded cimport owned, zeros
+from sparseprop.engine._look cimport Block, Bucket, Look, Place, Saved, Thread
+from sparseprop.engine._queueing cimport anyone_fires, enter_present, first_spike, kicks_so_far
+from sparseprop.engine._slice cimport Recent, Route, Spike, Sum, note_fault
+from sparseprop.engine._state cimport (
+    N_SOLVED, NO_MEMORY, RUNNING, SPIKES, TIME, Cursor, Lane, Population, Process, Projection, Solved, State, Status,
+    nowhere, reserve,
+)
+from sparseprop.engine._team cimport team_begin, team_do, team_end
+from sparseprop.engine._ways cimport (
+    compare_spikes, find_rows, just_after, lane_time, log_end, pass_by, send_off, take_sources, trim,
+)
+from sparseprop.numerics._frames cimport MAX_EPOCH, Frame, Pair, before, interval, never, plus
+from sparseprop.numerics._memory cimport allocate, allocate_large, grow
+from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
+
+from .._machine import cores
+
+
+cdef enum:
+    # Neurons of a block: their states, and what arrives at them in a slice, are to stay in the cache near a core.
+    BLOCK = 512
+    # Synapses of a row in a block, from which on blocks look up their parts themselves.
+    DENSE = 4
+    # Kicks of a block, above which slices become shorter.
+    MANY = 131072
+
+
+# Slices -------------------------------------------------------------------------------------------------------------
+
+cdef bint save(Look *L) noexcept nogil:
+    """Where everything but states and drives is now; False if there is no memory."""
+    cdef Saved *old = &L.saved
+    cdef const State *e = L.e
+    cdef int64_t k
+    for k in range(e.n_populations):
+        old.log_size[k] = e.populations[k].log_size
+    for k in range(L.n_lanes):
+        old.next[k] = L.lanes[k].next
+    if not grow(<void **> &old.cursors, &old.cursors_capacity, L.n_cursors, sizeof(Cursor)):
+        return False
+    if L.n_cursors:
+        memcpy(old.cursors, L.cursors, L.n_cursors * sizeof(Cursor))
+    old.n_cursors = L.n_cursors
+    for k in range(2):
+        old.trains[k] = e.trains[k].at
+    for k in range(e.n_processes):
+        old.processes[k].k, old.processes[k].at = e.processes[k].poisson.k, e.processes[k].at
+    return True
+
+
+cdef bint begin_again(Look *L) noexcept nogil:
+    """Back to where everything was when the slice began; blocks follow by themselves."""
+    cdef const Saved *old = &L.saved
+    cdef State *e = L.e
+    cdef int64_t k
+    for k in range(e.n_populations):
+        e.populations[k].log_size = old.log_size[k]
+    for k in range(L.n_lanes):
+        L.lanes[k].next = old.next[k]
+    if old.n_cursors:
+        memcpy(L.cursors, old.cursors, old.n_cursors * sizeof(Cursor))
+    L.n_cursors = old.n_cursors
+    for k in range(2):
+        e.trains[k].at = old.trains[k]
+    for k in range(e.n_processes):
+        if e.processes[k].is_source and not go_back(e, &e.processes[k], &old.processes[k]):
+            return False
+    L.again = True
+    return True
+
+
+cdef Status go_through(Look *L) noexcept nogil:
+    """The slice from its beginning to `stop`: states at its end, its spikes in order, and the first fault."""
+    cdef const State *e = L.e
+    cdef int64_t k
+    cdef count_t n = 0
+    cdef Block *b
+    L.end.n, L.end.s = L.begin.n, L.stop
+    if not (L.stop < e.H):
+        L.end.n, L.end.s = L.begin.n + 1, 0.0
+    if not take_sources(L) or not find_rows(L):
+        return NO_MEMORY
+    L.slice += 1
+    L.next_way = L.next_block = 0
+    if L.n_ways:
+        team_do(&L.team, take_ways, L)
+    team_do(&L.team, take_blocks, L)
+    L.fault.kind = 0
+    for k in range(L.team.n):
+        if L.threads[k].slice != L.slice:
+            continue
+        if L.threads[k].status != RUNNING:
+            return L.threads[k].status
+        note_fault(&L.fault, &L.threads[k].fault)
+    for k in range(L.n_blocks):
+        n += L.blocks[k].n_spikes
+    if not grow(<void **> &L.spikes, &L.spikes_capacity, n, sizeof(Spike)):
+        return NO_MEMORY
+    L.n_spikes = 0
+    for k in range(L.n_blocks):
+        b = &L.blocks[k]
+        if b.n_spikes:
+            memcpy(L.spikes + L.n_spikes, b.spikes, b.n_spikes * sizeof(Spike))
+        L.n_spikes += b.n_spikes
+    if L.n_spikes > 1:
+        qsort(L.spikes, L.n_spikes, sizeof(Spike), compare_spikes)
+    return RUNNING
+
+
+cdef bint record_up_to(Look *L, double stop) noexcept nogil:
+    """Record the spikes of the slice before `stop`; in an instant those of sources are first."""
+    cdef State *e = L.e
+    cdef count_t j = 0, k = 0
+    cdef Spike *spike
+    e.now.n = L.begin.n
+    while True:
+        if e.record_sources and j < L.n_emitted and (k == L.n_spikes or L.emitted[j].s <= L.spikes[k].s):
+            spike = &L.emitted[j]
+            j += 1
+        elif k < L.n_spikes:
+            spike = &L.spikes[k]
+            k += 1
+        else:
+            return True
+        if not (spike.s < stop):
+            return True
+        e.now.s = spike.s
+        if not record(e, spike.neuron):
+            return False
+
+
+cdef bint commit(Look *L) noexcept nogil:
+    """The slice is over; False if there is no memory."""
+    cdef State *e = L.e
+    cdef int64_t k
+    cdef count_t kept = 0, n_kicks = 0
+    cdef double last = -1.0
+    cdef Pair time
+    if not record_up_to(L, L.stop):
+        return False
+    time.n = L.begin.n
+    for k in range(L.n_spikes):
+        time.s = L.spikes[k].s
+        if not send_off(L, L.spikes[k].neuron, time, nowhere()):
+            return False
+    e.n_spikes += L.n_spikes
+    e.n_input_events += L.n_emitted
+    e.n_synaptic_events += L.n_pulled_events
+    last = max(last, L.last_pulled)
+    for k in range(L.team.n):
+        if L.threads[k].rows_slice == L.slice:
+            e.n_synaptic_events += L.threads[k].n_synaptic_events
+            last = max(last, L.threads[k].last)
+    for k in range(L.n_blocks):
+        e.n_input_events += L.blocks[k].n_drive_events
+        e.n_drive_events += L.blocks[k].n_drive_events
+        e.n_close_calls += L.blocks[k].n_close
+        last = max(last, L.blocks[k].last)
+        n_kicks = max(n_kicks, L.blocks[k].n_kicks)
+    if L.n_spikes:
+        last = max(last, L.spikes[L.n_spikes - 1].s)
+    if L.n_emitted:
+        last = max(last, L.emitted[L.n_emitted - 1].s)
+    L.empty_slices = 0 if last >= 0.0 else L.empty_slices + 1
+    if last >= 0.0:
+        e.last.n, e.last.s = L.begin.n, last
+    e.now = L.end
+    for k in range(L.n_cursors):
+        if L.cursors[k].at < L.cursors[k].stop:
+            if kept < k:
+                L.cursors[kept] = L.cursors[k]
+            kept += 1
+    L.n_cursors = kept
+    for k in range(L.n_lanes):
+        pass_by(L, &L.lanes[k], L.end)  # where delays of projections without synapses are shorter than a slice
+    for k in range(e.n_populations):
+        trim(L, k)
+    # Who fired within rounding of the end.
+    kept = 0
+    for k in range(e.n_recent):
+        if interval(e.recent[k].time, e.now, e.H) <= e.tolerance:
+            e.recent[kept] = e.recent[k]
+            kept += 1
+    e.n_recent = kept
+    for k in range(L.n_spikes - 1, -1, -1):
+        time.s = L.spikes[k].s
+        if interval(time, e.now, e.H) > e.tolerance:
+            break
+        if not note_recent(e, time, L.spikes[k].neuron):
+            return False
+    L.changed = False
+    e.forced.size = 0
+    if n_kicks > MANY:
+        L.length = max(0.5 * L.length, L.longest / 1024.0)
+    elif n_kicks < MANY // 8:
+        L.length = min(2.0 * L.length, L.longest)
+    return True
+
+
+cdef Status take_slice(Look *L, Pair until, count_t most, bint instant) noexcept nogil:
+    """The next slice, or only the present instant; up to so many spikes in all, and not up to `until`."""
+    cdef State *e = L.e
+    cdef Pair span
+    cdef Status status
+    cdef count_t k
+    cdef double cut
+    cdef int64_t j
+    for j in range(e.n_populations):
+        if e.populations[j].epoch != e.now.n:
+            enter_present(e, L.window)
+    L.begin = e.now
+    span = plus(e.now, L.length, e.H)
+    L.stop = span.s if span.n == e.now.n else e.H
+    if until.n == e.now.n:
+        L.stop = min(L.stop, until.s)
+    if instant:
+        L.stop = nextafter(e.now.s, INFINITY)
+    if not grow(<void **> &L.recent, &L.recent_capacity, e.n_recent, sizeof(Recent)):
+        return NO_MEMORY
+    for k in range(e.n_recent):
+        L.recent[k].time, L.recent[k].neuron = e.recent[k].time, e.recent[k].neuron
+    L.n_recent = e.n_recent
+    L.again = False
+    L.keeps = most < (<count_t> 1) << 62
+    if L.keeps and not save(L):
+        return NO_MEMORY
+    status = go_through(L)
+    if status != RUNNING:
+        return status
+    cut = INFINITY
+    if e.n_spikes + L.n_spikes >= most:
+        cut = L.spikes[most - e.n_spikes - 1].s
+    if L.fault.kind and L.fault.s <= cut:
+        e.faulty = L.fault.neuron
+        status = <Status> L.fault.kind if record_up_to(L, L.fault.s) else NO_MEMORY
+        e.now.n, e.now.s = L.begin.n, L.fault.s
+        return status
+    if cut < L.stop:
+        # Once more, up to this instant.
+        L.stop = nextafter(cut, INFINITY)
+        if not begin_again(L):
+            return NO_MEMORY
+        status = go_through(L)
+        if status != RUNNING:
+            return status
+    if not commit(L):
+        return NO_MEMORY
+    if cut < INFINITY:
+        e.now.n, e.now.s = L.begin.n, cut
+    return RUNNING
+
+
+cdef Pair first_event(Look *L) noexcept nogil:
+    """When something happens next."""
+    cdef State *e = L.e
+    cdef Pair first = first_spike(e), time
+    cdef int64_t k
+    for k in range(L.n_lanes):
+        if L.lanes[k].next < log_end(&e.populations[L.lanes[k].population]):
+            time = lane_time(L, &L.lanes[k], L.lanes[k].next)
+            if before(time, first):
+                first = time
+    for k in range(L.n_cursors):
+        time = plus(L.cursors[k].emission, e.projections[L.cursors[k].projection].delays[L.cursors[k].at], e.H)
+        if before(time, first):
+            first = time
+    for k in range(2):
+        time = train_time(e, &e.trains[k])
+        if before(time, first):
+            first = time
+    for k in range(e.n_processes):
+        if e.processes[k].is_source:
+            time = process_time(e, &e.processes[k], e.processes[k].at)
+            if before(time, first):
+                first = time
+    for k in range(L.n_drives):
+        time = process_time(e, &L.drives[k], L.drives[k].at)
+        if before(time, first):
+            first = time
+    return first
+
+
+cdef bint nothing_comes(Look *L) noexcept nogil:
+    """Whether there is nothing to wait for but spikes that neurons fire by themselves, or spikes that reach nobody."""
+    cdef State *e = L.e
+    cdef int64_t j, k
+    cdef const Lane *lane
+    cdef const Population *p
+    cdef count_t number
+    cdef const neuron_t *targets
+    cdef const double *weights
+    if L.n_cursors:
+        return False
+    for k in range(2):
+        if train_time(e, &e.trains[k]).n < never().n:
+            return False
+    for k in range(e.n_processes):
+        if e.processes[k].is_source and process_time(e, &e.processes[k], e.processes[k].at).n < never().n:
+            return False
+    for k in range(L.n_drives):
+        if process_time(e, &L.drives[k], L.drives[k].at).n < never().n:
+            return False
+    for j in range(L.n_lanes):
+        lane = &L.lanes[j]
+        p = &e.populations[lane.population]
+        for number in range(lane.next, log_end(p)):
+            for k in range(lane.first_projection, lane.first_projection + lane.n_projections):
+                if find_row(e, &e.projections[k], p.log[number - p.log_start].source, &targets, &weights):
+                    return False
+    return True
+
+
+cdef Status take_slices(Look *L, Pair until, count_t most, count_t budget) noexcept nogil:
+    """Slices up to `until`, up to so many spikes in all, for about `budget` events."""
+    cdef State *e = L.e
+    cdef count_t stop = e.n_spikes + kicks_so_far(e) + budget
+    cdef Pair next
+    cdef Status status = RUNNING
+    while status == RUNNING:
+        if e.n_spikes >= most:
+            return SPIKES
+        if e.n_spikes + kicks_so_far(e) >= stop:
+            return RUNNING
+        if not before(e.now, until):
+            e.now = until
+            return TIME
+        if until.n >= MAX_EPOCH and nothing_comes(L) and not anyone_fires(e):
+            # Where it was.
+            if e.last.n == e.populations[0].epoch:
+                e.now = e.last
+            return TIME
+        if L.empty_slices >= 2:
+            L.empty_slices = 0
+            next = first_event(L)
+            if not before(next, until):
+                e.now = until
+                continue
+            if before(e.now, next):
+                e.now = next
+        status = take_slice(L, until, most, False)
+    return status
+
+
+cdef class Lookahead(Engine):
+    """The engine without a queue, for networks in which all synapses between neurons have a delay.
+
+    Parameters
+    ----------
+    network : EngineInput
+        Projections from neurons have delays of at least :func:`shortest_slice`.
+    n_threads : int, optional
+        The results are the same bits for any number. Default: the cores that the process may use.
+    block : int
+        Neurons that advance together: a power of two from 8 to 65536.
+    longest : float, optional
+        ms, of a slice at most.
+    dense : float
+        Blocks look up their parts of the rows of synapses with one delay themselves, if they get at least so many
+        synapses of a row on average.
+    """
+
+    def __cinit__(self, *_, **__):
+        memset(&self.look, 0, sizeof(Look))
+        self.look.e = &self.e
+        self.look.window = &self.window
+
+    def __dealloc__(self):
+        cdef Look *L = &self.look
+        cdef int64_t j, k
+        for j in range(L.n_made):
+            for k in range(self.e.n_populations if L.threads[j].frames != NULL else 0):
+                free(L.threads[j].frames[k])
+            for k in range(L.n_blocks if L.threads[j].buckets != NULL else 0):
+                free(L.threads[j].buckets[k].kicks)
+                free(L.threads[j].buckets[k].extras)
+            free(L.threads[j].frames)
+            free(L.threads[j].buckets)
+            free(L.threads[j].drives.kicks)
+            free(L.threads[j].drives.extras)
+            free(L.threads[j].kicks.kicks)
+            free(L.threads[j].kicks.extras)
+            free(L.threads[j].scratch)
+            free(L.threads[j].together)
+            free(L.threads[j].bins)
+            free(L.threads[j].rows)
+            free(L.threads[j].sums)
+            free(L.threads[j].has_sum)
+            free(L.threads[j].has_fired)
+            free(L.threads[j].touched)
+            free(L.threads[j].together_targets)
+            free(L.threads[j].together_weights)
+            free(L.threads[j].q.entries)
+            free(L.threads[j].e.populations)
+            free(L.threads[j].e.drawn.items)
+            free(L.threads[j].e.due.items)
+            free(L.threads[j].e.found.items)
+            free(L.threads[j].e.held.items)
+            free(L.threads[j].e.driven.items)
+            free(L.threads[j].e.looked.items)
+            free(L.threads[j].e.table)
+            free(L.threads[j].e.solved)
+        free(L.threads)
+        for k in range(L.n_blocks):
+            free(L.blocks[k].spikes)
+        free(L.blocks)
+        free(L.first_block)
+        for k in range(L.n_drives):
+            poisson_free(&L.drives[k].poisson)
+        free(L.drives)
+        free(L.lanes)
+        free(L.cursors)
+        free(L.routes)
+        free(L.ways)
+        free(L.pulled)
+        for k in range(L.n_cuts):
+            free(L.cuts[k])
+        free(L.cuts)
+        free(L.spikes)
+        free(L.emitted)
+        free(L.recent)
+        for k in range(self.e.n_populations if L.saved.waiting != NULL else 0):
+            free(L.saved.x[k])
+            free(L.saved.base[k])
+            free(L.saved.release[k])
+            free(L.saved.waiting[k])
+        free(L.saved.x)
+        free(L.saved.base)
+        free(L.saved.release)
+        free(L.saved.waiting)
+        free(L.saved.log_size)
+        free(L.saved.next)
+        free(L.saved.cursors)
+        free(L.saved.processes)
+        free(L.saved.drives)
+
+    def __init__(self, network, n_threads=None, int64_t block=BLOCK, longest=None, double dense=DENSE):
+        cdef Look *L = &self.look
+        shortest = shortest_delay(network)
+        if shortest < shortest_slice(network.clock):
+            raise ValueError(f"a delay of {shortest} ms between neurons is too short for slices of time")
+        if not 8 <= block <= 1 << 16 or block & (block - 1):
+            raise ValueError(f"a block has a power of two from 8 to 65536 neurons, got {block}")
+        super().__init__(network, "lookahead")
+        L.longest = min(shortest, self.e.H, INFINITY if longest is None else longest)
+        L.length = L.longest
+        L.shift = block.bit_length() - 1
+        self.n_threads = cores() if n_threads is None else n_threads
+        self._place_lanes()
+        self._place_blocks()
+        self._cut_rows(dense)
+        self._make_threads()
+        self._start_inputs()
+        L.stale = True
+
+    cdef _place_lanes(self):
+        """Those of the State, and one without delay for each population of sources."""
+        cdef Look *L = &self.look
+        cdef Population *p
+        cdef int64_t k
+        L.lanes = <Lane *> zeros(self.e.n_lanes + self.e.n_populations, sizeof(Lane))
+        memcpy(L.lanes, self.e.lanes, self.e.n_lanes * sizeof(Lane))
+        L.n_lanes = self.e.n_lanes
+        for k in range(self.e.n_populations):
+            p = &self.e.populations[k]
+            if p.ops == NULL and p.n_projections:
+                L.lanes[L.n_lanes].population = k
+                L.lanes[L.n_lanes].first_projection = p.first_projection
+                L.lanes[L.n_lanes].n_projections = p.n_projections
+                L.n_lanes += 1
+
+    cdef _place_blocks(self):
+        """Blocks of neurons, and the drives of each."""
+        cdef Look *L = &self.look
+        cdef State *e = &self.e
+        cdef Population *p
+        cdef Block *b
+        cdef int64_t j, k, n = 0, at
+        for k in range(e.n_populations):
+            if e.populations[k].ops != NULL:
+                n += ((e.populations[k].size - 1) >> L.shift) + 1
+        L.blocks = <Block *> zeros(n, sizeof(Block))
+        L.first_block = <int64_t *> zeros(e.n_populations + 1, sizeof(int64_t))
+        for k in range(e.n_populations):
+            p = &e.populations[k]
+            L.first_block[k] = L.n_blocks
+            at = 0
+            while p.ops != NULL and at < p.size:
+                b = &L.blocks[L.n_blocks]
+                L.n_blocks += 1
+                b.population, b.first = k, <neuron_t> at
+                b.size = <neuron_t> min(<int64_t> 1 << L.shift, p.size - at)
+                at += b.size
+        L.first_block[e.n_populations] = L.n_blocks
+        n = 0
+        for j in range(e.n_processes):
+            for k in range(L.n_blocks if not e.processes[j].is_source else 0):
+                n += L.blocks[k].population == e.processes[j].population
+        L.drives = <Process *> zeros(n, sizeof(Process))
+        L.saved.drives = <Place *> zeros(n, sizeof(Place))
+        for k in range(L.n_blocks):
+            b = &L.blocks[k]
+            b.first_drive = L.n_drives
+            for j in range(e.n_processes):
+                if not e.processes[j].is_source and e.processes[j].population == b.population:
+                    L.drives[L.n_drives].number = j
+                    L.n_drives += 1
+                    b.n_drives += 1
+        L.routes_capacity = e.n_processes
+        L.routes = <Route *> zeros(e.n_processes, sizeof(Route))
+        for j in range(e.n_processes):
+            L.routes[j].source, L.routes[j].port = <int64_t> e.n + j, e.processes[j].port
+
+    cdef _cut_rows(self, double dense):
+        """Where blocks begin in rows of which they get enough."""
+        cdef Look *L = &self.look
+        cdef const Projection *c
+        cdef const Lane *lane
+        cdef int64_t j, k, n_pre, n
+        n = len(self.network.projections)
+        L.cuts = <uint32_t **> zeros(n, sizeof(uint32_t *))
+        L.n_cuts = n
+        for j in range(L.n_lanes):
+            lane = &L.lanes[j]
+            n_pre = self.e.populations[lane.population].size
+            for k in range(lane.first_projection, lane.first_projection + lane.n_projections):
+                c = &self.e.projections[k]
+                n = L.first_block[c.post + 1] - L.first_block[c.post]
+                if not c.procedural and c.offsets[n_pre] >= dense * n * n_pre:
+                    L.cuts[k] = self._cut(c, n_pre)
+
+    cdef uint32_t *_cut(self, const Projection *c, int64_t n_pre) except? NULL:
+        """By source and block, the place in the row; NULL if targets do not ascend within rows."""
+        cdef Look *L = &self.look
+        cdef int64_t n = L.first_block[c.post + 1] - L.first_block[c.post], i, block
+        cdef synapse_t k
+        cdef uint32_t *cuts = <uint32_t *> owned(allocate(n_pre * (n + 1), sizeof(uint32_t)))
+        cdef uint32_t *at = cuts
+        for i in range(n_pre):
+            block = 0
+            for k in range(c.offsets[i], c.offsets[i + 1]):
+                if k > c.offsets[i] and c.targets[k] < c.targets[k - 1]:
+                    free(cuts)
+                    return NULL
+                while block <= c.targets[k] >> L.shift:
+                    at[block] = <uint32_t> (k - c.offsets[i])
+                    block += 1
+            while block <= n:
+                at[block] = <uint32_t> (c.offsets[i + 1] - c.offsets[i])
+                block += 1
+            at += n + 1
+        return cuts
+
+    cdef _make_threads(self):
+        """What each thread has for itself, and what a slice needs that may be taken again."""
+        cdef Look *L = &self.look
+        cdef State *e = &self.e
+        cdef Thread *t
+        cdef Projection *c
+        cdef int64_t j, k, degree = 0, table = 0
+        cdef Saved *old = &L.saved
+        for k in range(len(self.network.projections)):
+            c = &e.projections[k]
+            if c.procedural and c.degree:
+                degree = max(degree, c.degree)
+                table = max(table, table_size(c.degree, c.n_post - c.skip_self, c.with_replacement))
+        L.n_threads = max(1, min(self.n_threads, L.n_blocks))
+        L.threads = <Thread *> zeros(L.n_threads, sizeof(Thread))
+        for j in range(L.n_threads):
+            t = &L.threads[j]
+            L.n_made += 1
+            t.frames = <Frame **> zeros(e.n_populations, sizeof(Frame *))
+            t.buckets = <Bucket *> zeros(L.n_blocks, sizeof(Bucket))
+            t.sums = <double *> zeros(MAX_PORTS << L.shift, sizeof(double))
+            t.has_sum = <uint8_t *> zeros(MAX_PORTS << L.shift, 1)
+            t.has_fired = <uint8_t *> zeros(1 << L.shift, 1)
+            t.touched = <Sum *> zeros(MAX_PORTS << L.shift, sizeof(Sum))
+            t.together_targets = <neuron_t *> zeros(1 << L.shift, sizeof(neuron_t))
+            t.together_weights = <double *> zeros(1 << L.shift, sizeof(double))
+            t.e.populations = <Population *> zeros(e.n_populations, sizeof(Population))
+            t.e.table = <uint32_t *> owned(allocate(table, sizeof(uint32_t)))
+            memset(t.e.table, 0xFF, table * sizeof(uint32_t))
+            if not reserve(&t.e.drawn, degree + 1):
+                owned(NULL)
+            if e.solved != NULL:
+                t.e.solved = <Solved *> zeros(N_SOLVED, sizeof(Solved))
+        old.x = <double **> zeros(e.n_populations, sizeof(double *))
+        old.base = <Pair **> zeros(e.n_populations, sizeof(Pair *))
+        old.release = <Pair **> zeros(e.n_populations, sizeof(Pair *))
+        old.waiting = <uint8_t **> zeros(e.n_populations, sizeof(uint8_t *))
+        old.log_size = <count_t *> zeros(e.n_populations, sizeof(count_t))
+        old.next = <count_t *> zeros(L.n_lanes, sizeof(count_t))
+        old.processes = <Place *> zeros(e.n_processes, sizeof(Place))
+
+    cdef _make_saved(self):
+        """Memory for the states at the beginning of a slice."""
+        cdef Population *p
+        cdef Saved *old = &self.look.saved
+        cdef int64_t k
+        for k in range(self.e.n_populations):
+            p = &self.e.populations[k]
+            if p.x != NULL and old.x[k] == NULL:
+                old.x[k] = <double *> owned(allocate_large(p.width * <int64_t> p.size, sizeof(double)))
+            if p.base != NULL and old.base[k] == NULL:
+                old.base[k] = <Pair *> owned(allocate_large(p.size, sizeof(Pair)))
+            if p.release != NULL and old.release[k] == NULL:
+                old.release[k] = <Pair *> owned(allocate_large(p.size, sizeof(Pair)))
+                old.waiting[k] = <uint8_t *> owned(allocate(p.size // 8 + 1, 1))
+
+    cdef _copy_frames(self):
+        """Give each thread frames of its own, and everything else as it is."""
+        cdef Look *L = &self.look
+        cdef State *e = &self.e
+        cdef State mine
+        cdef Thread *t
+        cdef Population *p
+        cdef int64_t j, k
+        for j in range(L.n_threads):
+            t = &L.threads[j]
+            mine = t.e
+            t.e = e[0]
+            t.e.populations, t.e.table, t.e.drawn = mine.populations, mine.table, mine.drawn
+            t.e.due, t.e.found, t.e.held, t.e.driven, t.e.looked = (
+                mine.due, mine.found, mine.held, mine.driven, mine.looked
+            )
+            t.e.solved, t.e.instant, t.e.tape = mine.solved, mine.instant, NULL
+            memcpy(t.e.populations, e.populations, e.n_populations * sizeof(Population))
+            for k in range(N_SOLVED if t.e.solved != NULL else 0):
+                t.e.solved[k].neuron = -1
+            for k in range(e.n_populations):
+                p = &t.e.populations[k]
+                if p.frames == NULL:
+                    continue
+                free(t.frames[k])
+                t.frames[k] = <Frame *> owned(allocate(p.n_frames, sizeof(Frame)))
+                memcpy(t.frames[k], p.frames, p.n_frames * sizeof(Frame))
+                p.frames = t.frames[k]
+        for j in range(L.n_threads):
+            for k in range(e.n_populations):
+                for i in range(L.threads[j].e.populations[k].n_frames):
+                    L.threads[j].e.populations[k].frames[i].instant = -1
+        L.stale = False
+
+    # What the loop over instants has in a queue and in an agenda
+
+    cdef _order(self):
+        self.look.stale = True
+        self.look.empty_slices = 0
+        Engine._order(self)
+
+    cdef _start_train(self, int64_t k):
+        Engine._start_train(self, k)
+        self.e.agenda.size = 0
+        self.look.empty_slices = 0
+
+    cdef _start_process(self, int64_t k):
+        cdef Look *L = &self.look
+        cdef Process *c
+        cdef Process old
+        cdef const Block *b
+        cdef int64_t j, d
+        L.empty_slices = 0
+        if self.e.processes[k].is_source:
+            Engine._start_process(self, k)
+            self.e.agenda.size = 0
+            return
+        for j in range(L.n_blocks):
+            b = &L.blocks[j]
+            for d in range(b.first_drive, b.first_drive + b.n_drives):
+                c = &L.drives[d]
+                if c.number != k:
+                    continue
+                old = c[0]
+                c[0] = self.e.processes[k]
+                c.number = k
+                c.poisson.begin, c.poisson.end = b.first, b.first + b.size
+                c.poisson.events, c.poisson.capacity = old.poisson.events, old.poisson.capacity
+                c.poisson.unsorted, c.poisson.unsorted_capacity = old.poisson.unsorted, old.poisson.unsorted_capacity
+                c.poisson.buckets, c.poisson.buckets_capacity = old.poisson.buckets, old.poisson.buckets_capacity
+                self._begin_process(c)
+
+    def set_flights(self, emissions, last):
+        """The spikes on their way, as in a state; what arrives by `last` is over."""
+        cdef Look *L = &self.look
+        cdef int64_t k
+        cdef Pair emission
+        self.e.last.n, self.e.last.s = last
+        for k in range(self.e.n_populations):
+            self.e.populations[k].log_start = self.e.populations[k].log_size = 0
+        for k in range(L.n_lanes):
+            L.lanes[k].next = 0
+        L.n_cursors = 0
+        self._start_inputs()
+        for n, s, source in emissions.tolist():
+            emission.n, emission.s = n, s
+            if not send_off(L, <neuron_t> source, emission, self.e.last):
+                owned(NULL)
+        for k in range(L.n_lanes):
+            pass_by(L, &L.lanes[k], just_after(self.e.last, self.e.H))
+
+    def emissions(self):
+        """(n, s, id) of the spikes whose effect may be still to come, ascending."""
+        cdef Look *L = &self.look
+        cdef int64_t j, k
+        cdef Population *p
+        cdef Cursor *cursor
+        emissions = {}
+        for k in range(self.e.n_populations):
+            p = &self.e.populations[k]
+            trim(L, k)
+            for j in range(p.log_size):
+                emissions[k, p.log_start + j] = (p.log[j].emission.n, p.log[j].emission.s, p.first + p.log[j].source)
+        for k in range(L.n_cursors):
+            cursor = &L.cursors[k]
+            emissions[cursor.population, cursor.number] = (
+                cursor.emission.n, cursor.emission.s, self.e.populations[cursor.population].first + cursor.source
+            )
+        return np.array(sorted(emissions.values()), dtype=float).reshape(-1, 3)
+
+    # The loop
+
+    cdef Status _take(self, Pair until, count_t most, count_t budget):
+        cdef Look *L = &self.look
+        cdef Status status
+        if L.stale:
+            self._copy_frames()
+        if most < (<count_t> 1) << 62:
+            self._make_saved()
+        with nogil:
+            if not team_begin(&L.team, L.n_threads):
+                status = NO_MEMORY
+            else:
+                status = take_slices(L, until, most, budget)
+                team_end(&L.team)
+        return status
+
+    cdef bint _is_silent(self):
+        return nothing_comes(&self.look) and not anyone_fires(&self.e)
+
+    cdef _take_forced(self):
+        cdef Look *L = &self.look
+        cdef Status status
+        self._copy_frames()
+        L.changed = True
+        with nogil:
+            if not team_begin(&L.team, 1):
+                status = NO_MEMORY
+            else:
+                status = take_slice(L, never(), (<count_t> 1) << 62, True)
+                team_end(&L.team)
+        if status != RUNNING:
+            self._fault(status)
+
+    def start_tape(self, double near):
+        raise ValueError("the lookahead engine keeps no tape")
+
+
+def shortest_slice(clock):
+    """Delays between neurons that are shorter, in ms, are not for slices of time: there would be too many of these."""
+    return 2.0**-20 * clock.epoch
+
+
+def shortest_delay(network):
+    """The smallest delay of a synapse between neurons, in ms; infinite if there is none."""
+    shortest = np.inf
+    for projection in network.projections:
+        if network.populations[projection.pre].kernel == "source" or projection.adjacency.n_synapses == 0:
+            continue
+        shortest = min(shortest, float(np.min(projection.delay)))
+    return shortest
