@@ -8,7 +8,7 @@ class Lookahead(Engine):
         self,
         network: EngineInput,
         n_threads: int | None = None,
-        block: int = ...,
+        block: int | None = None,
         longest: float | None = None,
         dense: float = ...,
     ) -> None: ...

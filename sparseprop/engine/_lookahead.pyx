@@ -43,6 +43,8 @@ from .._machine import cores
 cdef enum:
     # Neurons of a block: their states, and what arrives at them in a slice, are to stay in the cache near a core.
     BLOCK = 512
+    # Synapses of a row that a block is to get.
+    PART = 48
     # Synapses of a row in a block, from which on blocks look up their parts themselves.
     DENSE = 4
     # Kicks of a block, above which slices become shorter.
@@ -374,8 +376,9 @@ cdef class Lookahead(Engine):
         Projections from neurons have delays of at least :func:`shortest_slice`.
     n_threads : int, optional
         The results are the same bits for any number. Default: the cores that the process may use.
-    block : int
-        Neurons that advance together: a power of two from 8 to 65536.
+    block : int, optional
+        Neurons that advance together: a power of two from 8 to 65536. Default: so many that blocks get parts of rows
+        that are worth while.
     longest : float, optional
         ms, of a slice at most.
     dense : float
@@ -457,18 +460,19 @@ cdef class Lookahead(Engine):
         free(L.saved.processes)
         free(L.saved.drives)
 
-    def __init__(self, network, n_threads=None, int64_t block=BLOCK, longest=None, double dense=DENSE):
+    def __init__(self, network, n_threads=None, block=None, longest=None, double dense=DENSE):
         cdef Look *L = &self.look
         shortest = shortest_delay(network)
         if shortest < shortest_slice(network.clock):
             raise ValueError(f"a delay of {shortest} ms between neurons is too short for slices of time")
+        self.n_threads = cores() if n_threads is None else n_threads
+        block = _block_size(network, self.n_threads) if block is None else block
         if not 8 <= block <= 1 << 16 or block & (block - 1):
             raise ValueError(f"a block has a power of two from 8 to 65536 neurons, got {block}")
         super().__init__(network, "lookahead")
         L.longest = min(shortest, self.e.H, INFINITY if longest is None else longest)
         L.length = L.longest
         L.shift = block.bit_length() - 1
-        self.n_threads = cores() if n_threads is None else n_threads
         self._place_lanes()
         self._place_blocks()
         self._cut_rows(dense)
@@ -776,6 +780,21 @@ cdef class Lookahead(Engine):
 
     def start_tape(self, double near):
         raise ValueError("the lookahead engine keeps no tape")
+
+
+def _block_size(network, n_threads):
+    """At least `BLOCK`; more, where rows with one delay are sparse, as long as all threads have a few blocks."""
+    share, total = 0.0, 0
+    for projection in network.projections:
+        if isinstance(projection.delay, float) and projection.adjacency.n_synapses:
+            n, pre = projection.adjacency.n_synapses, network.populations[projection.pre].size
+            share += n * (n / pre) / network.populations[projection.post].size
+            total += n
+    if not total:
+        return BLOCK
+    largest = max(population.size for population in network.populations)
+    wanted = min(PART * total / share, largest / n_threads if n_threads > 1 else largest, 1 << 16)
+    return max(BLOCK, 1 << max(int(wanted) - 1, 1).bit_length())
 
 
 def shortest_slice(clock):
