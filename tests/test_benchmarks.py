@@ -178,6 +178,19 @@ def test_peers_skips_what_is_not_installed(tmp_path):
     assert "skipped: cannot import nest" in done.stdout
 
 
+def test_brunel(tmp_path):
+    simulators = "window lookahead nest brian2-cpp" if not importlib.util.find_spec("nest") else "window lookahead"
+    command = f"--quick --n 500 --cases C-one C-each --simulators {simulators} -o out.json"
+    done = run(tmp_path, command, "brunel.py")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out.json").read_text())
+    found = {(row["case"], row["simulator"]): row["rate_hz"] for row in report["medians"]}
+    assert found["C-one", "window"] == found["C-one", "lookahead"] > 0.0
+    assert found["C-each", "window"] == found["C-each", "lookahead"] > 0.0
+    if "nest" in simulators:
+        assert "cannot import nest" in done.stderr
+
+
 def test_peers_wants_a_duration_for_each_size(tmp_path):
     done = run(tmp_path, "--sizes 200 --durations 100 50", "peers.py")
     assert done.returncode == 2

@@ -15,8 +15,8 @@ RUN_HELP = """\
 Run the network of a configuration file and stream its spikes into an HDF5 raster (SONATA layout), which
 sp.load(), `sparseprop info` and `sparseprop plot` read. Ctrl-C ends the run early; what was recorded stays in
 the file. Of a raster instead of a configuration the run that wrote it is repeated, bit for bit. With
---checkpoint the state is saved again and again, and after a crash the same command with --resume ends the run as
-if nothing had happened."""
+--checkpoint the state is saved again and again, and after a crash the same command with --resume ends the run
+as if nothing had happened."""
 RUN_EXAMPLE = """\
 examples:
   sparseprop run network.toml -o raster.h5 --duration 500

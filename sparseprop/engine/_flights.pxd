@@ -2,9 +2,6 @@
 
 from libc.stdint cimport int64_t
 from libc.string cimport memmove
-from libc.stdint cimport uint32_t, uint64_t, uint8_t
-from libc.stdlib cimport free, qsort
-from libc.string cimport memcpy, memset
 
 from sparseprop.connectivity._poisson cimport poisson_fill
 from sparseprop.engine._agenda cimport CURSOR, LANE, agenda_pop, agenda_push, agenda_replace

@@ -7,9 +7,6 @@ to read first.
 from libc.stdint cimport int64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memset
-from libc.stdint cimport uint32_t, uint64_t, uint8_t
-from libc.stdlib cimport free
-from libc.string cimport memcpy, memmove
 
 from sparseprop.engine._agenda cimport CURSOR, LANE, PROCESS, TRAIN, Item, agenda_has_two
 from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row, sums_at, train_time

@@ -3,9 +3,6 @@
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t
 from libc.stdlib cimport qsort
-from libc.stdint cimport uint32_t, uint64_t, uint8_t
-from libc.stdlib cimport free
-from libc.string cimport memcpy, memmove, memset
 
 from sparseprop.engine._heap cimport Heap, heap_key
 from sparseprop.engine._state cimport (

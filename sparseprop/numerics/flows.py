@@ -115,7 +115,8 @@ class NumericalDrift:
             )
         if values.dtype.kind == "f" and np.finfo(values.dtype).eps > EPS:
             self.noise = max(self.noise, 8 * float(np.finfo(values.dtype).eps))
-        values = (wide(values) + zeros(v.shape)) + self.constant
+        with np.errstate(all="ignore"):
+            values = (wide(values) + zeros(v.shape)) + self.constant
         if not np.isfinite(values).all():
             at = float(v[int(np.argmin(np.isfinite(values)))])
             raise ParameterError(
