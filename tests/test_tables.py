@@ -391,7 +391,7 @@ WAYS = {"V_th": 2.0, "V_reset": 0.0, "tau_m": 10.0}
         (lambda: sp.NumericalIF("V", V_min=-5.0, **WAYS), "must be positive far below.*run away downwards"),
         (lambda: sp.NumericalIF("2 - V + abs(V - 0.5)", **WAYS), "cannot be expanded to the tolerance near"),
         (lambda: sp.NumericalIF("1 / (V + 3)", **WAYS), "must be finite from V_min to V_th.*V_min above"),
-        (lambda: sp.NumericalIF("(V - 2.0000000001)**2 - 1e-24", **WAYS), "cannot be expanded.*the threshold.*nearly equal"),
+        (lambda: sp.NumericalIF("(V - 2.0000000001)**2 - 1e-24", **WAYS), "the threshold.*nearly equal"),
         (lambda: sp.NumericalIF("1 / 0 + V", **WAYS), "has no value|must be finite"),
         (lambda: sp.NumericalIF("1.5 + cos(10 * V) * 2", V_min=-12.0, **WAYS), "at most 15 fixed points, got"),
         (lambda: sp.NumericalIF("9**9**9 - V", **WAYS), "must be finite from V_min to V_th, got inf"),
