@@ -19,15 +19,23 @@ run has a process of its own; the simulators take turns, round after round, and 
 
 import argparse
 import contextlib
-import importlib.metadata
-import pathlib
 import statistics
 import sys
 import tempfile
 import time
 
 import numpy as np
-from common import in_process, markdown, options_of, report_head, save
+from common import (
+    Skip,
+    in_process,
+    markdown,
+    options_of,
+    report_head,
+    run_standalone,
+    save,
+    skipped_without,
+    version_of,
+)
 
 import sparseprop as sp
 
@@ -36,20 +44,6 @@ ENGINES = ("window", "lookahead")
 QUICK = {"n": 1250, "duration": 20.0, "rounds": 1}
 TAU, THRESHOLD, V_RESET, T_REF, J = 20.0, 20.0, 10.0, 2.0, 0.1
 ONE, EACH, STEP = 1.5, (0.5, 2.5), 0.1  # ms: one delay, each delay, and the step of the others
-
-
-class Skip(Exception):
-    """Why a simulator was left out."""
-
-
-@contextlib.contextmanager
-def needed(distribution):
-    """Turn the failure of an import into a reason to skip."""
-    try:
-        importlib.metadata.version(distribution)
-        yield
-    except Exception as error:  # an installed package that does not fit to its dependencies fails with anything
-        raise Skip(f"cannot import {distribution}: {error}") from error
 
 
 def populations(n):
@@ -84,7 +78,7 @@ def run_sparseprop(case):
 
 
 def run_nest(case):
-    with needed("nest-simulator"):
+    with skipped_without("nest", "nest-simulator"):
         import nest
     g, eta, delays = CASES[case["case"]]
     sizes, degrees = populations(case["n"])
@@ -110,7 +104,7 @@ def run_nest(case):
 
 
 def run_brian2(case):
-    with needed("brian2"):
+    with skipped_without("brian2"):
         import brian2
     if case["threads"] > 1:
         raise Skip("Brian2's standalone programs are measured on one thread")
@@ -141,15 +135,7 @@ def run_brian2(case):
         parts.append(brian2.PoissonInput(group, "v", external, 1e3 * external_rate(eta) / external * brian2.Hz, J))
         monitor = brian2.SpikeMonitor(group, record=False)
         net = brian2.Network(*parts, monitor)
-        device = brian2.device
-        device.insert_code("before_network_run", "const clock_t run_began = clock();")
-        device.insert_code(
-            "after_network_run",
-            'std::ofstream("cpu_seconds.txt") << double(clock() - run_began) / CLOCKS_PER_SEC;',
-        )
-        net.run(case["duration"] * ms)
-        device.build(directory=folder, compile=True, run=True, debug=False)
-        seconds = float(next(pathlib.Path(folder).rglob("cpu_seconds.txt")).read_text())
+        seconds = run_standalone(brian2, net, case["duration"], folder)
         return int(monitor.num_spikes), {"cpu": seconds, "wall": None}
 
 
@@ -197,13 +183,6 @@ def medians(runs):
         }
         for (case, simulator), rounds in found.items()
     ]
-
-
-def version_of(distribution):
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def main():

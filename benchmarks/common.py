@@ -2,6 +2,8 @@
 
 import argparse
 import ast
+import contextlib
+import importlib.metadata
 import json
 import pathlib
 import subprocess
@@ -12,7 +14,21 @@ from sparseprop import EIF, LIFExp
 from sparseprop.bench import suite as bench
 from sparseprop.bench.suite import markdown, save, save_lines  # most of it for the scripts
 
-__all__ = ["MODELS", "in_process", "markdown", "memory", "options_of", "picture", "report_head", "save", "settle"]
+__all__ = [
+    "MODELS",
+    "Skip",
+    "in_process",
+    "markdown",
+    "memory",
+    "options_of",
+    "picture",
+    "report_head",
+    "run_standalone",
+    "save",
+    "settle",
+    "skipped_without",
+    "version_of",
+]
 
 # LIFExp: a current that is half as slow as the membrane.
 MODELS = {**bench.MODELS, "LIFExp": lambda tau_m: LIFExp(tau_m=tau_m, tau_syn=0.5 * tau_m), "EIF": EIF}
@@ -118,3 +134,40 @@ def picture(report_path, panels, xlabel, ylabel):
         save_lines(panels, pathlib.Path(report_path).with_suffix(".png"), xlabel, ylabel)
     except ImportError as error:
         print(f"the picture was skipped: {error}", file=sys.stderr)
+
+
+# Other simulators, which may not be there -----------------------------------------------------------------------------
+
+
+class Skip(Exception):
+    """Why a simulator was left out."""
+
+
+@contextlib.contextmanager
+def skipped_without(module, distribution=None):
+    """Turn the failure of an import into a reason to skip."""
+    try:
+        yield
+        importlib.metadata.version(distribution or module)
+    except Exception as error:  # an installed package that does not fit to its dependencies fails with anything
+        raise Skip(f"cannot import {module}: {error}") from error
+
+
+def version_of(distribution):
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def run_standalone(brian2, net, duration, folder):
+    """CPU seconds of the run of a Brian2 network for `duration` ms, as the C++ program that is built in a folder."""
+    device = brian2.device
+    device.insert_code("before_network_run", "const clock_t run_began = clock();")
+    device.insert_code(
+        "after_network_run",
+        'std::ofstream("cpu_seconds.txt") << double(clock() - run_began) / CLOCKS_PER_SEC;',
+    )
+    net.run(duration * brian2.ms)
+    device.build(directory=folder, compile=True, run=True, debug=False)
+    return float(next(pathlib.Path(folder).rglob("cpu_seconds.txt")).read_text())

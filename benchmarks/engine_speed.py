@@ -145,8 +145,8 @@ def main():
     parser.add_argument(
         "--engines",
         nargs="+",
-        choices=list(ENGINES),
-        default=[name for name in ENGINES if name != "reference"],
+        choices=[name for name in ENGINES if name != "lookahead"],  # which needs delays
+        default=[name for name in ENGINES if name not in ("reference", "lookahead")],
         help="default: all compiled ones",
     )
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))

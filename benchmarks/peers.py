@@ -18,7 +18,6 @@ spikes in one step of a grid may come in any order; and the largest error of the
 """
 
 import argparse
-import contextlib
 import importlib.metadata
 import os
 import pathlib
@@ -29,7 +28,18 @@ import tempfile
 import time
 
 import numpy as np
-from common import in_process, markdown, memory, options_of, picture, report_head, save
+from common import (
+    Skip,
+    in_process,
+    markdown,
+    memory,
+    options_of,
+    picture,
+    report_head,
+    run_standalone,
+    save,
+    skipped_without,
+)
 
 import sparseprop as sp
 from sparseprop.bench.suite import settled
@@ -37,10 +47,6 @@ from sparseprop.bench.suite import settled
 QUICK = {"sizes": [2000], "durations": [500.0]}
 # As many as fit into the memory of the machine, and can be made from Python in a minute.
 NEURON_CONNECTIONS = 20_000_000
-
-
-class Skip(Exception):
-    """Why a simulator was left out."""
 
 
 # The simulators: each takes the case and the network's arrays, and returns spike times, ids, and CPU seconds. --------
@@ -80,15 +86,7 @@ def run_brian2(case, data, standalone):
         monitor = brian2.SpikeMonitor(group)
         net = brian2.Network(group, synapses, monitor)
         if standalone:
-            device = brian2.device
-            device.insert_code("before_network_run", "const clock_t run_began = clock();")
-            device.insert_code(
-                "after_network_run",
-                'std::ofstream("cpu_seconds.txt") << double(clock() - run_began) / CLOCKS_PER_SEC;',
-            )
-            net.run(case["duration"] * ms)
-            device.build(directory=folder, compile=True, run=True, debug=False)
-            seconds = float(next(pathlib.Path(folder).rglob("cpu_seconds.txt")).read_text())
+            seconds = run_standalone(brian2, net, case["duration"], folder)
         else:
             net.run(0 * ms)  # compiles
             began = time.process_time()
@@ -158,16 +156,6 @@ def run_neuron(case, data):
     solver.solve(case["duration"])
     seconds = time.process_time() - began
     return times.as_numpy().copy(), ids.as_numpy().astype(np.int64), seconds
-
-
-@contextlib.contextmanager
-def skipped_without(module, distribution=None):
-    """Turn the failure of an import into a reason to skip."""
-    try:
-        yield
-        importlib.metadata.version(distribution or module)
-    except Exception as error:  # an installed package that does not fit to its dependencies fails with anything
-        raise Skip(f"cannot import {module}: {error}") from error
 
 
 PEERS = {
