@@ -91,15 +91,14 @@ def test_an_sdist_has_what_a_build_needs_and_nothing_that_was_built(copy):
 def test_builds_of_all_modes_and_what_is_built_again(copy):
     """Some minutes: the compiled part three times, and parts of it again."""
     wheel = build(copy, "wheel")
-    assert wheel.stat().st_size <= 1.5e6
+    assert wheel.stat().st_size <= 2.0e6
     shutil.unpack_archive(wheel, copy / "wheel", "zip")
     assert mode(copy / "wheel") == "release"
     before = times(copy)
     kernels = {path.stem for path in (copy / "sparseprop" / "models").glob("_*.pxd")} - {"_neuron"}
-    engines = {"_core", "_kernel", "_loaded", "_backward", "_batch"}
-    assert (
-        set(before) == kernels | engines | {"_wiring", "_functions", "_yardsticks", "_cyutility"} and "_lif" in kernels
-    )
+    engines = {"_core", "_kernel", "_loaded", "_backward", "_batch", "_lookahead"}
+    others = {"_wiring", "_functions", "_double_double", "_yardsticks", "_cyutility"}
+    assert set(before) == kernels | engines | others and "_lif" in kernels
 
     (copy / "sparseprop" / "network" / "network.py").touch()
     build(copy, "wheel")
@@ -119,7 +118,7 @@ def test_builds_of_all_modes_and_what_is_built_again(copy):
     assert changed(before, after) == kernels
     (copy / "sparseprop" / "connectivity" / "_rows.pxd").touch()
     build(copy, "wheel")
-    assert changed(after, times(copy)) == {"_core", "_loaded", "_backward", "_batch", "_wiring"}
+    assert changed(after, times(copy)) == engines - {"_kernel"} | {"_wiring"}
 
     # Each mode, again and again, for both kinds of install; what was built once is used again.
     for name in ("debug", "sanitize", "release", "debug", "sanitize", "release"):
