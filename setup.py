@@ -37,6 +37,12 @@ MODULES = (
     "bench._yardsticks",
 )
 
+# Those in which little time is spent are made small.
+SMALL = {
+    SHARED,
+    *(f"sparseprop.{name}" for name in ("engine._loaded", "numerics._double_double", "numerics._functions")),
+}
+
 # Each kind of neurons is a unit of its own: what models/_<m>.pxd defines, in what all kinds share.
 KERNELS = sorted(path.stem for path in pathlib.Path("sparseprop/models").glob("_*.pxd") if path.stem != "_neuron")
 KERNEL = """\
@@ -53,7 +59,7 @@ include "sparseprop/engine/_population_back.pxi"
 # One ulp of difference becomes another raster: no contraction into fused multiply-adds, no fast-math,
 # no instructions beyond the platform's baseline.
 compile_args = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-Wno-unused-function", "-pthread"]
-link_args = ["-pthread"]
+link_args = ["-pthread"] if DEBUG else ["-pthread", "-s"]
 if DEBUG:
     compile_args += ["-g"]
 if SANITIZE:
@@ -97,7 +103,7 @@ def extension(name, source):
             ("SPARSEPROP_BUILD_MODE", f'"{MODE}"'),
         ],
         depends=["sparseprop/numerics/double_double.h"] * name.endswith("._double_double"),
-        extra_compile_args=compile_args,
+        extra_compile_args=[*compile_args, *(["-Os"] if name in SMALL and MODE == "release" else [])],
         extra_link_args=link_args,
     )
 

@@ -20,8 +20,8 @@ from sparseprop.bench import _yardsticks
 from sparseprop.connectivity import _wiring
 from sparseprop.engine import _backward, _batch, _kernel, _loaded
 
-FOLDER = pathlib.Path(sp.__file__).parent
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "sparseprop"
 # What a module or a package imports stands before it, or is in the same place; docs/decisions.md says why so. A module
 # that has a place of its own is not where its package is.
 LAYERS = [
@@ -355,20 +355,12 @@ def test_each_compiled_module_has_a_stub():
             assert path.suffix != ".pyx" or path.with_suffix(".pyi") in paths
 
 
-def test_sources_are_installed_beside_the_extension():
-    for name in (
-        "_core.pyx",
-        "_core.pyi",
-        "numerics/_frames.pxd",
-        "engine/_backward.pyx",
-        "engine/_population.pxi",
-        "engine/_loaded.pyi",
-        "engine/_state.pxd",
-        "connectivity/_wiring.pyx",
-        "bench/_yardsticks.pyi",
-        "py.typed",
-    ):
-        assert (FOLDER / name).is_file()
+def test_stubs_are_installed_beside_the_extensions():
+    installed = pathlib.Path(sp.__file__).parent
+    for paths in SOURCES.values():
+        for path in paths:
+            assert path.suffix != ".pyi" or (installed / path.relative_to(FOLDER)).is_file()
+    assert (installed / "py.typed").is_file()
 
 
 def test_missing_extension_is_explained(tmp_path):
