@@ -19,6 +19,7 @@ run has a process of its own; the simulators take turns, round after round, and 
 
 import argparse
 import contextlib
+import pathlib
 import statistics
 import sys
 import tempfile
@@ -148,6 +149,8 @@ def timed():
 
 
 SIMULATORS = {**dict.fromkeys(ENGINES, run_sparseprop), "nest": run_nest, "brian2-cpp": run_brian2}
+NAMES = {"window": "window", "lookahead": "lookahead", "nest": "NEST", "brian2-cpp": "Brian2 C++"}
+TITLES = {"C-one": "C, 1.5 ms", "C-each": "C, 0.5 to 2.5 ms", "D-one": "D, 1.5 ms"}
 DISTRIBUTIONS = {"nest": "nest-simulator", "brian2-cpp": "brian2"}
 
 
@@ -183,6 +186,28 @@ def medians(runs):
         }
         for (case, simulator), rounds in found.items()
     ]
+
+
+def draw(table, path):
+    """Bars of the CPU time of each simulator, by case."""
+    from matplotlib.figure import Figure
+
+    cases = list(dict.fromkeys(row["case"] for row in table))
+    figure = Figure(figsize=(2.6 * len(cases) + 0.6, 3.0), layout="constrained")
+    for k, case in enumerate(cases):
+        rows = [row for row in table if row["case"] == case]
+        ax = figure.add_subplot(1, len(cases), k + 1)
+        bars = ax.bar([NAMES[row["simulator"]] for row in rows], [row["cpu_s_per_s"] for row in rows], color="0.75")
+        for bar, row in zip(bars, rows, strict=True):
+            if row["simulator"] in ENGINES:
+                bar.set_color("C0")
+        ax.bar_label(bars, fmt="%.1f", fontsize="small")
+        ax.set_title(TITLES[case], fontsize="medium")
+        ax.tick_params(axis="x", labelsize="small", rotation=30)
+        ax.spines[["top", "right"]].set_visible(False)
+        if k == 0:
+            ax.set_ylabel("CPU s per s of the network")
+    figure.savefig(path, dpi=110)
 
 
 def main():
@@ -225,6 +250,10 @@ def main():
         versions = {name: version_of(name) for name in DISTRIBUTIONS.values()}
         question = "What does Brunel's network cost?"
         save({**report_head("brunel", question, peers=versions), "runs": runs, "medians": table}, options.out)
+        try:
+            draw(table, pathlib.Path(options.out).with_suffix(".png"))
+        except ImportError as error:
+            print(f"the picture was skipped: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

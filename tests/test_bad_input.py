@@ -194,7 +194,7 @@ NETWORK_CASES = [
     (lambda net, E: net.run(1.0, engine=["heap"]), r"unknown engine: \['heap'\]"),
     (lambda net, E: net.run(n_spikes=2**70), r"n_spikes must be a whole number >= 0 and below 2\^62"),
     (lambda net, E: net.run(1.0, engine="haep"), r"did you mean 'heap'\?"),
-    (lambda net, E: net.run(1.0, n_threads=2), r"n_threads must be 1.*got 2"),
+    (lambda net, E: net.run(1.0, n_threads=2, engine="window"), r'n_threads must be 1 for engine="window".*got 2'),
     (lambda net, E: net.run(1.0, n_threads=0), r"n_threads must be a whole number >= 1.*got 0"),
     (lambda net, E: net.run(1.0, tape="yes"), r"tape must be False"),
     (lambda net, E: net.run(1.0, progress="yes"), r"progress must be None, True, False or a callable, got 'yes'"),

@@ -242,6 +242,25 @@ def test_networks_that_it_is_not_for_are_refused_by_name(delay):
         net.run(1.0, engine="lookahead")
 
 
+def test_the_engine_is_chosen():
+    """Where none is asked for: by the rule of docs/engines.md."""
+
+    def net(delay, k=10, n=200):
+        net = sp.Network(seed=1)
+        neurons = net.add(n, sp.LIF(tau_m=10.0, I_e=1.2), name="neurons")
+        net.connect(neurons, neurons, sp.fixed_indegree(k), weight=-0.01, delay=delay)
+        return net
+
+    assert net(0.0).run(20.0).engine == "window"
+    for threads in (2, 3):
+        result = net(1.0).run(20.0, n_threads=threads)
+        assert result.engine == "lookahead" and result.n_spikes
+        assert result.times.tolist() == net(1.0).run(20.0, engine="heap").times.tolist()
+    assert net(1.0).run(20.0, n_threads=2, engine="lookahead").engine == "lookahead"
+    with pytest.raises(ParameterError, match="n_threads must be 1 for this network, got 2: .*projection 'neurons'"):
+        net(0.0).run(20.0, n_threads=2)
+
+
 def test_tapes_are_refused_and_other_engines_have_one_thread():
     net = sp.Network(seed=1)
     net.add(3, sp.LIF(tau_m=10.0))

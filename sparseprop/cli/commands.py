@@ -405,7 +405,7 @@ def _parser():
     run.add_argument(
         "--engine",
         choices=tuple(ENGINES),
-        help="how to compute; all give the same spikes (default: that of [run], else window)",
+        help="how to compute; all give the same spikes (default: that of [run], else the faster one)",
     )
     run.add_argument(
         "--seed", type=_whole(0), metavar="N", help="of everything random, in place of the configuration's seeds"

@@ -505,7 +505,7 @@ class Network:
         duration=None,
         *,
         n_spikes=None,
-        engine="window",
+        engine=None,
         record=None,
         progress=None,
         seed=None,
@@ -526,10 +526,10 @@ class Network:
         n_spikes : int, optional
             Stop after the instant in which this many spikes are reached. At least one of the two stop rules is
             needed; whichever comes first ends the run.
-        engine : {"window", "heap", "lookahead", "reference"}
-            All give the same spikes, bit for bit; ``"window"`` is the fastest on one core, ``"lookahead"`` is for
-            networks with delays, on all cores; ``"reference"`` is the readable specification, and slow. See
-            :class:`sparseprop.Simulation`.
+        engine : {"window", "heap", "lookahead", "reference"}, optional
+            All give the same spikes, bit for bit; ``"lookahead"`` is for networks with delays, on all cores;
+            ``"reference"`` is the readable specification, and slow. Default: the faster one of window and lookahead;
+            see :class:`sparseprop.Simulation`.
         record : None, path or Record
             None keeps the spikes in memory; a path streams them into an HDF5 raster (SONATA); see
             :class:`sparseprop.Record` for more.
@@ -540,8 +540,8 @@ class Network:
         seed : int, optional
             Of initial states and Poisson input, if they are to differ from the network's own.
         n_threads : int, optional
-            Of ``engine="lookahead"``; the spikes are the same bits for any number. Default: one for each core that this
-            process may use.
+            Of ``engine="lookahead"``, which more than one asks for; the spikes are the same bits for any number.
+            Default: one for each core that this process may use.
         tape : bool or "checkpoint"
             Whether :meth:`sparseprop.Result.backward` is wanted; see :meth:`sparseprop.Simulation.run`.
         callback, checkpoint, every

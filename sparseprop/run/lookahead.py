@@ -6,7 +6,7 @@ from .. import _validation
 from ..engine._lookahead import Lookahead, shortest_slice
 from ..errors import ParameterError
 
-__all__ = ["checked_threads", "lookahead_engine"]
+__all__ = ["checked_threads", "chosen_engine", "lookahead_engine"]
 
 
 def checked_threads(n_threads, engine):
@@ -14,12 +14,33 @@ def checked_threads(n_threads, engine):
     if n_threads is None:
         return None
     n_threads = _validation.integer(n_threads, "n_threads", "a whole number >= 1, or None for all cores", low=1)
-    if n_threads > 1 and engine != "lookahead":
+    if n_threads > 1 and engine not in (None, "lookahead"):
         raise ParameterError(
             f'n_threads must be 1 for engine="{engine}", which runs on one thread, got {n_threads}; '
             'engine="lookahead" runs on several, in networks with delays'
         )
     return n_threads
+
+
+def _without_delay(net, source):
+    """The first projection between neurons that has a synapse without delay, or one too short, and that; or None."""
+    for projection in net.projections:
+        if projection.pre.is_source or projection.n_synapses == 0:
+            continue
+        delay = float(np.min(projection.delay))
+        if not delay >= shortest_slice(source.clock):
+            return projection, delay
+    return None
+
+
+def _refused(found, source):
+    """Why a network is not for the lookahead engine; `found` is what :func:`_without_delay` has."""
+    projection, delay = found
+    return (
+        f"needs a delay of at least {shortest_slice(source.clock):.3g} ms for each synapse between neurons, since it "
+        "advances them on their own for as long as the smallest delay; projection "
+        f"{projection.pre.name!r} -> {projection.post.name!r} has one of {delay:g} ms. Give it a delay, or "
+    )
 
 
 def lookahead_engine(net, source, n_threads):
@@ -30,16 +51,33 @@ def lookahead_engine(net, source, n_threads):
     ParameterError
         If one has none, or one that is too short: it names the projection.
     """
-    least = shortest_slice(source.clock)
-    for projection in net.projections:
-        if projection.pre.is_source or projection.n_synapses == 0:
-            continue
-        delay = float(np.min(projection.delay))
-        if not delay >= least:
-            raise ParameterError(
-                f'engine="lookahead" needs a delay of at least {least:.3g} ms for each synapse between neurons, since '
-                "it advances them on their own for as long as the smallest delay; projection "
-                f"{projection.pre.name!r} -> {projection.post.name!r} has one of {delay:g} ms. Give it a delay, or use "
-                'engine="window"'
-            )
+    found = _without_delay(net, source)
+    if found is not None:
+        raise ParameterError(f'engine="lookahead" {_refused(found, source)}use engine="window"')
     return Lookahead(source, n_threads)
+
+
+def chosen_engine(net, source, n_threads):
+    """The name of the engine for a network, where none was asked for; the spikes are the same.
+
+    Lookahead is for networks for which it is expected to be the faster one, and for those that are to run on several
+    threads.
+
+    Raises
+    ------
+    ParameterError
+        If it cannot run on several threads, which were asked for.
+    """
+    found = _without_delay(net, source)
+    if n_threads is not None and n_threads > 1:
+        if found is not None:
+            raise ParameterError(
+                f"n_threads must be 1 for this network, got {n_threads}: the engine that runs on several, lookahead, "
+                f"{_refused(found, source)}leave n_threads out"
+            )
+        return "lookahead"
+    return "lookahead" if found is None and _pays(net) else "window"
+
+
+def _pays(net):
+    return False

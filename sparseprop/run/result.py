@@ -157,6 +157,11 @@ class Result:
         return int(np.count_nonzero((self.ids >= info.first) & (self.ids < info.first + info.n)))
 
     @property
+    def engine(self):
+        """The name of the engine that ran; None where nobody knows, as in a file of another program."""
+        return self.header.get("engine")
+
+    @property
     def n_neurons(self):
         """Number of neurons, without sources (unless there is nothing else)."""
         return sum(info.n for info in self._counted())

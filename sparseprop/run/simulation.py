@@ -28,7 +28,7 @@ from ..files.checkpoint import fingerprint, read_state, refuse_other_files, writ
 from ..files.storage import full_name
 from ..gradients.tape import Tape, check_tape
 from ..numerics.engine_time import MAX_EPOCH
-from .lookahead import checked_threads, lookahead_engine
+from .lookahead import checked_threads, chosen_engine, lookahead_engine
 from .pieces import COUNTED
 from .plan import Plan
 from .recording import SHORTEST_INTERVAL, Record, Recorder
@@ -86,15 +86,16 @@ class Simulation(Steered):
     ----------
     net : Network
         As it is now; populations and projections added later are not part of this simulation.
-    engine : {"window", "heap", "lookahead", "reference"}
-        All give the same spikes, bit for bit. ``"window"`` is the fast one, amortised O(K) per spike; ``"heap"`` is
-        the paper's, O(K log N); ``"lookahead"`` is for networks in which every synapse between neurons has a delay,
-        on all cores; ``"reference"`` is the readable specification in plain Python.
+    engine : {"window", "heap", "lookahead", "reference"}, optional
+        All give the same spikes, bit for bit. ``"window"`` takes amortised O(K) per spike; ``"heap"`` is the paper's,
+        O(K log N); ``"lookahead"`` is for networks in which every synapse between neurons has a delay, on all cores;
+        ``"reference"`` is the readable specification in plain Python. Default: the faster one of window and lookahead,
+        by the rule in ``docs/engines.md``; :attr:`engine` says which.
     seed : int, optional
         Of initial states and Poisson input; default: the network's.
     n_threads : int, optional
-        Of ``engine="lookahead"``; the spikes are the same bits for any number. Default: one for each core that this
-        process may use.
+        Of ``engine="lookahead"``, which more than one asks for; the spikes are the same bits for any number. Default:
+        one for each core that this process may use.
 
     Raises
     ------
@@ -111,13 +112,15 @@ class Simulation(Steered):
     True
     """
 
-    def __init__(self, net, engine="window", seed=None, n_threads=None):
+    def __init__(self, net, engine=None, seed=None, n_threads=None):
         if not hasattr(net, "engine_input"):
             raise ParameterError(f"net must be a Network, got {shown(net)}")
         seed = check_start(engine, seed)
         n_threads = checked_threads(n_threads, engine)
         self.network = net
         source = net.engine_input(seed)
+        if engine is None:
+            engine = chosen_engine(net, source, n_threads)
         self._clock, self._source = source.clock, source
         self._populations = infos(net)
         self._header = {
@@ -186,6 +189,11 @@ class Simulation(Steered):
             if not content["run"]["ended"]:
                 simulation._unfinished = content["run"]
         return simulation
+
+    @property
+    def engine(self):
+        """The name of the engine."""
+        return self._header["engine"]
 
     def save(self, path):
         """Save the present state, atomically: all of it is in the file, or the file is as it was.
@@ -597,7 +605,7 @@ def _description(net):
 
 def check_start(engine, seed):
     """The seed of a run, or None, after a look at the name of its engine."""
-    if not isinstance(engine, str) or engine not in ENGINES:
+    if engine is not None and (not isinstance(engine, str) or engine not in ENGINES):
         raise unknown_name("engine", engine, ENGINES)
     return None if seed is None else _validation.integer(seed, "seed", "a whole number >= 0", low=0)
 

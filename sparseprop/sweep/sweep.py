@@ -25,7 +25,7 @@ def sweep(
     *,
     duration=None,
     n_spikes=None,
-    engine="window",
+    engine=None,
     seed=None,
     measure=None,
     executor=None,
