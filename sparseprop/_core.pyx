@@ -31,6 +31,7 @@ from sparseprop.numerics._memory cimport allocate, allocate_large
 from sparseprop.numerics._scan cimport find_below, find_turned, register_width
 from sparseprop.numerics._typedefs cimport count_t, neuron_t
 
+from .engine.input import goes_by_slices
 from .errors import EngineFault, InsufficientMemoryError
 
 cdef extern from *:
@@ -624,6 +625,7 @@ cdef class TapePart:
         for k in range(e.n_populations):
             if e.populations[k].ops != NULL and e.populations[k].ops.notes_states:
                 self.tape.records_kicks = True
+        self.tape.names_targets = self.tape.records_kicks and goes_by_slices(network)
         self._note_currents(e)
         for n, s, i in engine.state()["emissions"].tolist():
             emission.n, emission.s = n, s

@@ -261,11 +261,9 @@ def test_the_engine_is_chosen():
         net(0.0).run(20.0, n_threads=2)
 
 
-def test_tapes_are_refused_and_other_engines_have_one_thread():
+def test_other_engines_have_one_thread():
     net = sp.Network(seed=1)
     net.add(3, sp.LIF(tau_m=10.0))
-    with pytest.raises(ParameterError, match='got engine="lookahead", which keeps no tape yet'):
-        net.run(1.0, engine="lookahead", tape=True)
     with pytest.raises(ParameterError, match=r"n_threads must be 1 for engine=\"heap\".*lookahead"):
         net.run(1.0, engine="heap", n_threads=2)
 

@@ -19,7 +19,7 @@ from sparseprop.engine._loaded cimport Loaded, owned, restore_pairs, zeros
 from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row
 from sparseprop.engine._pass cimport (
     AT_A_STEP, MOST_FINDINGS, ORDER_SWAP, Delivery, Pass, Return, Stream, Synapses, add_shift, adjoint_of, back_of,
-    end_of_period, find, is_swap, look_at_target, look_for_overflow, note_sums, since_start,
+    end_of_period, find, is_swap, look_at_target, look_for_overflow, note_sums, pop_kept, since_start,
 )
 from sparseprop.engine._state cimport (
     FAR, NO_MEMORY, RUNNING, TIME, Population, Projection, State, Status, clear_bit, nowhere, population_of, reserve,
@@ -209,6 +209,7 @@ cdef Status deliver_back(Pass *b, bint merged) noexcept nogil:
     cdef Status status
     cdef double *by_time
     cdef neuron_t source
+    merged = merged or (b.kept != NULL and meet(b))
     if merged:
         status = merge_back(b)
         if status != RUNNING:
@@ -240,6 +241,20 @@ cdef Status deliver_back(Pass *b, bint merged) noexcept nogil:
     return RUNNING
 
 
+cdef bint meet(const Pass *b) noexcept nogil:
+    """Whether several kicks of a phase may be of one target."""
+    cdef count_t k, n = 0
+    cdef int64_t j
+    cdef const Delivery *d
+    for k in range(b.n_deliveries):
+        d = &b.deliveries[k]
+        n += d.n_projections
+        for j in range(d.projection, d.projection + d.n_projections):
+            if j >= 0 and b.e.projections[j].has_multapses:
+                return True
+    return n > 1
+
+
 cdef Status merge_back(Pass *b) noexcept nogil:
     """One kick for each target, by the sum of what arrives there."""
     cdef State *e = b.e
@@ -265,7 +280,9 @@ cdef Status merge_back(Pass *b) noexcept nogil:
         i = e.touched[0].items[k]
         clear_bit(arrivals_at(e, 0), i)
         p = &e.populations[population_of(e, i)]
-        if p.ops.notes_states:
+        if p.ops.notes_states and b.kept != NULL:
+            status = back_of(p).merged_kick_back(b, p, i - p.first, pop_kept(b, i))
+        elif p.ops.notes_states:
             tape.n_values -= 1
             tape.n_targets -= 1
             i = tape.targets[tape.n_targets]
@@ -624,9 +641,51 @@ cdef void begin_back(Pass *b, TapeBuffer *tape, Pair last_before, Pair last, Pai
     go_back(b, last if last.n >= 0 else start)
 
 
+cdef bint sort_values(Pass *b, TapeBuffer *tape) noexcept nogil:
+    """Put V before kicks into an array by neuron; the tape has none then. False if there is no memory."""
+    cdef neuron_t i
+    cdef count_t k, total = 0, size
+    free(b.kept)
+    b.kept = <double *> allocate_large(tape.n_values, sizeof(double))
+    if b.n_kept == NULL:
+        b.n_kept = <count_t *> allocate_large(b.e.n, sizeof(count_t))
+    if b.kept == NULL or b.n_kept == NULL:
+        return False
+    memset(b.n_kept, 0, b.e.n * sizeof(count_t))
+    for k in range(tape.n_values):
+        b.n_kept[tape.targets[k]] += 1
+    b.kept_begin = 0
+    for i in range(b.e.n):
+        size = b.n_kept[i]
+        b.n_kept[i] = total
+        b.kept_begin += total
+        total += size
+    # What is the place of a neuron's next value becomes the end of all.
+    for k in range(tape.n_values):
+        i = tape.targets[k]
+        b.kept[b.n_kept[i]] = tape.values[k]
+        b.n_kept[i] += 1
+    free(tape.values)
+    free(tape.targets)
+    tape.values, tape.targets = NULL, NULL
+    tape.n_values = tape.n_targets = tape.values_capacity = tape.targets_capacity = 0
+    return True
+
+
+cdef bint all_popped(const Pass *b) noexcept nogil:
+    """Whether no V before a kick is left."""
+    cdef neuron_t i
+    cdef count_t total = 0
+    for i in range(b.e.n if b.kept != NULL else 0):
+        total += b.n_kept[i]
+    return b.kept == NULL or total == b.kept_begin
+
+
 cdef bint is_used_up(const Pass *b) noexcept nogil:
     """Whether all that was on the tape has been used."""
     cdef const TapeBuffer *tape = b.tape
+    if not all_popped(b):
+        return False
     if tape.n_values or tape.n_targets or tape.n_releases or tape.n_currents or b.agenda.size:
         return False
     return b.at < 0 or tape.entries[b.at].kind == PAST
@@ -698,6 +757,9 @@ cdef class Adjoint:
         free(b.is_waiting)
         free(b.waiting)
         free(b.driven.items)
+        free(b.kept)
+        free(b.n_kept)
+        free(b.popped)
         free(b.kick_by_weight)
         free(b.kick_by_time)
         free(b.is_near)
@@ -791,6 +853,8 @@ cdef class Adjoint:
         b.by_time = &by_time[0] if by_time.shape[0] else NULL
         if by_time.shape[0] != part.tape.size:
             raise ValueError(f"{by_time.shape[0]} values for {part.tape.size} entries")
+        if part.tape.names_targets and not sort_values(b, part.tape):
+            owned(NULL)
         begin_back(b, part.tape, part.last_before, part.last, part.start)
         if not self.has_begun:
             self.has_begun = True

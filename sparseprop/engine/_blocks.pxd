@@ -12,7 +12,9 @@ from sparseprop.engine._delivery cimport find_row
 from sparseprop.engine._flights cimport draw_interval, process_time
 from sparseprop.engine._look cimport Block, Bucket, Look, Place, Thread, Way
 from sparseprop.engine._slice cimport HAS_EXTRA, RUN, Extra, Kick, Part, RowPart, insert_items, note_fault, sort_items
+from sparseprop.engine._slice_tape cimport begin_block_tape
 from sparseprop.engine._state cimport NO_MEMORY, RUNNING, Cursor, Population, Process, Projection, State, Status
+from sparseprop.engine._tape cimport EVENT, tape_note, tape_reach
 from sparseprop.engine._team cimport take_next
 from sparseprop.numerics._frames cimport Pair, before, enter_epoch, interval, place_edge, plus
 from sparseprop.numerics._memory cimport grow
@@ -124,7 +126,7 @@ cdef inline void enter_slice(Look *L, Thread *t) noexcept nogil:
     t.status = RUNNING
     t.fault.kind = 0
     # Behind the end by more than rounding moves a next spike.
-    t.q.edge = plus(L.end, 4.0 * L.e.tolerance + 2.0 * L.e.margin, L.e.H)
+    t.q.edge = plus(L.end, 4.0 * tape_reach(L.e.tape, L.e.tolerance) + 2.0 * L.e.margin, L.e.H)
     ahead = interval(L.begin, t.q.edge, L.e.H)
     for k in range(L.e.n_populations):
         p = &t.e.populations[k]
@@ -194,6 +196,8 @@ cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t r
             if not put_down(&t.drives, i - b.first, time.s, route):
                 return False
         elif not put_down_one(&t.drives, i - b.first, time.s, c.weights[i], route, i):
+            return False
+        if b.tape != NULL and not tape_note(b.tape, EVENT, time, L.e.populations[b.population].first + i, 0, c.number):
             return False
         b.n_drive_events += 1
         b.last = max(b.last, time.s)
@@ -329,6 +333,10 @@ cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept no
         if q.release != NULL:
             keep(L.saved.release[m] + b.first, q.release + b.first, b.size * sizeof(Pair), L.again)
             keep(L.saved.waiting[m] + b.first // 8, q.waiting + b.first // 8, (b.size + 7) // 8, L.again)
+        if L.saved.at_release != NULL:
+            k = p.first + b.first
+            keep(L.saved.at_release + k, L.e.tape.at_release + k, b.size * sizeof(double), L.again)
+    begin_block_tape(L, t, b)
     b.n_spikes = b.n_close = b.n_drive_events = b.n_kicks = 0
     b.last = -1.0
     t.drives.size = t.drives.n_extras = 0

@@ -205,7 +205,8 @@ cdef inline Status kick_touched(State *e, Queue *q) noexcept nogil:
     cdef neuron_t i
     cdef Population *p
     cdef Status status
-    if e.tape != NULL and e.tape.records_kicks and not tape_note(e.tape, MERGED, e.now, 0, 0, 0):
+    cdef bint names = e.tape != NULL and e.tape.records_kicks and not e.tape.names_targets
+    if names and not tape_note(e.tape, MERGED, e.now, 0, 0, 0):
         return NO_MEMORY
     for port in range(e.n_ports):
         for k in range(e.touched[port].size):
@@ -214,7 +215,7 @@ cdef inline Status kick_touched(State *e, Queue *q) noexcept nogil:
             if e.close.size and get_bit(e.is_close, i):
                 e.n_close_calls += 1
             p = &e.populations[population_of(e, i)]
-            if e.tape != NULL and p.ops.notes_states and not tape_target(e.tape, i):
+            if names and p.ops.notes_states and not tape_target(e.tape, i):
                 return NO_MEMORY
             status = kick_one(e, q, p, i - p.first, sums_at(e, port)[i], port)
             if status != RUNNING:

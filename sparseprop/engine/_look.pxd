@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from sparseprop.engine._slice cimport Arrived, Extra, Fault, Kick, Recent, Route, RowPart, Spike, Sum
 from sparseprop.engine._state cimport Cursor, Lane, Process, State, Status
+from sparseprop.engine._tape cimport Entry, TapeBuffer
 from sparseprop.engine._team cimport Team
 from sparseprop.engine._window cimport Window
 from sparseprop.numerics._frames cimport Frame, Pair
@@ -17,6 +18,8 @@ cdef struct Block:
     neuron_t size
     int64_t first_drive
     int64_t n_drives
+    TapeBuffer *tape            # what it notes for gradients, or NULL
+    count_t n_values_before     # on it, when the slice began
     # Of this slice.
     Spike *spikes
     count_t n_spikes
@@ -43,6 +46,7 @@ cdef struct Thread:
     Window q                    # only its edge is used
     Frame **frames              # by population
     Bucket *buckets             # by block
+    uint8_t *driven             # as in a TapeBuffer
     # Of the present block.
     Bucket drives
     Bucket kicks                # all, by time
@@ -90,6 +94,7 @@ cdef struct Saved:
     Pair **base
     Pair **release
     uint8_t **waiting
+    double *at_release          # as in a TapeBuffer, with a tape
     count_t *log_size
     count_t *next               # by lane
     Cursor *cursors
@@ -150,6 +155,9 @@ cdef struct Look:
     Spike *emitted              # of sources
     count_t n_emitted
     count_t emitted_capacity
+    Entry *notes                # of all blocks for the tape
+    count_t n_notes
+    count_t notes_capacity
     Recent *recent
     count_t n_recent
     count_t recent_capacity

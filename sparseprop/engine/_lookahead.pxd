@@ -19,3 +19,4 @@ cdef class Lookahead(Engine):
     cdef _make_threads(self)
     cdef _make_saved(self)
     cdef _copy_frames(self)
+    cdef _drop_block_tapes(self)

@@ -1,5 +1,4 @@
 from .._core import Engine
-from ..numerics.engine_time import Clock
 from .input import EngineInput
 
 class Lookahead(Engine):
@@ -12,6 +11,3 @@ class Lookahead(Engine):
         longest: float | None = None,
         dense: float = ...,
     ) -> None: ...
-
-def shortest_slice(clock: Clock) -> float: ...
-def shortest_delay(network: EngineInput) -> float: ...

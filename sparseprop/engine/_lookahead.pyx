@@ -25,10 +25,12 @@ from sparseprop.engine._loaded cimport owned, zeros
 from sparseprop.engine._look cimport Block, Bucket, Look, Place, Saved, Thread
 from sparseprop.engine._queueing cimport anyone_fires, enter_present, first_spike, kicks_so_far
 from sparseprop.engine._slice cimport Recent, Route, Spike, Sum, note_fault
+from sparseprop.engine._slice_tape cimport gather_values, note_slice
 from sparseprop.engine._state cimport (
     N_SOLVED, NO_MEMORY, RUNNING, SPIKES, TIME, Cursor, Lane, Population, Process, Projection, Solved, State, Status,
     nowhere, reserve,
 )
+from sparseprop.engine._tape cimport Entry, TapeBuffer, tape_create, tape_free
 from sparseprop.engine._team cimport team_begin, team_do, team_end
 from sparseprop.engine._ways cimport (
     compare_spikes, find_rows, just_after, lane_time, log_end, pass_by, send_off, take_sources, trim,
@@ -38,6 +40,7 @@ from sparseprop.numerics._memory cimport allocate, allocate_large, grow
 from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
 
 from .._machine import cores
+from .input import shortest_delay, shortest_slice
 
 
 cdef enum:
@@ -162,7 +165,7 @@ cdef bint commit(Look *L) noexcept nogil:
     cdef count_t kept = 0, n_kicks = 0
     cdef double last = -1.0
     cdef Pair time
-    if not record_up_to(L, L.stop):
+    if not record_up_to(L, L.stop) or (e.tape != NULL and not note_slice(L)):
         return False
     time.n = L.begin.n
     for k in range(L.n_spikes):
@@ -400,6 +403,7 @@ cdef class Lookahead(Engine):
             for k in range(L.n_blocks if L.threads[j].buckets != NULL else 0):
                 free(L.threads[j].buckets[k].kicks)
                 free(L.threads[j].buckets[k].extras)
+            free(L.threads[j].driven)
             free(L.threads[j].frames)
             free(L.threads[j].buckets)
             free(L.threads[j].drives.kicks)
@@ -427,6 +431,7 @@ cdef class Lookahead(Engine):
             free(L.threads[j].e.table)
             free(L.threads[j].e.solved)
         free(L.threads)
+        self._drop_block_tapes()
         for k in range(L.n_blocks):
             free(L.blocks[k].spikes)
         free(L.blocks)
@@ -444,6 +449,7 @@ cdef class Lookahead(Engine):
         free(L.cuts)
         free(L.spikes)
         free(L.emitted)
+        free(L.notes)
         free(L.recent)
         for k in range(self.e.n_populations if L.saved.waiting != NULL else 0):
             free(L.saved.x[k])
@@ -454,6 +460,7 @@ cdef class Lookahead(Engine):
         free(L.saved.base)
         free(L.saved.release)
         free(L.saved.waiting)
+        free(L.saved.at_release)
         free(L.saved.log_size)
         free(L.saved.next)
         free(L.saved.cursors)
@@ -633,6 +640,11 @@ cdef class Lookahead(Engine):
             if p.release != NULL and old.release[k] == NULL:
                 old.release[k] = <Pair *> owned(allocate_large(p.size, sizeof(Pair)))
                 old.waiting[k] = <uint8_t *> owned(allocate(p.size // 8 + 1, 1))
+        if self.e.tape == NULL or self.e.tape.at_release == NULL:
+            free(old.at_release)
+            old.at_release = NULL
+        elif old.at_release == NULL:
+            old.at_release = <double *> owned(allocate_large(self.e.n, sizeof(double)))
 
     cdef _copy_frames(self):
         """Give each thread frames of its own, and everything else as it is."""
@@ -778,8 +790,51 @@ cdef class Lookahead(Engine):
         if status != RUNNING:
             self._fault(status)
 
+    # The tape
+
     def start_tape(self, double near):
-        raise ValueError("the lookahead engine keeps no tape")
+        """See :meth:`Engine.start_tape`."""
+        cdef Look *L = &self.look
+        cdef Block *b
+        cdef int64_t k
+        Engine.start_tape(self, near)
+        L.stale = True
+        for k in range(L.n_threads):
+            if L.threads[k].driven == NULL:
+                L.threads[k].driven = <uint8_t *> zeros(self.e.n // 8 + 1, 1)
+        for k in range(L.n_blocks):
+            b = &L.blocks[k]
+            b.tape = <TapeBuffer *> zeros(1, sizeof(TapeBuffer))
+            b.tape.near, b.tape.names_targets = near, self.e.tape.names_targets
+            b.tape.at_release = self.e.tape.at_release
+
+    def stop_tape(self):
+        """See :meth:`Engine.stop_tape`."""
+        if self.e.tape != NULL and self.e.tape.names_targets and not gather_values(&self.look):
+            owned(NULL)
+        self._drop_block_tapes()
+        return Engine.stop_tape(self)
+
+    cdef _drop_block_tapes(self):
+        cdef Look *L = &self.look
+        cdef TapeBuffer *tape
+        cdef int64_t k
+        for k in range(L.n_blocks if L.blocks != NULL else 0):
+            tape = L.blocks[k].tape
+            if tape != NULL:
+                # What is of all blocks belongs to others.
+                tape.driven, tape.at_release = NULL, NULL
+                tape_free(tape)
+                L.blocks[k].tape = NULL
+        L.stale = True
+
+    @property
+    def tape_size(self):
+        """Bytes on the tape, with what blocks still keep of it; 0 without one."""
+        cdef int64_t k, size = Engine.tape_size.__get__(self)
+        for k in range(self.look.n_blocks if self.e.tape != NULL else 0):
+            size += self.look.blocks[k].tape.n_values * (sizeof(double) + sizeof(neuron_t))
+        return size
 
 
 def _block_size(network, n_threads):
@@ -795,18 +850,3 @@ def _block_size(network, n_threads):
     largest = max(population.size for population in network.populations)
     wanted = min(PART * total / share, largest / n_threads if n_threads > 1 else largest, 1 << 16)
     return max(BLOCK, 1 << max(int(wanted) - 1, 1).bit_length())
-
-
-def shortest_slice(clock):
-    """Delays between neurons that are shorter, in ms, are not for slices of time: there would be too many of these."""
-    return 2.0**-20 * clock.epoch
-
-
-def shortest_delay(network):
-    """The smallest delay of a synapse between neurons, in ms; infinite if there is none."""
-    shortest = np.inf
-    for projection in network.projections:
-        if network.populations[projection.pre].kernel == "source" or projection.adjacency.n_synapses == 0:
-            continue
-        shortest = min(shortest, float(np.min(projection.delay)))
-    return shortest

@@ -90,6 +90,12 @@ cdef struct Pass:
     Pair last
     double t                    # now, in ms since the start
     count_t at                  # the next entry
+    # With a tape that names the targets of kicks: V before each kick that is left, by neuron; or NULL.
+    double *kept
+    count_t *n_kept             # for each neuron, where what is left of its values ends
+    count_t kept_begin          # the sum of where they begin
+    double *popped              # scratch: those of a row
+    count_t popped_capacity
     double *by_time             # dL/d(time) of each entry
     double **y                  # adjoints, by population
     int64_t *widths
@@ -147,6 +153,12 @@ cdef inline const BackOps *back_of(const Population *p) noexcept nogil:
 
 cdef inline double since_start(const Pass *b, Pair t) noexcept nogil:
     return <double> (t.n - b.start.n) * b.e.H + (t.s - b.start.s)
+
+
+cdef inline double pop_kept(Pass *b, neuron_t i) noexcept nogil:
+    """V of neuron i (global id) before the latest kick that is left."""
+    b.n_kept[i] -= 1
+    return b.kept[b.n_kept[i]]
 
 
 cdef inline double *adjoint_of(const Pass *b, const Population *p, neuron_t i) noexcept nogil:

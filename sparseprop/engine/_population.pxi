@@ -10,7 +10,7 @@ from sparseprop.engine._state cimport (
     FAR, N_SOLVED, NO_MEMORY, NUMERICAL, RUNNING, Ops, Population, Queue, Solved, State, Status, append, clear_bit,
     get_bit, reserve, set_bit,
 )
-from sparseprop.engine._tape cimport tape_current, tape_drive, tape_release, tape_values
+from sparseprop.engine._tape cimport tape_current, tape_drive, tape_release, tape_targets, tape_values
 from sparseprop.engine._window cimport Window, window_append, window_key, window_push
 from sparseprop.models._neuron cimport Neurons
 from sparseprop.numerics._constants cimport SCALE_DOWN
@@ -335,7 +335,7 @@ cdef Status note_states(State *e, Population *p, const neuron_t *targets, int64_
     if count == 0:
         return RUNNING
     values = tape_values(e.tape, count)
-    if values == NULL:
+    if values == NULL or (e.tape.names_targets and not tape_targets(e.tape, p.first, targets, count)):
         return NO_MEMORY
     if p.plain and voltages_of_row(m, p.x, frame_now(e, p, m), targets, count, values):
         return RUNNING

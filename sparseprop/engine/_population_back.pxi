@@ -7,7 +7,7 @@ from libc.math cimport isinf, isnan
 from sparseprop.engine._kernel cimport Kernel
 from sparseprop.engine._pass cimport (
     GRAZING, ORDER_SWAP, BackOps, Pass, Synapses, add_shift, adjoint_of, end_of_period, find, is_swap, look_at_target,
-    look_for_overflow, note_sums, since_start,
+    look_for_overflow, note_sums, pop_kept, since_start,
 )
 from sparseprop.models._neuron cimport Row, When
 from sparseprop.numerics._constants cimport SCALE_DOWN
@@ -142,7 +142,13 @@ cdef Status row_back(Pass *b, const Synapses *c, neuron_t source, double *by_tim
     cdef bint close = b.driven.size > 0
     cdef bint simple = not p.heterogeneous and not close and by_delay == NULL and c.places == NULL and c.projection >= 0
     cdef bint crowded = b.n_near > b.n_here or b.n_close > 0 or not b.one_origin
-    if notes_states(m):
+    if notes_states(m) and b.kept != NULL:
+        if not grow(<void **> &b.popped, &b.popped_capacity, c.count, sizeof(double)):
+            return NO_MEMORY
+        for k in range(c.count):
+            b.popped[k] = pop_kept(b, p.first + c.targets[k])
+        V = b.popped
+    elif notes_states(m):
         b.tape.n_values -= c.count
         V = b.tape.values + b.tape.n_values
     if by_weight != NULL:

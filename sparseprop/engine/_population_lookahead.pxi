@@ -12,6 +12,7 @@ from sparseprop.engine._slice cimport (
     HAS_EXTRA, Arrived, Fault, Kick, Part, Route, RowPart, Spike, Sum, note_fault, sort_items,
 )
 from sparseprop.engine._state cimport RUNAWAY
+from sparseprop.engine._tape cimport CLOSE, DRIVEN, tape_note, tape_reach, tape_spike
 from sparseprop.engine._window cimport window_pop
 from sparseprop.numerics._frames cimport never
 from sparseprop.numerics._memory cimport grow
@@ -44,7 +45,10 @@ cdef inline void fail(State *e, Part *w, Status kind, int64_t port, int64_t sour
 
 cdef inline Status spike(State *e, Population *p, Part *w, neuron_t i) noexcept nogil:
     """Neuron i fires now."""
-    renew(e, p, row(p, i), i)
+    if e.tape != NULL and not tape_spike(e.tape, e.now, p.first + i, False):
+        return NO_MEMORY
+    if renew(e, p, row(p, i), i) != RUNNING:
+        return NO_MEMORY
     if not grow(<void **> &w.spikes, &w.capacity, w.n_spikes + 1, sizeof(Spike)):
         return NO_MEMORY
     w.spikes[w.n_spikes].s = e.now.s
@@ -141,6 +145,21 @@ cdef bint is_close_to_spike(State *e, Window *q, Population *p, const Part *w, n
     return False
 
 
+cdef bint note_close(State *e, Window *q, Population *p, neuron_t i) noexcept nogil:
+    """For the tape: whether neuron i is about to fire by itself; False if there is no memory."""
+    cdef Pair due = soon(e, q, p, i)
+    if due.n >= never().n or interval(e.now, due, e.H) > e.tape.near:
+        return True
+    return tape_note(e.tape, CLOSE, e.now, p.first + i, 0 if before(e.now, due) else DRIVEN, 0)
+
+
+cdef inline Status note_kicks(State *e, Population *p, const neuron_t *targets, int64_t count) noexcept nogil:
+    """For the tape: V of neurons that are about to be kicked, where derivatives need it."""
+    if e.tape != NULL and notes_states(<const Model *> p.rows):
+        return note_states(e, p, targets, count)
+    return RUNNING
+
+
 cdef inline Status kick_alone(State *e, Window *q, Population *p, Part *w, const Model *m, neuron_t i, double weight,
                               int64_t port, const Route *route, int64_t place, bint careful) noexcept nogil:
     """One kick of neuron i; it is noted if that drives it, or may bring its next spike forward.
@@ -150,6 +169,8 @@ cdef inline Status kick_alone(State *e, Window *q, Population *p, Part *w, const
     cdef Outcome outcome
     if careful:
         w.n_close += is_close_to_spike(e, q, p, w, i)
+        if e.tape != NULL and not note_close(e, q, p, i):
+            return NO_MEMORY
     outcome = give_kick(e, p, m, i, weight, port)
     if outcome == DROPPED:
         return RUNNING
@@ -176,7 +197,9 @@ cdef Status kick_many(State *e, Window *q, Population *p, Part *w, const neuron_
     cdef Neurons all
     cdef int64_t k, at, n = -1, held = 0
     cdef neuron_t i
-    cdef Status status
+    cdef Status status = note_kicks(e, p, targets, count)
+    if status != RUNNING:
+        return status
     if not p.heterogeneous:
         if not reserve(&e.found, count + 1) or not reserve(&e.held, count):
             return NO_MEMORY
@@ -186,7 +209,13 @@ cdef Status kick_many(State *e, Window *q, Population *p, Part *w, const neuron_
         n = kick_row(m, &all, targets, weights, weight, largest, count, port, e.found.items, e.held.items, &held)
         for k in range(n):
             i = e.found.items[k]
-            if not append(&e.driven if over_threshold(m, state_of(p, m, i), all.frame) else &e.looked, i):
+            if not over_threshold(m, state_of(p, m, i), all.frame):
+                if not append(&e.looked, i):
+                    return NO_MEMORY
+                continue
+            if e.tape != NULL:
+                tape_drive(e.tape, p.first + i)
+            if not append(&e.driven, i):
                 return NO_MEMORY
     for k in range(held if n >= 0 else count):
         at = e.held.items[k] if n >= 0 else k
@@ -292,6 +321,9 @@ cdef Status take_together(State *e, Window *q, Population *p, Part *w, const Row
             if status != RUNNING:
                 return status
             continue
+        status = note_kicks(e, p, w.together_targets, n)
+        if status != RUNNING:
+            return status
         for k in range(n):
             sum = &w.touched[port][k]
             status = kick_alone(e, q, p, w, row(p, sum.target), sum.target, w.together_weights[k], port, sum.route,
@@ -336,7 +368,7 @@ cdef Status advance(State *e, Window *q, Population *p, Part *w) noexcept nogil:
     """Some neurons through a slice, up to the first fault of one."""
     cdef int64_t j = 0, k = 0, rows, kicks
     cdef count_t f
-    cdef double s, near = e.margin + 2.0 * e.tolerance
+    cdef double s, near = e.margin + 2.0 * tape_reach(e.tape, e.tolerance)
     cdef bint careful, forced = False
     cdef Arrived one
     cdef const RowPart *one_row
@@ -380,8 +412,10 @@ cdef Status advance(State *e, Window *q, Population *p, Part *w) noexcept nogil:
         )
         if rows == 0 and kicks == 1:
             one = all_of(w, &w.kicks[k - 1])
-            status = kick_alone(e, q, p, w, row(p, one.target), one.target, one.weight, w.routes[one.route].port,
-                                &w.routes[one.route], one.place, careful)
+            status = note_kicks(e, p, &one.target, 1)
+            if status == RUNNING:
+                status = kick_alone(e, q, p, w, row(p, one.target), one.target, one.weight, w.routes[one.route].port,
+                                    &w.routes[one.route], one.place, careful)
         elif rows == 1 and kicks == 0 and not careful and not w.rows[j - 1].has_multapses:
             one_row = &w.rows[j - 1]
             status = kick_many(e, q, p, w, one_row.targets, one_row.weights, one_row.weight, one_row.largest,

@@ -44,7 +44,9 @@ cdef struct TapeBuffer:
     count_t n_values
     count_t values_capacity
     bint records_kicks          # some population has such a model
-    # With merged kicks the targets are recorded too.
+    # With merged kicks the targets are recorded too; with `names_targets` those of all kicks, in networks whose synapses
+    # between neurons all have a delay. Then it is enough that the kicks of each neuron are in order.
+    bint names_targets
     neuron_t *targets
     count_t n_targets
     count_t targets_capacity
@@ -141,6 +143,11 @@ cdef inline bint tape_current(TapeBuffer *tape, double current) noexcept nogil:
     return True
 
 
+cdef inline double tape_reach(const TapeBuffer *tape, double tolerance) noexcept nogil:
+    """How near a neuron's own spike matters: `tolerance`, and with a tape what is to be noted there."""
+    return max(tolerance, tape.near) if tape != NULL else tolerance
+
+
 cdef inline double *tape_values(TapeBuffer *tape, count_t count) noexcept nogil:
     """Room for `count` more values, or NULL."""
     if not grow(<void **> &tape.values, &tape.values_capacity, tape.n_values + count, sizeof(double)):
@@ -155,4 +162,15 @@ cdef inline bint tape_target(TapeBuffer *tape, neuron_t neuron) noexcept nogil:
         return False
     tape.targets[tape.n_targets] = neuron
     tape.n_targets += 1
+    return True
+
+
+cdef inline bint tape_targets(TapeBuffer *tape, neuron_t first, const neuron_t *targets, count_t count) noexcept nogil:
+    """The targets of kicks, with ids from `first` on; False if there is no memory."""
+    cdef count_t k
+    if not grow(<void **> &tape.targets, &tape.targets_capacity, tape.n_targets + count, sizeof(neuron_t)):
+        return False
+    for k in range(count):
+        tape.targets[tape.n_targets + k] = first + targets[k]
+    tape.n_targets += count
     return True

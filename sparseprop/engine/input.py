@@ -159,6 +159,26 @@ class EngineInput:
                 yield k, place, first + target, weight, delay, projection.port
 
 
+def shortest_slice(clock):
+    """Delays between neurons that are shorter, in ms, are not for slices of time: there would be too many of these."""
+    return 2.0**-20 * clock.epoch
+
+
+def shortest_delay(network):
+    """The smallest delay of a synapse between neurons of an EngineInput, in ms; infinite if there is none."""
+    shortest = np.inf
+    for projection in network.projections:
+        if network.populations[projection.pre].kernel == "source" or projection.adjacency.n_synapses == 0:
+            continue
+        shortest = min(shortest, float(np.min(projection.delay)))
+    return shortest
+
+
+def goes_by_slices(network):
+    """Whether neurons can be taken through slices of time on their own: all synapses between them have a delay."""
+    return shortest_delay(network) >= shortest_slice(network.clock)
+
+
 class Changes(Sequence):
     """All changes of I_e by steps, in plain numbers; item k is (time in ms, population, its parameters from then on).
 

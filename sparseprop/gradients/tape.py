@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from .. import _core
+from ..engine._lookahead import Lookahead
 from ..errors import ParameterError, shown
 
 __all__ = ["Tape", "check_tape"]
@@ -21,13 +22,8 @@ def check_tape(tape, engine):
         raise ParameterError(f'tape must be False, True or "checkpoint", got {shown(tape)}')
     if tape and engine == "reference":
         raise ParameterError(
-            'tape needs engine="window" or "heap", got engine="reference"; sp.check_gradients uses that one for '
-            "derivatives by the complex step"
-        )
-    if tape and engine == "lookahead":
-        raise ParameterError(
-            'tape needs engine="window" or "heap", got engine="lookahead", which keeps no tape yet; the spikes of '
-            "these are the same"
+            'tape needs engine="window", "heap" or "lookahead", got engine="reference"; sp.check_gradients uses that '
+            "one for derivatives by the complex step"
         )
     return tape
 
@@ -56,6 +52,7 @@ class Tape:
 
     def __init__(self, engine, source, mode):
         self.engine, self.source, self.mode = engine, source, mode
+        self.n_threads = getattr(engine, "n_threads", None)
         self.start = engine.now
         self.near = NEAR * source.clock.epoch / 8.0
         self.currents = []
@@ -110,7 +107,8 @@ class Tape:
 
     def _recorded(self, state, until):
         """Repeat a part of the run."""
-        engine = _core.Engine(self.source, "window")
+        lookahead = self.n_threads is not None
+        engine = Lookahead(self.source, self.n_threads) if lookahead else _core.Engine(self.source, "window")
         engine.restore(state)
         engine.start_tape(self.near)
         while engine.advance(until, None, 1 << 22) == "running":

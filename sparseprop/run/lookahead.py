@@ -3,7 +3,8 @@
 import numpy as np
 
 from .. import _validation
-from ..engine._lookahead import Lookahead, shortest_slice
+from ..engine._lookahead import Lookahead
+from ..engine.input import shortest_slice
 from ..errors import ParameterError
 
 __all__ = ["checked_threads", "chosen_engine", "lookahead_engine"]
