@@ -24,7 +24,7 @@ from .connectivity.distributions import lognormal, normal, uniform
 from .gradient_check import GradientReport, check_gradients
 from .gradients import Gradients, GradientWarning
 from .inputs import PoissonSource, SpikeSource, poisson, steps
-from .models import EIF, LIF, PWLIF, QIF, LIFExp, NumericalIF, QuadraticIF, Theta, uniform_phase
+from .models import EIF, LIF, PWLIF, QIF, LIFExp, NumericalIF, QuadraticIF, RapidTheta, Theta, uniform_phase
 from .network import Network, Population, Projection, balanced_network, calibrate_rate
 from .run.concatenation import concatenate
 from .run.loading import load
@@ -50,6 +50,7 @@ __all__ = [
     "Population",
     "Projection",
     "QuadraticIF",
+    "RapidTheta",
     "Record",
     "Result",
     "Simulation",

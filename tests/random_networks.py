@@ -28,6 +28,8 @@ def another_model(n, model, tables):
         return model
     if isinstance(model, sp.LIF) and rng.random() < 0.4:
         return piecewise_linear(rng, n, model)
+    if isinstance(model, sp.QIF) and np.random.default_rng([1, *np.array(first).view(np.uint64)]).random() < 0.4:
+        return rapid(rng, n, model)
     near_zero = isinstance(model, sp.QIF) and np.min(np.abs(model.I_e)) < 1e-2  # which is to stay as near
     if near_zero and not tables:
         return model
@@ -60,6 +62,14 @@ def piecewise_linear(rng, n, model):
         tau_m=model.tau_m, V_T=model.V_th, slope=slope, V_th=V_th, V_reset=V_reset,
         I_e=model.I_e if rng.random() < 0.8 else near, t_ref=model.t_ref,
     )  # fmt: skip
+
+
+def rapid(rng, n, model):
+    """RapidTheta neurons with the drives of the QIF neuron, some of them theta neurons."""
+    rapidness = np.exp(rng.uniform(math.log(0.2), math.log(100.0), n if rng.random() < 0.5 else None))
+    if np.ndim(rapidness):
+        rapidness[rng.random(n) < 0.2] = 1.0
+    return sp.RapidTheta(tau_m=model.tau_m, rapidness=rapidness, I_e=model.I_e)
 
 
 def _one_or_each(rng, n, values):

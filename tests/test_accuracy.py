@@ -87,6 +87,9 @@ def closed_form_period(model):
     elif isinstance(model, (sp.LIF, sp.LIFExp, sp.NumericalIF)):
         drive = mpf(getattr(model, "E_L", 0.0)) + mpf(model.I_e)
         period = mpf(model.tau_m) * MP.log((drive - mpf(model.V_reset)) / (drive - mpf(model.V_th)))
+    elif isinstance(model, sp.RapidTheta):
+        r = mpf(model.rapidness)
+        period = MP.pi * mpf(model.tau_m) * MP.sqrt((r + 1) / (2 * r) / mpf(model.I_e))
     else:
         root = MP.sqrt(abs(mpf(model.I_e)))
         low, high = mpf(model.V_reset), mpf(model.V_peak)
@@ -118,6 +121,11 @@ OSCILLATORS = [
     sp.QIF(tau_m=10.0, I_e=-0.5, V_peak=20.0, V_reset=0.8),
     sp.QIF(tau_m=10.0, I_e=-30.0, V_reset=6.0, t_ref=4.0),
     sp.Theta(tau_m=7.0, I_e=0.7),
+    sp.RapidTheta(tau_m=7.0, rapidness=1.0, I_e=0.7),
+    sp.RapidTheta(tau_m=7.0, rapidness=3.0, I_e=0.7),
+    sp.RapidTheta(tau_m=10.0, rapidness=1e6, I_e=1e-3),
+    sp.RapidTheta(tau_m=10.0, rapidness=0.1, I_e=0.3),
+    sp.RapidTheta(tau_m=10.0, rapidness=10.0, I_e=1e-9),
     sp.EIF(tau_m=10.0, I_e=1.1),
     sp.EIF(tau_m=10.0, I_e=0.9 + 1e-7),
     sp.EIF(tau_m=20.0, E_L=-65.0, V_T=-50.0, Delta_T=2.0, V_peak=20.0, V_reset=-60.0, I_e=20.0, t_ref=2.0),

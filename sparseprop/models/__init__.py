@@ -7,6 +7,7 @@ from .currents import require_currents
 from .lif import LIF, lif_constants
 from .lifexp import LIFExp, lifexp_constants
 from .pwlif import PWLIF
+from .rapid_theta import RapidTheta
 from .riccati import (
     QIF,
     SHEAR_LIMIT,
@@ -35,6 +36,7 @@ __all__ = [
     "NumericalIF",
     "Parameter",
     "QuadraticIF",
+    "RapidTheta",
     "Tabulated",
     "Theta",
     "UniformPhase",
@@ -50,7 +52,9 @@ __all__ = [
 ]
 
 # What files and the command line know by name.
-MODELS = {model.__name__: model for model in (LIF, LIFExp, QIF, Theta, QuadraticIF, EIF, NumericalIF, PWLIF)}
+MODELS = {
+    model.__name__: model for model in (LIF, LIFExp, QIF, Theta, QuadraticIF, RapidTheta, EIF, NumericalIF, PWLIF)
+}
 # A model for each kernel: those that share one have the same `constants_of` and `neuron`.
 KERNELS = {model.kernel: model for model in MODELS.values()}
 

@@ -452,8 +452,8 @@ def riccati_constants(sqrt, parameters):
     return qif_constants(sqrt, **parameters) | {"origin": origin}
 
 
-def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref):
-    """The constants of one Riccati neuron, in the arithmetic of `sqrt`.
+def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref, regime=None):
+    """The constants of one Riccati neuron, in the arithmetic of `sqrt`; in the coordinates of `regime`, if given.
 
     Returns
     -------
@@ -462,7 +462,7 @@ def qif_constants(sqrt, tau_m, I_e, V_peak, V_reset, t_ref):
         V = v is the direction (root, v) of (p, q) for rotations, (1, v) for shears, and
         (root + v, root - v) of (a, b E) for saddles. ``frame`` is None for shears.
     """
-    regime = qif_regime(I_e.real)
+    regime = regime or qif_regime(I_e.real)
     constants = {
         "tau": tau_m,
         "I_e": I_e,
@@ -710,6 +710,10 @@ REGIMES = {"rotation": RotationNeuron, "saddle": SaddleNeuron, "shear": ShearNeu
 
 def riccati_neuron(engine, parameters):
     """A Riccati neuron in the coordinates of its regime."""
-    constants = riccati_constants(engine.a.sqrt, parameters)
+    return qif_neuron(engine, riccati_constants(engine.a.sqrt, parameters))
+
+
+def qif_neuron(engine, constants):
+    """The same, of constants as of :func:`riccati_constants`."""
     constants["reset_direction"] = constants.pop("reset")  # `reset` is the method
     return REGIMES[constants["regime"]](engine, constants)

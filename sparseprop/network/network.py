@@ -59,7 +59,7 @@ class Network:
         ----------
         n : int
             Number of neurons, at least 1.
-        model : LIF, LIFExp, QIF, Theta, QuadraticIF, PWLIF, EIF, NumericalIF, SpikeSource or PoissonSource
+        model : LIF, LIFExp, QIF, Theta, QuadraticIF, RapidTheta, PWLIF, EIF, NumericalIF, SpikeSource or PoissonSource
         name : str, optional
             Default ``"population_0"``, and so on.
         V : float, array_like of shape (n,), distribution or uniform_phase(), optional

@@ -67,7 +67,7 @@ class Population(_ReadOnly):
     name : str
     n : int
         Number of neurons.
-    model : a neuron model (LIF, LIFExp, QIF, Theta, QuadraticIF, PWLIF, EIF, NumericalIF), SpikeSource or PoissonSource
+    model : a neuron model (any of ``sp.models.MODELS``), SpikeSource or PoissonSource
         With the numbers that were drawn, where parameters are distributions.
     given : a neuron model or a source
         As it was given, with the distributions.
