@@ -40,7 +40,7 @@ LAYERS = [
     {"gradients"},
     {"run"},
     {"network"},
-    {"batch", "sweep", "gradient_check", "simulation", "raster"},
+    {"analysis", "batch", "sweep", "gradient_check", "simulation", "raster"},
     {"training"},
     {"torch", "jax"},
     {"sparseprop"},
@@ -313,7 +313,7 @@ def test_public_names():
 
 
 def test_the_tab_key_shows_public_names_only():
-    assert dir(sp) == sorted([*sp.__all__, "__version__", "jax", "torch", "training"])
+    assert dir(sp) == sorted([*sp.__all__, "__version__", "analysis", "jax", "torch", "training"])
     assert all(hasattr(sp, name) for name in set(dir(sp)) - {"jax", "torch"})
     assert dir(sp.training) == sorted(sp.training.__all__)
 

@@ -17,6 +17,7 @@ from ..errors import ParameterError, named_arguments, shown, unknown_name
 from ..models import names_of
 from ..numerics._functions import exp_many, log_many
 from ..numerics.bins import are_beyond
+from ..numerics.trains import exponential_products
 from .pseudospikes import Pseudospikes, check_net
 
 __all__ = [
@@ -410,46 +411,11 @@ class VanRossumDistance(_Trains):
         times = np.concatenate([result.times[where], wanted[sample, neuron, place]])
         cells = np.concatenate([cells, sample * len(ids) + neuron])
         signs = np.concatenate([np.ones(len(where)), np.full(len(sample), -1.0)])
-        value, by_times = _exponential_distance(times, cells, signs, self.tau)
+        value, by_times = exponential_products(times, cells, signs, self.tau)
         value = np.bincount(cells // max(len(ids), 1), value, minlength=result.n_samples)
         dL_dtimes = np.zeros(result.n_spikes)
         dL_dtimes[where] = by_times[: len(where)] / max(result.n_samples, 1)
         return Evaluation(_mean(value), dL_dtimes)
-
-
-def _exponential_distance(times, cells, signs, tau):
-    """``1/2 sum_jk s_j s_k exp(-|t_j - t_k| / tau)`` over all pairs within a cell, in linear time once sorted.
-
-    Returns
-    -------
-    value, by_times : ndarray
-        For each spike its share of the sum, and the derivative by its time.
-    """
-    order = np.lexsort((times, cells))
-    t, cell = times[order], cells[order]
-    # Spikes of a cell at one time are one with the sum of their signs: they do not push each other.
-    begins = np.ones(len(t), bool)
-    begins[1:] = (t[1:] != t[:-1]) | (cell[1:] != cell[:-1])
-    group = np.cumsum(begins) - 1
-    total = np.bincount(group, signs[order])
-    t, cell = t[begins], cell[begins]
-    starts = np.flatnonzero(np.diff(cell, prepend=-1))
-    sizes = np.diff(starts, append=len(t))
-    by_size = np.argsort(-sizes, kind="stable")
-    starts, sizes = starts[by_size], sizes[by_size]
-    decay = exp_many(-np.abs(np.diff(t, prepend=t[:1])) / tau)  # abs: from cell to cell, where nothing needs it
-    # Decaying sums over what came before, and over what comes after: the k-th spikes of all cells that have so many.
-    before, after = np.zeros(len(t)), np.zeros(len(t))
-    for k in range(1, sizes.max(initial=0)):
-        longer = np.searchsorted(-sizes, -k)  # how many have more than k
-        at = starts[:longer] + k
-        before[at] = decay[at] * (before[at - 1] + total[at - 1])
-        at = starts[:longer] + sizes[:longer] - k
-        after[at - 1] = decay[at] * (after[at] + total[at])
-    value, by_times = np.empty(len(times)), np.empty(len(times))
-    value[order] = signs[order] * (before + 0.5 * total)[group]
-    by_times[order] = signs[order] * (after - before)[group] / tau
-    return value, by_times
 
 
 class _Counts(Loss):

@@ -1,0 +1,81 @@
+"""Power spectra of the activity of a population."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .._validation import integer, real
+from ..errors import ParameterError, named_arguments
+from .counts import time_histogram
+from .trains import SpikeTrains, width_of
+
+__all__ = ["PowerSpectrum", "power_spectrum"]
+
+
+class PowerSpectrum(NamedTuple):
+    """Frequencies in Hz, shape (n,), and the power spectral density at each, in Hz^2 / Hz."""
+
+    frequencies: np.ndarray
+    power: np.ndarray
+
+
+@named_arguments
+def power_spectrum(spikes, bin_width=1.0, *, frequency_resolution=None, n_segments=8):
+    """The power spectral density of the mean rate of all neurons, by Welch's method.
+
+    One-sided, of half-overlapping segments with a Hann window, each without its mean. For n independent Poisson
+    processes of rate r it is flat at 2 r / n.
+
+    Parameters
+    ----------
+    spikes : Result, SpikeTrains, path-like, tuple or neo.SpikeTrain(s)
+        As for :meth:`SpikeTrains.of`. Sources are left out, unless there is nothing else; ``res["E"]`` is one
+        population.
+    bin_width : float
+        ms, of the :func:`time_histogram` whose `rate` it is of. The highest frequency is ``500 / bin_width`` Hz.
+    frequency_resolution : float, optional
+        Hz: segments are as long as this asks for. Default: as long as `n_segments` of them allow.
+    n_segments : int
+        Where no `frequency_resolution` is given.
+
+    Returns
+    -------
+    PowerSpectrum
+        ``(frequencies, power)``, in Hz and Hz^2 / Hz. NaN where nobody knows how many neurons were recorded.
+
+    Raises
+    ------
+    ParameterError
+        If the interval has not enough bins.
+
+    References
+    ----------
+    Welch (1967), IEEE Trans. Audio Electroacoust. 15:70, doi:10.1109/TAU.1967.1161901.
+    """
+    from scipy.signal import welch
+
+    width = width_of(bin_width, "power_spectrum: bin_width")
+    n_segments = integer(n_segments, "power_spectrum: n_segments", "a whole number >= 1", low=1)
+    trains = SpikeTrains.of(spikes)
+    rate = time_histogram(trains, width).rate
+    sampling = 1e3 / width
+    if frequency_resolution is None:
+        length = int(rate.size / (n_segments - 0.5 * (n_segments - 1)))
+        remedy = f"take narrower bins or fewer than {n_segments} segments"
+    else:
+        resolution = real(
+            frequency_resolution,
+            "power_spectrum: frequency_resolution",
+            "a finite frequency > 0 Hz",
+            unit="Hz",
+            low=0.0,
+            low_open=True,
+        )
+        length = int(sampling / resolution * (1.0 + 1e-12))
+        remedy = "take narrower bins, or another frequency_resolution"
+    if not 2 <= length <= rate.size:
+        raise ParameterError(
+            f"power_spectrum: segments must have 2 to {rate.size} bins, as many as the interval has, got {length}; "
+            f"{remedy}"
+        )
+    return PowerSpectrum(*welch(rate, sampling, nperseg=length, noverlap=length // 2))
