@@ -53,6 +53,7 @@ from sparseprop.models.{name} cimport *
 
 include "sparseprop/engine/_population.pxi"
 include "sparseprop/engine/_population_lookahead.pxi"
+include "sparseprop/engine/_population_stream.pxi"
 include "sparseprop/engine/_population_back.pxi"
 """
 

@@ -356,6 +356,7 @@ cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept no
     part.begin, part.end, part.stop = L.begin, L.end, L.stop
     part.first, part.size = b.first, b.size
     part.routes = L.routes
+    part.largest = L.largest[b.population]
     part.changed = L.changed
     part.forced, part.n_forced = L.e.forced.items, L.e.forced.size
     part.recent, part.n_recent = L.recent, L.n_recent
@@ -365,11 +366,13 @@ cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept no
         part.n_touched[k] = 0
     part.together_targets, part.together_weights = t.together_targets, t.together_weights
     part.together, part.together_capacity = t.together, t.together_capacity
+    part.away, part.away_capacity = t.away, t.away_capacity
     part.spikes, part.n_spikes, part.capacity = b.spikes, 0, b.capacity
     part.n_close = 0
     part.fault.kind = 0
     status = p.ops.advance(&t.e, &t.q, p, &part)
     t.together, t.together_capacity = part.together, part.together_capacity
+    t.away, t.away_capacity = part.away, part.away_capacity
     b.spikes, b.n_spikes, b.capacity, b.n_close = part.spikes, part.n_spikes, part.capacity, part.n_close
     note_fault(&t.fault, &part.fault)
     return status

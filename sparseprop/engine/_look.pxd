@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from sparseprop.engine._slice cimport Arrived, Extra, Fault, Kick, Recent, Route, RowPart, Spike, Sum
+from sparseprop.engine._slice cimport Arrived, Away, Extra, Fault, Kick, Recent, Route, RowPart, Spike, Sum
 from sparseprop.engine._state cimport Cursor, Lane, Process, State, Status
 from sparseprop.engine._tape cimport Entry, TapeBuffer
 from sparseprop.engine._team cimport Team
@@ -54,6 +54,8 @@ cdef struct Thread:
     count_t scratch_capacity
     Arrived *together
     count_t together_capacity
+    Away *away
+    count_t away_capacity
     uint32_t *bins
     count_t bins_capacity
     RowPart *rows
@@ -121,6 +123,7 @@ cdef struct Look:
     int64_t *first_block        # by population, and how many there are at the end
     uint32_t **cuts             # by projection: where in the row of a source each block begins; or NULL
     int64_t n_cuts
+    double *largest             # by population, the size of a weight that may arrive
     Process *drives             # by block and drive
     int64_t n_drives
     Lane *lanes                 # with those of sources whose synapses have no delay

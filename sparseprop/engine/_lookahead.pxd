@@ -18,5 +18,6 @@ cdef class Lookahead(Engine):
     cdef uint32_t *_cut(self, const Projection *c, int64_t n_pre) except? NULL
     cdef _make_threads(self)
     cdef _make_saved(self)
+    cdef _weigh(self)
     cdef _copy_frames(self)
     cdef _drop_block_tapes(self)

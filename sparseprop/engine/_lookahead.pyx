@@ -7,7 +7,7 @@ of the slice are put into order and on their way. Slices end with epochs, so tha
 throughout, and at changes of parameters.
 """
 
-from libc.math cimport INFINITY, nextafter
+from libc.math cimport INFINITY, fabs, nextafter
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memset
@@ -412,6 +412,7 @@ cdef class Lookahead(Engine):
             free(L.threads[j].kicks.extras)
             free(L.threads[j].scratch)
             free(L.threads[j].together)
+            free(L.threads[j].away)
             free(L.threads[j].bins)
             free(L.threads[j].rows)
             free(L.threads[j].sums)
@@ -439,6 +440,7 @@ cdef class Lookahead(Engine):
         for k in range(L.n_drives):
             poisson_free(&L.drives[k].poisson)
         free(L.drives)
+        free(L.largest)
         free(L.lanes)
         free(L.cursors)
         free(L.routes)
@@ -515,6 +517,7 @@ cdef class Lookahead(Engine):
                 n += ((e.populations[k].size - 1) >> L.shift) + 1
         L.blocks = <Block *> zeros(n, sizeof(Block))
         L.first_block = <int64_t *> zeros(e.n_populations + 1, sizeof(int64_t))
+        L.largest = <double *> zeros(e.n_populations, sizeof(double))
         for k in range(e.n_populations):
             p = &e.populations[k]
             L.first_block[k] = L.n_blocks
@@ -646,6 +649,28 @@ cdef class Lookahead(Engine):
         elif old.at_release == NULL:
             old.at_release = <double *> owned(allocate_large(self.e.n, sizeof(double)))
 
+    cdef _weigh(self):
+        """The largest weights, by target population."""
+        cdef Look *L = &self.look
+        cdef const Projection *c
+        cdef const Process *d
+        cdef double *largest
+        cdef int64_t j, k
+        memset(L.largest, 0, self.e.n_populations * sizeof(double))
+        for j in range(len(self.network.projections)):
+            c = &self.e.projections[j]
+            L.largest[c.post] = max(L.largest[c.post], c.largest)
+        for j in range(self.e.n_processes):
+            d = &self.e.processes[j]
+            largest = &L.largest[d.population]
+            largest[0] = max(largest[0], fabs(d.weight))
+            for k in range(self.e.populations[d.population].size if d.weights != NULL else 0):
+                largest[0] = max(largest[0], fabs(d.weights[k]))
+
+    def take_weights(self):
+        Engine.take_weights(self)
+        self._weigh()
+
     cdef _copy_frames(self):
         """Give each thread frames of its own, and everything else as it is."""
         cdef Look *L = &self.look
@@ -654,6 +679,7 @@ cdef class Lookahead(Engine):
         cdef Thread *t
         cdef Population *p
         cdef int64_t j, k
+        self._weigh()
         for j in range(L.n_threads):
             t = &L.threads[j]
             mine = t.e

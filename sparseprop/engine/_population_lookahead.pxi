@@ -429,5 +429,3 @@ cdef Status advance(State *e, Window *q, Population *p, Part *w) noexcept nogil:
             return RUNNING
     return status
 
-
-OPS.advance = advance

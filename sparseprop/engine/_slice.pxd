@@ -82,6 +82,13 @@ cdef struct Fault:
     neuron_t neuron             # global id
 
 
+# A neuron that no kick reaches until its release, and its state then.
+cdef struct Away:
+    double s                    # of the release; infinite behind the epoch
+    double x
+    neuron_t neuron             # local id
+
+
 cdef struct Recent:
     Pair time
     neuron_t neuron             # global id
@@ -100,6 +107,7 @@ cdef struct Part:
     const Kick *kicks           # by s
     int64_t n_kicks
     const Extra *extras
+    double largest              # size of the weight of a kick
     bint changed                # parameters have just changed: who is due by rounding, fires at the beginning
     const neuron_t *forced      # global ids of those that fire then in any case
     count_t n_forced
@@ -115,6 +123,10 @@ cdef struct Part:
     double *together_weights
     Arrived *together           # all that arrives in one instant, and as much again
     count_t together_capacity
+    Away *away                  # by s, from the first one on
+    count_t first_away
+    count_t n_away
+    count_t away_capacity
     # What came of it.
     Spike *spikes
     count_t n_spikes

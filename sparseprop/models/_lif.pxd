@@ -108,6 +108,14 @@ cdef inline bint over_threshold(const LIF *m, const double *x, const Frame *f) n
     return x[0] <= m.gap * f.E
 
 
+cdef inline bint adds_up(const LIF *m) noexcept nogil:
+    return True
+
+
+cdef inline double gap_of(const LIF *m) noexcept nogil:
+    return m.gap
+
+
 cdef inline Pair next_crossing(const LIF *m, const double *x, const Pair *base, const Frame *f, Pair since,
                                int64_t epoch, double H) noexcept nogil:
     if m.gap <= 0.0:

@@ -139,6 +139,15 @@ cdef inline bint brings_forward(const void *m, const double *x, const Frame *f, 
     return True
 
 
+cdef inline bint adds_up(const void *m) noexcept nogil:
+    """Whether a kick takes weight E from x[0] and no more, and drives if x[0] <= `gap_of` E then."""
+    return False
+
+
+cdef inline double gap_of(const void *m) noexcept nogil:
+    return NAN
+
+
 cdef inline bint is_costly(const void *m) noexcept nogil:
     """Whether a next spike is so costly to solve for that engines remember it."""
     return False

@@ -1,0 +1,201 @@
+# Equal neurons whose kicks only add up (`adds_up`), and which do not fire by themselves, through a slice: a kick is a
+# subtraction and a comparison. Refractory neurons are out of reach of all kicks meanwhile: their x is infinite, and what
+# it will be waits in a list. What is rare takes the way of all neurons (_population_lookahead.pxi, before this).
+
+from sparseprop.engine._slice cimport Away
+from sparseprop.numerics._constants cimport LARGEST_KICK
+from sparseprop.numerics._elementary cimport exp_many
+from sparseprop.numerics._frames cimport growth_at
+
+cdef enum:
+    # Kicks whose numbers are made at a time.
+    CHUNK = 256
+
+
+# Kicks from the `first` one on, `n` of them: what each takes from x, and the x up to which it drives a neuron.
+cdef struct Chunk:
+    int64_t first
+    int64_t n
+    double step[CHUNK]
+    double bound[CHUNK]
+
+
+cdef inline double weight_of(const Part *w, const Kick *kick) noexcept nogil:
+    if kick.what & HAS_EXTRA:
+        return w.extras[kick.what & ~<uint32_t> HAS_EXTRA].weight
+    return w.routes[kick.what].weight
+
+
+cdef inline void fill_chunk(Chunk *c, const Part *w, const Frame *f, double gap, int64_t first) noexcept nogil:
+    cdef int64_t k
+    cdef double weight, E
+    c.first, c.n = first, min(<int64_t> CHUNK, w.n_kicks - first)
+    for k in range(c.n):
+        c.step[k] = w.kicks[first + k].s / f.scale
+    exp_many(c.step, c.step, c.n)
+    for k in range(c.n):
+        weight = weight_of(w, &w.kicks[first + k])
+        E = f.start * c.step[k]
+        c.step[k] = weight * E
+        c.bound[k] = gap * E if weight > 0.0 else -INFINITY
+
+
+cdef inline bint can_stream(const State *e, const Population *p, const Part *w) noexcept nogil:
+    """Whether kicks of these neurons in this slice are no more than subtractions."""
+    cdef const Model *m = <const Model *> p.rows
+    if not adds_up(m) or p.heterogeneous or p.oscillates or e.tape != NULL or w.n_forced or w.changed:
+        return False
+    # No sum of kicks of this size leaves the range of a state.
+    return w.largest * growth_at(&p.frames[m.frame], p.epoch, w.end) < LARGEST_KICK
+
+
+cdef inline bint send_away(Population *p, Part *w, neuron_t i) noexcept nogil:
+    """Put a refractory neuron out of reach until its release; False if there is no memory."""
+    cdef Pair release = p.release[i]
+    cdef count_t k = w.n_away
+    cdef Away entry
+    entry.s = release.s if release.n == w.begin.n else INFINITY
+    entry.x, entry.neuron = p.x[i], i
+    if not grow(<void **> &w.away, &w.away_capacity, w.n_away + 1, sizeof(Away)):
+        return False
+    while k > w.first_away and w.away[k - 1].s > entry.s:
+        w.away[k] = w.away[k - 1]
+        k -= 1
+    w.away[k] = entry
+    w.n_away += 1
+    p.x[i] = INFINITY
+    return True
+
+
+cdef inline void come_back(Population *p, Part *w, double s) noexcept nogil:
+    """Those that are released by now."""
+    while w.first_away < w.n_away and w.away[w.first_away].s <= s:
+        p.x[w.away[w.first_away].neuron] = w.away[w.first_away].x
+        clear_bit(p.waiting, w.away[w.first_away].neuron)
+        w.first_away += 1
+
+
+cdef inline Status fire_driven(State *e, Population *p, Part *w) noexcept nogil:
+    """Those that were driven to threshold now fire."""
+    cdef count_t k
+    cdef neuron_t i
+    cdef Status status
+    for k in range(e.driven.size):
+        i = e.driven.items[k]
+        if w.has_fired[i - w.first]:
+            continue
+        w.has_fired[i - w.first] = True
+        status = spike(e, p, w, i)
+        if status != RUNNING:
+            return status
+        if p.release != NULL and before(e.now, p.release[i]) and not send_away(p, w, i):
+            return NO_MEMORY
+    for k in range(e.driven.size):
+        w.has_fired[e.driven.items[k] - w.first] = False
+    e.driven.size = 0
+    return RUNNING
+
+
+cdef inline Status kick_streamed(State *e, Window *q, Population *p, Part *w, const RowPart *r) noexcept nogil:
+    """Kick the targets of a row, all of them different."""
+    cdef const Model *m = <const Model *> p.rows
+    cdef Neurons all
+    cdef int64_t k, n, held
+    if not reserve(&e.found, r.count + 1) or not reserve(&e.held, r.count):
+        return NO_MEMORY
+    all = neurons_now(e, q, p)
+    all.waiting = NULL
+    n = kick_row(m, &all, r.targets, r.weights, r.weight, r.largest, r.count, r.port, e.found.items, e.held.items,
+                 &held)
+    for k in range(n):
+        if not append(&e.driven, e.found.items[k]):
+            return NO_MEMORY
+    return RUNNING
+
+
+cdef Status stream(State *e, Window *q, Population *p, Part *w) noexcept nogil:
+    """Some neurons through a slice; see `can_stream`."""
+    cdef const Model *m = <const Model *> p.rows
+    cdef const Frame *f = &p.frames[m.frame]
+    cdef int64_t j = 0, k = 0, rows, kicks, at, n
+    cdef neuron_t i
+    cdef double s, limit, x, since, near = 2.0 * e.tolerance, gap = gap_of(m)
+    cdef double *states = p.x + w.first
+    cdef Chunk c
+    cdef Status status = RUNNING
+    q.size = 0
+    q.first_epoch = w.begin.n
+    e.driven.size = e.looked.size = 0
+    w.last_spike = since = w.begin.s if w.n_recent else -INFINITY
+    c.first = c.n = 0
+    w.first_away = w.n_away = 0
+    be_at(e, w, w.begin.s)
+    for at in range(w.size if p.release != NULL else 0):
+        i = w.first + <neuron_t> at
+        if at & 7 == 0 and p.waiting[i >> 3] == 0 and i & 7 == 0:
+            continue
+        if get_bit(p.waiting, i):
+            if before(e.now, p.release[i]):
+                if not send_away(p, w, i):
+                    return NO_MEMORY
+            else:
+                clear_bit(p.waiting, i)
+    while status == RUNNING:
+        limit = w.rows[j].s if j < w.n_rows else INFINITY
+        s = min(limit, w.kicks[k].s if k < w.n_kicks else INFINITY)
+        if s == INFINITY:
+            break
+        come_back(p, w, s)
+        if w.first_away < w.n_away:
+            limit = min(limit, w.away[w.first_away].s)
+        n = k
+        while k < w.n_kicks:
+            s = w.kicks[k].s
+            if not s < limit or (k + 1 < w.n_kicks and w.kicks[k + 1].s == s) or s - w.last_spike <= near:
+                break
+            at = k - c.first
+            if not at < c.n:
+                fill_chunk(&c, w, f, gap, k)
+                at = 0
+            x = states[w.kicks[k].target] - c.step[at]
+            states[w.kicks[k].target] = x
+            k += 1
+            if x <= c.bound[at]:
+                be_at(e, w, s)
+                if not append(&e.driven, w.first + w.kicks[k - 1].target):
+                    status = NO_MEMORY
+                else:
+                    status = fire_driven(e, p, w)
+                break
+        if k > n:
+            continue
+        s = min(w.rows[j].s if j < w.n_rows else INFINITY, w.kicks[k].s if k < w.n_kicks else INFINITY)
+        be_at(e, w, s)
+        rows, kicks = j, k
+        while j < w.n_rows and w.rows[j].s == s:
+            j += 1
+        while k < w.n_kicks and w.kicks[k].s == s:
+            k += 1
+        rows, kicks = j - rows, k - kicks
+        if rows == 1 and kicks == 0 and not w.rows[j - 1].has_multapses and not s - w.last_spike <= near:
+            status = kick_streamed(e, q, p, w, &w.rows[j - 1])
+        else:
+            status = take_together(e, q, p, w, w.rows + j - rows, rows, w.kicks + k - kicks, kicks,
+                                   s - w.last_spike <= near)
+        if status == RUNNING and e.driven.size:
+            status = fire_driven(e, p, w)
+        if w.fault.kind:
+            break
+    for at in range(w.first_away, w.n_away):
+        p.x[w.away[at].neuron] = w.away[at].x
+    return status
+
+
+cdef Status go(State *e, Window *q, Population *p, Part *w) noexcept nogil:
+    """Some neurons through a slice, up to the first fault of one."""
+    if can_stream(e, p, w):
+        return stream(e, q, p, w)
+    return advance(e, q, p, w)
+
+
+OPS.advance = go
