@@ -22,7 +22,7 @@ SANITIZE = os.environ.get("SPARSEPROP_SANITIZE", "0") == "1"
 # What is built in one way is never taken for what is built in another: each has a folder of its own.
 MODE = "-".join(["debug"] * DEBUG + ["sanitize"] * SANITIZE) or "release"
 BUILD = pathlib.Path("build") / MODE
-HEADER = "sparseprop/numerics/elementary.h"
+HEADERS = ("sparseprop/numerics/elementary.h", "sparseprop/numerics/philox.h")
 SHARED = "sparseprop._cyutility"  # what Cython would otherwise put into each extension: memoryviews
 MODULES = (
     "_core",
@@ -142,7 +142,7 @@ class BuildExtensions(build_ext):
         for old, new in zip(self.extensions, translated, strict=True):
             assert old.name == new.name
             old.sources = new.sources
-            old.depends = ["setup.py", HEADER, *old.depends]  # the former has the options of the compiler
+            old.depends = ["setup.py", *HEADERS, *old.depends]  # the former has the options of the compiler
         # An editable install has temporary folders, in which nothing is ever up to date.
         wanted, self.build_lib = self.build_lib, str(BUILD / "extensions")
         self.build_temp = str(BUILD / "objects")

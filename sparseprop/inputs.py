@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 HIGHEST_RATE = 1e12  # Hz; the events of a neuron are then still 10^4 resolutions of time apart
-EVENTS_PER_INTERVAL = 4.0  # expected in an interval of a Poisson process, at most
+EVENTS_PER_INTERVAL = 12.0  # expected of a neuron in an interval of a Poisson process, at most; see _poisson.pxd
 
 
 def _read_only(array):
@@ -108,7 +108,10 @@ class Poisson:
         return np.ascontiguousarray(self.rate / np.where(highest > 0.0, highest, 1.0))
 
     def interval(self, longest):
-        """The length in ms of the intervals in which events are drawn: a power of two, at most `longest`."""
+        """The length in ms of the intervals in which events are drawn: a power of two, at most `longest`.
+
+        So that a neuron with the highest rate has 6 to 12 in one.
+        """
         highest = float(self.highest().max(initial=0.0))
         if highest == 0.0:
             return longest
@@ -312,6 +315,12 @@ def poisson(rate, times=None):
     ------
     ParameterError
         For rates that are negative, above 1e12 Hz or not finite, and for shapes that do not fit.
+
+    Notes
+    -----
+    Numbers are Poisson to the rounding of a double, and times are multiples of 2^-32 of an interval in which a neuron
+    with the highest rate has 6 to 12 events (or fewer: it is at most 16 epochs of the network, some 100 of the smallest
+    tau_m). What is drawn depends on that interval: drives with neighbouring rates share no events.
     """
     return Poisson(rate, times)
 

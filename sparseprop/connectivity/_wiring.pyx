@@ -12,7 +12,10 @@ from libc.stdint cimport INT32_MAX, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove, memset
 
-from sparseprop.connectivity._poisson cimport INTERVAL_BITS, Poisson, poisson_fill, poisson_free
+from sparseprop.connectivity._poisson cimport (
+    INTERVAL_BITS, Drawing, Poisson, drawing_free, event_neuron, event_offset, poisson_fill, poisson_free,
+    poisson_prepare,
+)
 from sparseprop.connectivity._rows cimport draw_bernoulli_row, draw_row, table_size
 from sparseprop.numerics._elementary cimport cos, exp, log, log1p
 from sparseprop.numerics._philox cimport (
@@ -836,6 +839,7 @@ def poisson_events(const uint64_t[::1] key, uint64_t purpose, uint64_t index, ne
     neurons : ndarray of int32
     """
     cdef Poisson p
+    cdef Drawing d
     cdef bint found
     cdef uint64_t[2] words
     cdef const double[::1] starts
@@ -844,15 +848,15 @@ def poisson_events(const uint64_t[::1] key, uint64_t purpose, uint64_t index, ne
     if means.shape[0] not in (1, n) or k < 0 or k >> INTERVAL_BITS:
         raise ValueError(f"{means.shape[0]} means for {n} neurons in interval {k}")
     memset(&p, 0, sizeof(Poisson))
-    p.key[0], p.key[1] = words[0], words[1]
-    p.purpose, p.index, p.n, p.interval = purpose, index, n, interval
-    p.begin, p.end = 0, n
+    memset(&d, 0, sizeof(Drawing))
+    p.n, p.interval = n, interval
     p.means, p.mean_each = &means[0], means.shape[0] > 1
     if times is not None:
         starts, parts = times, fractions
         p.times, p.fractions, p.n_times, p.fraction_each = &starts[0], &parts[0, 0], len(times), parts.shape[1] > 1
     with nogil:
-        found = poisson_fill(&p, k)
+        found = poisson_prepare(&p, words, purpose, index) and poisson_fill(&p, &d, k)
+    drawing_free(&d)
     if not found:
         poisson_free(&p)
         raise MemoryError("not enough memory for the events of a Poisson input")
@@ -861,7 +865,6 @@ def poisson_events(const uint64_t[::1] key, uint64_t purpose, uint64_t index, ne
     cdef neuron_t[::1] i = neurons
     cdef synapse_t j
     for j in range(p.n_events):
-        o[j] = p.events[j].offset
-        i[j] = p.events[j].neuron
+        o[j], i[j] = event_offset(&p, j), event_neuron(&p, j)
     poisson_free(&p)
     return offsets, neurons

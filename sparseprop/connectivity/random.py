@@ -24,9 +24,9 @@ class Purpose(enum.IntEnum):
     INITIAL_STATE = 2
     #: How many edges of `fixed_total_number` each source has; index = projection, neuron = 0.
     ROW_LENGTHS = 3
-    #: Events of a drive; index = number of the drive and of the interval (see ``_poisson.pxd``).
+    #: Events of a drive, of which this makes a key (see ``_poisson.pxd``); index = number of the drive, neuron = 0.
     DRIVE = 4
-    #: Spikes of a PoissonSource; index = population and interval.
+    #: Spikes of a PoissonSource, in the same way; index = population.
     POISSON_SOURCE = 5
     #: Weights; index = projection, neuron = source.
     WEIGHT = 6

@@ -5,7 +5,7 @@ its target (but for those of which each block looks up its part by itself); then
 order of time, and its neurons advance.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from sparseprop.engine._delivery cimport find_row
@@ -165,7 +165,7 @@ cdef inline void take_ways(void *look, int member) noexcept nogil:
 
 # Blocks -------------------------------------------------------------------------------------------------------------
 
-cdef inline bint go_back(const State *e, Process *c, const Place *place) noexcept nogil:
+cdef inline bint go_back(State *e, Process *c, const Place *place) noexcept nogil:
     """The place in an input where it was; False if there is no memory."""
     if c.poisson.k != place.k:
         c.poisson.k = place.k - 1
@@ -180,27 +180,54 @@ cdef inline bint go_back(const State *e, Process *c, const Place *place) noexcep
 
 cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t route) noexcept nogil:
     """The events of a drive for a block in the slice; False if there is no memory."""
-    cdef Pair time
+    cdef Bucket *drives = &t.drives
+    cdef count_t first = drives.size, at, n
+    cdef double begin, s, stop = L.stop, unit = c.poisson.unit
+    # Sums with the beginnings of intervals are exact, but where these are very short.
+    cdef bint exact = L.e.H <= 1048576.0 * c.poisson.interval
+    cdef const uint64_t *events
     cdef neuron_t i
+    cdef Kick *kick
     while True:
-        time = process_time(&t.e, c, c.at)
-        if not before(time, L.end):
-            return True
         if c.at == c.poisson.n_events:
+            if not before(process_time(&t.e, c, c.at), L.end):
+                break
             if not draw_interval(&t.e, c):
                 return False
             continue
-        i = c.poisson.events[c.at].neuron
-        c.at += 1
-        if c.weights == NULL:
-            if not put_down(&t.drives, i - b.first, time.s, route):
+        begin = c.start.s - <double> (L.begin.n - c.start.n) * L.e.H
+        if not grow(<void **> &drives.kicks, &drives.capacity, drives.size + c.poisson.n_events - c.at, sizeof(Kick)):
+            return False
+        events, at, n = c.poisson.events, c.at, c.poisson.n_events
+        while at < n:
+            s = begin + <double> (events[at] >> 32) * unit
+            if not exact:
+                s = process_time(&t.e, c, at).s if before(process_time(&t.e, c, at), L.end) else stop
+            if not s < stop:
+                break
+            i = <neuron_t> (events[at] & 0xFFFFFFFFULL)
+            at += 1
+            if c.weights != NULL:
+                if not put_down_one(drives, i - b.first, s, c.weights[i], route, i):
+                    return False
+                continue
+            kick = &drives.kicks[drives.size]
+            drives.size += 1
+            kick.s, kick.what, kick.target = s, route, <uint16_t> (i - b.first)
+        c.at = at
+        if at < n:
+            break
+    b.n_drive_events += drives.size - first
+    if drives.size > first:
+        b.last = max(b.last, drives.kicks[drives.size - 1].s)
+    if b.tape != NULL:
+        time.n = L.begin.n
+        for at in range(first, drives.size):
+            time.s = drives.kicks[at].s
+            i = L.e.populations[b.population].first + b.first + drives.kicks[at].target
+            if not tape_note(b.tape, EVENT, time, i, 0, c.number):
                 return False
-        elif not put_down_one(&t.drives, i - b.first, time.s, c.weights[i], route, i):
-            return False
-        if b.tape != NULL and not tape_note(b.tape, EVENT, time, L.e.populations[b.population].first + i, 0, c.number):
-            return False
-        b.n_drive_events += 1
-        b.last = max(b.last, time.s)
+    return True
 
 
 cdef inline const Bucket *put_down_by(const Look *L, int64_t member, int64_t number) noexcept nogil:
@@ -262,7 +289,7 @@ cdef inline bint order_kicks(const Look *L, Thread *t, int64_t number, Part *par
     part.n_kicks = total
     if total == t.drives.size:
         # Those of one drive are in order.
-        for j in range(1, total):
+        for j in range(1, total if L.blocks[number].n_drives > 1 else 0):
             sorted_already &= t.drives.kicks[j - 1].s <= t.drives.kicks[j].s
         if sorted_already:
             part.kicks, part.extras = t.drives.kicks, t.drives.extras

@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memset
 
+from sparseprop.connectivity._poisson cimport event_neuron
 from sparseprop.engine._agenda cimport CURSOR, LANE, PROCESS, TRAIN, Item, agenda_has_two
 from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row, sums_at, train_time
 from sparseprop.engine._flights cimport agenda_move, draw_interval, pass_cursor, pass_lane, process_time, send
@@ -416,7 +417,7 @@ cdef inline bint note_first(State *e) noexcept nogil:
                 return False
         else:
             e.n_input_events += 1
-            i = process.poisson.events[process.at].neuron
+            i = event_neuron(&process.poisson, process.at)
             process.at += 1
             if not note_event(e, process, item.index, i):
                 return False
@@ -717,7 +718,7 @@ cdef inline Status take_kicks(State *e, Window *q, Pair until, count_t stop) noe
                 return RUNNING
             next = process_time(e, process, process.at + 1)
             p = &e.populations[process.population]
-            i = process.poisson.events[process.at].neuron
+            i = event_neuron(&process.poisson, process.at)
             weight = process.weights[i] if process.weights != NULL else process.weight
             port = process.port
         elif item.kind == CURSOR:
@@ -755,7 +756,7 @@ cdef inline Status take_kicks(State *e, Window *q, Pair until, count_t stop) noe
                 return NO_MEMORY
             process.at += 1
             if process.at + 8 < process.poisson.n_events:
-                prefetch(&p.x[p.width * process.poisson.events[process.at + 8].neuron], 1)
+                prefetch(&p.x[p.width * event_neuron(&process.poisson, process.at + 8)], 1)
         else:
             e.n_synaptic_events += 1
             pass_cursor(e, item.index)

@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from sparseprop.connectivity._poisson cimport poisson_free
+from sparseprop.connectivity._poisson cimport drawing_free, poisson_free, poisson_prepare
 from sparseprop.connectivity._rows cimport table_size
 from sparseprop.engine._agenda cimport agenda_free
 from sparseprop.engine._kernel cimport Kernel
@@ -53,6 +53,7 @@ cdef class Loaded:
             free(p.log)
         for k in range(self.e.n_processes):
             poisson_free(&self.e.processes[k].poisson)
+        drawing_free(&self.e.drawing)
         free(self.series)
         free(self.e.populations)
         free(self.e.projections)
@@ -308,11 +309,7 @@ cdef class Loaded:
         cdef const double[:, ::1] fractions
         cdef const uint64_t[::1] key
         c.population, c.is_source, c.port = process.population, process.weight is None, process.port
-        key = process.key
-        c.poisson.key[0], c.poisson.key[1] = key[0], key[1]
-        c.poisson.purpose, c.poisson.index = process.purpose, process.index
         c.poisson.n, c.poisson.interval = process.n, process.interval
-        c.poisson.begin, c.poisson.end = 0, process.n
         means = process.means
         c.poisson.means, c.poisson.mean_each = &means[0], means.shape[0] > 1
         c.n_intervals = process.n_intervals
@@ -326,6 +323,9 @@ cdef class Loaded:
             c.weights = &weights[0]
         elif process.weight is not None:
             c.weight = process.weight
+        key = process.key
+        if not poisson_prepare(&c.poisson, &key[0], process.purpose, process.index):
+            owned(NULL)
 
     def set_changes(self, changes, int64_t n_changes):
         """Other :class:`Changes`, of which so many are over; what is due already comes before anything else."""

@@ -15,7 +15,7 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from sparseprop._core cimport Engine
-from sparseprop.connectivity._poisson cimport poisson_free
+from sparseprop.connectivity._poisson cimport drawing_free
 from sparseprop.connectivity._rows cimport table_size
 from sparseprop.engine._blocks cimport go_back, take_blocks, take_ways
 from sparseprop.engine._delivery cimport find_row, train_time
@@ -429,6 +429,7 @@ cdef class Lookahead(Engine):
             free(L.threads[j].e.held.items)
             free(L.threads[j].e.driven.items)
             free(L.threads[j].e.looked.items)
+            drawing_free(&L.threads[j].e.drawing)
             free(L.threads[j].e.table)
             free(L.threads[j].e.solved)
         free(L.threads)
@@ -438,7 +439,7 @@ cdef class Lookahead(Engine):
         free(L.blocks)
         free(L.first_block)
         for k in range(L.n_drives):
-            poisson_free(&L.drives[k].poisson)
+            free(L.drives[k].poisson.events)
         free(L.drives)
         free(L.largest)
         free(L.lanes)
@@ -685,6 +686,7 @@ cdef class Lookahead(Engine):
             mine = t.e
             t.e = e[0]
             t.e.populations, t.e.table, t.e.drawn = mine.populations, mine.table, mine.drawn
+            t.e.drawing = mine.drawing
             t.e.due, t.e.found, t.e.held, t.e.driven, t.e.looked = (
                 mine.due, mine.found, mine.held, mine.driven, mine.looked
             )
@@ -740,8 +742,6 @@ cdef class Lookahead(Engine):
                 c.number = k
                 c.poisson.begin, c.poisson.end = b.first, b.first + b.size
                 c.poisson.events, c.poisson.capacity = old.poisson.events, old.poisson.capacity
-                c.poisson.unsorted, c.poisson.unsorted_capacity = old.poisson.unsorted, old.poisson.unsorted_capacity
-                c.poisson.buckets, c.poisson.buckets_capacity = old.poisson.buckets, old.poisson.buckets_capacity
                 self._begin_process(c)
 
     def set_flights(self, emissions, last):

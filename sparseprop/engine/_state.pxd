@@ -5,7 +5,7 @@ The structs are declared here only; each compiled unit that works with them take
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from sparseprop.connectivity._poisson cimport Poisson
+from sparseprop.connectivity._poisson cimport Drawing, Poisson
 from sparseprop.engine._agenda cimport Agenda
 from sparseprop.engine._heap cimport Heap
 from sparseprop.engine._slice cimport Part
@@ -201,6 +201,7 @@ cdef struct State:
     Train trains[2]             # what the sources were made with, and what was injected since
     Process *processes
     int64_t n_processes
+    Drawing drawing             # scratch for their events
     Solved *solved              # by neuron modulo N_SOLVED; NULL without models that need it
     bint collected              # window: e.due has been filled while the instant was looked for
     Gathered *gathered          # window: entries that are due together, or nearly

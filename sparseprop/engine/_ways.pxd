@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport qsort
 from libc.string cimport memmove
 
+from sparseprop.connectivity._poisson cimport event_neuron
 from sparseprop.engine._delivery cimport train_time
 from sparseprop.engine._flights cimport draw_interval, process_time
 from sparseprop.engine._look cimport Look, Way
@@ -135,7 +136,7 @@ cdef inline bint take_sources(Look *L) noexcept nogil:
                 if not draw_interval(e, c):
                     return False
                 continue
-            if not emit(L, time.s, e.populations[c.population].first + c.poisson.events[c.at].neuron):
+            if not emit(L, time.s, e.populations[c.population].first + event_neuron(&c.poisson, c.at)):
                 return False
             c.at += 1
     if L.n_emitted > 1:

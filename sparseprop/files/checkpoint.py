@@ -22,7 +22,7 @@ from .storage import (
 __all__ = ["fingerprint", "read_state", "refuse_other_files", "write_state"]
 
 # Of the meaning of what is in a state; another one means that numbers would come out differently.
-VERSION = 1
+VERSION = 2
 WRITERS = {"simulation": "Simulation.save", "training": "Trainer.save"}
 
 

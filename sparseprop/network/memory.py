@@ -44,13 +44,18 @@ def simulation_memory(net):
     trains = sum(p.model.times.nbytes for p in net.populations if is_train(p))
     kept += 2 * trains
     transients.append(4 * trains)
-    # Of the events of an interval: time, whose, order, and the same unsorted.
+    # The events of an interval; those of one process at a time also out of order.
     epoch = Clock(float(min((shortest_time(p.model) for p in neurons), default=1.0))).epoch
     processes = [(d.population.n, d.input) for d in net.drives if isinstance(d.input, inputs.Poisson)]
     processes += [(p.n, p.model.process) for p in net.populations if isinstance(p.model, inputs.PoissonSource)]
+    drawing = 0
     for n, process in processes:
-        highest = process.highest()
-        running += 34 * process.interval(16.0 * epoch) * (highest.sum() if len(highest) > 1 else n * highest[0])
+        highest, fractions = process.highest(), process.fractions()
+        kept += highest.nbytes + (fractions.nbytes if fractions is not None else 0)
+        expected = process.interval(16.0 * epoch) * (highest.sum() if len(highest) > 1 else n * highest[0])
+        running += 8 * (expected + 6.0 * expected**0.5)
+        drawing = max(drawing, 8 * expected + 100_000)
+    running += drawing
     for p in neurons:
         if any(d.population is p and isinstance(d.input, inputs.Steps) for d in net.drives):
             rows = [d.input.values for d in net.drives if d.population is p and isinstance(d.input, inputs.Steps)]

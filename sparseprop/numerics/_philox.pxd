@@ -1,4 +1,4 @@
-"""Philox4x64-10, a counter-based random number generator, and the stream of numbers of one counter.
+"""Philox4x64-10, a counter-based random number generator, and the stream of numbers of one counter; Philox4x32-10.
 
 Reference: Salmon, Moraes, Dror & Shaw (2011), Parallel random numbers: as easy as 1, 2, 3. SC '11,
 doi 10.1145/2063384.2063405.
@@ -9,7 +9,7 @@ nothing else: not on a process, on an order of calls or on how many others draw.
 ``sparseprop.connectivity.Purpose``.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
@@ -19,6 +19,12 @@ cdef extern from *:
     }
     """
     uint64_t sparseprop_mulhi(uint64_t a, uint64_t b) noexcept nogil
+
+cdef extern from "sparseprop/numerics/philox.h" nogil:
+    # Philox4x32-10, many blocks at a time.
+    void philox_rows "sp_philox_rows"(uint64_t *rows, const uint32_t *neurons, const uint32_t *blocks, int64_t n,
+                                      uint64_t k, uint64_t key) noexcept
+    uint32_t philox_word_of "sp_philox_word"(uint32_t neuron, uint32_t word, uint64_t k, uint64_t key) noexcept
 
 
 cdef struct philox_stream:
