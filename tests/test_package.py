@@ -40,7 +40,7 @@ LAYERS = [
     {"gradients"},
     {"run"},
     {"network"},
-    {"batch", "sweep", "gradient_check", "simulation", "raster"},
+    {"batch", "sweep", "gradient_check", "dynamics", "simulation", "raster"},
     {"training"},
     {"torch", "jax"},
     {"sparseprop"},
