@@ -21,6 +21,7 @@ from .connectivity import (
     pairwise_bernoulli,
 )
 from .connectivity.distributions import lognormal, normal, uniform
+from .dynamics import Perturbation, perturb
 from .gradient_check import GradientReport, check_gradients
 from .gradients import Gradients, GradientWarning
 from .inputs import PoissonSource, SpikeSource, poisson, steps
@@ -46,6 +47,7 @@ __all__ = [
     "Gradients",
     "Network",
     "NumericalIF",
+    "Perturbation",
     "PoissonSource",
     "Population",
     "Projection",
@@ -73,6 +75,7 @@ __all__ = [
     "normal",
     "one_to_one",
     "pairwise_bernoulli",
+    "perturb",
     "poisson",
     "run_batch",
     "steps",

@@ -301,8 +301,8 @@ def check_gradients(net, duration=None, *, n_spikes=None, loss=None, parameters=
         dL/d(times): an array, or a function of ``(times, ids)`` that returns one. Default: random numbers.
     parameters : sequence of str, or str
         Any of ``I_e, tau_m, V_th, V_peak, V_reset, E_L, V_T, slope, rapidness, C_m, g_L, V_r, V_t, t_ref, tau_syn, V,
-        I_syn, weight, delay, input_times, drive_weight, steps``. Delays of 0 are left out, since they have a derivative on one
-        side only.
+        I_syn, weight, delay, input_times, drive_weight, steps``. Delays of 0 are left out, since they have a derivative
+        on one side only.
     engine : {"window", "heap"}
     seed : int, optional
         As for ``net.run``.

@@ -171,6 +171,21 @@ def test_initial_states_of_every_model(name, variant):
             assert res.V[0, 0] == pytest.approx(rest[i], rel=1e-12, abs=1e-12)
 
 
+@every_model
+def test_phases_of_the_cycle_are_the_time_since_the_spike_where_a_model_says_so(name, variant):
+    model = example(name, variant, 6)
+    phases = np.linspace(0.02, 0.98, 25)
+    period, velocity = (np.broadcast_to(f(), (6,)) for f in (model.free_period, model.cycle_velocity))
+    for i in range(6):
+        mine = model.part(slice(i, i + 1))
+        V = np.ravel(mine.cycle_voltage(phases))
+        assert (np.diff(V) > 0.0).all() and (V < mine.threshold()).all()
+        assert np.ravel(mine.cycle_phase(V)) == pytest.approx(phases, abs=1e-12)
+        if velocity[i] > 0.0:
+            assert velocity[i] == 1.0 / period[i]
+            assert np.ravel(mine.free_voltage(phases * period[i])) == pytest.approx(V, rel=1e-9, abs=1e-12)
+
+
 # What a model says of itself, so that nobody else has to know it ----------------------------------------------------
 
 

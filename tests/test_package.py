@@ -40,7 +40,7 @@ LAYERS = [
     {"gradients"},
     {"run"},
     {"network"},
-    {"analysis", "batch", "sweep", "gradient_check", "simulation", "raster"},
+    {"analysis", "batch", "sweep", "gradient_check", "dynamics", "simulation", "raster"},
     {"training"},
     {"torch", "jax"},
     {"sparseprop"},

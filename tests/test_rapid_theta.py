@@ -1,4 +1,4 @@
-"""The rapid theta neuron against what nobody here wrote: scipy's solver, and mpmath; and the theta neuron, bit for bit."""
+"""The rapid theta neuron against scipy's solver and mpmath; and the theta neuron, which it is, bit for bit."""
 
 import math
 
@@ -188,7 +188,7 @@ def test_derivatives_of_the_period_by_all_parameters_against_mpmath():
 
 @pytest.mark.parametrize("rapidness", [0.2, 1.0, 3.0, 50.0])
 def test_the_phase_transition_curve_has_two_branches(rapidness):
-    """A kick at a phase brings the neuron to the phase of the published curve, and it fires so much earlier or later."""
+    """A kick at a phase brings the neuron to the phase of the published curve, and it fires so much sooner or later."""
     model, r = sp.RapidTheta(tau_m=10.0, rapidness=rapidness, I_e=0.4), rapidness
     a_S, glue = (r + 1.0) / (2.0 * r), math.pi * (r - 1.0) / (r + 1.0)
     omega = 2.0 * math.sqrt(model.I_e / a_S) / model.tau_m

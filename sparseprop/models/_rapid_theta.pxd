@@ -315,8 +315,8 @@ cdef inline int64_t kick_row(const RapidTheta *m, const Neurons *p, const neuron
 
 
 # For gradients --------------------------------------------------------------------------------------------------------
-# y is dL/d(angle of V) at the end of the stretch, the time of that end, and sums for tau_m, I_e and rapidness. The angle
-# chi, d chi = dV / (1 + (a V)^2), goes on through 0, and is regular where V is infinite.
+# y is dL/d(angle of V) at the end of the stretch, the time of that end, and sums for tau_m, I_e and rapidness. The
+# angle chi, d chi = dV / (1 + (a V)^2), goes on through 0, and is regular where V is infinite.
 
 cdef inline int64_t adjoint_width(const RapidTheta *m, bint wide) noexcept nogil:
     return 5
@@ -342,7 +342,8 @@ cdef inline double curvature(const RapidTheta *m, double V) noexcept nogil:
     return m.kick_U if V > 0.0 else m.kick_S
 
 
-cdef inline double velocity(const RapidTheta *m, double tau, double V, double distance, double current) noexcept nogil:
+cdef inline double velocity(const RapidTheta *m, double tau, double V, double distance,
+                            double current) noexcept nogil:
     cdef double a = curvature(m, V)
     return a / m.tau if is_far(V) else (a * V * V + m.I_e) / m.tau
 
@@ -354,7 +355,7 @@ cdef inline double part_back(const RapidTheta *m, double *y, bint above, double 
     The sum for tau_m gets dL/d(the end's time) times `tau_share`.
     """
     cdef double curve = m.kick_U if above else m.kick_S, slope = m.kick_U_slope if above else m.kick_S_slope
-    cdef double I = m.I_U if above else m.below.I_e, root = m.root_U if above else m.below.root
+    cdef double drive = m.I_U if above else m.below.I_e, root = m.root_U if above else m.below.root
     cdef double w, p = 1.0, q, ratio, by_I, by_u
     if is_far(V):
         p = 0.0
@@ -365,7 +366,7 @@ cdef inline double part_back(const RapidTheta *m, double *y, bint above, double 
         if fabs(w) > 1.0:
             p = 1.0 / fabs(w)
             q = 1.0 if w > 0.0 else -1.0
-    flow_back(I, root, u, p, q, &ratio, &by_I, &by_u)
+    flow_back(drive, root, u, p, q, &ratio, &by_I, &by_u)
     y[3] += a * by_I
     y[2] -= a * by_u / curve * tau_share
     # w begins with curve V, and I is curve I_e.

@@ -297,6 +297,24 @@ class NeuronModel:
         """By what a change of I_e is multiplied in the engine; float or array."""
         return 1.0
 
+    # What perturbations are measured in.
+
+    def cycle_phase(self, V):
+        """The phase of a voltage: 0 at reset, 1 at threshold, and there the circle is closed; below 0 before reset.
+
+        The time since the spike as a part of the free period, where the model knows it in closed form and the neuron
+        oscillates; otherwise by V, or an angle of it if reset or threshold are infinite.
+        """
+        return (np.asarray(V) - self.V_reset) / (np.asarray(self.threshold()) - self.V_reset)
+
+    def cycle_voltage(self, phase):
+        """The voltage at a phase: the inverse of :meth:`cycle_phase`."""
+        return self.V_reset + np.asarray(phase) * (np.asarray(self.threshold()) - self.V_reset)
+
+    def cycle_velocity(self):
+        """How fast the phase of the free neuron changes, per ms, where that is the same everywhere; 0 elsewhere."""
+        return 0.0
+
     def loses_complex_step(self):
         """Whether complex numbers with a tiny imaginary part of I_e lose their digits in the reference engine."""
         return False

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import named_arguments, shown
-from ..numerics._functions import exp_many, log1p_many
+from ..numerics._functions import exp_many, expm1_many, log1p_many, log_many
 from ..numerics.engine_time import NEVER
 from .base import I_E, T_REF, TAU_M, NeuronModel, Parameter, cycle_voltage
 from .neuron import LARGEST_STATE, Neuron
@@ -128,6 +128,28 @@ class LIF(Leaky):
     V_reset: Any = 0.0
     I_e: Any = 0.0
     t_ref: Any = 0.0
+
+    def _cycle(self):
+        """How far V_inf is above V_reset, and the free period in units of tau_m; of neurons at rest inf and inf."""
+        gap = np.asarray(self._gap())
+        depth = np.where(gap > 0.0, gap + (np.asarray(self.V_th) - self.V_reset), np.inf)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return depth, np.where(gap > 0.0, log_many(depth / gap), np.inf)
+
+    def cycle_phase(self, V):
+        depth, length = self._cycle()
+        with np.errstate(invalid="ignore"):
+            phase = -log1p_many((self.V_reset - np.asarray(V)) / depth) / length
+        return np.where(np.isfinite(depth), phase, super().cycle_phase(V))
+
+    def cycle_voltage(self, phase):
+        depth, length = self._cycle()
+        with np.errstate(invalid="ignore"):
+            V = self.V_reset - depth * expm1_many(-np.asarray(phase) * length)
+        return np.where(np.isfinite(depth), V, super().cycle_voltage(phase))
+
+    def cycle_velocity(self):
+        return np.where(np.asarray(self.t_ref) > 0.0, 0.0, 1.0 / self.free_period())
 
     @staticmethod
     def constants_of(parameters):

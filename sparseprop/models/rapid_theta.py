@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ParameterError, named_arguments, shown
-from ..numerics._functions import tan_many, tanh_many
+from ..numerics._functions import atan_many, tan_many, tanh_many
 from ..numerics.arithmetic import DoubleArithmetic
 from ..numerics.engine_time import NEVER
 from .base import TAU_M, NeuronModel, Parameter
@@ -35,7 +35,7 @@ class RapidTheta(NeuronModel):
     at 0.
 
     Weights and V are voltages of the equation above. The phase in (-pi, pi), which ``phase=`` takes, is uniform in time
-    at ``I_e = 1``; V = 0 is at ``pi (rapidness - 1) / (rapidness + 1)``. With another I_e > 0 voltages are ``sqrt(I_e)``
+    at ``I_e = 1``; V = 0 is at ``pi (rapidness - 1) / (rapidness + 1)``. With another I_e > 0 V is ``sqrt(I_e)``
     times larger, and the phase of the free oscillation advances by ``2 sqrt(I_e / a_S) / tau_m``.
 
     Every parameter is a number or an array with one value per neuron.
@@ -122,7 +122,7 @@ class RapidTheta(NeuronModel):
         return (np.asarray(self.rapidness) / (2.0 * (np.asarray(self.rapidness) + 1.0)))[()]
 
     def growth_time_constant(self):
-        """The time constant in ms of the exponential flow below 0, tau_m / (2 sqrt(-a_S I_e)); inf where there is none."""
+        """The time constant in ms of the exponential flow below 0, tau_m / (2 sqrt(-a_S I_e)); inf without one."""
         with np.errstate(divide="ignore"):
             return self.tau_m / (2.0 * np.sqrt(np.maximum(-self._drives()[0], 0.0)))
 
@@ -162,6 +162,26 @@ class RapidTheta(NeuronModel):
         angle = a_S * (np.asarray(phase) - np.pi * (r - 1.0) / (r + 1.0)) / 2.0
         return (np.where(angle > 0.0, tan_many(r * angle) / r, tan_many(angle)) / np.sqrt(a_S))[()]
 
+    def _cycle(self):
+        """sqrt(|I_e| a), or sqrt(a) at the rheobase, below and above, and the part of the phases that is below."""
+        size = np.where(np.asarray(self.I_e) == 0.0, 1.0, np.abs(self.I_e))
+        root_S, root_U = (np.sqrt(a * size) for a in self._curvatures())
+        return root_S, root_U, root_U / (root_S + root_U)
+
+    def cycle_phase(self, V):
+        (root_S, root_U, below), (a_S, a_U), V = self._cycle(), self._curvatures(), np.asarray(V)
+        up = below + (1.0 - below) * (2.0 / np.pi) * atan_many(a_U * V / root_U)
+        return np.where(V > 0.0, up, below * (1.0 + (2.0 / np.pi) * atan_many(a_S * V / root_S)))
+
+    def cycle_voltage(self, phase):
+        (root_S, root_U, below), (a_S, a_U), phase = self._cycle(), self._curvatures(), np.asarray(phase)
+        over = (phase - below) * (0.5 * np.pi)
+        up = root_U * tan_many(over / (1.0 - below)) / a_U
+        return np.where(over > 0.0, up, root_S * tan_many(over / below) / a_S)
+
+    def cycle_velocity(self):
+        return 1.0 / np.asarray(self.free_period())
+
     def gradients(self, sums):
         return super().gradients(sums) | {"rapidness": sums["shape"]}
 
@@ -186,12 +206,12 @@ def rapid_theta_constants(a, tau_m, rapidness, I_e, t_ref):
     Returns
     -------
     dict
-        ``below``: those of a Riccati neuron with w = a_S V, from -inf to the glue point 0, in coordinates that rotate or
-        as of a time; of a rotation ``peak`` is the direction that the neuron would have below if it fired at the same
+        ``below``: those of a Riccati neuron with w = a_S V, from -inf to the glue point 0, in coordinates that rotate
+        or as of a time; of a rotation ``peak`` is the direction that the neuron would have below if it fired at that
         time. ``glued``, whether there is something else above, so whether rapidness is not 1. Above w = a_U V: ``I_U``
         and ``root_U`` for I_e a_U and its root; ``climbs``, whether V passes 0 by itself, and ``rise``, the time from
-        there to infinity in units of tau; ``kick_S`` and ``kick_U``, what a weight of 1 is, ``ratio`` = a_U / a_S, and their derivatives by
-        rapidness.
+        there to infinity in units of tau; ``kick_S`` and ``kick_U``, what a weight of 1 is, a_S and a_U, and their
+        derivatives by rapidness; ``ratio`` = a_U / a_S.
     """
     kick_S, kick_U = curvatures(rapidness)
     number, glued = 0.0 * rapidness, rapidness != 1.0  # or it is 1, and something is to be derived by it

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ParameterError, named_arguments, shown
-from ..numerics._functions import atan2_many, atanh_many, tan_many, tanh_many
+from ..numerics._functions import atan2_many, atan_many, atanh_many, tan_many, tanh_many
 from ..numerics.engine_time import NEVER
 from .base import I_E, T_REF, TAU_M, NeuronModel, Parameter, cycle_voltage
 from .neuron import LARGEST_STATE, Neuron
@@ -74,6 +74,25 @@ class _Riccati(NeuronModel):
     def threshold(self):
         """The voltage at which the neuron fires."""
         return self.V_peak
+
+    def _is_angle(self):
+        return np.isinf(self.V_peak) | np.isinf(self.V_reset)
+
+    def cycle_phase(self, V):
+        root = np.sqrt(np.abs(self.I_e))
+        with np.errstate(invalid="ignore"):
+            angle = 0.5 + atan_many(np.asarray(V) / np.where(root > 0.0, root, 1.0)) / np.pi
+            return np.where(self._is_angle(), angle, super().cycle_phase(V))
+
+    def cycle_voltage(self, phase):
+        root = np.sqrt(np.abs(self.I_e))
+        with np.errstate(invalid="ignore"):
+            V = np.where(root > 0.0, root, 1.0) * tan_many(np.pi * (np.asarray(phase) - 0.5))
+            return np.where(self._is_angle(), V, super().cycle_voltage(phase))
+
+    def cycle_velocity(self):
+        whole = np.isinf(self.V_peak) & np.isinf(self.V_reset) & (np.asarray(self.t_ref) == 0.0)
+        return np.where(whole, 1.0 / self.free_period(), 0.0)
 
     def riccati_drive(self):
         """The I_e of the equation above; its sign and size choose the coordinates."""
@@ -318,6 +337,15 @@ class QuadraticIF(_Riccati):
     def phase_to_voltage(self, phase):
         """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
         return cycle_voltage(self, phase)
+
+    def cycle_phase(self, V):
+        return self._qif.cycle_phase(np.asarray(V) - self._centre)
+
+    def cycle_voltage(self, phase):
+        return self._centre + self._qif.cycle_voltage(phase)
+
+    def cycle_velocity(self):
+        return self._qif.cycle_velocity()
 
     def riccati_drive(self):
         return self._qif.I_e

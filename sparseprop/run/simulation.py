@@ -117,7 +117,7 @@ class Simulation(Steered):
             raise ParameterError(f"net must be a Network, got {shown(net)}")
         seed = check_start(engine, seed)
         n_threads = checked_threads(n_threads, engine)
-        self.network = net
+        self.network, self._n_threads = net, n_threads
         source = net.engine_input(seed)
         if engine is None:
             engine = chosen_engine(net, source, n_threads)
@@ -225,6 +225,25 @@ class Simulation(Steered):
             },
         )
 
+    def copy(self):
+        """Another simulation of the same network in the same state, at the same time.
+
+        What is saved by :meth:`save` and loaded, without a file: both go on bit-identically, and independently.
+
+        Returns
+        -------
+        Simulation
+        """
+        with self._owned():
+            self._require_sound()
+            self._require_idle()
+            other = type(self)(
+                self.network, engine=self._header["engine"], seed=self._header["seed"], n_threads=self._n_threads
+            )
+            other._restore_steering(self._steering_state())
+            other._engine.restore(self._engine.state())
+            return other
+
     @functools.cached_property
     def _fingerprint(self):
         """Of the network as it was when this began; it takes a look at every synapse."""
@@ -271,7 +290,7 @@ class Simulation(Steered):
             self._lock.release()
 
     def __reduce__(self):
-        raise TypeError("a Simulation cannot be copied or pickled; make a new one from its network")
+        raise TypeError("a Simulation cannot be pickled, or copied but by copy(); make a new one from its network")
 
     def run(
         self,
