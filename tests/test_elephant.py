@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings(
 )  # elephant says how it rounds, what it drops, and where it divides by 0
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def raster(seed):
     """Times of each neuron, t_start, t_stop and a width of bins in ms."""
     rng = np.random.default_rng(seed)
@@ -65,7 +65,7 @@ def theirs(seed):
     return [neo.SpikeTrain(t, units="ms", t_start=t_start, t_stop=t_stop) for t in trains], width * pq.ms
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def binned(seed):
     trains, width = theirs(seed)
     return conversion.BinnedSpikeTrain(trains, bin_size=width)
@@ -239,7 +239,7 @@ def test_neo_trains_and_results_are_taken_alike():
         analysis.rates([in_ms[0], other])
 
 
-# What elephant 1.2.1 does otherwise; docs/analysis.md says so. If one of these fails, it has changed there. -------------
+# What elephant 1.2.1 does otherwise; docs/analysis.md says so. If one of these fails, it has changed there. -----------
 
 
 def test_the_cv_of_a_single_interval_is_0_there():

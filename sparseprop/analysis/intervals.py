@@ -245,10 +245,8 @@ def lvr(spikes, R=5.0):
 def _local(spikes, term):
     """The mean of a term of two successive intervals, for each neuron."""
     trains = SpikeTrains.of(spikes)
-    intervals, owner = intervals_of(trains.times, trains.ids)
-    same = owner[1:] == owner[:-1]
-    before, after, owner = intervals[:-1][same], intervals[1:][same], owner[1:][same]
-    count = np.bincount(owner, minlength=trains.n)
-    with np.errstate(divide="ignore", invalid="ignore"):  # two intervals of 0: not defined
-        total = np.bincount(owner, term(before, after), trains.n)
+    intervals, last = np.diff(trains.times), trains.ids[2:]
+    with np.errstate(all="ignore"):  # two intervals of 0, and those from neuron to neuron: not defined
+        terms = np.where(last == trains.ids[:-2], term(intervals[:-1], intervals[1:]), 0.0)
+    total, count = np.bincount(last, terms, trains.n), trains.n_spikes - 2
     return np.divide(total, count, out=np.full(trains.n, np.nan), where=count > 0)

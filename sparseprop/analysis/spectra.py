@@ -6,6 +6,7 @@ import numpy as np
 
 from .._validation import integer, real
 from ..errors import ParameterError, named_arguments
+from ..numerics._functions import cos_many
 from .counts import time_histogram
 from .trains import SpikeTrains, width_of
 
@@ -52,8 +53,6 @@ def power_spectrum(spikes, bin_width=1.0, *, frequency_resolution=None, n_segmen
     ----------
     Welch (1967), IEEE Trans. Audio Electroacoust. 15:70, doi:10.1109/TAU.1967.1161901.
     """
-    from scipy.signal import welch
-
     width = width_of(bin_width, "power_spectrum: bin_width")
     n_segments = integer(n_segments, "power_spectrum: n_segments", "a whole number >= 1", low=1)
     trains = SpikeTrains.of(spikes)
@@ -78,4 +77,19 @@ def power_spectrum(spikes, bin_width=1.0, *, frequency_resolution=None, n_segmen
             f"power_spectrum: segments must have 2 to {rate.size} bins, as many as the interval has, got {length}; "
             f"{remedy}"
         )
-    return PowerSpectrum(*welch(rate, sampling, nperseg=length, noverlap=length // 2))
+    return PowerSpectrum(*_welch(rate, sampling, length))
+
+
+def _welch(signal, sampling, length):
+    """Frequencies and the one-sided density of segments of so many points; as scipy.signal.welch, but light to load."""
+    segments = np.lib.stride_tricks.sliding_window_view(signal, length)[:: length - length // 2]
+    window = 0.5 - 0.5 * cos_many(2.0 * np.pi / length * np.arange(length))
+    power = np.zeros(length // 2 + 1)
+    for segment in segments:
+        found = np.fft.rfft((segment - segment.mean()) * window)
+        power += found.real**2 + found.imag**2
+    power *= 2.0 / (len(segments) * sampling * (window @ window))
+    power[0] /= 2.0
+    if length % 2 == 0:
+        power[-1] /= 2.0
+    return sampling / length * np.arange(power.size), power

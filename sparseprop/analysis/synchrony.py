@@ -173,9 +173,13 @@ def spike_contrast(spikes, min_bin=10.0, *, shrink_factor=0.9):
     start, stop = trains.t_start - shortest, trains.t_stop + shortest
     narrowest = max(min_bin, shortest / 2.0)
     check_memory(80.0 * (stop - start) / narrowest, "spike_contrast", "give a larger min_bin")
+    order = np.argsort(times, kind="stable")
+    ascending, rank = times[order], np.empty(times.size, np.int64)
+    rank[order] = np.arange(times.size)
+    same = ids[1:] == ids[:-1]
     best, width = float("nan"), trains.duration / 2.0
     while width >= narrowest:
-        together, active = _overlapping(times, ids, np.arange(start, stop + width / 2.0, width / 2.0))
+        together, active = _overlapping(ascending, rank, same, np.arange(start, stop + width / 2.0, width / 2.0))
         participation = ((active * together).sum() / together.sum() - 1.0) / (trains.n_pooled - 1.0)
         contrast = np.abs(np.diff(together)).sum() / (2.0 * times.size)
         best = max(contrast * participation, -np.inf if np.isnan(best) else best)
@@ -183,15 +187,19 @@ def spike_contrast(spikes, min_bin=10.0, *, shrink_factor=0.9):
     return float(best)
 
 
-def _overlapping(times, ids, edges):
-    """Of bins of two steps that overlap by one: numbers of spikes, and of neurons that have one."""
+def _overlapping(ascending, rank, same, edges):
+    """Of bins of two steps that overlap by one: numbers of spikes, and of neurons that have one.
+
+    `ascending` are the times of all, `rank` where in it the spikes of neuron after neuron are, and `same` which of
+    these are of the same neuron as the one before.
+    """
     n = edges.size - 1
-    step = np.minimum(np.searchsorted(edges, times, side="right") - 1, n - 1)
-    counts = np.bincount(step, minlength=n)
-    new = np.ones(step.size, bool)
-    new[1:] = (ids[1:] != ids[:-1]) | (step[1:] != step[:-1])
-    step, ids = step[new], ids[new]  # each neuron once in a step
-    active = np.bincount(step, minlength=n)
-    both = (ids[1:] == ids[:-1]) & (step[1:] == step[:-1] + 1)
-    twice = np.bincount(step[:-1][both], minlength=n)
+    bounds = np.searchsorted(ascending, edges)
+    bounds[-1] = ascending.size  # the last step includes its end
+    counts = np.diff(bounds)
+    step = np.repeat(np.arange(n, dtype=np.int32), counts)[rank]
+    ahead = np.diff(step)
+    active = np.bincount(step[1:][(ahead != 0) | ~same], minlength=n)  # each neuron once in a step
+    active[step[0]] += 1
+    twice = np.bincount(step[:-1][same & (ahead == 1)], minlength=n)
     return counts[:-1] + counts[1:], active[:-1] + active[1:] - twice[:-1]

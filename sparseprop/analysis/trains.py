@@ -18,7 +18,7 @@ from ..run.result import Result
 
 __all__ = ["SpikeTrains"]
 
-MAX_BINS = 1 << 40  # in all: beyond it, numbers of bins are not exact any more
+MAX_BINS = 1 << 40  # far beyond it, times have no digits left
 
 
 class Counts(NamedTuple):
@@ -107,8 +107,8 @@ class SpikeTrains:
             order = np.argsort(times, kind="stable")
             times, ids = times[order], ids[order]
         if (ids[1:] < ids[:-1]).any():
-            order = order_by_id(ids, n)
-            times, ids = times[order], ids[order]
+            times = times[order_by_id(ids, n)]
+            ids = np.repeat(np.arange(n), np.bincount(ids, minlength=n))
         self.times, self.ids, self.n, self.t_start, self.t_stop = times, ids, n, t_start, t_stop
 
     @classmethod
@@ -258,10 +258,9 @@ class SpikeTrains:
 
     def n_bins(self, width, name="bin_width"):
         """How many whole bins of a width in ms the interval has; what is left over at its end is in none."""
-        n = max(bins.n_points(self.t_start, self.t_stop, width) - 1, 0)
-        if n * max(self.n, 1) > MAX_BINS:
-            raise ParameterError(f"{name} must not make more than 2^40 bins of all neurons, got {width:g} ms")
-        return n
+        if self.duration > MAX_BINS * width:
+            raise ParameterError(f"{name} must be at least {self.duration / MAX_BINS:g} ms, got {width:g}")
+        return max(bins.n_points(self.t_start, self.t_stop, width) - 1, 0)
 
     def counts(self, width, name="bin_width"):
         """The :class:`Counts` in bins of a width in ms; each includes its beginning, as for ``Record(bins=...)``."""
