@@ -188,6 +188,7 @@ cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t r
     cdef const uint64_t *events
     cdef neuron_t i
     cdef Kick *kick
+    cdef Pair time
     while True:
         if c.at == c.poisson.n_events:
             if not before(process_time(&t.e, c, c.at), L.end):
