@@ -5,16 +5,18 @@ its target (but for those of which each block looks up its part by itself); then
 order of time, and its neurons advance.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from sparseprop.engine._delivery cimport find_row
 from sparseprop.engine._flights cimport draw_interval, process_time
 from sparseprop.engine._look cimport Block, Bucket, Look, Place, Thread, Way
-from sparseprop.engine._slice cimport HAS_EXTRA, RUN, Extra, Kick, Part, RowPart, insert_items, note_fault, sort_items
+from sparseprop.engine._slice cimport HAS_EXTRA, RUN, Extra, Kick, Lists, Part, RowPart, insert_items, note_fault, sort_items
 from sparseprop.engine._state cimport NO_MEMORY, RUNNING, Cursor, Population, Process, Projection, State, Status
 from sparseprop.engine._team cimport take_next
 from sparseprop.numerics._frames cimport Pair, before, enter_epoch, interval, place_edge, plus
+from sparseprop.numerics._lanes cimport LANES, SLOTS
 from sparseprop.numerics._memory cimport grow
 from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
@@ -245,23 +247,24 @@ cdef inline bint find_pulled(const Look *L, Thread *t, int64_t number, Part *par
     return True
 
 
-cdef inline bint order_kicks(const Look *L, Thread *t, int64_t number, Part *part) noexcept nogil:
+cdef inline bint order_kicks(const Look *L, Thread *t, Part *part) noexcept nogil:
     """What was put down for a block, by time; False if there is no memory."""
     cdef const Bucket *bucket
     cdef int64_t k, bin, n_bins = 16
-    cdef count_t j, total = t.drives.size, sorted_already = 1
+    cdef count_t j, total = 0, sorted_already = 1
     cdef uint32_t start, size, longest = 0
     cdef double scale, begin = L.begin.s
     cdef Kick *kick
-    for k in range(L.team.n):
-        total += put_down_by(L, k, number).size
+    for k in range(t.n_sources):
+        total += t.sources[k].size
     part.n_kicks = total
-    if total == t.drives.size:
+    if total == t.sources[t.n_sources - 1].size:
         # Those of one drive are in order.
+        bucket = t.sources[t.n_sources - 1]
         for j in range(1, total):
-            sorted_already &= t.drives.kicks[j - 1].s <= t.drives.kicks[j].s
+            sorted_already &= bucket.kicks[j - 1].s <= bucket.kicks[j].s
         if sorted_already:
-            part.kicks, part.extras = t.drives.kicks, t.drives.extras
+            part.kicks, part.extras = bucket.kicks, bucket.extras
             return True
     while n_bins < total and n_bins < 1 << 16:
         n_bins *= 2
@@ -271,8 +274,8 @@ cdef inline bint order_kicks(const Look *L, Thread *t, int64_t number, Part *par
     if not grow(<void **> &t.bins, &t.bins_capacity, n_bins + 1, sizeof(uint32_t)):
         return False
     memset(t.bins, 0, (n_bins + 1) * sizeof(uint32_t))
-    for k in range(L.team.n + 1):
-        bucket = put_down_by(L, k, number) if k < L.team.n else &t.drives
+    for k in range(t.n_sources):
+        bucket = t.sources[k]
         for j in range(bucket.size):
             t.bins[min(<int64_t> ((bucket.kicks[j].s - begin) * scale), n_bins - 1)] += 1
     start = 0
@@ -282,8 +285,8 @@ cdef inline bint order_kicks(const Look *L, Thread *t, int64_t number, Part *par
         start += size
         longest = max(longest, size)
     t.kicks.n_extras = 0
-    for k in range(L.team.n + 1):
-        bucket = put_down_by(L, k, number) if k < L.team.n else &t.drives
+    for k in range(t.n_sources):
+        bucket = t.sources[k]
         for j in range(bucket.size):
             bin = min(<int64_t> ((bucket.kicks[j].s - begin) * scale), n_bins - 1)
             kick = &t.kicks.kicks[t.bins[bin]]
@@ -312,46 +315,171 @@ cdef inline bint order_kicks(const Look *L, Thread *t, int64_t number, Part *par
     return True
 
 
+# Lists --------------------------------------------------------------------------------------------------------------
+
+cdef inline bint begin_lists(const Look *L, Thread *t, Part *part, int64_t population) noexcept nogil:
+    """Empty lists for the neurons of a block; False if there is no memory."""
+    cdef Lists *a = &t.lists
+    cdef count_t n, old = t.lists_capacity
+    a.stride = min(<int64_t> SLOTS - 1, a.most + a.most // 8 + 3) | 1  # not a multiple of what caches are divided by
+    n = ((part.size + LANES - 1) // LANES) * a.stride * LANES
+    if n > old:
+        n += n // 4
+        free(a.times)
+        free(a.kinds)
+        free(a.own)
+        t.lists_capacity = 0
+        a.own = NULL
+        a.times, a.kinds = <double *> calloc(n, sizeof(double)), <uint8_t *> calloc(n, 1)
+        if a.times == NULL or a.kinds == NULL:
+            return False
+        t.lists_capacity = n
+    if L.has_own[population] and a.own == NULL:
+        a.own = <double *> calloc(t.lists_capacity, sizeof(double))
+        if a.own == NULL:
+            return False
+    memset(a.counts, 0, ((part.size + LANES - 1) // LANES) * LANES * sizeof(uint32_t))
+    part.lists = a[0]
+    part.lists.weights, part.lists.n_kinds = L.kinds, L.n_kinds
+    if not L.has_own[population]:
+        part.lists.own = NULL
+    return True
+
+
+cdef inline void put_in_lists(const Look *L, const Lists *a, const Bucket *bucket) noexcept nogil:
+    """What was put down."""
+    cdef count_t j
+    cdef const Kick *kick
+    cdef uint32_t count
+    cdef int64_t at, stride = a.stride
+    for j in range(bucket.size):
+        kick = &bucket.kicks[j]
+        count = a.counts[kick.target]
+        a.counts[kick.target] = count + 1
+        if not count < stride:
+            continue
+        at = ((kick.target >> 3) * stride + count) * LANES + (kick.target & (LANES - 1))
+        a.times[at] = kick.s
+        if a.own == NULL:
+            a.kinds[at] = L.routes[kick.what].kind
+        elif kick.what & HAS_EXTRA:
+            a.own[at] = bucket.extras[kick.what & ~<uint32_t> HAS_EXTRA].weight
+        else:
+            a.own[at] = L.routes[kick.what].weight
+
+
+cdef inline bint take_chosen(const Look *L, Thread *t, const Part *part) noexcept nogil:
+    """Instead of all that was put down only what is for the chosen ones; False if there is no memory."""
+    cdef Bucket *b = &t.some
+    cdef const Bucket *from_
+    cdef const Extra *extra
+    cdef const Kick *kick
+    cdef int64_t k
+    cdef count_t j
+    b.size = b.n_extras = 0
+    for k in range(t.n_sources):
+        from_ = t.sources[k]
+        for j in range(from_.size):
+            kick = &from_.kicks[j]
+            if not part.is_chosen[kick.target]:
+                continue
+            if kick.what & HAS_EXTRA:
+                extra = &from_.extras[kick.what & ~<uint32_t> HAS_EXTRA]
+                if not put_down_one(b, kick.target, kick.s, extra.weight, extra.route, extra.place):
+                    return False
+            elif not put_down(b, kick.target, kick.s, kick.what):
+                return False
+    t.sources[0] = b
+    t.n_sources = 1
+    return True
+
+
+cdef inline Status advance_by_lists(Look *L, Thread *t, Block *b, Part *part) noexcept nogil:
+    """Its neurons on their own, and then those that this does not do for."""
+    cdef Population *p = &t.e.populations[b.population]
+    cdef int64_t k
+    cdef int64_t most = 0
+    cdef Status status
+    if not begin_lists(L, t, part, b.population):
+        return NO_MEMORY
+    for k in range(t.n_sources):
+        put_in_lists(L, &part.lists, t.sources[k])
+        part.n_kicks += t.sources[k].size
+    for k in range(part.size):
+        most = max(most, <int64_t> part.lists.counts[k])
+    t.lists.most = max(most, t.lists.most - t.lists.most // 16)
+    status = p.ops.advance_lists(&t.e, &t.q, p, part)
+    if status == RUNNING and part.n_chosen:
+        if part.n_chosen > part.size // 4:
+            b.no_lists = 16
+        if not take_chosen(L, t, part) or not order_kicks(L, t, part):
+            status = NO_MEMORY
+        else:
+            part.is_part = True
+            status = p.ops.advance(&t.e, &t.q, p, part)
+    for k in range(part.n_chosen):
+        part.is_chosen[part.chosen[k] - part.first] = False
+    return status
+
+
+cdef inline bint keep_block(Look *L, Thread *t, Block *b) noexcept nogil:
+    """The states and drives of a block as they were when the slice began; False if there is no memory."""
+    cdef const Population *q = &L.e.populations[b.population]
+    cdef int64_t k, m = b.population
+    if not L.keeps:
+        return True
+    keep(L.saved.x[m] + q.width * <int64_t> b.first, q.x + q.width * <int64_t> b.first,
+         q.width * b.size * sizeof(double), L.again)
+    if q.base != NULL:
+        keep(L.saved.base[m] + b.first, q.base + b.first, b.size * sizeof(Pair), L.again)
+    if q.release != NULL:
+        keep(L.saved.release[m] + b.first, q.release + b.first, b.size * sizeof(Pair), L.again)
+        keep(L.saved.waiting[m] + b.first // 8, q.waiting + b.first // 8, (b.size + 7) // 8, L.again)
+    for k in range(b.first_drive, b.first_drive + b.n_drives):
+        if not L.again:
+            L.saved.drives[k].k, L.saved.drives[k].at = L.drives[k].poisson.k, L.drives[k].at
+        elif not go_back(&t.e, &L.drives[k], &L.saved.drives[k]):
+            return False
+    return True
+
+
 cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
     """All that happens to the neurons of a block in the slice."""
     cdef Block *b = &L.blocks[number]
     cdef Population *p = &t.e.populations[b.population]
-    cdef const Population *q = &L.e.populations[b.population]
     cdef Part part
-    cdef int64_t k, m
+    cdef int64_t k
+    cdef count_t arrived = 0
     cdef Status status
-    if L.keeps:
-        m = b.population
-        keep(L.saved.x[m] + q.width * <int64_t> b.first, q.x + q.width * <int64_t> b.first,
-             q.width * b.size * sizeof(double), L.again)
-        if q.base != NULL:
-            keep(L.saved.base[m] + b.first, q.base + b.first, b.size * sizeof(Pair), L.again)
-        if q.release != NULL:
-            keep(L.saved.release[m] + b.first, q.release + b.first, b.size * sizeof(Pair), L.again)
-            keep(L.saved.waiting[m] + b.first // 8, q.waiting + b.first // 8, (b.size + 7) // 8, L.again)
+    if not keep_block(L, t, b):
+        return NO_MEMORY
     b.n_spikes = b.n_close = b.n_drive_events = b.n_kicks = 0
     b.last = -1.0
     t.drives.size = t.drives.n_extras = 0
     for k in range(b.first_drive, b.first_drive + b.n_drives):
-        if L.again:
-            if not go_back(&t.e, &L.drives[k], &L.saved.drives[k]):
-                return NO_MEMORY
-        elif L.keeps:
-            L.saved.drives[k].k, L.saved.drives[k].at = L.drives[k].poisson.k, L.drives[k].at
         if not take_drive(L, t, b, &L.drives[k], <uint32_t> L.drives[k].number):
             return NO_MEMORY
-    if not find_pulled(L, t, number, &part) or not order_kicks(L, t, number, &part):
+    if not find_pulled(L, t, number, &part):
         return NO_MEMORY
-    b.n_kicks += part.n_kicks
-    if part.n_kicks == 0 and part.n_rows == 0 and not p.oscillates and L.e.forced.size == 0:
+    t.n_sources = 0
+    for k in range(L.team.n):
+        t.sources[t.n_sources] = put_down_by(L, k, number)
+        arrived += t.sources[t.n_sources].size
+        t.n_sources += 1
+    t.sources[t.n_sources] = &t.drives
+    t.n_sources += 1
+    b.n_kicks += arrived + t.drives.size
+    if b.n_kicks == 0 and not p.oscillates and L.e.forced.size == 0:
         return RUNNING
     part.begin, part.end, part.stop = L.begin, L.end, L.stop
     part.first, part.size = b.first, b.size
-    part.routes = L.routes
-    part.largest = L.largest[b.population]
+    part.routes, part.largest = L.routes, L.largest[b.population]
+    part.n_kicks = 0
     part.changed = L.changed
     part.forced, part.n_forced = L.e.forced.items, L.e.forced.size
     part.recent, part.n_recent = L.recent, L.n_recent
+    part.is_part = False
+    part.chosen, part.n_chosen, part.is_chosen = t.chosen, 0, t.is_chosen
     part.sums, part.has_sum, part.has_fired = t.sums, t.has_sum, t.has_fired
     for k in range(MAX_PORTS):
         part.touched[k] = t.touched + (k << L.shift)
@@ -362,7 +490,13 @@ cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept no
     part.spikes, part.n_spikes, part.capacity = b.spikes, 0, b.capacity
     part.n_close = 0
     part.fault.kind = 0
-    status = p.ops.advance(&t.e, &t.q, p, &part)
+    b.no_lists = max(b.no_lists - 1, <count_t> 0)
+    if arrived > 2 * part.size and part.n_rows == 0 and b.no_lists == 0 and p.ops.takes_lists(&t.e, p, &part):
+        status = advance_by_lists(L, t, b, &part)
+    elif not order_kicks(L, t, &part):
+        status = NO_MEMORY
+    else:
+        status = p.ops.advance(&t.e, &t.q, p, &part)
     t.together, t.together_capacity = part.together, part.together_capacity
     t.away, t.away_capacity = part.away, part.away_capacity
     b.spikes, b.n_spikes, b.capacity, b.n_close = part.spikes, part.n_spikes, part.capacity, part.n_close

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from sparseprop.engine._slice cimport Arrived, Away, Extra, Fault, Kick, Recent, Route, RowPart, Spike, Sum
+from sparseprop.engine._slice cimport Arrived, Away, Extra, Fault, Kick, Lists, Recent, Route, RowPart, Spike, Sum
 from sparseprop.engine._state cimport Cursor, Lane, Process, State, Status
 from sparseprop.engine._team cimport Team
 from sparseprop.engine._window cimport Window
@@ -24,6 +24,7 @@ cdef struct Block:
     count_t n_close
     count_t n_drive_events
     count_t n_kicks
+    count_t no_lists            # slices for which they did not pay
     double last                 # the last event of a drive; negative without one
 
 
@@ -45,7 +46,14 @@ cdef struct Thread:
     Bucket *buckets             # by block
     # Of the present block.
     Bucket drives
+    const Bucket **sources      # what else there is, and these; as many as there are threads and some more
+    int64_t n_sources
+    Bucket some                 # of those that are chosen
     Bucket kicks                # all, by time
+    Lists lists
+    count_t lists_capacity      # items
+    uint8_t *is_chosen
+    neuron_t *chosen
     Kick *scratch               # as what follows
     count_t scratch_capacity
     Arrived *together
@@ -118,6 +126,10 @@ cdef struct Look:
     int64_t *first_block        # by population, and how many there are at the end
     uint32_t **cuts             # by projection: where in the row of a source each block begins; or NULL
     int64_t n_cuts
+    double kinds[256]           # the weights of projections and drives that have only one
+    int64_t n_kinds
+    uint8_t *kind               # by projection
+    uint8_t *has_own            # by population, whether other weights arrive
     double *largest             # by population, the size of a weight that may arrive
     Process *drives             # by block and drive
     int64_t n_drives

@@ -409,6 +409,15 @@ cdef class Lookahead(Engine):
             free(L.threads[j].scratch)
             free(L.threads[j].together)
             free(L.threads[j].away)
+            free(L.threads[j].sources)
+            free(L.threads[j].some.kicks)
+            free(L.threads[j].some.extras)
+            free(L.threads[j].lists.counts)
+            free(L.threads[j].lists.times)
+            free(L.threads[j].lists.kinds)
+            free(L.threads[j].lists.own)
+            free(L.threads[j].is_chosen)
+            free(L.threads[j].chosen)
             free(L.threads[j].bins)
             free(L.threads[j].rows)
             free(L.threads[j].sums)
@@ -436,6 +445,8 @@ cdef class Lookahead(Engine):
             poisson_free(&L.drives[k].poisson)
         free(L.drives)
         free(L.largest)
+        free(L.kind)
+        free(L.has_own)
         free(L.lanes)
         free(L.cursors)
         free(L.routes)
@@ -478,6 +489,7 @@ cdef class Lookahead(Engine):
         self._place_lanes()
         self._place_blocks()
         self._cut_rows(dense)
+        self._find_kinds()
         self._make_threads()
         self._start_inputs()
         L.stale = True
@@ -541,6 +553,37 @@ cdef class Lookahead(Engine):
         for j in range(e.n_processes):
             L.routes[j].source, L.routes[j].port = <int64_t> e.n + j, e.processes[j].port
 
+    cdef _find_kinds(self):
+        """The weights of projections and drives that have only one, if there are few."""
+        cdef Look *L = &self.look
+        cdef State *e = &self.e
+        cdef int64_t k, n = len(self.network.projections)
+        L.kind = <uint8_t *> zeros(n, 1)
+        L.has_own = <uint8_t *> zeros(e.n_populations, 1)
+        for k in range(n):
+            L.has_own[e.projections[k].post] |= self._take_kind(
+                e.projections[k].weights == NULL, e.projections[k].weight, &L.kind[k]
+            )
+        for k in range(e.n_processes):
+            L.has_own[e.processes[k].population] |= self._take_kind(
+                e.processes[k].weights == NULL, e.processes[k].weight, &L.routes[k].kind
+            )
+
+    cdef bint _take_kind(self, bint is_one, double weight, uint8_t *kind):
+        """Which of the kinds a weight is; True if it is none."""
+        cdef Look *L = &self.look
+        cdef int64_t k
+        for k in range(L.n_kinds if is_one else 0):
+            if L.kinds[k] == weight:
+                kind[0] = <uint8_t> k
+                return False
+        if not is_one or L.n_kinds == 256:
+            return True
+        kind[0] = <uint8_t> L.n_kinds
+        L.kinds[L.n_kinds] = weight
+        L.n_kinds += 1
+        return False
+
     cdef _cut_rows(self, double dense):
         """Where blocks begin in rows of which they get enough."""
         cdef Look *L = &self.look
@@ -601,6 +644,11 @@ cdef class Lookahead(Engine):
             L.n_made += 1
             t.frames = <Frame **> zeros(e.n_populations, sizeof(Frame *))
             t.buckets = <Bucket *> zeros(L.n_blocks, sizeof(Bucket))
+            t.sources = <const Bucket **> zeros(L.n_threads + 4, sizeof(const Bucket *))
+            t.lists.counts = <uint32_t *> zeros(1 << L.shift, sizeof(uint32_t))
+            t.lists.most = 24
+            t.is_chosen = <uint8_t *> zeros(1 << L.shift, 1)
+            t.chosen = <neuron_t *> zeros(1 << L.shift, sizeof(neuron_t))
             t.sums = <double *> zeros(MAX_PORTS << L.shift, sizeof(double))
             t.has_sum = <uint8_t *> zeros(MAX_PORTS << L.shift, 1)
             t.has_fired = <uint8_t *> zeros(1 << L.shift, 1)

@@ -2,10 +2,13 @@
 # subtraction and a comparison. Refractory neurons are out of reach of all kicks meanwhile: their x is infinite, and what
 # it will be waits in a list. What is rare takes the way of all neurons (_population_lookahead.pxi, before this).
 
-from sparseprop.engine._slice cimport Away
+from sparseprop.engine._slice cimport Away, Lists
 from sparseprop.numerics._constants cimport LARGEST_KICK
 from sparseprop.numerics._elementary cimport exp_many
 from sparseprop.numerics._frames cimport growth_at
+from sparseprop.numerics._lanes cimport (
+    LANES, NOTHING, SLOTS, kick_lanes, make_keys, make_networks, make_steps, sort_lanes, tied_lanes,
+)
 
 cdef enum:
     # Kicks whose numbers are made at a time.
@@ -40,10 +43,10 @@ cdef inline void fill_chunk(Chunk *c, const Part *w, const Frame *f, double gap,
         c.bound[k] = gap * E if weight > 0.0 else -INFINITY
 
 
-cdef inline bint can_stream(const State *e, const Population *p, const Part *w) noexcept nogil:
+cdef bint is_plain(const State *e, const Population *p, const Part *w) noexcept nogil:
     """Whether kicks of these neurons in this slice are no more than subtractions."""
     cdef const Model *m = <const Model *> p.rows
-    if not adds_up(m) or p.heterogeneous or p.oscillates or e.tape != NULL or w.n_forced or w.changed:
+    if not adds_up(m) or p.heterogeneous or e.tape != NULL or w.n_forced or w.changed:
         return False
     # No sum of kicks of this size leaves the range of a state.
     return w.largest * growth_at(&p.frames[m.frame], p.epoch, w.end) < LARGEST_KICK
@@ -193,9 +196,135 @@ cdef Status stream(State *e, Window *q, Population *p, Part *w) noexcept nogil:
 
 cdef Status go(State *e, Window *q, Population *p, Part *w) noexcept nogil:
     """Some neurons through a slice, up to the first fault of one."""
-    if can_stream(e, p, w):
+    if not p.oscillates and not w.is_part and is_plain(e, p, w):
         return stream(e, q, p, w)
     return advance(e, q, p, w)
 
 
 OPS.advance = go
+
+
+# Lists ----------------------------------------------------------------------------------------------------------------
+
+# 8 neurons: their kicks in order, what each takes from x, and the x up to which it counts.
+cdef struct Group:
+    uint32_t keys[SLOTS * LANES]
+    double steps[SLOTS * LANES]
+    double bounds[SLOTS * LANES]
+    double x[LANES]
+    const double *times
+    int64_t n_slots
+
+
+cdef inline void choose(Part *w, neuron_t i) noexcept nogil:
+    """Neuron i takes the way of all neurons."""
+    if not w.is_chosen[i - w.first]:
+        w.is_chosen[i - w.first] = True
+        w.chosen[w.n_chosen] = i
+        w.n_chosen += 1
+
+
+cdef inline double released(const Population *p, const Part *w, neuron_t i) noexcept nogil:
+    """The s of neuron i's release."""
+    if p.release == NULL or p.release[i].n < w.begin.n:
+        return -INFINITY
+    return p.release[i].s if p.release[i].n == w.begin.n else INFINITY
+
+
+cdef Status take_list(State *e, Population *p, Part *w, const Group *g, int64_t lane, neuron_t i,
+                      double release) noexcept nogil:
+    """One neuron through the slice, that is refractory or driven to threshold."""
+    cdef double x = p.x[i], t, fired = -INFINITY
+    cdef int64_t k, at
+    cdef Status status
+    for k in range(w.lists.counts[i - w.first]):
+        at = (g.keys[LANES * k + lane] & (SLOTS - 1)) * LANES + lane
+        t = g.times[at]
+        w.n_close += t - fired <= e.tolerance
+        if t < release:
+            continue
+        x -= g.steps[at]
+        if g.steps[at] > 0.0 and x <= g.bounds[at]:
+            if p.oscillates:
+                choose(w, i)
+                return RUNNING
+            p.x[i] = x
+            be_at(e, w, t)
+            status = spike(e, p, w, i)
+            if status != RUNNING:
+                return status
+            x, fired, release = p.x[i], t, released(p, w, i)
+    p.x[i] = x
+    return RUNNING
+
+
+cdef Status advance_lists(State *e, Window *q, Population *p, Part *w) noexcept nogil:
+    """All that happens to some neurons in the slice but to those that are then chosen for `advance`."""
+    cdef const Model *m = <const Model *> p.rows
+    cdef const Frame *f = &p.frames[m.frame]
+    cdef const Lists *a = &w.lists
+    cdef Group g
+    cdef int64_t first, lane, n, j, k
+    cdef uint32_t hit, tied
+    cdef neuron_t i
+    cdef double gap = gap_of(m), least = gap * f.edge_E if gap > 0.0 else -INFINITY, release, scale
+    cdef Status status = RUNNING
+    q.first_epoch = w.begin.n
+    be_at(e, w, w.begin.s)
+    scale = 33554431.0 / (w.stop - w.begin.s)
+    for k in range(w.n_recent):
+        if p.first + w.first <= w.recent[k].neuron < p.first + w.first + w.size:
+            choose(w, w.recent[k].neuron - p.first)
+    for k in range(w.size if p.oscillates else 0):
+        if fires_before_edge(e, q, p, w.first + <neuron_t> k):
+            choose(w, w.first + <neuron_t> k)
+    for k in range((w.size + LANES - 1) // LANES):
+        first = k * LANES
+        g.n_slots = 0
+        for lane in range(LANES):
+            g.n_slots = max(g.n_slots, <int64_t> a.counts[first + lane])
+        if g.n_slots == 0:
+            continue
+        n = min(<int64_t> LANES, w.size - first)
+        if g.n_slots > a.stride:
+            for lane in range(n):
+                choose(w, w.first + <neuron_t> (first + lane))
+            continue
+        g.times = a.times + first * a.stride
+        for j in range(g.n_slots * LANES):
+            g.bounds[j] = g.times[j] / f.scale
+        exp_many(g.bounds, g.bounds, g.n_slots * LANES)
+        make_steps(g.steps, g.bounds, g.n_slots * LANES, a.kinds + first * a.stride,
+                   a.own + first * a.stride if a.own != NULL else NULL, a.weights, a.n_kinds, f.start, gap, least)
+        make_keys(g.keys, g.times, g.n_slots, w.begin.s, scale)
+        for lane in range(LANES):
+            g.x[lane] = p.x[w.first + first + lane] if lane < n else INFINITY
+            for j in range(a.counts[first + lane], g.n_slots):
+                g.keys[j * LANES + lane] = NOTHING
+        sort_lanes(g.keys, g.n_slots)
+        tied = tied_lanes(g.keys, g.n_slots)
+        hit = kick_lanes(g.x, g.keys, g.n_slots, g.steps, g.bounds)
+        for lane in range(n):
+            i = w.first + <neuron_t> (first + lane)
+            if a.counts[first + lane] == 0 or w.is_chosen[first + lane]:
+                continue
+            release = -INFINITY
+            if p.release != NULL and get_bit(p.waiting, i):
+                release = released(p, w, i)
+                if release >= w.stop:
+                    continue
+            if (tied >> lane) & 1:
+                choose(w, i)
+            elif release > w.begin.s or (hit >> lane) & 1:
+                status = take_list(e, p, w, &g, lane, i, release)
+                if status != RUNNING:
+                    return status
+            else:
+                p.x[i] = g.x[lane]
+    return RUNNING
+
+
+OPS.takes_lists = is_plain
+OPS.advance_lists = advance_lists
+if adds_up(NULL):
+    make_networks()

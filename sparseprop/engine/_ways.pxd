@@ -170,6 +170,7 @@ cdef inline Way *add_way(Look *L, int64_t projection, int64_t population, neuron
     way.route.source = e.populations[population].first + source
     way.route.rank, way.route.port = e.projections[projection].rank, e.projections[projection].port
     way.route.emission, way.route.weight = emission, e.projections[projection].weight
+    way.route.kind = L.kind[projection]
     L.routes[L.n_routes] = way.route
     L.n_routes += 1
     return way

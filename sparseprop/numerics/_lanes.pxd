@@ -1,0 +1,142 @@
+"""Eight neurons side by side: their kicks into the order of time, and one after the other, without a branch.
+
+Lists are [slot][lane], so that what the eight do next lies together. Only sums, products and comparisons of single
+numbers: the wider registers that are chosen at run time give the same bits.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from sparseprop.numerics._constants cimport ROUNDING  # for the order of the C code that is included
+from sparseprop.numerics._scan cimport prefetch  # whose C names are used here
+
+cdef extern from *:
+    """
+    #define SP_LANES 8
+    #define SP_SLOT_BITS 7
+    #define SP_SLOTS (1 << SP_SLOT_BITS)    /* the last one is for what is not there: a kick by 0 */
+    #define SP_NOTHING UINT32_MAX
+
+    /* Batcher's networks for 8, 16, ... rows: which pairs of rows are compared. */
+    static uint8_t sp_pairs[SP_SLOTS / 8 + 1][1480][2];
+    static int32_t sp_n_pairs[SP_SLOTS / 8 + 1];
+
+    static void sp_make_networks(void) {
+        for (int c = 1; c <= SP_SLOTS / 8; c++) {
+            int n = 0, rows = 8 * c;
+            for (int p = 1; p < rows; p *= 2)
+                for (int k = p; k >= 1; k /= 2)
+                    for (int j = k % p; j + k < rows; j += 2 * k)
+                        for (int i = 0; i < k && i + j + k < rows; i++)
+                            if ((i + j) / (2 * p) == (i + j + k) / (2 * p)) {
+                                sp_pairs[c][n][0] = (uint8_t)(i + j);
+                                sp_pairs[c][n++][1] = (uint8_t)(i + j + k);
+                            }
+            sp_n_pairs[c] = n;
+        }
+    }
+
+    /* Times in 25 bits, which keep their order, and slots. */
+    SP_DISPATCH
+    static void sp_make_keys(uint32_t *keys, const double *times, int64_t n_slots, double begin, double scale) {
+        for (int64_t i = 0; i < n_slots * SP_LANES; i++)
+            keys[i] = (uint32_t)(int32_t)((times[i] - begin) * scale) << SP_SLOT_BITS | (uint32_t)(i / SP_LANES);
+    }
+
+    typedef uint32_t sp_row __attribute__((vector_size(4 * SP_LANES)));
+
+    /* Each lane of `n_slots` rows in ascending order; lanes of fewer numbers end with SP_NOTHING. */
+    SP_DISPATCH
+    static void sp_sort_lanes(uint32_t *keys, int64_t n_slots) {
+        const int64_t c = (n_slots + 7) / 8;
+        const uint8_t (*p)[2] = sp_pairs[c], (*end)[2] = p + sp_n_pairs[c];
+        for (int64_t i = n_slots * SP_LANES; i < c * 8 * SP_LANES; i++)
+            keys[i] = SP_NOTHING;
+        for (; p < end; p++) {
+            uint32_t *a = keys + (*p)[0] * SP_LANES, *b = keys + (*p)[1] * SP_LANES;
+            sp_row u, v, low, high;     /* arrays are not made wide */
+            memcpy(&u, a, sizeof u);
+            memcpy(&v, b, sizeof v);
+            for (int l = 0; l < SP_LANES; l++) {
+                low[l] = u[l] < v[l] ? u[l] : v[l];
+                high[l] = u[l] < v[l] ? v[l] : u[l];
+            }
+            memcpy(a, &low, sizeof u);
+            memcpy(b, &high, sizeof v);
+        }
+    }
+
+    /* Lanes of which two keys have the same time, as bits. */
+    SP_DISPATCH
+    static uint32_t sp_tied_lanes(const uint32_t *keys, int64_t n_slots) {
+        uint32_t tied[SP_LANES] = {0}, all = 0;
+        for (int64_t i = SP_LANES; i < n_slots * SP_LANES; i += SP_LANES)
+            for (int l = 0; l < SP_LANES; l++)
+                tied[l] |= ((keys[i + l] ^ keys[i + l - SP_LANES]) < SP_SLOTS) & (keys[i + l] != SP_NOTHING);
+        for (int l = 0; l < SP_LANES; l++)
+            all |= tied[l] << l;
+        return all;
+    }
+
+    /* What each kick takes from x, and the x up to which it drives, in place of exponentials. `kinds` says which weight,
+       or `own` has one for each. The last slot takes nothing. */
+    SP_DISPATCH
+    static void sp_make_steps(double *restrict steps, double *restrict bounds, int64_t n, const uint8_t *kinds,
+                              const double *own, const double *weights, int64_t n_kinds, double start, double gap,
+                              double least) {
+        for (int64_t i = 0; i < n; i++)
+            bounds[i] = start * bounds[i];
+        if (own)
+            for (int64_t i = 0; i < n; i++)
+                steps[i] = own[i] * bounds[i];
+        else if (n_kinds <= 4) {
+            const double w0 = weights[0], w1 = weights[1], w2 = weights[2], w3 = weights[3];
+            for (int64_t i = 0; i < n; i++) {
+                const int64_t kind = kinds[i];
+                const double a = kind & 1 ? w1 : w0, b = kind & 1 ? w3 : w2, w = kind & 2 ? b : a;
+                steps[i] = w * bounds[i];
+            }
+        } else
+            for (int64_t i = 0; i < n; i++)
+                steps[i] = weights[kinds[i]] * bounds[i];
+        for (int64_t i = 0; i < n; i++) {
+            const double bound = gap * bounds[i];
+            bounds[i] = bound > least ? bound : least;
+        }
+        for (int64_t i = (SP_SLOTS - 1) * SP_LANES; i < SP_SLOTS * SP_LANES; i++) {
+            steps[i] = 0.0;
+            bounds[i] = -INFINITY;
+        }
+    }
+
+    /* All kicks of all lanes; returns which lanes came to the bound of one, as bits. */
+    static uint32_t sp_kick_lanes(double *x, const uint32_t *keys, int64_t n_slots, const double *steps,
+                                  const double *bounds) {
+        double y[SP_LANES];
+        uint32_t hit[SP_LANES] = {0}, all = 0;
+        memcpy(y, x, sizeof y);
+        for (int64_t i = 0; i < n_slots; i++, keys += SP_LANES)
+            for (int l = 0; l < SP_LANES; l++) {
+                const uint32_t at = (keys[l] & (SP_SLOTS - 1)) * SP_LANES + (uint32_t)l;
+                y[l] -= steps[at];
+                hit[l] |= y[l] <= bounds[at];
+            }
+        memcpy(x, y, sizeof y);
+        for (int l = 0; l < SP_LANES; l++)
+            all |= hit[l] << l;
+        return all;
+    }
+    """
+    enum:
+        LANES "SP_LANES"
+        SLOTS "SP_SLOTS"
+    uint32_t NOTHING "SP_NOTHING"
+    void make_networks "sp_make_networks"() noexcept nogil
+    void make_keys "sp_make_keys"(uint32_t *keys, const double *times, int64_t n_slots, double begin,
+                                  double scale) noexcept nogil
+    void sort_lanes "sp_sort_lanes"(uint32_t *keys, int64_t n_slots) noexcept nogil
+    uint32_t tied_lanes "sp_tied_lanes"(const uint32_t *keys, int64_t n_slots) noexcept nogil
+    void make_steps "sp_make_steps"(double *steps, double *bounds, int64_t n, const uint8_t *kinds, const double *own,
+                                    const double *weights, int64_t n_kinds, double start, double gap,
+                                    double least) noexcept nogil
+    uint32_t kick_lanes "sp_kick_lanes"(double *x, const uint32_t *keys, int64_t n_slots, const double *steps,
+                                        const double *bounds) noexcept nogil
