@@ -5,18 +5,19 @@ its target (but for those of which each block looks up its part by itself); then
 order of time, and its neurons advance.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport calloc, free
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from sparseprop.engine._delivery cimport find_row
 from sparseprop.engine._flights cimport draw_interval, process_time
-from sparseprop.engine._look cimport Block, Bucket, Look, Place, Thread, Way
-from sparseprop.engine._slice cimport HAS_EXTRA, RUN, Extra, Kick, Lists, Part, RowPart, insert_items, note_fault, sort_items
+from sparseprop.engine._look cimport Block, Bucket, Flights, Look, Place, Thread, Way
+from sparseprop.engine._lists cimport begin_lists, order_kicks, put_down, put_down_one, put_in_lists, take_chosen
+from sparseprop.engine._pull cimport keep_spans, open_spans, pull_into_lists, pull_kicks
+from sparseprop.engine._slice cimport Part, RowPart, note_fault
 from sparseprop.engine._state cimport NO_MEMORY, RUNNING, Cursor, Population, Process, Projection, State, Status
 from sparseprop.engine._team cimport take_next
 from sparseprop.numerics._frames cimport Pair, before, enter_epoch, interval, place_edge, plus
-from sparseprop.numerics._lanes cimport LANES, SLOTS
+from sparseprop.numerics._lanes cimport ask
 from sparseprop.numerics._memory cimport grow
 from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
@@ -28,29 +29,6 @@ cdef enum:
 
 
 # Rows ---------------------------------------------------------------------------------------------------------------
-
-cdef inline bint put_down(Bucket *b, neuron_t target, double s, uint32_t what) noexcept nogil:
-    """Note a weight that arrives at a neuron, of this place in the block; False if there is no memory."""
-    cdef Kick *kick
-    if b.size == b.capacity and not grow(<void **> &b.kicks, &b.capacity, b.size + 1, sizeof(Kick)):
-        return False
-    kick = &b.kicks[b.size]
-    b.size += 1
-    kick.s, kick.what, kick.target = s, what, <uint16_t> target
-    return True
-
-
-cdef inline bint put_down_one(Bucket *b, neuron_t target, double s, double weight, uint32_t route,
-                              int64_t place) noexcept nogil:
-    """The same where each has a weight of its own."""
-    cdef Extra *extra
-    if not grow(<void **> &b.extras, &b.extras_capacity, b.n_extras + 1, sizeof(Extra)):
-        return False
-    extra = &b.extras[b.n_extras]
-    extra.weight, extra.route, extra.place = weight, route, <int> place
-    b.n_extras += 1
-    return put_down(b, target, s, HAS_EXTRA | <uint32_t> (b.n_extras - 1))
-
 
 cdef inline bint go_along(Look *L, Thread *t, const Way *way) noexcept nogil:
     """Put down all that arrives along a row in the slice; False if there is no memory."""
@@ -102,19 +80,6 @@ cdef inline bint go_along(Look *L, Thread *t, const Way *way) noexcept nogil:
     return True
 
 
-cdef inline void ask_for(const Look *L, const Way *way) noexcept nogil:
-    """Ask for what is read first along a row with a delay for each synapse."""
-    cdef const Projection *c
-    cdef const Cursor *cursor
-    cdef int64_t n
-    if way.cursor >= 0:
-        c = &L.e.projections[way.projection]
-        cursor = &L.cursors[way.cursor]
-        n = min(cursor.stop - cursor.at, <synapse_t> 256)
-        prefetch(c.delays + cursor.at, n * sizeof(double))
-        prefetch(c.targets + cursor.at, n * sizeof(neuron_t))
-
-
 cdef inline void enter_slice(Look *L, Thread *t) noexcept nogil:
     """What a thread knows of the slice, once: the epoch and the edge of its frames."""
     cdef int64_t k, j
@@ -141,7 +106,9 @@ cdef inline void take_ways(void *look, int member) noexcept nogil:
     """A thread's part of the rows, of which it puts down what arrives."""
     cdef Look *L = <Look *> look
     cdef Thread *t = &L.threads[member]
-    cdef int64_t k
+    cdef const Projection *c
+    cdef synapse_t at
+    cdef int64_t j, k
     cdef long long first
     if L.next_way >= L.n_ways:
         return
@@ -156,8 +123,13 @@ cdef inline void take_ways(void *look, int member) noexcept nogil:
         if first >= L.n_ways:
             return
         for k in range(first, min(first + ROWS, <long long> L.n_ways)):
-            if k + 1 < L.n_ways:
-                ask_for(L, &L.ways[k + 1])
+            if k + 1 < L.n_ways and L.ways[k + 1].cursor >= 0:
+                # What is read first along a row with a delay for each synapse.
+                c = &L.e.projections[L.ways[k + 1].projection]
+                at = L.cursors[L.ways[k + 1].cursor].at
+                for j in range(0, min(L.cursors[L.ways[k + 1].cursor].stop - at, <synapse_t> 256), 8):
+                    ask(c.delays + at + j)
+                    ask(c.targets + at + j)
             if not go_along(L, t, &L.ways[k]):
                 t.status = NO_MEMORY
                 return
@@ -247,153 +219,6 @@ cdef inline bint find_pulled(const Look *L, Thread *t, int64_t number, Part *par
     return True
 
 
-cdef inline bint order_kicks(const Look *L, Thread *t, Part *part) noexcept nogil:
-    """What was put down for a block, by time; False if there is no memory."""
-    cdef const Bucket *bucket
-    cdef int64_t k, bin, n_bins = 16
-    cdef count_t j, total = 0, sorted_already = 1
-    cdef uint32_t start, size, longest = 0
-    cdef double scale, begin = L.begin.s
-    cdef Kick *kick
-    for k in range(t.n_sources):
-        total += t.sources[k].size
-    part.n_kicks = total
-    if total == t.sources[t.n_sources - 1].size:
-        # Those of one drive are in order.
-        bucket = t.sources[t.n_sources - 1]
-        for j in range(1, total):
-            sorted_already &= bucket.kicks[j - 1].s <= bucket.kicks[j].s
-        if sorted_already:
-            part.kicks, part.extras = bucket.kicks, bucket.extras
-            return True
-    while n_bins < total and n_bins < 1 << 16:
-        n_bins *= 2
-    scale = n_bins / (L.stop - begin)
-    if not grow(<void **> &t.kicks.kicks, &t.kicks.capacity, total, sizeof(Kick)):
-        return False
-    if not grow(<void **> &t.bins, &t.bins_capacity, n_bins + 1, sizeof(uint32_t)):
-        return False
-    memset(t.bins, 0, (n_bins + 1) * sizeof(uint32_t))
-    for k in range(t.n_sources):
-        bucket = t.sources[k]
-        for j in range(bucket.size):
-            t.bins[min(<int64_t> ((bucket.kicks[j].s - begin) * scale), n_bins - 1)] += 1
-    start = 0
-    for k in range(n_bins + 1):
-        size = t.bins[k]
-        t.bins[k] = start
-        start += size
-        longest = max(longest, size)
-    t.kicks.n_extras = 0
-    for k in range(t.n_sources):
-        bucket = t.sources[k]
-        for j in range(bucket.size):
-            bin = min(<int64_t> ((bucket.kicks[j].s - begin) * scale), n_bins - 1)
-            kick = &t.kicks.kicks[t.bins[bin]]
-            kick[0] = bucket.kicks[j]
-            if kick.what & HAS_EXTRA:
-                kick.what += <uint32_t> t.kicks.n_extras
-            t.bins[bin] += 1
-        if bucket.n_extras == 0:
-            continue
-        if not grow(<void **> &t.kicks.extras, &t.kicks.extras_capacity, t.kicks.n_extras + bucket.n_extras,
-                    sizeof(Extra)):
-            return False
-        memcpy(t.kicks.extras + t.kicks.n_extras, bucket.extras, bucket.n_extras * sizeof(Extra))
-        t.kicks.n_extras += bucket.n_extras
-    if not grow(<void **> &t.scratch, &t.scratch_capacity, longest, sizeof(Kick)):
-        return False
-    # Few are in one bin, mostly.
-    start = 0
-    for k in range(n_bins if longest > RUN else 0):
-        size = t.bins[k] - start
-        if size > RUN:
-            sort_items(t.kicks.kicks + start, size, t.scratch, L.routes)
-        start = t.bins[k]
-    insert_items(t.kicks.kicks, 0, total, L.routes)
-    part.kicks, part.extras = t.kicks.kicks, t.kicks.extras
-    return True
-
-
-# Lists --------------------------------------------------------------------------------------------------------------
-
-cdef inline bint begin_lists(const Look *L, Thread *t, Part *part, int64_t population) noexcept nogil:
-    """Empty lists for the neurons of a block; False if there is no memory."""
-    cdef Lists *a = &t.lists
-    cdef count_t n, old = t.lists_capacity
-    a.stride = min(<int64_t> SLOTS - 1, a.most + a.most // 8 + 3) | 1  # not a multiple of what caches are divided by
-    n = ((part.size + LANES - 1) // LANES) * a.stride * LANES
-    if n > old:
-        n += n // 4
-        free(a.times)
-        free(a.kinds)
-        free(a.own)
-        t.lists_capacity = 0
-        a.own = NULL
-        a.times, a.kinds = <double *> calloc(n, sizeof(double)), <uint8_t *> calloc(n, 1)
-        if a.times == NULL or a.kinds == NULL:
-            return False
-        t.lists_capacity = n
-    if L.has_own[population] and a.own == NULL:
-        a.own = <double *> calloc(t.lists_capacity, sizeof(double))
-        if a.own == NULL:
-            return False
-    memset(a.counts, 0, ((part.size + LANES - 1) // LANES) * LANES * sizeof(uint32_t))
-    part.lists = a[0]
-    part.lists.weights, part.lists.n_kinds = L.kinds, L.n_kinds
-    if not L.has_own[population]:
-        part.lists.own = NULL
-    return True
-
-
-cdef inline void put_in_lists(const Look *L, const Lists *a, const Bucket *bucket) noexcept nogil:
-    """What was put down."""
-    cdef count_t j
-    cdef const Kick *kick
-    cdef uint32_t count
-    cdef int64_t at, stride = a.stride
-    for j in range(bucket.size):
-        kick = &bucket.kicks[j]
-        count = a.counts[kick.target]
-        a.counts[kick.target] = count + 1
-        if not count < stride:
-            continue
-        at = ((kick.target >> 3) * stride + count) * LANES + (kick.target & (LANES - 1))
-        a.times[at] = kick.s
-        if a.own == NULL:
-            a.kinds[at] = L.routes[kick.what].kind
-        elif kick.what & HAS_EXTRA:
-            a.own[at] = bucket.extras[kick.what & ~<uint32_t> HAS_EXTRA].weight
-        else:
-            a.own[at] = L.routes[kick.what].weight
-
-
-cdef inline bint take_chosen(const Look *L, Thread *t, const Part *part) noexcept nogil:
-    """Instead of all that was put down only what is for the chosen ones; False if there is no memory."""
-    cdef Bucket *b = &t.some
-    cdef const Bucket *from_
-    cdef const Extra *extra
-    cdef const Kick *kick
-    cdef int64_t k
-    cdef count_t j
-    b.size = b.n_extras = 0
-    for k in range(t.n_sources):
-        from_ = t.sources[k]
-        for j in range(from_.size):
-            kick = &from_.kicks[j]
-            if not part.is_chosen[kick.target]:
-                continue
-            if kick.what & HAS_EXTRA:
-                extra = &from_.extras[kick.what & ~<uint32_t> HAS_EXTRA]
-                if not put_down_one(b, kick.target, kick.s, extra.weight, extra.route, extra.place):
-                    return False
-            elif not put_down(b, kick.target, kick.s, kick.what):
-                return False
-    t.sources[0] = b
-    t.n_sources = 1
-    return True
-
-
 cdef inline Status advance_by_lists(Look *L, Thread *t, Block *b, Part *part) noexcept nogil:
     """Its neurons on their own, and then those that this does not do for."""
     cdef Population *p = &t.e.populations[b.population]
@@ -402,6 +227,8 @@ cdef inline Status advance_by_lists(Look *L, Thread *t, Block *b, Part *part) no
     cdef Status status
     if not begin_lists(L, t, part, b.population):
         return NO_MEMORY
+    pull_into_lists(L, t, b, &part.lists)
+    part.n_kicks = b.n_pulled
     for k in range(t.n_sources):
         put_in_lists(L, &part.lists, t.sources[k])
         part.n_kicks += t.sources[k].size
@@ -412,7 +239,8 @@ cdef inline Status advance_by_lists(Look *L, Thread *t, Block *b, Part *part) no
     if status == RUNNING and part.n_chosen:
         if part.n_chosen > part.size // 4:
             b.no_lists = 16
-        if not take_chosen(L, t, part) or not order_kicks(L, t, part):
+        if (not take_chosen(t, part) or not pull_kicks(L, t, b, &t.some, part.is_chosen)
+                or not order_kicks(L, t, part)):
             status = NO_MEMORY
         else:
             part.is_part = True
@@ -440,13 +268,14 @@ cdef inline bint keep_block(Look *L, Thread *t, Block *b) noexcept nogil:
             L.saved.drives[k].k, L.saved.drives[k].at = L.drives[k].poisson.k, L.drives[k].at
         elif not go_back(&t.e, &L.drives[k], &L.saved.drives[k]):
             return False
-    return True
+    return keep_spans(L, b)
 
 
 cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
     """All that happens to the neurons of a block in the slice."""
     cdef Block *b = &L.blocks[number]
     cdef Population *p = &t.e.populations[b.population]
+    cdef const Flights *flying
     cdef Part part
     cdef int64_t k
     cdef count_t arrived = 0
@@ -469,7 +298,12 @@ cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept no
     t.sources[t.n_sources] = &t.drives
     t.n_sources += 1
     b.n_kicks += arrived + t.drives.size
-    if b.n_kicks == 0 and not p.oscillates and L.e.forced.size == 0:
+    if not open_spans(L, t, b, number):
+        return NO_MEMORY
+    arrived += b.n_pulled  # as many as in the slice before, it may be
+    b.n_pulled = 0
+    flying = &L.flying[b.population]
+    if b.n_kicks == 0 and flying.size == flying.head and not p.oscillates and L.e.forced.size == 0:
         return RUNNING
     part.begin, part.end, part.stop = L.begin, L.end, L.stop
     part.first, part.size = b.first, b.size
@@ -493,10 +327,17 @@ cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept no
     b.no_lists = max(b.no_lists - 1, <count_t> 0)
     if arrived > 2 * part.size and part.n_rows == 0 and b.no_lists == 0 and p.ops.takes_lists(&t.e, p, &part):
         status = advance_by_lists(L, t, b, &part)
-    elif not order_kicks(L, t, &part):
-        status = NO_MEMORY
     else:
-        status = p.ops.advance(&t.e, &t.q, p, &part)
+        t.pulled.size = t.pulled.n_extras = 0
+        # What is last may be in order by itself.
+        t.sources[t.n_sources] = t.sources[t.n_sources - 1]
+        t.sources[t.n_sources - 1] = &t.pulled
+        t.n_sources += 1
+        if not pull_kicks(L, t, b, &t.pulled, NULL) or not order_kicks(L, t, &part):
+            status = NO_MEMORY
+        else:
+            status = p.ops.advance(&t.e, &t.q, p, &part)
+    b.n_kicks += b.n_pulled
     t.together, t.together_capacity = part.together, part.together_capacity
     t.away, t.away_capacity = part.away, part.away_capacity
     b.spikes, b.n_spikes, b.capacity, b.n_close = part.spikes, part.n_spikes, part.capacity, part.n_close

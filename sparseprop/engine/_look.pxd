@@ -1,13 +1,19 @@
 """What the lookahead engine has in memory beside the State of all engines."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from sparseprop.engine._slice cimport Arrived, Away, Extra, Fault, Kick, Lists, Recent, Route, RowPart, Spike, Sum
 from sparseprop.engine._state cimport Cursor, Lane, Process, State, Status
 from sparseprop.engine._team cimport Team
 from sparseprop.engine._window cimport Window
 from sparseprop.numerics._frames cimport Frame, Pair
-from sparseprop.numerics._typedefs cimport count_t, neuron_t
+from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
+
+
+# What is still to come along a cut of a row, by places from the row's beginning.
+cdef struct Span:
+    uint32_t at
+    uint32_t stop
 
 
 # Neurons that advance together: those of one population from `first` on.
@@ -17,7 +23,14 @@ cdef struct Block:
     neuron_t size
     int64_t first_drive
     int64_t n_drives
+    Span *spans                 # by spike in Flights
+    count_t n_spans
+    count_t spans_capacity
+    Span *kept                  # as they were when the slice began
+    count_t n_kept
+    count_t kept_capacity
     # Of this slice.
+    count_t n_pulled            # what came by spans
     Spike *spikes
     count_t n_spikes
     count_t capacity
@@ -48,6 +61,9 @@ cdef struct Thread:
     Bucket drives
     const Bucket **sources      # what else there is, and these; as many as there are threads and some more
     int64_t n_sources
+    Bucket pulled
+    uint32_t *from_             # where spans began in this slice
+    count_t from_capacity
     Bucket some                 # of those that are chosen
     Bucket kicks                # all, by time
     Lists lists
@@ -79,6 +95,31 @@ cdef struct Thread:
     Status status
 
 
+# A spike on its way along a row that is cut by blocks of targets.
+cdef struct Flying:
+    Pair emission
+    double back                 # the time from the emission's epoch to that of the slice
+    const double *delays        # of the row: by block, and for each block ascending
+    const uint16_t *targets     # places in the block
+    const double *weights       # or NULL
+    const neuron_t *places      # with these: where in the row each synapse is for the user
+    double weight               # of all synapses
+    uint8_t kind
+    uint32_t route
+    neuron_t source             # local id
+    int64_t population          # its
+    int64_t projection
+    count_t number              # of the spike in the log
+
+
+# All those to one population; what is before the head has arrived.
+cdef struct Flights:
+    Flying *items
+    count_t head
+    count_t size
+    count_t capacity
+
+
 # A row of synapses, or the rest of one, along which something arrives in the slice.
 cdef struct Way:
     int64_t projection
@@ -102,6 +143,7 @@ cdef struct Saved:
     uint8_t **waiting
     count_t *log_size
     count_t *next               # by lane
+    count_t *n_flying           # by population
     Cursor *cursors
     count_t n_cursors
     count_t cursors_capacity
@@ -126,6 +168,9 @@ cdef struct Look:
     int64_t *first_block        # by population, and how many there are at the end
     uint32_t **cuts             # by projection: where in the row of a source each block begins; or NULL
     int64_t n_cuts
+    uint16_t **local            # by projection with a delay for each synapse and cuts: places of targets in the block
+    double *longest_delay       # by projection, of those
+    Flights *flying             # by target population
     double kinds[256]           # the weights of projections and drives that have only one
     int64_t n_kinds
     uint8_t *kind               # by projection

@@ -16,6 +16,8 @@ cdef class Lookahead(Engine):
     cdef _place_lanes(self)
     cdef _cut_rows(self, double dense)
     cdef uint32_t *_cut(self, const Projection *c, int64_t n_pre) except? NULL
+    cdef _sort_by_block(self, int64_t number, int64_t n_pre)
+    cdef _forget(self, size_t address)
     cdef _make_threads(self)
     cdef _make_saved(self)
     cdef _find_kinds(self)

@@ -4,7 +4,7 @@ Lists are [slot][lane], so that what the eight do next lies together. Only sums,
 numbers: the wider registers that are chosen at run time give the same bits.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from sparseprop.numerics._constants cimport ROUNDING  # for the order of the C code that is included
 from sparseprop.numerics._scan cimport prefetch  # whose C names are used here
@@ -15,6 +15,51 @@ cdef extern from *:
     #define SP_SLOT_BITS 7
     #define SP_SLOTS (1 << SP_SLOT_BITS)    /* the last one is for what is not there: a kick by 0 */
     #define SP_NOTHING UINT32_MAX
+
+    /* A macro: gcc leaves out a function that only asks for memory. */
+    #define sp_ask(address) __builtin_prefetch(address)
+
+    /* What arrives before `stop` of the synapses from `k` on to before `end`, in the order of delays, into lists of
+       `stride` slots; `counts` has all of it. Returns the first of the others. */
+    static uint32_t sp_pull(uint32_t k, uint32_t end, const double *restrict delays, const uint16_t *restrict targets,
+                            double s, double back, double begin, double stop, uint32_t *restrict counts,
+                            int64_t stride, double *restrict times, uint8_t *restrict kinds, uint8_t kind) {
+        for (; k < end; k++) {
+            const double time = (s + delays[k]) - back;
+            const uint32_t i = targets[k], count = counts[i];
+            int64_t at;
+            if (!(time < stop))
+                return k;
+            counts[i] = count + 1;
+            if (count >= stride)
+                continue;
+            at = ((i / SP_LANES) * stride + count) * SP_LANES + i % SP_LANES;
+            times[at] = time > begin ? time : begin;
+            kinds[at] = kind;
+        }
+        return k;
+    }
+
+    /* The same with a weight for each synapse, or one. */
+    static uint32_t sp_pull_own(uint32_t k, uint32_t end, const double *restrict delays,
+                                const uint16_t *restrict targets, double s, double back, double begin, double stop,
+                                uint32_t *restrict counts, int64_t stride, double *restrict times,
+                                double *restrict own, const double *restrict weights, double weight) {
+        for (; k < end; k++) {
+            const double time = (s + delays[k]) - back;
+            const uint32_t i = targets[k], count = counts[i];
+            int64_t at;
+            if (!(time < stop))
+                return k;
+            counts[i] = count + 1;
+            if (count >= stride)
+                continue;
+            at = ((i / SP_LANES) * stride + count) * SP_LANES + i % SP_LANES;
+            times[at] = time > begin ? time : begin;
+            own[at] = weights ? weights[k] : weight;
+        }
+        return k;
+    }
 
     /* Batcher's networks for 8, 16, ... rows: which pairs of rows are compared. */
     static uint8_t sp_pairs[SP_SLOTS / 8 + 1][1480][2];
@@ -130,6 +175,13 @@ cdef extern from *:
         LANES "SP_LANES"
         SLOTS "SP_SLOTS"
     uint32_t NOTHING "SP_NOTHING"
+    void ask "sp_ask"(const void *address) noexcept nogil
+    uint32_t pull "sp_pull"(uint32_t k, uint32_t end, const double *delays, const uint16_t *targets, double s,
+                            double back, double begin, double stop, uint32_t *counts, int64_t stride, double *times,
+                            uint8_t *kinds, uint8_t kind) noexcept nogil
+    uint32_t pull_own "sp_pull_own"(uint32_t k, uint32_t end, const double *delays, const uint16_t *targets, double s,
+                                    double back, double begin, double stop, uint32_t *counts, int64_t stride,
+                                    double *times, double *own, const double *weights, double weight) noexcept nogil
     void make_networks "sp_make_networks"() noexcept nogil
     void make_keys "sp_make_keys"(uint32_t *keys, const double *times, int64_t n_slots, double begin,
                                   double scale) noexcept nogil
