@@ -754,7 +754,7 @@ cdef class Lookahead(Engine):
             t.has_sum = <uint8_t *> zeros(MAX_PORTS << L.shift, 1)
             t.has_fired = <uint8_t *> zeros(1 << L.shift, 1)
             t.touched = <Sum *> zeros(MAX_PORTS << L.shift, sizeof(Sum))
-            t.together_targets = <neuron_t *> zeros(1 << L.shift, sizeof(neuron_t))
+            t.together_targets = <neuron_t *> zeros((1 << L.shift) + 1, sizeof(neuron_t))
             t.together_weights = <double *> zeros(1 << L.shift, sizeof(double))
             t.e.populations = <Population *> zeros(e.n_populations, sizeof(Population))
             t.e.table = <uint32_t *> owned(allocate(table, sizeof(uint32_t)))

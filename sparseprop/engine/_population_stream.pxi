@@ -7,7 +7,7 @@ from sparseprop.numerics._constants cimport LARGEST_KICK
 from sparseprop.numerics._elementary cimport exp_many
 from sparseprop.numerics._frames cimport growth_at
 from sparseprop.numerics._lanes cimport (
-    LANES, NOTHING, SLOTS, kick_lanes, make_keys, make_networks, make_steps, sort_lanes, tied_lanes,
+    LANES, NOTHING, SLOTS, add_row, kick_lanes, kick_sums, make_keys, make_networks, make_steps, sort_lanes, tied_lanes,
 )
 
 cdef enum:
@@ -19,6 +19,8 @@ cdef enum:
 cdef struct Chunk:
     int64_t first
     int64_t n
+    bint is_tied                # whether two have one time
+    double s[CHUNK + 1]
     double step[CHUNK]
     double bound[CHUNK]
 
@@ -33,8 +35,13 @@ cdef inline void fill_chunk(Chunk *c, const Part *w, const Frame *f, double gap,
     cdef int64_t k
     cdef double weight, E
     c.first, c.n = first, min(<int64_t> CHUNK, w.n_kicks - first)
+    c.is_tied = False
     for k in range(c.n):
-        c.step[k] = w.kicks[first + k].s / f.scale
+        c.s[k] = w.kicks[first + k].s
+        c.step[k] = c.s[k] / f.scale
+    c.s[c.n] = w.kicks[first + c.n].s if first + c.n < w.n_kicks else INFINITY
+    for k in range(c.n):
+        c.is_tied |= c.s[k] == c.s[k + 1]
     exp_many(c.step, c.step, c.n)
     for k in range(c.n):
         weight = weight_of(w, &w.kicks[first + k])
@@ -116,6 +123,24 @@ cdef inline Status kick_streamed(State *e, Window *q, Population *p, Part *w, co
     return RUNNING
 
 
+cdef inline Status kick_rows(State *e, Population *p, Part *w, const RowPart *rows, int64_t n_rows) noexcept nogil:
+    """One kick for each neuron that several rows reach now, all of them in the order in which weights are added."""
+    cdef const Model *m = <const Model *> p.rows
+    cdef const RowPart *r
+    cdef int64_t k, n = 0
+    cdef double E = frame_now(e, p, m).E
+    if not reserve(&e.found, w.size + 1):
+        return NO_MEMORY
+    for k in range(n_rows):
+        r = &rows[k]
+        n = add_row(w.sums, w.has_sum, w.together_targets, n, r.targets, r.weights, r.weight, r.count, w.first)
+    n = kick_sums(p.x + w.first, w.sums, w.has_sum, w.together_targets, n, E, gap_of(m) * E, e.found.items)
+    for k in range(n):
+        if not append(&e.driven, w.first + e.found.items[k]):
+            return NO_MEMORY
+    return RUNNING
+
+
 cdef Status stream(State *e, Window *q, Population *p, Part *w) noexcept nogil:
     """Some neurons through a slice; see `can_stream`."""
     cdef const Model *m = <const Model *> p.rows
@@ -151,27 +176,24 @@ cdef Status stream(State *e, Window *q, Population *p, Part *w) noexcept nogil:
         come_back(p, w, s)
         if w.first_away < w.n_away:
             limit = min(limit, w.away[w.first_away].s)
-        n = k
-        while k < w.n_kicks:
-            s = w.kicks[k].s
-            if not s < limit or (k + 1 < w.n_kicks and w.kicks[k + 1].s == s) or s - w.last_spike <= near:
-                break
-            at = k - c.first
-            if not at < c.n:
+        if k < w.n_kicks:
+            if not k - c.first < c.n:
                 fill_chunk(&c, w, f, gap, k)
-                at = 0
-            x = states[w.kicks[k].target] - c.step[at]
-            states[w.kicks[k].target] = x
-            k += 1
-            if x <= c.bound[at]:
-                be_at(e, w, s)
-                if not append(&e.driven, w.first + w.kicks[k - 1].target):
-                    status = NO_MEMORY
-                else:
-                    status = fire_driven(e, p, w)
-                break
-        if k > n:
-            continue
+            at = n = k - c.first
+            while n < c.n and c.s[n] < limit and not (c.is_tied and c.s[n] == c.s[n + 1]):
+                n += 1
+            if at < n and not c.s[at] - w.last_spike <= near:
+                while at < n:
+                    i = w.kicks[c.first + at].target
+                    x = states[i] - c.step[at]
+                    states[i] = x
+                    at += 1
+                    if x <= c.bound[at - 1]:
+                        be_at(e, w, c.s[at - 1])
+                        status = fire_driven(e, p, w) if append(&e.driven, w.first + i) else NO_MEMORY
+                        break
+                k = c.first + at
+                continue
         s = min(w.rows[j].s if j < w.n_rows else INFINITY, w.kicks[k].s if k < w.n_kicks else INFINITY)
         be_at(e, w, s)
         rows, kicks = j, k
@@ -182,6 +204,8 @@ cdef Status stream(State *e, Window *q, Population *p, Part *w) noexcept nogil:
         rows, kicks = j - rows, k - kicks
         if rows == 1 and kicks == 0 and not w.rows[j - 1].has_multapses and not s - w.last_spike <= near:
             status = kick_streamed(e, q, p, w, &w.rows[j - 1])
+        elif kicks == 0 and not s - w.last_spike <= near and is_in_order(w, w.rows + j - rows, rows, NULL, 0):
+            status = kick_rows(e, p, w, w.rows + j - rows, rows)
         else:
             status = take_together(e, q, p, w, w.rows + j - rows, rows, w.kicks + k - kicks, kicks,
                                    s - w.last_spike <= near)

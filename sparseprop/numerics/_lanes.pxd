@@ -4,7 +4,7 @@ Lists are [slot][lane], so that what the eight do next lies together. Only sums,
 numbers: the wider registers that are chosen at run time give the same bits.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 
 from sparseprop.numerics._constants cimport ROUNDING  # for the order of the C code that is included
 from sparseprop.numerics._scan cimport prefetch  # whose C names are used here
@@ -59,6 +59,38 @@ cdef extern from *:
             own[at] = weights ? weights[k] : weight;
         }
         return k;
+    }
+
+    /* Add what arrives along a row, with a weight for each synapse or one, to the sums of neurons from `first` on; those
+       that had none are noted behind the `n` that did. Returns how many have one now. */
+    static int64_t sp_add_row(double *restrict sums, uint8_t *restrict has, int32_t *restrict noted, int64_t n,
+                              const int32_t *restrict targets, const double *restrict weights, double weight,
+                              int64_t count, int32_t first) {
+        for (int64_t k = 0; k < count; k++) {
+            const int32_t i = targets[k] - first;
+            const double w = weights ? weights[k] : weight;
+            noted[n] = i;
+            n += !has[i];
+            sums[i] = has[i] ? sums[i] + w : w;
+            has[i] = 1;
+        }
+        return n;
+    }
+
+    /* Kicks by these sums. Returns how many neurons were driven to x <= bound, which go into `found`. */
+    static int64_t sp_kick_sums(double *restrict x, const double *restrict sums, uint8_t *restrict has,
+                                const int32_t *restrict noted, int64_t n, double E, double bound,
+                                int32_t *restrict found) {
+        int64_t m = 0;
+        for (int64_t k = 0; k < n; k++) {
+            const int32_t i = noted[k];
+            const double y = x[i] - sums[i] * E;
+            x[i] = y;
+            has[i] = 0;
+            found[m] = i;
+            m += (sums[i] > 0.0) & (y <= bound);
+        }
+        return m;
     }
 
     /* Batcher's networks for 8, 16, ... rows: which pairs of rows are compared. */
@@ -182,6 +214,10 @@ cdef extern from *:
     uint32_t pull_own "sp_pull_own"(uint32_t k, uint32_t end, const double *delays, const uint16_t *targets, double s,
                                     double back, double begin, double stop, uint32_t *counts, int64_t stride,
                                     double *times, double *own, const double *weights, double weight) noexcept nogil
+    int64_t add_row "sp_add_row"(double *sums, uint8_t *has, int32_t *noted, int64_t n, const int32_t *targets,
+                                 const double *weights, double weight, int64_t count, int32_t first) noexcept nogil
+    int64_t kick_sums "sp_kick_sums"(double *x, const double *sums, uint8_t *has, const int32_t *noted, int64_t n,
+                                     double E, double bound, int32_t *found) noexcept nogil
     void make_networks "sp_make_networks"() noexcept nogil
     void make_keys "sp_make_keys"(uint32_t *keys, const double *times, int64_t n_slots, double begin,
                                   double scale) noexcept nogil
