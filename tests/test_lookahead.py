@@ -108,6 +108,55 @@ def test_the_reference_agrees():
         assert not different(*runs), f"random_network({seed}, tables=False, delayed=True): {different(*runs)}"
 
 
+def random_dense_network(seed):
+    """Neurons that get many kicks in each slice, mostly with a delay for each synapse: equal ones, that fire by
+    themselves or not, and others."""
+    rng = np.random.default_rng([seed, 5])
+    net = sp.Network(seed=seed)
+    smallest = float(rng.uniform(0.3, 2.0))
+    for _ in range(rng.integers(1, 4)):
+        n = int(rng.integers(3, 70))
+        options = {"tau_m": float(rng.uniform(5.0, 20.0)), "t_ref": float(rng.choice([0.0, rng.uniform(0.1, 5.0)]))}
+        I_e = float(rng.choice([0.0, rng.uniform(-0.5, 0.9), rng.uniform(1.01, 1.4)]))
+        kind = rng.choice(["LIF", "LIF", "LIF", "each", "QIF", "LIFExp"])
+        if kind == "QIF":
+            model = sp.QIF(**options, I_e=I_e - 0.5, V_peak=10.0, V_reset=-10.0)
+        elif kind == "LIFExp":
+            model = sp.LIFExp(**options, tau_syn=3.0, I_e=I_e)
+        else:
+            model = sp.LIF(**options, I_e=I_e if kind == "LIF" else rng.uniform(0.0, 1.2, n))
+        net.add(n, model, V=rng.uniform(-0.5, 0.95, n))
+    for pre in net.populations:
+        for post in net.populations:
+            repeated = bool(rng.random() < 0.3)
+            n = int(pre.n * post.n * rng.uniform(0.2, 1.0)) + 1
+            pairs = rng.integers(0, pre.n * post.n, n) if repeated else rng.permutation(pre.n * post.n)[:n]
+            weight = float(rng.choice([0.05, 0.1, -0.1, rng.uniform(-0.3, 0.3)]))
+            few = [smallest, math.nextafter(smallest, 9.0), 2.0 * smallest, 3.0 * smallest]
+            delays = {
+                "one": smallest,
+                "each": rng.uniform(smallest, smallest * rng.uniform(1.0, 8.0), len(pairs)),
+                "few": rng.choice(few, len(pairs)),
+            }
+            net.connect(
+                pre,
+                post,
+                sp.edges(*np.divmod(pairs, post.n)),
+                weight=weight if rng.random() < 0.7 else rng.uniform(min(weight, 0.0), max(weight, 0.0), len(pairs)),
+                delay=delays[rng.choice(["one", "each", "each", "few"])],
+                allow_autapses=True,
+                allow_multapses=True,
+            )
+        if rng.random() < 0.8:
+            w = float(rng.choice([0.05, 0.1, rng.uniform(0.02, 0.2)]))
+            net.drive(
+                pre,
+                sp.poisson(1e3 * float(rng.uniform(0.1, 4.0))),
+                weight=w if rng.random() < 0.8 else rng.uniform(-0.05, w, pre.n),
+            )
+    return net
+
+
 def network_of_ties(seed):
     """Groups of equal neurons of which one half kicks the other over threshold after one delay or a few, which are
     sums of each other: what is due and what arrives meets by rounding."""
@@ -133,6 +182,49 @@ def network_of_ties(seed):
     source = net.add(2, sp.SpikeSource(np.repeat(np.arange(40.0), 2), np.tile([0, 0, 1, 1], 20)))
     net.connect(source, net.populations[0], sp.all_to_all(), weight=0.05, delay=rng.choice([0.0, delay]))
     return net
+
+
+def assert_dense_ones_agree(seeds):
+    spikes = kicks = 0
+    for seed in seeds:
+        rng = np.random.default_rng([seed, 6])
+        source = random_dense_network(seed).engine_input()
+        until, further = source.clock.pair(rng.uniform(5.0, 60.0)), source.clock.pair(70.0)
+        longest = None if rng.random() < 0.7 else float(rng.uniform(0.05, 1.0))
+        engines = [
+            _core.Engine(source, name="window"),
+            Lookahead(source, n_threads=int(rng.integers(1, 4)), block=int(rng.choice([8, 16, 64])), longest=longest),
+        ]
+        n_spikes = int(rng.choice([rng.integers(1, 300), 3000]))
+        for k, stop in enumerate([until, until, further, further]):
+            runs = [advanced(engine, stop, n_spikes + 50 * k) for engine in engines]
+            assert not different(*runs), f"random_dense_network({seed}): {different(*runs)}"
+            if "fault" in runs[0]:
+                break
+        if "fault" not in runs[0]:
+            spikes += runs[0]["n_spikes"]
+            kicks += runs[0]["n_synaptic_events"] + runs[0]["n_drive_events"]
+            # From a state.
+            other = Lookahead(source, n_threads=2, block=8)
+            other.restore(pickle.loads(pickle.dumps(engines[1].state())))
+            engines[0].restore(engines[0].state())
+            end = source.clock.pair(75.0)
+            runs = [advanced(engine, end, 5000) for engine in (engines[0], other)]
+            assert not different(*runs), f"random_dense_network({seed}), restored: {different(*runs)}"
+    return spikes, kicks
+
+
+@pytest.mark.parametrize("first", range(0, 200, 50))
+def test_engines_agree_on_dense_networks(first):
+    spikes, kicks = assert_dense_ones_agree(range(first, first + 50))
+    assert spikes > 4000 and kicks > 200_000
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("first", range(1000, 21_000, 500))
+def test_engines_agree_on_20000_dense_networks(first):
+    assert_dense_ones_agree(range(first, first + 500))
 
 
 def test_engines_agree_on_ties_also_how_often_rounding_decided():

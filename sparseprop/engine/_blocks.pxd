@@ -10,13 +10,16 @@ from libc.string cimport memcpy, memset
 
 from sparseprop.engine._delivery cimport find_row
 from sparseprop.engine._flights cimport draw_interval, process_time
-from sparseprop.engine._look cimport Block, Bucket, Look, Place, Thread, Way
-from sparseprop.engine._slice cimport HAS_EXTRA, RUN, Extra, Kick, Part, RowPart, insert_items, note_fault, sort_items
+from sparseprop.engine._look cimport Block, Bucket, Flights, Look, Place, Thread, Way
+from sparseprop.engine._lists cimport begin_lists, order_kicks, put_down, put_down_one, put_in_lists, take_chosen
+from sparseprop.engine._pull cimport keep_spans, open_spans, pull_into_lists, pull_kicks
+from sparseprop.engine._slice cimport Kick, Part, RowPart, note_fault
 from sparseprop.engine._slice_tape cimport begin_block_tape
 from sparseprop.engine._state cimport NO_MEMORY, RUNNING, Cursor, Population, Process, Projection, State, Status
 from sparseprop.engine._tape cimport EVENT, tape_note, tape_reach
 from sparseprop.engine._team cimport take_next
 from sparseprop.numerics._frames cimport Pair, before, enter_epoch, interval, place_edge, plus
+from sparseprop.numerics._lanes cimport ask
 from sparseprop.numerics._memory cimport grow
 from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
@@ -28,29 +31,6 @@ cdef enum:
 
 
 # Rows ---------------------------------------------------------------------------------------------------------------
-
-cdef inline bint put_down(Bucket *b, neuron_t target, double s, uint32_t what) noexcept nogil:
-    """Note a weight that arrives at a neuron, of this place in the block; False if there is no memory."""
-    cdef Kick *kick
-    if b.size == b.capacity and not grow(<void **> &b.kicks, &b.capacity, b.size + 1, sizeof(Kick)):
-        return False
-    kick = &b.kicks[b.size]
-    b.size += 1
-    kick.s, kick.what, kick.target = s, what, <uint16_t> target
-    return True
-
-
-cdef inline bint put_down_one(Bucket *b, neuron_t target, double s, double weight, uint32_t route,
-                              int64_t place) noexcept nogil:
-    """The same where each has a weight of its own."""
-    cdef Extra *extra
-    if not grow(<void **> &b.extras, &b.extras_capacity, b.n_extras + 1, sizeof(Extra)):
-        return False
-    extra = &b.extras[b.n_extras]
-    extra.weight, extra.route, extra.place = weight, route, <int> place
-    b.n_extras += 1
-    return put_down(b, target, s, HAS_EXTRA | <uint32_t> (b.n_extras - 1))
-
 
 cdef inline bint go_along(Look *L, Thread *t, const Way *way) noexcept nogil:
     """Put down all that arrives along a row in the slice; False if there is no memory."""
@@ -102,19 +82,6 @@ cdef inline bint go_along(Look *L, Thread *t, const Way *way) noexcept nogil:
     return True
 
 
-cdef inline void ask_for(const Look *L, const Way *way) noexcept nogil:
-    """Ask for what is read first along a row with a delay for each synapse."""
-    cdef const Projection *c
-    cdef const Cursor *cursor
-    cdef int64_t n
-    if way.cursor >= 0:
-        c = &L.e.projections[way.projection]
-        cursor = &L.cursors[way.cursor]
-        n = min(cursor.stop - cursor.at, <synapse_t> 256)
-        prefetch(c.delays + cursor.at, n * sizeof(double))
-        prefetch(c.targets + cursor.at, n * sizeof(neuron_t))
-
-
 cdef inline void enter_slice(Look *L, Thread *t) noexcept nogil:
     """What a thread knows of the slice, once: the epoch and the edge of its frames."""
     cdef int64_t k, j
@@ -141,7 +108,9 @@ cdef inline void take_ways(void *look, int member) noexcept nogil:
     """A thread's part of the rows, of which it puts down what arrives."""
     cdef Look *L = <Look *> look
     cdef Thread *t = &L.threads[member]
-    cdef int64_t k
+    cdef const Projection *c
+    cdef synapse_t at
+    cdef int64_t j, k
     cdef long long first
     if L.next_way >= L.n_ways:
         return
@@ -156,8 +125,13 @@ cdef inline void take_ways(void *look, int member) noexcept nogil:
         if first >= L.n_ways:
             return
         for k in range(first, min(first + ROWS, <long long> L.n_ways)):
-            if k + 1 < L.n_ways:
-                ask_for(L, &L.ways[k + 1])
+            if k + 1 < L.n_ways and L.ways[k + 1].cursor >= 0:
+                # What is read first along a row with a delay for each synapse.
+                c = &L.e.projections[L.ways[k + 1].projection]
+                at = L.cursors[L.ways[k + 1].cursor].at
+                for j in range(0, min(L.cursors[L.ways[k + 1].cursor].stop - at, <synapse_t> 256), 8):
+                    ask(c.delays + at + j)
+                    ask(c.targets + at + j)
             if not go_along(L, t, &L.ways[k]):
                 t.status = NO_MEMORY
                 return
@@ -277,117 +251,105 @@ cdef inline bint find_pulled(const Look *L, Thread *t, int64_t number, Part *par
     return True
 
 
-cdef inline bint order_kicks(const Look *L, Thread *t, int64_t number, Part *part) noexcept nogil:
-    """What was put down for a block, by time; False if there is no memory."""
-    cdef const Bucket *bucket
-    cdef int64_t k, bin, n_bins = 16
-    cdef count_t j, total = t.drives.size, sorted_already = 1
-    cdef uint32_t start, size, longest = 0
-    cdef double scale, begin = L.begin.s
-    cdef Kick *kick
-    for k in range(L.team.n):
-        total += put_down_by(L, k, number).size
-    part.n_kicks = total
-    if total == t.drives.size:
-        # Those of one drive are in order.
-        for j in range(1, total if L.blocks[number].n_drives > 1 else 0):
-            sorted_already &= t.drives.kicks[j - 1].s <= t.drives.kicks[j].s
-        if sorted_already:
-            part.kicks, part.extras = t.drives.kicks, t.drives.extras
-            return True
-    while n_bins < total and n_bins < 1 << 16:
-        n_bins *= 2
-    scale = n_bins / (L.stop - begin)
-    if not grow(<void **> &t.kicks.kicks, &t.kicks.capacity, total, sizeof(Kick)):
-        return False
-    if not grow(<void **> &t.bins, &t.bins_capacity, n_bins + 1, sizeof(uint32_t)):
-        return False
-    memset(t.bins, 0, (n_bins + 1) * sizeof(uint32_t))
-    for k in range(L.team.n + 1):
-        bucket = put_down_by(L, k, number) if k < L.team.n else &t.drives
-        for j in range(bucket.size):
-            t.bins[min(<int64_t> ((bucket.kicks[j].s - begin) * scale), n_bins - 1)] += 1
-    start = 0
-    for k in range(n_bins + 1):
-        size = t.bins[k]
-        t.bins[k] = start
-        start += size
-        longest = max(longest, size)
-    t.kicks.n_extras = 0
-    for k in range(L.team.n + 1):
-        bucket = put_down_by(L, k, number) if k < L.team.n else &t.drives
-        for j in range(bucket.size):
-            bin = min(<int64_t> ((bucket.kicks[j].s - begin) * scale), n_bins - 1)
-            kick = &t.kicks.kicks[t.bins[bin]]
-            kick[0] = bucket.kicks[j]
-            if kick.what & HAS_EXTRA:
-                kick.what += <uint32_t> t.kicks.n_extras
-            t.bins[bin] += 1
-        if bucket.n_extras == 0:
-            continue
-        if not grow(<void **> &t.kicks.extras, &t.kicks.extras_capacity, t.kicks.n_extras + bucket.n_extras,
-                    sizeof(Extra)):
+cdef inline Status advance_by_lists(Look *L, Thread *t, Block *b, Part *part) noexcept nogil:
+    """Its neurons on their own, and then those that this does not do for."""
+    cdef Population *p = &t.e.populations[b.population]
+    cdef int64_t k
+    cdef int64_t most = 0
+    cdef Status status
+    if not begin_lists(L, t, part, b.population):
+        return NO_MEMORY
+    pull_into_lists(L, t, b, &part.lists)
+    part.n_kicks = b.n_pulled
+    for k in range(t.n_sources):
+        put_in_lists(L, &part.lists, t.sources[k])
+        part.n_kicks += t.sources[k].size
+    for k in range(part.size):
+        most = max(most, <int64_t> part.lists.counts[k])
+    t.lists.most = max(most, t.lists.most - t.lists.most // 16)
+    status = p.ops.advance_lists(&t.e, &t.q, p, part)
+    if status == RUNNING and part.n_chosen:
+        if part.n_chosen > part.size // 4:
+            b.no_lists = 16
+        if (not take_chosen(t, part) or not pull_kicks(L, t, b, &t.some, part.is_chosen)
+                or not order_kicks(L, t, part)):
+            status = NO_MEMORY
+        else:
+            part.is_part = True
+            status = p.ops.advance(&t.e, &t.q, p, part)
+    for k in range(part.n_chosen):
+        part.is_chosen[part.chosen[k] - part.first] = False
+    return status
+
+
+cdef inline bint keep_block(Look *L, Thread *t, Block *b) noexcept nogil:
+    """The states and drives of a block as they were when the slice began; False if there is no memory."""
+    cdef const Population *q = &L.e.populations[b.population]
+    cdef int64_t k, m = b.population
+    if not L.keeps:
+        return True
+    keep(L.saved.x[m] + q.width * <int64_t> b.first, q.x + q.width * <int64_t> b.first,
+         q.width * b.size * sizeof(double), L.again)
+    if q.base != NULL:
+        keep(L.saved.base[m] + b.first, q.base + b.first, b.size * sizeof(Pair), L.again)
+    if q.release != NULL:
+        keep(L.saved.release[m] + b.first, q.release + b.first, b.size * sizeof(Pair), L.again)
+        keep(L.saved.waiting[m] + b.first // 8, q.waiting + b.first // 8, (b.size + 7) // 8, L.again)
+    if L.saved.at_release != NULL:
+        k = q.first + b.first
+        keep(L.saved.at_release + k, L.e.tape.at_release + k, b.size * sizeof(double), L.again)
+    for k in range(b.first_drive, b.first_drive + b.n_drives):
+        if not L.again:
+            L.saved.drives[k].k, L.saved.drives[k].at = L.drives[k].poisson.k, L.drives[k].at
+        elif not go_back(&t.e, &L.drives[k], &L.saved.drives[k]):
             return False
-        memcpy(t.kicks.extras + t.kicks.n_extras, bucket.extras, bucket.n_extras * sizeof(Extra))
-        t.kicks.n_extras += bucket.n_extras
-    if not grow(<void **> &t.scratch, &t.scratch_capacity, longest, sizeof(Kick)):
-        return False
-    # Few are in one bin, mostly.
-    start = 0
-    for k in range(n_bins if longest > RUN else 0):
-        size = t.bins[k] - start
-        if size > RUN:
-            sort_items(t.kicks.kicks + start, size, t.scratch, L.routes)
-        start = t.bins[k]
-    insert_items(t.kicks.kicks, 0, total, L.routes)
-    part.kicks, part.extras = t.kicks.kicks, t.kicks.extras
-    return True
+    return keep_spans(L, b)
 
 
 cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
     """All that happens to the neurons of a block in the slice."""
     cdef Block *b = &L.blocks[number]
     cdef Population *p = &t.e.populations[b.population]
-    cdef const Population *q = &L.e.populations[b.population]
+    cdef const Flights *flying
     cdef Part part
-    cdef int64_t k, m
+    cdef int64_t k
+    cdef count_t arrived = 0
     cdef Status status
-    if L.keeps:
-        m = b.population
-        keep(L.saved.x[m] + q.width * <int64_t> b.first, q.x + q.width * <int64_t> b.first,
-             q.width * b.size * sizeof(double), L.again)
-        if q.base != NULL:
-            keep(L.saved.base[m] + b.first, q.base + b.first, b.size * sizeof(Pair), L.again)
-        if q.release != NULL:
-            keep(L.saved.release[m] + b.first, q.release + b.first, b.size * sizeof(Pair), L.again)
-            keep(L.saved.waiting[m] + b.first // 8, q.waiting + b.first // 8, (b.size + 7) // 8, L.again)
-        if L.saved.at_release != NULL:
-            k = p.first + b.first
-            keep(L.saved.at_release + k, L.e.tape.at_release + k, b.size * sizeof(double), L.again)
+    if not keep_block(L, t, b):
+        return NO_MEMORY
     begin_block_tape(L, t, b)
     b.n_spikes = b.n_close = b.n_drive_events = b.n_kicks = 0
     b.last = -1.0
     t.drives.size = t.drives.n_extras = 0
     for k in range(b.first_drive, b.first_drive + b.n_drives):
-        if L.again:
-            if not go_back(&t.e, &L.drives[k], &L.saved.drives[k]):
-                return NO_MEMORY
-        elif L.keeps:
-            L.saved.drives[k].k, L.saved.drives[k].at = L.drives[k].poisson.k, L.drives[k].at
         if not take_drive(L, t, b, &L.drives[k], <uint32_t> L.drives[k].number):
             return NO_MEMORY
-    if not find_pulled(L, t, number, &part) or not order_kicks(L, t, number, &part):
+    if not find_pulled(L, t, number, &part):
         return NO_MEMORY
-    b.n_kicks += part.n_kicks
-    if part.n_kicks == 0 and part.n_rows == 0 and not p.oscillates and L.e.forced.size == 0:
+    t.n_sources = 0
+    for k in range(L.team.n):
+        t.sources[t.n_sources] = put_down_by(L, k, number)
+        arrived += t.sources[t.n_sources].size
+        t.n_sources += 1
+    t.sources[t.n_sources] = &t.drives
+    t.n_sources += 1
+    b.n_kicks += arrived + t.drives.size
+    if not open_spans(L, t, b, number):
+        return NO_MEMORY
+    arrived += b.n_pulled  # as many as in the slice before, it may be
+    b.n_pulled = 0
+    flying = &L.flying[b.population]
+    if b.n_kicks == 0 and flying.size == flying.head and not p.oscillates and L.e.forced.size == 0:
         return RUNNING
     part.begin, part.end, part.stop = L.begin, L.end, L.stop
     part.first, part.size = b.first, b.size
-    part.routes = L.routes
-    part.largest = L.largest[b.population]
+    part.routes, part.largest = L.routes, L.largest[b.population]
+    part.n_kicks = 0
     part.changed = L.changed
     part.forced, part.n_forced = L.e.forced.items, L.e.forced.size
     part.recent, part.n_recent = L.recent, L.n_recent
+    part.is_part = False
+    part.chosen, part.n_chosen, part.is_chosen = t.chosen, 0, t.is_chosen
     part.sums, part.has_sum, part.has_fired = t.sums, t.has_sum, t.has_fired
     for k in range(MAX_PORTS):
         part.touched[k] = t.touched + (k << L.shift)
@@ -398,7 +360,20 @@ cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept no
     part.spikes, part.n_spikes, part.capacity = b.spikes, 0, b.capacity
     part.n_close = 0
     part.fault.kind = 0
-    status = p.ops.advance(&t.e, &t.q, p, &part)
+    b.no_lists = max(b.no_lists - 1, <count_t> 0)
+    if arrived > 2 * part.size and part.n_rows == 0 and b.no_lists == 0 and b.tape == NULL and p.ops.takes_lists(&t.e, p, &part):
+        status = advance_by_lists(L, t, b, &part)
+    else:
+        t.pulled.size = t.pulled.n_extras = 0
+        # What is last may be in order by itself.
+        t.sources[t.n_sources] = t.sources[t.n_sources - 1]
+        t.sources[t.n_sources - 1] = &t.pulled
+        t.n_sources += 1
+        if not pull_kicks(L, t, b, &t.pulled, NULL) or not order_kicks(L, t, &part):
+            status = NO_MEMORY
+        else:
+            status = p.ops.advance(&t.e, &t.q, p, &part)
+    b.n_kicks += b.n_pulled
     t.together, t.together_capacity = part.together, part.together_capacity
     t.away, t.away_capacity = part.away, part.away_capacity
     b.spikes, b.n_spikes, b.capacity, b.n_close = part.spikes, part.n_spikes, part.capacity, part.n_close

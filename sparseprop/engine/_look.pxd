@@ -1,14 +1,20 @@
 """What the lookahead engine has in memory beside the State of all engines."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
-from sparseprop.engine._slice cimport Arrived, Away, Extra, Fault, Kick, Recent, Route, RowPart, Spike, Sum
+from sparseprop.engine._slice cimport Arrived, Away, Extra, Fault, Kick, Lists, Recent, Route, RowPart, Spike, Sum
 from sparseprop.engine._state cimport Cursor, Lane, Process, State, Status
 from sparseprop.engine._tape cimport Entry, TapeBuffer
 from sparseprop.engine._team cimport Team
 from sparseprop.engine._window cimport Window
 from sparseprop.numerics._frames cimport Frame, Pair
-from sparseprop.numerics._typedefs cimport count_t, neuron_t
+from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
+
+
+# What is still to come along a cut of a row, by places from the row's beginning.
+cdef struct Span:
+    uint32_t at
+    uint32_t stop
 
 
 # Neurons that advance together: those of one population from `first` on.
@@ -20,13 +26,21 @@ cdef struct Block:
     int64_t n_drives
     TapeBuffer *tape            # what it notes for gradients, or NULL
     count_t n_values_before     # on it, when the slice began
+    Span *spans                 # by spike in Flights
+    count_t n_spans
+    count_t spans_capacity
+    Span *kept                  # as they were when the slice began
+    count_t n_kept
+    count_t kept_capacity
     # Of this slice.
+    count_t n_pulled            # what came by spans
     Spike *spikes
     count_t n_spikes
     count_t capacity
     count_t n_close
     count_t n_drive_events
     count_t n_kicks
+    count_t no_lists            # slices for which they did not pay
     double last                 # the last event of a drive; negative without one
 
 
@@ -49,7 +63,17 @@ cdef struct Thread:
     uint8_t *driven             # as in a TapeBuffer
     # Of the present block.
     Bucket drives
+    const Bucket **sources      # what else there is, and these; as many as there are threads and some more
+    int64_t n_sources
+    Bucket pulled
+    uint32_t *from_             # where spans began in this slice
+    count_t from_capacity
+    Bucket some                 # of those that are chosen
     Bucket kicks                # all, by time
+    Lists lists
+    count_t lists_capacity      # items
+    uint8_t *is_chosen
+    neuron_t *chosen
     Kick *scratch               # as what follows
     count_t scratch_capacity
     Arrived *together
@@ -73,6 +97,31 @@ cdef struct Thread:
     double last                 # the last arrival; negative without one
     Fault fault
     Status status
+
+
+# A spike on its way along a row that is cut by blocks of targets.
+cdef struct Flying:
+    Pair emission
+    double back                 # the time from the emission's epoch to that of the slice
+    const double *delays        # of the row: by block, and for each block ascending
+    const uint16_t *targets     # places in the block
+    const double *weights       # or NULL
+    const neuron_t *places      # with these: where in the row each synapse is for the user
+    double weight               # of all synapses
+    uint8_t kind
+    uint32_t route
+    neuron_t source             # local id
+    int64_t population          # its
+    int64_t projection
+    count_t number              # of the spike in the log
+
+
+# All those to one population; what is before the head has arrived.
+cdef struct Flights:
+    Flying *items
+    count_t head
+    count_t size
+    count_t capacity
 
 
 # A row of synapses, or the rest of one, along which something arrives in the slice.
@@ -99,6 +148,7 @@ cdef struct Saved:
     double *at_release          # as in a TapeBuffer, with a tape
     count_t *log_size
     count_t *next               # by lane
+    count_t *n_flying           # by population
     Cursor *cursors
     count_t n_cursors
     count_t cursors_capacity
@@ -123,6 +173,13 @@ cdef struct Look:
     int64_t *first_block        # by population, and how many there are at the end
     uint32_t **cuts             # by projection: where in the row of a source each block begins; or NULL
     int64_t n_cuts
+    uint16_t **local            # by projection with a delay for each synapse and cuts: places of targets in the block
+    double *longest_delay       # by projection, of those
+    Flights *flying             # by target population
+    double kinds[256]           # the weights of projections and drives that have only one
+    int64_t n_kinds
+    uint8_t *kind               # by projection
+    uint8_t *has_own            # by population, whether other weights arrive
     double *largest             # by population, the size of a weight that may arrive
     Process *drives             # by block and drive
     int64_t n_drives

@@ -1,6 +1,6 @@
 """The lookahead engine, for those who look into it."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from sparseprop._core cimport Engine
 from sparseprop.engine._look cimport Look
@@ -16,8 +16,12 @@ cdef class Lookahead(Engine):
     cdef _place_lanes(self)
     cdef _cut_rows(self, double dense)
     cdef uint32_t *_cut(self, const Projection *c, int64_t n_pre) except? NULL
+    cdef _sort_by_block(self, int64_t number, int64_t n_pre)
+    cdef _forget(self, size_t address)
     cdef _make_threads(self)
     cdef _make_saved(self)
+    cdef _find_kinds(self)
+    cdef bint _take_kind(self, bint is_one, double weight, uint8_t *kind)
     cdef _weigh(self)
     cdef _copy_frames(self)
     cdef _drop_block_tapes(self)

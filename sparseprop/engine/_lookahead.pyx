@@ -8,7 +8,7 @@ throughout, and at changes of parameters.
 """
 
 from libc.math cimport INFINITY, fabs, nextafter
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memset
 
@@ -22,7 +22,8 @@ from sparseprop.engine._delivery cimport find_row, train_time
 from sparseprop.engine._flights cimport process_time
 from sparseprop.engine._instant cimport note_recent, record
 from sparseprop.engine._loaded cimport owned, zeros
-from sparseprop.engine._look cimport Block, Bucket, Look, Place, Saved, Thread
+from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Place, Saved, Thread
+from sparseprop.engine._pull cimport is_flying, land, leave_out, next_arrival, open_spans
 from sparseprop.engine._queueing cimport anyone_fires, enter_present, first_spike, kicks_so_far
 from sparseprop.engine._slice cimport Recent, Route, Spike, Sum, note_fault
 from sparseprop.engine._slice_tape cimport gather_values, note_slice
@@ -70,6 +71,8 @@ cdef bint save(Look *L) noexcept nogil:
     if L.n_cursors:
         memcpy(old.cursors, L.cursors, L.n_cursors * sizeof(Cursor))
     old.n_cursors = L.n_cursors
+    for k in range(e.n_populations):
+        old.n_flying[k] = L.flying[k].size
     for k in range(2):
         old.trains[k] = e.trains[k].at
     for k in range(e.n_processes):
@@ -89,6 +92,8 @@ cdef bint begin_again(Look *L) noexcept nogil:
     if old.n_cursors:
         memcpy(L.cursors, old.cursors, old.n_cursors * sizeof(Cursor))
     L.n_cursors = old.n_cursors
+    for k in range(e.n_populations):
+        L.flying[k].size = old.n_flying[k]
     for k in range(2):
         e.trains[k].at = old.trains[k]
     for k in range(e.n_processes):
@@ -184,6 +189,7 @@ cdef bint commit(Look *L) noexcept nogil:
         e.n_input_events += L.blocks[k].n_drive_events
         e.n_drive_events += L.blocks[k].n_drive_events
         e.n_close_calls += L.blocks[k].n_close
+        e.n_synaptic_events += L.blocks[k].n_pulled
         last = max(last, L.blocks[k].last)
         n_kicks = max(n_kicks, L.blocks[k].n_kicks)
     if L.n_spikes:
@@ -200,6 +206,8 @@ cdef bint commit(Look *L) noexcept nogil:
                 L.cursors[kept] = L.cursors[k]
             kept += 1
     L.n_cursors = kept
+    for k in range(e.n_populations):
+        land(L, &L.flying[k], k)
     for k in range(L.n_lanes):
         pass_by(L, &L.lanes[k], L.end)  # where delays of projections without synapses are shorter than a slice
     for k in range(e.n_populations):
@@ -283,7 +291,7 @@ cdef Pair first_event(Look *L) noexcept nogil:
     """When something happens next."""
     cdef State *e = L.e
     cdef Pair first = first_spike(e), time
-    cdef int64_t k
+    cdef int64_t j, k
     for k in range(L.n_lanes):
         if L.lanes[k].next < log_end(&e.populations[L.lanes[k].population]):
             time = lane_time(L, &L.lanes[k], L.lanes[k].next)
@@ -293,6 +301,9 @@ cdef Pair first_event(Look *L) noexcept nogil:
         time = plus(L.cursors[k].emission, e.projections[L.cursors[k].projection].delays[L.cursors[k].at], e.H)
         if before(time, first):
             first = time
+    for k in range(e.n_populations):
+        for j in range(L.flying[k].head, L.flying[k].size):
+            first = next_arrival(L, k, j, first)
     for k in range(2):
         time = train_time(e, &e.trains[k])
         if before(time, first):
@@ -320,6 +331,10 @@ cdef bint nothing_comes(Look *L) noexcept nogil:
     cdef const double *weights
     if L.n_cursors:
         return False
+    for k in range(e.n_populations):
+        for j in range(L.flying[k].head, L.flying[k].size):
+            if is_flying(L, k, j):
+                return False
     for k in range(2):
         if train_time(e, &e.trains[k]).n < never().n:
             return False
@@ -413,6 +428,18 @@ cdef class Lookahead(Engine):
             free(L.threads[j].scratch)
             free(L.threads[j].together)
             free(L.threads[j].away)
+            free(L.threads[j].sources)
+            free(L.threads[j].pulled.kicks)
+            free(L.threads[j].pulled.extras)
+            free(L.threads[j].from_)
+            free(L.threads[j].some.kicks)
+            free(L.threads[j].some.extras)
+            free(L.threads[j].lists.counts)
+            free(L.threads[j].lists.times)
+            free(L.threads[j].lists.kinds)
+            free(L.threads[j].lists.own)
+            free(L.threads[j].is_chosen)
+            free(L.threads[j].chosen)
             free(L.threads[j].bins)
             free(L.threads[j].rows)
             free(L.threads[j].sums)
@@ -436,12 +463,16 @@ cdef class Lookahead(Engine):
         self._drop_block_tapes()
         for k in range(L.n_blocks):
             free(L.blocks[k].spikes)
+            free(L.blocks[k].spans)
+            free(L.blocks[k].kept)
         free(L.blocks)
         free(L.first_block)
         for k in range(L.n_drives):
             free(L.drives[k].poisson.events)
         free(L.drives)
         free(L.largest)
+        free(L.kind)
+        free(L.has_own)
         free(L.lanes)
         free(L.cursors)
         free(L.routes)
@@ -450,6 +481,13 @@ cdef class Lookahead(Engine):
         for k in range(L.n_cuts):
             free(L.cuts[k])
         free(L.cuts)
+        for k in range(L.n_cuts if L.local != NULL else 0):
+            free(L.local[k])
+        free(L.local)
+        free(L.longest_delay)
+        for k in range(self.e.n_populations if L.flying != NULL else 0):
+            free(L.flying[k].items)
+        free(L.flying)
         free(L.spikes)
         free(L.emitted)
         free(L.notes)
@@ -466,6 +504,7 @@ cdef class Lookahead(Engine):
         free(L.saved.at_release)
         free(L.saved.log_size)
         free(L.saved.next)
+        free(L.saved.n_flying)
         free(L.saved.cursors)
         free(L.saved.processes)
         free(L.saved.drives)
@@ -486,6 +525,7 @@ cdef class Lookahead(Engine):
         self._place_lanes()
         self._place_blocks()
         self._cut_rows(dense)
+        self._find_kinds()
         self._make_threads()
         self._start_inputs()
         L.stale = True
@@ -549,15 +589,50 @@ cdef class Lookahead(Engine):
         for j in range(e.n_processes):
             L.routes[j].source, L.routes[j].port = <int64_t> e.n + j, e.processes[j].port
 
+    cdef _find_kinds(self):
+        """The weights of projections and drives that have only one, if there are few."""
+        cdef Look *L = &self.look
+        cdef State *e = &self.e
+        cdef int64_t k, n = len(self.network.projections)
+        L.kind = <uint8_t *> zeros(n, 1)
+        L.has_own = <uint8_t *> zeros(e.n_populations, 1)
+        for k in range(n):
+            L.has_own[e.projections[k].post] |= self._take_kind(
+                e.projections[k].weights == NULL, e.projections[k].weight, &L.kind[k]
+            )
+        for k in range(e.n_processes):
+            L.has_own[e.processes[k].population] |= self._take_kind(
+                e.processes[k].weights == NULL, e.processes[k].weight, &L.routes[k].kind
+            )
+
+    cdef bint _take_kind(self, bint is_one, double weight, uint8_t *kind):
+        """Which of the kinds a weight is; True if it is none."""
+        cdef Look *L = &self.look
+        cdef int64_t k
+        for k in range(L.n_kinds if is_one else 0):
+            if L.kinds[k] == weight:
+                kind[0] = <uint8_t> k
+                return False
+        if not is_one or L.n_kinds == 256:
+            return True
+        kind[0] = <uint8_t> L.n_kinds
+        L.kinds[L.n_kinds] = weight
+        L.n_kinds += 1
+        return False
+
     cdef _cut_rows(self, double dense):
         """Where blocks begin in rows of which they get enough."""
         cdef Look *L = &self.look
         cdef const Projection *c
         cdef const Lane *lane
+        cdef const Population *p
         cdef int64_t j, k, n_pre, n
         n = len(self.network.projections)
         L.cuts = <uint32_t **> zeros(n, sizeof(uint32_t *))
         L.n_cuts = n
+        L.local = <uint16_t **> zeros(n, sizeof(uint16_t *))
+        L.longest_delay = <double *> zeros(n, sizeof(double))
+        L.flying = <Flights *> zeros(self.e.n_populations, sizeof(Flights))
         for j in range(L.n_lanes):
             lane = &L.lanes[j]
             n_pre = self.e.populations[lane.population].size
@@ -566,6 +641,13 @@ cdef class Lookahead(Engine):
                 n = L.first_block[c.post + 1] - L.first_block[c.post]
                 if not c.procedural and c.offsets[n_pre] >= dense * n * n_pre:
                     L.cuts[k] = self._cut(c, n_pre)
+        for j in range(self.e.n_populations):
+            p = &self.e.populations[j]
+            for k in range(p.first_delayed, p.first_delayed + p.n_delayed):
+                c = &self.e.projections[k]
+                n = L.first_block[c.post + 1] - L.first_block[c.post]
+                if c.offsets[p.size] >= dense * n * p.size and c.offsets[p.size] and n:
+                    self._sort_by_block(k, p.size)
 
     cdef uint32_t *_cut(self, const Projection *c, int64_t n_pre) except? NULL:
         """By source and block, the place in the row; NULL if targets do not ascend within rows."""
@@ -589,6 +671,68 @@ cdef class Lookahead(Engine):
             at += n + 1
         return cuts
 
+    cdef _sort_by_block(self, int64_t number, int64_t n_pre):
+        """Bring the rows of a projection, which are in the order of delays, into that of blocks and delays."""
+        cdef Look *L = &self.look
+        cdef Projection *c = &self.e.projections[number]
+        cdef int64_t n = L.first_block[c.post + 1] - L.first_block[c.post], i, k, block
+        cdef synapse_t longest = 0, size, at
+        cdef uint32_t *cut
+        cdef uint32_t *where
+        cdef double *delays
+        cdef double *weights
+        cdef neuron_t *places
+        cdef uint16_t *local
+        cdef neuron_t within = (1 << L.shift) - 1
+        L.cuts[number] = <uint32_t *> owned(allocate_large(n_pre * (n + 1), sizeof(uint32_t)))
+        L.local[number] = <uint16_t *> owned(allocate_large(c.offsets[n_pre], sizeof(uint16_t)))
+        for i in range(n_pre):
+            longest = max(longest, c.offsets[i + 1] - c.offsets[i])
+        scratch = [np.empty(longest), np.empty(longest), np.empty(longest, np.int32), np.empty(longest, np.uint32),
+                   np.empty(n + 1, np.uint32)]
+        cdef double[::1] scratch_delays = scratch[0], scratch_weights = scratch[1]
+        cdef int[::1] scratch_places = scratch[2]
+        cdef uint32_t[::1] scratch_where = scratch[3], scratch_at = scratch[4]
+        where = &scratch_where[0]
+        # These arrays are the engine's own.
+        delays, weights, places = <double *> c.delays, <double *> c.weights, <neuron_t *> c.places
+        with nogil:
+            for i in range(n_pre):
+                at, size = c.offsets[i], c.offsets[i + 1] - c.offsets[i]
+                cut = L.cuts[number] + i * (n + 1)
+                memset(cut, 0, (n + 1) * sizeof(uint32_t))
+                for k in range(size):
+                    cut[(c.targets[at + k] >> L.shift) + 1] += 1
+                for block in range(n):
+                    cut[block + 1] += cut[block]
+                    scratch_at[block] = cut[block]
+                for k in range(size):
+                    block = c.targets[at + k] >> L.shift
+                    where[k] = scratch_at[block]
+                    scratch_at[block] += 1
+                    L.local[number][at + where[k]] = <uint16_t> (c.targets[at + k] & within)
+                    scratch_delays[where[k]] = delays[at + k]
+                if size:
+                    L.longest_delay[number] = max(L.longest_delay[number], delays[at + size - 1])
+                    memcpy(delays + at, &scratch_delays[0], size * sizeof(double))
+                for k in range(size):
+                    scratch_places[where[k]] = places[at + k]
+                    if weights != NULL:
+                        scratch_weights[where[k]] = weights[at + k]
+                if size:
+                    memcpy(places + at, &scratch_places[0], size * sizeof(neuron_t))
+                    if weights != NULL:
+                        memcpy(weights + at, &scratch_weights[0], size * sizeof(double))
+        self._forget(<size_t> c.targets)
+        c.targets = NULL
+        if weights == NULL:
+            self._forget(<size_t> c.places)
+            c.places = NULL
+
+    cdef _forget(self, size_t address):
+        """Let go of an array of the engine's own that it does not need."""
+        self.arrays = [array for array in self.arrays if address_of(array) != address]
+
     cdef _make_threads(self):
         """What each thread has for itself, and what a slice needs that may be taken again."""
         cdef Look *L = &self.look
@@ -609,11 +753,16 @@ cdef class Lookahead(Engine):
             L.n_made += 1
             t.frames = <Frame **> zeros(e.n_populations, sizeof(Frame *))
             t.buckets = <Bucket *> zeros(L.n_blocks, sizeof(Bucket))
+            t.sources = <const Bucket **> zeros(L.n_threads + 4, sizeof(const Bucket *))
+            t.lists.counts = <uint32_t *> zeros(1 << L.shift, sizeof(uint32_t))
+            t.lists.most = 24
+            t.is_chosen = <uint8_t *> zeros(1 << L.shift, 1)
+            t.chosen = <neuron_t *> zeros(1 << L.shift, sizeof(neuron_t))
             t.sums = <double *> zeros(MAX_PORTS << L.shift, sizeof(double))
             t.has_sum = <uint8_t *> zeros(MAX_PORTS << L.shift, 1)
             t.has_fired = <uint8_t *> zeros(1 << L.shift, 1)
             t.touched = <Sum *> zeros(MAX_PORTS << L.shift, sizeof(Sum))
-            t.together_targets = <neuron_t *> zeros(1 << L.shift, sizeof(neuron_t))
+            t.together_targets = <neuron_t *> zeros((1 << L.shift) + 1, sizeof(neuron_t))
             t.together_weights = <double *> zeros(1 << L.shift, sizeof(double))
             t.e.populations = <Population *> zeros(e.n_populations, sizeof(Population))
             t.e.table = <uint32_t *> owned(allocate(table, sizeof(uint32_t)))
@@ -627,6 +776,7 @@ cdef class Lookahead(Engine):
         old.release = <Pair **> zeros(e.n_populations, sizeof(Pair *))
         old.waiting = <uint8_t **> zeros(e.n_populations, sizeof(uint8_t *))
         old.log_size = <count_t *> zeros(e.n_populations, sizeof(count_t))
+        old.n_flying = <count_t *> zeros(e.n_populations, sizeof(count_t))
         old.next = <count_t *> zeros(L.n_lanes, sizeof(count_t))
         old.processes = <Place *> zeros(e.n_processes, sizeof(Place))
 
@@ -755,6 +905,10 @@ cdef class Lookahead(Engine):
         for k in range(L.n_lanes):
             L.lanes[k].next = 0
         L.n_cursors = 0
+        for k in range(self.e.n_populations):
+            L.flying[k].head = L.flying[k].size = 0
+        for k in range(L.n_blocks):
+            L.blocks[k].n_spans = 0
         self._start_inputs()
         for n, s, source in emissions.tolist():
             emission.n, emission.s = n, s
@@ -762,6 +916,10 @@ cdef class Lookahead(Engine):
                 owned(NULL)
         for k in range(L.n_lanes):
             pass_by(L, &L.lanes[k], just_after(self.e.last, self.e.H))
+        for k in range(L.n_blocks):
+            if not open_spans(L, &L.threads[0], &L.blocks[k], k):
+                owned(NULL)
+            leave_out(L, &L.blocks[k], self.e.last)
 
     def emissions(self):
         """(n, s, id) of the spikes whose effect may be still to come, ascending."""
@@ -769,6 +927,7 @@ cdef class Lookahead(Engine):
         cdef int64_t j, k
         cdef Population *p
         cdef Cursor *cursor
+        cdef const Flying *f
         emissions = {}
         for k in range(self.e.n_populations):
             p = &self.e.populations[k]
@@ -780,6 +939,13 @@ cdef class Lookahead(Engine):
             emissions[cursor.population, cursor.number] = (
                 cursor.emission.n, cursor.emission.s, self.e.populations[cursor.population].first + cursor.source
             )
+        for k in range(self.e.n_populations):
+            for j in range(L.flying[k].head, L.flying[k].size):
+                f = &L.flying[k].items[j]
+                if is_flying(L, k, j):
+                    emissions[f.population, f.number] = (
+                        f.emission.n, f.emission.s, self.e.populations[f.population].first + f.source
+                    )
         return np.array(sorted(emissions.values()), dtype=float).reshape(-1, 3)
 
     # The loop
@@ -861,6 +1027,12 @@ cdef class Lookahead(Engine):
         for k in range(self.look.n_blocks if self.e.tape != NULL else 0):
             size += self.look.blocks[k].tape.n_values * (sizeof(double) + sizeof(neuron_t))
         return size
+
+
+cdef size_t address_of(array):
+    """Of a NumPy array or a memoryview of one."""
+    array = getattr(array, "base", array) if not isinstance(array, np.ndarray) else array
+    return array.ctypes.data if isinstance(array, np.ndarray) else 0
 
 
 def _block_size(network, n_threads):

@@ -78,6 +78,12 @@ cdef Status look_around(State *e, Window *q, Population *p, Part *w) noexcept no
     cdef Pair due
     if not reserve(&e.found, w.size + 1):
         return NO_MEMORY
+    if w.is_part:
+        for k in range(w.n_chosen):
+            due = soon(e, q, p, w.chosen[k])
+            if before(due, q.edge) and not window_push(q, window_key(q, due, e.H), w.chosen[k]):
+                return NO_MEMORY
+        return RUNNING
     if not p.heterogeneous:
         all = neurons_now(e, q, p)
         found = scan_block(m, &all, w.first, w.size, e.found.items)

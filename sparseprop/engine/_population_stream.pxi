@@ -2,10 +2,13 @@
 # subtraction and a comparison. Refractory neurons are out of reach of all kicks meanwhile: their x is infinite, and what
 # it will be waits in a list. What is rare takes the way of all neurons (_population_lookahead.pxi, before this).
 
-from sparseprop.engine._slice cimport Away
+from sparseprop.engine._slice cimport Away, Lists
 from sparseprop.numerics._constants cimport LARGEST_KICK
 from sparseprop.numerics._elementary cimport exp_many
 from sparseprop.numerics._frames cimport growth_at
+from sparseprop.numerics._lanes cimport (
+    LANES, NOTHING, SLOTS, add_row, kick_lanes, kick_sums, make_keys, make_networks, make_steps, sort_lanes, tied_lanes,
+)
 
 cdef enum:
     # Kicks whose numbers are made at a time.
@@ -16,6 +19,8 @@ cdef enum:
 cdef struct Chunk:
     int64_t first
     int64_t n
+    bint is_tied                # whether two have one time
+    double s[CHUNK + 1]
     double step[CHUNK]
     double bound[CHUNK]
 
@@ -30,8 +35,13 @@ cdef inline void fill_chunk(Chunk *c, const Part *w, const Frame *f, double gap,
     cdef int64_t k
     cdef double weight, E
     c.first, c.n = first, min(<int64_t> CHUNK, w.n_kicks - first)
+    c.is_tied = False
     for k in range(c.n):
-        c.step[k] = w.kicks[first + k].s / f.scale
+        c.s[k] = w.kicks[first + k].s
+        c.step[k] = c.s[k] / f.scale
+    c.s[c.n] = w.kicks[first + c.n].s if first + c.n < w.n_kicks else INFINITY
+    for k in range(c.n):
+        c.is_tied |= c.s[k] == c.s[k + 1]
     exp_many(c.step, c.step, c.n)
     for k in range(c.n):
         weight = weight_of(w, &w.kicks[first + k])
@@ -40,10 +50,10 @@ cdef inline void fill_chunk(Chunk *c, const Part *w, const Frame *f, double gap,
         c.bound[k] = gap * E if weight > 0.0 else -INFINITY
 
 
-cdef inline bint can_stream(const State *e, const Population *p, const Part *w) noexcept nogil:
+cdef bint is_plain(const State *e, const Population *p, const Part *w) noexcept nogil:
     """Whether kicks of these neurons in this slice are no more than subtractions."""
     cdef const Model *m = <const Model *> p.rows
-    if not adds_up(m) or p.heterogeneous or p.oscillates or e.tape != NULL or w.n_forced or w.changed:
+    if not adds_up(m) or p.heterogeneous or e.tape != NULL or w.n_forced or w.changed:
         return False
     # No sum of kicks of this size leaves the range of a state.
     return w.largest * growth_at(&p.frames[m.frame], p.epoch, w.end) < LARGEST_KICK
@@ -113,6 +123,24 @@ cdef inline Status kick_streamed(State *e, Window *q, Population *p, Part *w, co
     return RUNNING
 
 
+cdef inline Status kick_rows(State *e, Population *p, Part *w, const RowPart *rows, int64_t n_rows) noexcept nogil:
+    """One kick for each neuron that several rows reach now, all of them in the order in which weights are added."""
+    cdef const Model *m = <const Model *> p.rows
+    cdef const RowPart *r
+    cdef int64_t k, n = 0
+    cdef double E = frame_now(e, p, m).E
+    if not reserve(&e.found, w.size + 1):
+        return NO_MEMORY
+    for k in range(n_rows):
+        r = &rows[k]
+        n = add_row(w.sums, w.has_sum, w.together_targets, n, r.targets, r.weights, r.weight, r.count, w.first)
+    n = kick_sums(p.x + w.first, w.sums, w.has_sum, w.together_targets, n, E, gap_of(m) * E, e.found.items)
+    for k in range(n):
+        if not append(&e.driven, w.first + e.found.items[k]):
+            return NO_MEMORY
+    return RUNNING
+
+
 cdef Status stream(State *e, Window *q, Population *p, Part *w) noexcept nogil:
     """Some neurons through a slice; see `can_stream`."""
     cdef const Model *m = <const Model *> p.rows
@@ -148,27 +176,24 @@ cdef Status stream(State *e, Window *q, Population *p, Part *w) noexcept nogil:
         come_back(p, w, s)
         if w.first_away < w.n_away:
             limit = min(limit, w.away[w.first_away].s)
-        n = k
-        while k < w.n_kicks:
-            s = w.kicks[k].s
-            if not s < limit or (k + 1 < w.n_kicks and w.kicks[k + 1].s == s) or s - w.last_spike <= near:
-                break
-            at = k - c.first
-            if not at < c.n:
+        if k < w.n_kicks:
+            if not k - c.first < c.n:
                 fill_chunk(&c, w, f, gap, k)
-                at = 0
-            x = states[w.kicks[k].target] - c.step[at]
-            states[w.kicks[k].target] = x
-            k += 1
-            if x <= c.bound[at]:
-                be_at(e, w, s)
-                if not append(&e.driven, w.first + w.kicks[k - 1].target):
-                    status = NO_MEMORY
-                else:
-                    status = fire_driven(e, p, w)
-                break
-        if k > n:
-            continue
+            at = n = k - c.first
+            while n < c.n and c.s[n] < limit and not (c.is_tied and c.s[n] == c.s[n + 1]):
+                n += 1
+            if at < n and not c.s[at] - w.last_spike <= near:
+                while at < n:
+                    i = w.kicks[c.first + at].target
+                    x = states[i] - c.step[at]
+                    states[i] = x
+                    at += 1
+                    if x <= c.bound[at - 1]:
+                        be_at(e, w, c.s[at - 1])
+                        status = fire_driven(e, p, w) if append(&e.driven, w.first + i) else NO_MEMORY
+                        break
+                k = c.first + at
+                continue
         s = min(w.rows[j].s if j < w.n_rows else INFINITY, w.kicks[k].s if k < w.n_kicks else INFINITY)
         be_at(e, w, s)
         rows, kicks = j, k
@@ -179,6 +204,8 @@ cdef Status stream(State *e, Window *q, Population *p, Part *w) noexcept nogil:
         rows, kicks = j - rows, k - kicks
         if rows == 1 and kicks == 0 and not w.rows[j - 1].has_multapses and not s - w.last_spike <= near:
             status = kick_streamed(e, q, p, w, &w.rows[j - 1])
+        elif kicks == 0 and not s - w.last_spike <= near and is_in_order(w, w.rows + j - rows, rows, NULL, 0):
+            status = kick_rows(e, p, w, w.rows + j - rows, rows)
         else:
             status = take_together(e, q, p, w, w.rows + j - rows, rows, w.kicks + k - kicks, kicks,
                                    s - w.last_spike <= near)
@@ -193,9 +220,135 @@ cdef Status stream(State *e, Window *q, Population *p, Part *w) noexcept nogil:
 
 cdef Status go(State *e, Window *q, Population *p, Part *w) noexcept nogil:
     """Some neurons through a slice, up to the first fault of one."""
-    if can_stream(e, p, w):
+    if not p.oscillates and not w.is_part and is_plain(e, p, w):
         return stream(e, q, p, w)
     return advance(e, q, p, w)
 
 
 OPS.advance = go
+
+
+# Lists ----------------------------------------------------------------------------------------------------------------
+
+# 8 neurons: their kicks in order, what each takes from x, and the x up to which it counts.
+cdef struct Group:
+    uint32_t keys[SLOTS * LANES]
+    double steps[SLOTS * LANES]
+    double bounds[SLOTS * LANES]
+    double x[LANES]
+    const double *times
+    int64_t n_slots
+
+
+cdef inline void choose(Part *w, neuron_t i) noexcept nogil:
+    """Neuron i takes the way of all neurons."""
+    if not w.is_chosen[i - w.first]:
+        w.is_chosen[i - w.first] = True
+        w.chosen[w.n_chosen] = i
+        w.n_chosen += 1
+
+
+cdef inline double released(const Population *p, const Part *w, neuron_t i) noexcept nogil:
+    """The s of neuron i's release."""
+    if p.release == NULL or p.release[i].n < w.begin.n:
+        return -INFINITY
+    return p.release[i].s if p.release[i].n == w.begin.n else INFINITY
+
+
+cdef Status take_list(State *e, Population *p, Part *w, const Group *g, int64_t lane, neuron_t i,
+                      double release) noexcept nogil:
+    """One neuron through the slice, that is refractory or driven to threshold."""
+    cdef double x = p.x[i], t, fired = -INFINITY
+    cdef int64_t k, at
+    cdef Status status
+    for k in range(w.lists.counts[i - w.first]):
+        at = (g.keys[LANES * k + lane] & (SLOTS - 1)) * LANES + lane
+        t = g.times[at]
+        w.n_close += t - fired <= e.tolerance
+        if t < release:
+            continue
+        x -= g.steps[at]
+        if g.steps[at] > 0.0 and x <= g.bounds[at]:
+            if p.oscillates:
+                choose(w, i)
+                return RUNNING
+            p.x[i] = x
+            be_at(e, w, t)
+            status = spike(e, p, w, i)
+            if status != RUNNING:
+                return status
+            x, fired, release = p.x[i], t, released(p, w, i)
+    p.x[i] = x
+    return RUNNING
+
+
+cdef Status advance_lists(State *e, Window *q, Population *p, Part *w) noexcept nogil:
+    """All that happens to some neurons in the slice but to those that are then chosen for `advance`."""
+    cdef const Model *m = <const Model *> p.rows
+    cdef const Frame *f = &p.frames[m.frame]
+    cdef const Lists *a = &w.lists
+    cdef Group g
+    cdef int64_t first, lane, n, j, k
+    cdef uint32_t hit, tied
+    cdef neuron_t i
+    cdef double gap = gap_of(m), least = gap * f.edge_E if gap > 0.0 else -INFINITY, release, scale
+    cdef Status status = RUNNING
+    q.first_epoch = w.begin.n
+    be_at(e, w, w.begin.s)
+    scale = 33554431.0 / (w.stop - w.begin.s)
+    for k in range(w.n_recent):
+        if p.first + w.first <= w.recent[k].neuron < p.first + w.first + w.size:
+            choose(w, w.recent[k].neuron - p.first)
+    for k in range(w.size if p.oscillates else 0):
+        if fires_before_edge(e, q, p, w.first + <neuron_t> k):
+            choose(w, w.first + <neuron_t> k)
+    for k in range((w.size + LANES - 1) // LANES):
+        first = k * LANES
+        g.n_slots = 0
+        for lane in range(LANES):
+            g.n_slots = max(g.n_slots, <int64_t> a.counts[first + lane])
+        if g.n_slots == 0:
+            continue
+        n = min(<int64_t> LANES, w.size - first)
+        if g.n_slots > a.stride:
+            for lane in range(n):
+                choose(w, w.first + <neuron_t> (first + lane))
+            continue
+        g.times = a.times + first * a.stride
+        for j in range(g.n_slots * LANES):
+            g.bounds[j] = g.times[j] / f.scale
+        exp_many(g.bounds, g.bounds, g.n_slots * LANES)
+        make_steps(g.steps, g.bounds, g.n_slots * LANES, a.kinds + first * a.stride,
+                   a.own + first * a.stride if a.own != NULL else NULL, a.weights, a.n_kinds, f.start, gap, least)
+        make_keys(g.keys, g.times, g.n_slots, w.begin.s, scale)
+        for lane in range(LANES):
+            g.x[lane] = p.x[w.first + first + lane] if lane < n else INFINITY
+            for j in range(a.counts[first + lane], g.n_slots):
+                g.keys[j * LANES + lane] = NOTHING
+        sort_lanes(g.keys, g.n_slots)
+        tied = tied_lanes(g.keys, g.n_slots)
+        hit = kick_lanes(g.x, g.keys, g.n_slots, g.steps, g.bounds)
+        for lane in range(n):
+            i = w.first + <neuron_t> (first + lane)
+            if a.counts[first + lane] == 0 or w.is_chosen[first + lane]:
+                continue
+            release = -INFINITY
+            if p.release != NULL and get_bit(p.waiting, i):
+                release = released(p, w, i)
+                if release >= w.stop:
+                    continue
+            if (tied >> lane) & 1:
+                choose(w, i)
+            elif release > w.begin.s or (hit >> lane) & 1:
+                status = take_list(e, p, w, &g, lane, i, release)
+                if status != RUNNING:
+                    return status
+            else:
+                p.x[i] = g.x[lane]
+    return RUNNING
+
+
+OPS.takes_lists = is_plain
+OPS.advance_lists = advance_lists
+if adds_up(NULL):
+    make_networks()

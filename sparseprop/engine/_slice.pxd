@@ -17,6 +17,7 @@ cdef struct Route:
     int64_t port
     Pair emission
     double weight               # of all synapses, where they have one
+    uint8_t kind                # which of the weights of Lists that is
 
 
 # A weight that arrives at a neuron, as short as can be: most of the time goes into sorting these.
@@ -94,6 +95,18 @@ cdef struct Recent:
     neuron_t neuron             # global id
 
 
+# What arrives at each neuron of a block, in no order: 8 neurons side by side (numerics/_lanes.pxd).
+cdef struct Lists:
+    uint32_t *counts            # by neuron; what is behind the last slot is counted, but not here
+    int64_t stride              # slots
+    double *times               # by group of 8, slot and lane, as the following
+    uint8_t *kinds              # which weight
+    double *own                 # or all weights
+    const double *weights       # by kind; at least 4
+    int64_t n_kinds
+    int64_t most                # that were counted for one neuron lately
+
+
 # Some neurons of one population in a slice, while one thread has them.
 cdef struct Part:
     Pair begin
@@ -113,6 +126,11 @@ cdef struct Part:
     count_t n_forced
     const Recent *recent        # who fired within rounding of the beginning
     count_t n_recent
+    Lists lists
+    bint is_part                # only those that are chosen
+    neuron_t *chosen            # local ids; first those that take no list
+    count_t n_chosen
+    uint8_t *is_chosen
     # Scratch of the thread.
     double *sums                # by port and neuron
     uint8_t *has_sum

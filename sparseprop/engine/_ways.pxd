@@ -8,7 +8,8 @@ from libc.string cimport memmove
 from sparseprop.connectivity._poisson cimport event_neuron
 from sparseprop.engine._delivery cimport train_time
 from sparseprop.engine._flights cimport draw_interval, process_time
-from sparseprop.engine._look cimport Look, Way
+from sparseprop.engine._look cimport Flights, Flying, Look, Way
+from sparseprop.engine._pull cimport fly
 from sparseprop.engine._slice cimport Route, Spike
 from sparseprop.engine._state cimport (
     Cursor, Flight, Lane, Population, Process, Projection, State, Train, nowhere, population_of,
@@ -54,6 +55,10 @@ cdef inline bint send_off(Look *L, neuron_t neuron, Pair emission, Pair over) no
     p.log_size += 1
     for k in range(p.first_delayed, p.first_delayed + p.n_delayed):
         c = &e.projections[k]
+        if L.local[k] != NULL:
+            if not fly(L, k, number, source, emission, log_end(p) - 1):
+                return False
+            continue
         at, stop = c.offsets[source], c.offsets[source + 1]
         while at < stop and not_after(plus(emission, c.delays[at], e.H), over):
             at += 1
@@ -171,6 +176,7 @@ cdef inline Way *add_way(Look *L, int64_t projection, int64_t population, neuron
     way.route.source = e.populations[population].first + source
     way.route.rank, way.route.port = e.projections[projection].rank, e.projections[projection].port
     way.route.emission, way.route.weight = emission, e.projections[projection].weight
+    way.route.kind = L.kind[projection]
     L.routes[L.n_routes] = way.route
     L.n_routes += 1
     return way
@@ -186,6 +192,29 @@ cdef inline int compare_ways(const void *a, const void *b) noexcept nogil:
     if x.route.rank != y.route.rank:
         return 1 if x.route.rank > y.route.rank else -1
     return before(y.route.emission, x.route.emission) - before(x.route.emission, y.route.emission)
+
+
+cdef inline bint find_flights(Look *L) noexcept nogil:
+    """Routes of the spikes along rows of which blocks have spans; False if there is no memory."""
+    cdef const State *e = L.e
+    cdef Flights *flights
+    cdef Flying *f
+    cdef Route *route
+    cdef int64_t j, k
+    for j in range(e.n_populations):
+        flights = &L.flying[j]
+        if not grow(<void **> &L.routes, &L.routes_capacity, L.n_routes + flights.size - flights.head, sizeof(Route)):
+            return False
+        for k in range(flights.head, flights.size):
+            f = &flights.items[k]
+            f.back = <double> (L.begin.n - f.emission.n) * e.H
+            f.route = <uint32_t> L.n_routes
+            route = &L.routes[L.n_routes]
+            L.n_routes += 1
+            route.source = e.populations[f.population].first + f.source
+            route.rank, route.port = e.projections[f.projection].rank, e.projections[f.projection].port
+            route.emission, route.weight, route.kind = f.emission, f.weight, f.kind
+    return True
 
 
 cdef inline bint find_rows(Look *L) noexcept nogil:
@@ -237,4 +266,4 @@ cdef inline bint find_rows(Look *L) noexcept nogil:
             if way == NULL:
                 return False
             way.s, way.cursor = 0.0, k
-    return True
+    return find_flights(L)

@@ -1,0 +1,221 @@
+"""Spikes on their way along dense rows with a delay for each synapse, of which blocks take what arrives at them.
+
+Such a row is cut by blocks of targets, and within a cut it is in the order of delays: a block has a span of each row
+that a spike is on its way along, whose beginning moves on slice after slice.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.string cimport memcpy, memmove
+
+from sparseprop.engine._lists cimport put_down, put_down_one
+from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Span, Thread
+from sparseprop.engine._slice cimport Lists
+from sparseprop.engine._state cimport Projection
+from sparseprop.numerics._frames cimport Pair, before, not_after, plus
+from sparseprop.numerics._lanes cimport ask, pull, pull_own
+from sparseprop.numerics._memory cimport grow
+from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
+
+
+cdef enum:
+    # Spans ahead of which memory is asked for.
+    AHEAD = 8
+
+
+cdef inline bint fly(Look *L, int64_t projection, int64_t population, neuron_t source, Pair emission,
+                     count_t number) noexcept nogil:
+    """Put a spike on its way along a row that is cut; False if there is no memory."""
+    cdef const Projection *c = &L.e.projections[projection]
+    cdef Flights *flights = &L.flying[c.post]
+    cdef Flying *f
+    cdef synapse_t row = c.offsets[source]
+    if row == c.offsets[source + 1]:
+        return True
+    if not grow(<void **> &flights.items, &flights.capacity, flights.size + 1, sizeof(Flying)):
+        return False
+    f = &flights.items[flights.size]
+    flights.size += 1
+    f.emission, f.source, f.population, f.projection, f.number = emission, source, population, projection, number
+    f.delays, f.targets = c.delays + row, L.local[projection] + row
+    f.weights, f.places = NULL, NULL
+    f.weight, f.kind = c.weight, L.kind[projection]
+    if c.weights != NULL:
+        f.weights, f.places = c.weights + row, c.places + row
+    return True
+
+
+cdef inline bint open_spans(const Look *L, Thread *t, Block *b, int64_t number) noexcept nogil:
+    """Spans of the spikes that were sent off since the slice before; False if there is no memory."""
+    cdef const Flights *flights = &L.flying[b.population]
+    cdef const Flying *f
+    cdef const uint32_t *cut
+    cdef int64_t first = L.first_block[b.population], n = L.first_block[b.population + 1] - first
+    if not grow(<void **> &b.spans, &b.spans_capacity, flights.size, sizeof(Span)):
+        return False
+    if not grow(<void **> &t.from_, &t.from_capacity, flights.size, sizeof(uint32_t)):
+        return False
+    while b.n_spans < flights.size:
+        f = &flights.items[b.n_spans]
+        cut = L.cuts[f.projection] + f.source * (n + 1) + (number - first)
+        b.spans[b.n_spans].at, b.spans[b.n_spans].stop = cut[0], cut[1]
+        b.n_spans += 1
+    return True
+
+
+cdef inline void leave_out(const Look *L, Block *b, Pair over) noexcept nogil:
+    """Pass by what arrives up to a time."""
+    cdef const Flying *f
+    cdef Span *span
+    cdef count_t j
+    for j in range(b.n_spans):
+        f = &L.flying[b.population].items[j]
+        span = &b.spans[j]
+        while span.at < span.stop and not_after(plus(f.emission, f.delays[span.at], L.e.H), over):
+            span.at += 1
+
+
+cdef inline bint keep_spans(const Look *L, Block *b) noexcept nogil:
+    """Spans as they were when the slice began; False if there is no memory."""
+    if L.again:
+        b.n_spans = b.n_kept
+        if b.n_kept:
+            memcpy(b.spans, b.kept, b.n_kept * sizeof(Span))
+        return True
+    if not grow(<void **> &b.kept, &b.kept_capacity, b.n_spans, sizeof(Span)):
+        return False
+    if b.n_spans:
+        memcpy(b.kept, b.spans, b.n_spans * sizeof(Span))
+    b.n_kept = b.n_spans
+    return True
+
+
+cdef inline void pull_into_lists(const Look *L, Thread *t, Block *b, const Lists *a) noexcept nogil:
+    """What arrives in the slice into the lists of neurons."""
+    cdef const Flights *flights = &L.flying[b.population]
+    cdef const Flying *f
+    cdef Span *span
+    cdef double s, begin = L.begin.s, last = -1.0
+    cdef count_t j, n = 0
+    cdef uint32_t k
+    for j in range(flights.head, flights.size):
+        if j + AHEAD < flights.size:
+            f = &flights.items[j + AHEAD]
+            k = b.spans[j + AHEAD].at
+            ask(f.delays + k)
+            ask(f.delays + k + 8)
+            ask(f.delays + k + 16)
+            ask(f.targets + k)
+        span = &b.spans[j]
+        k = span.at
+        t.from_[j] = k
+        if k == span.stop:
+            continue
+        f = &flights.items[j]
+        s = f.emission.s
+        # As by `plus`, if it arrives in this epoch; otherwise it is behind the end.
+        if a.own == NULL:
+            k = pull(k, span.stop, f.delays, f.targets, s, f.back, begin, L.stop, a.counts, a.stride, a.times,
+                     a.kinds, f.kind)
+        else:
+            k = pull_own(k, span.stop, f.delays, f.targets, s, f.back, begin, L.stop, a.counts, a.stride, a.times,
+                         a.own, f.weights, f.weight)
+        if k > span.at:
+            last = max(last, (s + f.delays[k - 1]) - f.back)
+            n += k - span.at
+            span.at = k
+    b.n_pulled = n
+    if n:
+        b.last = max(b.last, max(last, begin))
+
+
+cdef inline bint pull_kicks(const Look *L, const Thread *t, Block *b, Bucket *bucket,
+                            const uint8_t *chosen) noexcept nogil:
+    """What arrives in the slice into a bucket: of the chosen ones what is in lists too; False if there is no memory."""
+    cdef const Flights *flights = &L.flying[b.population]
+    cdef const Flying *f
+    cdef Span *span
+    cdef double time
+    cdef count_t j
+    cdef uint32_t k, end
+    for j in range(flights.head, flights.size):
+        if j + AHEAD < flights.size:
+            f = &flights.items[j + AHEAD]
+            k = b.spans[j + AHEAD].at if chosen == NULL else t.from_[j + AHEAD]
+            ask(f.delays + k)
+            ask(f.delays + k + 8)
+            ask(f.targets + k)
+        span = &b.spans[j]
+        f = &flights.items[j]
+        k, end = (t.from_[j], span.at) if chosen != NULL else (span.at, span.stop)
+        while k < end:
+            time = (f.emission.s + f.delays[k]) - f.back
+            if not time < L.stop:
+                break
+            time = max(time, L.begin.s)
+            if chosen == NULL or chosen[f.targets[k]]:
+                if f.weights == NULL:
+                    if not put_down(bucket, f.targets[k], time, f.route):
+                        return False
+                elif not put_down_one(bucket, f.targets[k], time, f.weights[k], f.route, f.places[k]):
+                    return False
+            b.last = max(b.last, time)
+            k += 1
+        if chosen == NULL:
+            b.n_pulled += k - span.at
+            span.at = k
+    return True
+
+
+cdef inline void land(Look *L, Flights *flights, int64_t population) noexcept nogil:
+    """Forget the spikes that have arrived everywhere."""
+    cdef const Flying *f
+    cdef Block *b
+    cdef int64_t k
+    while flights.head < flights.size:
+        f = &flights.items[flights.head]
+        if not before(plus(f.emission, L.longest_delay[f.projection], L.e.H), L.end):
+            break
+        flights.head += 1
+    if flights.head < 1024 or flights.head < flights.size // 2:
+        return
+    memmove(flights.items, flights.items + flights.head, (flights.size - flights.head) * sizeof(Flying))
+    for k in range(L.first_block[population], L.first_block[population + 1]):
+        b = &L.blocks[k]
+        if b.n_spans > flights.head:
+            memmove(b.spans, b.spans + flights.head, (b.n_spans - flights.head) * sizeof(Span))
+        b.n_spans = max(b.n_spans - flights.head, <count_t> 0)
+    flights.size -= flights.head
+    flights.head = 0
+
+
+cdef inline bint is_flying(const Look *L, int64_t population, count_t j) noexcept nogil:
+    """Whether a spike has something still to come."""
+    cdef const Block *b
+    cdef int64_t k
+    for k in range(L.first_block[population], L.first_block[population + 1]):
+        b = &L.blocks[k]
+        if j >= b.n_spans or b.spans[j].at < b.spans[j].stop:
+            return True
+    return False
+
+
+cdef inline Pair next_arrival(const Look *L, int64_t population, count_t j, Pair first) noexcept nogil:
+    """When something of a spike arrives next, or `first` if that is earlier."""
+    cdef const Flying *f = &L.flying[population].items[j]
+    cdef const uint32_t *cut
+    cdef const Block *b
+    cdef int64_t k, begin = L.first_block[population], n = L.first_block[population + 1] - begin
+    cdef uint32_t at, stop
+    cdef Pair time
+    for k in range(n):
+        b = &L.blocks[begin + k]
+        if j < b.n_spans:
+            at, stop = b.spans[j].at, b.spans[j].stop
+        else:
+            cut = L.cuts[f.projection] + f.source * (n + 1) + k
+            at, stop = cut[0], cut[1]
+        if at < stop:
+            time = plus(f.emission, f.delays[at], L.e.H)
+            if before(time, first):
+                first = time
+    return first
