@@ -1,0 +1,7 @@
+"""Dynamical systems: how what a network is off by grows or fades."""
+
+from .covariant import CovariantVectors
+from .lyapunov import Lyapunov, lyapunov_spectrum
+from .spectrum import LyapunovSpectrum
+
+__all__ = ["CovariantVectors", "Lyapunov", "LyapunovSpectrum", "lyapunov_spectrum"]
