@@ -140,6 +140,15 @@ def two_ports():
     return driven(net, [0.1, 0.3, 0.05], port=0)
 
 
+def multapses(model, weight):
+    net = sp.Network(seed=5)
+    population = net.add(10, model)
+    rule = sp.fixed_outdegree(6)
+    net.connect(population, population, rule, weight=weight, allow_multapses=True)
+    net.connect(population, population, sp.fixed_outdegree(3), weight=0.5 * weight)
+    return net
+
+
 TAU = np.linspace(8.0, 20.0, 12)
 CASES = {
     "LIF": (lambda: network_of(sp.LIF(10.0, I_e=1.3)), 60.0),
@@ -156,6 +165,10 @@ CASES = {
         lambda: network_of(sp.QIF(10.0, I_e=-0.3, V_peak=10.0, V_reset=0.7), -0.02, V=sp.uniform(0.8, 2.0)),
         20.0,
     ),
+    "Theta, multapses": (lambda: multapses(sp.Theta(10.0, I_e=0.3), -0.1), 150.0),
+    "LIF, multapses": (lambda: multapses(sp.LIF(10.0, I_e=1.3), -0.1), 60.0),
+    "LIFExp, multapses": (lambda: multapses(sp.LIFExp(10.0, 2.0, I_e=1.3), -0.1), 60.0),
+    "QIF, finite, excitation": (lambda: network_of(sp.QIF(10.0, I_e=0.2, V_peak=3.0, V_reset=-2.0), 0.3), 60.0),
     "EIF": (lambda: network_of(sp.EIF(10.0, I_e=20.0), -1.0), 30.0),
     "EIF, driven": (lambda: driven(network_of(sp.EIF(10.0, I_e=20.0, t_ref=2.0), -1.0), [1.0, -2.0, 2.0]), 60.0),
     "NumericalIF": (lambda: network_of(sp.NumericalIF("V ** 4 + V", 4.0, -1.0, 10.0, I_e=0.6)), 60.0),

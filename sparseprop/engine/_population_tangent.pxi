@@ -7,7 +7,7 @@
 # constant between events; else V at the start of the present stretch, from which `leave` knows the gain to its end.
 # A neuron with synaptic currents has a row for each of them besides, and all of them stand still.
 
-from sparseprop.engine._tangent cimport (
+from sparseprop.engine._plan cimport (
     ADD, COMBINE, FIRE, FOLLOW, MIX, SCALE, Op, TangentOps, Walk, new_op, new_targets, new_values,
 )
 from sparseprop.numerics._elementary cimport log

@@ -19,7 +19,7 @@ from sparseprop.engine._pass cimport Delivery, Pass, Synapses, since_start
 from sparseprop.engine._state cimport (
     NO_MEMORY, RUNNING, Population, State, Status, clear_bit, population_of, reserve,
 )
-from sparseprop.engine._tangent cimport (
+from sparseprop.engine._plan cimport (
     ADD, COMBINE, FIRE, MIX, SCALE, Op, Plan, Walk, new_op, new_targets, new_values, tangent_of,
 )
 from sparseprop.engine._tape cimport BEGINS, CLOSE, DRIVEN, EVENT, MERGED, PAST, SPIKE, Entry, TapeBuffer
