@@ -31,6 +31,7 @@ MODULES = (
     "engine._backward",
     "engine._batch",
     "engine._lookahead",
+    "engine._tangent",
     "connectivity._wiring",
     "numerics._double_double",
     "numerics._functions",
@@ -55,6 +56,7 @@ include "sparseprop/engine/_population.pxi"
 include "sparseprop/engine/_population_lookahead.pxi"
 include "sparseprop/engine/_population_stream.pxi"
 include "sparseprop/engine/_population_back.pxi"
+include "sparseprop/engine/_population_tangent.pxi"
 """
 
 # One ulp of difference becomes another raster: no contraction into fused multiply-adds, no fast-math,

@@ -9,7 +9,7 @@ if importlib.util.find_spec("sparseprop._core") is None:
         "installed package: run `pip install .` in the source folder, then start Python somewhere else"
     )
 
-from . import errors
+from . import dynamics, errors
 from .batch import BatchResult, BatchSimulation, run_batch
 from .connectivity import (
     all_to_all,
@@ -21,7 +21,7 @@ from .connectivity import (
     pairwise_bernoulli,
 )
 from .connectivity.distributions import lognormal, normal, uniform
-from .dynamics import Perturbation, perturb
+from .dynamics import LyapunovSpectrum, Perturbation, lyapunov_spectrum, perturb
 from .gradient_check import GradientReport, check_gradients
 from .gradients import Gradients, GradientWarning
 from .inputs import PoissonSource, SpikeSource, poisson, steps
@@ -45,6 +45,7 @@ __all__ = [
     "GradientReport",
     "GradientWarning",
     "Gradients",
+    "LyapunovSpectrum",
     "Network",
     "NumericalIF",
     "Perturbation",
@@ -65,6 +66,7 @@ __all__ = [
     "calibrate_rate",
     "check_gradients",
     "concatenate",
+    "dynamics",
     "edges",
     "errors",
     "fixed_indegree",
@@ -72,6 +74,7 @@ __all__ = [
     "fixed_total_number",
     "load",
     "lognormal",
+    "lyapunov_spectrum",
     "normal",
     "one_to_one",
     "pairwise_bernoulli",

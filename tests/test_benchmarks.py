@@ -268,3 +268,15 @@ def test_train_yin_yang(tmp_path):
         assert case["ms_per_sample"] > 0.0 and 0.0 <= case["accuracy"] <= 1.0
         assert case["seconds_to_975"] is None or case["seconds_to_975"] > 0.0
     assert len(done.stdout.splitlines()) == 2 + 2
+
+
+def test_lyapunov(tmp_path):
+    done = run(tmp_path, "--quick -o out.json", "lyapunov.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    cases = {case["name"]: case for case in json.loads((tmp_path / "out.json").read_text())["cases"]}
+    assert list(cases) == ["full", "first", "dense", "threads"]
+    assert cases["full"]["n"] == 100 and cases["first"]["n_exponents"] == 5
+    for name in ("full", "first", "dense"):
+        assert cases[name]["cpu_seconds"] > 0.0 and cases[name]["largest"] > 0.0
+    assert cases["full"]["times_bound"] > 0.0 and cases["full"]["streaming_seconds"] > 0.0
+    assert cases["dense"]["times_faster"] > 0.0 and len(cases["threads"]["wall_seconds"]) == 3

@@ -31,8 +31,8 @@ def main_of(name):
 
 
 def test_scripts_are_those_that_are_tested():
-    scripts = ["balanced.py", "brunel.py", "digits.py", "excitatory_inhibitory.py", "from_matrix.py"]
-    scripts += ["learned_delays.py", "pytorch.py", "replay.py", "spike_patterns.py", "sweep_rate.py", "yin_yang.py"]
+    scripts = ["balanced.py", "brunel.py", "digits.py", "driven_chaos.py", "excitatory_inhibitory.py", "from_matrix.py"]
+    scripts += ["learned_delays.py", "lyapunov.py", "pytorch.py", "replay.py", "spike_patterns.py", "sweep_rate.py", "yin_yang.py"]
     assert scripts == SCRIPTS
 
 
@@ -148,3 +148,20 @@ def test_config(empty_folder, capsys):
     result = sp.load("raster.h5")
     assert [(info.name, info.n) for info in result.populations] == [("E", 4000), ("I", 1000)]
     assert result.t_stop == 50.0 and result.n_spikes > 1000
+
+
+def test_lyapunov(empty_folder, capsys):
+    rows = main_of("lyapunov.py")(sizes=(60, 120), graphs=2, spikes=40, share=0.6, outdegree=30)
+    assert [row["n"] for row in rows] == [60, 120]
+    for row in rows:
+        assert row["largest"][0] > 5.0 and 0.1 < row["dimension / N"][0] < 0.5 and row["flow"][0] < 0.5
+    assert [path.name for path in empty_folder.iterdir()] == ["lyapunov.png"]
+    assert "LIF, N = 60: " in capsys.readouterr().out
+
+
+def test_driven_chaos_is_tamed_by_strong_input(empty_folder):
+    rows = main_of("driven_chaos.py")(n=60, outdegree=20, strengths=(1.0,), rates=(0.0, 100.0), spikes=40)
+    (_, _, free, _, _, apart), (_, _, driven, _, _, together) = rows
+    assert free > 3.0 > 0.0 > driven
+    assert apart > 0.5 > 0.1 > together
+    assert [path.name for path in empty_folder.iterdir()] == ["driven_chaos.png"]

@@ -34,7 +34,7 @@ from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 from ..errors import InsufficientMemoryError
 
 
-cdef inline Pair entry_time(const Entry *entry) noexcept nogil:
+cdef Pair entry_time(const Entry *entry) noexcept nogil:
     cdef Pair t
     t.n = entry.n
     t.s = entry.s
@@ -47,7 +47,7 @@ cdef inline Pair mirrored(Pair t) noexcept nogil:
     return t
 
 
-cdef inline bint is_same(Pair a, Pair b) noexcept nogil:
+cdef bint is_same(Pair a, Pair b) noexcept nogil:
     return a.n == b.n and a.s == b.s
 
 

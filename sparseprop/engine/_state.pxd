@@ -261,6 +261,7 @@ cdef struct Ops:
     bint (*describe)(Population *p, int64_t n_rows) noexcept nogil
     void (*give_current)(void *rows, int64_t k, double I_e, const double *leak) noexcept nogil  # or NULL
     const void *back            # a BackOps of engine/_pass.pxd
+    const void *tangent         # a TangentOps of engine/_plan.pxd
     bint is_costly
     bint has_currents
     bint notes_states

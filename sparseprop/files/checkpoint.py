@@ -23,7 +23,7 @@ __all__ = ["fingerprint", "read_state", "refuse_other_files", "write_state"]
 
 # Of the meaning of what is in a state; another one means that numbers would come out differently.
 VERSION = 2
-WRITERS = {"simulation": "Simulation.save", "training": "Trainer.save"}
+WRITERS = {"simulation": "Simulation.save", "training": "Trainer.save", "lyapunov": "Lyapunov.save"}
 
 
 def fingerprint(description):
@@ -97,7 +97,7 @@ def read_state(path, kind):
     Parameters
     ----------
     path : path-like
-    kind : {"simulation", "training"}
+    kind : {"simulation", "training", "lyapunov"}
         Of what it has to be the state.
 
     Raises

@@ -167,8 +167,11 @@ def sync_folder(name):
 def kind_of(file):
     """What an open HDF5 file is, in words, and what reads it."""
     if "sparseprop_state" in file.attrs:
-        if json.loads(file["state"][()]).get("kind") == "training":
+        kind = json.loads(file["state"][()]).get("kind")
+        if kind == "training":
             return "the state of a training (Trainer.resume reads it)"
+        if kind == "lyapunov":
+            return "the state of a measurement of exponents (sp.dynamics.Lyapunov.load reads it)"
         return "the state of a simulation (sp.Simulation.load reads it)"
     if "run" in file and "sparseprop_raster" in file["run"].attrs:
         return "a raster (sp.load reads it)"

@@ -244,6 +244,10 @@ cdef inline bint notes_states(const LIF *m) noexcept nogil:
     return False
 
 
+cdef inline bint stands_still(const LIF *m) noexcept nogil:
+    return True
+
+
 cdef inline bint needs_growth(const LIF *m) noexcept nogil:
     return True
 

@@ -936,6 +936,10 @@ cdef inline bint notes_states(const LIFExp *m) noexcept nogil:
     return False
 
 
+cdef inline bint stands_still(const LIFExp *m) noexcept nogil:
+    return True
+
+
 cdef inline double tau_of(const LIFExp *m, const Frame *f) noexcept nogil:
     return m.tau
 

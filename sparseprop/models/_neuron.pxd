@@ -344,3 +344,15 @@ cdef inline void move_back(const void *m, double *y, bint wide, const Span *span
 cdef inline bint scales_with_frame(const void *m) noexcept nogil:
     """Whether an adjoint loses powers of two where the frame's growth loses them."""
     return False
+
+
+# For tangents: the gains of a kick, a spike and a stretch are those of the pass back, for an adjoint of 1 ------------
+
+cdef inline bint stands_still(const void *m) noexcept nogil:
+    """Whether an adjoint is constant between events, so that nothing needs to be known of a stretch's beginning."""
+    return False
+
+
+cdef inline double measure_of(const void *m, double V) noexcept nogil:
+    """What a unit of V (of -1/V where that is infinite) counts in the lengths and angles of vectors."""
+    return 1.0

@@ -470,6 +470,16 @@ cdef inline bint is_far(double V) noexcept nogil:
     return fabs(V) > 1e100
 
 
+cdef inline bint stands_still(const Riccati *m) noexcept nogil:
+    return m.regime == ROTATION
+
+
+cdef inline double measure_of(const Riccati *m, double V) noexcept nogil:
+    """Of the angle of (sqrt(I), V), or of (1, V) where that does not rotate."""
+    cdef double unit = m.root if m.regime == ROTATION else 1.0
+    return unit if is_far(V) else unit / (unit * unit + V * V)
+
+
 cdef inline void flow_back(double I, double root, double u, double p, double q, double *ratio, double *by_I,
                            double *by_u) noexcept nogil:
     """The flow over a time u tau from the direction (p, q), with d chi = p dq - q dp over n = p^2 + q^2.
