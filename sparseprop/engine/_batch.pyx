@@ -172,6 +172,7 @@ cdef class Runner:
             p = &e.populations[k]
             first = &self.beginnings[k]
             p.epoch = self.start.n
+            p.own_epoch = -1
             p.log_start = p.log_size = 0
             p.drift = first.drift
             if p.x != NULL:

@@ -15,7 +15,7 @@ from sparseprop.engine._agenda cimport agenda_free
 from sparseprop.engine._kernel cimport Kernel
 from sparseprop.engine._state cimport Lane, Population, Process, Projection, State, reserve
 from sparseprop.numerics._frames cimport Frame, Pair, enter_epoch
-from sparseprop.numerics._memory cimport allocate, allocate_large
+from sparseprop.numerics._memory cimport allocate, allocate_lines
 from sparseprop.numerics._typedefs cimport MAX_PORTS, neuron_t, synapse_t
 
 from ..connectivity import ProceduralAdjacency, Purpose
@@ -141,10 +141,10 @@ cdef class Loaded:
         p.rows = owned(allocate(n_rows, p.ops.row_size))
         for k, constants in enumerate(rows):
             p.ops.fill(p.rows, k, constants, frames, self.e.H)
-        self._take_own(p, n_rows)
         if p.ops.describe(p, n_rows) and p.base == NULL:
             p.base = <Pair *> owned(allocate(p.size, sizeof(Pair)))
             memset(p.base, 0, p.size * sizeof(Pair))
+        self._take_own(p, n_rows)
         p.heterogeneous = n_rows > 1
         p.plain = not p.heterogeneous and p.release == NULL
         p.epoch = self.e.now.n
@@ -168,8 +168,14 @@ cdef class Loaded:
     cdef _take_own(self, Population *p, int64_t n_rows):
         """Room for what hot loops need of each neuron; what was in it is of other parameters."""
         p.own_epoch = -1
-        if n_rows > 1 and p.ops.own_width and p.own == NULL:
-            p.own = <double *> owned(allocate_large(p.ops.own_width * <int64_t> p.size, sizeof(double)))
+        if n_rows == 1 or not p.own_fits:
+            free(p.own)
+            p.own = NULL
+        elif p.ops.own_width and p.own == NULL:
+            p.own = <double *> owned(
+                allocate_lines((p.ops.own_width + p.ops.edge_width) * <int64_t> p.size, sizeof(double))
+            )
+            p.edges = p.own + p.ops.own_width * <int64_t> p.size
 
     cdef _add_projections(self, network):
         """Point the structs at the adjacency arrays: by source population without delay, by delay, and with many."""

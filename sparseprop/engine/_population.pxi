@@ -14,7 +14,7 @@ from sparseprop.engine._tape cimport tape_current, tape_drive, tape_release, tap
 from sparseprop.engine._window cimport Window, window_append, window_key, window_push
 from sparseprop.models._neuron cimport Neurons
 from sparseprop.numerics._constants cimport SCALE_DOWN
-from sparseprop.numerics._frames cimport Frame, Pair, before, enter_instant, interval, plus
+from sparseprop.numerics._frames cimport Frame, Pair, before, enter_instant, interval, place_edge, plus
 from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport neuron_t
 
@@ -71,11 +71,40 @@ cdef Pair next_spike(const State *e, const Population *p, neuron_t i) noexcept n
     return t
 
 
+cdef inline bint has_own(const Window *q, const Population *p) noexcept nogil:
+    """Whether p.own is of the present epoch and edge."""
+    return p.own != NULL and p.own_epoch == p.epoch and p.own_edge.n == q.edge.n and p.own_edge.s == q.edge.s
+
+
+cdef inline void place_edge_for(const State *e, const Window *q, const Population *p, const Model *m) noexcept nogil:
+    """The edge in the frames of one neuron; with p.own this is done where it is asked for."""
+    cdef double ahead = interval(e.now, q.edge, e.H)
+    place_edge(&p.frames[m.frame], p.epoch, q.edge, ahead, e.H)
+    place_other_edges(m, p.frames, p.epoch, q.edge, ahead, e.H)
+
+
+cdef double earliest(const State *e, const Window *q, const Population *p, neuron_t i) noexcept nogil:
+    """A key that is not above that of neuron i, and cheap; infinite if it does not fire before the edge."""
+    if not has_own(q, p):
+        return -INFINITY
+    if not own_crosses(p.edges, p.x, i) or (p.release != NULL and not before(p.release[i], q.edge)):
+        return INFINITY
+    return window_key(q, q.edge, e.H) - own_lead(p.own, p.edges, p.x, i)
+
+
 cdef bint fires_before_edge(const State *e, const Window *q, const Population *p, neuron_t i) noexcept nogil:
     """Whether neuron i may fire before the window's edge; cheap, and never False if it does."""
-    cdef const Model *m = row(p, i)
+    cdef const Model *m
     if p.release != NULL and not before(p.release[i], q.edge):
         return False
+    if has_own(q, p):
+        if not own_crosses(p.edges, p.x, i):
+            return False
+        if p.own_suffices:
+            return True
+    m = row(p, i)
+    if has_own(q, p):
+        place_edge_for(e, q, p, m)
     return crosses_before_edge(m, state_of(p, m, i), base_of(p, i), p.frames, e.now, e.instant, q.edge, e.H)
 
 
@@ -107,6 +136,11 @@ cdef Status schedule(State *e, Queue *q, const Population *p, neuron_t i) noexce
             if fires_before_edge(e, q, p, i) and not window_push(q, key, p.first + i):
                 return NO_MEMORY
         elif fires_before_edge(e, q, p, i):
+            key = earliest(e, q, p, i)
+            if key > -INFINITY:
+                if q.live != NULL and key >= q.live[p.first + i]:
+                    return RUNNING
+                return RUNNING if window_push(q, key, p.first + i) else NO_MEMORY
             t = next_spike(e, p, i)
             if before(t, q.edge):
                 key = window_key(q, t, e.H)
@@ -319,8 +353,8 @@ cdef inline Neurons neurons_now(const State *e, const Window *q, Population *p) 
     all.drift = &p.drift
     all.waiting = p.waiting
     all.frame = frame_now(e, p, <const Model *> p.rows)
-    all.own = p.own
-    all.one_frame = p.n_frames == 1
+    all.own, all.edges = p.own, p.edges
+    all.one_frame = p.one_frame
     all.now = e.now
     all.edge = q.edge
     all.H = e.H
@@ -369,8 +403,9 @@ cdef Status deliver(State *e, Queue *q, Population *p, const neuron_t *targets, 
                 return NO_MEMORY
             all = neurons_now(e, q, p)
             if p.heterogeneous:
-                take_own_numbers(q, p)
-                n = kick_each(&all, targets, weights, weight, count, port, e.found.items, e.held.items, &held)
+                take_own(e, q, p)
+                n = kick_each(m, &all, targets, weights, weight, largest, count, port, e.found.items, e.held.items,
+                              &held)
             else:
                 n = kick_row(m, &all, targets, weights, weight, largest, count, port, e.found.items, e.held.items,
                              &held)
@@ -394,15 +429,18 @@ cdef Status deliver(State *e, Queue *q, Population *p, const neuron_t *targets, 
     return RUNNING
 
 
-cdef inline void take_own_numbers(const Window *q, Population *p) noexcept nogil:
+cdef void take_own(const State *e, const Window *q, Population *p) noexcept nogil:
     """p.own for the present epoch and edge, if it is of others."""
-    cdef const Model *m
+    cdef Neurons all
     cdef neuron_t i
-    if p.own_epoch == p.epoch and p.own_edge.n == q.edge.n and p.own_edge.s == q.edge.s:
+    if has_own(q, p):
         return
-    for i in range(p.size):
-        m = row(p, i)
-        own_numbers(m, &p.frames[m.frame], p.own + own_width(m) * <int64_t> i)
+    all.own, all.edges, all.size, all.one_frame = p.own, p.edges, p.size, p.one_frame
+    if p.own_epoch != p.epoch:
+        for i in range(p.size):
+            own_numbers(row(p, i), &p.frames[row(p, i).frame], &all, i)
+    own_edges(<const Model *> p.rows, &all, <double> (q.edge.n - p.epoch) * e.H + q.edge.s,
+              interval(e.now, q.edge, e.H))
     p.own_epoch = p.epoch
     p.own_edge = q.edge
 
@@ -428,7 +466,9 @@ cdef Status scan(State *e, Window *q, Population *p) noexcept nogil:
     if not p.heterogeneous or p.own != NULL:
         all = neurons_now(e, q, p)
     if p.heterogeneous and p.own != NULL:
-        take_own_numbers(q, p)
+        take_own(e, q, p)
+        if not p.own_suffices:
+            place_edge_for(e, q, p, m)
     k = 0
     while k < p.size:
         n = min(<int64_t> p.size - k, SCAN_BLOCK)
@@ -437,7 +477,7 @@ cdef Status scan(State *e, Window *q, Population *p) noexcept nogil:
         if not p.heterogeneous:
             found = scan_block(m, &all, k, n, e.found.items)
         else:
-            found = scan_each(&all, k, n, e.found.items) if p.own != NULL else -1
+            found = scan_each(m, &all, k, n, e.found.items) if p.own != NULL else -1
         if found < 0:
             found = 0
             for i in range(n):
@@ -453,6 +493,12 @@ cdef Status scan(State *e, Window *q, Population *p) noexcept nogil:
                 continue
             if p.release != NULL and not before(p.release[i], q.edge):
                 continue
+            if p.own != NULL:
+                key = earliest(e, q, p, i)
+                if key > -INFINITY:
+                    if not window_append(q, key, p.first + i):
+                        return NO_MEMORY
+                    continue
             if scan_is_rough(m) and not fires_before_edge(e, q, p, i):
                 continue
             t = next_spike(e, p, i)
@@ -473,7 +519,11 @@ cdef bint describe(Population *p, int64_t n_rows) noexcept nogil:
     p.width = width_of(rows)
     p.scan_cost = scan_cost(rows, n_rows > 1)
     p.oscillates = False
+    p.own_fits = p.own_suffices = p.one_frame = True
     for k in range(n_rows):
+        p.own_fits = p.own_fits and own_fits(rows, &rows[k])
+        p.own_suffices = p.own_suffices and own_suffices(&rows[k])
+        p.one_frame = p.one_frame and rows[k].frame == rows[0].frame
         p.oscillates = p.oscillates or may_oscillate(&rows[k])
         wanted = wanted or keeps_base(&rows[k])
     return wanted
@@ -506,6 +556,7 @@ OPS.is_costly = is_costly(NULL)
 OPS.has_currents = has_currents(NULL)
 OPS.notes_states = notes_states(NULL)
 OPS.own_width = own_width(NULL)
+OPS.edge_width = edge_width(NULL)
 OPS.ports = ports_in
 OPS.has_coordinate = has_coordinate_in
 OPS.rescale = rescale
@@ -513,10 +564,12 @@ OPS.place = place
 OPS.look = look
 OPS.take_over = take_over
 OPS.scan = scan
+OPS.take_own = take_own
 OPS.place_one = place_one
 OPS.place_currents = place_currents
 OPS.next_spike = next_spike
 OPS.fires_before_edge = fires_before_edge
+OPS.earliest = earliest
 OPS.coordinate = window_coordinate
 OPS.is_unchanged = is_unchanged
 OPS.voltage = voltage

@@ -78,9 +78,9 @@ cdef inline void enter_present_epoch(State *e, Queue *q) noexcept nogil:
         for j in range(p.n_frames):
             enter_epoch(&p.frames[j], e.now.n)
             scaled = scaled or p.frames[j].steps > 0
-            if Queue is Window and p.oscillates:
-                place_edge(&p.frames[j], e.now.n, q.edge, interval(e.now, q.edge, e.H), e.H)
         p.epoch = e.now.n
+        if Queue is Window and p.oscillates:
+            place_edge_of(e, q, p)
         if scaled:
             p.ops.rescale(p)
             if Queue is Window and p.oscillates and q.has_coordinates:
@@ -333,6 +333,20 @@ cdef inline bint is_confirmed(const State *e, Window *q, Pair *t) noexcept nogil
     if q.live != NULL and q.live[neuron] != q.entries[0].key:
         window_pop(q)
         return False
+    p = &e.populations[population_of(e, neuron)]
+    if p.own != NULL:
+        # Keys are bounds: one that is below the present bound is that of an earlier state.
+        key = p.ops.earliest(e, q, p, neuron - p.first)
+        if q.entries[0].key < key:
+            if key == INFINITY:
+                window_take(q, &q.entries[0])
+                window_pop(q)
+                return False
+            q.entries[0].key = key
+            if q.live != NULL:
+                q.live[neuron] = key
+            window_sift_down(q, 0)
+            return False
     t[0] = refreshed(e, q, &q.entries[0])
     key = window_key(q, t[0], e.H)
     if q.entries[0].key >= key:
@@ -342,6 +356,7 @@ cdef inline bint is_confirmed(const State *e, Window *q, Pair *t) noexcept nogil
         if q.live != NULL:
             q.live[neuron] = key
         window_sift_down(q, 0)
+        return q.entries[0].neuron == neuron and q.entries[0].key == key
     else:
         window_take(q, &q.entries[0])
         window_pop(q)
@@ -353,12 +368,13 @@ cdef inline Pair refreshed(const State *e, Window *q, const Candidate *entry) no
     cdef Pair t
     cdef Population *p
     cdef neuron_t i
+    p = &e.populations[population_of(e, entry.neuron)]
     # Without a kick since the scan it is the key itself.
-    if q.kicks == kicks_so_far(e) and 0.0 <= entry.key < e.H and not q.has_coordinates and q.live == NULL:
+    if (q.kicks == kicks_so_far(e) and 0.0 <= entry.key < e.H and not q.has_coordinates and q.live == NULL
+            and p.own == NULL):
         t.n = q.first_epoch
         t.s = entry.key
         return t
-    p = &e.populations[population_of(e, entry.neuron)]
     i = entry.neuron - p.first
     if not q.has_coordinates and 0.0 <= entry.key < e.H and p.ops.is_unchanged(p, i, q.scanned):
         t.n = q.first_epoch
@@ -500,16 +516,21 @@ cdef inline void choose_keys(const State *e, Window *q) noexcept nogil:
     q.confirmed_key = NAN
 
 
-cdef inline void place_edges(State *e, const Window *q) noexcept nogil:
-    """Bring the frames of the window's edge to it."""
-    cdef int64_t k
+cdef inline void place_edge_of(State *e, const Window *q, Population *p) noexcept nogil:
+    """Bring what a population knows of the window's edge to it."""
     cdef neuron_t j
-    cdef Population *p
+    if p.own != NULL and p.heterogeneous:
+        p.ops.take_own(e, q, p)
+        return
+    for j in range(p.n_frames):
+        place_edge(&p.frames[j], p.epoch, q.edge, interval(e.now, q.edge, e.H), e.H)
+
+
+cdef inline void place_edges(State *e, const Window *q) noexcept nogil:
+    cdef int64_t k
     for k in range(e.n_populations):
-        p = &e.populations[k]
-        if p.oscillates:
-            for j in range(p.n_frames):
-                place_edge(&p.frames[j], p.epoch, q.edge, interval(e.now, q.edge, e.H), e.H)
+        if e.populations[k].oscillates:
+            place_edge_of(e, q, &e.populations[k])
 
 
 cdef inline Status advance_window(State *e, Window *q, Pair until) noexcept nogil:

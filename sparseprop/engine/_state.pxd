@@ -139,8 +139,12 @@ cdef struct Population:
     int64_t epoch               # to which frames and states belong
     int64_t width               # doubles of state per neuron
     double *own                 # of heterogeneous kernels with `kick_each`: what that reads, or NULL
+    double *edges               # behind it: the part that depends on the window's edge
     int64_t own_epoch           # and for which epoch and edge that is
     Pair own_edge
+    bint own_fits               # the loops that go by it hold for all its neurons
+    bint own_suffices           # to say who fires before the edge, of all its neurons
+    bint one_frame              # all its neurons have the same frames
     double drift                # of kernels that keep lengths in range: powers of two by which they may be off
     double *x
     Pair *base                  # a time beside each state, of kernels with `keeps_base`, or NULL
@@ -266,6 +270,7 @@ cdef struct Ops:
     bint has_currents
     bint notes_states
     int64_t own_width
+    int64_t edge_width
     int64_t (*ports)(const Population *p) noexcept nogil
     bint (*has_coordinate)(const Population *p) noexcept nogil
     # Whole populations.
@@ -275,11 +280,13 @@ cdef struct Ops:
     void (*take_over)(State *e, Population *p, const void *old, bint heterogeneous,
                       const double *seen) noexcept nogil
     Status (*scan)(State *e, Window *q, Population *p) noexcept nogil
+    void (*take_own)(const State *e, const Window *q, Population *p) noexcept nogil
     # One neuron, by its local id.
     void (*place_one)(State *e, Population *p, neuron_t i, double V, double refractory) noexcept nogil
     void (*place_currents)(State *e, Population *p, neuron_t i, const double *currents) noexcept nogil
     Pair (*next_spike)(const State *e, const Population *p, neuron_t i) noexcept nogil
     bint (*fires_before_edge)(const State *e, const Window *q, const Population *p, neuron_t i) noexcept nogil
+    double (*earliest)(const State *e, const Window *q, const Population *p, neuron_t i) noexcept nogil
     double (*coordinate)(const Window *q, const Population *p, neuron_t i) noexcept nogil
     bint (*is_unchanged)(const Population *p, neuron_t i, Pair since) noexcept nogil
     double (*voltage)(const State *e, const Population *p, neuron_t i) noexcept nogil

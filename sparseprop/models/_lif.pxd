@@ -4,19 +4,20 @@ State: one double. The mathematics is in docs/numerics.md and, operation by oper
 """
 
 from libc.math cimport INFINITY, fabs, frexp, ldexp
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 from sparseprop.models._neuron cimport Neurons, Row, Sums, When
-from sparseprop.numerics._constants cimport LARGEST_KICK, LARGEST_STATE, SMALL
+from sparseprop.numerics._constants cimport LARGEST_KICK, LARGEST_STATE, LOOSE, SMALL
 from sparseprop.numerics._elementary cimport exp_many
 from sparseprop.numerics._frames cimport Frame, Pair, growth_at, growth_time, never
-from sparseprop.numerics._scan cimport find_below, prefetch, register_width, subtract
+from sparseprop.numerics._scan cimport find_below, find_below_each, prefetch, register_width, subtract
 from sparseprop.numerics._scan cimport kick_row as kick_states
 from sparseprop.numerics._sums cimport sum_of_three
 from sparseprop.numerics._typedefs cimport neuron_t
 
 
 cdef enum:
+    OWN = 2         # doubles of each neuron for loops over neurons that are not equal
     OWN_BLOCK = 64  # targets that are kicked at a time, each with an exponential of its own
 
 
@@ -151,7 +152,7 @@ cdef inline double voltage_at(const LIF *m, const double *x, const Pair *base, c
 # Many at once ---------------------------------------------------------------------------------------------------------
 
 cdef inline int64_t scan_cost(const LIF *m, bint alone) noexcept nogil:
-    return 12 if alone else 1
+    return 5 if alone else 1
 
 
 cdef inline int64_t scan_block(const LIF *m, const Neurons *p, int64_t first, int64_t n,
@@ -175,63 +176,157 @@ cdef inline int64_t kick_row(const LIF *m, const Neurons *p, const neuron_t *tar
                        n_others)
 
 
-# Own numbers: E at the epoch's start, its time constant, the gap, and the state up to which a neuron may fire before
-# the edge.
+# Own numbers: E at the epoch's start, and its time constant. At the edge: for all neurons the state up to which they
+# may fire before it; then for all the gap.
 
 cdef inline int64_t own_width(const LIF *m) noexcept nogil:
-    return 4
+    return OWN
 
 
-cdef inline void own_numbers(const LIF *m, const Frame *f, double *own) noexcept nogil:
-    own[0] = f.start
-    own[1] = f.scale
-    own[2] = m.gap
-    own[3] = m.gap * f.edge_E if m.gap > 0.0 else -INFINITY
+cdef inline int64_t edge_width(const LIF *m) noexcept nogil:
+    return 2
 
 
-cdef inline int64_t kick_each(const Neurons *p, const neuron_t *targets, const double *weights, double weight,
-                              int64_t count, int64_t port, neuron_t *near, neuron_t *others,
-                              int64_t *n_others) noexcept nogil:
-    cdef double growth[OWN_BLOCK]
-    cdef const double *own
-    cdef double E = p.frame.E, w = weight, kicked
+cdef inline bint own_suffices(const LIF *m) noexcept nogil:
+    return True
+
+
+cdef inline void own_numbers(const LIF *m, const Frame *f, const Neurons *p, int64_t i) noexcept nogil:
+    p.own[OWN * i] = f.start
+    p.own[OWN * i + 1] = f.scale
+    p.edges[p.size + i] = m.gap
+
+
+cdef inline void growths_at(const double *own, int64_t n, double s, double *E) noexcept nogil:
+    """E of n neurons in a row, at most OWN_BLOCK, at a time s after the epoch's start."""
+    cdef int64_t k
+    for k in range(n):
+        E[k] = own[OWN * k + 1]
+    for k in range(n):
+        E[k] = s / E[k]
+    exp_many(E, E, n)
+    for k in range(n):
+        E[k] *= own[OWN * k]
+
+
+cdef inline void growths_of(const double *own, const neuron_t *targets, int64_t n, double s, double *E) noexcept nogil:
+    """The same for any neurons."""
+    cdef double start[OWN_BLOCK]
+    cdef const double *one
+    cdef int64_t k
+    for k in range(n):
+        one = own + OWN * <int64_t> targets[k]
+        start[k] = one[0]
+        E[k] = one[1]
+    for k in range(n):
+        E[k] = s / E[k]
+    exp_many(E, E, n)
+    for k in range(n):
+        E[k] *= start[k]
+
+
+cdef inline void own_edges(const LIF *m, const Neurons *p, double late, double ahead) noexcept nogil:
+    cdef double E[OWN_BLOCK]
+    cdef const double *gaps = p.edges + p.size
+    cdef double *edges = p.edges
+    cdef int64_t first = 0, n, k
+    if p.one_frame:
+        growths_at(p.own, 1, late, E)
+        for k in range(1, OWN_BLOCK):
+            E[k] = E[0]
+    while first < p.size:
+        n = min(p.size - first, OWN_BLOCK)
+        if not p.one_frame:
+            growths_at(p.own + OWN * first, n, late, E)
+        for k in range(n):
+            edges[first + k] = gaps[first + k] * E[k] * (1.0 + LOOSE) if gaps[first + k] > 0.0 else -INFINITY
+        first += n
+
+
+cdef inline bint own_crosses(const double *edges, const double *x, int64_t i) noexcept nogil:
+    return x[i] <= edges[i]
+
+
+cdef inline double own_lead(const double *own, const double *edges, const double *x, int64_t i) noexcept nogil:
+    # log(edge / x) = 2 atanh(y) <= 2 (y + y^3 / 3 + y^5 / 3 + ...)
+    cdef double y = (edges[i] - x[i]) / (edges[i] + x[i])
+    if not (x[i] > 0.0 and y < 1.0):
+        return INFINITY
+    return own[OWN * i + 1] * 2.0 * y * (1.0 + y * y / (3.0 * (1.0 - y * y))) * (1.0 + LOOSE)
+
+
+cdef inline bint kick_down(const Neurons *p, const neuron_t *targets, int64_t n, const double *E,
+                           double weight) noexcept nogil:
+    """Inhibition of n neurons, none of them refractory; False, and nothing done, if that might leave the range."""
+    cdef double by[OWN_BLOCK]
+    cdef double *x = p.x
+    cdef int64_t k
+    cdef bint bad = False
+    for k in range(n):
+        by[k] = weight * E[k]
+    for k in range(n):
+        bad |= not fabs(by[k]) < LARGEST_KICK
+    if bad:
+        return False
+    for k in range(n):
+        x[targets[k]] -= by[k]
+    return True
+
+
+cdef inline int64_t kick_each(const LIF *m, const Neurons *p, const neuron_t *targets, const double *weights,
+                              double weight, double largest, int64_t count, int64_t port, neuron_t *near,
+                              neuron_t *others, int64_t *n_others) noexcept nogil:
+    cdef double E[OWN_BLOCK]
+    cdef const double *own = p.own
+    cdef const double *edges = p.edges
+    cdef const double *gaps = p.edges + p.size
+    cdef const uint8_t *waiting = p.waiting
+    cdef double *x = p.x
+    cdef double w = weight, kicked
+    cdef bint down = weights == NULL and weight <= 0.0 and waiting == NULL, far = p.far, one_frame = p.one_frame
     cdef int64_t first = 0, n, k, found = 0, left = 0
     cdef neuron_t i
+    n_others[0] = 0
+    if one_frame and down and largest * p.frame.E < LARGEST_KICK:
+        subtract(x, targets, count, weight * p.frame.E, far)
+        return 0
+    if one_frame:
+        for k in range(OWN_BLOCK):
+            E[k] = p.frame.E
     while first < count:
         n = min(count - first, OWN_BLOCK)
-        for k in range(first + n, min(first + n + OWN_BLOCK, count)):
-            prefetch(&p.x[targets[k]], sizeof(double))
-            prefetch(&p.own[4 * <int64_t> targets[k]], 4 * sizeof(double))
-        if not p.one_frame:
-            for k in range(n):
-                growth[k] = p.now.s / p.own[4 * <int64_t> targets[first + k] + 1]
-            exp_many(growth, growth, n)
+        for k in range(n):
+            prefetch(&x[targets[first + k]], sizeof(double))
+        if far:
+            for k in range(first + n, min(first + n + OWN_BLOCK, count)):
+                prefetch(&own[OWN * <int64_t> targets[k]], OWN * sizeof(double))
+        if not one_frame:
+            growths_of(own, targets + first, n, p.now.s, E)
+        if down and kick_down(p, targets + first, n, E, weight):
+            first += n
+            continue
         for k in range(n):
             i = targets[first + k]
-            own = p.own + 4 * <int64_t> i
-            if not p.one_frame:
-                E = own[0] * growth[k]
             if weights != NULL:
                 w = weights[first + k]
-            kicked = p.x[i] - w * E
-            if (p.waiting != NULL and (p.waiting[i >> 3] >> (i & 7)) & 1) or not fabs(kicked) < LARGEST_STATE:
+            kicked = x[i] - w * E[k]
+            if (waiting != NULL and (waiting[i >> 3] >> (i & 7)) & 1) or not fabs(kicked) < LARGEST_STATE:
                 others[left] = <neuron_t> (first + k)
                 left += 1
                 continue
-            p.x[i] = kicked
+            x[i] = kicked
             near[found] = i
-            found += w > 0.0 and (kicked <= own[2] * E or kicked <= own[3])
-        first += OWN_BLOCK
+            found += w > 0.0 and (kicked <= edges[i] or kicked <= gaps[i] * E[k])
+        first += n
     n_others[0] = left
     return found
 
 
-cdef inline int64_t scan_each(const Neurons *p, int64_t first, int64_t n, neuron_t *found) noexcept nogil:
-    cdef int64_t k, count = 0
-    for k in range(n):
-        found[count] = <neuron_t> k
-        count += p.x[first + k] <= p.own[4 * (first + k) + 3]
-    return count
+cdef inline int64_t scan_each(const LIF *m, const Neurons *p, int64_t first, int64_t n,
+                              neuron_t *found) noexcept nogil:
+    cdef const double *x = p.x + first
+    cdef const double *edges = p.edges + first
+    return find_below_each(register_width(), x, edges, n, found)
 
 
 # For gradients: y is dL/dx, and with `wide` a sum for tau_m -----------------------------------------------------------

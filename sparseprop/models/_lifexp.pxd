@@ -10,15 +10,15 @@ So a kick in the same epoch multiplies and adds, by factors that all neurons of 
 of its ports. The mathematics is in docs/numerics.md and, operation by operation, in lifexp.py.
 """
 
-from libc.math cimport INFINITY, fabs
+from libc.math cimport INFINITY, NAN, fabs
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from sparseprop.models._neuron cimport Neurons, Row, Sums, When
 from sparseprop.numerics._constants cimport LARGEST_KICK, LARGEST_STATE, NEARLY, ROUNDING
-from sparseprop.numerics._frames cimport Frame, Pair, enter_instant, never, phi, plus
-from sparseprop.numerics._elementary cimport exp, expm1, log, log1p
-from sparseprop.numerics._scan cimport Coupled, couple, find_coupled, prefetch
+from sparseprop.numerics._frames cimport Frame, Pair, enter_instant, never, phi, place_edge, plus
+from sparseprop.numerics._elementary cimport exp, exp_many, expm1, log, log1p
+from sparseprop.numerics._scan cimport Coupled, couple, couple_each, find_coupled, find_coupled_each, prefetch
 from sparseprop.numerics._sums cimport sum_of_three
 from sparseprop.numerics._typedefs cimport MAX_PORTS, neuron_t
 
@@ -100,6 +100,13 @@ cdef inline void enter_other_frames(const LIFExp *m, Frame *frames, Pair now, in
     cdef int64_t k
     for k in range(1, m.n_ports):
         enter_instant(&frames[m.ports[k].frame], now, instant)
+
+
+cdef inline void place_other_edges(const LIFExp *m, Frame *frames, int64_t epoch, Pair edge, double ahead,
+                                   double H) noexcept nogil:
+    cdef int64_t k
+    for k in range(1, m.n_ports):
+        place_edge(&frames[m.ports[k].frame], epoch, edge, ahead, H)
 
 
 cdef inline const Frame *port_frame(const LIFExp *m, const Frame *f, int64_t k) noexcept nogil:
@@ -643,6 +650,95 @@ cdef inline int64_t kick_row(const LIFExp *m, const Neurons *p, const neuron_t *
         return -1
     n_others[0] = 0
     return couple(p.x, targets, weights, weight, count, &shared, p.waiting, near, others, n_others)
+
+
+# Own numbers: the gap, tau_m, the factor to the next epoch, and the gain of each port. At the edge: the membrane's
+# growth, NaN where the edge is too far. Synaptic time constants are shared; and tau_m, where one of them is near it.
+
+cdef enum:
+    OWN = 8         # doubles of each neuron for loops over neurons that are not equal
+    OWN_GAIN = 3    # the first one of ports
+    OWN_BLOCK = 64  # targets that are kicked at a time, each with an exponential of its own
+
+
+cdef inline int64_t own_width(const LIFExp *m) noexcept nogil:
+    return OWN
+
+
+cdef inline int64_t edge_width(const LIFExp *m) noexcept nogil:
+    return 1
+
+
+cdef inline bint own_fits(const LIFExp *m, const LIFExp *other) noexcept nogil:
+    cdef int64_t k
+    for k in range(m.n_ports):
+        if other.ports[k].tau != m.ports[k].tau or (other.tau != m.tau and (m.ports[k].near or other.ports[k].near)):
+            return False
+    return True
+
+
+cdef inline void own_numbers(const LIFExp *m, const Frame *f, const Neurons *p, int64_t i) noexcept nogil:
+    cdef double *own = p.own + OWN * i
+    cdef int64_t k
+    own[0] = m.gap
+    own[1] = m.tau
+    own[2] = m.x_factor
+    own[OWN - 1] = 0.0
+    for k in range(MAX_PORTS):
+        own[OWN_GAIN + k] = m.ports[k].gain if k < m.n_ports else 0.0
+
+
+cdef inline void own_edges(const LIFExp *m, const Neurons *p, double late, double ahead) noexcept nogil:
+    cdef double E[OWN_BLOCK]
+    cdef int64_t first = 0, n, k
+    while first < p.size:
+        n = min(p.size - first, OWN_BLOCK)
+        for k in range(n):
+            E[k] = late / p.own[OWN * (first + k) + 1]
+        exp_many(E, E, n)
+        for k in range(n):
+            p.edges[first + k] = E[k] if late < 30.0 * p.own[OWN * (first + k) + 1] else NAN
+        first += n
+
+
+cdef inline int64_t scan_each(const LIFExp *m, const Neurons *p, int64_t first, int64_t n,
+                              neuron_t *found) noexcept nogil:
+    cdef Coupled shared
+    if p.frame.edge_is_far:
+        return -1
+    coupled(&shared, m, p.frame, p.now, 0)
+    return find_coupled_each(p.x + width_of(m) * first, n, &shared, p.own + OWN * first, p.edges + first, p.one_frame,
+                             (<double> p.edge.n - <double> p.now.n) * p.H + (p.edge.s - p.now.s), found)
+
+
+cdef inline int64_t kick_each(const LIFExp *m, const Neurons *p, const neuron_t *targets, const double *weights,
+                              double weight, double largest, int64_t count, int64_t port, neuron_t *near,
+                              neuron_t *others, int64_t *n_others) noexcept nogil:
+    cdef Coupled shared
+    cdef double growth[OWN_BLOCK]
+    cdef double s = p.now.s
+    cdef int64_t first = 0, n, k, held, found = 0, left = 0
+    coupled(&shared, m, p.frame, p.now, port)
+    if not largest * shared.E < LARGEST_KICK:
+        return -1
+    for k in range(OWN_BLOCK):
+        growth[k] = shared.growth
+    while first < count:
+        n = min(count - first, OWN_BLOCK)
+        if not p.one_frame:
+            for k in range(n):
+                growth[k] = p.own[OWN * <int64_t> targets[first + k] + 1]
+            for k in range(n):
+                growth[k] = s / growth[k]
+            exp_many(growth, growth, n)
+        found += couple_each(p.x, targets + first, weights + first if weights != NULL else NULL, weight, n, &shared,
+                             p.own, growth, p.one_frame, p.waiting, near + found, others + left, &held)
+        for k in range(held):
+            others[left + k] += <neuron_t> first
+        left += held
+        first += n
+    n_others[0] = left
+    return found
 
 
 # For gradients --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ names of this file are known there first, then those of models/_<m>.pxd, which t
 beside the state, is NULL but for neurons with `keeps_base`. docs/adding_a_model.md is the way through.
 """
 
-from libc.math cimport NAN
+from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint8_t
 
 from sparseprop.numerics._frames cimport Frame, Pair
@@ -75,7 +75,8 @@ cdef struct Neurons:
     double *drift               # see Population
     const uint8_t *waiting      # a bit for every neuron that may be refractory, or NULL without a refractory period
     Frame *frame                # of the first port, at the present
-    const double *own           # of neurons that are not equal: `own_width` doubles for each
+    double *own                 # of neurons that are not equal: `own_width` doubles for each
+    double *edges               # and `edge_width` more
     bint one_frame              # which these share all the same
     Pair now
     Pair edge                   # of the window
@@ -113,6 +114,11 @@ cdef inline double left_of_current(const void *m, int64_t port, double u) noexce
 
 cdef inline void enter_other_frames(const void *m, Frame *frames, Pair now, int64_t instant) noexcept nogil:
     """The numbers at `now` of all frames of the neuron but frames[m.frame]."""
+
+
+cdef inline void place_other_edges(const void *m, Frame *frames, int64_t epoch, Pair edge, double ahead,
+                                   double H) noexcept nogil:
+    """The window's edge in all frames of the neuron but frames[m.frame]."""
 
 
 cdef inline bint keeps_base(const void *m) noexcept nogil:
@@ -204,23 +210,56 @@ cdef inline int64_t kick_row(const void *m, const Neurons *p, const neuron_t *ta
     return -1
 
 
+# Neurons of which each has its own parameters; these loops go by numbers for each, which lie together. There, `m` has
+# the parameters of a population's first neuron.
+
 cdef inline int64_t own_width(const void *m) noexcept nogil:
-    """How many doubles `kick_each` needs of each neuron; 0 if there is no such loop."""
+    """How many doubles for each neuron belong to an epoch; 0 if there are no such loops."""
     return 0
 
 
-cdef inline void own_numbers(const void *m, const Frame *f, double *own) noexcept nogil:
-    """These, in the present epoch, and for the present edge of the window."""
+cdef inline int64_t edge_width(const void *m) noexcept nogil:
+    """How many more belong to the window's edge."""
+    return 0
 
 
-cdef inline int64_t kick_each(const Neurons *p, const neuron_t *targets, const double *weights, double weight,
-                              int64_t count, int64_t port, neuron_t *near, neuron_t *others,
-                              int64_t *n_others) noexcept nogil:
+cdef inline bint own_fits(const void *m, const void *other) noexcept nogil:
+    """Whether these loops hold for a population with these two neurons, of which `m` is the first."""
+    return True
+
+
+cdef inline bint own_suffices(const void *m) noexcept nogil:
+    """Whether `own_crosses` says of this neuron what `crosses_before_edge` does, so that this is never asked."""
+    return False
+
+
+cdef inline void own_numbers(const void *m, const Frame *f, const Neurons *p, int64_t i) noexcept nogil:
+    """The numbers of neuron i, with parameters m, in the present epoch."""
+
+
+cdef inline void own_edges(const void *m, const Neurons *p, double late, double ahead) noexcept nogil:
+    """Those of all neurons for an edge `late` ms after the present epoch's start and `ahead` ms after the present."""
+
+
+cdef inline bint own_crosses(const double *edges, const double *x, int64_t i) noexcept nogil:
+    """`crosses_before_edge` by these numbers."""
+    return True
+
+
+cdef inline double own_lead(const double *own, const double *edges, const double *x, int64_t i) noexcept nogil:
+    """So many ms before the edge, at the most, does a neuron fire for which `own_crosses`; infinite if unknown."""
+    return INFINITY
+
+
+cdef inline int64_t kick_each(const void *m, const Neurons *p, const neuron_t *targets, const double *weights,
+                              double weight, double largest, int64_t count, int64_t port, neuron_t *near,
+                              neuron_t *others, int64_t *n_others) noexcept nogil:
     """`kick_row`, for neurons of which each has its own parameters."""
     return -1
 
 
-cdef inline int64_t scan_each(const Neurons *p, int64_t first, int64_t n, neuron_t *found) noexcept nogil:
+cdef inline int64_t scan_each(const void *m, const Neurons *p, int64_t first, int64_t n,
+                              neuron_t *found) noexcept nogil:
     """`scan_block`, for neurons of which each has its own parameters."""
     return -1
 

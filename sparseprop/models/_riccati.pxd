@@ -10,12 +10,12 @@ The mathematics is in docs/numerics.md and, operation by operation, in riccati.p
 """
 
 from libc.math cimport INFINITY, NAN, fabs, isinf
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 from sparseprop.models._neuron cimport Neurons, Row, Sums, When
-from sparseprop.numerics._constants cimport LARGE, LARGEST_STATE, ROUNDING, SMALL
+from sparseprop.numerics._constants cimport LARGE, LARGEST_STATE, LOOSE, ROUNDING, SMALL
 from sparseprop.numerics._frames cimport Frame, Pair, growth_at, growth_time, never, plus, rotation_at, rotation_time
-from sparseprop.numerics._elementary cimport atan2, cos, cos_many, cosh, exp, log1p, sin, sin_many, sinh, tanh
+from sparseprop.numerics._elementary cimport atan2, cos, cosh, exp, log1p, sin, sincos_many, sinh, tanh
 from sparseprop.numerics._scan cimport find_turned, normalise, prefetch, register_width, turn, turn_far
 from sparseprop.numerics._typedefs cimport neuron_t
 
@@ -25,8 +25,9 @@ cdef enum:
     SHEAR = 2
     # Powers of two by which lengths of vectors may have drifted since they were last brought near 1.
     MOST_DRIFT = 600
-    OWN = 5  # doubles of each neuron for loops over neurons that are not equal
+    OWN = 4  # doubles of each neuron for loops over neurons that are not equal
     OWN_BLOCK = 64  # targets that are kicked at a time, each with a sine and cosine of its own
+    FARTHEST = 1 << 12  # rad; beyond, rounding moves angles by more than ROUNDING
 
 cdef struct Riccati:
     double tau
@@ -296,7 +297,7 @@ cdef inline double voltage_at(const Riccati *m, const double *x, const Pair *bas
 # Many at once ---------------------------------------------------------------------------------------------------------
 
 cdef inline int64_t scan_cost(const Riccati *m, bint alone) noexcept nogil:
-    return 16 if alone else 2
+    return 5 if alone else 2
 
 
 cdef inline int64_t scan_block(const Riccati *m, const Neurons *p, int64_t first, int64_t n,
@@ -330,33 +331,77 @@ cdef inline int64_t kick_row(const Riccati *m, const Neurons *p, const neuron_t 
     return 0
 
 
-# Own numbers: the angle at the epoch's start, its rate, what a weight is in the plane of states, and the direction in
-# which threshold is at the edge.
+# Own numbers: the angle at the epoch's start, its rate, what a weight is in the plane of states, and the angle of the
+# threshold. At the edge: the direction of the distance to threshold in the plane of states; NaN if that is not known.
 
 cdef inline int64_t own_width(const Riccati *m) noexcept nogil:
     return OWN
 
 
-cdef inline void own_numbers(const Riccati *m, const Frame *f, double *own) noexcept nogil:
+cdef inline int64_t edge_width(const Riccati *m) noexcept nogil:
+    return 2
+
+
+cdef inline bint own_suffices(const Riccati *m) noexcept nogil:
+    return m.regime == ROTATION
+
+
+cdef inline void own_numbers(const Riccati *m, const Frame *f, const Neurons *p, int64_t i) noexcept nogil:
+    cdef double *own = p.own + OWN * i
     own[0] = f.mantissa
     own[1] = f.scale
     own[2] = m.inverse_root if m.regime == ROTATION else NAN
-    own[3] = own[4] = NAN
-    if m.regime == ROTATION and not f.edge_is_far:
-        own[3] = m.peak_b * f.edge_E - m.peak_a * f.edge_sine
-        own[4] = -m.peak_b * f.edge_sine - m.peak_a * f.edge_E
+    own[3] = atan2(m.peak_b, m.peak_a) if m.regime == ROTATION else NAN
 
 
-cdef inline bint may_cross(const double *own, const double *x) noexcept nogil:
-    """Whether a neuron may fire before the edge; with NaN among its numbers it may."""
-    return not own[3] * x[0] + own[4] * x[1] > 2.0 * ROUNDING * (fabs(x[0]) + fabs(x[1]))
+cdef inline void own_edges(const Riccati *m, const Neurons *p, double late, double ahead) noexcept nogil:
+    cdef double cosine[OWN_BLOCK]
+    cdef double sine[OWN_BLOCK]
+    cdef const double *own
+    cdef double *edge
+    cdef int64_t first = 0, n, k
+    while first < p.size:
+        n = min(p.size - first, OWN_BLOCK)
+        own = p.own + OWN * first
+        for k in range(n):
+            sine[k] = own[OWN * k + 3] - (own[OWN * k] + own[OWN * k + 1] * late)
+        sincos_many(sine, cosine, sine, n)
+        for k in range(n):
+            edge = p.edges + 2 * (first + k)
+            # Too far away for the sign of a sine to tell who fires before it, or for its angle to be known.
+            if not (own[OWN * k + 1] * ahead < 1.5 and own[OWN * k + 1] * late < FARTHEST):
+                edge[0] = edge[1] = NAN
+                continue
+            edge[0] = sine[k]
+            edge[1] = -cosine[k]
+        first += n
 
 
-cdef inline int64_t scan_each(const Neurons *p, int64_t first, int64_t n, neuron_t *found) noexcept nogil:
+cdef inline bint own_crosses(const double *edges, const double *x, int64_t i) noexcept nogil:
+    return not edges[2 * i] * x[2 * i] + edges[2 * i + 1] * x[2 * i + 1] > LOOSE * (fabs(x[2 * i]) + fabs(x[2 * i + 1]))
+
+
+cdef inline double own_lead(const double *own, const double *edges, const double *x, int64_t i) noexcept nogil:
+    cdef double across = edges[2 * i] * x[2 * i] + edges[2 * i + 1] * x[2 * i + 1]
+    cdef double along = edges[2 * i] * x[2 * i + 1] - edges[2 * i + 1] * x[2 * i], angle, square
+    if not along > 0.0:
+        return INFINITY
+    # An angle is at most its tangent z, and z - z^3 / 3 + z^5 / 5.
+    angle = -across / along
+    square = angle * angle
+    if square < 1.0:
+        angle *= 1.0 - square * (1.0 / 3.0 - 0.2 * square)
+    return (angle + ROUNDING) / own[OWN * i + 1] * (1.0 + LOOSE)
+
+
+cdef inline int64_t scan_each(const Riccati *m, const Neurons *p, int64_t first, int64_t n,
+                              neuron_t *found) noexcept nogil:
+    cdef const double *x = p.x + 2 * first
+    cdef const double *edges = p.edges + 2 * first
     cdef int64_t k, count = 0
     for k in range(n):
         found[count] = <neuron_t> k
-        count += may_cross(p.own + OWN * (first + k), p.x + 2 * (first + k))
+        count += own_crosses(edges, x, k)
     return count
 
 
@@ -365,47 +410,60 @@ cdef inline bint scan_is_rough(const Riccati *m) noexcept nogil:
     return m.regime != ROTATION
 
 
-cdef inline int64_t kick_each(const Neurons *p, const neuron_t *targets, const double *weights, double weight,
-                              int64_t count, int64_t port, neuron_t *near, neuron_t *others,
-                              int64_t *n_others) noexcept nogil:
+cdef inline void directions_of(const double *own, const neuron_t *targets, int64_t n, double s, double *cosine,
+                               double *sine) noexcept nogil:
+    """Cosine and sine of alpha, of n neurons, at most OWN_BLOCK, at a time s after the epoch's start."""
+    cdef const double *one
+    cdef int64_t k
+    for k in range(n):
+        one = own + OWN * <int64_t> targets[k]
+        sine[k] = one[0] + one[1] * s
+    sincos_many(sine, cosine, sine, n)
+
+
+cdef inline int64_t kick_each(const Riccati *m, const Neurons *p, const neuron_t *targets, const double *weights,
+                              double weight, double largest, int64_t count, int64_t port, neuron_t *near,
+                              neuron_t *others, int64_t *n_others) noexcept nogil:
     cdef double cosine[OWN_BLOCK]
     cdef double sine[OWN_BLOCK]
-    cdef const double *own
+    cdef const double *own = p.own
+    cdef const double *edges = p.edges
+    cdef const uint8_t *waiting = p.waiting
+    cdef double *states = p.x
     cdef double *x
     cdef double c, s, d, a, b, size, w = weight
+    cdef bint far = p.far
     cdef int64_t first = 0, n, k, found = 0, left = 0
     cdef neuron_t i
     while first < count:
         n = min(count - first, OWN_BLOCK)
-        for k in range(first + n, min(first + n + OWN_BLOCK, count)):
-            prefetch(&p.x[2 * <int64_t> targets[k]], 2 * sizeof(double))
-            prefetch(&p.own[OWN * <int64_t> targets[k]], OWN * sizeof(double))
         for k in range(n):
-            own = p.own + OWN * <int64_t> targets[first + k]
-            sine[k] = own[0] + own[1] * p.now.s
-        cos_many(cosine, sine, n)
-        sin_many(sine, sine, n)
+            prefetch(&states[2 * <int64_t> targets[first + k]], 2 * sizeof(double))
+        if far:
+            for k in range(first + n, min(first + n + OWN_BLOCK, count)):
+                prefetch(&own[OWN * <int64_t> targets[k]], OWN * sizeof(double))
+        directions_of(own, targets + first, n, p.now.s, cosine, sine)
         for k in range(n):
             i = targets[first + k]
-            x = p.x + 2 * <int64_t> i
+            x = states + 2 * <int64_t> i
             c = cosine[k]
             s = sine[k]
             if weights != NULL:
                 w = weights[first + k]
-            own = p.own + OWN * <int64_t> i
-            d = w * own[2] * (x[0] * c - x[1] * s)
+            d = w * own[OWN * <int64_t> i + 2] * (x[0] * c - x[1] * s)
             a = x[0] + d * s
             b = x[1] + d * c
             size = fabs(a) + fabs(b)
-            if (p.waiting != NULL and (p.waiting[i >> 3] >> (i & 7)) & 1) or not SMALL <= size <= LARGE:
+            if (waiting != NULL and (waiting[i >> 3] >> (i & 7)) & 1) or not SMALL <= size <= LARGE:
                 others[left] = <neuron_t> (first + k)
                 left += 1
                 continue
             x[0] = a
             x[1] = b
-            near[found] = i
-            found += w > 0.0 and may_cross(own, x)
-        first += OWN_BLOCK
+            if w > 0.0:
+                near[found] = i
+                found += own_crosses(edges, states, i)
+        first += n
     n_others[0] = left
     return found
 

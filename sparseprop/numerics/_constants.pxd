@@ -8,6 +8,7 @@ cdef extern from *:
     #define SP_LARGEST_KICK 6.668014432879854e240       /* 2^800 */
     #define SP_LARGEST_STATE 8.452712498170644e270      /* 2^900 */
     #define SP_ROUNDING 9.094947017729282e-13           /* 2^-40 */
+    #define SP_LOOSE 9.313225746154785e-10              /* 2^-30 */
     #define SP_NEARLY 9.5367431640625e-07               /* 2^-20 */
     """
     # What states are multiplied by where their frame has grown by a step of SCALE_STEP powers of two.
@@ -22,5 +23,7 @@ cdef extern from *:
     # A sum of a few terms is off by less than this part of the sum of their sizes; a test with this margin may say yes
     # too often, and never no.
     const double ROUNDING "SP_ROUNDING"
+    # The same where sums and angles may be long.
+    const double LOOSE "SP_LOOSE"
     # What is within this part is looked at closely.
     const double NEARLY "SP_NEARLY"

@@ -29,6 +29,7 @@ cdef extern from "sparseprop/numerics/elementary.h" nogil:
     void log1p_many "sp_log1p_many"(double *y, const double *x, int64_t n) noexcept
     void sin_many "sp_sin_many"(double *y, const double *x, int64_t n) noexcept
     void cos_many "sp_cos_many"(double *y, const double *x, int64_t n) noexcept
+    void sincos_many "sp_sincos_many"(double *sine, double *cosine, const double *x, int64_t n) noexcept
     void tan_many "sp_tan_many"(double *y, const double *x, int64_t n) noexcept
     void atan_many "sp_atan_many"(double *y, const double *x, int64_t n) noexcept
     void atan2_many "sp_atan2_many"(double *angle, const double *y, const double *x, int64_t n) noexcept

@@ -21,6 +21,7 @@ cdef extern from *:
     }
     """
     void *huge "sp_huge"(size_t size) noexcept nogil
+    int posix_memalign(void **memory, size_t alignment, size_t size) noexcept nogil
 
 
 cdef inline void *allocate(size_t n, size_t size) noexcept nogil:
@@ -58,3 +59,11 @@ cdef inline void *allocate_large(size_t n, size_t size) noexcept nogil:
     if n > (SIZE_MAX - size) // size:
         return NULL
     return huge(n * size + size)
+
+
+cdef inline void *allocate_lines(size_t n, size_t size) noexcept nogil:
+    """`allocate_large` from the beginning of a cache line on."""
+    cdef void *memory = NULL
+    if n >= (1 << 22) // size:
+        return allocate_large(n, size)
+    return memory if posix_memalign(&memory, 64, n * size + size) == 0 else NULL

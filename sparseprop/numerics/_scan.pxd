@@ -38,6 +38,17 @@ cdef extern from *:
         return count;
     }
 
+    /* x[i] <= bounds[i]; without a branch where a bound is met often. */
+    static int64_t sp_find_below_each_plain(const double *x, const double *bounds, int64_t i, int64_t n,
+                                            int32_t *found) {
+        int64_t count = 0;
+        for (; i < n; i++) {
+            found[count] = (int32_t)i;
+            count += x[i] <= bounds[i];
+        }
+        return count;
+    }
+
     static int64_t sp_find_turned_plain(const double *x, int64_t i, int64_t n, double a, double b, double margin,
                                         int32_t *found) {
         int64_t count = 0;
@@ -84,6 +95,21 @@ cdef extern from *:
                 count += sp_take_bits(bits, i, found + count);
         }
         return count + sp_find_below_plain(x, i, n, bound, found + count);
+    }
+
+    __attribute__((target("avx2")))
+    static int64_t sp_find_below_each_256(const double *x, const double *bounds, int64_t n, int32_t *found) {
+        int64_t i = 0, count = 0;
+        for (; i + 32 <= n; i += 32) {
+            uint32_t bits = 0;
+            for (int k = 0; k < 8; k++)
+                bits |= (uint32_t)_mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(x + i + 4 * k),
+                                                                   _mm256_loadu_pd(bounds + i + 4 * k), _CMP_LE_OQ))
+                        << 4 * k;
+            if (bits)
+                count += sp_take_bits(bits, i, found + count);
+        }
+        return count + sp_find_below_each_plain(x, bounds, i, n, found + count);
     }
 
     __attribute__((target("avx512f")))
@@ -153,6 +179,14 @@ cdef extern from *:
             return sp_find_below_256(x, n, bound, found);
     #endif
         return sp_find_below_plain(x, 0, n, bound, found);
+    }
+
+    static int64_t sp_find_below_each(int width, const double *x, const double *bounds, int64_t n, int32_t *found) {
+    #ifdef SP_WIDE
+        if (width)
+            return sp_find_below_each_256(x, bounds, n, found);
+    #endif
+        return sp_find_below_each_plain(x, bounds, 0, n, found);
     }
 
     static int64_t sp_find_turned(int width, const double *x, int64_t n, double a, double b, double margin,
@@ -451,6 +485,113 @@ cdef extern from *:
         }
     }
 
+    /* Where neurons differ in their gap, and unless `one` also in tau: `own` has the numbers of _lifexp.pxd. Time
+       constants of ports are shared. */
+    #define SP_OWN 8
+    #define SP_GAIN 3
+
+    static int64_t sp_find_coupled_each(const double *x, int64_t n, const struct sp_coupled *f, const double *own,
+                                        const double *edges, int one, double ahead, int32_t *found) {
+        const double tiny = 2.0 * SP_ROUNDING, epoch = f->epoch;
+        const int64_t ports = f->ports;
+        int64_t count = 0;
+        for (int64_t i = 0; i < n; i++, x += 3 + ports, own += SP_OWN) {
+            const double gap = own[0], edge_E = edges[i], u = ahead / own[1], bound = gap * edge_E;
+            double value = x[2], low = gap, span = edge_E * (u < 1.0 ? u : 1.0), room, current[SP_PORTS];
+            for (int j = 0; j < ports; j++) {
+                current[j] = x[3 + j];
+                if (x[0] != epoch) {
+                    value += current[j] * f->phi[j];
+                    current[j] *= f->a_factor[j];
+                }
+            }
+            if (x[0] != epoch)
+                value = x[0] == epoch - 1.0 ? value * own[2] : -INFINITY;
+            room = fabs(value) + fabs(bound);
+            for (int j = 0; j < ports; j++) {
+                const double a = current[j], least = a * f->edge_decay[j], most = a * f->decay[j];
+                const double part = one ? f->edge_psi[j] : own[SP_GAIN + j] * edge_E * f->edge_decay[j];
+                low += least < most ? least : most;
+                value += a * part;
+                room += 2.0 * fabs(a) * (fabs(part) + edge_E * f->decay[j]);
+            }
+            low = low < 0.0 ? low : 0.0;
+            found[count] = (int32_t)i;
+            count += !(value + low * span - 2.0 * tiny * room > bound);
+        }
+        return count;
+    }
+
+    static inline __attribute__((always_inline)) int64_t sp_couple_each_of(
+        double *x, const int32_t *targets, const double *weights, double weight, int64_t count,
+        const struct sp_coupled *f, const int ports, const double *own, const double *growth, const int one,
+        const uint8_t *bits, int32_t *found, int32_t *held, int64_t *n_held) {
+        const struct sp_coupled shared = *f;
+        const double epoch = shared.epoch, s = shared.s, E = shared.E;
+        const int64_t width = 3 + ports, port = ports > 1 ? shared.port : 0;
+        int64_t k, n = 0, m = 0;
+        for (k = 0; k < count; k++) {
+            __builtin_prefetch(x + width * (int64_t)targets[k], 1);
+            if (ports > 1)
+                __builtin_prefetch(x + width * (int64_t)targets[k] + width - 1, 1);
+            __builtin_prefetch(own + SP_OWN * (int64_t)targets[k]);
+        }
+        for (k = 0; k < count; k++) {
+            int32_t i = targets[k];
+            const double *o = own + SP_OWN * (int64_t)i;
+            double *v = x + width * (int64_t)i, w = weights ? weights[k] : weight, value, size, least_change;
+            const double grown = growth[k], bound = o[0] * grown;
+            const double reach = one ? shared.reach : o[SP_GAIN + port] * grown;
+            if ((bits && (bits[i >> 3] >> (i & 7)) & 1) || !(fabs(w * reach) < SP_LARGEST_KICK) || o[0] == 0.0) {
+                held[m++] = (int32_t)k;
+                continue;
+            }
+            if (v[0] != epoch) {
+                if (v[0] != epoch - 1.0) {
+                    held[m++] = (int32_t)k;
+                    continue;
+                }
+                /* As lifexp_move does it. */
+                v[0] = epoch;
+                for (int j = 0; j < ports; j++) {
+                    if (shared.phi[j] != 0.0)
+                        v[2] += v[3 + j] * shared.phi[j];
+                    v[3 + j] *= shared.a_factor[j];
+                }
+                v[2] *= o[2];
+            }
+            v[1] = s;
+            value = v[2] - w * reach;
+            v[2] = value;
+            v[3 + port] += w * E;
+            size = fabs(value);
+            for (int j = 0; j < ports; j++) {
+                double part = v[3 + j] * (one ? shared.psi[j] : o[SP_GAIN + j] * grown * shared.decay[j]);
+                value += part;
+                size += fabs(part);
+            }
+            value -= bound;
+            least_change = fabs(w * reach);
+            found[n] = i;
+            n += (w > 0.0) | ((value < least_change ? value : least_change) <= SP_NEARLY * (size + fabs(bound)));
+        }
+        *n_held = m;
+        return n;
+    }
+
+    static int64_t sp_couple_each(double *x, const int32_t *targets, const double *weights, double weight,
+                                  int64_t count, const struct sp_coupled *f, const double *own, const double *growth,
+                                  int one, const uint8_t *bits, int32_t *found, int32_t *held, int64_t *n_held) {
+        if (f->ports == 1)
+            return sp_couple_each_of(x, targets, weights, weight, count, f, 1, own, growth, one, bits, found, held,
+                                     n_held);
+        if (f->ports == 2)
+            return sp_couple_each_of(x, targets, weights, weight, count, f, 2, own, growth, one, bits, found, held,
+                                     n_held);
+        return sp_couple_each_of(x, targets, weights, weight, count, f, (int)f->ports, own, growth, one, bits, found,
+                                 held, n_held);
+    }
+
     static inline void sp_prefetch(const void *start, int64_t bytes) {
         for (int64_t k = 0; k < bytes; k += 64)
             __builtin_prefetch((const char *)start + k);
@@ -459,6 +600,8 @@ cdef extern from *:
     int register_width "sp_width"() noexcept nogil
     int64_t find_below "sp_find_below"(int width, const double *x, int64_t n, double bound,
                                        int32_t *found) noexcept nogil
+    int64_t find_below_each "sp_find_below_each"(int width, const double *x, const double *bounds, int64_t n,
+                                                 int32_t *found) noexcept nogil
     int64_t find_turned "sp_find_turned"(int width, const double *x, int64_t n, double a, double b, double margin,
                                          int32_t *found) noexcept nogil
     void subtract "sp_subtract"(double *x, const int32_t *targets, int64_t count, double d, bint far) noexcept nogil
@@ -483,4 +626,11 @@ cdef extern from *:
     int64_t couple "sp_couple"(double *x, const int32_t *targets, const double *weights, double weight, int64_t count,
                                const Coupled *f, const uint8_t *bits, int32_t *found, int32_t *held,
                                int64_t *n_held) noexcept nogil
+    int64_t find_coupled_each "sp_find_coupled_each"(const double *x, int64_t n, const Coupled *shared,
+                                                     const double *own, const double *edges, bint one, double ahead,
+                                                     int32_t *found) noexcept nogil
+    int64_t couple_each "sp_couple_each"(double *x, const int32_t *targets, const double *weights, double weight,
+                                         int64_t count, const Coupled *shared, const double *own,
+                                         const double *growth, bint one, const uint8_t *bits, int32_t *found,
+                                         int32_t *held, int64_t *n_held) noexcept nogil
     void prefetch "sp_prefetch"(const void *start, int64_t bytes) noexcept nogil

@@ -932,4 +932,25 @@ SP_WIDEST SP_UNUSED static void sp_atan2_many(double *angle, const double *y, co
     }
 }
 
+/* `sine` may be x. */
+SP_WIDEST SP_UNUSED static void sp_sincos_many(double *sine, double *cosine, const double *x, int64_t n) {
+    double sines[SP_CHUNK], cosines[SP_CHUNK];
+    int64_t first, i, m;
+    for (first = 0; first < n; first += SP_CHUNK, x += SP_CHUNK) {
+        uint64_t rare = 0;
+        m = n - first < SP_CHUNK ? n - first : SP_CHUNK;
+        for (i = 0; i < m; i++) {
+            sp_sincos_main(&sines[i], &cosines[i], x[i]);
+            rare |= sp_sin_test(x[i]);
+        }
+        for (i = 0; rare >> 63 && i < m; i++)
+            if (sp_sin_test(x[i]) >> 63) {
+                sines[i] = sp_sin_rare(x[i]);
+                cosines[i] = sp_cos_rare(x[i]);
+            }
+        memcpy(sine + first, sines, (size_t)m * sizeof *sine);
+        memcpy(cosine + first, cosines, (size_t)m * sizeof *cosine);
+    }
+}
+
 #endif
