@@ -32,7 +32,8 @@ def main_of(name):
 
 def test_scripts_are_those_that_are_tested():
     scripts = ["balanced.py", "brunel.py", "digits.py", "driven_chaos.py", "excitatory_inhibitory.py", "from_matrix.py"]
-    scripts += ["learned_delays.py", "lyapunov.py", "pytorch.py", "replay.py", "spike_patterns.py", "sweep_rate.py", "yin_yang.py"]
+    scripts += ["learned_delays.py", "lyapunov.py", "perturbations.py", "pytorch.py", "replay.py", "spike_patterns.py"]
+    scripts += ["sweep_rate.py", "yin_yang.py"]
     assert scripts == SCRIPTS
 
 
@@ -94,6 +95,15 @@ def test_brunel(empty_folder, capsys):
     rates = main_of("brunel.py")(n=1250, duration=50.0)
     assert len(rates) == 4 and min(rates, key=rates.get).startswith("D")
     assert [path.name for path in empty_folder.iterdir()] == ["brunel.png"]
+
+
+def test_perturbations(empty_folder, capsys):
+    found = main_of("perturbations.py")(n=100, K=20, twins=3, duration=600.0)
+    assert found["LIF"].returned[:9].all() and not found["spike"].returned.any()
+    assert 0.0 < found["tube"].flux_tube_radius < 0.1
+    assert found["theta"].divergence_rate == found[1.0].divergence_rate > 5.0
+    assert [path.name for path in empty_folder.iterdir()] == ["perturbations.png"]
+    assert "flux tube radius" in capsys.readouterr().out
 
 
 def test_yin_yang_takes_a_newcomer_15_lines(empty_folder, capsys):

@@ -142,7 +142,7 @@ def test_engines_agree_at_any_rapidness(rapidness, I_e):
     net.drive(p, sp.poisson(rate=60.0), weight=-0.6 * root)
     net.drive(p, sp.poisson(rate=60.0), weight=-1e-12)
     net.drive(p, sp.steps([200.0, 300.0], [0.25 * root**2, -0.25 * root**2]))
-    record = {"record": sp.Record(V=np.arange(8), V_times=np.linspace(1.0, 390.0, 40)), "n_spikes": 2000}
+    record = {"record": sp.Record(V=np.arange(8), V_times=np.linspace(1.0, 390.0, 40)), "n_spikes": 500}
     window, heap, reference = (outcome(net, engine, 400.0, **record) for engine in ("window", "heap", "reference"))
     assert window == heap == reference
     assert len(window[0]) > 0
@@ -160,7 +160,19 @@ def test_a_population_of_all_kinds():
     net.drive(p, sp.poisson(rate=100.0), weight=0.3)
     ways = {outcome(net, engine, 200.0) for engine in ("window", "heap", "reference", "lookahead")}
     assert len(ways) == 1
-    assert sp.check_gradients(net, 30.0, n_spikes=60, most=6).error < 1e-9
+
+
+def test_gradients_of_neurons_of_all_kinds():
+    n = 60
+    rapidness, I_e = np.resize([1.0, 0.3, 5.0, 100.0], n), np.resize([0.5, -0.1, 0.01, 1.0, -0.3], n)
+    net = sp.Network(seed=9)
+    p = net.add(n, sp.RapidTheta(tau_m=np.linspace(5.0, 15.0, n), rapidness=rapidness, I_e=I_e), name="p")
+    net.connect(p, p, sp.fixed_outdegree(20), weight=-0.05, delay=1.5)
+    net.connect(p, p, sp.fixed_outdegree(10), weight=0.1)
+    net.drive(p, sp.poisson(rate=100.0), weight=0.3)
+    report = sp.check_gradients(net, 60.0, n_spikes=150, most=30)
+    assert all(comparison.method == "complex step" for comparison in report.comparisons)
+    assert report.error < 1e-9
 
 
 def test_derivatives_of_the_period_by_all_parameters_against_mpmath():

@@ -155,6 +155,33 @@ def test_a_state_goes_over_to_another_simulation():
     assert np.allclose(first.times - 23.0, second.times - 4.0, rtol=0.0, atol=1e-11)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("seed", range(700, 706))
+def test_a_copy_goes_on_with_the_same_bits_and_by_itself(seed, engine):
+    net = random_network(seed)
+    sim = sp.Simulation(net, engine=engine)
+    try:
+        sim.run(longest_period(net) / 4.0, n_spikes=100, progress=False)
+        twin = sim.copy()
+        one = sim.run(longest_period(net) / 4.0, n_spikes=100, progress=False)
+    except (RunawayError, NumericalError):
+        pytest.skip("this network ends with an error")
+    assert twin.time == one.t_start
+    other = twin.run(longest_period(net) / 4.0, n_spikes=100, progress=False)
+    assert one.times.tobytes() == other.times.tobytes() and one.ids.tobytes() == other.ids.tobytes()
+
+
+def test_a_copy_of_a_steered_simulation_is_steered():
+    net = everything()
+    sim = sp.Simulation(net)
+    sim.run(10.0)
+    for drive in net.drives:
+        sim.set_drive(drive, 0.3)
+    twin = sim.copy()
+    one, other = sim.run(30.0), twin.run(30.0)
+    assert one.times.tobytes() == other.times.tobytes() and one.n_spikes > 0
+
+
 def test_looking_at_the_state():
     net = everything()
     sim = sp.Simulation(net)

@@ -50,10 +50,8 @@ class Metric:
             difference = difference - shift * self.velocity
         return self.distance(difference)
 
-    def unrelated(self, phases, rng):
-        """The distance of a state from itself with the neurons of each population interchanged."""
-        other, at = phases.copy(), 0
-        for p in self.populations:
-            other[at : at + p.n] = other[at + rng.permutation(p.n)]
-            at += p.n
-        return self.distance(self.difference(phases, other))
+    def unrelated(self, states):
+        """The mean distance of two states of one run, of which one is half of the run later."""
+        half = len(states) // 2
+        pairs = zip(states[: len(states) - half], states[half:], strict=True)
+        return float(np.mean([self.distance(self.difference(*pair)) for pair in pairs]))

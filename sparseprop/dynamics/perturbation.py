@@ -14,6 +14,7 @@ __all__ = ["KINDS", "Perturbation", "perturb"]
 
 KINDS = ("state", "spike", "missing spike")
 FLOOR = 1e-13  # phases are doubles: below, distances are of rounding
+UNRELATED = 50  # states that are kept to see how far they are from each other
 TRIES = 1000  # spikes that are looked at for one that can be left out, or neurons for one that can fire
 
 
@@ -38,7 +39,7 @@ class Perturbation:
     time_shift : ndarray of shape (m,)
         By how much the last spike came later, in ms; NaN where the order of spikes is another one.
     unrelated_distance : float
-        That of a state from one in which the neurons of each population have been interchanged.
+        The mean distance of two states of the undisturbed run, of which one is half of `duration` later.
     metric : str
         What the distance is.
     """
@@ -263,7 +264,7 @@ def perturb(net, kind="state", *, size=None, n=10, duration=1000.0, warmup=1000.
         pairs = _with_spikes(sim, net, n, rng)
     else:
         pairs = _without_spikes(sim, net, n)
-    return _run(pairs, kind, np.repeat(sizes, n), metric, duration, n_times, rng)
+    return _run(pairs, kind, np.repeat(sizes, n), metric, duration, n_times)
 
 
 def _checked_sizes(size, kind):
@@ -365,21 +366,22 @@ def _act(twin, net, i, sign):
 # Runs -----------------------------------------------------------------------------------------------------------------
 
 
-def _run(pairs, kind, sizes, metric, duration, n_times, rng):
+def _run(pairs, kind, sizes, metric, duration, n_times):
     """Let all of them go on, side by side."""
     steps = np.diff(np.linspace(0.0, duration, n_times))
     undisturbed = {id(sim): sim for sim, _ in pairs}
     spikes = {id(sim): [] for pair in pairs for sim in pair}
     start = {key: sim.time for key, sim in undisturbed.items()}
     distance, transversal = np.empty((2, len(pairs), n_times))
-    unrelated = []
+    states = []  # of the first undisturbed run, to see how far unrelated ones are from each other
     for k in range(n_times):
         if k:
             for key, sim in (undisturbed | {id(twin): twin for _, twin in pairs}).items():
                 res = sim.run(steps[k - 1], progress=False, interrupt="raise")
                 spikes[key].append((res.times, res.ids))
         phases = {key: metric.phases(np.array(sim.V)) for key, sim in undisturbed.items()}
-        unrelated.append(metric.unrelated(next(iter(phases.values())), rng))
+        if k % math.ceil(n_times / UNRELATED) == 0:
+            states.append(next(iter(phases.values())))
         for j, (sim, twin) in enumerate(pairs):
             difference = metric.difference(phases[id(sim)], metric.phases(np.array(twin.V)))
             distance[j, k], transversal[j, k] = metric.distance(difference), metric.transversal(difference)
@@ -389,7 +391,7 @@ def _run(pairs, kind, sizes, metric, duration, n_times, rng):
     if kind != "state":
         sizes = distance[:, 0].copy()
     times = np.concatenate([[0.0], np.cumsum(steps)])
-    return Perturbation(kind, times, sizes, distance, transversal, different, shift, float(np.mean(unrelated)))
+    return Perturbation(kind, times, sizes, distance, transversal, different, shift, metric.unrelated(states))
 
 
 def _compared(one, other, start):
