@@ -113,7 +113,7 @@ def test_with_rapidness_1_it_is_the_theta_neuron_bit_for_bit(I_e):
             res = theta_network(model).run(100.0, engine=engine, **record)
             ways.append((res.times.tobytes(), res.ids.tobytes(), res.V.tobytes()))
     assert len(set(ways)) == 1
-    assert len(ways[0][0]) > 8 * 30
+    assert len(ways[0][0]) > 8 * 20
     # Derivatives are computed in other coordinates.
     theta, rapid = (
         net.run(100.0, tape=True).backward(np.ones(res.n_spikes))
