@@ -1,8 +1,8 @@
 """How many Poisson events a core draws, and delivers.
 
-Drawing: events of independent processes, brought into the order of time, and nothing done with them; for all neurons of a
-population together, as in the window engine, or for blocks of 512, as in the lookahead engine; with one rate for all,
-or one for each.
+Drawing: events of independent processes, brought into the order of time, and nothing done with them; for all neurons
+of a population together, as in the window engine, or for blocks of 512, as in the lookahead engine; with one rate for
+all, or one for each.
 
 Delivery: the same with kicks of LIF neurons that seldom or never fire, in the window engine (a network without
 synapses) and in the lookahead engine (on one thread), and of theta neurons.
@@ -77,12 +77,15 @@ def main():
     figures = {case: statistics.median(times) for case, times in taken.items()}
     report = report_head("drive", "How many Poisson events does a core draw, and deliver?", seed=1)
     report["drawn"] = [
-        {"n": n, "mean": mean, "block": block, "rates": "each" if each else "one", "ns": figures["drawn", n, mean, block, each]}
-        for what, n, mean, block, each in (case for case in cases if case[0] == "drawn")
-    ]  # fmt: skip
+        {"n": n, "mean": mean, "block": block, "rates": "each" if each else "one", "ns": figures["drawn", *case, each]}
+        for case in DRAWN
+        for n, mean, block in [case]
+        for each in (False, True)
+    ]
     report["delivered"] = [
-        {"model": model, "engine": engine, "n": n, "rate": rate, "ns": figures["delivered", model, engine, n, rate]}
-        for _, model, engine, n, rate in (case for case in cases if case[0] == "delivered")
+        {"model": model, "engine": engine, "n": n, "rate": rate, "ns": figures["delivered", *case]}
+        for case in DELIVERED
+        for model, engine, n, rate in [case]
     ]
     rows = [[f"{d['n']:,}", f"{d['block']:,}", f"{d['mean']:g}", d["rates"], f"{d['ns']:.1f}", f"{1e9 / d['ns']:.3g}"]
             for d in report["drawn"]]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The Poisson processes of ``connectivity/_poisson.pxd``, in plain numpy: what their events are, and nothing of how fast."""
+"""The Poisson processes of ``connectivity/_poisson.pxd`` in plain numpy: what their events are, and no more."""
 
 from fractions import Fraction
 

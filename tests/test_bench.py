@@ -8,7 +8,7 @@ import pytest
 
 import sparseprop as sp
 from sparseprop.bench import suite as bench
-from sparseprop.bench._yardsticks import PREFETCHING, Conventional, PaperHeap, Phases, random_updates
+from sparseprop.bench._yardsticks import PREFETCHING, Conventional, PaperHeap, Phases, draw_events, random_updates
 from sparseprop.cli import commands as cli
 
 TINY = bench.Case("LIF", 200, outdegree=20, rounds=2, spikes=600, slow_spikes=300)
@@ -116,6 +116,18 @@ def test_yardsticks_check_their_arguments():
     again = PaperHeap(**good)
     with pytest.raises(sp.errors.ParameterError, match="initialised twice"):
         again.__init__(**good)
+
+
+@pytest.mark.parametrize("means", [np.array([9.0]), np.linspace(1.0, 12.0, 500)])
+def test_drawing_events_takes_time(means):
+    n_events, ns = draw_events(means, 500, 64, 40)
+    expected = 20_000 * means.mean()
+    assert abs(n_events - expected) < 5.0 * math.sqrt(expected) and 0.0 < ns < 1e5
+    assert n_events == draw_events(means, 500, 500, 40)[0]
+    for arguments in ((means, 0, 1, 1), (means, 500, 0, 1), (means, 500, 1, 0), (0.0 * means, 500, 1, 1),
+                      (20.0 * means, 500, 1, 1), (np.ones(3), 500, 1, 1)):  # fmt: skip
+        with pytest.raises(sp.errors.ParameterError, match="means must be 1 or n numbers"):
+            draw_events(*arguments)
 
 
 def test_the_bound_takes_time():

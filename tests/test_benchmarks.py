@@ -259,6 +259,16 @@ def test_delays(tmp_path):
     assert run(tmp_path, "--delays 0.01", "delays.py").returncode == 2
 
 
+def test_drive(tmp_path):
+    done = run(tmp_path, "--rounds 1 --events 20000 -o out.json", "drive.py")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert {case["rates"] for case in report["drawn"]} == {"one", "each"}
+    assert {case["engine"] for case in report["delivered"]} == {"window", "lookahead"}
+    assert all(0.1 < case["ns"] < 1e6 for case in report["drawn"] + report["delivered"])
+    assert done.stdout.count("events per second") == 2
+
+
 def test_train_yin_yang(tmp_path):
     options = "--contenders Theta LIFExp --epochs 2 --samples 320 -o out.json"
     done = run(tmp_path, options, "train_yin_yang.py")

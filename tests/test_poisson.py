@@ -148,10 +148,10 @@ def test_events_that_are_close_together_are_in_order(n, width):
 
 
 def test_equal_times_are_in_the_order_of_neurons():
-    """So many neurons in one interval of 2^32 times that some thousand are equal."""
-    offsets, neurons = drawn(600_000, 5.0, 0)
+    """So many neurons in one interval of 2^32 times that some hundred are equal."""
+    offsets, neurons = drawn(300_000, 5.0, 0)
     assert_in_order(offsets, neurons)
-    assert abs(np.sum(np.diff(offsets) == 0.0) / (len(offsets) ** 2 / 2.0**33) - 1.0) < 0.15
+    assert abs(np.sum(np.diff(offsets) == 0.0) / (len(offsets) ** 2 / 2.0**33) - 1.0) < 0.3
 
 
 # Statistics ---------------------------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def test_changing_rates_have_their_numbers():
 
 @pytest.mark.parametrize(
     ("rate", "n", "duration"),
-    [(1e6, 1, 30.0), (1e6, 40, 1.0), (1e-6, 1_000_000, 3e5), (1e-3, 1_000_000, 3000.0), (20.0, 1_000_000, 2.0)],
+    [(1e6, 1, 30.0), (1e6, 40, 1.0), (1e-6, 1_000_000, 1e5), (1e-3, 1_000_000, 3000.0), (20.0, 1_000_000, 2.0)],
 )
 def test_rates_from_the_smallest_to_the_largest(rate, n, duration):
     net = sp.Network(seed=5)
@@ -272,7 +272,7 @@ DRIVES = {
     # Intervals of a small part of a slice, of several slices, and of many epochs.
     "often": (sp.poisson(90_000.0), 0.02, 1.5),
     "each": (sp.poisson([0.0, 0.5, *np.linspace(10.0, 2000.0, 28)]), np.linspace(0.0, 0.3, 30), 30.0),
-    "seldom": (sp.poisson(0.5), 1.2, 6000.0),
+    "seldom": (sp.poisson(0.5), 1.2, 1500.0),
     "changing": (sp.poisson([0.0, 800.0, 100.0], [0.0, 2.0, 9.1]), 0.2, 30.0),
 }
 
@@ -302,6 +302,23 @@ def test_all_engines_take_the_same_events(case):
         assert seen(make(source)) == expected, name
 
 
+def test_events_so_often_that_times_are_rounded():
+    """Beginnings of intervals and offsets add up with rounding, and many times are equal."""
+    net = sp.Network(seed=8)
+    p = net.add(30, sp.LIF(tau_m=10.0, I_e=0.7, t_ref=0.1), V=0.0)
+    drive = net.drive(p, sp.poisson(100.0), weight=1e-3)
+    net.connect(p, p, sp.fixed_outdegree(5), weight=-0.05, delay=0.4)
+    seen = []
+    for engine in ("reference", "heap", "window", "lookahead"):
+        sim = sp.Simulation(net, engine=engine)
+        sim.run(100.0, progress=False)
+        sim.set_drive(drive, 1e12)
+        res = sim.run(1e-6, progress=False)
+        seen.append((res.n_drive_events, res.times.tolist(), sim.V.tolist()))
+        assert abs(res.n_drive_events - 30_000) < 5.0 * math.sqrt(30_000) and res.n_spikes > 25
+        assert seen[-1] == seen[0], engine
+
+
 def test_cuts_do_not_move_events(tmp_path):
     """Taken up anywhere in an interval: between runs, from a file in another engine, and after so many spikes."""
     net = sp.Network(seed=9)
@@ -311,9 +328,8 @@ def test_cuts_do_not_move_events(tmp_path):
     whole = {engine: net.run(40.0, engine=engine, progress=False) for engine in ("window", "lookahead", "reference")}
     for engine, res in whole.items():
         assert res.n_spikes > 100 and np.array_equal(res.times, whole["reference"].times)
-        sim, times = sp.Simulation(net, engine=engine), []
-        for duration in (0.1, 7.9, 8.0, 0.0078125, 3.3):
-            times.append(sim.run(duration, progress=False).times)
+        sim = sp.Simulation(net, engine=engine)
+        times = [sim.run(duration, progress=False).times for duration in (0.1, 7.9, 8.0, 0.0078125, 3.3)]
         times.append(sim.run(n_spikes=17, progress=False).times)
         sim.save(tmp_path / "state.h5")
         again = sp.Simulation.load(tmp_path / "state.h5", net, engine="window")

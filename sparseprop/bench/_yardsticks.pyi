@@ -6,7 +6,6 @@ PREFETCHING: tuple[str, ...]
 def random_updates(
     targets: NDArray[np.int32], degree: int, rows: NDArray[np.int64], n: int, prefetching: str = "none"
 ) -> float: ...
-
 def draw_events(means: NDArray[np.float64], n: int, block: int, intervals: int) -> tuple[int, float]: ...
 
 class Phases:

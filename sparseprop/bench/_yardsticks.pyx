@@ -180,7 +180,7 @@ def draw_events(const double[::1] means, neuron_t n, count_t block, count_t inte
         CPU time per event.
     """
     if means.shape[0] not in (1, n) or n < 1 or block < 1 or intervals < 1 or not 0.0 < np.max(means) <= 12.0:
-        raise ParameterError("means must be one or n numbers, of which the largest is in (0, 12], and all else positive")
+        raise ParameterError("means must be 1 or n numbers, of which the largest is in (0, 12], and all else positive")
     cdef Poisson p
     cdef Drawing d
     cdef uint64_t[2] key

@@ -1,8 +1,8 @@
 """Independent Poisson processes, one for each neuron, interval by interval.
 
-The events of neuron i in interval k are a pure function of (key, purpose, index, i, k), so they depend on no engine, cut
-or thread. They come from 32-bit words, the blocks (i, block, low and high half of k) of Philox4x32-10 under a key that
-Philox4x64-10 makes of (key, purpose, index):
+The events of neuron i in interval k are a pure function of (key, purpose, index, i, k), so they depend on no engine,
+cut or thread. They come from 32-bit words, the blocks (i, block, low and high half of k) of Philox4x32-10 under a key
+that Philox4x64-10 makes of (key, purpose, index):
 
 - word 0 is the place in [0, 1) at which the distribution function of the number m of events is inverted;
 - words 1 to m are their times, as multiples of the interval over 2^32: exact as doubles, and in order as integers are;
@@ -110,7 +110,7 @@ cdef inline void drawing_free(Drawing *d) noexcept nogil:
 
 cdef inline double event_offset(const Poisson *p, count_t at) noexcept nogil:
     """Ms since the interval began."""
-    return <double> (p.events[at] >> 32) * p.unit
+    return <double> <int64_t> (p.events[at] >> 32) * p.unit
 
 
 cdef inline neuron_t event_neuron(const Poisson *p, count_t at) noexcept nogil:
@@ -137,6 +137,20 @@ cdef inline int64_t poisson_number(const Poisson *p, double mean, double none, u
         m += 1
         probability *= mean * p.numbers.inverse[m]
         below += probability
+    return m
+
+
+cdef inline int64_t number_at(const Poisson *p, double mean, double none, uint32_t word, neuron_t i,
+                              int64_t k) noexcept nogil:
+    """The same, where the word mostly decides."""
+    cdef double place = word, probability = 4294967296.0 * none, below = probability
+    cdef int64_t m = 0
+    while place >= below and m < MOST_EVENTS:
+        m += 1
+        probability *= mean * p.numbers.inverse[m]
+        below += probability
+    if below - place < 1.0:
+        return poisson_number(p, mean, none, word, i, k)
     return m
 
 
@@ -185,7 +199,7 @@ cdef inline int64_t draw_numbers(const Poisson *p, Chunk *c, int64_t size, int64
     for j in range(size):
         word = <uint32_t> (c.first[4 * j] >> 32)
         if p.mean_each:
-            m = poisson_number(p, p.means[c.neurons[j]], c.none[j], word, <neuron_t> c.neurons[j], k)
+            m = number_at(p, p.means[c.neurons[j]], c.none[j], word, <neuron_t> c.neurons[j], k)
         else:
             m = numbers.guide[word >> (32 - GUIDE_BITS)]
             while word > numbers.limits[m]:
@@ -193,6 +207,8 @@ cdef inline int64_t draw_numbers(const Poisson *p, Chunk *c, int64_t size, int64
             if word == numbers.limits[m]:
                 m = poisson_number(p, p.means[0], exp(-p.means[0]), word, <neuron_t> c.neurons[j], k)
         c.numbers[j] = <int32_t> m
+        if m == 0:
+            continue
         more = words * m >> 2
         # Mostly these are enough.
         for b in range(SPARE_ROWS):
@@ -224,6 +240,19 @@ cdef inline double fraction_of(const Poisson *p, int64_t piece, neuron_t i) noex
     return p.fractions[piece * p.n + i] if p.fraction_each else p.fractions[piece]
 
 
+cdef inline int64_t first_interval(const Poisson *p, int64_t k) noexcept nogil:
+    """The first one from k on in which there may be events: silence may last for a great many."""
+    cdef int64_t piece
+    if p.times == NULL:
+        return k
+    piece = piece_at(p, k * p.interval, -1, p.n_times - 1)
+    while piece + 1 < p.n_times and (piece < 0 or not p.fraction_each and p.fractions[piece] == 0.0):
+        piece += 1
+    if piece < 0 or not p.times[piece] < p.interval * ((<int64_t> 1) << INTERVAL_BITS):
+        return (<int64_t> 1) << INTERVAL_BITS
+    return max(k, <int64_t> (p.times[piece] / p.interval))
+
+
 cdef inline uint64_t word_of(const uint64_t *first, const uint64_t *rows, int64_t j) noexcept nogil:
     """Of a neuron's words, the high halves of its first row and those that follow."""
     return first[j] if j < 4 else rows[j - 4]
@@ -238,7 +267,7 @@ cdef inline count_t thin_out(const Poisson *p, uint64_t *out, const uint64_t *fi
     cdef double time, limit
     for j in range(m):
         out[n] = word_of(first, rows, 1 + j)
-        time = k * p.interval + <double> (out[n] >> 32) * p.unit
+        time = k * p.interval + <double> <int64_t> (out[n] >> 32) * p.unit
         limit = fraction_of(p, piece_at(p, time, low, high), i) * 4294967296.0
         n += not is_at_least(<uint32_t> (word_of(first, rows, 1 + m + j) >> 32), limit, p, i, <uint32_t> j + 1, k)
     return n
@@ -362,8 +391,10 @@ cdef inline bint draw_chunk(const Poisson *p, Drawing *d, int64_t size, int64_t 
     if not grow(<void **> &d.events, &d.capacity, n[0] + 4 * (rows + size + SPARE_ROWS), sizeof(uint64_t)):
         return False
     for j in range(size):
-        out = d.events + n[0]
         m = c.numbers[j]
+        if m == 0:
+            continue
+        out = d.events + n[0]
         more = words * m >> 2
         if changes:
             n[0] += thin_out(p, out, c.first + 4 * j, next, m, low, high, k)

@@ -175,7 +175,7 @@ cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t r
             return False
         events, at, n = c.poisson.events, c.at, c.poisson.n_events
         while at < n:
-            s = begin + <double> (events[at] >> 32) * unit
+            s = begin + <double> <int64_t> (events[at] >> 32) * unit
             if not exact:
                 s = process_time(&t.e, c, at).s if before(process_time(&t.e, c, at), L.end) else stop
             if not s < stop:

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 from libc.string cimport memmove
 
-from sparseprop.connectivity._poisson cimport event_offset, poisson_fill
+from sparseprop.connectivity._poisson cimport event_offset, first_interval, poisson_fill
 from sparseprop.engine._agenda cimport CURSOR, LANE, agenda_pop, agenda_push, agenda_replace
 from sparseprop.engine._state cimport (
     NO_MEMORY, RUNNING, Cursor, Flight, Lane, Population, Process, Projection, State, Status,
@@ -147,11 +147,12 @@ cdef inline Pair process_time(const State *e, const Process *c, count_t at) noex
     """When event `at` of the interval happens; behind the last one, the start of the next interval."""
     if at < c.poisson.n_events:
         return plus(c.start, event_offset(&c.poisson, at), e.H)
-    return interval_start(e, c, c.poisson.k + 1)
+    return interval_start(e, c, first_interval(&c.poisson, c.poisson.k + 1))
 
 
 cdef inline bint draw_interval(State *e, Process *c) noexcept nogil:
     """The events of the next interval; False if there is no memory."""
-    c.start = interval_start(e, c, c.poisson.k + 1)
+    cdef int64_t k = first_interval(&c.poisson, c.poisson.k + 1)
+    c.start = interval_start(e, c, k)
     c.at = 0
-    return poisson_fill(&c.poisson, &e.drawing, c.poisson.k + 1)
+    return poisson_fill(&c.poisson, &e.drawing, k)

@@ -18,12 +18,13 @@ from sparseprop.engine._queueing cimport (
     may_be_due, next_instant, next_spike_of, reset_one, soon_after,
 )
 from sparseprop.engine._state cimport (
-    DISORDER, NO_MEMORY, RUNAWAY, RUNNING, SPIKES, TIME, Arrival, Cursor, Gathered, Lane, Population, Process,
-    Projection, Queue, State, Status, Train, append, clear_bit, get_bit, population_of, set_bit,
+    AHEAD, DISORDER, NO_MEMORY, RUNAWAY, RUNNING, SPIKES, TIME, Ahead, Arrival, Cursor, Gathered, Lane, Population,
+    Process, Projection, Queue, State, Status, Train, append, clear_bit, get_bit, population_of, set_bit,
 )
 from sparseprop.engine._tape cimport CLOSE, DRIVEN, EMITTED, EVENT, MERGED, tape_note, tape_spike, tape_target
 from sparseprop.engine._window cimport Window, window_is_ordered, window_key
-from sparseprop.numerics._frames cimport MAX_EPOCH, Pair, before, interval, never, not_after, plus
+from sparseprop.numerics._elementary cimport exp_many
+from sparseprop.numerics._frames cimport MAX_EPOCH, Frame, Pair, before, interval, never, not_after, plus
 from sparseprop.numerics._memory cimport grow
 from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
@@ -692,6 +693,29 @@ cdef inline Pair a_little_before(Pair t, double by, double H) noexcept nogil:
     return t
 
 
+cdef inline void look_ahead(State *e, const Process *process, const Population *p) noexcept nogil:
+    """The frame's numbers at an event of a drive, if they are one exponential: of the next events, all at once."""
+    cdef Frame *f = p.frames
+    cdef Ahead *ahead = &e.ahead
+    cdef count_t at
+    cdef int64_t j
+    if p.n_frames != 1 or f.rotates or f.couples:
+        return
+    at = process.at - ahead.first
+    if not (0 <= at < ahead.n and ahead.process == process and ahead.k == process.poisson.k and ahead.scale == f.scale):
+        ahead.process, ahead.k, ahead.first, ahead.scale = process, process.poisson.k, process.at, f.scale
+        ahead.n = min(process.poisson.n_events - process.at, <count_t> AHEAD)
+        at = 0
+        for j in range(ahead.n):
+            ahead.s[j] = process_time(e, process, process.at + j).s
+            ahead.growth[j] = ahead.s[j] / f.scale
+        exp_many(ahead.growth, ahead.growth, ahead.n)
+    if ahead.s[at] == e.now.s:
+        # As by `enter_instant`.
+        f.E = f.start * ahead.growth[at]
+        f.instant = e.instant
+
+
 cdef inline Status take_kicks(State *e, Window *q, Pair until, count_t stop) noexcept nogil:
     """Single kicks that are first on the agenda (events of drives, synapses with their own delays), one after the
     other as long as nothing else happens."""
@@ -754,6 +778,7 @@ cdef inline Status take_kicks(State *e, Window *q, Pair until, count_t stop) noe
             e.n_drive_events += 1
             if not note_event(e, process, item.index, i):
                 return NO_MEMORY
+            look_ahead(e, process, p)
             process.at += 1
             if process.at + 8 < process.poisson.n_events:
                 prefetch(&p.x[p.width * event_neuron(&process.poisson, process.at + 8)], 1)

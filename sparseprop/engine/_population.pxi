@@ -205,7 +205,7 @@ cdef inline Status kick_neuron(State *e, Queue *q, Population *p, neuron_t i, do
     else:
         if outcome == DROVE:
             return RUNNING if append(&e.driven, p.first + i) else NO_MEMORY
-        if brings_forward(m, state_of(p, m, i), &p.frames[m.frame], weight, port):
+        if p.oscillates and brings_forward(m, state_of(p, m, i), &p.frames[m.frame], weight, port):
             return schedule(e, q, p, i)
         return RUNNING
 

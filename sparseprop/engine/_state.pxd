@@ -112,6 +112,21 @@ cdef struct Process:
     count_t at
 
 
+cdef enum:
+    AHEAD = 32
+
+
+# Exponentials of a drive's next events, which are taken many at a time: growth[j] = exp(s[j] / scale).
+cdef struct Ahead:
+    const Process *process
+    int64_t k                   # the interval of the process
+    count_t first               # which of its events s[0] is
+    count_t n
+    double scale
+    double s[AHEAD]
+    double growth[AHEAD]
+
+
 # A part of what arrives in an instant: a row, one synapse of it, or an event of a drive.
 cdef struct Arrival:
     int64_t source              # global id; for a drive a number above all
@@ -206,6 +221,7 @@ cdef struct State:
     Process *processes
     int64_t n_processes
     Drawing drawing             # scratch for their events
+    Ahead ahead
     Solved *solved              # by neuron modulo N_SOLVED; NULL without models that need it
     bint collected              # window: e.due has been filled while the instant was looked for
     Gathered *gathered          # window: entries that are due together, or nearly

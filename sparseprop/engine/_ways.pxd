@@ -111,6 +111,14 @@ cdef inline bint emit(Look *L, double s, neuron_t neuron) noexcept nogil:
     return True
 
 
+cdef inline bint is_sorted(const Spike *spikes, count_t n) noexcept nogil:
+    cdef count_t k
+    for k in range(1, n):
+        if compare_spikes(&spikes[k - 1], &spikes[k]) > 0:
+            return False
+    return True
+
+
 cdef inline bint take_sources(Look *L) noexcept nogil:
     """The spikes of sources in the slice, in order and on their way; False if there is no memory."""
     cdef State *e = L.e
@@ -144,7 +152,7 @@ cdef inline bint take_sources(Look *L) noexcept nogil:
             if not emit(L, time.s, e.populations[c.population].first + event_neuron(&c.poisson, c.at)):
                 return False
             c.at += 1
-    if L.n_emitted > 1:
+    if not is_sorted(L.emitted, L.n_emitted):  # where they are of several inputs
         qsort(L.emitted, L.n_emitted, sizeof(Spike), compare_spikes)
     time.n = L.begin.n
     for k in range(L.n_emitted):

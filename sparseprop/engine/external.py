@@ -45,7 +45,7 @@ class Process:
         self.is_source = process.weight is None
         self.first = engine.network.populations[process.population].first
         ratio = engine.clock.epoch / process.interval  # a power of two
-        self.k = int(max(since[0], 0) * ratio) + int(since[1].real // process.interval)
+        self.k = process.first_interval(int(max(since[0], 0) * ratio) + int(since[1].real // process.interval))
         self.next, self.event, self.events = self.start(self.k), None, iter(())
         for _ in self.take(since):
             pass
@@ -79,6 +79,6 @@ class Process:
         """Go on to interval k, and then to the start of the next one."""
         start = self.start(self.k)
         drawn = zip(*(column.tolist() for column in self.process.events(self.k)), strict=True)
-        self.k += 1
+        self.k = self.process.first_interval(self.k + 1)
         self.events = iter([(self.engine.plus(start, t), i) for t, i in drawn] + [(self.start(self.k), None)])
         self.next, self.event = next(self.events)

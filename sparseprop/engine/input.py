@@ -110,6 +110,16 @@ class PoissonInput:
             *(means, times, fractions, weight, port),
         )
 
+    def first_interval(self, k):
+        """The first one from k on in which there may be events: silence may last for a great many."""
+        if self.times is None:
+            return k
+        piece = int(np.searchsorted(self.times, k * self.interval, side="right")) - 1
+        each, last = self.fractions.shape[1] > 1, len(self.times) - 1
+        while piece < last and (piece < 0 or not each and self.fractions[piece, 0] == 0.0):
+            piece += 1
+        return max(k, int(self.times[piece] / self.interval))
+
     def events(self, k):
         """Offsets in ms from the start of interval k, ascending, and whose (local ids)."""
         return _wiring.poisson_events(

@@ -119,8 +119,12 @@ cdef inline double interval(Pair a, Pair b, double H) noexcept nogil:
 
 cdef inline Pair plus(Pair a, double interval, double H) noexcept nogil:
     """a + interval; `never` beyond 2^52 epochs."""
-    cdef double s = a.s + interval
-    cdef double carry = floor(s / H)
+    cdef double s = a.s + interval, carry
+    if 0.0 <= s < H and a.n <= MAX_EPOCH:
+        # As below, without a division.
+        a.s = s
+        return a
+    carry = floor(s / H)
     if not (carry <= <double> MAX_EPOCH - a.n):
         return never()
     a.n += <int64_t> carry

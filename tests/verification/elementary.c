@@ -9,6 +9,7 @@
 
    elementary.py beside this file builds and runs it. */
 #include "../../sparseprop/numerics/double_double.h"
+#include "../../sparseprop/numerics/philox.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -307,6 +308,23 @@ static void wide_checksum(int64_t n) {
     }
 }
 
+static void philox_checksum(int64_t n) {
+    uint32_t neurons[12], blocks[12];
+    uint64_t rows[48], sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        for (int j = 0; j < 12; j++) {
+            neurons[j] = (uint32_t)(i * 2654435761u + j);
+            blocks[j] = (uint32_t)(i * j);
+        }
+        sp_philox_rows(rows, neurons, blocks, 9, i * UINT64_C(0x123456789), (i + 1) * UINT64_C(0x9e3779b97f4a7c15));
+        for (int j = 0; j < 36; j++) {
+            sum = (sum ^ rows[j]) * UINT64_C(0x9e3779b97f4a7c15);
+            sum ^= sum >> 29;
+        }
+    }
+    printf("philox4x32 %016llx\n", (unsigned long long)sum);
+}
+
 static void values(int64_t n) {
     static double x[CHUNK], z[CHUNK], one[CHUNK], many[CHUNK];
     int f, j;
@@ -419,7 +437,7 @@ int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "accuracy"))
         accuracy(n, argc > 3 ? argv[3] : NULL);
     else if (argc > 1 && !strcmp(argv[1], "checksum"))
-        checksum(n), wide_checksum(n / 100);
+        checksum(n), wide_checksum(n / 100), philox_checksum(n / 100);
     else if (argc > 1 && !strcmp(argv[1], "values"))
         values(n);
     else if (argc > 1 && !strcmp(argv[1], "names"))
@@ -428,6 +446,6 @@ int main(int argc, char **argv) {
     else if (argc > 1)
         speed();
     else
-        checksum(n), wide_checksum(n / 100);
+        checksum(n), wide_checksum(n / 100), philox_checksum(n / 100);
     return 0;
 }
