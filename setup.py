@@ -29,6 +29,7 @@ MODULES = (
     "engine._kernel",
     "engine._loaded",
     "engine._backward",
+    "engine._slices_back",
     "engine._batch",
     "engine._lookahead",
     "connectivity._wiring",
@@ -48,6 +49,7 @@ from sparseprop.models.{name} cimport *
 include "sparseprop/engine/_population.pxi"
 include "sparseprop/engine/_population_lookahead.pxi"
 include "sparseprop/engine/_population_back.pxi"
+include "sparseprop/engine/_population_slice_back.pxi"
 """
 
 # One ulp of difference becomes another raster: no contraction into fused multiply-adds, no fast-math,
