@@ -49,9 +49,11 @@ cdef struct OpenRow:
     synapse_t begin             # of the row
     synapse_t at                # the synapse that it reaches next
     Pair next                   # when, or `never`
-    double *of_time             # dL/dt by synapse of the row
+    double *given               # as in a WayBack, of the whole row
     int64_t capacity
-    double total                # the sum of those that have been reached
+    double s                    # when it reached the last one
+    double total                # the sums of those that have been reached
+    double weight_total
 
 
 # Neurons that go back together.
@@ -96,6 +98,15 @@ cdef struct ThreadBack:
     Status status
 
 
+# What the time of a spike, and sums over a projection, get from a row that has been gone through.
+cdef struct DueBack:
+    double s
+    count_t entry
+    int64_t projection
+    double total
+    double weight_total
+
+
 cdef struct Slices:
     Pass *b
     double longest              # ms
@@ -111,8 +122,7 @@ cdef struct Slices:
     neuron_t *block_size        # by population
     uint32_t **cuts             # by projection: where in the row of a source each block begins; or NULL
     int64_t n_cuts
-    double **by_projection      # as in a PartBack
-    double **by_process
+    double **by_process         # as in a PartBack
     double *shift
     double *shift_size
     OpenRow *open
@@ -139,9 +149,11 @@ cdef struct Slices:
     count_t pulled_capacity
     bint some_pushed
     bint some_events
-    double *of_time             # by way and synapse
-    count_t n_of_time
-    count_t of_time_capacity
+    double *given               # by way and synapse, as in a WayBack
+    count_t n_given             # synapses
+    count_t given_capacity
+    DueBack *due
+    count_t due_capacity
     long long next_way
     long long next_entry
     long long next_block
@@ -149,35 +161,6 @@ cdef struct Slices:
 
 
 # What there is in a slice ---------------------------------------------------------------------------------------------
-
-cdef inline Pair latest_left(const Slices *S) noexcept nogil:
-    """The latest instant that is left, or the time `nowhere` if there is none."""
-    cdef Pass *b = S.b
-    cdef Pair t = nowhere(), other
-    cdef const Population *p
-    cdef count_t k = b.at
-    cdef int64_t j
-    # Where somebody was only close, something else happened.
-    while k >= 0 and b.tape.entries[k].kind == CLOSE:
-        k -= 1
-    if k >= 0 and b.tape.entries[k].kind != PAST:
-        t = entry_time(&b.tape.entries[k])
-    for k in range(b.e.n_lanes):
-        other = lane_time_back(b, k)
-        if other.n < never().n and before(t, other):
-            t = other
-    for k in range(b.e.n_populations):
-        p = &b.e.populations[k]
-        for j in range(p.first_delayed, p.first_delayed + p.n_delayed):
-            other = opening_time(b, j)
-            if other.n < never().n and before(t, other):
-                t = other
-    for k in range(S.n_active):
-        other = S.open[S.active[k]].next
-        if other.n < never().n and before(t, other):
-            t = other
-    return t
-
 
 cdef inline WayBack *add_way(Slices *S, count_t entry, int64_t projection, double s, synapse_t at,
                              int64_t count) noexcept nogil:
@@ -198,11 +181,11 @@ cdef inline WayBack *add_way(Slices *S, count_t entry, int64_t projection, doubl
     else:
         way.at = c.offsets[way.source]
         way.count = c.offsets[way.source + 1] - way.at
-    way.total = 0.0
+    way.total = way.weight_total = 0.0
     if way.count == 0:
         return way
-    way.place = S.n_of_time
-    S.n_of_time += way.count
+    way.place = S.n_given
+    S.n_given += way.count
     if at < 0 and S.cuts[projection] != NULL:
         if not grow(<void **> &S.pulled, &S.pulled_capacity, S.n_pulled + 1, sizeof(int64_t)):
             return NULL
@@ -341,13 +324,15 @@ cdef inline void place_next(const Slices *S, OpenRow *r) noexcept nogil:
     r.next = never()
 
 
-cdef inline bint open_row(Slices *S, int64_t projection, count_t entry) noexcept nogil:
-    """Put a spike on its way back through a row; False if there is no memory."""
+cdef inline bint open_row(Slices *S, int64_t projection) noexcept nogil:
+    """Put the next spike of a projection on its way back through its row; False if there is no memory."""
     cdef State *e = S.b.e
     cdef const Projection *c = &e.projections[projection]
+    cdef count_t entry = S.b.openings[projection].at
     cdef neuron_t neuron = S.b.tape.entries[entry].neuron
     cdef OpenRow *r
     cdef int64_t number
+    S.b.openings[projection].at -= 1
     if S.n_unused:
         S.n_unused -= 1
         number = S.unused[S.n_unused]
@@ -358,15 +343,53 @@ cdef inline bint open_row(Slices *S, int64_t projection, count_t entry) noexcept
         memset(&S.open[number], 0, sizeof(OpenRow))
         S.n_open += 1
     r = &S.open[number]
-    r.entry, r.projection, r.total = entry, projection, 0.0
+    r.entry, r.projection = entry, projection
+    r.s = r.total = r.weight_total = 0.0
     r.source = neuron - e.populations[population_of(e, neuron)].first
     r.begin, r.at = c.offsets[r.source], c.offsets[r.source + 1] - 1
-    if not grow(<void **> &r.of_time, &r.capacity, r.at + 1 - r.begin, sizeof(double)) \
+    if not grow(<void **> &r.given, &r.capacity, 2 * (r.at + 1 - r.begin), sizeof(double)) \
             or not grow(<void **> &S.active, &S.active_capacity, S.n_active + 1, sizeof(int64_t)):
         return False
     place_next(S, r)
     S.active[S.n_active] = number
     S.n_active += 1
+    return True
+
+
+cdef inline bint find_latest(Slices *S, Pair *latest) noexcept nogil:
+    """The latest instant that is left, or the time `nowhere` if there is none; False if there is no memory."""
+    cdef Pass *b = S.b
+    cdef Pair t = nowhere(), other
+    cdef const Population *p
+    cdef count_t k = b.at
+    cdef int64_t j
+    # Where somebody was only close, something else happened.
+    while k >= 0 and b.tape.entries[k].kind == CLOSE:
+        k -= 1
+    if k >= 0 and b.tape.entries[k].kind != PAST:
+        t = entry_time(&b.tape.entries[k])
+    for k in range(b.e.n_lanes):
+        other = lane_time_back(b, k)
+        if other.n < never().n and before(t, other):
+            t = other
+    for k in range(S.n_active):
+        other = S.open[S.active[k]].next
+        if other.n < never().n and before(t, other):
+            t = other
+    # When rows begin is not known before they are opened.
+    for k in range(b.e.n_populations):
+        p = &b.e.populations[k]
+        for j in range(p.first_delayed, p.first_delayed + p.n_delayed):
+            while True:
+                other = opening_time(b, j)
+                if other.n >= never().n or before(other, t):
+                    break
+                if not open_row(S, j):
+                    return False
+                other = S.open[S.active[S.n_active - 1]].next
+                if other.n < never().n and before(t, other):
+                    t = other
+    latest[0] = t
     return True
 
 
@@ -376,7 +399,6 @@ cdef inline bint gather_arrivals(Slices *S) noexcept nogil:
     cdef State *e = b.e
     cdef Pair t
     cdef int64_t j, k
-    cdef count_t entry
     cdef WayBack *way
     cdef OpenRow *r
     cdef const Population *p
@@ -395,9 +417,7 @@ cdef inline bint gather_arrivals(Slices *S) noexcept nogil:
                 t = opening_time(b, k)
                 if t.n >= never().n or before(t, S.begin):
                     break
-                entry = b.openings[k].at
-                b.openings[k].at -= 1
-                if not open_row(S, k, entry):
+                if not open_row(S, k):
                     return False
     S.n_whole = S.n_ways
     for k in range(S.n_active):
@@ -409,7 +429,8 @@ cdef inline bint gather_arrivals(Slices *S) noexcept nogil:
         way = &S.ways[S.n_ways]
         S.n_ways += 1
         way.entry, way.projection, way.source, way.open = r.entry, r.projection, r.source, S.active[k]
-        way.s, way.at, way.count, way.of_time, way.total = 0.0, r.at + 1, 0, NULL, 0.0
+        way.s, way.at, way.count, way.given = 0.0, r.at + 1, 0, NULL
+        way.total = way.weight_total = 0.0
         S.some_pushed = True
     return True
 
@@ -487,10 +508,11 @@ cdef inline bint put_down_way(Slices *S, ThreadBack *t, int64_t number) noexcept
         return True
     r = &S.open[way.open]
     # Places are those in the row, whose derivatives stay until all of it has been reached.
-    way.at, way.of_time, way.place, way.count = r.begin, r.of_time, 0, 0
+    way.at, way.given, way.place, way.count = r.begin, r.given, 0, 0
     while r.at >= r.begin and r.next.n == S.end.n and not before(r.next, S.begin):
         way.place = r.at - r.begin
         way.count += 1
+        r.s = r.next.s
         if not put_down(S, t, c.post, c.targets[r.at], r.next.s, <uint32_t> number, way.place):
             return False
         r.at -= 1
@@ -559,15 +581,15 @@ cdef inline bint is_later(const Slices *S, const KickBack *a, const KickBack *b)
     cdef count_t x, y
     if a.s != b.s:
         return a.s > b.s
-    if a.way == b.way:
-        return a.place > b.place
+    if a.way == b.way and a.way != BY_DRIVE:
+        return a.place < b.place
     x = S.first_entry + a.place if a.way == BY_DRIVE else S.ways[a.way].entry
     y = S.first_entry + b.place if b.way == BY_DRIVE else S.ways[b.way].entry
     if x != y:
         return x > y
-    if S.ways[a.way].projection != S.ways[b.way].projection:
-        return S.ways[a.way].projection < S.ways[b.way].projection
-    return a.place > b.place
+    if a.way == BY_DRIVE or S.ways[a.way].projection == S.ways[b.way].projection:
+        return False
+    return S.ways[a.way].projection < S.ways[b.way].projection
 
 
 cdef inline void insert_kicks(const Slices *S, KickBack *kicks, int64_t first, int64_t last) noexcept nogil:
@@ -674,6 +696,9 @@ cdef inline bint find_parts(Slices *S, ThreadBack *t, int64_t number) noexcept n
     if not grow(<void **> &t.rows, &t.rows_capacity, S.n_pulled, sizeof(RowBack)):
         return False
     for j in range(S.n_pulled):
+        if j + 8 < S.n_pulled:
+            way = &S.ways[S.pulled[j + 8]]
+            prefetch(S.cuts[way.projection] + way.source * (n + 1) + (number - first), 1)
         way = &S.ways[S.pulled[j]]
         c = &S.b.e.projections[way.projection]
         if c.post != block.population:
@@ -684,7 +709,7 @@ cdef inline bint find_parts(Slices *S, ThreadBack *t, int64_t number) noexcept n
         r = &t.rows[found]
         found += 1
         r.s, r.way, r.begin, r.count = way.s, S.pulled[j], cut[0], cut[1] - cut[0]
-        prefetch(c.targets + way.at + cut[0], r.count * sizeof(neuron_t))
+        prefetch(c.targets + way.at + cut[0], min(r.count, <int64_t> 16) * sizeof(neuron_t))
     t.part.rows, t.part.n_rows = t.rows, found
     return True
 
@@ -712,7 +737,7 @@ cdef inline void take_blocks(void *slices, int member) noexcept nogil:
             continue
         w.first, w.size, w.epoch, w.first_entry, w.ways = block.first, block.size, S.end.n, S.first_entry, S.ways
         w.marks, w.n_marks = block.marks, block.n_marks
-        w.by_projection, w.by_process, w.shift, w.shift_size = S.by_projection, S.by_process, S.shift, S.shift_size
+        w.by_process, w.shift, w.shift_size = S.by_process, S.shift, S.shift_size
         p = &t.e.populations[block.population]
         t.status = back_of(p).go_back_through(&t.b, p, w)
 
@@ -724,7 +749,7 @@ cdef inline void add_up_rows(void *slices, int member) noexcept nogil:
     cdef OpenRow *r
     cdef int64_t k, j
     cdef long long first
-    cdef double total
+    cdef double total, weight_total
     while True:
         first = take_next(&S.next_sum, WAYS)
         if first >= S.n_ways:
@@ -732,16 +757,18 @@ cdef inline void add_up_rows(void *slices, int member) noexcept nogil:
         for k in range(first, min(first + WAYS, <long long> S.n_ways)):
             way = &S.ways[k]
             if way.open < 0:
-                total = 0.0
+                total = weight_total = 0.0
                 for j in range(way.count):
-                    total += way.of_time[j]
-                way.total = total
+                    total += way.given[2 * j]
+                    weight_total += way.given[2 * j + 1]
+                way.total, way.weight_total = total, weight_total
                 continue
             r = &S.open[way.open]
-            total = r.total
+            total, weight_total = r.total, r.weight_total
             for j in range(way.place + way.count - 1, way.place - 1, -1):
-                total += way.of_time[j]
-            r.total = total
+                total += way.given[2 * j]
+                weight_total += way.given[2 * j + 1]
+            r.total, r.weight_total = total, weight_total
 
 
 # The slice ------------------------------------------------------------------------------------------------------------
@@ -796,39 +823,65 @@ cdef inline bint gather_findings(Slices *S) noexcept nogil:
     return True
 
 
+cdef inline int compare_due(const void *x, const void *y) noexcept nogil:
+    cdef const DueBack *a = <const DueBack *> x
+    cdef const DueBack *b = <const DueBack *> y
+    if a.s != b.s:
+        return 1 if a.s < b.s else -1
+    if a.entry != b.entry:
+        return 1 if a.entry < b.entry else -1
+    return (a.projection > b.projection) - (a.projection < b.projection)
+
+
+cdef inline bint give_due(Slices *S, count_t n) noexcept nogil:
+    """To spikes and projections what is due, in the order of time, the latest first; False if there is no memory."""
+    cdef Pass *b = S.b
+    cdef const DueBack *due
+    cdef count_t k
+    for k in range(1, n):
+        if compare_due(&S.due[k - 1], &S.due[k]) > 0:
+            qsort(S.due, n, sizeof(DueBack), compare_due)
+            break
+    b.e.now.n = S.end.n
+    for k in range(n):
+        due = &S.due[k]
+        b.by_time[due.entry] += due.total
+        b.delay_sums[due.projection] += due.total
+        b.weight_sums[due.projection] += due.weight_total
+        b.e.now.s = due.s
+        if not look_for_overflow(b, b.by_time[due.entry], b.tape.entries[due.entry].neuron):
+            return False
+    return True
+
+
 cdef inline bint finish_slice(Slices *S) noexcept nogil:
     """Give spikes what their rows gave to their times; False if there is no memory."""
-    cdef Pass *b = S.b
-    cdef WayBack *way
-    cdef OpenRow *r
-    cdef count_t k, kept = 0
-    if not gather_findings(S):
+    cdef const WayBack *way
+    cdef const OpenRow *r
+    cdef DueBack *due
+    cdef count_t k, kept = 0, n = S.n_whole
+    if not gather_findings(S) \
+            or not grow(<void **> &S.due, &S.due_capacity, S.n_whole + S.n_active, sizeof(DueBack)) \
+            or not grow(<void **> &S.unused, &S.unused_capacity, S.n_unused + S.n_active, sizeof(int64_t)):
         return False
-    b.e.now.n = S.end.n
     for k in range(S.n_whole):
-        way = &S.ways[k]
-        b.by_time[way.entry] += way.total
-        b.delay_sums[way.projection] += way.total
-        b.e.now.s = way.s
-        if not look_for_overflow(b, b.by_time[way.entry], b.tape.entries[way.entry].neuron):
-            return False
-    b.e.now.s = S.begin.s
+        way, due = &S.ways[k], &S.due[k]
+        due.s, due.entry, due.projection = way.s, way.entry, way.projection
+        due.total, due.weight_total = way.total, way.weight_total
     for k in range(S.n_active):
         r = &S.open[S.active[k]]
         if r.next.n < never().n:
             S.active[kept] = S.active[k]
             kept += 1
             continue
-        b.by_time[r.entry] += r.total
-        b.delay_sums[r.projection] += r.total
-        if not look_for_overflow(b, b.by_time[r.entry], b.tape.entries[r.entry].neuron):
-            return False
-        if not grow(<void **> &S.unused, &S.unused_capacity, S.n_unused + 1, sizeof(int64_t)):
-            return False
+        due = &S.due[n]
+        n += 1
+        due.s, due.entry, due.projection = r.s, r.entry, r.projection
+        due.total, due.weight_total = r.total, r.weight_total
         S.unused[S.n_unused] = S.active[k]
         S.n_unused += 1
     S.n_active = kept
-    return True
+    return give_due(S, n)
 
 
 cdef inline void work(Slices *S, Job job, bint few) noexcept nogil:
@@ -850,22 +903,22 @@ cdef inline Status slice_back(Slices *S, Pair latest, Pair until) noexcept nogil
     S.begin.n, S.begin.s = latest.n, max(latest.s - S.longest, 0.0)
     if until.n == latest.n and until.s > S.begin.s:
         S.begin.s = until.s
-    S.n_ways = S.n_pulled = S.n_of_time = 0
+    S.n_ways = S.n_pulled = S.n_given = 0
     S.some_pushed = S.some_events = False
     for k in range(S.n_blocks):
         S.blocks[k].n_marks = 0
     if not gather_entries(S) or not gather_arrivals(S):
         return NO_MEMORY
-    if not grow(<void **> &S.of_time, &S.of_time_capacity, S.n_of_time, sizeof(double)) \
+    if not grow(<void **> &S.given, &S.given_capacity, 2 * S.n_given, sizeof(double)) \
             or not grow(<void **> &S.pulled, &S.pulled_capacity, 2 * S.n_pulled, sizeof(int64_t)):
         return NO_MEMORY
     for k in range(S.n_whole):
-        S.ways[k].of_time = S.of_time + S.ways[k].place
+        S.ways[k].given = S.given + 2 * S.ways[k].place
     sort_pulled(S, S.pulled + S.n_pulled)
     S.slice += 1
     S.next_way = S.next_block = S.next_sum = 0
     S.next_entry = S.first_entry
-    few = S.n_of_time + (S.last_entry - S.first_entry) + WAYS * (S.n_ways - S.n_whole) < S.few
+    few = S.n_given + (S.last_entry - S.first_entry) + WAYS * (S.n_ways - S.n_whole) < S.few
     if S.some_pushed or S.some_events:
         work(S, put_down_all, few)
     work(S, take_blocks, few)
@@ -873,7 +926,7 @@ cdef inline Status slice_back(Slices *S, Pair latest, Pair until) noexcept nogil
         if S.threads[k].slice == S.slice and S.threads[k].status != RUNNING:
             return S.threads[k].status
     work(S, add_up_rows, few)
-    b.n_events += S.n_of_time + (S.last_entry - S.first_entry)
+    b.n_events += S.n_given + (S.last_entry - S.first_entry)
     for k in range(S.n_whole, S.n_ways):
         b.n_events += S.ways[k].count
     return RUNNING if finish_slice(S) else NO_MEMORY

@@ -23,8 +23,8 @@ cdef struct Came:
     double weight
     double *by_weight           # its own place, or NULL
     double *by_delay
-    double *of_time
-    double *sum                 # of dL/d(weight) of all that reach the target so
+    double *given               # as in a WayBack, or NULL
+    double *sum                 # of dL/d(weight) of all events of the drive that reach the target
 
 
 cdef inline void be_back_at(Pass *b, const PartBack *w, double s) noexcept nogil:
@@ -47,7 +47,7 @@ cdef inline void came_by(Pass *b, const PartBack *w, const KickBack *kick, Came 
         c.projection, c.port, c.source, c.entry = -1, process.port, -1, w.first_entry + kick.place
         c.weight = process.weights[kick.target] if process.weights != NULL else process.weight
         c.by_weight = b.by_drive[number] + kick.target if b.by_drive[number] != NULL else NULL
-        c.by_delay = c.of_time = NULL
+        c.by_delay = c.given = NULL
         c.sum = w.by_process[number] + kick.target
         return
     way = &w.ways[kick.way]
@@ -62,8 +62,8 @@ cdef inline void came_by(Pass *b, const PartBack *w, const KickBack *kick, Came 
         place = projection.offsets[way.source] + projection.places[place]
     c.by_weight = b.by_weight[way.projection] + place if b.by_weight[way.projection] != NULL else NULL
     c.by_delay = b.by_delay[way.projection] + place if b.by_delay[way.projection] != NULL else NULL
-    c.of_time = way.of_time + kick.place
-    c.sum = w.by_projection[way.projection] + kick.target
+    c.given = way.given + 2 * <int64_t> kick.place
+    c.sum = NULL
 
 
 cdef inline void give_to(const Population *p, PartBack *w, const Came *c, neuron_t i, double of_weight,
@@ -73,10 +73,10 @@ cdef inline void give_to(const Population *p, PartBack *w, const Came *c, neuron
         c.by_weight[0] += of_weight
     if c.by_delay != NULL:
         c.by_delay[0] += of_time
-    c.sum[0] += of_weight
-    if c.of_time != NULL:
-        c.of_time[0] = of_time
+    if c.given != NULL:
+        c.given[0], c.given[1] = of_time, of_weight
     else:
+        c.sum[0] += of_weight
         w.shift[p.first + i] += of_time
 
 
@@ -174,6 +174,64 @@ cdef inline Status kicks_together_back(Pass *b, Population *p, PartBack *w, cons
     return RUNNING
 
 
+cdef enum:
+    AHEAD = 16      # synapses ahead that memory is asked for
+
+
+cdef inline void ask_for_row(const Pass *b, const Population *p, const PartBack *w, int64_t k) noexcept nogil:
+    """Ask for what a row a little after the k-th will read first: all are known."""
+    cdef int64_t j, place
+    cdef const WayBack *way
+    cdef const neuron_t *targets
+    k += 1 + 2 * AHEAD // w.rows[k].count
+    if k >= w.n_rows:
+        return
+    way = &w.ways[w.rows[k].way]
+    place = way.at + w.rows[k].begin
+    targets = b.e.projections[way.projection].targets + place
+    for j in range(min(w.rows[k].count, <int64_t> AHEAD)):
+        prefetch(adjoint_of(b, p, targets[j]), 1)
+        if notes_states(<const Model *> p.rows):
+            prefetch(&b.n_kept[p.first + targets[j]], 1)
+    if b.by_weight[way.projection] != NULL:
+        prefetch(b.by_weight[way.projection] + place, min(w.rows[k].count, <int64_t> 2 * AHEAD) * sizeof(double))
+
+
+cdef inline void ask_for_kick(const Pass *b, const Population *p, const PartBack *w, int64_t k) noexcept nogil:
+    """The same for the k-th kick."""
+    cdef const KickBack *kick
+    cdef const WayBack *way
+    cdef const Projection *c
+    cdef int64_t place
+    if k < w.n_kicks:
+        kick = &w.kicks[k]
+        prefetch(adjoint_of(b, p, kick.target), 1)
+        if notes_states(<const Model *> p.rows):
+            prefetch(&b.n_kept[p.first + kick.target], 1)
+        if kick.way != BY_DRIVE:
+            way = &w.ways[kick.way]
+            c = &b.e.projections[way.projection]
+            if c.places != NULL:
+                prefetch(c.places + way.at + kick.place, 1)
+            if c.weights != NULL:
+                prefetch(c.weights + way.at + kick.place, 1)
+            prefetch(way.given + 2 * <int64_t> kick.place, 1)
+    if 6 <= k < w.n_kicks + 6:
+        kick = &w.kicks[k - 6]
+        if notes_states(<const Model *> p.rows):
+            prefetch(&b.kept[b.n_kept[p.first + kick.target] - 1], 1)
+        if kick.way != BY_DRIVE:
+            way = &w.ways[kick.way]
+            c = &b.e.projections[way.projection]
+            place = way.at + kick.place
+            if c.places != NULL:
+                place = c.offsets[way.source] + c.places[place]
+            if b.by_weight[way.projection] != NULL:
+                prefetch(b.by_weight[way.projection] + place, 1)
+            if b.by_delay[way.projection] != NULL:
+                prefetch(b.by_delay[way.projection] + place, 1)
+
+
 cdef Status row_alone_back(Pass *b, Population *p, const PartBack *w, const RowBack *r) noexcept nogil:
     """A part of a row that reaches equal neurons, nobody twice, while nothing else happens."""
     cdef const WayBack *way = &w.ways[r.way]
@@ -183,38 +241,45 @@ cdef Status row_alone_back(Pass *b, Population *p, const PartBack *w, const RowB
     cdef const double *weights = c.weights + way.at + r.begin if c.weights != NULL else NULL
     cdef double *by_weight = b.by_weight[way.projection]
     cdef double *by_delay = b.by_delay[way.projection]
-    cdef double *sums = w.by_projection[way.projection]
-    cdef double *of_time = way.of_time + r.begin
+    cdef double *given = way.given + 2 * r.begin
     cdef double *y = b.y[p - b.e.populations]
-    cdef int64_t width = b.widths[p - b.e.populations], k
+    cdef int64_t width = b.widths[p - b.e.populations], k, count = r.count, port = c.port
+    cdef bint wide = b.wide
     cdef const Frame *f = frame_back(b.e, p, m)
     cdef When now = now_of(b, m, f)
-    cdef double weight = c.weight, v = 0.0, of_weight
+    cdef double weight = c.weight, v = 0.0, of_weight, of_time
     cdef neuron_t i
     if by_weight != NULL:
         by_weight += way.at + r.begin
     if by_delay != NULL:
         by_delay += way.at + r.begin
-    for k in range(r.count):
+    for k in range(count):
         i = targets[k]
+        if k + AHEAD < count:
+            prefetch(y + width * targets[k + AHEAD], 1)
+            if notes_states(m):
+                prefetch(&b.n_kept[p.first + targets[k + AHEAD]], 1)
+        if notes_states(m) and k + AHEAD // 2 < count:
+            prefetch(&b.kept[b.n_kept[p.first + targets[k + AHEAD // 2]] - 1], 1)
         if weights != NULL:
             weight = weights[k]
-        of_time[k] = 0.0
         if has_currents(m):
             pass_release(b, p, m, y + width * i, i)
         elif notes_states(m):
             v = pop_kept(b, p.first + i)
             if isnan(v):
+                given[2 * k] = given[2 * k + 1] = 0.0
                 continue
         elif p.release != NULL and before(b.e.now, p.release[i]):
+            given[2 * k] = given[2 * k + 1] = 0.0
             continue
-        kick_back(m, y + width * i, b.wide, f, &now, v, weight, c.port, &of_weight, &of_time[k])
-        of_time[k] *= weight
+        kick_back(m, y + width * i, wide, f, &now, v, weight, port, &of_weight, &of_time)
+        of_time *= weight
+        given[2 * k], given[2 * k + 1] = of_time, of_weight
         if by_weight != NULL:
             by_weight[k] += of_weight
         if by_delay != NULL:
-            by_delay[k] += of_time[k]
-        sums[i] += of_weight
+            by_delay[k] += of_time
     return RUNNING
 
 
@@ -228,33 +293,46 @@ cdef inline bint meets(Pass *b, PartBack *w, neuron_t i, count_t origin) noexcep
     return w.origin[at] != origin
 
 
+cdef inline count_t entry_of(const PartBack *w, const KickBack *kick) noexcept nogil:
+    return w.first_entry + kick.place if kick.way == BY_DRIVE else w.ways[kick.way].entry
+
+
+cdef inline bint comes_before(const PartBack *w, const KickBack *kick, const WayBack *way) noexcept nogil:
+    """Whether a kick is gone through before a row of the same instant."""
+    cdef count_t entry = entry_of(w, kick)
+    return entry > way.entry or (entry == way.entry and w.ways[kick.way].projection < way.projection)
+
+
 cdef Status instant_together_back(Pass *b, Population *p, PartBack *w, const RowBack *rows, int64_t n_rows,
                                   const KickBack *kicks, int64_t n_kicks, bint crowded) noexcept nogil:
     """All that arrives in an instant, target by target."""
     cdef const Model *m = <const Model *> p.rows
     cdef const WayBack *way
     cdef KickBack *all
-    cdef int64_t j, k, n = n_kicks
-    cdef count_t origin
+    cdef int64_t j, k, at = 0, n = n_kicks
     cdef Status status
     for j in range(n_rows):
         n += rows[j].count
     if not grow(<void **> &w.together, &w.together_capacity, n, sizeof(KickBack)):
         return NO_MEMORY
     all = w.together
+    # By entry and projection, as both are.
     n = 0
     for j in range(n_rows):
         way = &w.ways[rows[j].way]
+        while at < n_kicks and comes_before(w, &kicks[at], way):
+            all[n] = kicks[at]
+            at += 1
+            n += 1
         for k in range(rows[j].count):
             all[n].s, all[n].way, all[n].place = rows[j].s, <uint32_t> rows[j].way, <uint32_t> (rows[j].begin + k)
             all[n].target = b.e.projections[way.projection].targets[way.at + rows[j].begin + k]
             n += 1
-    for k in range(n_kicks):
+    for k in range(at, n_kicks):
         all[n] = kicks[k]
         n += 1
     for k in range(n):
-        origin = w.first_entry + all[k].place if all[k].way == BY_DRIVE else w.ways[all[k].way].entry
-        w.n_ties += meets(b, w, all[k].target, origin)
+        w.n_ties += meets(b, w, all[k].target, entry_of(w, &all[k]))
     if notes_states(m):
         return kicks_together_back(b, p, w, all, n, crowded)
     for k in range(n):
@@ -319,6 +397,10 @@ cdef Status go_back_through(Pass *b, Population *p, PartBack *w) noexcept nogil:
         if s == -INFINITY:
             break
         be_back_at(b, w, s)
+        if row_at < w.n_rows and w.rows[row_at].s == s:
+            ask_for_row(b, p, w, row_at)
+        if kick < w.n_kicks and w.kicks[kick].s == s:
+            ask_for_kick(b, p, w, kick + 12)
         # Who fires within `near`.
         while low < w.n_marks and w.marks[low].s >= s - b.near:
             if w.marks[low].kind != WAS_CLOSE:

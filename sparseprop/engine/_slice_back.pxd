@@ -15,8 +15,9 @@ cdef struct WayBack:
     int64_t count
     int64_t open                # which open row it is a part of, or -1
     int64_t place               # in the buffer of the slice
-    double *of_time             # dL/dt by synapse
-    double total                # the sum of these
+    double *given               # by synapse: dL/dt, dL/d(weight)
+    double total                # the sum of the former
+    double weight_total
 
 
 # A part of a row: what of it arrives at some neurons.
@@ -68,9 +69,8 @@ cdef struct PartBack:
     int64_t n_kicks
     const MarkBack *marks
     int64_t n_marks
-    # Sums that are kept by target, so that their order is that of time: dL/d(weight) by projection and by process, of
-    # local ids; dL/dt of all at fixed times, and its sizes, of global ids.
-    double **by_projection
+    # Sums that are kept by target, so that their order is that of time: dL/d(weight) by process, of local ids; dL/dt of
+    # all at fixed times, and its sizes, of global ids.
     double **by_process
     double *shift
     double *shift_size

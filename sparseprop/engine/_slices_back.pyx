@@ -11,12 +11,12 @@ from libc.string cimport memcpy, memset
 from sparseprop.connectivity._rows cimport table_size
 from sparseprop.engine._backward cimport Adjoint, go_back
 from sparseprop.engine._loaded cimport owned, zeros
-from sparseprop.engine._lookback cimport BlockBack, BucketBack, Slices, ThreadBack, latest_left, slice_back
+from sparseprop.engine._lookback cimport BlockBack, BucketBack, Slices, ThreadBack, find_latest, slice_back
 from sparseprop.engine._pass cimport Pass
 from sparseprop.engine._state cimport NO_MEMORY, RUNNING, TIME, Population, Projection, State, Status, reserve
 from sparseprop.engine._team cimport team_begin, team_end
 from sparseprop.numerics._frames cimport Frame, Pair, before
-from sparseprop.numerics._memory cimport allocate, allocate_large
+from sparseprop.numerics._memory cimport allocate, allocate_large, grow
 from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
 from .._machine import cores
@@ -24,13 +24,13 @@ from ..errors import InsufficientMemoryError
 from .input import goes_by_slices, shortest_delay
 
 cdef enum:
-    # Blocks of a population at most, and so many that every thread gets some.
+    # Blocks of a population at most, where each synapse is put down for its block anyway.
     MOST_BLOCKS = 64
-    SOME_BLOCKS = 16
     # Neurons of a block at least.
     FEWEST = 1024
-    # Synapses of a row that a block is to get on average; with fewer than that rows are put down synapse by synapse.
-    PART = 6
+    # Synapses of a row that a block is to get on average, as long as there is one block for each thread.
+    PART = 12
+    # With fewer of them rows are put down synapse by synapse.
     DENSE = 2
     # Synapses and entries of a slice that are worth waking other threads for.
     FEW = 8192
@@ -43,7 +43,8 @@ cdef Status slices_back(Slices *S, Pair until, count_t budget) noexcept nogil:
     cdef Status status
     cdef count_t stop = b.n_events + budget
     while True:
-        now = latest_left(S)
+        if not find_latest(S, &now):
+            return NO_MEMORY
         if now.n < 0 or before(now, until):
             return TIME
         if b.n_events >= stop:
@@ -90,22 +91,21 @@ cdef class AdjointBySlices(Adjoint):
         free(S.block_size)
         for k in range(S.n_cuts):
             free(S.cuts[k])
-            free(S.by_projection[k])
         free(S.cuts)
-        free(S.by_projection)
         for k in range(e.n_processes if S.by_process != NULL else 0):
             free(S.by_process[k])
         free(S.by_process)
         free(S.shift)
         free(S.shift_size)
         for k in range(S.n_open):
-            free(S.open[k].of_time)
+            free(S.open[k].given)
         free(S.open)
         free(S.active)
         free(S.unused)
         free(S.ways)
         free(S.pulled)
-        free(S.of_time)
+        free(S.given)
+        free(S.due)
 
     cdef _free_thread(self, ThreadBack *t):
         cdef int64_t k
@@ -163,8 +163,8 @@ cdef class AdjointBySlices(Adjoint):
             p = &e.populations[k]
             S.block_size[k] = p.size
             if p.ops != NULL:
-                S.block_size[k] = _block_size(network, k) if block is None else block
-                total += -(-p.size // S.block_size[k])
+                S.block_size[k] = _block_size(network, k, self.n_threads) if block is None else block
+                total += (p.size - 1) // S.block_size[k] + 1
         S.blocks = <BlockBack *> zeros(total, sizeof(BlockBack))
         for k in range(e.n_populations):
             p = &e.populations[k]
@@ -185,7 +185,6 @@ cdef class AdjointBySlices(Adjoint):
         cdef const Projection *c
         cdef int64_t k, n, n_pre
         S.cuts = <uint32_t **> zeros(len(network.projections), sizeof(uint32_t *))
-        S.by_projection = <double **> zeros(len(network.projections), sizeof(double *))
         S.n_cuts = len(network.projections)
         for k in range(S.n_cuts):
             c = &e.projections[k]
@@ -222,8 +221,6 @@ cdef class AdjointBySlices(Adjoint):
         cdef Slices *S = &self.S
         cdef State *e = self.b.e
         cdef int64_t k
-        for k in range(S.n_cuts):
-            S.by_projection[k] = _cleared(e.populations[e.projections[k].post].size)
         S.by_process = <double **> zeros(e.n_processes, sizeof(double *))
         for k in range(e.n_processes):
             S.by_process[k] = _cleared(e.populations[e.processes[k].population].size)
@@ -302,14 +299,20 @@ cdef class AdjointBySlices(Adjoint):
         S.stale = False
 
     cdef _begin_streams(self):
+        cdef Slices *S = &self.S
         cdef Pass *b = &self.b
         cdef int64_t k
         b.agenda.size = 0
         for k in range(b.e.n_lanes):
             b.lanes[k].at = b.at
-        for k in range(self.S.n_cuts):
+        for k in range(S.n_cuts):
             b.openings[k].at = b.at
-        self.S.stale = True
+        if not grow(<void **> &S.unused, &S.unused_capacity, S.n_open, sizeof(int64_t)):
+            owned(NULL)
+        for k in range(S.n_open):
+            S.unused[k] = k
+        S.n_unused, S.n_active = S.n_open, 0
+        S.stale = True
 
     cdef _set_parameters(self, int64_t k, int64_t n_changes):
         Adjoint._set_parameters(self, k, n_changes)
@@ -339,8 +342,6 @@ cdef class AdjointBySlices(Adjoint):
         cdef Pass *b = &self.b
         cdef State *e = b.e
         cdef int64_t k
-        for k in range(S.n_cuts):
-            b.weight_sums[k] += _taken_up(S.by_projection[k], e.populations[e.projections[k].post].size)
         for k in range(e.n_processes):
             b.drive_sums[k] += _taken_up(S.by_process[k], e.populations[e.processes[k].population].size)
         b.shift += _taken_up(S.shift, e.n)
@@ -348,7 +349,10 @@ cdef class AdjointBySlices(Adjoint):
 
     def is_used_up(self):
         """See :meth:`Adjoint.is_used_up`."""
-        return self.S.n_active == 0 and latest_left(&self.S).n < 0 and self._is_popped()
+        cdef Pair latest
+        if not find_latest(&self.S, &latest):
+            owned(NULL)
+        return latest.n < 0 and self._is_popped()
 
 
 cdef double *_cleared(int64_t n) except NULL:
@@ -367,16 +371,16 @@ cdef double _taken_up(double *sums, int64_t n) noexcept:
     return total
 
 
-def _block_size(network, number):
-    """Of a population."""
+def _block_size(network, number, n_threads):
+    """Of a population: a part of a row takes a while beside its synapses, so blocks are few where there are such."""
     size = network.populations[number].size
     n, rows = 0, 0
     for projection in network.projections:
         if projection.post == number and isinstance(projection.delay, float):
             n += projection.adjacency.n_synapses
             rows += network.populations[projection.pre].size
-    blocks = min(MOST_BLOCKS, max(size // FEWEST, 1))
-    if rows:
-        blocks = min(blocks, max(int(n / rows / PART), min(blocks, SOME_BLOCKS)))
-    blocks = 1 << (blocks.bit_length() - 1)
-    return -(-size // blocks)
+    blocks = MOST_BLOCKS
+    if n:
+        blocks = max(n_threads, min(2 * n_threads, n // (PART * rows))) if n_threads > 1 else 1
+    blocks = max(min(blocks, size // FEWEST), 1)
+    return (size - 1) // blocks + 1
