@@ -721,7 +721,7 @@ cdef inline void take_blocks(void *slices, int member) noexcept nogil:
     cdef const BlockBack *block
     cdef Population *p
     cdef PartBack *w = &t.part
-    cdef long long number
+    cdef long long number, each = S.n_blocks // S.team.n
     if S.next_block >= S.n_blocks:
         return
     enter_slice(S, t)
@@ -729,6 +729,9 @@ cdef inline void take_blocks(void *slices, int member) noexcept nogil:
         number = take_next(&S.next_block, 1)
         if number >= S.n_blocks:
             return
+        # Far from those of other threads: parts of a row that are neighbours share lines of memory.
+        if number < each * S.team.n:
+            number = (number % S.team.n) * each + number // S.team.n
         if not find_parts(S, t, number) or not order_put_down(S, t, number):
             t.status = NO_MEMORY
             return

@@ -201,7 +201,10 @@ cdef class AdjointBySlices(Adjoint):
         cdef synapse_t k
         cdef uint32_t *cuts = <uint32_t *> owned(allocate(n_pre * (n + 1), sizeof(uint32_t)))
         cdef uint32_t *at = cuts
-        for i in range(n_pre):
+        for i in range(n_pre if n == 1 else 0):
+            at[0], at[1] = 0, <uint32_t> (c.offsets[i + 1] - c.offsets[i])
+            at += 2
+        for i in range(n_pre if n > 1 else 0):
             block = 0
             for k in range(c.offsets[i], c.offsets[i + 1]):
                 if k > c.offsets[i] and c.targets[k] < c.targets[k - 1]:
