@@ -29,6 +29,7 @@ MODULES = (
     "engine._kernel",
     "engine._loaded",
     "engine._backward",
+    "engine._slices_back",
     "engine._batch",
     "engine._lookahead",
     "engine._tangent",
@@ -57,6 +58,7 @@ include "sparseprop/engine/_population_lookahead.pxi"
 include "sparseprop/engine/_population_stream.pxi"
 include "sparseprop/engine/_population_back.pxi"
 include "sparseprop/engine/_population_tangent.pxi"
+include "sparseprop/engine/_population_slice_back.pxi"
 """
 
 # One ulp of difference becomes another raster: no contraction into fused multiply-adds, no fast-math,

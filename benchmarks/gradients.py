@@ -9,11 +9,17 @@ fresh pages, is given apart: on a virtual machine that can be more than the pass
 
 Then LIF neurons with 1/10 of, and as many as, `--many` spikes, for how cost and memory grow with them.
 
+With `--threads`, networks with delays (one for all synapses, and one for each) are taken back on so many threads and on
+one, in turns, from tapes of the lookahead engine: seconds by the clock, and whether the gradients have the same bits.
+That needs cores that nothing else uses.
+
     python benchmarks/gradients.py -o result.json
     python benchmarks/gradients.py --sizes --many 10000000
+    python benchmarks/gradients.py --sizes --threads 2
 """
 
 import argparse
+import hashlib
 import os
 import statistics
 import sys
@@ -45,6 +51,8 @@ def timed(function):
 
 def run_case(case):
     """One network: all passes over the same number of spikes."""
+    if "threads" in case:
+        return run_threads(case)
     n, spikes = case["n"], case["spikes"]
     net = sp.balanced_network(n, MODELS[case["model"]](tau_m=10.0), case["outdegree"], seed=case["seed"])
     heap = float("nan")
@@ -98,6 +106,61 @@ def one_round(simulation, case, k):
     return done
 
 
+def delayed_network(case):
+    """The balanced network, with delays."""
+    k, model = case["outdegree"], MODELS[case["model"]]
+    net = sp.Network(seed=case["seed"])
+    drive = 0.01 * k**0.5 + (1.0 if case["model"] == "LIF" else 0.0)
+    neurons = net.add(case["n"], model(tau_m=10.0, I_e=drive), name="neurons")
+    delay = 1.5 if case["delays"] == "one" else sp.uniform(0.5, 2.5)
+    net.connect(neurons, neurons, sp.fixed_outdegree(k), weight=-1.0 / k**0.5, delay=delay)
+    return net
+
+
+def run_threads(case):
+    """The pass back through one network with delays, on one thread and on several: each has its own run, all alike."""
+    net, spikes = delayed_network(case), case["spikes"]
+    rounds, digests = [], set()
+    for k in range(case["rounds"]):
+        done = {}
+        for n_threads in (1, case["threads"]):
+            res = net.run(n_spikes=spikes, engine="lookahead", progress=False, interrupt="raise", tape=True)
+            dL = np.zeros(res.n_spikes)
+            dL[-(spikes // 10) :] = np.random.default_rng([case["seed"], k]).normal(size=len(dL[-(spikes // 10) :]))
+            began = time.perf_counter()
+            done[f"cpu_{n_threads}"], _, grads = timed(lambda r=res, d=dL, t=n_threads: r.backward(d, n_threads=t))
+            done[f"clock_{n_threads}"] = time.perf_counter() - began
+            parts = [grads.I_e, grads.V, grads.tau_m, grads.weight[0], np.asarray(grads.delay[0])]
+            digests.add((k, hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()))
+            del res, grads
+        rounds.append(done)
+    threads = case["threads"]
+    return {
+        **case,
+        "us_per_spike": {
+            name: 1e6 * statistics.median(r[name] for r in rounds) / spikes
+            for name in ("clock_1", f"clock_{threads}", "cpu_1", f"cpu_{threads}")
+        },
+        "times_faster": statistics.median(r["clock_1"] / r[f"clock_{threads}"] for r in rounds),
+        "same_bits": len(digests) == len(rounds),
+        "rounds_done": rounds,
+        "peak_memory_bytes": memory("VmHWM"),
+        "load_average": os.getloadavg(),
+    }
+
+
+def threads_row(done):
+    """One row of the table of threads, in Markdown."""
+    if "error" in done:
+        return f"| {done['n']} | {done['model']} | {done['delays']} | failed: {done['error'].splitlines()[-1]} |"
+    us = done["us_per_spike"]
+    return (
+        f"| {done['n']} | {done['model']} | {done['delays']} | {us['clock_1']:.3g} "
+        f"| {us['clock_' + str(done['threads'])]:.3g} | {done['times_faster']:.2f} | {done['same_bits']} "
+        f"| {done['peak_memory_bytes'] / 2**20:.0f} |"
+    )
+
+
 def table_row(done):
     """One row of the table, in Markdown."""
     if "error" in done:
@@ -125,6 +188,10 @@ def main():
     parser.add_argument(
         "--many-size", type=int, default=100_000, help="of the network for these (default: %(default)s)"
     )
+    parser.add_argument("--threads", type=int, default=0, help="also networks with delays, on so many threads")
+    parser.add_argument(
+        "--delayed-size", type=int, default=100_000, help="of the networks for these (default: %(default)s)"
+    )
     parser.add_argument("--no-heap", action="store_true", help="leave out the heap engine")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     options = options_of(parser, run_case, QUICK)
@@ -140,6 +207,16 @@ def main():
         report["cases"].append(in_process(__file__, defaults | case))
         print(table_row(report["cases"][-1]), flush=True)
         save(report, options.out)
+    if options.threads:
+        print(f"\n| N | model | delays | one thread (us per spike) | {options.threads} threads | times faster | "
+              "same bits | peak memory (MiB) |\n| " + " | ".join(8 * ["---"]) + " |", flush=True)  # fmt: skip
+    for model in options.models if options.threads else []:
+        for delays in ("one", "each"):
+            case = {"n": options.delayed_size, "model": model, "delays": delays, "threads": options.threads}
+            case |= {name: getattr(options, name) for name in ("spikes", "outdegree", "seed", "rounds")}
+            report["cases"].append(in_process(__file__, case))
+            print(threads_row(report["cases"][-1]), flush=True)
+            save(report, options.out)
     return 1 if any("error" in case for case in report["cases"]) else 0
 
 

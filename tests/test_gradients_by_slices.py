@@ -1,30 +1,45 @@
 """Gradients of networks with delays: the same bits by each engine, and on any number of threads."""
 
+import functools
+import importlib
+
 import numpy as np
 import pytest
 from random_networks import longest_period, random_network
+from test_gradients import compared
 from test_lookahead import network_of_ties
 
 import sparseprop as sp
+from sparseprop.engine._slices_back import AdjointBySlices
+from sparseprop.errors import ParameterError
+
+module = importlib.import_module("sparseprop.gradients.backward")
 
 OF_NEURONS = ("I_e", "V", "tau_m", "V_th", "V_peak", "V_reset", "E_L", "t_ref", "tau_syn", "I_syn")
 
 
-def bits(grads):
+def bits(grads, weights=True):
     """All of some Gradients, by name, as bytes."""
     found = {name: np.asarray(getattr(grads, name, np.nan), float).tobytes() for name in OF_NEURONS}
     for name in ("weight", "weight_sum", "delay"):
-        found[name] = [np.asarray(each, float).tobytes() for each in getattr(grads, name)]
+        if name != "weight" or weights:
+            found[name] = [np.asarray(each, float).tobytes() for each in getattr(grads, name)]
     for name in ("input_times", "drive_weight", "steps"):
         found[name] = {key: np.asarray(each, float).tobytes() for key, each in getattr(grads, name).items()}
     found["warnings"] = [(w.kind, w.neuron, w.time, w.source) for w in grads.warnings]
-    found["n_warnings"] = grads.n_warnings
+    found["n_warnings"], found["n_ties"] = grads.n_warnings, grads.n_ties
     return found
 
 
 def different(a, b):
     """The names of what differs."""
     return sorted(name for name in a if a[name] != b[name])
+
+
+def cut_at_random(monkeypatch, rng):
+    """Passes back go by other blocks and slices of time, and ask all threads to help with the least work."""
+    pieces = {"block": int(rng.integers(1, 40)), "longest": float(10.0 ** rng.uniform(-2.0, 2.0)), "few": 0}
+    monkeypatch.setattr(module, "AdjointBySlices", functools.partial(AdjointBySlices, **pieces))
 
 
 def taped(net, duration, n_spikes, seed, engine, n_threads=None, mode=True):
@@ -37,15 +52,19 @@ def taped(net, duration, n_spikes, seed, engine, n_threads=None, mode=True):
     except (sp.errors.RunawayError, sp.errors.NumericalError):
         return None
     dL_dV = np.where(np.isfinite(res.V), rng.normal(size=res.V.shape), 0.0)
-    return res.backward(rng.normal(size=res.n_spikes), dL_dV)
+    return res.backward(rng.normal(size=res.n_spikes), dL_dV, n_threads=n_threads)
 
 
-def assert_all_same(nets, duration_of, modes=lambda seed: True):
+def assert_all_same(monkeypatch, nets, duration_of, modes=lambda seed: True):
     """The number of networks, of (seed, network), whose gradients were compared."""
     n = 0
     for seed, net in nets:
-        engines = [("window", None), ("heap", None)][seed % 2 : seed % 2 + 1] + [("lookahead", 1), ("lookahead", 3)]
-        found = [taped(net, duration_of(net), 150, seed, *engine, modes(seed)) for engine in engines]
+        engines = [("window", 1), ("heap", 1)][seed % 2 : seed % 2 + 1] + [("lookahead", 1), ("lookahead", 3)]
+        monkeypatch.undo()
+        found = [taped(net, duration_of(net), 150, seed, *engines[0], modes(seed))]
+        for engine, n_threads in engines[1:]:
+            cut_at_random(monkeypatch, np.random.default_rng([seed, n_threads]))
+            found.append(taped(net, duration_of(net), 150, seed, engine, n_threads, modes(seed)))
         if found[0] is None:
             assert found[1] is None and found[2] is None
             continue
@@ -57,10 +76,57 @@ def assert_all_same(nets, duration_of, modes=lambda seed: True):
 
 
 @pytest.mark.parametrize("first", range(0, 200, 40))
-def test_engines_have_the_same_gradients_of_random_delayed_networks(first):
+def test_gradients_of_random_delayed_networks_have_the_same_bits(first, monkeypatch):
     nets = ((seed, random_network(seed, delayed=True)) for seed in range(first, first + 40))
-    assert assert_all_same(nets, longest_period, lambda seed: "checkpoint" if seed % 5 == 0 else True) > 20
+    assert assert_all_same(monkeypatch, nets, longest_period, lambda seed: "checkpoint" if seed % 5 == 0 else True) > 20
 
 
-def test_engines_have_the_same_gradients_where_spikes_meet():
-    assert assert_all_same(((seed, network_of_ties(seed)) for seed in range(60)), lambda net: 60.0) > 20
+def test_gradients_have_the_same_bits_where_spikes_meet(monkeypatch):
+    assert assert_all_same(monkeypatch, ((seed, network_of_ties(seed)) for seed in range(60)), lambda net: 60.0) > 20
+
+
+@pytest.mark.parametrize("model", [sp.LIF(tau_m=10.0, I_e=1.2), sp.Theta(tau_m=10.0, I_e=0.3)])
+@pytest.mark.parametrize("delay", [1.5, sp.uniform(0.5, 2.5)])
+def test_gradients_of_a_large_network_have_the_same_bits_on_all_threads(model, delay):
+    net = sp.Network(seed=2)
+    neurons = net.add(20_000, model)
+    net.connect(neurons, neurons, sp.fixed_outdegree(50), weight=-0.02, delay=delay)
+    found = []
+    for engine, n_threads in (("window", 1), ("lookahead", 2), ("lookahead", 3)):
+        res = net.run(n_spikes=30_000, engine=engine, tape=True)
+        dL_dtimes = np.random.default_rng(3).normal(size=res.n_spikes)
+        found.append(bits(res.backward(dL_dtimes, n_threads=n_threads)))
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("model", [sp.LIF(tau_m=10.0, I_e=1.2), sp.LIFExp(tau_m=10.0, tau_syn=4.0, I_e=1.2, t_ref=1.0)])
+def test_gradients_from_the_lookahead_engine_equal_the_complex_step(model):
+    net = sp.Network(seed=3)
+    neurons, source = net.add(6, model), net.add(3, sp.SpikeSource([1.0, 2.5, 7.0, 11.0], [0, 1, 2, 0]))
+    net.connect(neurons, neurons, sp.fixed_outdegree(3), weight=sp.uniform(-0.1, 0.05), delay=sp.uniform(0.5, 4.0))
+    net.connect(source, neurons, sp.all_to_all(), weight=0.05)
+    grads, error, _ = compared(net, 60.0, 40, 1, engine="lookahead")
+    assert error < 1e-9 and grads.n_ties == 0
+
+
+def test_procedural_rows_have_the_gradients_of_stored_ones():
+    found = []
+    for procedural in (False, True):
+        net = sp.Network(seed=4)
+        neurons = net.add(2000, sp.LIF(tau_m=10.0, I_e=1.2))
+        net.connect(neurons, neurons, sp.fixed_outdegree(20, procedural=procedural), weight=-0.02, delay=1.5)
+        res = net.run(n_spikes=3000, engine="lookahead", tape=True)
+        found.append(bits(res.backward(np.ones(res.n_spikes), weights=False, n_threads=2), weights=False))
+    assert found[0] == found[1]
+
+
+def test_more_threads_are_refused_where_there_is_one():
+    net = sp.Network(seed=1)
+    neurons = net.add(3, sp.LIF(tau_m=10.0, I_e=1.5))
+    net.connect(neurons, neurons, sp.fixed_outdegree(1), weight=0.1)
+    res = net.run(20.0, tape=True)
+    with pytest.raises(ParameterError, match=r"n_threads must be 1 or None .*, got 2: .*has a delay"):
+        res.backward(np.ones(res.n_spikes), n_threads=2)
+    with pytest.raises(ParameterError, match="n_threads must be a whole number >= 1, or None for all cores, got 0"):
+        res.backward(np.ones(res.n_spikes), n_threads=0)
+    res.backward(np.ones(res.n_spikes), n_threads=1)

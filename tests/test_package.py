@@ -35,6 +35,7 @@ LAYERS = [
     {"engine._loaded"},
     {"_core"},
     {"engine._backward"},
+    {"engine._slices_back"},
     {"engine._batch"},
     {"engine._lookahead"},
     {"engine._tangent"},

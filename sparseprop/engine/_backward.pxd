@@ -24,7 +24,9 @@ cdef class Adjoint:
     cdef readonly double[::1] drive_sums
 
     cdef double *_pointer(self, array)
+    cdef _begin_streams(self)
     cdef _set_parameters(self, int64_t k, int64_t n_changes)
+    cdef bint _is_popped(self)
 
 
 cdef Status instants_back(Pass *b, Pair until, count_t budget) noexcept nogil

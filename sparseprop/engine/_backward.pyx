@@ -25,7 +25,10 @@ from sparseprop.engine._state cimport (
     FAR, NO_MEMORY, RUNNING, TIME, Population, Projection, State, Status, clear_bit, nowhere, population_of, reserve,
     set_bit,
 )
-from sparseprop.engine._tape cimport BEGINS, CLOSE, DRIVEN, EMITTED, EVENT, MERGED, PAST, SPIKE, Entry, TapeBuffer
+from sparseprop.engine._streams_back cimport (
+    entry_time, is_same, lane_time_back, opening_time, return_time,
+)
+from sparseprop.engine._tape cimport BEGINS, CLOSE, DRIVEN, EVENT, MERGED, PAST, SPIKE, Entry, TapeBuffer
 from sparseprop.numerics._frames cimport Pair, before, enter_epoch, never, plus
 from sparseprop.numerics._memory cimport allocate_large, grow
 from sparseprop.numerics._scan cimport prefetch
@@ -34,21 +37,10 @@ from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 from ..errors import InsufficientMemoryError
 
 
-cdef Pair entry_time(const Entry *entry) noexcept nogil:
-    cdef Pair t
-    t.n = entry.n
-    t.s = entry.s
-    return t
-
-
 cdef inline Pair mirrored(Pair t) noexcept nogil:
     t.n = -t.n
     t.s = -t.s
     return t
-
-
-cdef bint is_same(Pair a, Pair b) noexcept nogil:
-    return a.n == b.n and a.s == b.s
 
 
 cdef Status merged_row_back(Pass *b, const Synapses *c, neuron_t source, double *by_time) noexcept nogil:
@@ -297,64 +289,6 @@ cdef Status merge_back(Pass *b) noexcept nogil:
 
 
 # Spikes on their way, backward ----------------------------------------------------------------------------------------
-
-cdef bint next_of_stream(Pass *b, Stream *stream) noexcept nogil:
-    """Whether there is an entry of the stream's population at or before its place; goes there."""
-    cdef const Population *p = &b.e.populations[stream.population]
-    cdef const Entry *entry
-    while stream.at >= 0:
-        entry = &b.tape.entries[stream.at]
-        if (entry.kind == SPIKE or entry.kind == EMITTED or entry.kind == PAST) and entry.neuron >= p.first \
-                and entry.neuron - p.first < p.size:
-            return True
-        stream.at -= 1
-    return False
-
-
-cdef inline bint is_delivered(const Pass *b, Pair arrival, Pair emission) noexcept nogil:
-    """Whether an arrival is one of the agenda, and took place while the tape was kept."""
-    return not before(b.last, arrival) and before(b.last_before, arrival) and before(emission, arrival)
-
-
-cdef Pair lane_time_back(Pass *b, int64_t lane) noexcept nogil:
-    """When the latest spike of a lane that is left arrived; `never` if there is none."""
-    cdef Stream *stream = &b.lanes[lane]
-    cdef Pair emission, arrival
-    while next_of_stream(b, stream):
-        emission = entry_time(&b.tape.entries[stream.at])
-        arrival = plus(emission, b.e.lanes[lane].delay, b.e.H)
-        if is_delivered(b, arrival, emission):
-            return arrival
-        if not before(b.last_before, arrival):
-            break
-        stream.at -= 1
-    return never()
-
-
-cdef Pair opening_time(Pass *b, int64_t projection) noexcept nogil:
-    """From when on (going back) the next row of a projection with a delay each must be looked at; or `never`."""
-    cdef Stream *stream = &b.openings[projection]
-    cdef Pair latest
-    if not next_of_stream(b, stream):
-        return never()
-    latest = plus(entry_time(&b.tape.entries[stream.at]), stream.delay, b.e.H)
-    if not before(b.last_before, latest):
-        return never()
-    return latest if before(latest, b.last) else b.last
-
-
-cdef Pair return_time(Pass *b, Return *r) noexcept nogil:
-    """When the latest synapse that is left of a row was reached; `never` if there is none."""
-    cdef const Projection *c = &b.e.projections[r.projection]
-    cdef const Entry *entry = &b.tape.entries[r.entry]
-    cdef Pair arrival
-    while r.at >= r.begin:
-        arrival = plus(entry_time(entry), c.delays[r.at], b.e.H)
-        if is_delivered(b, arrival, entry_time(entry)):
-            return arrival
-        r.at -= 1
-    return never()
-
 
 cdef bint push_back(Pass *b, Pair time, Kind kind, int64_t index) noexcept nogil:
     if time.n >= never().n:
@@ -871,7 +805,11 @@ cdef class Adjoint:
                             b.at_release[p.first + i] = b.tape.at_release[p.first + i]
                         if not was_loaded:
                             end_of_period(b, p, adjoint_of(b, p, i))[0] = since_start(b, p.release[i])
-        if not begin_streams_back(b):
+        self._begin_streams()
+
+    cdef _begin_streams(self):
+        """Begin to take spikes from the tape."""
+        if not begin_streams_back(&self.b):
             owned(NULL)
 
     cdef _set_parameters(self, int64_t k, int64_t n_changes):
@@ -933,9 +871,16 @@ cdef class Adjoint:
         self._set_parameters(k, n_changes)
         back_of(p).arrive(&self.b, p, &V[0], &by_V[0])
 
+    def add_up(self):
+        """Bring sums of derivatives up to date: of weights, of drives, and `shift`."""
+
     def is_used_up(self):
         """Whether all that was on the tape has been used."""
         return is_used_up(&self.b)
+
+    cdef bint _is_popped(self):
+        """Whether what the tape has by order of spikes and kicks has been used."""
+        return all_popped(&self.b) and self.b.tape.n_releases == 0 and self.b.tape.n_currents == 0
 
     @property
     def shift(self):

@@ -31,7 +31,7 @@ from sparseprop.engine._state cimport (
     N_SOLVED, NO_MEMORY, RUNNING, SPIKES, TIME, Cursor, Lane, Population, Process, Projection, Solved, State, Status,
     nowhere, reserve,
 )
-from sparseprop.engine._tape cimport Entry, TapeBuffer, tape_create, tape_free
+from sparseprop.engine._tape cimport TapeBuffer, tape_free
 from sparseprop.engine._team cimport team_begin, team_do, team_end
 from sparseprop.engine._ways cimport (
     compare_spikes, find_rows, just_after, lane_time, log_end, pass_by, send_off, take_sources, trim,

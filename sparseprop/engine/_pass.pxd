@@ -4,6 +4,7 @@ from libc.math cimport NAN, fabs, isfinite, isnan
 from libc.stdint cimport int64_t, uint8_t
 
 from sparseprop.engine._agenda cimport Agenda
+from sparseprop.engine._slice_back cimport PartBack
 from sparseprop.engine._state cimport NO_MEMORY, RUNNING, List, Population, State, Status, get_bit
 from sparseprop.engine._tape cimport TapeBuffer
 from sparseprop.models._neuron cimport Sums
@@ -80,6 +81,8 @@ cdef struct BackOps:
     void (*move_back)(Pass *b, Population *p, int64_t epoch) noexcept nogil
     bint scales_with_frame
     void (*rescale_back)(Pass *b, Population *p) noexcept nogil
+    # Some neurons, each on its own: engine/_population_slice_back.pxi.
+    Status (*go_back_through)(Pass *b, Population *p, PartBack *w) noexcept nogil
 
 
 cdef struct Pass:
@@ -185,22 +188,24 @@ cdef inline void add_shift(Pass *b, double by_time) noexcept nogil:
     b.shift_size += fabs(by_time)
 
 
-cdef inline bint find(Pass *b, FindingKind kind, neuron_t neuron, neuron_t other) noexcept nogil:
-    """Note what has no gradient; False if there is no memory. Only the first ones are kept."""
-    cdef Finding *finding
+cdef inline bint keep_finding(Pass *b, const Finding *finding) noexcept nogil:
+    """One more; False if there is no memory. Only the first ones are kept."""
     # Beyond the first ones an overflow takes the place of the last: it is what spoils numbers.
-    cdef count_t k = b.n_findings if kind != OVERFLOW else min(b.n_findings, MOST_FINDINGS - 1)
+    cdef count_t k = b.n_findings if finding.kind != OVERFLOW else min(b.n_findings, MOST_FINDINGS - 1)
     if k < MOST_FINDINGS:
         if not grow(<void **> &b.findings, &b.findings_capacity, k + 1, sizeof(Finding)):
             return False
-        finding = &b.findings[k]
-        finding.sample = b.sample
-        finding.kind = kind
-        finding.neuron = neuron
-        finding.other = other
-        finding.time = b.e.now.n * b.e.H + b.e.now.s
+        b.findings[k] = finding[0]
     b.n_findings += 1
     return True
+
+
+cdef inline bint find(Pass *b, FindingKind kind, neuron_t neuron, neuron_t other) noexcept nogil:
+    """Note what has no gradient; False if there is no memory."""
+    cdef Finding finding
+    finding.sample, finding.kind, finding.neuron, finding.other = b.sample, kind, neuron, other
+    finding.time = b.e.now.n * b.e.H + b.e.now.s
+    return keep_finding(b, &finding)
 
 
 cdef inline bint look_for_overflow(Pass *b, double value, neuron_t neuron) noexcept nogil:

@@ -44,8 +44,8 @@ cdef struct TapeBuffer:
     count_t n_values
     count_t values_capacity
     bint records_kicks          # some population has such a model
-    # With merged kicks the targets are recorded too; with `names_targets` those of all kicks, in networks whose synapses
-    # between neurons all have a delay. Then it is enough that the kicks of each neuron are in order.
+    # With merged kicks the targets are recorded too; with `names_targets` those of all kicks, in networks in which all
+    # synapses between neurons have a delay. Then it is enough that the kicks of each neuron are in order.
     bint names_targets
     neuron_t *targets
     count_t n_targets

@@ -4,6 +4,8 @@ import numpy as np
 
 from .. import _core, _validation
 from ..engine._backward import Adjoint
+from ..engine._slices_back import AdjointBySlices
+from ..engine.input import goes_by_slices
 from ..errors import ParameterError
 from ..inputs import SpikeSource, Steps
 from .gradients import OVERFLOW, assembled, given_currents, most_ports, new_sums, noted, sums_by_projection
@@ -14,7 +16,7 @@ BUDGET = 1 << 20  # events between two looks for Ctrl-C
 INVARIANT = 1e-9  # relative error of the sum rule that a debug build allows
 
 
-def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
+def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True, n_threads=None):
     """See :meth:`sparseprop.Result.backward`."""
     tape = result._tape
     if tape is None:
@@ -25,6 +27,7 @@ def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
     if not tape.parts:
         raise ParameterError("backward() was called before: a tape is used up by it; run again with tape=True")
     weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
+    n_threads = _checked_threads(n_threads, tape.source)
     net = result._network
     if (net.size, len(net.projections)) != (tape.source.size, len(tape.source.projections)):
         raise ParameterError("something was added to the network since the run: run again with tape=True")
@@ -41,7 +44,20 @@ def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
                 f"{result.V_times[k]} ms"
             )
     with overflows_are_told():
-        return _Backward(result, tape, weights, tau_m).run(dL_dtimes, dL_dV)
+        return _Backward(result, tape, weights, tau_m, n_threads).run(dL_dtimes, dL_dV)
+
+
+def _checked_threads(n_threads, source):
+    """What ``n_threads=`` was, if the pass back through this network can use so many; None for all cores."""
+    if n_threads is None:
+        return None
+    n_threads = _validation.integer(n_threads, "n_threads", "a whole number >= 1, or None for all cores", low=1)
+    if n_threads > 1 and not goes_by_slices(source):
+        raise ParameterError(
+            f"n_threads must be 1 or None for the backward pass of this network, got {n_threads}: there are several "
+            "threads only where each synapse between neurons has a delay"
+        )
+    return n_threads
 
 
 def overflows_are_told():
@@ -60,7 +76,7 @@ def checked_derivatives(values, name, shape, meaning):
 class _Backward:
     """One backward pass: the compiled one, and what is needed at its pauses."""
 
-    def __init__(self, result, tape, weights, tau_m):
+    def __init__(self, result, tape, weights, tau_m, n_threads):
         self.result, self.tape, self.source, self.net = result, tape, tape.source, result._network
         self.weights, self.tau_m = weights, tau_m
         n = self.source.size
@@ -74,9 +90,11 @@ class _Backward:
             np.zeros(process.n) if isinstance(process.weight, np.ndarray) else None for process in self.source.processes
         ]
         self.near = tape.near
-        self.adjoint = Adjoint(
-            self.source, tape.start, self.sums, self.by_weight, self.by_delay, self.by_drive, tau_m, self.near
-        )
+        arrays = (self.sums, self.by_weight, self.by_delay, self.by_drive)
+        if goes_by_slices(self.source):
+            self.adjoint = AdjointBySlices(self.source, tape.start, *arrays, tau_m, self.near, n_threads)
+        else:
+            self.adjoint = Adjoint(self.source, tape.start, *arrays, tau_m, self.near)
         self.I_e_before = np.zeros(n)  # dL/dI_e of the stretches that are done
         self.I_e_times = np.zeros(n)  # the same, each times the I_e of the stretch
         self.read = np.zeros(n)  # the sum of dL/dV of all readings
@@ -249,6 +267,7 @@ class _Backward:
 
     def _gradients(self, V, explicit):
         adjoint = self.adjoint
+        adjoint.add_up()
         shift, size = adjoint.shift
         total = shift + self.rest - explicit
         error = abs(total) / max(self.size + size, 1e-300)

@@ -394,7 +394,7 @@ class Result:
         self._n_recorded, self._mask = recorder.n_recorded, recorder.mask
         self._record_sources = recorder.record.record_sources
 
-    def backward(self, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True):
+    def backward(self, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True, n_threads=None):
         """The gradient of a loss on the spikes and voltages of a run with ``tape=True``, exactly.
 
         Parameters
@@ -408,6 +408,10 @@ class Result:
         tau_m : bool
             False leaves out those of tau_m (and tau_syn), which cost some more time for each synaptic event of LIF and
             LIFExp neurons.
+        n_threads : int, optional
+            Threads of networks in which all synapses between neurons have a delay, whichever engine ran; the results
+            are the same bits for any number. Default: one for each core that the process may use. Other networks take
+            one thread, and more are refused.
 
         Returns
         -------
@@ -416,7 +420,8 @@ class Result:
         Raises
         ------
         ParameterError
-            Without a tape, if it was used before, or for arrays of another shape.
+            Without a tape, if it was used before, for arrays of another shape, or for `n_threads` above 1 where there is
+            one thread.
 
         Notes
         -----
@@ -433,7 +438,7 @@ class Result:
         >>> grads.weight[p].shape, grads.warnings
         ((1,), [])
         """
-        return backward(self, dL_dtimes, dL_dV, weights=weights, tau_m=tau_m)
+        return backward(self, dL_dtimes, dL_dV, weights=weights, tau_m=tau_m, n_threads=n_threads)
 
     def save(self, path, *, overwrite=True):
         """Write an HDF5 raster in the SONATA layout; :func:`sparseprop.load` reads it back.

@@ -1,0 +1,389 @@
+"""The pass back by slices of time, on all cores: for networks in which all synapses between neurons have a delay.
+
+engine/_lookback.pxd says how.
+"""
+
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from sparseprop.connectivity._rows cimport table_size
+from sparseprop.engine._backward cimport Adjoint, go_back
+from sparseprop.engine._loaded cimport owned, zeros
+from sparseprop.engine._lookback cimport BlockBack, BucketBack, Slices, ThreadBack, find_latest, slice_back
+from sparseprop.engine._pass cimport Pass
+from sparseprop.engine._state cimport NO_MEMORY, RUNNING, TIME, Population, Projection, State, Status, reserve
+from sparseprop.engine._team cimport team_begin, team_end
+from sparseprop.numerics._frames cimport Frame, Pair, before
+from sparseprop.numerics._memory cimport allocate, allocate_large, grow
+from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
+
+from .._machine import cores
+from ..errors import InsufficientMemoryError
+from .input import goes_by_slices, shortest_delay
+
+cdef enum:
+    # Blocks of a population at most, where each synapse is put down for its block anyway.
+    MOST_BLOCKS = 64
+    # Neurons of a block at least.
+    FEWEST = 1024
+    # Synapses of a row that a block is to get on average, as long as there is one block for each thread.
+    PART = 12
+    # With fewer of them rows are put down synapse by synapse.
+    DENSE = 2
+    # Synapses and entries of a slice that are worth waking other threads for.
+    FEW = 8192
+
+
+cdef Status slices_back(Slices *S, Pair until, count_t budget) noexcept nogil:
+    """All instants at or after `until`, for about `budget` events."""
+    cdef Pass *b = S.b
+    cdef Pair now
+    cdef Status status
+    cdef count_t stop = b.n_events + budget
+    while True:
+        if not find_latest(S, &now):
+            return NO_MEMORY
+        if now.n < 0 or before(now, until):
+            return TIME
+        if b.n_events >= stop:
+            return RUNNING
+        go_back(b, now)
+        status = slice_back(S, now, until)
+        if status != RUNNING:
+            return status
+
+
+cdef class AdjointBySlices(Adjoint):
+    """:class:`Adjoint` for networks whose synapses between neurons all have a delay; the same bits on any threads.
+
+    Parameters
+    ----------
+    n_threads : int, optional
+        Default: the cores that the process may use.
+    block : int, optional
+        Neurons that go back together. Default: so many that blocks get parts of rows that are worth while.
+    longest : float, optional
+        ms, of a slice at most.
+    few : int
+        Slices with fewer synapses and entries of the tape are gone through by one thread.
+    """
+
+    cdef Slices S
+    cdef readonly int n_threads
+
+    def __cinit__(self, *_, **__):
+        memset(&self.S, 0, sizeof(Slices))
+        self.S.b = &self.b
+
+    def __dealloc__(self):
+        cdef Slices *S = &self.S
+        cdef int64_t j, k
+        cdef State *e = self.b.e
+        for j in range(S.n_made):
+            self._free_thread(&S.threads[j])
+        free(S.threads)
+        for k in range(S.n_blocks if S.blocks != NULL else 0):
+            free(S.blocks[k].marks)
+        free(S.blocks)
+        free(S.first_block)
+        free(S.block_size)
+        for k in range(S.n_cuts):
+            free(S.cuts[k])
+        free(S.cuts)
+        for k in range(e.n_processes if S.by_process != NULL else 0):
+            free(S.by_process[k])
+        free(S.by_process)
+        free(S.shift)
+        free(S.shift_size)
+        for k in range(S.n_open):
+            free(S.open[k].given)
+        free(S.open)
+        free(S.active)
+        free(S.unused)
+        free(S.ways)
+        free(S.pulled)
+        free(S.given)
+        free(S.due)
+
+    cdef _free_thread(self, ThreadBack *t):
+        cdef int64_t k
+        for k in range(self.b.e.n_populations if t.frames != NULL else 0):
+            free(t.frames[k])
+        for k in range(self.S.n_blocks if t.buckets != NULL else 0):
+            free(t.buckets[k].kicks)
+        free(t.frames)
+        free(t.buckets)
+        free(t.e.populations)
+        free(t.drawn.items)
+        free(t.table)
+        free(t.is_waiting)
+        free(t.is_near)
+        free(t.is_close)
+        free(t.b.driven.items)
+        free(t.b.findings)
+        free(t.part.seen)
+        free(t.part.origin)
+        free(t.part.cause)
+        free(t.part.sum)
+        free(t.part.of_weight)
+        free(t.part.of_time)
+        free(t.part.together)
+        free(t.rows)
+        free(t.kicks)
+        free(t.scratch)
+        free(t.bins)
+
+    def __init__(self, network, start, sums, by_weight, by_delay, by_drive, bint wide, double near, n_threads=None,
+                 block=None, longest=None, int64_t few=FEW):
+        if not goes_by_slices(network):
+            raise ValueError("a delay between neurons is too short for slices of time")
+        super().__init__(network, start, sums, by_weight, by_delay, by_drive, wide, near)
+        # Shorter than the smallest delay by more than rounding.
+        self.S.longest = min(0.999 * shortest_delay(network), self.b.e.H, INFINITY if longest is None else longest)
+        self.n_threads = cores() if n_threads is None else n_threads
+        self.S.few = few
+        self._place_blocks(network, block)
+        self._cut_rows(network)
+        self._make_sums(network)
+        self._make_threads(network)
+
+    cdef _place_blocks(self, network, block):
+        """So many that the states of each stay in a cache, as long as each gets a few synapses of a row."""
+        cdef Slices *S = &self.S
+        cdef State *e = self.b.e
+        cdef Population *p
+        cdef BlockBack *b
+        cdef int64_t k, at
+        S.first_block = <int64_t *> zeros(e.n_populations + 1, sizeof(int64_t))
+        S.block_size = <neuron_t *> zeros(e.n_populations, sizeof(neuron_t))
+        total = 0
+        for k in range(e.n_populations):
+            p = &e.populations[k]
+            S.block_size[k] = p.size
+            if p.ops != NULL:
+                S.block_size[k] = _block_size(network, k, self.n_threads) if block is None else block
+                total += (p.size - 1) // S.block_size[k] + 1
+        S.blocks = <BlockBack *> zeros(total, sizeof(BlockBack))
+        for k in range(e.n_populations):
+            p = &e.populations[k]
+            S.first_block[k] = S.n_blocks
+            at = 0
+            while p.ops != NULL and at < p.size:
+                b = &S.blocks[S.n_blocks]
+                S.n_blocks += 1
+                b.population, b.first = k, <neuron_t> at
+                b.size = <neuron_t> min(<int64_t> S.block_size[k], p.size - at)
+                at += b.size
+        S.first_block[e.n_populations] = S.n_blocks
+
+    cdef _cut_rows(self, network):
+        """Where blocks begin in rows of which they get enough."""
+        cdef Slices *S = &self.S
+        cdef State *e = self.b.e
+        cdef const Projection *c
+        cdef int64_t k, n, n_pre
+        S.cuts = <uint32_t **> zeros(len(network.projections), sizeof(uint32_t *))
+        S.n_cuts = len(network.projections)
+        for k in range(S.n_cuts):
+            c = &e.projections[k]
+            n_pre = network.populations[network.projections[c.rank].pre].size
+            n = S.first_block[c.post + 1] - S.first_block[c.post]
+            if not c.procedural and c.delays == NULL and c.offsets[n_pre] >= DENSE * n * n_pre:
+                S.cuts[k] = self._cut(c, n_pre)
+
+    cdef uint32_t *_cut(self, const Projection *c, int64_t n_pre) except? NULL:
+        """By source and block, the place in the row; NULL if targets do not ascend within rows."""
+        cdef Slices *S = &self.S
+        cdef int64_t n = S.first_block[c.post + 1] - S.first_block[c.post], i, block
+        cdef neuron_t size = S.block_size[c.post]
+        cdef synapse_t k
+        cdef uint32_t *cuts = <uint32_t *> owned(allocate(n_pre * (n + 1), sizeof(uint32_t)))
+        cdef uint32_t *at = cuts
+        for i in range(n_pre if n == 1 else 0):
+            at[0], at[1] = 0, <uint32_t> (c.offsets[i + 1] - c.offsets[i])
+            at += 2
+        for i in range(n_pre if n > 1 else 0):
+            block = 0
+            for k in range(c.offsets[i], c.offsets[i + 1]):
+                if k > c.offsets[i] and c.targets[k] < c.targets[k - 1]:
+                    free(cuts)
+                    return NULL
+                while block * size <= c.targets[k]:
+                    at[block] = <uint32_t> (k - c.offsets[i])
+                    block += 1
+            while block <= n:
+                at[block] = <uint32_t> (c.offsets[i + 1] - c.offsets[i])
+                block += 1
+            at += n + 1
+        return cuts
+
+    cdef _make_sums(self, network):
+        """Sums that are kept by target."""
+        cdef Slices *S = &self.S
+        cdef State *e = self.b.e
+        cdef int64_t k
+        S.by_process = <double **> zeros(e.n_processes, sizeof(double *))
+        for k in range(e.n_processes):
+            S.by_process[k] = _cleared(e.populations[e.processes[k].population].size)
+        S.shift, S.shift_size = _cleared(e.n), _cleared(e.n)
+
+    cdef _make_threads(self, network):
+        """What each thread has for itself."""
+        cdef Slices *S = &self.S
+        cdef State *e = self.b.e
+        cdef ThreadBack *t
+        cdef const Projection *c
+        cdef int64_t j, k, degree = 0, table = 0, largest = 1
+        for k in range(S.n_cuts):
+            c = &e.projections[k]
+            if c.procedural and c.degree:
+                degree = max(degree, c.degree)
+                table = max(table, table_size(c.degree, c.n_post - c.skip_self, c.with_replacement))
+        for k in range(S.n_blocks):
+            largest = max(largest, <int64_t> S.blocks[k].size)
+        S.n_threads = max(1, min(self.n_threads, S.n_blocks))
+        S.threads = <ThreadBack *> zeros(S.n_threads, sizeof(ThreadBack))
+        for j in range(S.n_threads):
+            t = &S.threads[j]
+            S.n_made += 1
+            t.frames = <Frame **> zeros(e.n_populations, sizeof(Frame *))
+            t.buckets = <BucketBack *> zeros(S.n_blocks, sizeof(BucketBack))
+            t.e.populations = <Population *> zeros(e.n_populations, sizeof(Population))
+            t.is_waiting = <uint8_t *> zeros(e.n // 8 + 1, 1)
+            t.is_near = <uint8_t *> zeros(e.n // 8 + 1, 1)
+            t.is_close = <uint8_t *> zeros(e.n // 8 + 1, 1)
+            t.table = <uint32_t *> owned(allocate(table, sizeof(uint32_t)))
+            memset(t.table, 0xFF, table * sizeof(uint32_t))
+            if not reserve(&t.drawn, degree + 1):
+                owned(NULL)
+            t.part.seen = <int64_t *> zeros(largest, sizeof(int64_t))
+            t.part.origin = <count_t *> zeros(largest, sizeof(count_t))
+            t.part.cause = <count_t *> zeros(largest, sizeof(count_t))
+            t.part.sum = <double *> zeros(largest, sizeof(double))
+            t.part.of_weight = <double *> zeros(largest, sizeof(double))
+            t.part.of_time = <double *> zeros(largest, sizeof(double))
+        S.stale = True
+
+    cdef _copy_frames(self):
+        """Give each thread frames of its own, and everything else as it is."""
+        cdef Slices *S = &self.S
+        cdef State *e = self.b.e
+        cdef ThreadBack *t
+        cdef Pass old
+        cdef Population *p
+        cdef Population *populations
+        cdef int64_t j, k, instant
+        cdef neuron_t i
+        for j in range(S.n_threads):
+            t = &S.threads[j]
+            old, populations, instant = t.b, t.e.populations, t.e.instant
+            t.e = e[0]
+            t.e.populations, t.e.instant, t.e.drawn, t.e.table = populations, instant, t.drawn, t.table
+            memcpy(populations, e.populations, e.n_populations * sizeof(Population))
+            t.b = self.b
+            t.b.e, t.b.tape = &t.e, &t.tape
+            t.b.is_waiting, t.b.is_near, t.b.is_close = t.is_waiting, t.is_near, t.is_close
+            t.b.driven = old.driven
+            t.b.driven.size = 0
+            t.b.findings, t.b.findings_capacity, t.b.n_findings = old.findings, old.findings_capacity, 0
+            t.b.shift = t.b.shift_size = 0.0
+            for k in range(e.n_populations):
+                p = &populations[k]
+                if p.frames == NULL:
+                    continue
+                free(t.frames[k])
+                t.frames[k] = <Frame *> owned(allocate(p.n_frames, sizeof(Frame)))
+                memcpy(t.frames[k], p.frames, p.n_frames * sizeof(Frame))
+                p.frames = t.frames[k]
+                for i in range(p.n_frames):
+                    p.frames[i].instant = -1
+        S.stale = False
+
+    cdef _begin_streams(self):
+        cdef Slices *S = &self.S
+        cdef Pass *b = &self.b
+        cdef int64_t k
+        b.agenda.size = 0
+        for k in range(b.e.n_lanes):
+            b.lanes[k].at = b.at
+        for k in range(S.n_cuts):
+            b.openings[k].at = b.at
+        if not grow(<void **> &S.unused, &S.unused_capacity, S.n_open, sizeof(int64_t)):
+            owned(NULL)
+        for k in range(S.n_open):
+            S.unused[k] = k
+        S.n_unused, S.n_active = S.n_open, 0
+        S.stale = True
+
+    cdef _set_parameters(self, int64_t k, int64_t n_changes):
+        Adjoint._set_parameters(self, k, n_changes)
+        self.S.stale = True
+
+    def run(self, until, count_t budget):
+        """See :meth:`Adjoint.run`."""
+        cdef Slices *S = &self.S
+        cdef Pair end
+        cdef Status status
+        end.n, end.s = until
+        if S.stale:
+            self._copy_frames()
+        with nogil:
+            if not team_begin(&S.team, S.n_threads):
+                status = NO_MEMORY
+            else:
+                status = slices_back(S, end, budget)
+                team_end(&S.team)
+        if status == NO_MEMORY:
+            raise InsufficientMemoryError("the backward pass ran out of memory")
+        return status != RUNNING
+
+    def add_up(self):
+        """See :meth:`Adjoint.add_up`."""
+        cdef Slices *S = &self.S
+        cdef Pass *b = &self.b
+        cdef State *e = b.e
+        cdef int64_t k
+        for k in range(e.n_processes):
+            b.drive_sums[k] += _taken_up(S.by_process[k], e.populations[e.processes[k].population].size)
+        b.shift += _taken_up(S.shift, e.n)
+        b.shift_size += _taken_up(S.shift_size, e.n)
+
+    def is_used_up(self):
+        """See :meth:`Adjoint.is_used_up`."""
+        cdef Pair latest
+        if not find_latest(&self.S, &latest):
+            owned(NULL)
+        return latest.n < 0 and self._is_popped()
+
+
+cdef double *_cleared(int64_t n) except NULL:
+    cdef double *sums = <double *> owned(allocate_large(n, sizeof(double)))
+    memset(sums, 0, n * sizeof(double))
+    return sums
+
+
+cdef double _taken_up(double *sums, int64_t n) noexcept:
+    """The sum of all, which are 0 then."""
+    cdef int64_t k
+    cdef double total = 0.0
+    for k in range(n):
+        total += sums[k]
+        sums[k] = 0.0
+    return total
+
+
+def _block_size(network, number, n_threads):
+    """Of a population: a part of a row takes a while beside its synapses, so blocks are few where there are such."""
+    size = network.populations[number].size
+    n, rows = 0, 0
+    for projection in network.projections:
+        if projection.post == number and isinstance(projection.delay, float):
+            n += projection.adjacency.n_synapses
+            rows += network.populations[projection.pre].size
+    blocks = MOST_BLOCKS
+    if n:
+        blocks = max(n_threads, min(2 * n_threads, n // (PART * rows))) if n_threads > 1 else 1
+    blocks = max(min(blocks, size // FEWEST), 1)
+    return (size - 1) // blocks + 1
