@@ -37,7 +37,7 @@ def variability(first, second, window=1.0, start=1000.0):
     return unmatched / max(total, 1)
 
 
-def main(n=200, outdegree=50, strengths=(0.1, 0.3, 1.0), rates=(0.0, 3.0, 10.0, 30.0, 100.0), spikes=100):
+def main(n=200, outdegree=50, strengths=(0.3, 1.0, 3.0), rates=(0.0, 1.0, 3.0, 10.0, 30.0), spikes=100):
     """Draws driven_chaos.png and returns rows of (strength, rate, largest exponent, its error, bits, variability)."""
     rows = []
     for strength in strengths:
@@ -47,7 +47,11 @@ def main(n=200, outdegree=50, strengths=(0.1, 0.3, 1.0), rates=(0.0, 3.0, 10.0, 
             trials = [network(n, outdegree, strength, rate, k).run(4000.0, progress=False) for k in (0, 1)]
             row = (strength, rate, spectrum.exponents[0], spectrum.errors[0], spectrum.entropy_per_spike)
             rows.append((*row, variability(*trials)))
-            print("weight {:g}, {:g} Hz: {:.2f} +- {:.2f} 1/s, {:.3f} bits per spike, variability {:.2f}".format(*rows[-1]))
+            print(
+                "weight {:g}, {:g} Hz: {:.2f} +- {:.2f} 1/s, {:.3f} bits per spike, variability {:.2f}".format(
+                    *rows[-1]
+                )
+            )
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     labels = ("largest exponent (1/s)", "bits per spike", "trial-to-trial variability")
     for ax, column, label in zip(figure.subplots(1, 3), (2, 4, 5), labels, strict=True):

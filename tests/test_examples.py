@@ -32,7 +32,15 @@ def main_of(name):
 
 def test_scripts_are_those_that_are_tested():
     scripts = ["balanced.py", "brunel.py", "digits.py", "driven_chaos.py", "excitatory_inhibitory.py", "from_matrix.py"]
-    scripts += ["learned_delays.py", "lyapunov.py", "pytorch.py", "replay.py", "spike_patterns.py", "sweep_rate.py", "yin_yang.py"]
+    scripts += [
+        "learned_delays.py",
+        "lyapunov.py",
+        "pytorch.py",
+        "replay.py",
+        "spike_patterns.py",
+        "sweep_rate.py",
+        "yin_yang.py",
+    ]
     assert scripts == SCRIPTS
 
 
@@ -160,7 +168,7 @@ def test_lyapunov(empty_folder, capsys):
 
 
 def test_driven_chaos_is_tamed_by_strong_input(empty_folder):
-    rows = main_of("driven_chaos.py")(n=60, outdegree=20, strengths=(1.0,), rates=(0.0, 100.0), spikes=40)
+    rows = main_of("driven_chaos.py")(n=60, outdegree=20, strengths=(3.0,), rates=(0.0, 10.0), spikes=40)
     (_, _, free, _, _, apart), (_, _, driven, _, _, together) = rows
     assert free > 3.0 > 0.0 > driven
     assert apart > 0.5 > 0.1 > together
