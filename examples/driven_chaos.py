@@ -60,7 +60,7 @@ def main(n=200, outdegree=50, strengths=(0.3, 1.0, 3.0), rates=(0.0, 1.0, 3.0, 1
             errors = 2.0 * mine[:, 3] if column == 2 else None
             ax.errorbar(mine[:, 1], mine[:, column], errors, marker="o", label=f"weight {strength:g}")
         ax.axhline(0.0, color="0.7", linewidth=0.8)
-        ax.set(xscale="symlog", xlabel="input rate (Hz)", ylabel=label)
+        ax.set(xscale="symlog", xlim=(-0.2, 1.4 * max(rates)), xlabel="input rate (Hz)", ylabel=label)
     ax.legend()
     figure.savefig("driven_chaos.png", dpi=150)
     return rows
