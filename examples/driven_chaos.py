@@ -37,7 +37,7 @@ def variability(first, second, window=1.0, start=1000.0):
     return unmatched / max(total, 1)
 
 
-def main(n=200, outdegree=50, strengths=(0.1, 0.3, 1.0), rates=(0.0, 3.0, 10.0, 30.0, 100.0), spikes=100):
+def main(n=200, outdegree=50, strengths=(0.3, 1.0, 3.0), rates=(0.0, 1.0, 3.0, 10.0, 30.0), spikes=100):
     """Draws driven_chaos.png and returns rows of (strength, rate, largest exponent, its error, bits, variability)."""
     rows = []
     for strength in strengths:
@@ -47,7 +47,11 @@ def main(n=200, outdegree=50, strengths=(0.1, 0.3, 1.0), rates=(0.0, 3.0, 10.0, 
             trials = [network(n, outdegree, strength, rate, k).run(4000.0, progress=False) for k in (0, 1)]
             row = (strength, rate, spectrum.exponents[0], spectrum.errors[0], spectrum.entropy_per_spike)
             rows.append((*row, variability(*trials)))
-            print("weight {:g}, {:g} Hz: {:.2f} +- {:.2f} 1/s, {:.3f} bits per spike, variability {:.2f}".format(*rows[-1]))
+            print(
+                "weight {:g}, {:g} Hz: {:.2f} +- {:.2f} 1/s, {:.3f} bits per spike, variability {:.2f}".format(
+                    *rows[-1]
+                )
+            )
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     labels = ("largest exponent (1/s)", "bits per spike", "trial-to-trial variability")
     for ax, column, label in zip(figure.subplots(1, 3), (2, 4, 5), labels, strict=True):
@@ -56,7 +60,7 @@ def main(n=200, outdegree=50, strengths=(0.1, 0.3, 1.0), rates=(0.0, 3.0, 10.0, 
             errors = 2.0 * mine[:, 3] if column == 2 else None
             ax.errorbar(mine[:, 1], mine[:, column], errors, marker="o", label=f"weight {strength:g}")
         ax.axhline(0.0, color="0.7", linewidth=0.8)
-        ax.set(xscale="symlog", xlabel="input rate (Hz)", ylabel=label)
+        ax.set(xscale="symlog", xlim=(-0.2, 1.4 * max(rates)), xlabel="input rate (Hz)", ylabel=label)
     ax.legend()
     figure.savefig("driven_chaos.png", dpi=150)
     return rows

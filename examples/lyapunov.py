@@ -49,7 +49,9 @@ def main(sizes=(200, 500, 1000), graphs=3, spikes=40, share=0.35, outdegree=100)
     stable.plot(axes[2])
     axes[2].set_title(f"LIF, N = {sizes[0]}: stable")
     figure.savefig("lyapunov.png", dpi=150)
-    print(f"LIF, N = {sizes[0]}: {stable.exponents[0]:.3g}, {stable.exponents[1]:.4g}, ... {stable.exponents[-1]:.5g} 1/s")
+    print(
+        f"LIF, N = {sizes[0]}: {stable.exponents[0]:.3g}, {stable.exponents[1]:.4g}, ... {stable.exponents[-1]:.5g} 1/s"
+    )
     return table
 
 

@@ -170,7 +170,7 @@ def test_lyapunov(empty_folder, capsys):
 
 
 def test_driven_chaos_is_tamed_by_strong_input(empty_folder):
-    rows = main_of("driven_chaos.py")(n=60, outdegree=20, strengths=(1.0,), rates=(0.0, 100.0), spikes=40)
+    rows = main_of("driven_chaos.py")(n=60, outdegree=20, strengths=(3.0,), rates=(0.0, 10.0), spikes=40)
     (_, _, free, _, _, apart), (_, _, driven, _, _, together) = rows
     assert free > 3.0 > 0.0 > driven
     assert apart > 0.5 > 0.1 > together

@@ -6,7 +6,7 @@ from sparseprop._core cimport TapePart
 from sparseprop.engine._loaded cimport Loaded
 from sparseprop.engine._pass cimport Delivery, Pass, Synapses
 from sparseprop.engine._state cimport Status
-from sparseprop.engine._tape cimport Entry, TapeBuffer
+from sparseprop.engine._tape cimport TapeBuffer
 from sparseprop.numerics._frames cimport Pair
 from sparseprop.numerics._typedefs cimport count_t, neuron_t
 
@@ -37,8 +37,6 @@ cdef void read_in(Pass *b, neuron_t i, double V, double current, double by_V) no
 cdef bint is_used_up(const Pass *b) noexcept nogil
 
 # For who goes through a tape forward.
-cdef Pair entry_time(const Entry *entry) noexcept nogil
-cdef bint is_same(Pair a, Pair b) noexcept nogil
 cdef Delivery *new_delivery(Pass *b, count_t entry) noexcept nogil
 cdef bint gather_undelayed(Pass *b, count_t entry) noexcept nogil
 cdef void synapses_of(Pass *b, const Delivery *d, int64_t k, Synapses *c) noexcept nogil

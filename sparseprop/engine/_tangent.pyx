@@ -12,7 +12,7 @@ from libc.string cimport memset
 import numpy as np
 
 from sparseprop._core cimport TapePart
-from sparseprop.engine._backward cimport entry_time, gather_undelayed, is_same, new_delivery, synapses_of
+from sparseprop.engine._backward cimport gather_undelayed, new_delivery, synapses_of
 from sparseprop.engine._delivery cimport add, arrivals_at, can_add
 from sparseprop.engine._loaded cimport Loaded, owned, restore_pairs, zeros
 from sparseprop.engine._pass cimport Delivery, Pass, Synapses, since_start
@@ -22,6 +22,7 @@ from sparseprop.engine._state cimport (
 from sparseprop.engine._plan cimport (
     ADD, COMBINE, FIRE, MIX, SCALE, Op, Plan, Walk, new_op, new_targets, new_values, tangent_of,
 )
+from sparseprop.engine._streams_back cimport entry_time, is_same
 from sparseprop.engine._tape cimport BEGINS, CLOSE, DRIVEN, EVENT, MERGED, PAST, SPIKE, Entry, TapeBuffer
 from sparseprop.numerics._elementary cimport log
 from sparseprop.numerics._frames cimport Pair, before, enter_epoch
