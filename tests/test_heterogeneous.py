@@ -1,4 +1,4 @@
-"""Neurons of which each has its own parameters: the hot loops that go by numbers for each give the bits of all others."""
+"""Neurons of which each has its own parameters: the hot loops that go by numbers for each give the same bits."""
 
 import dataclasses
 
