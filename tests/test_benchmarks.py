@@ -74,6 +74,16 @@ def test_engine_speed_of_neurons_that_are_not_equal(tmp_path):
     assert [case["own"] for case in cases] == ["tau_m", "tau_m"] and all(case["rate_hz"] > 0.1 for case in cases)
 
 
+def test_heterogeneous(tmp_path):
+    done = run(
+        tmp_path, "--sizes 150 --spikes 200 --rounds 2 --models LIF Theta -o out.json", script="heterogeneous.py"
+    )
+    assert done.returncode == 0, done.stderr
+    cases = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert [set(case["times_equal"]) for case in cases] == 2 * [{"equal", "tau_m", "I_e"}]
+    assert all(len(case["rounds_done"]) == 2 and case["times_equal"]["equal"] == 1.0 for case in cases)
+
+
 def test_engine_speed_takes_every_engine_through_the_same_spikes(tmp_path):
     engines = " ".join(WITHOUT_DELAYS)
     done = run(tmp_path, f"--sizes 200 --spikes 200 --models LIF --repeats 1 --engines {engines} -o out.json")

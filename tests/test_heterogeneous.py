@@ -1,4 +1,4 @@
-"""Neurons of which each has its own parameters: the hot loops that go by numbers for each give the bits of all others."""
+"""Neurons of which each has its own parameters: the hot loops that go by numbers for each give the same bits."""
 
 import dataclasses
 
@@ -67,6 +67,28 @@ def test_engines_agree_on_heterogeneous_neurons(name, parameters, spread):
             outcome(net, engine, 420.0, n_spikes=200, record=record) for engine in ("window", "reference")
         )
         assert short == reference
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_engines_agree_on_different_kinds_together(seed):
+    """Whose candidates share a window, in networks whose drives change."""
+    rng = np.random.default_rng([seed, 2])
+    net = sp.Network(seed=seed)
+    for name in rng.choice(list(MODELS), 3, replace=False):
+        model = MODELS[name]
+        spread = rng.choice(list(SPREADS))
+        changed = {key: own_values(model, key, spread, 30, rng) for key in rng.choice(["tau_m", "I_e"], 1)}
+        net.add(30, dataclasses.replace(model, **changed), V=rng.uniform(-0.5, 0.9, 30), name=name)
+    for pre in net.populations:
+        for post in net.populations:
+            weight = float(rng.choice([-0.2, 0.01]))
+            net.connect(pre, post, sp.fixed_outdegree(20), weight=weight, delay=float(rng.choice([0.0, 0.7])))
+    net.drive(net.populations[0], sp.poisson(200.0), weight=0.1)
+    net.drive(net.populations[1], sp.steps([0.0, 50.0, 120.0], [0.0, 0.2, 0.05]))
+    record = sp.Record(V=np.arange(90), V_times=np.array([3.0, 40.0, 137.5]))
+    window, heap = (outcome(net, engine, 300.0, n_spikes=1500, record=record) for engine in ("window", "heap"))
+    assert window == heap
+    assert len(window[0]) > 8 * 100
 
 
 @pytest.mark.parametrize("name", MODELS)

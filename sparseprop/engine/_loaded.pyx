@@ -14,6 +14,7 @@ from sparseprop.connectivity._rows cimport table_size
 from sparseprop.engine._agenda cimport agenda_free
 from sparseprop.engine._kernel cimport Kernel
 from sparseprop.engine._state cimport Lane, Population, Process, Projection, State, reserve
+from sparseprop.models._neuron cimport N_SHARED
 from sparseprop.numerics._frames cimport Frame, Pair, enter_epoch
 from sparseprop.numerics._memory cimport allocate, allocate_lines
 from sparseprop.numerics._typedefs cimport MAX_PORTS, neuron_t, synapse_t
@@ -173,9 +174,10 @@ cdef class Loaded:
             p.own = NULL
         elif p.ops.own_width and p.own == NULL:
             p.own = <double *> owned(
-                allocate_lines((p.ops.own_width + p.ops.edge_width) * <int64_t> p.size, sizeof(double))
+                allocate_lines((p.ops.own_width + p.ops.edge_width) * <int64_t> p.size + N_SHARED, sizeof(double))
             )
             p.edges = p.own + p.ops.own_width * <int64_t> p.size
+            p.shared = p.edges + p.ops.edge_width * <int64_t> p.size
 
     cdef _add_projections(self, network):
         """Point the structs at the adjacency arrays: by source population without delay, by delay, and with many."""

@@ -76,8 +76,16 @@ cdef inline bint has_own(const Window *q, const Population *p) noexcept nogil:
     return p.own != NULL and p.own_epoch == p.epoch and p.own_edge.n == q.edge.n and p.own_edge.s == q.edge.s
 
 
+cdef inline Neurons own_of(const Population *p) noexcept nogil:
+    """What `own_crosses` and its like read."""
+    cdef Neurons all
+    all.x, all.size, all.one_frame = p.x, p.size, p.one_frame
+    all.own, all.edges, all.shared = p.own, p.edges, p.shared
+    return all
+
+
 cdef inline void place_edge_for(const State *e, const Window *q, const Population *p, const Model *m) noexcept nogil:
-    """The edge in the frames of one neuron; with p.own this is done where it is asked for."""
+    """The edge in the frames of one neuron; with p.own, and many frames, this is done where it is asked for."""
     cdef double ahead = interval(e.now, q.edge, e.H)
     place_edge(&p.frames[m.frame], p.epoch, q.edge, ahead, e.H)
     place_other_edges(m, p.frames, p.epoch, q.edge, ahead, e.H)
@@ -85,26 +93,30 @@ cdef inline void place_edge_for(const State *e, const Window *q, const Populatio
 
 cdef double earliest(const State *e, const Window *q, const Population *p, neuron_t i) noexcept nogil:
     """A key that is not above that of neuron i, and cheap; infinite if it does not fire before the edge."""
+    cdef Neurons all
     if not has_own(q, p):
         return -INFINITY
-    if not own_crosses(p.edges, p.x, i) or (p.release != NULL and not before(p.release[i], q.edge)):
+    all = own_of(p)
+    if not own_crosses(&all, i) or (p.release != NULL and not before(p.release[i], q.edge)):
         return INFINITY
-    return window_key(q, q.edge, e.H) - own_lead(p.own, p.edges, p.x, i)
+    return window_key(q, q.edge, e.H) - own_lead(&all, i)
 
 
 cdef bint fires_before_edge(const State *e, const Window *q, const Population *p, neuron_t i) noexcept nogil:
     """Whether neuron i may fire before the window's edge; cheap, and never False if it does."""
     cdef const Model *m
+    cdef Neurons all
     if p.release != NULL and not before(p.release[i], q.edge):
         return False
     if has_own(q, p):
-        if not own_crosses(p.edges, p.x, i):
+        all = own_of(p)
+        if not own_crosses(&all, i):
             return False
         if p.own_suffices:
             return True
+        if not p.one_frame:
+            place_edge_for(e, q, p, row(p, i))
     m = row(p, i)
-    if has_own(q, p):
-        place_edge_for(e, q, p, m)
     return crosses_before_edge(m, state_of(p, m, i), base_of(p, i), p.frames, e.now, e.instant, q.edge, e.H)
 
 
@@ -128,6 +140,12 @@ cdef Status schedule(State *e, Queue *q, const Population *p, neuron_t i) noexce
         if key <= q.edge_key and not window_push(q, key, p.first + i):
             return NO_MEMORY
     else:
+        if p.own != NULL:
+            key = earliest(e, q, p, i)
+            if key > -INFINITY:
+                if key < INFINITY and (q.live == NULL or key < q.live[p.first + i]):
+                    return RUNNING if window_push(q, key, p.first + i) else NO_MEMORY
+                return RUNNING
         if has_soonest(m) and (p.release == NULL or not before(e.now, p.release[i])):
             # An earlier entry is looked at before this neuron can fire.
             key = window_key(q, e.now, e.H) + soonest(m, state_of(p, m, i), p.frames, e.now, e.instant)
@@ -136,11 +154,6 @@ cdef Status schedule(State *e, Queue *q, const Population *p, neuron_t i) noexce
             if fires_before_edge(e, q, p, i) and not window_push(q, key, p.first + i):
                 return NO_MEMORY
         elif fires_before_edge(e, q, p, i):
-            key = earliest(e, q, p, i)
-            if key > -INFINITY:
-                if q.live != NULL and key >= q.live[p.first + i]:
-                    return RUNNING
-                return RUNNING if window_push(q, key, p.first + i) else NO_MEMORY
             t = next_spike(e, p, i)
             if before(t, q.edge):
                 key = window_key(q, t, e.H)
@@ -346,15 +359,12 @@ cdef void take_over(State *e, Population *p, const void *old, bint heterogeneous
 
 cdef inline Neurons neurons_now(const State *e, const Window *q, Population *p) noexcept nogil:
     """A population, for the loops over many of its neurons."""
-    cdef Neurons all
-    all.x, all.base = p.x, p.base
-    all.size = p.size
+    cdef Neurons all = own_of(p)
+    all.base = p.base
     all.far = p.size > FAR
     all.drift = &p.drift
     all.waiting = p.waiting
     all.frame = frame_now(e, p, <const Model *> p.rows)
-    all.own, all.edges = p.own, p.edges
-    all.one_frame = p.one_frame
     all.now = e.now
     all.edge = q.edge
     all.H = e.H
@@ -435,12 +445,15 @@ cdef void take_own(const State *e, const Window *q, Population *p) noexcept nogi
     cdef neuron_t i
     if has_own(q, p):
         return
-    all.own, all.edges, all.size, all.one_frame = p.own, p.edges, p.size, p.one_frame
+    all = own_of(p)
+    all.now = e.now
     if p.own_epoch != p.epoch:
         for i in range(p.size):
             own_numbers(row(p, i), &p.frames[row(p, i).frame], &all, i)
     own_edges(<const Model *> p.rows, &all, <double> (q.edge.n - p.epoch) * e.H + q.edge.s,
               interval(e.now, q.edge, e.H))
+    if p.one_frame and not p.own_suffices:
+        place_edge_for(e, q, p, <const Model *> p.rows)
     p.own_epoch = p.epoch
     p.own_edge = q.edge
 
@@ -467,8 +480,6 @@ cdef Status scan(State *e, Window *q, Population *p) noexcept nogil:
         all = neurons_now(e, q, p)
     if p.heterogeneous and p.own != NULL:
         take_own(e, q, p)
-        if not p.own_suffices:
-            place_edge_for(e, q, p, m)
     k = 0
     while k < p.size:
         n = min(<int64_t> p.size - k, SCAN_BLOCK)

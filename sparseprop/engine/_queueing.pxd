@@ -369,14 +369,11 @@ cdef inline Pair refreshed(const State *e, Window *q, const Candidate *entry) no
     cdef Population *p
     cdef neuron_t i
     p = &e.populations[population_of(e, entry.neuron)]
-    # Without a kick since the scan it is the key itself.
-    if (q.kicks == kicks_so_far(e) and 0.0 <= entry.key < e.H and not q.has_coordinates and q.live == NULL
-            and p.own == NULL):
-        t.n = q.first_epoch
-        t.s = entry.key
-        return t
     i = entry.neuron - p.first
-    if not q.has_coordinates and 0.0 <= entry.key < e.H and p.ops.is_unchanged(p, i, q.scanned):
+    # Without a kick since the scan it is the key itself, where that was no bound.
+    if 0.0 <= entry.key < e.H and not q.has_coordinates and p.own == NULL and (
+        (q.kicks == kicks_so_far(e) and q.live == NULL) or p.ops.is_unchanged(p, i, q.scanned)
+    ):
         t.n = q.first_epoch
         t.s = entry.key
         return t

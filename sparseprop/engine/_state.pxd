@@ -155,6 +155,7 @@ cdef struct Population:
     int64_t width               # doubles of state per neuron
     double *own                 # of heterogeneous kernels with `kick_each`: what that reads, or NULL
     double *edges               # behind it: the part that depends on the window's edge
+    double *shared              # behind that: what its neurons share
     int64_t own_epoch           # and for which epoch and edge that is
     Pair own_edge
     bint own_fits               # the loops that go by it hold for all its neurons

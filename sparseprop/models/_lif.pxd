@@ -243,16 +243,16 @@ cdef inline void own_edges(const LIF *m, const Neurons *p, double late, double a
         first += n
 
 
-cdef inline bint own_crosses(const double *edges, const double *x, int64_t i) noexcept nogil:
-    return x[i] <= edges[i]
+cdef inline bint own_crosses(const Neurons *p, int64_t i) noexcept nogil:
+    return p.x[i] <= p.edges[i]
 
 
-cdef inline double own_lead(const double *own, const double *edges, const double *x, int64_t i) noexcept nogil:
+cdef inline double own_lead(const Neurons *p, int64_t i) noexcept nogil:
     # log(edge / x) = 2 atanh(y) <= 2 (y + y^3 / 3 + y^5 / 3 + ...)
-    cdef double y = (edges[i] - x[i]) / (edges[i] + x[i])
-    if not (x[i] > 0.0 and y < 1.0):
+    cdef double x = p.x[i], y = (p.edges[i] - x) / (p.edges[i] + x)
+    if not (x > 0.0 and y < 1.0):
         return INFINITY
-    return own[OWN * i + 1] * 2.0 * y * (1.0 + y * y / (3.0 * (1.0 - y * y))) * (1.0 + LOOSE)
+    return p.own[OWN * i + 1] * 2.0 * y * (1.0 + y * y / (3.0 * (1.0 - y * y))) * (1.0 + LOOSE)
 
 
 cdef inline bint kick_down(const Neurons *p, const neuron_t *targets, int64_t n, const double *E,

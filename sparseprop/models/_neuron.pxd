@@ -66,6 +66,10 @@ from sparseprop.numerics._typedefs cimport neuron_t
 # What follows may be left out.
 
 
+cdef enum:
+    N_SHARED = 32
+
+
 # Equal neurons, as the loops over many of them see them.
 cdef struct Neurons:
     double *x
@@ -77,6 +81,7 @@ cdef struct Neurons:
     Frame *frame                # of the first port, at the present
     double *own                 # of neurons that are not equal: `own_width` doubles for each
     double *edges               # and `edge_width` more
+    double *shared              # and N_SHARED for all of them together
     bint one_frame              # which these share all the same
     Pair now
     Pair edge                   # of the window
@@ -241,12 +246,12 @@ cdef inline void own_edges(const void *m, const Neurons *p, double late, double 
     """Those of all neurons for an edge `late` ms after the present epoch's start and `ahead` ms after the present."""
 
 
-cdef inline bint own_crosses(const double *edges, const double *x, int64_t i) noexcept nogil:
-    """`crosses_before_edge` by these numbers."""
+cdef inline bint own_crosses(const Neurons *p, int64_t i) noexcept nogil:
+    """`crosses_before_edge` of neuron i by these numbers."""
     return True
 
 
-cdef inline double own_lead(const double *own, const double *edges, const double *x, int64_t i) noexcept nogil:
+cdef inline double own_lead(const Neurons *p, int64_t i) noexcept nogil:
     """So many ms before the edge, at the most, does a neuron fire for which `own_crosses`; infinite if unknown."""
     return INFINITY
 

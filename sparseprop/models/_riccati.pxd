@@ -377,13 +377,18 @@ cdef inline void own_edges(const Riccati *m, const Neurons *p, double late, doub
         first += n
 
 
-cdef inline bint own_crosses(const double *edges, const double *x, int64_t i) noexcept nogil:
-    return not edges[2 * i] * x[2 * i] + edges[2 * i + 1] * x[2 * i + 1] > LOOSE * (fabs(x[2 * i]) + fabs(x[2 * i + 1]))
+cdef inline bint crosses_by(const double *edge, const double *x) noexcept nogil:
+    return not edge[0] * x[0] + edge[1] * x[1] > LOOSE * (fabs(x[0]) + fabs(x[1]))
 
 
-cdef inline double own_lead(const double *own, const double *edges, const double *x, int64_t i) noexcept nogil:
-    cdef double across = edges[2 * i] * x[2 * i] + edges[2 * i + 1] * x[2 * i + 1]
-    cdef double along = edges[2 * i] * x[2 * i + 1] - edges[2 * i + 1] * x[2 * i], angle, square
+cdef inline bint own_crosses(const Neurons *p, int64_t i) noexcept nogil:
+    return crosses_by(p.edges + 2 * i, p.x + 2 * i)
+
+
+cdef inline double own_lead(const Neurons *p, int64_t i) noexcept nogil:
+    cdef const double *edge = p.edges + 2 * i
+    cdef const double *x = p.x + 2 * i
+    cdef double across = edge[0] * x[0] + edge[1] * x[1], along = edge[0] * x[1] - edge[1] * x[0], angle, square
     if not along > 0.0:
         return INFINITY
     # An angle is at most its tangent z, and z - z^3 / 3 + z^5 / 5.
@@ -391,7 +396,7 @@ cdef inline double own_lead(const double *own, const double *edges, const double
     square = angle * angle
     if square < 1.0:
         angle *= 1.0 - square * (1.0 / 3.0 - 0.2 * square)
-    return (angle + ROUNDING) / own[OWN * i + 1] * (1.0 + LOOSE)
+    return (angle + ROUNDING) / p.own[OWN * i + 1] * (1.0 + LOOSE)
 
 
 cdef inline int64_t scan_each(const Riccati *m, const Neurons *p, int64_t first, int64_t n,
@@ -401,7 +406,7 @@ cdef inline int64_t scan_each(const Riccati *m, const Neurons *p, int64_t first,
     cdef int64_t k, count = 0
     for k in range(n):
         found[count] = <neuron_t> k
-        count += own_crosses(edges, x, k)
+        count += crosses_by(edges + 2 * k, x + 2 * k)
     return count
 
 
@@ -462,7 +467,7 @@ cdef inline int64_t kick_each(const Riccati *m, const Neurons *p, const neuron_t
             x[1] = b
             if w > 0.0:
                 near[found] = i
-                found += own_crosses(edges, states, i)
+                found += crosses_by(edges + 2 * <int64_t> i, x)
         first += n
     n_others[0] = left
     return found

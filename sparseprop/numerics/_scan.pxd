@@ -490,34 +490,50 @@ cdef extern from *:
     #define SP_OWN 8
     #define SP_GAIN 3
 
-    static int64_t sp_find_coupled_each(const double *x, int64_t n, const struct sp_coupled *f, const double *own,
-                                        const double *edges, int one, double ahead, int32_t *found) {
-        const double tiny = 2.0 * SP_ROUNDING, epoch = f->epoch;
-        const int64_t ports = f->ports;
-        int64_t count = 0;
-        for (int64_t i = 0; i < n; i++, x += 3 + ports, own += SP_OWN) {
-            const double gap = own[0], edge_E = edges[i], u = ahead / own[1], bound = gap * edge_E;
-            double value = x[2], low = gap, span = edge_E * (u < 1.0 ? u : 1.0), room, current[SP_PORTS];
+    /* From when this was made, `ahead` ms before the window's edge, to that. */
+    struct sp_interval {
+        double epoch, ahead, ports;
+        double decay[SP_PORTS], edge_decay[SP_PORTS];
+        double near[SP_PORTS], psi[SP_PORTS], edge_psi[SP_PORTS]; /* the latter two of near ports */
+        double phi[SP_PORTS], a_factor[SP_PORTS];
+    };
+
+    /* Whether a neuron may reach threshold in it: as sp_find_coupled_of. `e` has the growth at the edge and at the
+       beginning. A state that has changed since is traced back to the beginning. */
+    static inline __attribute__((always_inline)) int sp_may_cross(
+        const double *x, const double *own, const double *e, const struct sp_interval *f, const int ports) {
+        const double tiny = 2.0 * SP_ROUNDING, gap = own[0], edge_E = e[0], bound = gap * edge_E;
+        double value = x[2], low = gap, room, current[SP_PORTS];
+        for (int j = 0; j < ports; j++)
+            current[j] = x[3 + j];
+        if (x[0] != f->epoch) {
+            if (x[0] != f->epoch - 1.0)
+                return 1;
             for (int j = 0; j < ports; j++) {
-                current[j] = x[3 + j];
-                if (x[0] != epoch) {
-                    value += current[j] * f->phi[j];
-                    current[j] *= f->a_factor[j];
-                }
+                value += current[j] * f->phi[j];
+                current[j] *= f->a_factor[j];
             }
-            if (x[0] != epoch)
-                value = x[0] == epoch - 1.0 ? value * own[2] : -INFINITY;
-            room = fabs(value) + fabs(bound);
-            for (int j = 0; j < ports; j++) {
-                const double a = current[j], least = a * f->edge_decay[j], most = a * f->decay[j];
-                const double part = one ? f->edge_psi[j] : own[SP_GAIN + j] * edge_E * f->edge_decay[j];
-                low += least < most ? least : most;
-                value += a * part;
-                room += 2.0 * fabs(a) * (fabs(part) + edge_E * f->decay[j]);
-            }
-            low = low < 0.0 ? low : 0.0;
+            value *= own[2];
+        }
+        room = fabs(value) + fabs(bound);
+        for (int j = 0; j < ports; j++) {
+            const double a = current[j], least = a * f->edge_decay[j], most = a * f->decay[j];
+            const double part = f->near[j] != 0.0 ? f->edge_psi[j] : own[SP_GAIN + j] * edge_E * f->edge_decay[j];
+            low += least < most ? least : most;
+            value += a * part;
+            room += 2.0 * fabs(a) * (fabs(part) + edge_E * f->decay[j]);
+        }
+        low = low < 0.0 ? low : 0.0;
+        return !(value + low * (edge_E - e[1]) - 2.0 * tiny * room > bound);
+    }
+
+    static int64_t sp_find_each(const double *x, int64_t n, const double *own, const double *edges,
+                                const struct sp_interval *f, int32_t *found) {
+        const int ports = (int)f->ports;
+        int64_t i, count = 0;
+        for (i = 0; i < n; i++, x += 3 + ports, own += SP_OWN, edges += 2) {
             found[count] = (int32_t)i;
-            count += !(value + low * span - 2.0 * tiny * room > bound);
+            count += ports == 1 ? sp_may_cross(x, own, edges, f, 1) : sp_may_cross(x, own, edges, f, ports);
         }
         return count;
     }
@@ -626,9 +642,19 @@ cdef extern from *:
     int64_t couple "sp_couple"(double *x, const int32_t *targets, const double *weights, double weight, int64_t count,
                                const Coupled *f, const uint8_t *bits, int32_t *found, int32_t *held,
                                int64_t *n_held) noexcept nogil
-    int64_t find_coupled_each "sp_find_coupled_each"(const double *x, int64_t n, const Coupled *shared,
-                                                     const double *own, const double *edges, bint one, double ahead,
-                                                     int32_t *found) noexcept nogil
+    ctypedef struct Interval "struct sp_interval":
+        double epoch, ahead, ports
+        double decay[4]
+        double edge_decay[4]
+        double near[4]
+        double psi[4]
+        double edge_psi[4]
+        double phi[4]
+        double a_factor[4]
+    bint may_cross "sp_may_cross"(const double *x, const double *own, const double *e, const Interval *f,
+                                  int ports) noexcept nogil
+    int64_t find_each "sp_find_each"(const double *x, int64_t n, const double *own, const double *edges,
+                                     const Interval *f, int32_t *found) noexcept nogil
     int64_t couple_each "sp_couple_each"(double *x, const int32_t *targets, const double *weights, double weight,
                                          int64_t count, const Coupled *shared, const double *own,
                                          const double *growth, bint one, const uint8_t *bits, int32_t *found,
