@@ -10,9 +10,9 @@ import numpy as np
 
 from .._machine import available_memory
 from .._validation import index_array, integer, is_array, real, real_array
+from ..connectivity._wiring import sort_by_source
 from ..errors import InsufficientMemoryError, ParameterError, named_arguments, shown
 from ..numerics import bins
-from ..numerics.trains import order_by_id
 from ..run.loading import load
 from ..run.result import Result
 
@@ -107,8 +107,8 @@ class SpikeTrains:
             order = np.argsort(times, kind="stable")
             times, ids = times[order], ids[order]
         if (ids[1:] < ids[:-1]).any():
-            times = times[order_by_id(ids, n)]
-            ids = np.repeat(np.arange(n), np.bincount(ids, minlength=n))
+            bounds, order = sort_by_source(ids.astype(np.int32), n)
+            times, ids = times[order], np.repeat(np.arange(n), np.diff(bounds))
         self.times, self.ids, self.n, self.t_start, self.t_stop = times, ids, n, t_start, t_stop
 
     @classmethod
