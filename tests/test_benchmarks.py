@@ -268,3 +268,16 @@ def test_train_yin_yang(tmp_path):
         assert case["ms_per_sample"] > 0.0 and 0.0 <= case["accuracy"] <= 1.0
         assert case["seconds_to_975"] is None or case["seconds_to_975"] > 0.0
     assert len(done.stdout.splitlines()) == 2 + 2
+
+
+def test_analysis(tmp_path):
+    """Beside elephant where it is installed."""
+    options = "--neurons 30 --pair-neurons 4 --spikes 600 --rounds 1 -o out.json"
+    done = run(tmp_path, options, "analysis.py")
+    assert done.returncode == 0, done.stderr
+    cases = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert len(cases) == 16 and all(case["from_arrays"] > 0.0 and case["from_objects"] > 0.0 for case in cases)
+    for case in cases:
+        if case["measure"] != "spike_time_tiling_coefficient":  # which elephant has otherwise, see docs/analysis.md
+            assert "skipped" in case or case["difference"] < 1e-12
+    assert len(done.stdout.splitlines()) == 2 + 16
