@@ -121,9 +121,12 @@ def test_covariances_and_correlations(seed):
     assert same(analysis.mean_correlation(spikes, 25.0), np.nanmean(pairs))
 
 
-def test_matrices_are_made_in_blocks(monkeypatch):
+@pytest.mark.parametrize("dense", [0.0, 2.0])
+def test_matrices_are_made_in_blocks_of_dense_and_sparse_numbers(dense, monkeypatch):
     spikes, _ = random_trains(1)
     whole = analysis.covariance(spikes, 5.0)
+    monkeypatch.setattr(analysis.correlations, "DENSE", dense)
+    assert np.array_equal(analysis.covariance(spikes, 5.0), whole)
     monkeypatch.setattr(analysis.correlations, "BLOCK", 20)
     assert np.array_equal(analysis.covariance(spikes, 5.0), whole)
 
@@ -435,13 +438,6 @@ def test_chosen_neurons():
 def test_recorded_neurons_of_arrays():
     spikes = SpikeTrains([1.0, 2.0], [1, 1], 3, 0.0, 5.0, recorded=[0, 1])
     assert np.array_equal(analysis.rates(spikes), [0.0, 400.0, np.nan], equal_nan=True) and spikes.n_pooled == 2
-
-
-@pytest.mark.parametrize("n", [3, 70_000, 5_000_000])
-def test_neurons_are_put_in_order_in_linear_time(n):
-    ids = np.random.default_rng(1).integers(0, n, 20_000)
-    order = sp.numerics.trains.order_by_id(ids, n)
-    assert np.array_equal(order, np.argsort(ids, kind="stable"))
 
 
 # Bad input ------------------------------------------------------------------------------------------------------------

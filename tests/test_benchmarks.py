@@ -300,3 +300,18 @@ def test_lyapunov(tmp_path):
         assert cases[name]["cpu_seconds"] > 0.0 and cases[name]["largest"] > 0.0
     assert cases["full"]["times_bound"] > 0.0 and cases["full"]["streaming_seconds"] > 0.0
     assert cases["dense"]["times_faster"] > 0.0 and len(cases["threads"]["wall_seconds"]) == 3
+
+
+def test_analysis(tmp_path):
+    """Beside elephant where it is installed."""
+    measures = "cv synchrony_index correlation_coefficient van_rossum_distance"
+    options = f"--neurons 30 --pair-neurons 4 --spikes 600 --rounds 1 --measures {measures} -o out.json"
+    done = run(tmp_path, options, "analysis.py")
+    assert done.returncode == 0, done.stderr
+    cases = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert [case["measure"] for case in cases] == measures.split()
+    assert [(case["neurons"], case["spikes"]) for case in cases] == [(30, 600), (30, 600), (4, 80), (4, 80)]
+    for case in cases:
+        assert case["from_arrays"] > 0.0 and case["from_objects"] > 0.0
+        assert "skipped" in case or case["difference"] < 1e-12
+    assert cases[1]["skipped"] and len(done.stdout.splitlines()) == 2 + 4

@@ -158,6 +158,27 @@ def test_what_pages_show_runs(page, monkeypatch, capsys):
         assert np.allclose(np.log10(np.array(row[1:], float)), np.log10(np.array(said.split("|"), float)), atol=0.5)
 
 
+def test_what_the_page_on_statistics_shows_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    backend = matplotlib.get_backend()
+    matplotlib.use("Agg")
+    (block,) = blocks("docs/analysis.md")
+    exec(block, {})
+    irregularity, correlation = map(float, capsys.readouterr().out.split())
+    assert 0.5 < irregularity < 1.5 and abs(correlation) < 0.1
+    assert [path.name for path in tmp_path.iterdir()] == ["analysis.png"]
+    pyplot.close("all")
+    matplotlib.use(backend)
+
+
+def test_every_function_of_analysis_is_on_its_page():
+    page = (ROOT / "docs" / "analysis.md").read_text()
+    functions = [name for name in sp.analysis.__all__ if inspect.isfunction(getattr(sp.analysis, name))]
+    assert len(functions) > 20 and all(f"`{name}`" in page for name in functions)
+    for name in sp.analysis.__all__:
+        assert inspect.getdoc(getattr(sp.analysis, name)), f"{name} has no docstring"
+
+
 def test_what_readme_shows_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     backend = matplotlib.get_backend()

@@ -19,7 +19,8 @@ __all__ = [
     "mean_correlation",
 ]
 
-BLOCK = 1 << 22  # entries of a dense matrix of numbers in bins that are looked at together
+BLOCK = 1 << 22  # entries of a dense matrix that are looked at together
+DENSE = 0.1  # of the bins that have spikes, from where on a dense matrix takes less time
 
 
 class CrossCorrelation(NamedTuple):
@@ -99,23 +100,38 @@ def _products(spikes, bin_width, what):
     trains = SpikeTrains.of(spikes)
     n, width = trains.n, width_of(bin_width, f"{what}: bin_width")
     check_memory(16.0 * n**2, what, "take fewer neurons, as SpikeTrains.of(spikes)[ids], or mean_correlation")
-    neuron, where, number, n_bins = trains.counts(width)
+    counted = trains.counts(width)
+    products = _sums_of_products(counted, n)
+    total = np.bincount(counted.neuron, counted.number, n)
+    products -= np.multiply.outer(total, total) / max(counted.n_bins, 1)
+    products[~trains.known if counted.n_bins else slice(None)] = np.nan
+    products[:, ~trains.known] = np.nan
+    return products, counted.n_bins
+
+
+def _sums_of_products(counted, n):
+    """Sums over the bins of products of the numbers of two neurons: whole numbers, shape (n, n)."""
     products = np.zeros((n, n))
-    by_bin = np.argsort(where, kind="stable")
-    neuron, where, number = neuron[by_bin], where[by_bin], number[by_bin]
-    # Empty bins add nothing: only those with spikes are columns.
-    used, column = np.unique(where, return_inverse=True)
     step = max(BLOCK // max(n, 1), 1)
+    # Empty bins add nothing: only those with spikes are columns.
+    used, column = np.unique(counted.bin, return_inverse=True)
+    if counted.neuron.size < DENSE * n * used.size:
+        from scipy.sparse import csr_array
+
+        begins = np.concatenate([[0], np.cumsum(np.bincount(counted.neuron, minlength=n))])
+        matrix = csr_array((counted.number.astype(float), column, begins), shape=(n, used.size))
+        turned = matrix.T.tocsr()
+        for begin in range(0, n, step):
+            products[begin : begin + step] = (matrix[begin : begin + step] @ turned).toarray()
+        return products
+    by_bin = np.argsort(column, kind="stable")
+    neuron, column, number = counted.neuron[by_bin], column[by_bin], counted.number[by_bin]
     for begin in range(0, used.size, step):
         first, last = np.searchsorted(column, [begin, begin + step])
         dense = np.zeros((n, min(step, used.size - begin)))
         dense[neuron[first:last], column[first:last] - begin] = number[first:last]
         products += dense @ dense.T
-    total = np.bincount(neuron, number, n)
-    products -= np.multiply.outer(total, total) / max(n_bins, 1)
-    products[~trains.known] = np.nan
-    products[:, ~trains.known] = np.nan
-    return (products if n_bins else np.full((n, n), np.nan)), n_bins
+    return products
 
 
 @named_arguments

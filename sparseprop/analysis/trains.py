@@ -10,9 +10,9 @@ import numpy as np
 
 from .._machine import available_memory
 from .._validation import index_array, integer, is_array, real, real_array
+from ..connectivity._wiring import sort_by_source
 from ..errors import InsufficientMemoryError, ParameterError, named_arguments, shown
 from ..numerics import bins
-from ..numerics.trains import order_by_id
 from ..run.loading import load
 from ..run.result import Result
 
@@ -103,12 +103,18 @@ class SpikeTrains:
 
     def _take(self, times, ids, n, t_start, t_stop):
         """Spikes in any order."""
-        if (times[1:] < times[:-1]).any():
+        by_id = not (ids[1:] < ids[:-1]).any()
+        back = times[1:] < times[:-1]
+        if (back & (ids[1:] == ids[:-1])).any() if by_id else back.any():
             order = np.argsort(times, kind="stable")
-            times, ids = times[order], ids[order]
-        if (ids[1:] < ids[:-1]).any():
-            times = times[order_by_id(ids, n)]
-            ids = np.repeat(np.arange(n), np.bincount(ids, minlength=n))
+            times, ids, by_id = times[order], ids[order], False
+        if not by_id:
+            bounds, order = sort_by_source(ids.astype(np.int32), n)
+            times, ids = times[order], np.repeat(np.arange(n), np.diff(bounds))
+        self._take_ordered(times, ids, n, t_start, t_stop)
+
+    def _take_ordered(self, times, ids, n, t_start, t_stop):
+        """Spikes in the order of ids, and of times within them."""
         self.times, self.ids, self.n, self.t_start, self.t_stop = times, ids, n, t_start, t_stop
 
     @classmethod
@@ -234,9 +240,6 @@ class SpikeTrains:
         part._guessed = self._guessed[ids] & ~part.known
         part.n_pooled = math.nan if part._guessed.any() else float(np.count_nonzero(part.pooled))
         return part
-
-    def _take_ordered(self, times, ids, n, t_start, t_stop):
-        self.times, self.ids, self.n, self.t_start, self.t_stop = times, ids, n, t_start, t_stop
 
     __iter__ = None  # without it, Python would try trains[0], trains[1], ...
 

@@ -1,28 +1,17 @@
-"""Spike trains as plain arrays: spikes in the order of their neurons, intervals between them, how irregular these are.
+"""Spike trains as plain arrays: intervals between spikes, how irregular these are, and sums over pairs of spikes.
 
-What results, summaries and analyses share. `times` ascend within each neuron, and `ids` ascend.
+What results, analyses and losses share.
 """
 
 import numpy as np
 
 from ._functions import exp_many
 
-__all__ = ["cv_of_intervals", "exponential_products", "intervals_of", "order_by_id"]
-
-_DIGIT = 16  # bits by which numpy sorts in linear time
-
-
-def order_by_id(ids, n):
-    """The order that makes ids in ``[0, n)`` ascend and keeps that of equal ones, in linear time."""
-    order = np.argsort((ids & ((1 << _DIGIT) - 1)).astype(np.uint16), kind="stable")
-    for shift in range(_DIGIT, max(n - 1, 0).bit_length(), _DIGIT):
-        digit = ((ids >> shift) & ((1 << _DIGIT) - 1)).astype(np.uint16)
-        order = order[np.argsort(digit[order], kind="stable")]
-    return order
+__all__ = ["cv_of_intervals", "exponential_products", "intervals_of"]
 
 
 def intervals_of(times, ids):
-    """Interspike intervals in ms, neuron by neuron, and whose they are."""
+    """Interspike intervals in ms, neuron by neuron, and whose they are; of spikes in the order of ids, then times."""
     same = ids[1:] == ids[:-1]
     return np.diff(times)[same], ids[1:][same]
 

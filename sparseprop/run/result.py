@@ -8,13 +8,14 @@ import numpy as np
 
 from .. import _html
 from .._validation import is_array, real
+from ..connectivity._wiring import sort_by_source
 from ..errors import FileFormatError, ParameterError, StorageError, named_arguments, unknown_name
 from ..files.populations import PopulationInfo, number_recorded
 from ..files.raster_reader import refuse_existing
 from ..files.raster_writer import write_raster
 from ..gradients import backward
 from ..numerics.bins import bin_of, is_edge
-from ..numerics.trains import cv_of_intervals, intervals_of, order_by_id
+from ..numerics.trains import cv_of_intervals, intervals_of
 from ..plotting import plot_raster
 from .pieces import COUNTED, SAMPLED, joined_pieces
 from .stopping import REASONS
@@ -219,7 +220,7 @@ class Result:
             if info.is_source and len(self.populations) > 1:
                 others = (ids < info.first) | (ids >= info.first + info.n)
                 ids, times = ids[others], times[others]
-        order = order_by_id(ids, self._n_ids)
+        order = _order_by_id(ids, self._n_ids)
         intervals, owner = intervals_of(times[order], ids[order])
         _, owner = np.unique(owner, return_inverse=True)  # there may be many more neurons than such as fire
         cv = cv_of_intervals(intervals, owner, owner.max(initial=-1) + 1)
@@ -239,7 +240,7 @@ class Result:
             By id, ascending, in ms; empty for a neuron that was silent. Neurons that were not recorded are not in it
             (nor are silent ones of files of other programs, where nobody knows whether they were).
         """
-        order = order_by_id(self.ids, self._n_ids)
+        order = _order_by_id(self.ids, self._n_ids)
         recorded = np.flatnonzero(self._mask_of_recorded())
         ends = np.searchsorted(self.ids[order], recorded, side="right")
         begins = np.searchsorted(self.ids[order], recorded, side="left")
@@ -626,6 +627,13 @@ class Result:
 def new_run_id():
     """32 hexadecimal digits that no other run has."""
     return secrets.token_hex(16)
+
+
+def _order_by_id(ids, n):
+    """The order that makes ids in [0, n) ascend, and keeps that of equal ones."""
+    if n > ids.size:  # counting them would take more memory than the spikes
+        return np.argsort(ids, kind="stable")
+    return sort_by_source(ids.astype(np.int32), n)[1]
 
 
 def _or_unknown(n):
