@@ -44,7 +44,7 @@ def test_the_shift_in_time_is_that_of_all_later_spikes(stable):
     V[3] -= 1e-6
     twin.set_state(V=V)
     for part in (sim, twin):
-        part.run(600.0)
+        part.run(1500.0)
     one, other = sim.run(200.0), twin.run(200.0)
     assert np.array_equal(one.ids, other.ids)
     shift = other.times - one.times
