@@ -68,10 +68,16 @@ cdef extern from *:
                               int64_t count, int32_t first) {
         for (int64_t k = 0; k < count; k++) {
             const int32_t i = targets[k] - first;
-            const double w = weights ? weights[k] : weight;
+            const uint64_t mask = -(uint64_t)has[i];
+            uint64_t bits;
+            double sum;
+            /* No branch. -0.0 + w is w, whatever w is. */
+            memcpy(&bits, sums + i, sizeof bits);
+            bits = (bits & mask) | (~mask & UINT64_C(0x8000000000000000));
+            memcpy(&sum, &bits, sizeof sum);
+            sums[i] = sum + (weights ? weights[k] : weight);
             noted[n] = i;
             n += !has[i];
-            sums[i] = has[i] ? sums[i] + w : w;
             has[i] = 1;
         }
         return n;
