@@ -353,6 +353,10 @@ MEMORY_CASES = {
         "n": 300_000, "connect": "10), weight=-0.1", "then": "net.drive(p, sp.poisson(1000.0), weight=0.01)",
         "duration": 1.0,
     },
+    "many Poisson inputs": {
+        "n": 100_000, "model": "sp.LIF(tau_m=10.0, I_e=0.5)", "connect": "1), weight=-0.1", "duration": 1.0,
+        "then": "for k in range(20): net.drive(p, sp.poisson(1000.0 + 50.0 * k), weight=0.001)",
+    },
     "in-degree": {"n": 100_000, "rule": "fixed_indegree", "connect": "100), weight=-0.1"},
 }  # fmt: skip
 
