@@ -133,7 +133,7 @@ def rate_lyapunov(
     Examples
     --------
     >>> import sparseprop as sp
-    >>> chaotic = sp.dynamics.rate_lyapunov(g=3.0, n=50, duration=1000.0)
+    >>> chaotic = sp.dynamics.rate_lyapunov(g=10.0, n=60, duration=500.0, seed=1)
     >>> bool(chaotic.exponents[0] > 0.0 > chaotic.exponents[-1])
     True
     """
