@@ -342,6 +342,12 @@ cdef inline double curvature(const RapidTheta *m, double V) noexcept nogil:
     return m.kick_U if V > 0.0 else m.kick_S
 
 
+cdef inline double measure_of(const RapidTheta *m, double V) noexcept nogil:
+    """Of the angle chi."""
+    cdef double a = curvature(m, V)
+    return 1.0 / (a * a) if is_far(V) else 1.0 / (1.0 + a * V * (a * V))
+
+
 cdef inline double velocity(const RapidTheta *m, double tau, double V, double distance,
                             double current) noexcept nogil:
     cdef double a = curvature(m, V)
