@@ -126,7 +126,7 @@ def test_drawing_events_takes_time(means):
     assert n_events == draw_events(means, 500, 500, 40)[0]
     for arguments in ((means, 0, 1, 1), (means, 500, 0, 1), (means, 500, 1, 0), (0.0 * means, 500, 1, 1),
                       (20.0 * means, 500, 1, 1), (np.ones(3), 500, 1, 1)):  # fmt: skip
-        with pytest.raises(sp.errors.ParameterError, match="means must be 1 or n numbers"):
+        with pytest.raises(sp.errors.ParameterError, match="numbers, of which the largest is in"):
             draw_events(*arguments)
 
 
