@@ -503,7 +503,7 @@ cdef extern from *:
     static inline __attribute__((always_inline)) int sp_may_cross(
         const double *x, const double *own, const double *e, const struct sp_interval *f, const int ports) {
         const double tiny = 2.0 * SP_ROUNDING, gap = own[0], edge_E = e[0], bound = gap * edge_E;
-        double value = x[2], low = gap, room, current[SP_PORTS];
+        double value = x[2], low = gap, high = gap, size = fabs(gap), left, begin, room, current[SP_PORTS];
         for (int j = 0; j < ports; j++)
             current[j] = x[3 + j];
         if (x[0] != f->epoch) {
@@ -515,6 +515,8 @@ cdef extern from *:
             }
             value *= own[2];
         }
+        begin = fabs(value) + fabs(gap) * e[1];
+        left = value - gap * e[1];
         room = fabs(value) + fabs(bound);
         for (int j = 0; j < ports; j++) {
             const double a = current[j], least = a * f->edge_decay[j], most = a * f->decay[j];
@@ -524,7 +526,18 @@ cdef extern from *:
             room += 2.0 * fabs(a) * (fabs(part) + edge_E * f->decay[j]);
         }
         low = low < 0.0 ? low : 0.0;
-        return !(value + low * (edge_E - e[1]) - 2.0 * tiny * room > bound);
+        if (value + low * (edge_E - e[1]) - 2.0 * tiny * room > bound)
+            return 0;
+        /* Or the currents exceed the drive all the time, and V falls from below threshold. */
+        for (int j = 0; j < ports; j++) {
+            const double a = current[j], now = a * f->decay[j], later = a * f->edge_decay[j];
+            const double part = a * (f->near[j] != 0.0 ? f->psi[j] : own[SP_GAIN + j] * e[1] * f->decay[j]);
+            high += now > later ? now : later;
+            size += fabs(now);
+            left += part;
+            begin += fabs(part);
+        }
+        return !(high <= -tiny * size && left > SP_NEARLY * begin);
     }
 
     static int64_t sp_find_each(const double *x, int64_t n, const double *own, const double *edges,
