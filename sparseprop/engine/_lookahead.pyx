@@ -849,9 +849,10 @@ cdef class Lookahead(Engine):
                 if p.frames == NULL:
                     continue
                 free(t.frames[k])
-                t.frames[k] = <Frame *> owned(allocate(p.n_frames, sizeof(Frame)))
-                memcpy(t.frames[k], p.frames, p.n_frames * sizeof(Frame))
-                p.frames = t.frames[k]
+                # Not in one line of memory with those of another thread.
+                t.frames[k] = <Frame *> owned(allocate(p.n_frames + 2, sizeof(Frame)))
+                memcpy(t.frames[k] + 1, p.frames, p.n_frames * sizeof(Frame))
+                p.frames = t.frames[k] + 1
         for j in range(L.n_threads):
             for k in range(e.n_populations):
                 for i in range(L.threads[j].e.populations[k].n_frames):

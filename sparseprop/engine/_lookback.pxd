@@ -4,8 +4,8 @@ A slice is shorter than the smallest delay: whatever a spike in it did, it did l
 but for its own reset. Then every neuron can be taken back through the slice on its own. First all rows of synapses
 along which something arrived are found; threads then put each synapse down for the block of its target (but for rows
 of which each block looks up its part by itself); blocks of neurons go back through what they got and through their own
-spikes (engine/_population_slice_back.pxi); and what each synapse of a row gives to the time of its spike is added in
-the order of the row. No sum depends on blocks or threads.
+spikes (engine/_population_slice_back.pxi); and what the synapses of a row give to the time of its spike is added block
+by block. Blocks are those of the network, so that no sum depends on threads or slices.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
@@ -49,11 +49,7 @@ cdef struct OpenRow:
     synapse_t begin             # of the row
     synapse_t at                # the synapse that it reaches next
     Pair next                   # when, or `never`
-    double *given               # as in a WayBack, of the whole row
-    int64_t capacity
     double s                    # when it reached the last one
-    double total                # the sums of those that have been reached
-    double weight_total
 
 
 # Neurons that go back together.
@@ -61,6 +57,8 @@ cdef struct BlockBack:
     int64_t population
     neuron_t first              # local id
     neuron_t size
+    double *by_open             # as in a PartBack
+    count_t by_open_capacity
     MarkBack *marks             # of the slice
     count_t n_marks
     count_t capacity
@@ -149,15 +147,15 @@ cdef struct Slices:
     count_t pulled_capacity
     bint some_pushed
     bint some_events
-    double *given               # by way and synapse, as in a WayBack
-    count_t n_given             # synapses
-    count_t given_capacity
+    double *by_way              # by block of the way's targets: as in a PartBack
+    count_t by_way_capacity
+    int64_t most_blocks         # of a population
+    count_t n_synapses          # of ways that are no parts of open rows
     DueBack *due
     count_t due_capacity
     long long next_way
     long long next_entry
     long long next_block
-    long long next_sum
 
 
 # What there is in a slice ---------------------------------------------------------------------------------------------
@@ -181,11 +179,9 @@ cdef inline WayBack *add_way(Slices *S, count_t entry, int64_t projection, doubl
     else:
         way.at = c.offsets[way.source]
         way.count = c.offsets[way.source + 1] - way.at
-    way.total = way.weight_total = 0.0
     if way.count == 0:
         return way
-    way.place = S.n_given
-    S.n_given += way.count
+    S.n_synapses += way.count
     if at < 0 and S.cuts[projection] != NULL:
         if not grow(<void **> &S.pulled, &S.pulled_capacity, S.n_pulled + 1, sizeof(int64_t)):
             return NULL
@@ -331,7 +327,8 @@ cdef inline bint open_row(Slices *S, int64_t projection) noexcept nogil:
     cdef count_t entry = S.b.openings[projection].at
     cdef neuron_t neuron = S.b.tape.entries[entry].neuron
     cdef OpenRow *r
-    cdef int64_t number
+    cdef BlockBack *block
+    cdef int64_t number, k
     S.b.openings[projection].at -= 1
     if S.n_unused:
         S.n_unused -= 1
@@ -344,12 +341,16 @@ cdef inline bint open_row(Slices *S, int64_t projection) noexcept nogil:
         S.n_open += 1
     r = &S.open[number]
     r.entry, r.projection = entry, projection
-    r.s = r.total = r.weight_total = 0.0
+    r.s = 0.0
     r.source = neuron - e.populations[population_of(e, neuron)].first
     r.begin, r.at = c.offsets[r.source], c.offsets[r.source + 1] - 1
-    if not grow(<void **> &r.given, &r.capacity, 2 * (r.at + 1 - r.begin), sizeof(double)) \
-            or not grow(<void **> &S.active, &S.active_capacity, S.n_active + 1, sizeof(int64_t)):
+    if not grow(<void **> &S.active, &S.active_capacity, S.n_active + 1, sizeof(int64_t)):
         return False
+    for k in range(S.first_block[c.post], S.first_block[c.post + 1]):
+        block = &S.blocks[k]
+        if not grow(<void **> &block.by_open, &block.by_open_capacity, 2 * S.n_open, sizeof(double)):
+            return False
+        block.by_open[2 * number] = block.by_open[2 * number + 1] = 0.0
     place_next(S, r)
     S.active[S.n_active] = number
     S.n_active += 1
@@ -429,8 +430,7 @@ cdef inline bint gather_arrivals(Slices *S) noexcept nogil:
         way = &S.ways[S.n_ways]
         S.n_ways += 1
         way.entry, way.projection, way.source, way.open = r.entry, r.projection, r.source, S.active[k]
-        way.s, way.at, way.count, way.given = 0.0, r.at + 1, 0, NULL
-        way.total = way.weight_total = 0.0
+        way.s, way.at, way.count = 0.0, r.at + 1, 0
         S.some_pushed = True
     return True
 
@@ -507,13 +507,12 @@ cdef inline bint put_down_way(Slices *S, ThreadBack *t, int64_t number) noexcept
                 return False
         return True
     r = &S.open[way.open]
-    # Places are those in the row, whose derivatives stay until all of it has been reached.
-    way.at, way.given, way.place, way.count = r.begin, r.given, 0, 0
+    # Places are those in the row.
+    way.at, way.count = r.begin, 0
     while r.at >= r.begin and r.next.n == S.end.n and not before(r.next, S.begin):
-        way.place = r.at - r.begin
         way.count += 1
         r.s = r.next.s
-        if not put_down(S, t, c.post, c.targets[r.at], r.next.s, <uint32_t> number, way.place):
+        if not put_down(S, t, c.post, c.targets[r.at], r.next.s, <uint32_t> number, r.at - r.begin):
             return False
         r.at -= 1
         place_next(S, r)
@@ -740,38 +739,11 @@ cdef inline void take_blocks(void *slices, int member) noexcept nogil:
             continue
         w.first, w.size, w.epoch, w.first_entry, w.ways = block.first, block.size, S.end.n, S.first_entry, S.ways
         w.marks, w.n_marks = block.marks, block.n_marks
+        w.by_way = S.by_way + 2 * (number - S.first_block[block.population]) * S.n_whole
+        w.by_open = block.by_open
         w.by_process, w.shift, w.shift_size = S.by_process, S.shift, S.shift_size
         p = &t.e.populations[block.population]
         t.status = back_of(p).go_back_through(&t.b, p, w)
-
-
-cdef inline void add_up_rows(void *slices, int member) noexcept nogil:
-    """What the synapses of a row give to the time of its spike, in their order (of those with own delays, in time)."""
-    cdef Slices *S = <Slices *> slices
-    cdef WayBack *way
-    cdef OpenRow *r
-    cdef int64_t k, j
-    cdef long long first
-    cdef double total, weight_total
-    while True:
-        first = take_next(&S.next_sum, WAYS)
-        if first >= S.n_ways:
-            return
-        for k in range(first, min(first + WAYS, <long long> S.n_ways)):
-            way = &S.ways[k]
-            if way.open < 0:
-                total = weight_total = 0.0
-                for j in range(way.count):
-                    total += way.given[2 * j]
-                    weight_total += way.given[2 * j + 1]
-                way.total, way.weight_total = total, weight_total
-                continue
-            r = &S.open[way.open]
-            total, weight_total = r.total, r.weight_total
-            for j in range(way.place + way.count - 1, way.place - 1, -1):
-                total += way.given[2 * j]
-                weight_total += way.given[2 * j + 1]
-            r.total, r.weight_total = total, weight_total
 
 
 # The slice ------------------------------------------------------------------------------------------------------------
@@ -859,10 +831,12 @@ cdef inline bint give_due(Slices *S, count_t n) noexcept nogil:
 
 cdef inline bint finish_slice(Slices *S) noexcept nogil:
     """Give spikes what their rows gave to their times; False if there is no memory."""
+    cdef const Pass *b = S.b
     cdef const WayBack *way
     cdef const OpenRow *r
     cdef DueBack *due
     cdef count_t k, kept = 0, n = S.n_whole
+    cdef int64_t j, post
     if not gather_findings(S) \
             or not grow(<void **> &S.due, &S.due_capacity, S.n_whole + S.n_active, sizeof(DueBack)) \
             or not grow(<void **> &S.unused, &S.unused_capacity, S.n_unused + S.n_active, sizeof(int64_t)):
@@ -870,7 +844,11 @@ cdef inline bint finish_slice(Slices *S) noexcept nogil:
     for k in range(S.n_whole):
         way, due = &S.ways[k], &S.due[k]
         due.s, due.entry, due.projection = way.s, way.entry, way.projection
-        due.total, due.weight_total = way.total, way.weight_total
+        due.total = due.weight_total = 0.0
+        post = b.e.projections[way.projection].post
+        for j in range(S.first_block[post + 1] - S.first_block[post]):
+            due.total += S.by_way[2 * (j * S.n_whole + k)]
+            due.weight_total += S.by_way[2 * (j * S.n_whole + k) + 1]
     for k in range(S.n_active):
         r = &S.open[S.active[k]]
         if r.next.n < never().n:
@@ -880,7 +858,11 @@ cdef inline bint finish_slice(Slices *S) noexcept nogil:
         due = &S.due[n]
         n += 1
         due.s, due.entry, due.projection = r.s, r.entry, r.projection
-        due.total, due.weight_total = r.total, r.weight_total
+        due.total = due.weight_total = 0.0
+        post = b.e.projections[r.projection].post
+        for j in range(S.first_block[post], S.first_block[post + 1]):
+            due.total += S.blocks[j].by_open[2 * S.active[k]]
+            due.weight_total += S.blocks[j].by_open[2 * S.active[k] + 1]
         S.unused[S.n_unused] = S.active[k]
         S.n_unused += 1
     S.n_active = kept
@@ -898,7 +880,7 @@ cdef inline void work(Slices *S, Job job, bint few) noexcept nogil:
 cdef inline Status slice_back(Slices *S, Pair latest, Pair until) noexcept nogil:
     """The slice that ends with the instant `latest`, of instants at or after `until`; its frames are at its end."""
     cdef Pass *b = S.b
-    cdef int64_t k
+    cdef int64_t k, n
     cdef bint few
     while b.at >= 0 and b.tape.entries[b.at].kind == CLOSE and before(latest, entry_time(&b.tape.entries[b.at])):
         b.at -= 1
@@ -906,30 +888,29 @@ cdef inline Status slice_back(Slices *S, Pair latest, Pair until) noexcept nogil
     S.begin.n, S.begin.s = latest.n, max(latest.s - S.longest, 0.0)
     if until.n == latest.n and until.s > S.begin.s:
         S.begin.s = until.s
-    S.n_ways = S.n_pulled = S.n_given = 0
+    S.n_ways = S.n_pulled = S.n_synapses = 0
     S.some_pushed = S.some_events = False
     for k in range(S.n_blocks):
         S.blocks[k].n_marks = 0
     if not gather_entries(S) or not gather_arrivals(S):
         return NO_MEMORY
-    if not grow(<void **> &S.given, &S.given_capacity, 2 * S.n_given, sizeof(double)) \
+    n = 2 * S.most_blocks * S.n_whole
+    if not grow(<void **> &S.by_way, &S.by_way_capacity, n, sizeof(double)) \
             or not grow(<void **> &S.pulled, &S.pulled_capacity, 2 * S.n_pulled, sizeof(int64_t)):
         return NO_MEMORY
-    for k in range(S.n_whole):
-        S.ways[k].given = S.given + 2 * S.ways[k].place
+    memset(S.by_way, 0, n * sizeof(double))
     sort_pulled(S, S.pulled + S.n_pulled)
     S.slice += 1
-    S.next_way = S.next_block = S.next_sum = 0
+    S.next_way = S.next_block = 0
     S.next_entry = S.first_entry
-    few = S.n_given + (S.last_entry - S.first_entry) + WAYS * (S.n_ways - S.n_whole) < S.few
+    few = S.n_synapses + (S.last_entry - S.first_entry) + WAYS * (S.n_ways - S.n_whole) < S.few
     if S.some_pushed or S.some_events:
         work(S, put_down_all, few)
     work(S, take_blocks, few)
     for k in range(S.team.n):
         if S.threads[k].slice == S.slice and S.threads[k].status != RUNNING:
             return S.threads[k].status
-    work(S, add_up_rows, few)
-    b.n_events += S.n_given + (S.last_entry - S.first_entry)
+    b.n_events += S.n_synapses + (S.last_entry - S.first_entry)
     for k in range(S.n_whole, S.n_ways):
         b.n_events += S.ways[k].count
     return RUNNING if finish_slice(S) else NO_MEMORY

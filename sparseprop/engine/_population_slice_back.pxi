@@ -23,7 +23,7 @@ cdef struct Came:
     double weight
     double *by_weight           # its own place, or NULL
     double *by_delay
-    double *given               # as in a WayBack, or NULL
+    double *given               # what the synapses of the way give, or NULL
     double *sum                 # of dL/d(weight) of all events of the drive that reach the target
 
 
@@ -62,7 +62,7 @@ cdef inline void came_by(Pass *b, const PartBack *w, const KickBack *kick, Came 
         place = projection.offsets[way.source] + projection.places[place]
     c.by_weight = b.by_weight[way.projection] + place if b.by_weight[way.projection] != NULL else NULL
     c.by_delay = b.by_delay[way.projection] + place if b.by_delay[way.projection] != NULL else NULL
-    c.given = way.given + 2 * <int64_t> kick.place
+    c.given = w.by_way + 2 * <int64_t> kick.way if way.open < 0 else w.by_open + 2 * way.open
     c.sum = NULL
 
 
@@ -74,7 +74,8 @@ cdef inline void give_to(const Population *p, PartBack *w, const Came *c, neuron
     if c.by_delay != NULL:
         c.by_delay[0] += of_time
     if c.given != NULL:
-        c.given[0], c.given[1] = of_time, of_weight
+        c.given[0] += of_time
+        c.given[1] += of_weight
     else:
         c.sum[0] += of_weight
         w.shift[p.first + i] += of_time
@@ -215,7 +216,6 @@ cdef inline void ask_for_kick(const Pass *b, const Population *p, const PartBack
                 prefetch(c.places + way.at + kick.place, 1)
             if c.weights != NULL:
                 prefetch(c.weights + way.at + kick.place, 1)
-            prefetch(way.given + 2 * <int64_t> kick.place, 1)
     if 6 <= k < w.n_kicks + 6:
         kick = &w.kicks[k - 6]
         if notes_states(<const Model *> p.rows):
@@ -241,13 +241,12 @@ cdef Status row_alone_back(Pass *b, Population *p, const PartBack *w, const RowB
     cdef const double *weights = c.weights + way.at + r.begin if c.weights != NULL else NULL
     cdef double *by_weight = b.by_weight[way.projection]
     cdef double *by_delay = b.by_delay[way.projection]
-    cdef double *given = way.given + 2 * r.begin
     cdef double *y = b.y[p - b.e.populations]
     cdef int64_t width = b.widths[p - b.e.populations], k, count = r.count, port = c.port
     cdef bint wide = b.wide
     cdef const Frame *f = frame_back(b.e, p, m)
     cdef When now = now_of(b, m, f)
-    cdef double weight = c.weight, v = 0.0, of_weight, of_time
+    cdef double weight = c.weight, v = 0.0, of_weight, of_time, total = 0.0, weight_total = 0.0
     cdef neuron_t i
     if by_weight != NULL:
         by_weight += way.at + r.begin
@@ -268,18 +267,18 @@ cdef Status row_alone_back(Pass *b, Population *p, const PartBack *w, const RowB
         elif notes_states(m):
             v = pop_kept(b, p.first + i)
             if isnan(v):
-                given[2 * k] = given[2 * k + 1] = 0.0
                 continue
         elif p.release != NULL and before(b.e.now, p.release[i]):
-            given[2 * k] = given[2 * k + 1] = 0.0
             continue
         kick_back(m, y + width * i, wide, f, &now, v, weight, port, &of_weight, &of_time)
         of_time *= weight
-        given[2 * k], given[2 * k + 1] = of_time, of_weight
+        total += of_time
+        weight_total += of_weight
         if by_weight != NULL:
             by_weight[k] += of_weight
         if by_delay != NULL:
             by_delay[k] += of_time
+    w.by_way[2 * r.way], w.by_way[2 * r.way + 1] = total, weight_total
     return RUNNING
 
 

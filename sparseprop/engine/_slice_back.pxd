@@ -14,10 +14,6 @@ cdef struct WayBack:
     synapse_t at                # where it begins in the arrays of the projection
     int64_t count
     int64_t open                # which open row it is a part of, or -1
-    int64_t place               # in the buffer of the slice
-    double *given               # by synapse: dL/dt, dL/d(weight)
-    double total                # the sum of the former
-    double weight_total
 
 
 # A part of a row: what of it arrives at some neurons.
@@ -69,6 +65,10 @@ cdef struct PartBack:
     int64_t n_kicks
     const MarkBack *marks
     int64_t n_marks
+    # What synapses of these neurons give to the time of a spike, and to the sum of all weights: two numbers for each
+    # way that is no part of an open row, and for each open row.
+    double *by_way
+    double *by_open
     # Sums that are kept by target, so that their order is that of time: dL/d(weight) by process, of local ids; dL/dt of
     # all at fixed times, and its sizes, of global ids.
     double **by_process

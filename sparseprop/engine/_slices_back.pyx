@@ -24,11 +24,12 @@ from ..errors import InsufficientMemoryError
 from .input import goes_by_slices, shortest_delay
 
 cdef enum:
-    # Blocks of a population at most, where each synapse is put down for its block anyway.
+    # Blocks of a population, if it is large.
     MOST_BLOCKS = 64
+    LEAST_BLOCKS = 4
     # Neurons of a block at least.
     FEWEST = 1024
-    # Synapses of a row that a block is to get on average, as long as there is one block for each thread.
+    # Synapses of a row that a block is to get on average.
     PART = 12
     # With fewer of them rows are put down synapse by synapse.
     DENSE = 2
@@ -63,7 +64,8 @@ cdef class AdjointBySlices(Adjoint):
     n_threads : int, optional
         Default: the cores that the process may use.
     block : int, optional
-        Neurons that go back together. Default: so many that blocks get parts of rows that are worth while.
+        Neurons that go back together, for tests: sums are added block by block. Default: so many that blocks get parts
+        of rows that are worth while.
     longest : float, optional
         ms, of a slice at most.
     few : int
@@ -86,6 +88,7 @@ cdef class AdjointBySlices(Adjoint):
         free(S.threads)
         for k in range(S.n_blocks if S.blocks != NULL else 0):
             free(S.blocks[k].marks)
+            free(S.blocks[k].by_open)
         free(S.blocks)
         free(S.first_block)
         free(S.block_size)
@@ -97,14 +100,12 @@ cdef class AdjointBySlices(Adjoint):
         free(S.by_process)
         free(S.shift)
         free(S.shift_size)
-        for k in range(S.n_open):
-            free(S.open[k].given)
         free(S.open)
         free(S.active)
         free(S.unused)
         free(S.ways)
         free(S.pulled)
-        free(S.given)
+        free(S.by_way)
         free(S.due)
 
     cdef _free_thread(self, ThreadBack *t):
@@ -163,7 +164,7 @@ cdef class AdjointBySlices(Adjoint):
             p = &e.populations[k]
             S.block_size[k] = p.size
             if p.ops != NULL:
-                S.block_size[k] = _block_size(network, k, self.n_threads) if block is None else block
+                S.block_size[k] = _block_size(network, k) if block is None else block
                 total += (p.size - 1) // S.block_size[k] + 1
         S.blocks = <BlockBack *> zeros(total, sizeof(BlockBack))
         for k in range(e.n_populations):
@@ -176,6 +177,7 @@ cdef class AdjointBySlices(Adjoint):
                 b.population, b.first = k, <neuron_t> at
                 b.size = <neuron_t> min(<int64_t> S.block_size[k], p.size - at)
                 at += b.size
+            S.most_blocks = max(S.most_blocks, S.n_blocks - S.first_block[k])
         S.first_block[e.n_populations] = S.n_blocks
 
     cdef _cut_rows(self, network):
@@ -294,9 +296,10 @@ cdef class AdjointBySlices(Adjoint):
                 if p.frames == NULL:
                     continue
                 free(t.frames[k])
-                t.frames[k] = <Frame *> owned(allocate(p.n_frames, sizeof(Frame)))
-                memcpy(t.frames[k], p.frames, p.n_frames * sizeof(Frame))
-                p.frames = t.frames[k]
+                # Not in one line of memory with those of another thread.
+                t.frames[k] = <Frame *> owned(allocate(p.n_frames + 2, sizeof(Frame)))
+                memcpy(t.frames[k] + 1, p.frames, p.n_frames * sizeof(Frame))
+                p.frames = t.frames[k] + 1
                 for i in range(p.n_frames):
                     p.frames[i].instant = -1
         S.stale = False
@@ -374,8 +377,8 @@ cdef double _taken_up(double *sums, int64_t n) noexcept:
     return total
 
 
-def _block_size(network, number, n_threads):
-    """Of a population: a part of a row takes a while beside its synapses, so blocks are few where there are such."""
+def _block_size(network, number):
+    """Of a population, by the network alone: sums go block by block."""
     size = network.populations[number].size
     n, rows = 0, 0
     for projection in network.projections:
@@ -383,7 +386,8 @@ def _block_size(network, number, n_threads):
             n += projection.adjacency.n_synapses
             rows += network.populations[projection.pre].size
     blocks = MOST_BLOCKS
-    if n:
-        blocks = max(n_threads, min(2 * n_threads, n // (PART * rows))) if n_threads > 1 else 1
+    # A part of a row takes a while beside its synapses.
+    if n >= DENSE * LEAST_BLOCKS * rows and n:
+        blocks = min(max(n // (PART * rows), LEAST_BLOCKS), MOST_BLOCKS)
     blocks = max(min(blocks, size // FEWEST), 1)
     return (size - 1) // blocks + 1

@@ -60,6 +60,14 @@ def _checked_threads(n_threads, source):
     return n_threads
 
 
+def _is_worth_slices(source):
+    """Whether the pass back goes by slices: where projections have one delay each, it is faster instant by instant."""
+    return goes_by_slices(source) and any(
+        isinstance(projection.delay, np.ndarray) and projection.adjacency.n_synapses
+        for projection in source.projections
+    )
+
+
 def overflows_are_told():
     """A context in which NumPy is silent of sums that are no finite numbers, as :func:`noted` tells neuron and time."""
     return np.errstate(over="ignore", invalid="ignore")
@@ -91,7 +99,7 @@ class _Backward:
         ]
         self.near = tape.near
         arrays = (self.sums, self.by_weight, self.by_delay, self.by_drive)
-        if goes_by_slices(self.source):
+        if _is_worth_slices(self.source):
             self.adjoint = AdjointBySlices(self.source, tape.start, *arrays, tau_m, self.near, n_threads)
         else:
             self.adjoint = Adjoint(self.source, tape.start, *arrays, tau_m, self.near)

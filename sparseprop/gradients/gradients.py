@@ -138,8 +138,9 @@ class Gradients:
         for.
     n_ties : int
         Instants in which independent events coincided exactly (in networks whose synapses between neurons all have a
-        delay: how often inputs or neurons that fire by themselves did, and what reached one neuron). For LIF neurons the derivative is right nevertheless, if
-        nothing is in `warnings`; of a QIF neuron that several of them kick, it is one between those on the two sides.
+        delay: how often inputs or neurons that fire by themselves did, and what reached one neuron). For LIF neurons
+        the derivative is right nevertheless, if nothing is in `warnings`; of a QIF neuron that several of them kick, it
+        is one between those on the two sides.
     invariant_error : float
         What is left of a sum that is 0 because nothing changes if everything happens later, over its largest part; NaN
         after an overflow.

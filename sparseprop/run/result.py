@@ -411,8 +411,9 @@ class Result:
             LIFExp neurons.
         n_threads : int, optional
             Threads of networks in which all synapses between neurons have a delay, whichever engine ran; the results
-            are the same bits for any number. Default: one for each core that the process may use. Other networks take
-            one thread, and more are refused.
+            are the same bits for any number. Default: one for each core that the process may use. Only one is used
+            where no projection has a delay for each synapse, which is faster. Other networks take one, and more are
+            refused.
 
         Returns
         -------
@@ -421,8 +422,8 @@ class Result:
         Raises
         ------
         ParameterError
-            Without a tape, if it was used before, for arrays of another shape, or for `n_threads` above 1 where there is
-            one thread.
+            Without a tape, if it was used before, for arrays of another shape, or for `n_threads` above 1 where there
+            is one thread.
 
         Notes
         -----
