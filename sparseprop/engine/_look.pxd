@@ -8,7 +8,7 @@ from sparseprop.engine._tape cimport Entry, TapeBuffer
 from sparseprop.engine._team cimport Team
 from sparseprop.engine._window cimport Window
 from sparseprop.numerics._frames cimport Frame, Pair
-from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
+from sparseprop.numerics._typedefs cimport count_t, neuron_t
 
 
 # What is still to come along a cut of a row, by places from the row's beginning.

@@ -18,13 +18,11 @@ from sparseprop._core cimport Engine
 from sparseprop.connectivity._poisson cimport drawing_free
 from sparseprop.connectivity._rows cimport table_size
 from sparseprop.engine._blocks cimport go_back, take_blocks, take_ways
-from sparseprop.engine._delivery cimport find_row, train_time
-from sparseprop.engine._flights cimport process_time
 from sparseprop.engine._instant cimport note_recent, record
 from sparseprop.engine._loaded cimport owned, zeros
 from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Place, Saved, Thread
-from sparseprop.engine._pull cimport is_flying, land, leave_out, next_arrival, open_spans
-from sparseprop.engine._queueing cimport anyone_fires, enter_present, first_spike, kicks_so_far
+from sparseprop.engine._pull cimport Sorting, is_flying, land, leave_out, open_spans, sort_by_block
+from sparseprop.engine._queueing cimport anyone_fires, enter_present, kicks_so_far
 from sparseprop.engine._slice cimport Recent, Route, Spike, Sum, note_fault
 from sparseprop.engine._slice_tape cimport gather_values, note_slice
 from sparseprop.engine._state cimport (
@@ -34,7 +32,7 @@ from sparseprop.engine._state cimport (
 from sparseprop.engine._tape cimport TapeBuffer, tape_free
 from sparseprop.engine._team cimport team_begin, team_do, team_end
 from sparseprop.engine._ways cimport (
-    compare_spikes, find_rows, just_after, lane_time, log_end, pass_by, send_off, take_sources, trim,
+    compare_spikes, find_rows, first_event, just_after, nothing_comes, pass_by, send_off, take_sources, trim,
 )
 from sparseprop.numerics._frames cimport MAX_EPOCH, Frame, Pair, before, interval, never, plus
 from sparseprop.numerics._memory cimport allocate, allocate_large, grow
@@ -285,73 +283,6 @@ cdef Status take_slice(Look *L, Pair until, count_t most, bint instant) noexcept
     if cut < INFINITY:
         e.now.n, e.now.s = L.begin.n, cut
     return RUNNING
-
-
-cdef Pair first_event(Look *L) noexcept nogil:
-    """When something happens next."""
-    cdef State *e = L.e
-    cdef Pair first = first_spike(e), time
-    cdef int64_t j, k
-    for k in range(L.n_lanes):
-        if L.lanes[k].next < log_end(&e.populations[L.lanes[k].population]):
-            time = lane_time(L, &L.lanes[k], L.lanes[k].next)
-            if before(time, first):
-                first = time
-    for k in range(L.n_cursors):
-        time = plus(L.cursors[k].emission, e.projections[L.cursors[k].projection].delays[L.cursors[k].at], e.H)
-        if before(time, first):
-            first = time
-    for k in range(e.n_populations):
-        for j in range(L.flying[k].head, L.flying[k].size):
-            first = next_arrival(L, k, j, first)
-    for k in range(2):
-        time = train_time(e, &e.trains[k])
-        if before(time, first):
-            first = time
-    for k in range(e.n_processes):
-        if e.processes[k].is_source:
-            time = process_time(e, &e.processes[k], e.processes[k].at)
-            if before(time, first):
-                first = time
-    for k in range(L.n_drives):
-        time = process_time(e, &L.drives[k], L.drives[k].at)
-        if before(time, first):
-            first = time
-    return first
-
-
-cdef bint nothing_comes(Look *L) noexcept nogil:
-    """Whether there is nothing to wait for but spikes that neurons fire by themselves, or spikes that reach nobody."""
-    cdef State *e = L.e
-    cdef int64_t j, k
-    cdef const Lane *lane
-    cdef const Population *p
-    cdef count_t number
-    cdef const neuron_t *targets
-    cdef const double *weights
-    if L.n_cursors:
-        return False
-    for k in range(e.n_populations):
-        for j in range(L.flying[k].head, L.flying[k].size):
-            if is_flying(L, k, j):
-                return False
-    for k in range(2):
-        if train_time(e, &e.trains[k]).n < never().n:
-            return False
-    for k in range(e.n_processes):
-        if e.processes[k].is_source and process_time(e, &e.processes[k], e.processes[k].at).n < never().n:
-            return False
-    for k in range(L.n_drives):
-        if process_time(e, &L.drives[k], L.drives[k].at).n < never().n:
-            return False
-    for j in range(L.n_lanes):
-        lane = &L.lanes[j]
-        p = &e.populations[lane.population]
-        for number in range(lane.next, log_end(p)):
-            for k in range(lane.first_projection, lane.first_projection + lane.n_projections):
-                if find_row(e, &e.projections[k], p.log[number - p.log_start].source, &targets, &weights):
-                    return False
-    return True
 
 
 cdef Status take_slices(Look *L, Pair until, count_t most, count_t budget) noexcept nogil:
@@ -646,7 +577,10 @@ cdef class Lookahead(Engine):
             for k in range(p.first_delayed, p.first_delayed + p.n_delayed):
                 c = &self.e.projections[k]
                 n = L.first_block[c.post + 1] - L.first_block[c.post]
-                if c.offsets[p.size] >= dense * n * p.size and c.offsets[p.size] and n:
+                if c.weights == NULL:
+                    self._forget(<size_t> c.places)
+                    self.e.projections[k].places = NULL
+                if c.offsets[p.size] >= dense * n * p.size and c.offsets[p.size]:
                     self._sort_by_block(k, p.size)
 
     cdef uint32_t *_cut(self, const Projection *c, int64_t n_pre) except? NULL:
@@ -675,59 +609,22 @@ cdef class Lookahead(Engine):
         """Bring the rows of a projection, which are in the order of delays, into that of blocks and delays."""
         cdef Look *L = &self.look
         cdef Projection *c = &self.e.projections[number]
-        cdef int64_t n = L.first_block[c.post + 1] - L.first_block[c.post], i, k, block
-        cdef synapse_t longest = 0, size, at
-        cdef uint32_t *cut
-        cdef uint32_t *where
-        cdef double *delays
-        cdef double *weights
-        cdef neuron_t *places
-        cdef uint16_t *local
-        cdef neuron_t within = (1 << L.shift) - 1
+        cdef int64_t n = L.first_block[c.post + 1] - L.first_block[c.post]
+        cdef Sorting scratch
+        cdef bint done
         L.cuts[number] = <uint32_t *> owned(allocate_large(n_pre * (n + 1), sizeof(uint32_t)))
         L.local[number] = <uint16_t *> owned(allocate_large(c.offsets[n_pre], sizeof(uint16_t)))
-        for i in range(n_pre):
-            longest = max(longest, c.offsets[i + 1] - c.offsets[i])
-        scratch = [np.empty(longest), np.empty(longest), np.empty(longest, np.int32), np.empty(longest, np.uint32),
-                   np.empty(n + 1, np.uint32)]
-        cdef double[::1] scratch_delays = scratch[0], scratch_weights = scratch[1]
-        cdef int[::1] scratch_places = scratch[2]
-        cdef uint32_t[::1] scratch_where = scratch[3], scratch_at = scratch[4]
-        where = &scratch_where[0]
-        # These arrays are the engine's own.
-        delays, weights, places = <double *> c.delays, <double *> c.weights, <neuron_t *> c.places
+        memset(&scratch, 0, sizeof(Sorting))
         with nogil:
-            for i in range(n_pre):
-                at, size = c.offsets[i], c.offsets[i + 1] - c.offsets[i]
-                cut = L.cuts[number] + i * (n + 1)
-                memset(cut, 0, (n + 1) * sizeof(uint32_t))
-                for k in range(size):
-                    cut[(c.targets[at + k] >> L.shift) + 1] += 1
-                for block in range(n):
-                    cut[block + 1] += cut[block]
-                    scratch_at[block] = cut[block]
-                for k in range(size):
-                    block = c.targets[at + k] >> L.shift
-                    where[k] = scratch_at[block]
-                    scratch_at[block] += 1
-                    L.local[number][at + where[k]] = <uint16_t> (c.targets[at + k] & within)
-                    scratch_delays[where[k]] = delays[at + k]
-                if size:
-                    L.longest_delay[number] = max(L.longest_delay[number], delays[at + size - 1])
-                    memcpy(delays + at, &scratch_delays[0], size * sizeof(double))
-                for k in range(size):
-                    scratch_places[where[k]] = places[at + k]
-                    if weights != NULL:
-                        scratch_weights[where[k]] = weights[at + k]
-                if size:
-                    memcpy(places + at, &scratch_places[0], size * sizeof(neuron_t))
-                    if weights != NULL:
-                        memcpy(weights + at, &scratch_weights[0], size * sizeof(double))
+            done = sort_by_block(L, number, n_pre, &scratch)
+        free(scratch.values)
+        free(scratch.places)
+        free(scratch.where)
+        free(scratch.at)
+        if not done:
+            owned(NULL)
         self._forget(<size_t> c.targets)
         c.targets = NULL
-        if weights == NULL:
-            self._forget(<size_t> c.places)
-            c.places = NULL
 
     cdef _forget(self, size_t address):
         """Let go of an array of the engine's own that it does not need."""

@@ -434,4 +434,3 @@ cdef Status advance(State *e, Window *q, Population *p, Part *w) noexcept nogil:
         if w.fault.kind:
             return RUNNING
     return status
-

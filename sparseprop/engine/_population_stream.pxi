@@ -1,6 +1,9 @@
-# Equal neurons whose kicks only add up (`adds_up`), and which do not fire by themselves, through a slice: a kick is a
-# subtraction and a comparison. Refractory neurons are out of reach of all kicks meanwhile: their x is infinite, and what
-# it will be waits in a list. What is rare takes the way of all neurons (_population_lookahead.pxi, before this).
+# Equal neurons whose kicks only add up (`adds_up`) through a slice: a kick is a subtraction and a comparison. Included
+# by the unit of a kind `Model`, after _population_lookahead.pxi: what is rare takes that way, the way of all neurons.
+#
+# `stream` takes what arrives in the order of time, for neurons that do not fire by themselves. Refractory ones are not
+# reached by any kick: their x is infinite, and what it will be waits in a list. `advance_lists` takes a list
+# for each neuron, eight lists side by side.
 
 from sparseprop.engine._slice cimport Away, Lists
 from sparseprop.numerics._constants cimport LARGEST_KICK

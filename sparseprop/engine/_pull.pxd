@@ -4,8 +4,8 @@ Such a row is cut by blocks of targets, and within a cut it is in the order of d
 that a spike is on its way along, whose beginning moves on slice after slice.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.string cimport memcpy, memmove
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy, memmove, memset
 
 from sparseprop.engine._lists cimport put_down, put_down_one
 from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Span, Thread
@@ -13,7 +13,7 @@ from sparseprop.engine._slice cimport Lists
 from sparseprop.engine._state cimport Projection
 from sparseprop.numerics._frames cimport Pair, before, not_after, plus
 from sparseprop.numerics._lanes cimport ask, pull, pull_own
-from sparseprop.numerics._memory cimport grow
+from sparseprop.numerics._memory cimport allocate, grow
 from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
 
@@ -219,3 +219,61 @@ cdef inline Pair next_arrival(const Look *L, int64_t population, count_t j, Pair
             if before(time, first):
                 first = time
     return first
+
+
+# Rows ---------------------------------------------------------------------------------------------------------------
+
+# Scratch for a row.
+cdef struct Sorting:
+    double *values
+    neuron_t *places
+    uint32_t *where
+    uint32_t *at
+
+
+cdef inline bint sort_by_block(Look *L, int64_t number, int64_t n_pre, Sorting *scratch) noexcept nogil:
+    """Bring the rows of a projection into the order of blocks, and of delays as they were; False without memory."""
+    cdef Projection *c = &L.e.projections[number]
+    cdef int64_t n = L.first_block[c.post + 1] - L.first_block[c.post], i, k, block
+    cdef synapse_t longest = 0, size, at
+    cdef uint32_t *cut
+    cdef uint32_t *where
+    cdef neuron_t within = (1 << L.shift) - 1
+    # These arrays are the engine's own.
+    cdef double *delays = <double *> c.delays
+    cdef double *weights = <double *> c.weights
+    cdef neuron_t *places = <neuron_t *> c.places
+    for i in range(n_pre):
+        longest = max(longest, c.offsets[i + 1] - c.offsets[i])
+    scratch.values = <double *> allocate(longest, sizeof(double))
+    scratch.places = <neuron_t *> allocate(longest, sizeof(neuron_t))
+    scratch.where = where = <uint32_t *> allocate(longest, sizeof(uint32_t))
+    scratch.at = <uint32_t *> allocate(n, sizeof(uint32_t))
+    if scratch.values == NULL or scratch.places == NULL or scratch.where == NULL or scratch.at == NULL:
+        return False
+    for i in range(n_pre):
+        at, size = c.offsets[i], c.offsets[i + 1] - c.offsets[i]
+        cut = L.cuts[number] + i * (n + 1)
+        memset(cut, 0, (n + 1) * sizeof(uint32_t))
+        for k in range(size):
+            cut[(c.targets[at + k] >> L.shift) + 1] += 1
+        for block in range(n):
+            cut[block + 1] += cut[block]
+            scratch.at[block] = cut[block]
+        for k in range(size):
+            block = c.targets[at + k] >> L.shift
+            where[k] = scratch.at[block]
+            scratch.at[block] += 1
+            L.local[number][at + where[k]] = <uint16_t> (c.targets[at + k] & within)
+            scratch.values[where[k]] = delays[at + k]
+        if size:
+            L.longest_delay[number] = max(L.longest_delay[number], delays[at + size - 1])
+            memcpy(delays + at, scratch.values, size * sizeof(double))
+        if size == 0 or weights == NULL:
+            continue
+        for k in range(size):
+            scratch.places[where[k]] = places[at + k]
+            scratch.values[where[k]] = weights[at + k]
+        memcpy(places + at, scratch.places, size * sizeof(neuron_t))
+        memcpy(weights + at, scratch.values, size * sizeof(double))
+    return True

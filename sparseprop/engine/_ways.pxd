@@ -6,15 +6,16 @@ from libc.stdlib cimport qsort
 from libc.string cimport memmove
 
 from sparseprop.connectivity._poisson cimport event_neuron
-from sparseprop.engine._delivery cimport train_time
+from sparseprop.engine._delivery cimport find_row, train_time
 from sparseprop.engine._flights cimport draw_interval, process_time
 from sparseprop.engine._look cimport Flights, Flying, Look, Way
-from sparseprop.engine._pull cimport fly
+from sparseprop.engine._pull cimport fly, is_flying, next_arrival
+from sparseprop.engine._queueing cimport first_spike
 from sparseprop.engine._slice cimport Route, Spike
 from sparseprop.engine._state cimport (
     Cursor, Flight, Lane, Population, Process, Projection, State, Train, nowhere, population_of,
 )
-from sparseprop.numerics._frames cimport Pair, before, not_after, plus
+from sparseprop.numerics._frames cimport Pair, before, never, not_after, plus
 from sparseprop.numerics._memory cimport grow
 from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
@@ -275,3 +276,72 @@ cdef inline bint find_rows(Look *L) noexcept nogil:
                 return False
             way.s, way.cursor = 0.0, k
     return find_flights(L)
+
+
+# Waiting ------------------------------------------------------------------------------------------------------------
+
+cdef inline Pair first_event(Look *L) noexcept nogil:
+    """When something happens next."""
+    cdef State *e = L.e
+    cdef Pair first = first_spike(e), time
+    cdef int64_t j, k
+    for k in range(L.n_lanes):
+        if L.lanes[k].next < log_end(&e.populations[L.lanes[k].population]):
+            time = lane_time(L, &L.lanes[k], L.lanes[k].next)
+            if before(time, first):
+                first = time
+    for k in range(L.n_cursors):
+        time = plus(L.cursors[k].emission, e.projections[L.cursors[k].projection].delays[L.cursors[k].at], e.H)
+        if before(time, first):
+            first = time
+    for k in range(e.n_populations):
+        for j in range(L.flying[k].head, L.flying[k].size):
+            first = next_arrival(L, k, j, first)
+    for k in range(2):
+        time = train_time(e, &e.trains[k])
+        if before(time, first):
+            first = time
+    for k in range(e.n_processes):
+        if e.processes[k].is_source:
+            time = process_time(e, &e.processes[k], e.processes[k].at)
+            if before(time, first):
+                first = time
+    for k in range(L.n_drives):
+        time = process_time(e, &L.drives[k], L.drives[k].at)
+        if before(time, first):
+            first = time
+    return first
+
+
+cdef inline bint nothing_comes(Look *L) noexcept nogil:
+    """Whether there is nothing to wait for but spikes that neurons fire by themselves, or spikes that reach nobody."""
+    cdef State *e = L.e
+    cdef int64_t j, k
+    cdef const Lane *lane
+    cdef const Population *p
+    cdef count_t number
+    cdef const neuron_t *targets
+    cdef const double *weights
+    if L.n_cursors:
+        return False
+    for k in range(e.n_populations):
+        for j in range(L.flying[k].head, L.flying[k].size):
+            if is_flying(L, k, j):
+                return False
+    for k in range(2):
+        if train_time(e, &e.trains[k]).n < never().n:
+            return False
+    for k in range(e.n_processes):
+        if e.processes[k].is_source and process_time(e, &e.processes[k], e.processes[k].at).n < never().n:
+            return False
+    for k in range(L.n_drives):
+        if process_time(e, &L.drives[k], L.drives[k].at).n < never().n:
+            return False
+    for j in range(L.n_lanes):
+        lane = &L.lanes[j]
+        p = &e.populations[lane.population]
+        for number in range(lane.next, log_end(p)):
+            for k in range(lane.first_projection, lane.first_projection + lane.n_projections):
+                if find_row(e, &e.projections[k], p.log[number - p.log_start].source, &targets, &weights):
+                    return False
+    return True

@@ -6,11 +6,21 @@ numbers: the wider registers that are chosen at run time give the same bits.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 
-from sparseprop.numerics._constants cimport ROUNDING  # for the order of the C code that is included
-from sparseprop.numerics._scan cimport prefetch  # whose C names are used here
-
 cdef extern from *:
     """
+    #include <math.h>
+    #include <stdint.h>
+    #include <string.h>
+
+    /* As in _scan.pxd. */
+    #ifndef SP_DISPATCH
+    #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+    #define SP_DISPATCH __attribute__((target_clones("avx512f", "avx2", "default")))
+    #else
+    #define SP_DISPATCH
+    #endif
+    #endif
+
     #define SP_LANES 8
     #define SP_SLOT_BITS 7
     #define SP_SLOTS (1 << SP_SLOT_BITS)    /* the last one is for what is not there: a kick by 0 */
@@ -61,8 +71,8 @@ cdef extern from *:
         return k;
     }
 
-    /* Add what arrives along a row, with a weight for each synapse or one, to the sums of neurons from `first` on; those
-       that had none are noted behind the `n` that did. Returns how many have one now. */
+    /* Add what arrives along a row, with a weight for each synapse or one, to the sums of neurons from `first` on;
+       those that had none are noted behind the `n` that did. Returns how many have one now. */
     static int64_t sp_add_row(double *restrict sums, uint8_t *restrict has, int32_t *restrict noted, int64_t n,
                               const int32_t *restrict targets, const double *restrict weights, double weight,
                               int64_t count, int32_t first) {
@@ -160,8 +170,8 @@ cdef extern from *:
         return all;
     }
 
-    /* What each kick takes from x, and the x up to which it drives, in place of exponentials. `kinds` says which weight,
-       or `own` has one for each. The last slot takes nothing. */
+    /* What each kick takes from x, and the x up to which it drives, in place of exponentials. `kinds` says which
+       weight, or `own` has one for each. The last slot takes nothing. */
     SP_DISPATCH
     static void sp_make_steps(double *restrict steps, double *restrict bounds, int64_t n, const uint8_t *kinds,
                               const double *own, const double *weights, int64_t n_kinds, double start, double gap,

@@ -16,6 +16,7 @@ cdef extern from *:
     #define SP_WIDE
     #include <immintrin.h>
     #endif
+    #undef SP_DISPATCH
     #if defined(SP_WIDE) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
     #define SP_DISPATCH __attribute__((target_clones("avx512f", "avx2", "default")))
     #else
