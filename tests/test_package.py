@@ -179,7 +179,7 @@ def test_imports_of_what_setup_writes_are_seen():
     assert set(UNITS) == {f"engine.kernels._{name.lower()}" for name in models.KERNELS}
     for unit in UNITS:
         mine = f"models.{unit.rpartition('.')[2]}"
-        shared = {f"engine._population{what}" for what in ("", "_back", "_lookahead")}
+        shared = {f"engine._population{what}" for what in ("", "_back", "_slice_back", "_lookahead")}
         assert found[unit] == {"models._neuron", mine} | shared
     assert found["engine.kernels"] == set(UNITS)
 
