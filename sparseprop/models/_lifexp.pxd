@@ -10,16 +10,15 @@ So a kick in the same epoch multiplies and adds, by factors that all neurons of 
 of its ports. The mathematics is in docs/numerics.md and, operation by operation, in lifexp.py.
 """
 
-from libc.math cimport INFINITY, NAN, fabs
+from libc.math cimport INFINITY, fabs
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from sparseprop.models._neuron cimport Neurons, Row, Sums, When
 from sparseprop.numerics._constants cimport LARGEST_KICK, LARGEST_STATE, NEARLY, ROUNDING
 from sparseprop.numerics._frames cimport Frame, Pair, enter_instant, never, phi, place_edge, plus
-from sparseprop.numerics._elementary cimport exp, exp_many, expm1, log, log1p
-from sparseprop.numerics._scan cimport Coupled, Interval, couple, couple_each, find_coupled, find_each, may_cross
-from sparseprop.numerics._scan cimport prefetch
+from sparseprop.numerics._elementary cimport exp, expm1, log, log1p
+from sparseprop.numerics._scan cimport Coupled, couple, find_coupled, prefetch
 from sparseprop.numerics._sums cimport sum_of_three
 from sparseprop.numerics._typedefs cimport MAX_PORTS, neuron_t
 

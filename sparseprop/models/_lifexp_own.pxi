@@ -1,5 +1,10 @@
 # LIFExp neurons of which each has its own parameters: part of _lifexp.pxd.
-#
+
+from libc.math cimport NAN
+
+from sparseprop.numerics._elementary cimport exp_many
+from sparseprop.numerics._scan cimport Interval, couple_each, find_each, may_cross
+
 # Own numbers: the gap, tau_m, the factor to the next epoch, and the gain of each port. At the edge: the membrane's
 # growth, NaN where the edge is too far, and at the time when that was computed; `Interval` is shared. Synaptic time
 # constants are the same for all; and tau_m, where one of them is near it.
