@@ -337,13 +337,29 @@ def test_networks_that_it_is_not_for_are_refused_by_name(delay):
 def test_the_engine_is_chosen():
     """Where none is asked for: by the rule of docs/engines.md."""
 
-    def net(delay, k=10, n=200):
+    def net(delay, n=200, model=None, rate=None):
         net = sp.Network(seed=1)
-        neurons = net.add(n, sp.LIF(tau_m=10.0, I_e=1.2), name="neurons")
-        net.connect(neurons, neurons, sp.fixed_indegree(k), weight=-0.01, delay=delay)
+        neurons = net.add(n, model or sp.LIF(tau_m=10.0, I_e=1.2), name="neurons")
+        net.connect(neurons, neurons, sp.fixed_indegree(10), weight=-0.01, delay=delay)
+        if rate:
+            net.drive(neurons, sp.poisson(rate), weight=0.01)
         return net
 
-    assert net(0.0).run(20.0).engine == "window"
+    exponential = sp.LIFExp(tau_m=10.0, tau_syn=5.0, I_e=1.2)
+    each, short = sp.uniform(0.5, 2.5), sp.uniform(0.1, 2.5)
+    for example, engine in (
+        (net(0.0), "window"),
+        (net(0.0, rate=100.0), "window"),
+        (net(1.5, n=2000), "window"),
+        (net(1.5, rate=100.0), "lookahead"),
+        (net(1.5, rate=100.0, model=exponential), "window"),
+        (net(each), "window"),
+        (net(each, n=2000), "lookahead"),
+        (net(short, n=2000), "window"),
+        (net(each, n=2000, model=exponential), "lookahead"),
+    ):
+        assert sp.Simulation(example).engine == engine
+        assert example.run(5.0).times.tolist() == example.run(5.0, engine="heap").times.tolist()
     for threads in (2, 3):
         result = net(1.0).run(20.0, n_threads=threads)
         assert result.engine == "lookahead" and result.n_spikes

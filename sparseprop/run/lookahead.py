@@ -6,6 +6,12 @@ from .. import _validation
 from ..engine._lookahead import Lookahead
 from ..engine.input import shortest_slice
 from ..errors import ParameterError
+from ..inputs import Poisson
+from ..models import LIFExp
+
+# By benchmarks/engine_choice.py.
+MANY = 1000  # neurons
+LONG = 0.3  # ms, of the smallest delay
 
 __all__ = ["checked_threads", "chosen_engine", "lookahead_engine"]
 
@@ -81,4 +87,10 @@ def chosen_engine(net, source, n_threads):
 
 
 def _pays(net):
-    return False
+    """Whether a network with delays can be expected to run faster, also on one thread; docs/engines.md says why so."""
+    if any(isinstance(d.input, Poisson) and not isinstance(d.population.model, LIFExp) for d in net.drives):
+        return True
+    among = [p for p in net.projections if not p.pre.is_source and p.n_synapses]
+    own = any(isinstance(p.delay, np.ndarray) for p in among)
+    neurons = sum(p.n for p in net.populations if not p.is_source)
+    return own and neurons >= MANY and min(float(np.min(p.delay)) for p in among) >= LONG
