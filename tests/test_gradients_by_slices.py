@@ -129,3 +129,18 @@ def test_more_threads_are_refused_where_there_is_one():
     with pytest.raises(ParameterError, match="n_threads must be a whole number >= 1, or None for all cores, got 0"):
         res.backward(np.ones(res.n_spikes), n_threads=0)
     res.backward(np.ones(res.n_spikes), n_threads=1)
+
+
+def test_more_is_found_in_one_slice_than_is_listed():
+    """Neurons that are kicked by many sources at the time at which they fire by themselves."""
+    net = sp.Network(seed=1)
+    neurons = net.add(400, sp.LIF(tau_m=10.0, I_e=1.5), V=0.0)
+    given = net.add(100, sp.SpikeSource(np.full(100, 10.0 * np.log(3.0)), np.arange(100)))
+    net.connect(given, neurons, sp.all_to_all(), weight=-0.001)
+    net.connect(neurons, neurons, sp.fixed_outdegree(2), weight=-0.01, delay=sp.uniform(1.0, 2.0))
+    result = net.run(12.0, engine="lookahead", tape=True)
+    for n_threads in (1, 2):
+        grads = result.backward(np.ones(result.n_spikes), n_threads=n_threads)
+        assert grads.n_warnings == 400 * 100 and len(grads.warnings) == 10_000
+        assert {warning.kind for warning in grads.warnings} == {"order swap"}
+        assert {warning.source for warning in grads.warnings} <= set(range(400, 500))

@@ -192,10 +192,13 @@ def test_without_inputs_and_with_uniform_phases_only_there_is_a_transversal_dist
         ({"kind": "spike", "size": 1e-3}, "size is for kind='state'"),
         ({"size": 0.0}, "size must be a distance from 1e-14 to 0.1"),
         ({"size": [1e-3, np.nan]}, "size must be a distance from 1e-14 to 0.1"),
-        ({"n": 0}, "n must be a whole number >= 1"),
+        ({"n": 2**70}, "n must be a whole number from 1 to"),
+        ({"size": []}, "size must be a distance from .*, got none"),
+        ({"kind": np.array([])}, "kind must be one of"),
+        ({"n": 0}, "n must be a whole number from 1 to"),
         ({"duration": 0.0}, "duration must be a time > 0 ms"),
         ({"warmup": -1.0}, "warmup must be a time >= 0 ms"),
-        ({"n_times": 1}, "n_times must be a whole number >= 2"),
+        ({"n_times": 1}, "n_times must be a whole number from 2 to"),
     ],
 )
 def test_what_is_refused(stable, given, message):

@@ -89,7 +89,10 @@ def test_dimension_and_entropy_are_those_of_the_exponents():
     ("given", "message"),
     [
         ({"g": -1.0}, "g must be a number >= 0"),
-        ({"n": 1}, "n must be a whole number >= 2"),
+        ({"n": 2**70}, "n must be a whole number from 2 to"),
+        ({"dt": 11.0}, "dt must be a time > 0 ms and up to tau"),
+        ({"warmup": 2.0**70}, "warmup must be a time of at most"),
+        ({"n": 1}, "n must be a whole number from 2 to"),
         ({"weights": [[1.0, 2.0]]}, "weights must be a square matrix"),
         ({"weights": [[np.nan, 1.0], [1.0, 0.0]]}, "weights must be finite"),
         ({"n_exponents": 300}, "n_exponents must be 1 to 200"),

@@ -123,7 +123,11 @@ def lyapunov_spectrum(
     n_spikes, duration = _stop_rules("lyapunov_spectrum", n_spikes, duration)
     if not (isinstance(reorthonormalise, str) and reorthonormalise == "auto"):
         reorthonormalise = _validation.integer(
-            reorthonormalise, "reorthonormalise", 'a whole number >= 1, or "auto"', low=1
+            reorthonormalise,
+            "reorthonormalise",
+            'a whole number from 1 to n_spikes, or "auto"',
+            low=1,
+            high=2**60 if n_spikes is None else max(n_spikes, 1),
         )
         every = {"every": reorthonormalise}
     elif n_spikes is not None:
@@ -132,7 +136,9 @@ def lyapunov_spectrum(
         every = {"every_ms": duration / SAMPLES}
     measured = Lyapunov(net, n_exponents, seed=seed, n_threads=n_threads, covariant=covariant, **every)
     if warmup is not None:
-        measured.warm_up(n_spikes=_validation.integer(warmup, "warmup", "a whole number >= 0", low=0))
+        measured.warm_up(
+            n_spikes=_validation.integer(warmup, "warmup", "a whole number >= 0 and below 2^60", low=0, high=2**60)
+        )
     elif n_spikes is not None:
         measured.warm_up(n_spikes=n_spikes // 10)
     else:

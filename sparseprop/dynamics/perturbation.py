@@ -243,11 +243,11 @@ def perturb(net, kind="state", *, size=None, n=10, duration=1000.0, warmup=1000.
     """
     if not hasattr(net, "engine_input"):
         raise ParameterError(f"net must be a Network, got {shown(net)}")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ParameterError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {shown(kind)}")
     sizes = _checked_sizes(size, kind)
-    n = _validation.integer(n, "n", "a whole number >= 1", low=1)
-    n_times = _validation.integer(n_times, "n_times", "a whole number >= 2", low=2)
+    n = _validation.integer(n, "n", "a whole number from 1 to 10^6", low=1, high=10**6)
+    n_times = _validation.integer(n_times, "n_times", "a whole number from 2 to 10^7", low=2, high=10**7)
     duration = _validation.real(duration, "duration", "a time > 0 ms", unit="ms", low=0.0, low_open=True)
     warmup = _validation.real(warmup, "warmup", "a time >= 0 ms", unit="ms", low=0.0)
     seed = net.seed if seed is None else _validation.integer(seed, "seed", "a whole number >= 0", low=0)
@@ -276,6 +276,8 @@ def _checked_sizes(size, kind):
     size = 1e-10 if size is None else size
     allowed = "a distance from 1e-14 to 0.1, or several"
     size = np.atleast_1d(_validation.plain(size, "size", allowed))
+    if not size.size:
+        raise ParameterError(f"size must be {allowed}, got none")
     return _validation.real_array(size, "size", allowed, low=1e-14, high=0.1)
 
 

@@ -138,9 +138,14 @@ def rate_lyapunov(
     True
     """
     tau = _validation.real(tau, "tau", "a time > 0 ms", unit="ms", low=0.0, low_open=True)
-    duration = _validation.real(duration, "duration", "a time > 0 ms", unit="ms", low=0.0, low_open=True)
-    warmup = _validation.real(warmup, "warmup", "a time >= 0 ms", unit="ms", low=0.0)
-    dt = tau / 10.0 if dt is None else _validation.real(dt, "dt", "a time > 0 ms", unit="ms", low=0.0, low_open=True)
+    duration, warmup = (
+        _validation.real(value, name, "a time of at most 10^9 tau", unit="ms", low=0.0, high=1e9 * tau)
+        for value, name in ((duration, "duration"), (warmup, "warmup"))
+    )
+    if dt is None:
+        dt = tau / 10.0
+    else:
+        dt = _validation.real(dt, "dt", "a time > 0 ms and up to tau", unit="ms", low=0.0, low_open=True, high=tau)
     rng = np.random.default_rng(_validation.integer(seed, "seed", "a whole number >= 0", low=0))
     W = _weights(g, n, rng) if weights is None else _given(weights)
     n = len(W)
@@ -165,7 +170,7 @@ def rate_lyapunov(
 def _weights(g, n, rng):
     """W, drawn."""
     g = _validation.real(g, "g", "a number >= 0", low=0.0)
-    n = _validation.integer(n, "n", "a whole number >= 2", low=2)
+    n = _validation.integer(n, "n", "a whole number from 2 to 10^5", low=2, high=10**5)
     W = rng.standard_normal((n, n)) * (g / math.sqrt(n))
     np.fill_diagonal(W, 0.0)
     return W

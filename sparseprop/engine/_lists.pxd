@@ -57,7 +57,8 @@ cdef inline bint order_kicks(const Look *L, Thread *t, Part *part) noexcept nogi
             return True
     while n_bins < total and n_bins < 1 << 16:
         n_bins *= 2
-    scale = n_bins / (L.stop - begin)
+    # An instant at 0 is shorter than any number.
+    scale = n_bins / (L.stop - begin) if L.stop - begin > 1e-300 else 0.0
     if not grow(<void **> &t.kicks.kicks, &t.kicks.capacity, total, sizeof(Kick)):
         return False
     if not grow(<void **> &t.bins, &t.bins_capacity, n_bins + 1, sizeof(uint32_t)):

@@ -49,8 +49,11 @@ cdef enum:
     PART = 48
     # Synapses of a row in a block, from which on blocks look up their parts themselves.
     DENSE = 4
-    # Kicks of a block, above which slices become shorter.
+    # Kicks of a block, above which slices become shorter; at least so many, and so many for each neuron.
     MANY = 131072
+    MANY_EACH = 16
+    # Neurons of a block, at most, where there are drives, which give each of them much in a slice.
+    MOST_DRIVEN = 8192
 
 
 # Slices -------------------------------------------------------------------------------------------------------------
@@ -165,7 +168,7 @@ cdef bint commit(Look *L) noexcept nogil:
     """The slice is over; False if there is no memory."""
     cdef State *e = L.e
     cdef int64_t k
-    cdef count_t kept = 0, n_kicks = 0
+    cdef count_t kept = 0, n_kicks = 0, most = max(<count_t> MANY, <count_t> MANY_EACH << L.shift)
     cdef double last = -1.0
     cdef Pair time
     if not record_up_to(L, L.stop) or (e.tape != NULL and not note_slice(L)):
@@ -225,9 +228,9 @@ cdef bint commit(Look *L) noexcept nogil:
             return False
     L.changed = False
     e.forced.size = 0
-    if n_kicks > MANY:
+    if n_kicks > most:
         L.length = max(0.5 * L.length, L.longest / 1024.0)
-    elif n_kicks < MANY // 8:
+    elif n_kicks < most // 8:
         L.length = min(2.0 * L.length, L.longest)
     return True
 
@@ -944,5 +947,6 @@ def _block_size(network, n_threads):
     if not total:
         return BLOCK
     largest = max(population.size for population in network.populations)
-    wanted = min(PART * total / share, largest / n_threads if n_threads > 1 else largest, 1 << 16)
+    most = MOST_DRIVEN if any(process.weight is not None for process in network.processes) else 1 << 16
+    wanted = min(PART * total / share, largest / n_threads if n_threads > 1 else largest, most)
     return max(BLOCK, 1 << max(int(wanted) - 1, 1).bit_length())

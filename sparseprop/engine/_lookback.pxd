@@ -786,7 +786,6 @@ cdef inline bint gather_findings(Slices *S) noexcept nogil:
             return False
         memcpy(t.b.findings + had, other.b.findings, kept * sizeof(Finding))
         had += kept
-    b.n_findings += n - had
     qsort(t.b.findings, had, sizeof(Finding), compare_findings)
     for k in range(had):
         if t.b.findings[k].kind == OVERFLOW:
@@ -795,6 +794,8 @@ cdef inline bint gather_findings(Slices *S) noexcept nogil:
             b.has_overflowed = True
         if not keep_finding(b, &t.b.findings[k]):
             return False
+    # Those that threads have only counted.
+    b.n_findings += n - had
     return True
 
 

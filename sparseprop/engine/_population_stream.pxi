@@ -298,7 +298,7 @@ cdef Status advance_lists(State *e, Window *q, Population *p, Part *w) noexcept 
     cdef Status status = RUNNING
     q.first_epoch = w.begin.n
     be_at(e, w, w.begin.s)
-    scale = 33554431.0 / (w.stop - w.begin.s)
+    scale = 33554431.0 / (w.stop - w.begin.s) if w.stop - w.begin.s > 1e-300 else 0.0  # an instant at 0
     for k in range(w.n_recent):
         if p.first + w.first <= w.recent[k].neuron < p.first + w.first + w.size:
             choose(w, w.recent[k].neuron - p.first)

@@ -12,6 +12,8 @@ from ..models import LIFExp
 # By benchmarks/engine_choice.py.
 MANY = 1000  # neurons
 LONG = 0.3  # ms, of the smallest delay
+SPREAD = 50.0  # the largest delay over the smallest
+EVENTS = 0.5  # of a drive, for each neuron in the smallest delay
 
 __all__ = ["checked_threads", "chosen_engine", "lookahead_engine"]
 
@@ -20,7 +22,9 @@ def checked_threads(n_threads, engine):
     """What ``n_threads=`` was, if the engine can run on so many; None for as many as this process may use."""
     if n_threads is None:
         return None
-    n_threads = _validation.integer(n_threads, "n_threads", "a whole number >= 1, or None for all cores", low=1)
+    n_threads = _validation.integer(
+        n_threads, "n_threads", "a whole number >= 1, or None for all cores", low=1, high=10**6
+    )
     if n_threads > 1 and engine not in (None, "lookahead"):
         raise ParameterError(
             f'n_threads must be 1 for engine="{engine}", which runs on one thread, got {n_threads}; '
@@ -88,9 +92,13 @@ def chosen_engine(net, source, n_threads):
 
 def _pays(net):
     """Whether a network with delays can be expected to run faster, also on one thread; docs/engines.md says why so."""
-    if any(isinstance(d.input, Poisson) and not isinstance(d.population.model, LIFExp) for d in net.drives):
-        return True
     among = [p for p in net.projections if not p.pre.is_source and p.n_synapses]
-    own = any(isinstance(p.delay, np.ndarray) for p in among)
+    least = min((float(np.min(p.delay)) for p in among), default=0.0)
+    if least < LONG or max(float(np.max(p.delay)) for p in among) > SPREAD * least:
+        return False
+    for drive in net.drives:
+        if isinstance(drive.input, Poisson) and not isinstance(drive.population.model, LIFExp):
+            if 1e-3 * least * float(np.max(drive.input.rate)) >= EVENTS:
+                return True
     neurons = sum(p.n for p in net.populations if not p.is_source)
-    return own and neurons >= MANY and min(float(np.min(p.delay)) for p in among) >= LONG
+    return neurons >= MANY and any(isinstance(p.delay, np.ndarray) for p in among)
