@@ -138,8 +138,8 @@ def test_more_is_found_in_one_slice_than_is_listed():
     given = net.add(100, sp.SpikeSource(np.full(100, 10.0 * np.log(3.0)), np.arange(100)))
     net.connect(given, neurons, sp.all_to_all(), weight=-0.001)
     net.connect(neurons, neurons, sp.fixed_outdegree(2), weight=-0.01, delay=sp.uniform(1.0, 2.0))
-    result = net.run(12.0, engine="lookahead", tape=True)
     for n_threads in (1, 2):
+        result = net.run(12.0, engine="lookahead", tape=True)
         grads = result.backward(np.ones(result.n_spikes), n_threads=n_threads)
         assert grads.n_warnings == 400 * 100 and len(grads.warnings) == 10_000
         assert {warning.kind for warning in grads.warnings} == {"order swap"}

@@ -96,9 +96,8 @@ def _pays(net):
     least = min((float(np.min(p.delay)) for p in among), default=0.0)
     if least < LONG or max(float(np.max(p.delay)) for p in among) > SPREAD * least:
         return False
-    for drive in net.drives:
-        if isinstance(drive.input, Poisson) and not isinstance(drive.population.model, LIFExp):
-            if 1e-3 * least * float(np.max(drive.input.rate)) >= EVENTS:
-                return True
+    driven = [d for d in net.drives if isinstance(d.input, Poisson) and not isinstance(d.population.model, LIFExp)]
+    if any(1e-3 * least * float(np.max(drive.input.rate)) >= EVENTS for drive in driven):
+        return True
     neurons = sum(p.n for p in net.populations if not p.is_source)
     return neurons >= MANY and any(isinstance(p.delay, np.ndarray) for p in among)
