@@ -119,7 +119,11 @@ def test_all_public_functions_classes_and_methods_name_an_unknown_argument():
         if isinstance(thing, type):
             methods = {key for cls in thing.__mro__ if cls.__module__.startswith("sparseprop") for key in vars(cls)}
             for method in methods:
-                if not method.startswith("_") and inspect.isroutine(getattr(thing, method)):
+                if (
+                    not method.startswith("_")
+                    and inspect.isroutine(found := getattr(thing, method))
+                    and callable(found)
+                ):
                     callables[f"{name}.{method}"] = getattr(thing, method)
     for name, thing in callables.items():
         try:

@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from ..errors import ParameterError
+from ..errors import ParameterError, named_arguments
 
 __all__ = ["CovariantVectors", "covariant_vectors"]
 
 
+@named_arguments
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class CovariantVectors:
     """Directions that the dynamics maps onto each other, each growing with its exponent.

@@ -18,6 +18,7 @@ UNRELATED = 50  # states that are kept to see how far they are from each other
 TRIES = 1000  # spikes that are looked at for one that can be left out, or neurons for one that can fire
 
 
+@named_arguments
 class Perturbation:
     """What :func:`perturb` found: twins in the order of the sizes, `n` of each.
 

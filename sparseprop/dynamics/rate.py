@@ -14,6 +14,7 @@ __all__ = ["RateSpectrum", "rate_lyapunov"]
 BLOCKS = 10  # of the run, for standard errors
 
 
+@named_arguments
 class RateSpectrum:
     """The Lyapunov spectrum of a rate network.
 

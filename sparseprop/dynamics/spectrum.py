@@ -14,6 +14,7 @@ __all__ = ["LyapunovSpectrum"]
 BATCHES = 20  # of consecutive samples, for errors
 
 
+@named_arguments
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class LyapunovSpectrum:
     """What :func:`sparseprop.lyapunov_spectrum` has found.

@@ -6,7 +6,7 @@ order of time, and its neurons advance.
 """
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from sparseprop.engine._delivery cimport find_row
 from sparseprop.engine._flights cimport draw_interval, process_time
