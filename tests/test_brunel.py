@@ -19,7 +19,7 @@ def rate_and_peak(g, eta, V_reset, transient, duration):
 
 
 def test_the_asynchronous_irregular_regime():
-    rate, _ = rate_and_peak(5.0, 2.0, 10.0, 100.0, 250.0)
+    rate, _ = rate_and_peak(5.0, 2.0, 10.0, 100.0, 750.0)
     assert rate == pytest.approx(37.6, abs=1.0)
 
 

@@ -52,7 +52,14 @@ def solved(model, V, times, weights, duration):
     for end, weight in [*zip(times, weights, strict=True), (duration, 0.0)]:
         while t < end:
             way = solve_ivp(
-                drift, (t, end), [V], method="DOP853", rtol=1e-12, atol=1e-13 * scale, events=[at_threshold, at_kink]
+                drift,
+                (t, end),
+                [V],
+                method="DOP853",
+                rtol=3e-14,
+                atol=1e-16 * scale,
+                events=[at_threshold, at_kink],
+                max_step=0.1,
             )
             t, V = way.t[-1], way.y[0, -1]
             if way.t_events[0].size:

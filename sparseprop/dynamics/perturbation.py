@@ -137,9 +137,11 @@ class Perturbation:
         for _ in range(100):
             middle = 0.5 * (low + high)
             radius = math.exp(middle)
-            more = returned > (left / np.expm1(left / radius)).sum()
+            with np.errstate(over="ignore"):
+                more = returned > (left / np.expm1(left / radius)).sum()
             low, high = (middle, high) if more else (low, middle)
-        information = (d**2 / np.expm1(d / radius)).sum()
+        with np.errstate(over="ignore"):
+            information = (d**2 / np.expm1(d / radius)).sum()
         return radius, radius**2 / math.sqrt(information)
 
     @property
