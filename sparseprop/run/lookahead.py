@@ -95,7 +95,7 @@ def _pays(net):
     least = min((float(np.min(p.delay)) for p in among), default=0.0)
     if least < LONG or max(float(np.max(p.delay)) for p in among) > SPREAD * least:
         return False
-    driven = [d for d in net.drives if isinstance(d.input, Poisson) and d.population.model.state_doubles == 1]
+    driven = [d for d in net.drives if isinstance(d.input, Poisson) and d.population.model.state_doubles() <= 2]
     if any(1e-3 * least * float(np.max(drive.input.rate)) >= EVENTS for drive in driven):
         return True
     neurons = sum(p.n for p in net.populations if not p.is_source)
