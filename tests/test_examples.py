@@ -98,10 +98,12 @@ def test_brunel(empty_folder, capsys):
 
 
 def test_perturbations(empty_folder, capsys):
-    found = main_of("perturbations.py")(n=100, K=20, twins=3, duration=600.0)
+    found = main_of("perturbations.py")(n=100, K=20, twins=3, duration=1200.0)
     assert found["LIF"].returned[:9].all() and not found["spike"].returned.any()
     assert 0.0 < found["tube"].flux_tube_radius < 0.1
-    assert found["theta"].divergence_rate == pytest.approx(found[1.0].divergence_rate, rel=1e-6)
+    # Rapidness 1 has the bits of theta neurons, but phases by another formula.
+    assert found["theta"].divergence_rate == pytest.approx(found[1.0].divergence_rate, rel=1e-9)
+    assert found["theta"].divergence_rate > 5.0
     assert [path.name for path in empty_folder.iterdir()] == ["perturbations.png"]
     assert "flux tube radius" in capsys.readouterr().out
 
