@@ -66,7 +66,7 @@ include "sparseprop/engine/_population_slice_back.pxi"
 compile_args = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-Wno-unused-function", "-pthread"]
 link_args = ["-pthread"] if DEBUG else ["-pthread", "-s"]
 if DEBUG:
-    compile_args += ["-g"]
+    compile_args += ["-g", "-O1"]  # the last one counts
 if SANITIZE:
     compile_args = [
         "-O1",

@@ -97,7 +97,7 @@ def test_builds_of_all_modes_and_what_is_built_again(copy):
     assert mode(copy / "wheel") == "release"
     before = times(copy)
     kernels = {path.stem for path in (copy / "sparseprop" / "models").glob("_*.pxd")} - {"_neuron"}
-    engines = {"_core", "_kernel", "_loaded", "_backward", "_batch", "_lookahead", "_slices_back"}
+    engines = {"_core", "_kernel", "_loaded", "_backward", "_batch", "_lookahead", "_slices_back", "_tangent"}
     others = {"_wiring", "_functions", "_double_double", "_yardsticks", "_cyutility"}
     assert set(before) == kernels | engines | others and "_lif" in kernels
 

@@ -142,7 +142,8 @@ def test_pytorch(empty_folder, capsys):
 
 
 # Those take minutes, or a package that may not be there.
-LENGTHY = ("brunel.py", "digits.py", "learned_delays.py", "pytorch.py", "spike_patterns.py", "yin_yang.py")
+LENGTHY = ("brunel.py", "digits.py", "driven_chaos.py", "learned_delays.py", "lyapunov.py", "perturbations.py")
+LENGTHY += ("pytorch.py", "spike_patterns.py", "yin_yang.py")
 
 
 @pytest.mark.parametrize("name", [name for name in SCRIPTS if name not in LENGTHY])

@@ -75,7 +75,7 @@ def assert_exact(seeds):
     return n
 
 
-@pytest.mark.parametrize("first", range(0, 150, 30))
+@pytest.mark.parametrize("first", [0, 30, *(pytest.param(n, marks=pytest.mark.long) for n in range(60, 150, 30))])
 def test_gradients_of_random_networks_equal_the_complex_step(first, monkeypatch):
     cut_finely(monkeypatch)
     assert assert_exact(range(first, first + 30)) > 15

@@ -363,7 +363,7 @@ cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept no
     b.no_lists = max(b.no_lists - 1, <count_t> 0)
     # A tape wants what happens in the order of time.
     if (arrived > 2 * part.size and part.n_rows == 0 and b.no_lists == 0 and b.tape == NULL
-            and p.ops.takes_lists(&t.e, p, &part)):
+            and p.ops.takes_lists != NULL and p.ops.takes_lists(&t.e, p, &part)):
         status = advance_by_lists(L, t, b, &part)
     else:
         t.pulled.size = t.pulled.n_extras = 0

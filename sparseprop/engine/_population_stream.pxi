@@ -223,7 +223,7 @@ cdef Status stream(State *e, Window *q, Population *p, Part *w) noexcept nogil:
 
 cdef Status go(State *e, Window *q, Population *p, Part *w) noexcept nogil:
     """Some neurons through a slice, up to the first fault of one."""
-    if not p.oscillates and not w.is_part and is_plain(e, p, w):
+    if adds_up(<const Model *> p.rows) and not p.oscillates and not w.is_part and is_plain(e, p, w):
         return stream(e, q, p, w)
     return advance(e, q, p, w)
 
@@ -351,7 +351,7 @@ cdef Status advance_lists(State *e, Window *q, Population *p, Part *w) noexcept 
     return RUNNING
 
 
-OPS.takes_lists = is_plain
-OPS.advance_lists = advance_lists
-if adds_up(NULL):
+if adds_up(NULL):  # known to the compiler, which leaves all of this out of the other kinds
+    OPS.takes_lists = is_plain
+    OPS.advance_lists = advance_lists
     make_networks()

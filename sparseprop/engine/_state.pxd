@@ -321,6 +321,7 @@ cdef struct Ops:
                                 double weight, double largest, int64_t count, int64_t port) noexcept nogil
     # Some neurons, each on its own: models/_<m>.pxd in engine/_population_lookahead.pxi.
     Status (*advance)(State *e, Window *q, Population *p, Part *w) noexcept nogil
+    # NULL where kicks do not only add up.
     bint (*takes_lists)(const State *e, const Population *p, const Part *w) noexcept nogil
     Status (*advance_lists)(State *e, Window *q, Population *p, Part *w) noexcept nogil
 
