@@ -11,10 +11,14 @@ SPARSEPROP_SANITIZE=1
 import os
 import pathlib
 import shutil
+import sys
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
+
+if os.name == "nt":
+    sys.exit("sparseprop's threads, signals and file locks are those of POSIX: on Windows install it in WSL")
 
 DEBUG = os.environ.get("SPARSEPROP_DEBUG", "0") == "1"
 SANITIZE = os.environ.get("SPARSEPROP_SANITIZE", "0") == "1"
@@ -22,7 +26,7 @@ SANITIZE = os.environ.get("SPARSEPROP_SANITIZE", "0") == "1"
 # What is built in one way is never taken for what is built in another: each has a folder of its own.
 MODE = "-".join(["debug"] * DEBUG + ["sanitize"] * SANITIZE) or "release"
 BUILD = pathlib.Path("build") / MODE
-HEADERS = ("sparseprop/numerics/elementary.h", "sparseprop/numerics/philox.h")
+HEADERS = [f"sparseprop/numerics/{name}.h" for name in ("dispatch", "elementary", "philox")]
 SHARED = "sparseprop._cyutility"  # what Cython would otherwise put into each extension: memoryviews
 MODULES = (
     "_core",
@@ -64,7 +68,7 @@ include "sparseprop/engine/_population_slice_back.pxi"
 # One ulp of difference becomes another raster: no contraction into fused multiply-adds, no fast-math,
 # no instructions beyond the platform's baseline.
 compile_args = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-Wno-unused-function", "-pthread"]
-link_args = ["-pthread"] if DEBUG else ["-pthread", "-s"]
+link_args = ["-pthread"] if DEBUG or sys.platform == "darwin" else ["-pthread", "-s"]
 if DEBUG:
     compile_args += ["-g", "-O1"]  # the last one counts
 if SANITIZE:
@@ -129,7 +133,7 @@ class BuildExtensions(build_ext):
     def finalize_options(self):
         super().finalize_options()
         if self.parallel is None:
-            self.parallel = len(os.sched_getaffinity(0))
+            self.parallel = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
     def build_extensions(self):
         from Cython.Build import cythonize

@@ -31,17 +31,13 @@ cdef extern from *:
     """
     #include <math.h>
     #include <stdint.h>
+    #include "sparseprop/numerics/dispatch.h"
 
-    #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-    #define YARD_DISPATCH __attribute__((target_clones("avx512f", "avx2", "default")))
-    #else
-    #define YARD_DISPATCH
-    #endif
     #define YARD_LANES 32
     #define YARD_BLOCK 1024
 
     /* Add d to all of x[0..n); the index of the largest one then. */
-    YARD_DISPATCH
+    SP_WIDEST
     static int64_t yard_shift_and_find(double *x, int64_t n, double d) {
         double best = -INFINITY;
         int64_t begin, best_begin = 0;

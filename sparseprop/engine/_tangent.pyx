@@ -34,12 +34,7 @@ from ..errors import InsufficientMemoryError, NumericalError
 cdef extern from *:
     """
     #include <stdint.h>
-
-    #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-    #define SP_COLUMNS __attribute__((target_clones("avx512f", "avx2", "default")))
-    #else
-    #define SP_COLUMNS
-    #endif
+    #include "sparseprop/numerics/dispatch.h"
 
     /* Rows of n columns, n a multiple of 8. A multiplication and an addition are rounded each, whatever the registers:
        so are they for one column. */
@@ -49,7 +44,7 @@ cdef extern from *:
         __builtin_prefetch(row + 8, 1);
     }
 
-    SP_COLUMNS
+    SP_WIDEST
     static void sp_add_rows(double *c, int64_t n, int64_t step, const int32_t *targets, const double *weights, double a,
                             const double *restrict dt, double *restrict scaled, int64_t count) {
         if (!weights)
@@ -72,7 +67,7 @@ cdef extern from *:
         }
     }
 
-    SP_COLUMNS
+    SP_WIDEST
     static void sp_mix_rows(double *c, int64_t n, int64_t step, const int32_t *targets, const double *values,
                             const double *restrict dt, int64_t count) {
         for (int64_t k = 0; k < count; k++) {
@@ -86,7 +81,7 @@ cdef extern from *:
         }
     }
 
-    SP_COLUMNS
+    SP_WIDEST
     static void sp_scale_rows(double *c, int64_t n, int64_t step, const int32_t *targets, const double *values,
                               int64_t count) {
         for (int64_t k = 0; k < count; k++) {
@@ -99,7 +94,7 @@ cdef extern from *:
     }
 
     /* What the time of a spike is off by, from the rows of its neuron. */
-    SP_COLUMNS
+    SP_WIDEST
     static void sp_read_rows(const double *row, int64_t n, const double *values, double *restrict dt, int64_t count) {
         for (int64_t q = 0; q < n; q++)
             dt[q] = values[0] * row[q];

@@ -11,15 +11,7 @@ cdef extern from *:
     #include <math.h>
     #include <stdint.h>
     #include <string.h>
-
-    /* As in _scan.pxd. */
-    #ifndef SP_DISPATCH
-    #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-    #define SP_DISPATCH __attribute__((target_clones("avx512f", "avx2", "default")))
-    #else
-    #define SP_DISPATCH
-    #endif
-    #endif
+    #include "sparseprop/numerics/dispatch.h"
 
     #define SP_LANES 8
     #define SP_SLOT_BITS 7
@@ -129,7 +121,7 @@ cdef extern from *:
     }
 
     /* Times in 25 bits, which keep their order, and slots. */
-    SP_DISPATCH
+    SP_WIDEST
     static void sp_make_keys(uint32_t *keys, const double *times, int64_t n_slots, double begin, double scale) {
         for (int64_t i = 0; i < n_slots * SP_LANES; i++)
             keys[i] = (uint32_t)(int32_t)((times[i] - begin) * scale) << SP_SLOT_BITS | (uint32_t)(i / SP_LANES);
@@ -138,7 +130,7 @@ cdef extern from *:
     typedef uint32_t sp_row __attribute__((vector_size(4 * SP_LANES)));
 
     /* Each lane of `n_slots` rows in ascending order; lanes of fewer numbers end with SP_NOTHING. */
-    SP_DISPATCH
+    SP_WIDEST
     static void sp_sort_lanes(uint32_t *keys, int64_t n_slots) {
         const int64_t c = (n_slots + 7) / 8;
         const uint8_t (*p)[2] = sp_pairs[c], (*end)[2] = p + sp_n_pairs[c];
@@ -159,7 +151,7 @@ cdef extern from *:
     }
 
     /* Lanes of which two keys have the same time, as bits. */
-    SP_DISPATCH
+    SP_WIDEST
     static uint32_t sp_tied_lanes(const uint32_t *keys, int64_t n_slots) {
         uint32_t tied[SP_LANES] = {0}, all = 0;
         for (int64_t i = SP_LANES; i < n_slots * SP_LANES; i += SP_LANES)
@@ -172,7 +164,7 @@ cdef extern from *:
 
     /* What each kick takes from x, and the x up to which it drives, in place of exponentials. `kinds` says which
        weight, or `own` has one for each. The last slot takes nothing. */
-    SP_DISPATCH
+    SP_WIDEST
     static void sp_make_steps(double *restrict steps, double *restrict bounds, int64_t n, const uint8_t *kinds,
                               const double *own, const double *weights, int64_t n_kinds, double start, double gap,
                               double least) {

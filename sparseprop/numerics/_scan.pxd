@@ -11,16 +11,11 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <math.h>
+    #include "sparseprop/numerics/dispatch.h"
 
     #if defined(__x86_64__) && defined(__GNUC__)
     #define SP_WIDE
     #include <immintrin.h>
-    #endif
-    #undef SP_DISPATCH
-    #if defined(SP_WIDE) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-    #define SP_DISPATCH __attribute__((target_clones("avx512f", "avx2", "default")))
-    #else
-    #define SP_DISPATCH
     #endif
 
     /* Neurons that are compared at once. */
@@ -289,7 +284,7 @@ cdef extern from *:
     }
 
     /* Bring the lengths of vectors back into [low, high] by 2^100 or 2^-100; true if all are in range then. */
-    SP_DISPATCH
+    SP_WIDEST
     static int sp_normalise(double *x, int64_t n, double low, double high) {
         int good = 1;
         for (int64_t i = 0; i < n; i += 64) {
@@ -380,7 +375,7 @@ cdef extern from *:
     }
 
     /* Which may reach threshold before the edge, with a margin; those of older epochs count as such. */
-    SP_DISPATCH
+    SP_WIDEST
     static int64_t sp_find_coupled(const double *x, int64_t n, const struct sp_coupled *shared, int32_t *found) {
         switch (shared->ports) {
         case 1: return sp_find_coupled_of(x, n, shared, 1, found);

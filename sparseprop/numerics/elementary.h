@@ -45,16 +45,7 @@
 #define SP_UNUSED
 #endif
 
-/* Loops in the widest instructions that the machine has, chosen when the module is loaded. That needs the indirect
-   functions of glibc. None of the variants contracts. (-DSP_WIDEST= builds for the compiler's target alone.) */
-#ifndef SP_WIDEST
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) \
-    && !defined(__SANITIZE_ADDRESS__)
-#define SP_WIDEST __attribute__((target_clones("default", "avx2", "avx512f")))
-#else
-#define SP_WIDEST
-#endif
-#endif
+#include "dispatch.h"
 
 /* ---- constants: tests/verification/elementary_coefficients.py ---- */
 
