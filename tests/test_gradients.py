@@ -359,6 +359,31 @@ def test_a_part_of_a_run_with_currents_begins_with_these():
     assert res.backward(dL, dL_dV).invariant_error < 1e-13
 
 
+AT_REST = [  # with dV/dI_e there
+    (sp.LIF(tau_m=10.0, I_e=0.3), 1.0),
+    (sp.LIFExp(tau_m=10.0, tau_syn=5.0, E_L=-60.0, V_th=-50.0, V_reset=-65.0, I_e=0.7), 1.0),
+    (sp.Theta(tau_m=10.0, I_e=-0.3), 0.5 / math.sqrt(0.3)),
+    (sp.QIF(tau_m=10.0, I_e=-0.04, V_peak=10.0, V_reset=-2.0), 2.5),
+    (sp.RapidTheta(tau_m=10.0, rapidness=4.0, I_e=-0.3), 0.5 / math.sqrt(0.3 * (5.0 / 8.0))),
+    (sp.PWLIF(tau_m=10.0, V_T=1.0, slope=3.0, V_th=2.0, V_reset=0.0), 1.0),
+    (sp.EIF(tau_m=10.0, Delta_T=0.125, V_peak=2.0, V_reset=0.0, I_e=0.75), None),
+    (sp.NumericalIF("-V", tau_m=10.0, V_th=1.0, V_reset=0.0, I_e=0.0), 1.0),
+]
+
+
+@pytest.mark.parametrize(("model", "slope"), AT_REST)
+def test_at_rest_the_self_test_does_not_take_rounding_for_a_part(model, slope):
+    """dV/dt is the difference of two numbers there, and all that is left of the sum is rounding."""
+    net = sp.Network(seed=1)
+    net.add(3, model)
+    res = net.run(2000.0, record=sp.Record(V=range(3), V_times=[1500.0, 1900.0]), tape=True)
+    dL_dV = np.random.default_rng(1).normal(size=res.V.shape)
+    grads = res.backward([], dL_dV)
+    assert grads.invariant_error < 1e-15
+    if slope is not None:
+        assert grads.I_e == pytest.approx(slope * dL_dV.sum(axis=0), rel=1e-12)
+
+
 def test_the_tape_of_lif_neurons_takes_a_few_bytes_per_spike():
     net = sp.balanced_network(1000, sp.LIF(tau_m=10.0), outdegree=100, seed=1)
     sizes = []

@@ -68,6 +68,7 @@ def assert_all_same(monkeypatch, nets, duration_of, modes=lambda seed: True):
             assert found[1] is None and found[2] is None
             continue
         n += 1
+        assert found[0].invariant_error < 1e-12, f"network of seed {seed}"
         for grads in found[1:]:
             names = different(bits(found[0]), bits(grads))
             assert not names, f"network of seed {seed}: {names}"
