@@ -7,7 +7,7 @@ import pytest
 from random_networks import random_smooth_network
 
 import sparseprop as sp
-from sparseprop.gradient_check import PARAMETERS, _parts, directional_derivative
+from sparseprop.gradient_check import PARAMETERS, Comparison, _parts, directional_derivative
 from sparseprop.gradients import tape as tape_module
 
 LIMIT = 60  # spikes
@@ -643,12 +643,47 @@ def test_check_gradients_by_finite_differences_and_near_zero_drive():
     model = sp.QIF(tau_m=10.0, I_e=[0.0, 1e-7, -1e-7, 1e-12], V_reset=0.3)
     p = net.add(4, model, V=np.linspace(0.2, 0.5, 4))
     net.connect(p, p, sp.fixed_outdegree(2), weight=-0.01)
-    report = sp.check_gradients(net, n_spikes=12, tolerance=1e-6)
+    report = sp.check_gradients(net, n_spikes=12)
     assert report.passed, str(report)
-    assert {c.name: c.method for c in report.comparisons}["I_e"] == "finite difference"
-    assert sp.check_gradients(net, n_spikes=12, parameters=["V"], difference=1e-6, tolerance=1e-6).passed
+    by_drive = {c.name: c for c in report.comparisons}["I_e"]
+    assert by_drive.method == "finite difference"
+    assert by_drive.uncertainty < 1e-7
+    (coarse,) = sp.check_gradients(net, n_spikes=12, parameters=["V"], difference=1e-6).comparisons
+    assert coarse.error < 1e-6
+    assert coarse.error < coarse.uncertainty < 1e-4
     with pytest.raises(sp.errors.ParameterError, match="changes the order of spikes"):
         sp.check_gradients(net, n_spikes=12, parameters=["V"], difference=0.3)
+
+
+@pytest.mark.parametrize("seed", [6, 10, 14, 16, 45, 52])  # drives of 0 and near it
+def test_check_gradients_by_differences_raises_no_false_alarm(seed):
+    net, duration = random_smooth_network(seed)
+    report = sp.check_gradients(net, duration, n_spikes=30, parameters=["I_e", "steps"], most=8)
+    assert report.comparisons[0].method == "finite difference"
+    assert report.passed, str(report)
+
+
+def test_check_gradients_by_differences_finds_a_wrong_derivative(monkeypatch):
+    net = sp.Network(seed=1)
+    p = net.add(4, sp.QIF(tau_m=10.0, I_e=0.0, V_reset=0.3), V=np.linspace(0.2, 0.5, 4))
+    net.connect(p, p, sp.fixed_outdegree(2), weight=-0.01)
+    assert sp.check_gradients(net, n_spikes=12, parameters="I_e").passed
+    backward = sp.Result.backward
+
+    def wrong(self, *arguments):
+        grads = backward(self, *arguments)
+        grads.I_e[np.argmax(np.abs(grads.I_e))] *= 1.0 + 1e-6
+        return grads
+
+    monkeypatch.setattr(sp.Result, "backward", wrong)
+    report = sp.check_gradients(net, n_spikes=12, parameters="I_e")
+    assert not report.passed
+    assert "known to" in str(report)
+
+
+def test_a_difference_that_is_known_to_a_few_digits_confirms_nothing():
+    comparison = Comparison("I_e", 3e-4, "", 1, "finite difference", uncertainty=0.1)
+    assert not comparison.agrees(1e-9)
 
 
 def test_check_gradients_says_where_the_reference_is_in_doubt():
