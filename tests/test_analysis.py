@@ -469,6 +469,10 @@ BAD = [
     (lambda: analysis.isi_histogram(SPIKES, longest=0.0), "longest must be a finite time > 0 ms"),
     (lambda: analysis.isi_histogram(SPIKES, log=1), "log must be True or False, got 1"),
     (
+        lambda: analysis.cross_correlation_histogram(SPIKES, bin_width=1.0, max_lag=1e300),
+        "max_lag must be less than the interval of 5 bins, 5 ms, got 1e",
+    ),
+    (
         lambda: analysis.cross_correlation_histogram(SPIKES, bin_width=1.0, max_lag=5.0),
         "max_lag must be less than the interval of 5 bins, 5 ms, got 5",
     ),

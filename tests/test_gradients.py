@@ -7,7 +7,7 @@ import pytest
 from random_networks import random_smooth_network
 
 import sparseprop as sp
-from sparseprop.gradient_check import PARAMETERS, _parts, directional_derivative
+from sparseprop.gradient_check import PARAMETERS, Comparison, _parts, directional_derivative
 from sparseprop.gradients import tape as tape_module
 
 LIMIT = 60  # spikes
@@ -359,6 +359,31 @@ def test_a_part_of_a_run_with_currents_begins_with_these():
     assert res.backward(dL, dL_dV).invariant_error < 1e-13
 
 
+AT_REST = [  # with dV/dI_e there
+    (sp.LIF(tau_m=10.0, I_e=0.3), 1.0),
+    (sp.LIFExp(tau_m=10.0, tau_syn=5.0, E_L=-60.0, V_th=-50.0, V_reset=-65.0, I_e=0.7), 1.0),
+    (sp.Theta(tau_m=10.0, I_e=-0.3), 0.5 / math.sqrt(0.3)),
+    (sp.QIF(tau_m=10.0, I_e=-0.04, V_peak=10.0, V_reset=-2.0), 2.5),
+    (sp.RapidTheta(tau_m=10.0, rapidness=4.0, I_e=-0.3), 0.5 / math.sqrt(0.3 * (5.0 / 8.0))),
+    (sp.PWLIF(tau_m=10.0, V_T=1.0, slope=3.0, V_th=2.0, V_reset=0.0), 1.0),
+    (sp.EIF(tau_m=10.0, Delta_T=0.125, V_peak=2.0, V_reset=0.0, I_e=0.75), None),
+    (sp.NumericalIF("-V", tau_m=10.0, V_th=1.0, V_reset=0.0, I_e=0.0), 1.0),
+]
+
+
+@pytest.mark.parametrize(("model", "slope"), AT_REST)
+def test_at_rest_the_self_test_does_not_take_rounding_for_a_part(model, slope):
+    """dV/dt is the difference of two numbers there, and all that is left of the sum is rounding."""
+    net = sp.Network(seed=1)
+    net.add(3, model)
+    res = net.run(2000.0, record=sp.Record(V=range(3), V_times=[1500.0, 1900.0]), tape=True)
+    dL_dV = np.random.default_rng(1).normal(size=res.V.shape)
+    grads = res.backward([], dL_dV)
+    assert grads.invariant_error < 1e-15
+    if slope is not None:
+        assert grads.I_e == pytest.approx(slope * dL_dV.sum(axis=0), rel=1e-12)
+
+
 def test_the_tape_of_lif_neurons_takes_a_few_bytes_per_spike():
     net = sp.balanced_network(1000, sp.LIF(tau_m=10.0), outdegree=100, seed=1)
     sizes = []
@@ -618,12 +643,47 @@ def test_check_gradients_by_finite_differences_and_near_zero_drive():
     model = sp.QIF(tau_m=10.0, I_e=[0.0, 1e-7, -1e-7, 1e-12], V_reset=0.3)
     p = net.add(4, model, V=np.linspace(0.2, 0.5, 4))
     net.connect(p, p, sp.fixed_outdegree(2), weight=-0.01)
-    report = sp.check_gradients(net, n_spikes=12, tolerance=1e-6)
+    report = sp.check_gradients(net, n_spikes=12)
     assert report.passed, str(report)
-    assert {c.name: c.method for c in report.comparisons}["I_e"] == "finite difference"
-    assert sp.check_gradients(net, n_spikes=12, parameters=["V"], difference=1e-6, tolerance=1e-6).passed
+    by_drive = {c.name: c for c in report.comparisons}["I_e"]
+    assert by_drive.method == "finite difference"
+    assert by_drive.uncertainty < 1e-7
+    (coarse,) = sp.check_gradients(net, n_spikes=12, parameters=["V"], difference=1e-6).comparisons
+    assert coarse.error < 1e-6
+    assert coarse.error < coarse.uncertainty < 1e-4
     with pytest.raises(sp.errors.ParameterError, match="changes the order of spikes"):
         sp.check_gradients(net, n_spikes=12, parameters=["V"], difference=0.3)
+
+
+@pytest.mark.parametrize("seed", [6, 10, 14, 16, 45, 52])  # drives of 0 and near it
+def test_check_gradients_by_differences_raises_no_false_alarm(seed):
+    net, duration = random_smooth_network(seed)
+    report = sp.check_gradients(net, duration, n_spikes=30, parameters=["I_e", "steps"], most=8)
+    assert report.comparisons[0].method == "finite difference"
+    assert report.passed, str(report)
+
+
+def test_check_gradients_by_differences_finds_a_wrong_derivative(monkeypatch):
+    net = sp.Network(seed=1)
+    p = net.add(4, sp.QIF(tau_m=10.0, I_e=0.0, V_reset=0.3), V=np.linspace(0.2, 0.5, 4))
+    net.connect(p, p, sp.fixed_outdegree(2), weight=-0.01)
+    assert sp.check_gradients(net, n_spikes=12, parameters="I_e").passed
+    backward = sp.Result.backward
+
+    def wrong(self, *arguments):
+        grads = backward(self, *arguments)
+        grads.I_e[np.argmax(np.abs(grads.I_e))] *= 1.0 + 1e-6
+        return grads
+
+    monkeypatch.setattr(sp.Result, "backward", wrong)
+    report = sp.check_gradients(net, n_spikes=12, parameters="I_e")
+    assert not report.passed
+    assert "known to" in str(report)
+
+
+def test_a_difference_that_is_known_to_a_few_digits_confirms_nothing():
+    comparison = Comparison("I_e", 3e-4, "", 1, "finite difference", uncertainty=0.1)
+    assert not comparison.agrees(1e-9)
 
 
 def test_check_gradients_says_where_the_reference_is_in_doubt():

@@ -68,6 +68,7 @@ def assert_all_same(monkeypatch, nets, duration_of, modes=lambda seed: True):
             assert found[1] is None and found[2] is None
             continue
         n += 1
+        assert found[0].invariant_error < 1e-12, f"network of seed {seed}"
         for grads in found[1:]:
             names = different(bits(found[0]), bits(grads))
             assert not names, f"network of seed {seed}: {names}"
@@ -131,16 +132,37 @@ def test_more_threads_are_refused_where_there_is_one():
     res.backward(np.ones(res.n_spikes), n_threads=1)
 
 
-def test_more_is_found_in_one_slice_than_is_listed():
-    """Neurons that are kicked by many sources at the time at which they fire by themselves."""
+def test_more_is_found_in_one_slice_than_is_listed(monkeypatch):
+    """Neurons that are kicked by many sources at the time at which they fire by themselves: the same are listed,
+    whichever thread takes which of the blocks, that are found in as many places."""
     net = sp.Network(seed=1)
     neurons = net.add(400, sp.LIF(tau_m=10.0, I_e=1.5), V=0.0)
     given = net.add(100, sp.SpikeSource(np.full(100, 10.0 * np.log(3.0)), np.arange(100)))
     net.connect(given, neurons, sp.all_to_all(), weight=-0.001)
     net.connect(neurons, neurons, sp.fixed_outdegree(2), weight=-0.01, delay=sp.uniform(1.0, 2.0))
-    for n_threads in (1, 2):
+    listed = set()
+    for n_threads in (1, 2, 3, 3):
+        cut_at_random(monkeypatch, 60, np.random.default_rng(0))
         result = net.run(12.0, engine="lookahead", tape=True)
         grads = result.backward(np.ones(result.n_spikes), n_threads=n_threads)
+        listed.add(tuple((warning.kind, warning.neuron, warning.time, warning.source) for warning in grads.warnings))
         assert grads.n_warnings == 400 * 100 and len(grads.warnings) == 10_000
         assert {warning.kind for warning in grads.warnings} == {"order swap"}
         assert {warning.source for warning in grads.warnings} <= set(range(400, 500))
+    assert len(listed) == 1
+
+
+def test_the_overflow_that_is_told_is_the_first_one_going_back_on_any_threads(monkeypatch):
+    """Two groups of neurons without anything in common, whose derivatives overflow at times of their own."""
+    net = sp.Network(seed=1)
+    neurons = net.add(40, sp.LIF(tau_m=10.0, I_e=np.linspace(1.0005, 1.1, 40)), V=np.linspace(-0.5, 0.5, 40))
+    net.connect(neurons, neurons, sp.fixed_outdegree(2), weight=0.01, delay=sp.uniform(1.0, 2.0))
+    told = set()
+    for n_threads in (1, 2, 3, 3):
+        cut_at_random(monkeypatch, 4, np.random.default_rng(0))
+        result = net.run(300.0, engine="lookahead", tape=True)
+        with pytest.warns(sp.errors.GradientOverflowWarning):
+            grads = result.backward(np.full(result.n_spikes, 1e307), n_threads=n_threads)
+        told.add(tuple((w.neuron, w.time) for w in grads.warnings if w.kind == "overflow"))
+    assert len(told) == 1
+    assert len(told.pop()) == 1

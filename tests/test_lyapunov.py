@@ -282,6 +282,21 @@ def test_number_of_threads_changes_no_bit():
     assert (one.growth == three.growth).all() and (one.vectors == three.vectors).all()
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, r"warm_up\(\) needs n_spikes, or a duration"),  # it would have no end
+        ({"n_spikes": -1}, "n_spikes must be a whole number >= 0"),
+        ({"n_spikes": [3]}, "n_spikes must be a whole number >= 0"),
+        ({"duration": float("nan")}, "duration must be a finite time >= 0 ms"),
+    ],
+)
+def test_a_warm_up_without_an_end_is_refused(given, message):
+    measured = sp.dynamics.Lyapunov(small(), 2, every=10)
+    with pytest.raises(sp.errors.ParameterError, match=message):
+        measured.warm_up(**given)
+
+
 def test_pieces_and_files_change_no_bit(tmp_path):
     net = small()
 

@@ -7,6 +7,7 @@ import pytest
 
 import sparseprop as sp
 from sparseprop.dynamics.distance import Metric
+from sparseprop.dynamics.perturbation import Perturbation
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +218,7 @@ def test_what_cannot_be_added_or_left_out_is_said():
     p = silent.add(5, sp.LIF(tau_m=10.0))
     with pytest.raises(sp.errors.ParameterError, match="this network is silent"):
         sp.perturb(silent, "missing spike")
-    with pytest.raises(sp.errors.ParameterError, match="10 neurons whose spike brings nobody to threshold"):
+    with pytest.raises(sp.errors.ParameterError, match="10 neurons whose spike is heard .* 0 found; synapses"):
         sp.perturb(silent, "spike")
     silent.connect(p, p, sp.fixed_outdegree(2), weight=2.0)
     with pytest.raises(sp.errors.ParameterError, match="and 0 found"):
@@ -225,8 +226,35 @@ def test_what_cannot_be_added_or_left_out_is_said():
     chain = sp.Network(seed=1)
     p = chain.add(5, sp.LIF(tau_m=10.0, I_e=2.0), V=0.0)
     chain.connect(p, p, sp.fixed_outdegree(4), weight=2.0, delay=1e-3)
-    with pytest.raises(sp.errors.ParameterError, match="could be; take fewer"):
+    with pytest.raises(sp.errors.ParameterError, match="0 of 1000 could be; spikes that come one by one"):
         sp.perturb(chain, "missing spike", n=2, warmup=0.0)
+
+
+def test_neurons_that_are_all_refractory_have_no_phase_to_move():
+    net = sp.Network(seed=1)
+    net.add(2, sp.LIF(tau_m=10.0, I_e=1.5, t_ref=5.0), V=0.0)
+    with pytest.raises(sp.errors.ParameterError, match="warmup ended where all neurons are refractory"):
+        sp.perturb(net, warmup=11.0)
+
+
+def test_spikes_that_are_still_on_their_way_have_no_distance():
+    net = sp.Network(seed=1)
+    p = net.add(50, sp.LIF(tau_m=10.0, I_e=1.5))
+    net.connect(p, p, sp.fixed_outdegree(5), weight=-0.1, delay=1.0)
+    twins = sp.perturb(net, "spike", n=3, duration=50.0, warmup=20.0, n_times=100)
+    assert (twins.sizes == 0.0).all()
+    assert np.isnan(twins.flux_tube_radius) and np.isnan(twins.flux_tube_radius_error)
+    assert not np.isinf(twins.rates()).any()
+    near = Perturbation("spike", twins.times, twins.sizes, twins.distance.copy(), twins.distance, *[np.zeros(3)] * 3)
+    near.distance[0, 0] = 1e-3
+    near.transversal[0, 0] = 1e300
+    assert near.flux_tube_radius == np.inf  # of the one that has a distance
+
+
+def test_low_is_below_high(stable):
+    twins = sp.perturb(stable, n=1, duration=20.0, warmup=0.0)
+    with pytest.raises(sp.errors.ParameterError, match="low must be below high, got low=0.5 and high=0.1"):
+        twins.rates(0.5, 0.1)
 
 
 def test_plot(stable):

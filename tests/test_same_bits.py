@@ -47,6 +47,10 @@ def test_what_differs_is_named(tmp_path, capsys):
     assert [line.partition(":")[0] for line in lines] == [names[0], "raster/LIF/gone", names[2]]
 
 
+def test_what_is_recorded_can_be_compared_with():
+    assert same_bits.main(["raster/RapidTheta/*", "--compare", str(machines.RECORDED)]) == 0
+
+
 def test_all_engines_have_the_same_fingerprint():
     found = same_bits.fingerprints(["engine/*"])
     assert len(found) == 3 and len(set(found.values())) == 1

@@ -233,7 +233,7 @@ def cross_correlation_histogram(spikes, other=None, *, bin_width, max_lag, coeff
         )
     a = population_counts(first, width).astype(float)
     b = a if second is first else population_counts(second, width).astype(float)
-    n_lags = int(bins.bin_of(max_lag, 0.0, width))
+    n_lags = int(bins.bin_of(min(max_lag, (a.size + 1) * width), 0.0, width))
     if n_lags >= max(a.size, 1):
         raise ParameterError(
             f"{what}: max_lag must be less than the interval of {a.size} bins, {a.size * width:g} ms, got {max_lag:g}"

@@ -245,8 +245,15 @@ class Lyapunov:
     def warm_up(self, n_spikes=None, duration=None):
         """Let the network run alone for the first half of so many spikes or ms, and with the vectors for the second.
 
-        The latter ends with a sample, of which nothing is kept.
+        The latter ends with a sample, of which nothing is kept. Whichever comes first, if both are given.
         """
+        if n_spikes is None and duration is None:
+            raise ParameterError("warm_up() needs n_spikes, or a duration in ms, or both")
+        if n_spikes is not None:
+            allowed = "a whole number >= 0 and below 2^60"
+            n_spikes = _validation.integer(n_spikes, "n_spikes", allowed, low=0, high=2**60)
+        if duration is not None:
+            duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
         with Interrupts() as interrupts:
             end = self._engine.n_spikes + n_spikes if n_spikes is not None else None
             half = self._engine.n_spikes + n_spikes // 2 if n_spikes is not None else None

@@ -86,6 +86,8 @@ class Perturbation:
         for name, value in bounds.items():
             if value is not None:
                 bounds[name] = _validation.real(value, name, "a distance > 0", low=0.0, low_open=True)
+        if None not in (bounds["low"], bounds["high"]) and bounds["low"] >= bounds["high"]:
+            raise ParameterError(f"low must be below high, got low={bounds['low']:g} and high={bounds['high']:g}")
         return np.array([self._rate(distance, **bounds) for distance in self.transversal])
 
     def _rate(self, distance, low, high):
@@ -93,7 +95,7 @@ class Perturbation:
         begin = distance[0]
         if distance[-1] > begin:
             high = self.unrelated_distance / 30.0 if high is None else high
-            low = math.sqrt(begin * high) if low is None else low
+            low = max(math.sqrt(begin * high), FLOOR) if low is None else low
             beyond = distance > high
         else:
             high = begin / 3.0 if high is None else high
@@ -129,7 +131,11 @@ class Perturbation:
 
     def _flux_tube(self):
         """Radius and standard error by maximum likelihood, if a twin at a distance d returns with exp(-d / radius)."""
-        d, back = self.distance[:, 0], self.returned
+        # A spike that is still on its way has no distance.
+        away = self.distance[:, 0] > 0.0
+        d, back = self.distance[away, 0], self.returned[away]
+        if not len(d):
+            return math.nan, math.nan
         if back.all() or not back.any():
             return (math.inf if back.all() else 0.0), math.nan
         returned, left = d[back].sum(), d[~back]
@@ -148,8 +154,9 @@ class Perturbation:
     def flux_tube_radius(self):
         """The distance beyond which a network with stable spike patterns no longer returns to its own.
 
-        By maximum likelihood, if a twin at a distance d returns with the probability exp(-d / radius); inf if all
-        returned, 0 if none did. It needs twins of several sizes, of which some return and some do not.
+        By maximum likelihood, if a twin at a distance d > 0 returns with the probability exp(-d / radius); inf if all
+        returned, 0 if none did, NaN without such twins. It needs twins of several sizes, of which some return and some
+        do not.
         """
         return self._flux_tube()[0]
 
@@ -292,6 +299,10 @@ def _moved(sim, metric, size, rng):
     twin = sim.copy()
     V = np.array(twin.V)
     free = ~np.isfinite(twin.state["time_since_spike"][metric.neurons])
+    if not free.any():
+        raise ParameterError(
+            "warmup ended where all neurons are refractory, and there is no phase to move: take another one"
+        )
     phases = metric.phases(V)
     step = np.where(free, 2.0 * rng.random(len(phases)) - 1.0, 0.0)
     step *= size * len(phases) / np.abs(step).sum()
@@ -312,8 +323,10 @@ def _with_spikes(sim, net, n, rng):
             pairs.append((sim, twin))
         if len(pairs) == n:
             return pairs
+    remedy = "take fewer" if pairs else "synapses that are weaker, or any at all, are needed"
     raise ParameterError(
-        f"n: {n} neurons whose spike brings nobody to threshold at once were wanted, and {len(pairs)} found; take fewer"
+        f"n: {n} neurons whose spike is heard and brings nobody to threshold at once were wanted, and {len(pairs)} "
+        f"found; {remedy}"
     )
 
 
@@ -331,7 +344,8 @@ def _without_spikes(sim, net, n):
             pairs.append((undisturbed, twin))
         if len(pairs) == n:
             return pairs
-    raise ParameterError(f"n: {n} spikes were to be left out, and {len(pairs)} of {TRIES} could be; take fewer")
+    remedy = "take fewer" if pairs else "spikes that come one by one, and are heard, are needed"
+    raise ParameterError(f"n: {n} spikes were to be left out, and {len(pairs)} of {TRIES} could be; {remedy}")
 
 
 def _act(twin, net, i, sign):

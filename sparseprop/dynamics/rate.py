@@ -146,7 +146,7 @@ def rate_lyapunov(
     if dt is None:
         dt = tau / 10.0
     else:
-        dt = _validation.real(dt, "dt", "a time > 0 ms and up to tau", unit="ms", low=0.0, low_open=True, high=tau)
+        dt = _validation.real(dt, "dt", "a time from 10^-6 tau to tau", unit="ms", low=1e-6 * tau, high=tau)
     rng = np.random.default_rng(_validation.integer(seed, "seed", "a whole number >= 0", low=0))
     W = _weights(g, n, rng) if weights is None else _given(weights)
     n = len(W)
@@ -179,11 +179,9 @@ def _weights(g, n, rng):
 
 def _given(weights):
     """W, given."""
-    W = np.array(_validation.plain(weights, "weights"), dtype=float)
-    if W.ndim != 2 or W.shape[0] != W.shape[1] or not W.size:
+    W = _validation.real_array(weights, "weights", "a square matrix of finite numbers", ndim=2)
+    if W.shape[0] != W.shape[1] or not W.size:
         raise ParameterError(f"weights must be a square matrix, got shape {W.shape}")
-    if not np.isfinite(W).all():
-        raise ParameterError("weights must be finite numbers")
     return W
 
 

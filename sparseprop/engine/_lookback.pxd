@@ -93,6 +93,10 @@ cdef struct ThreadBack:
     count_t bins_capacity
     count_t slice               # in which it took part last
     count_t routed              # in which it put down something last
+    Finding *found              # of its blocks in the slice
+    count_t n_found
+    count_t found_capacity
+    count_t n_counted           # what it found besides
     Status status
 
 
@@ -528,8 +532,7 @@ cdef inline void enter_slice(Slices *S, ThreadBack *t) noexcept nogil:
     t.slice = S.slice
     t.status = RUNNING
     t.tape = S.b.tape[0]
-    t.b.has_overflowed = S.b.has_overflowed
-    t.b.n_findings = 0
+    t.n_found = t.n_counted = 0
     t.part.n_ties = 0
     for k in range(t.e.n_populations):
         p = &t.e.populations[k]
@@ -713,6 +716,47 @@ cdef inline bint find_parts(Slices *S, ThreadBack *t, int64_t number) noexcept n
     return True
 
 
+cdef inline int compare_findings(const void *x, const void *y) noexcept nogil:
+    cdef const Finding *a = <const Finding *> x
+    cdef const Finding *b = <const Finding *> y
+    if a.time != b.time:
+        return 1 if a.time < b.time else -1
+    if a.kind != b.kind:
+        return 1 if a.kind > b.kind else -1
+    if a.neuron != b.neuron:
+        return 1 if a.neuron < b.neuron else -1
+    return (a.other < b.other) - (a.other > b.other)
+
+
+cdef inline int compare_kept(const void *x, const void *y) noexcept nogil:
+    """Overflows come first, as there is to be one on the list."""
+    cdef const Finding *a = <const Finding *> x
+    cdef const Finding *b = <const Finding *> y
+    if (a.kind == OVERFLOW) != (b.kind == OVERFLOW):
+        return 1 if b.kind == OVERFLOW else -1
+    return compare_findings(x, y)
+
+
+cdef inline bint keep_of_block(ThreadBack *t) noexcept nogil:
+    """Among what the thread has found, the latest, put what it has in a block; False if there is no memory.
+
+    That is the same whichever thread takes which blocks.
+    """
+    cdef count_t kept = min(t.b.n_findings, <count_t> MOST_FINDINGS)
+    if kept == 0:
+        return True
+    if not grow(<void **> &t.found, &t.found_capacity, t.n_found + kept, sizeof(Finding)):
+        return False
+    memcpy(t.found + t.n_found, t.b.findings, kept * sizeof(Finding))
+    t.n_found += kept
+    t.n_counted += t.b.n_findings - kept
+    if t.n_found > 2 * MOST_FINDINGS:
+        qsort(t.found, t.n_found, sizeof(Finding), compare_kept)
+        t.n_counted += t.n_found - MOST_FINDINGS
+        t.n_found = MOST_FINDINGS
+    return True
+
+
 cdef inline void take_blocks(void *slices, int member) noexcept nogil:
     """A thread's part of the blocks."""
     cdef Slices *S = <Slices *> slices
@@ -743,59 +787,49 @@ cdef inline void take_blocks(void *slices, int member) noexcept nogil:
         w.by_open = block.by_open
         w.by_process, w.shift, w.shift_size = S.by_process, S.shift, S.shift_size
         p = &t.e.populations[block.population]
+        t.b.n_findings, t.b.has_overflowed = 0, S.b.has_overflowed
         t.status = back_of(p).go_back_through(&t.b, p, w)
+        if not keep_of_block(t):
+            t.status = NO_MEMORY
 
 
 # The slice ------------------------------------------------------------------------------------------------------------
-
-cdef inline int compare_findings(const void *x, const void *y) noexcept nogil:
-    cdef const Finding *a = <const Finding *> x
-    cdef const Finding *b = <const Finding *> y
-    if a.time != b.time:
-        return 1 if a.time < b.time else -1
-    if a.kind != b.kind:
-        return 1 if a.kind > b.kind else -1
-    if a.neuron != b.neuron:
-        return 1 if a.neuron < b.neuron else -1
-    return (a.other < b.other) - (a.other > b.other)
-
 
 cdef inline bint gather_findings(Slices *S) noexcept nogil:
     """What threads have found, in the order of time, the latest first; False if there is no memory."""
     cdef Pass *b = S.b
     cdef ThreadBack *t = &S.threads[0]
     cdef ThreadBack *other
-    cdef count_t n = 0, k, had, kept
+    cdef count_t n = 0, n_counted = 0, k
     cdef int64_t j
     for j in range(S.team.n):
         other = &S.threads[j]
         if other.slice != S.slice:
+            other.n_found = 0
             continue
-        n += other.b.n_findings
+        n += other.n_found
+        n_counted += other.n_counted
         b.n_ties += other.part.n_ties
         other.part.n_ties = 0
     if n == 0:
         return True
-    had = min(t.b.n_findings, <count_t> MOST_FINDINGS) if t.slice == S.slice else 0
+    if not grow(<void **> &t.found, &t.found_capacity, n, sizeof(Finding)):
+        return False
     for j in range(1, S.team.n):
         other = &S.threads[j]
-        if other.slice != S.slice or other.b.n_findings == 0:
+        if other.n_found == 0:
             continue
-        kept = min(other.b.n_findings, <count_t> MOST_FINDINGS)
-        if not grow(<void **> &t.b.findings, &t.b.findings_capacity, had + kept, sizeof(Finding)):
-            return False
-        memcpy(t.b.findings + had, other.b.findings, kept * sizeof(Finding))
-        had += kept
-    qsort(t.b.findings, had, sizeof(Finding), compare_findings)
-    for k in range(had):
-        if t.b.findings[k].kind == OVERFLOW:
+        memcpy(t.found + t.n_found, other.found, other.n_found * sizeof(Finding))
+        t.n_found += other.n_found
+    qsort(t.found, n, sizeof(Finding), compare_findings)
+    for k in range(n):
+        if t.found[k].kind == OVERFLOW:
             if b.has_overflowed:
                 continue
             b.has_overflowed = True
-        if not keep_finding(b, &t.b.findings[k]):
+        if not keep_finding(b, &t.found[k]):
             return False
-    # Those that threads have only counted.
-    b.n_findings += n - had
+    b.n_findings += n_counted
     return True
 
 

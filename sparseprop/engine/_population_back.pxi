@@ -2,7 +2,7 @@
 # included. models/_neuron.pxd says what is asked of a Model. The names of the forward pass are kept: what ..._back
 # undoes is what the function of the name before it does.
 
-from libc.math cimport isinf, isnan
+from libc.math cimport fabs, isinf, isnan
 
 from sparseprop.engine._kernel cimport Kernel
 from sparseprop.engine._pass cimport (
@@ -278,6 +278,14 @@ cdef Status spike_back(Pass *b, Population *p, neuron_t i, bint driven, double *
 
 # Voltages at fixed times ----------------------------------------------------------------------------------------------
 
+cdef inline void shift_back(Pass *b, const Model *m, const When *now, double V, double distance, double current,
+                            double by_V) noexcept nogil:
+    """dL/d(the fixed time) at which a stretch of free flow ends at V (or begins, with -by_V)."""
+    add_shift(b, by_V * velocity(m, now.tau, V, distance, current))
+    if not isinf(V):
+        b.shift_size += fabs(by_V) * (velocity_size(m, V) + fabs(current)) / now.tau
+
+
 cdef void read_back(Pass *b, Population *p, neuron_t i, double V, double current, double by_V) noexcept nogil:
     """V of neuron i is read now; `current` is the sum of its synaptic ones."""
     cdef State *e = b.e
@@ -292,7 +300,7 @@ cdef void read_back(Pass *b, Population *p, neuron_t i, double V, double current
         b.sums.V_reset[g] += by_V
         return
     now = now_of(b, m, frame_back(e, p, m))
-    add_shift(b, by_V * velocity(m, now.tau, V, distance, current))
+    shift_back(b, m, &now, V, distance, current, by_V)
     if not has_currents(m):
         by_V += leave(m, y, b.wide, &b.sums, g, &now, V, distance)
     arrive(m, y, b.wide, &b.sums, g, &now, V, distance, by_V)
@@ -340,7 +348,7 @@ cdef bint leave_population(Pass *b, Population *p, const double *V, bint begins,
         else:
             distance = distance_of(m, V[i])
             by_V[i] = leave(m, y, b.wide, &b.sums, g, &now, V[i], distance)
-            add_shift(b, -by_V[i] * velocity(m, now.tau, V[i], distance, current))
+            shift_back(b, m, &now, V[i], distance, current, -by_V[i])
         for k in range(ports):
             # A current at the beginning is a kick then.
             current = currents[i * ports + k]
@@ -365,7 +373,7 @@ cdef void arrive_population(Pass *b, Population *p, const double *V, const doubl
         m = row(p, i)
         now = now_of(b, m, frame_back(e, p, m))
         distance = distance_of(m, V[i])
-        add_shift(b, by_V[i] * velocity(m, now.tau, V[i], distance, 0.0))
+        shift_back(b, m, &now, V[i], distance, 0.0, by_V[i])
         arrive(m, adjoint_of(b, p, i), b.wide, &b.sums, p.first + i, &now, V[i], distance, by_V[i])
 
 

@@ -124,6 +124,7 @@ cdef class AdjointBySlices(Adjoint):
         free(t.is_close)
         free(t.b.driven.items)
         free(t.b.findings)
+        free(t.found)
         free(t.part.seen)
         free(t.part.origin)
         free(t.part.cause)

@@ -9,7 +9,7 @@ names of this file are known there first, then those of models/_<m>.pxd, which t
 beside the state, is NULL but for neurons with `keeps_base`. docs/adding_a_model.md is the way through.
 """
 
-from libc.math cimport INFINITY, NAN
+from libc.math cimport INFINITY, NAN, fabs
 from libc.stdint cimport int64_t, uint8_t
 
 from sparseprop.numerics._frames cimport Frame, Pair
@@ -355,6 +355,11 @@ cdef inline double distance_at_threshold(const void *m) noexcept nogil:
 cdef inline double voltage_at_threshold(const void *m) noexcept nogil:
     """V there; not read by models that go by distances."""
     return 0.0
+
+
+cdef inline double velocity_size(const void *m, double V) noexcept nogil:
+    """tau_m times the size of the terms of `velocity` at a finite V, but for currents: at rest they cancel."""
+    return fabs(V)
 
 
 cdef inline bint jumps_at_spikes(const void *m, double weight) noexcept nogil:

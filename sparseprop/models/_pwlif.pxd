@@ -329,6 +329,11 @@ cdef inline double velocity(const PWLIF *m, double tau, double V, double distanc
     return (m.gap + (m.slope * v if v > 0.0 else -v)) / m.tau
 
 
+cdef inline double velocity_size(const PWLIF *m, double V) noexcept nogil:
+    cdef double v = from_kink(m, V)
+    return m.slope * v if v > 0.0 else -v
+
+
 # What a stretch on one side of V_T does to its end: derivatives by its beginning, drive and slope; and tau dV/dt there.
 cdef struct Stretch:
     double ratio

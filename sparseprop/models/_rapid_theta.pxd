@@ -354,6 +354,10 @@ cdef inline double velocity(const RapidTheta *m, double tau, double V, double di
     return a / m.tau if is_far(V) else (a * V * V + m.I_e) / m.tau
 
 
+cdef inline double velocity_size(const RapidTheta *m, double V) noexcept nogil:
+    return curvature(m, V) * V * V
+
+
 cdef inline double part_back(const RapidTheta *m, double *y, bint above, double V, double u, double a,
                              double tau_share) noexcept nogil:
     """A stretch on one side of 0 from V for a time u, transposed: dL/d chi at its beginning, from `a` at its end.

@@ -643,6 +643,10 @@ cdef inline double velocity(const Riccati *m, double tau, double V, double dista
     return 1.0 / m.tau if is_far(V) else (V * V + m.I_e) / m.tau
 
 
+cdef inline double velocity_size(const Riccati *m, double V) noexcept nogil:
+    return V * V
+
+
 cdef inline void kick_back(const Riccati *m, double *y, bint wide, const Frame *f, const When *w, double V,
                            double weight, int64_t port, double *by_weight, double *by_time) noexcept nogil:
     cdef double c, after = V + weight, a = y[0], t = w.t

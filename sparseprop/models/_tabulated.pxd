@@ -567,6 +567,10 @@ cdef inline double velocity(const Tabulated *m, double tau, double V, double dis
     return table_velocity(m, V)
 
 
+cdef inline double velocity_size(const Tabulated *m, double V) noexcept nogil:
+    return fabs(V) + m.unit
+
+
 cdef inline void kick_back(const Tabulated *m, double *y, bint wide, const Frame *f, const When *w, double V,
                            double weight, int64_t port, double *by_weight, double *by_time) noexcept nogil:
     cdef double after = V + weight, t = w.t, g = leave_at(m, y, t, after)
