@@ -17,31 +17,31 @@ import numpy as np
 
 from sparseprop.numerics._elementary cimport cosh, exp, sincos, sinh
 
-cdef double SHEAR_LIMIT = 1e-4  # as in models/riccati.py: below that size of I the angle is that of (V, 1)
+cdef double SHEAR_LIMIT = 1e-4  # as in models/riccati.py: below that size of the drive the angle is that of (V, 1)
 cdef double DROPPED = -1.0  # as the time since the last event of a target: a kick in a refractory period
 
 
 cdef struct Flow:
-    # Of (x, y), V = x / y: x C + I y S and y C - x S, and the derivatives of C and S by I.
-    double C, S, by_I_C, by_I_S
+    # Of (x, y), V = x / y: x C + drive y S and y C - x S, and the derivatives of C and S by the drive.
+    double C, S, of_C, of_S
 
 
-cdef inline Flow flow_of(double I, double u) noexcept nogil:
-    """tau_m V' = V^2 + I for u = t / tau_m."""
+cdef inline Flow flow_of(double drive, double u) noexcept nogil:
+    """tau V' = V^2 + drive for u = t / tau."""
     cdef Flow f
-    cdef double root = sqrt(fabs(I)), q = I * u * u, sine, cosine
-    if I > 0.0:
+    cdef double root = sqrt(fabs(drive)), q = drive * u * u, sine, cosine
+    if drive > 0.0:
         sincos(&sine, &cosine, root * u)
         f.C, f.S = cosine, sine / root
-    elif I < 0.0:
+    elif drive < 0.0:
         f.C, f.S = cosh(root * u), sinh(root * u) / root
     else:
         f.C, f.S = 1.0, u
-    f.by_I_C = -0.5 * u * f.S
+    f.of_C = -0.5 * u * f.S
     if fabs(q) > 1e-3:
-        f.by_I_S = (u * f.C - f.S) / (2.0 * I)
+        f.of_S = (u * f.C - f.S) / (2.0 * drive)
     else:  # where that would cancel
-        f.by_I_S = u * u * u * (-1.0 / 6.0 + q * (1.0 / 60.0 - q / 1680.0))
+        f.of_S = u * u * u * (-1.0 / 6.0 + q * (1.0 / 60.0 - q / 1680.0))
     return f
 
 
@@ -80,7 +80,7 @@ cdef class Neurons:
         return self.drive[i] - self.V_peak[i]
 
     cdef inline double over(self, int32_t i, double V) noexcept nogil:
-        """x^2 + I y^2 of (V, 1), or of (1, 0) where V is infinite."""
+        """x^2 + drive y^2 of (V, 1), or of (1, 0) where V is infinite."""
         return V * V + self.drive[i] if fabs(V) < 1e300 else 1.0
 
 
@@ -268,29 +268,29 @@ cdef class Walk:
         return gains
 
     cdef inline double gain_of(self, int32_t i, double x, double y) noexcept nogil:
-        """The angle of (V, sqrt(I)), or of (V, 1) where that does not rotate."""
-        cdef double I = self.net.drive[i]
-        return sqrt(I) / (x * x + I * y * y) if I >= SHEAR_LIMIT else 1.0 / (x * x + y * y)
+        """The angle of (V, sqrt(drive)), or of (V, 1) where that does not rotate."""
+        cdef double drive = self.net.drive[i]
+        return sqrt(drive) / (x * x + drive * y * y) if drive >= SHEAR_LIMIT else 1.0 / (x * x + y * y)
 
     cdef inline void gain_back(self, int32_t i, double x, double y, double gain, double by) noexcept nogil:
-        cdef double I = self.net.drive[i], v = I if I >= SHEAR_LIMIT else 1.0, size = x * x + v * y * y
+        cdef double v = self.net.drive[i] if self.net.drive[i] >= SHEAR_LIMIT else 1.0, size = x * x + v * y * y
         self.by_x[i] -= by * 2.0 * x * gain / size
         self.by_y[i] -= by * 2.0 * v * y * gain / size
-        if I >= SHEAR_LIMIT:
-            self.by_drive[i] += by * gain * (0.5 / I - y * y / size)
+        if self.net.drive[i] >= SHEAR_LIMIT:
+            self.by_drive[i] += by * gain * (0.5 / v - y * y / size)
 
     # Back
 
     cdef inline double move_back(self, int32_t i, double x, double y, double since) noexcept nogil:
         """The adjoint of :meth:`move`, from and to by_x and by_y; that of the time at which it ends."""
-        cdef double I = self.net.drive[i], tau = self.net.tau[i]
-        cdef Flow f = flow_of(I, since / tau)
+        cdef double drive = self.net.drive[i], tau = self.net.tau[i]
+        cdef Flow f = flow_of(drive, since / tau)
         cdef double a = self.by_x[i], b = self.by_y[i]
-        cdef double x_0 = x * f.C - I * y * f.S, y_0 = y * f.C + x * f.S
-        cdef double by_time = (a * I * y - b * x) / tau if since > 0.0 else 0.0
-        self.by_drive[i] += a * (x_0 * f.by_I_C + y_0 * (f.S + I * f.by_I_S)) + b * (y_0 * f.by_I_C - x_0 * f.by_I_S)
+        cdef double x_0 = x * f.C - drive * y * f.S, y_0 = y * f.C + x * f.S
+        cdef double by_time = (a * drive * y - b * x) / tau if since > 0.0 else 0.0
+        self.by_drive[i] += a * (x_0 * f.of_C + y_0 * (f.S + drive * f.of_S)) + b * (y_0 * f.of_C - x_0 * f.of_S)
         self.by_x[i] = a * f.C - b * f.S
-        self.by_y[i] = a * I * f.S + b * f.C
+        self.by_y[i] = a * drive * f.S + b * f.C
         self.by_last[i] = -by_time
         return by_time
 
@@ -298,7 +298,7 @@ cdef class Walk:
         """The adjoint of :meth:`forth` for the present, the last, block."""
         cdef Neurons net = self.net
         cdef double start = self.starts[len(self.starts) - 1]
-        cdef const double[::1] S = self.S, R = self.R, T = self.T, by_T = self.by_T, by_S = self.by_S, by_R = self.by_R
+        cdef const double[::1] S = self.S, R = self.R, by_T = self.by_T, by_S = self.by_S, by_R = self.by_R
         cdef const int64_t[::1] first_kick = self.first_kick
         cdef double[::1] by_time = self.by_time, by_weight = self.by_weight
         cdef int64_t s, k, q

@@ -18,8 +18,8 @@ class TrialExponents:
     """The first k Lyapunov exponents of trials of a network, in the order of the vectors, and their derivatives.
 
     They are those of :func:`sparseprop.lyapunov_spectrum` over the same time, from the same first vectors. A trial is
-    the times of all spikes, in their order, together with weights, drives and initial states: what a neuron does between
-    is a function of these. So derivatives are partial ones, by a spike time as if the others stayed; those of spike
+    the times of all spikes, in their order, with weights, drives and initial states: what a neuron does between is a
+    function of these. So derivatives are partial ones, by a spike time as if the others stayed; those of spike
     times are for the pass back through the run, which knows what the times depend on.
 
     Parameters
@@ -197,9 +197,7 @@ def _reason(model):
         return "what its synaptic currents are off by would have to be taken along, too. A LIF has delta synapses"
     if model.has_tables:
         return "its flow is a table, of which there are no second derivatives"
-    if model.kernel == "Riccati":
-        return "write it as a QIF"
-    return "it is put together of pieces, and second derivatives jump where they meet"
+    return "no second derivatives of its flow are written down. Write it as a QIF if it is one in other units"
 
 
 def _values(model):
@@ -218,7 +216,7 @@ def _values(model):
 def _driven(net, neuron, time):
     p = next(p for p in net.populations if p.first <= neuron < p.first + p.n)
     return NumericalError(
-        f"neuron {neuron - p.first} of population {p.name!r} was driven over threshold by a kick at {time!r} ms: what it "
-        "was off by is lost then, and exponents of minus infinity have no derivative. Take inhibition, or Theta neurons, "
-        "of which no kick makes a spike at once"
+        f"neuron {neuron - p.first} of population {p.name!r} was driven over threshold by a kick at {time!r} ms: what "
+        "it was off by is lost then, and exponents of minus infinity have no derivative. Take inhibition, or Theta "
+        "neurons, of which no kick makes a spike at once"
     )

@@ -55,7 +55,8 @@ class Flossing(Loss):
     --------
     >>> import numpy as np, sparseprop as sp
     >>> from sparseprop import training
-    >>> net = training.recurrent_network(2, 20, sp.Theta(tau_m=10.0, I_e=0.2), indegree=5, seed=1)
+    >>> model = sp.Theta(tau_m=10.0, I_e=0.2)
+    >>> net = training.recurrent_network(2, 20, model, indegree=5, delay=0.0, seed=1)
     >>> trainer = training.Trainer(net, training.Flossing(3), duration=200.0, n_threads=1)
     >>> history = trainer.fit(np.full((16, 2), 5.0), np.zeros(16), epochs=10)
     >>> bool(history["loss"][-1] < history["loss"][0])
