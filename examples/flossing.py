@@ -42,23 +42,21 @@ def by_phases(result, labels):
     return training.Evaluation(-np.log(p[right]).mean(), dL_dV=dL_dV, predictions=scores.argmax(axis=1))
 
 
-def trained(delay, seed, steps, k=10, short=150.0, epochs=10, n=50, indegree=25):
+def trained(delay, seed, steps, k=5, epochs=12, n=50, indegree=25):
     """The share of new samples that are right after training, and the largest exponent before it."""
     net, (inputs, labels), flossing = network(n, indegree, seed), samples(512, seed), training.Flossing(k)
-    prepared = training.Trainer(
-        net, flossing, duration=min(short, delay), optimizer=training.Adam(lr=0.02), n_threads=1
-    )
-    for step in range(steps):
-        chosen = np.arange(4 * step, 4 * step + 4) % len(labels)
-        prepared.step(inputs[chosen], labels[chosen])
+    for duration in (min(150.0, delay), delay) if steps else ():
+        slower = training.Adam(lr=0.02, decay=0.1 ** (1.0 / steps))
+        options = {"duration": duration, "optimizer": slower, "batch_size": 16, "n_threads": 1}
+        training.Trainer(net, flossing, **options).fit(inputs[:64], labels[:64], steps, progress=False)
     largest = flossing.exponents(sp.run_batch(net, inputs[:16], delay)).max(axis=1).mean()
-    loss, optimizer = training.FunctionLoss(by_phases, "output", V_times=[delay]), training.Adam(lr=0.01)
+    loss, optimizer = training.FunctionLoss(by_phases, "output", V_times=[delay]), training.Adam(lr=0.01, decay=0.85)
     trainer = training.Trainer(net, loss, duration=delay, optimizer=optimizer, n_threads=1)
-    trainer.fit(inputs, labels, epochs)
+    trainer.fit(inputs, labels, epochs, progress=False)
     return trainer.evaluate(*samples(512, 1000 + seed))["accuracy"], largest
 
 
-def main(delays=(100.0, 200.0, 300.0, 400.0, 600.0), seeds=range(1, 6), steps=200, **options):
+def main(delays=(200.0, 400.0, 600.0), seeds=range(1, 6), steps=20, **options):
     """Draws flossing.png; returns (share that is right, largest exponent) of each delay, with and without, and seed."""
     ax = plt.figure(figsize=(5.0, 3.4), layout="constrained").add_subplot(xlabel="delay (ms)", ylabel="right")
     found = {}
