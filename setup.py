@@ -37,6 +37,7 @@ MODULES = (
     "engine._batch",
     "engine._lookahead",
     "engine._tangent",
+    "dynamics._events",
     "connectivity._wiring",
     "numerics._double_double",
     "numerics._functions",

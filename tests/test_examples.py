@@ -31,9 +31,9 @@ def main_of(name):
 
 
 def test_scripts_are_those_that_are_tested():
-    scripts = ["balanced.py", "brunel.py", "digits.py", "driven_chaos.py", "excitatory_inhibitory.py", "from_matrix.py"]
-    scripts += ["learned_delays.py", "lyapunov.py", "perturbations.py", "pytorch.py", "replay.py", "spike_patterns.py"]
-    scripts += ["sweep_rate.py", "yin_yang.py"]
+    scripts = ["balanced.py", "brunel.py", "digits.py", "driven_chaos.py", "excitatory_inhibitory.py"]
+    scripts += ["flossing.py", "from_matrix.py", "learned_delays.py", "lyapunov.py", "perturbations.py", "pytorch.py"]
+    scripts += ["replay.py", "sparse_chaos.py", "spike_patterns.py", "sweep_rate.py", "yin_yang.py"]
     assert scripts == SCRIPTS
 
 
@@ -170,6 +170,23 @@ def test_lyapunov(empty_folder, capsys):
         assert row["largest"][0] > 5.0 and 0.1 < row["dimension / N"][0] < 0.5 and row["flow"][0] < 0.5
     assert [path.name for path in empty_folder.iterdir()] == ["lyapunov.png"]
     assert "LIF, N = 60: " in capsys.readouterr().out
+
+
+def test_chaos_ends_at_a_rapidness(empty_folder):
+    values = {"rapidness": (2.0, 300.0), "J0": (0.5, 1.0)}
+    rows = main_of("sparse_chaos.py")(n=120, graphs=2, spikes=20, values=values)
+    assert [row[:2] for row in rows] == [(name, value) for name, both in values.items() for value in both]
+    (largest, dimension, bits, _), (none, _, no_bits, _) = rows[0][2], rows[1][2]
+    assert largest > 10.0 > 1.0 > none and dimension > 0.02 and bits > 0.05 > no_bits
+    assert [path.name for path in empty_folder.iterdir()] == ["sparse_chaos.png"]
+
+
+def test_flossing_brings_exponents_nearer_to_0(empty_folder, capsys):
+    found = main_of("flossing.py")(delays=(60.0,), seeds=(1, 2), steps=10, n=30, indegree=15, epochs=3)
+    (_, before), (right, after) = (found[name][0].mean(axis=0) for name in ("control", "gradient flossing"))
+    assert abs(after) < 0.7 * abs(before) and right > 0.9
+    assert [path.name for path in empty_folder.iterdir()] == ["flossing.png"]
+    assert "control, 60 ms: right " in capsys.readouterr().out
 
 
 def test_driven_chaos_is_tamed_by_strong_input(empty_folder):

@@ -222,6 +222,21 @@ def test_a_parameter_that_no_other_model_has_gets_its_gradient(monkeypatch):
     assert np.isnan(before.I_e[8:]).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "parameter"), [(name, row) for name, model in models.MODELS.items() for row in model.table]
+)
+def test_parameters_of_no_neuron_are_refused(name, parameter):
+    model = models.MODELS[name]
+    for empty in ([], np.zeros(0)):
+        with pytest.raises(
+            sp.errors.ParameterError, match=rf"^{name}\.{parameter} must be .*(got none|could be either)"
+        ):
+            model(**model.example | {parameter: empty})
+    if model.table[parameter].ports:
+        with pytest.raises(sp.errors.ParameterError, match=rf"{parameter}\[1\] must be .* got none"):
+            model(**model.example | {parameter: (5.0, np.zeros(0))})
+
+
 def test_models_of_one_kernel_are_computed_alike():
     for model in models.MODELS.values():
         kernel = models.KERNELS[model.kernel]

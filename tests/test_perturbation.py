@@ -121,6 +121,22 @@ def test_slopes_are_those_of_exponentials():
         twins.rates(low=0.0)
 
 
+def test_the_error_knows_that_all_twins_are_beside_one_run():
+    """Their logarithms grow by what the stretches of one run add, and by little of their own."""
+    times, nothing = np.linspace(0.0, 1500.0, 301), np.full(6, np.nan)
+    found = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        common = np.cumsum(rng.normal(0.015 * 5.0, 0.2, 300))
+        log = common + np.cumsum(rng.normal(0.0, 0.02, (6, 300)), axis=1)
+        distance = 1e-10 * np.exp(np.column_stack([np.zeros(6), log]))
+        twins = sp.Perturbation("state", times, distance[:, 0], distance, distance, nothing, nothing, 1.0)
+        found.append((twins.divergence_rate, twins.divergence_rate_error))
+    rates, errors = np.array(found).T
+    assert rates.mean() == pytest.approx(15.0, abs=0.5)
+    assert errors.mean() == pytest.approx(rates.std(), rel=0.3)
+
+
 def everything():
     """Delays, refractory periods, currents, excitation, inputs."""
     net = sp.Network(seed=2)

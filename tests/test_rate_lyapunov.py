@@ -110,6 +110,16 @@ def test_what_is_refused(given, message):
         rate_lyapunov(**given)
 
 
+def test_what_does_not_fit_is_said(monkeypatch):
+    monkeypatch.setattr("sparseprop._machine.available_memory", lambda: 16 * 2**30)
+    with pytest.raises(sp.errors.InsufficientMemoryError, match="100000 neurons and 100000 tangents .* smaller n"):
+        rate_lyapunov(n=100_000)
+    with pytest.raises(
+        sp.errors.InsufficientMemoryError, match=r"^50 tangents of 50 numbers .* take fewer n_exponents"
+    ):
+        rate_lyapunov(weights=np.zeros((50, 50)), duration=1e9)
+
+
 def test_plot():
     pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure

@@ -210,7 +210,7 @@ class Lyapunov:
         if n_threads is not None:
             n_threads = _validation.integer(n_threads, "n_threads", "a whole number >= 1, or None", low=1)
         covariant = _validation.flag(covariant, "covariant")
-        _refuse_delays(net)
+        refuse_delays(net)
         n_rows = sum(p.n * (1 + (p.model.n_ports if p.has_currents else 0)) for p in net.populations if not p.is_source)
         if n_rows == 0:
             raise ParameterError("net has no neurons, only sources: there is nothing to be off by")
@@ -372,9 +372,7 @@ class Lyapunov:
 
     def _first_vectors(self):
         n, m = self._frame.shape
-        random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, n, m, 0x1EA])))
-        vectors, _ = np.linalg.qr(random.random((n, m)) - 0.5)
-        return np.asfortranarray(vectors)
+        return np.asfortranarray(first_vectors(self._seed, n, m))
 
     def _try_sample(self, state, interrupts, kept, look):
         """One sample in `_steps` steps; False if vectors have grown too differently in one of these."""
@@ -514,7 +512,13 @@ def _silent():
     )
 
 
-def _refuse_delays(net):
+def first_vectors(seed, n, m):
+    """m orthonormal vectors in random directions, shape (n, m)."""
+    random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, n, m, 0x1EA])))
+    return np.linalg.qr(random.random((n, m)) - 0.5)[0]
+
+
+def refuse_delays(net):
     for p in net.projections:
         if p.n_synapses and np.max(p.delay) > 0.0:
             raise ParameterError(

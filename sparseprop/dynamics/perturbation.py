@@ -15,6 +15,7 @@ __all__ = ["KINDS", "Perturbation", "perturb"]
 KINDS = ("state", "spike", "missing spike")
 FLOOR = 1e-13  # phases are doubles: below, distances are of rounding
 UNRELATED = 50  # states that are kept to see how far they are from each other
+BLOCKS = 5  # of the times between which a twin's rate is measured, for its error
 TRIES = 1000  # spikes that are looked at for one that can be left out, or neurons for one that can fire
 
 
@@ -82,16 +83,20 @@ class Perturbation:
         ndarray of shape (m,)
             NaN where fewer than three times are in between.
         """
+        return self._fits(low, high)[0]
+
+    def _fits(self, low=None, high=None):
+        """Rates, and what each may be off by because the undisturbed run has a rate of its own in each stretch."""
         bounds = {"low": low, "high": high}
         for name, value in bounds.items():
             if value is not None:
                 bounds[name] = _validation.real(value, name, "a distance > 0", low=0.0, low_open=True)
         if None not in (bounds["low"], bounds["high"]) and bounds["low"] >= bounds["high"]:
             raise ParameterError(f"low must be below high, got low={bounds['low']:g} and high={bounds['high']:g}")
-        return np.array([self._rate(distance, **bounds) for distance in self.transversal])
+        return np.array([self._fit(distance, **bounds) for distance in self.transversal]).reshape(-1, 2).T
 
-    def _rate(self, distance, low, high):
-        """That of one twin."""
+    def _fit(self, distance, low, high):
+        """That of one twin: the slope, and its error by the rates in so many blocks of time."""
         begin = distance[0]
         if distance[-1] > begin:
             high = self.unrelated_distance / 30.0 if high is None else high
@@ -104,10 +109,20 @@ class Perturbation:
         last = int(np.argmax(beyond)) if beyond.any() else len(distance)
         used = np.flatnonzero((distance[:last] >= low) & (distance[:last] <= high))
         if len(used) < 3:
-            return math.nan
+            return math.nan, math.nan
         t, y = self.times[used] * 1e-3, np.log(distance[used])
+        error = math.nan
+        if len(used) > BLOCKS:
+            # The logarithm is a sum of what each stretch adds, so that points of one twin are not independent, but
+            # stretches are, nearly. A line through the points of such a sum is off by sqrt(6/5) times as much as the
+            # line from its first to its last.
+            edges = np.linspace(0, len(used) - 1, BLOCKS + 1).round().astype(int)
+            blocks, steps = np.diff(y[edges]) / np.diff(t[edges]), np.diff(t[edges])
+            mean = steps @ blocks / steps.sum()
+            variance = steps @ (blocks - mean) ** 2 / steps.sum() / (BLOCKS - 1)
+            error = math.sqrt(1.2 * variance)
         t = t - t.mean()
-        return float(t @ y / (t @ t))
+        return float(t @ y / (t @ t)), error
 
     @property
     def divergence_rate(self):
@@ -118,10 +133,18 @@ class Perturbation:
 
     @property
     def divergence_rate_error(self):
-        """Its standard error, by the twins; NaN for fewer than two."""
-        rates = self.rates()
-        rates = rates[np.isfinite(rates)]
-        return float(rates.std(ddof=1) / math.sqrt(len(rates))) if len(rates) > 1 else math.nan
+        """Its standard error; NaN for fewer than two twins, or where fewer than six times are between the bounds.
+
+        Of two parts. One is that of the mean over twins. The other is that of a single twin, by five stretches of time:
+        all twins are beside one run, whose rate differs from stretch to stretch, and more of them do not help there. It
+        counts as if it were the same for all twins.
+        """
+        rates, errors = self._fits()
+        there = np.isfinite(rates)
+        rates, errors = rates[there], errors[there & np.isfinite(errors)]
+        if len(rates) < 2 or not len(errors):
+            return math.nan
+        return math.sqrt(rates.var(ddof=1) / len(rates) + np.mean(errors**2))
 
     @property
     def decorrelation_time(self):

@@ -4,14 +4,15 @@ import math
 
 import numpy as np
 
-from .. import _validation
-from ..errors import ParameterError, named_arguments
+from .. import _machine, _validation
+from ..errors import InsufficientMemoryError, ParameterError, named_arguments
 from ..numerics._functions import tanh_many
 from ..plotting import new_axes
 
 __all__ = ["RateSpectrum", "rate_lyapunov"]
 
 BLOCKS = 10  # of the run, for standard errors
+COPIES = 9  # of tangents, at most, in a step
 
 
 @named_arguments
@@ -117,6 +118,8 @@ def rate_lyapunov(
     ------
     ParameterError
         For a value that is not allowed.
+    InsufficientMemoryError
+        If weights and tangents do not fit.
 
     Notes
     -----
@@ -148,13 +151,15 @@ def rate_lyapunov(
     else:
         dt = _validation.real(dt, "dt", "a time from 10^-6 tau to tau", unit="ms", low=1e-6 * tau, high=tau)
     rng = np.random.default_rng(_validation.integer(seed, "seed", "a whole number >= 0", low=0))
-    W = _weights(g, n, rng) if weights is None else _given(weights)
-    n = len(W)
+    W = None if weights is None else _given(weights)
+    n = _validation.integer(n, "n", "a whole number from 2 to 10^5", low=2, high=10**5) if W is None else len(W)
     m = n if n_exponents is None else _validation.integer(n_exponents, "n_exponents", f"1 to {n}", low=1, high=n)
     between = max(round(tau / dt), 1)  # steps between orthonormalisations
     parts = math.ceil(duration / (between * dt))
     if parts < BLOCKS:
         raise ParameterError(f"duration must be at least {BLOCKS} tau, for errors by blocks, got {duration:g} ms")
+    _check_memory(n, m, parts, W is None)
+    W = _weights(g, n, rng) if W is None else W
     h = rng.standard_normal(n)
     Q = np.linalg.qr(rng.standard_normal((n, m)))[0]
     local = np.empty((parts, m))
@@ -168,10 +173,19 @@ def rate_lyapunov(
     return RateSpectrum(local, n, tau)
 
 
+def _check_memory(n, m, parts, is_drawn):
+    needed = 8 * (2 * n * n * is_drawn + COPIES * n * m + parts * m)
+    if needed > _machine.available_memory():
+        more = f"{n} neurons and " if is_drawn else ""
+        raise InsufficientMemoryError(
+            f"{more}{m} tangents of {n} numbers over {parts} pieces of the run need {needed / 2**30:.3g} GiB; take "
+            f"{'a smaller n, ' if is_drawn else ''}fewer n_exponents or a shorter duration"
+        )
+
+
 def _weights(g, n, rng):
     """W, drawn."""
     g = _validation.real(g, "g", "a number >= 0", low=0.0)
-    n = _validation.integer(n, "n", "a whole number from 2 to 10^5", low=2, high=10**5)
     W = rng.standard_normal((n, n)) * (g / math.sqrt(n))
     np.fill_diagonal(W, 0.0)
     return W

@@ -10,6 +10,7 @@ from .gradients import (
     new_sums,
     noted,
     sums_by_projection,
+    with_more,
 )
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "noted",
     "overflows_are_told",
     "sums_by_projection",
+    "with_more",
 ]

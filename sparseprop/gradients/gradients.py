@@ -1,5 +1,6 @@
 """Gradients of losses on spike times and voltages: what comes out of a pass back, made of its sums."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = [
     "new_sums",
     "noted",
     "sums_by_projection",
+    "with_more",
 ]
 
 
@@ -95,6 +97,12 @@ class ByProjection:
         if self._values[k] is None:
             raise ParameterError(self._missing)
         return self._values[k]
+
+    def plus(self, values):
+        """The same with a list of others added."""
+        total = copy.copy(self)
+        total._values = [mine + more for mine, more in zip(self._values, values, strict=True)]
+        return total
 
     def __repr__(self):
         return f"[{', '.join(map(shown, self._values))}]"
@@ -197,6 +205,35 @@ def assembled(net, sums, I_syn, synapses, tau_m, **others):
         delay=ByProjection(net, delays, ""),
         **others,
     )
+
+
+def with_more(gradients, *, weight, I_e, V, input_times):
+    """The Gradients of a loss that also depends in other ways than by the run on what it is derived by.
+
+    Only what the others are derivatives by stays.
+
+    Parameters
+    ----------
+    gradients : Gradients
+        By the run.
+    weight : list of ndarray
+        One for each projection.
+    I_e, V : ndarray of neurons
+    input_times : dict
+        As in Gradients.
+    """
+    values = {name: value for name, value in vars(gradients).items() if name not in PARAMETERS}
+    values |= {name: getattr(gradients, name) + I_e for name in ("I_e", "E_L")} | {"V": gradients.V + V}
+    values["weight"] = gradients.weight.plus(weight)
+    values["weight_sum"] = gradients.weight_sum.plus([float(by.sum()) for by in weight])
+    values["input_times"] = {name: _plus(by, input_times[name]) for name, by in gradients.input_times.items()}
+    return Gradients(**values)
+
+
+def _plus(one, other):
+    if isinstance(one, list):
+        return [a + b for a, b in zip(one, other, strict=True)]
+    return one + other
 
 
 def new_sums(n, ports):

@@ -97,6 +97,8 @@ class Parameter:
             bounds |= {"high": math.inf, "high_open": True}
         if _validation.is_array(value):
             value = _validation.real_array(value, name, self.allowed, **bounds)
+            if not value.size:
+                raise ParameterError(f"{name} must be {self.allowed}, or an array with one for each neuron, got none")
             value.flags.writeable = False
         else:
             value = _validation.real(value, name, self.allowed, **bounds)

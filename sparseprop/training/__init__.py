@@ -6,6 +6,7 @@ Imported when it is asked for: ``from sparseprop import training``.
 from .builders import layered_network, recurrent_network
 from .data import digits, mnist_5k, yin_yang
 from .encoding import latencies, spikes_from_raster
+from .flossing import Flossing
 from .losses import (
     Evaluation,
     FirstSpikeCrossEntropy,
@@ -27,6 +28,7 @@ __all__ = [
     "Adam",
     "Evaluation",
     "FirstSpikeCrossEntropy",
+    "Flossing",
     "FunctionLoss",
     "History",
     "Loss",

@@ -118,7 +118,7 @@ class Loss:
         return labels
 
 
-def _check_result(result):
+def check_result(result):
     if not isinstance(result, BatchResult):
         raise ParameterError(
             "a loss is called with the BatchResult of sp.run_batch, BatchSimulation.run or Trainer.run, and targets, "
@@ -251,7 +251,7 @@ class FirstSpikeCrossEntropy(Loss):
         self.alpha = _validation.real(alpha, "alpha", "a number >= 0", low=0.0)
 
     def __call__(self, result, targets):
-        _check_result(result)
+        check_result(result)
         t, where = result.first_spikes(self.population)
         labels = self._labels(targets, result, t.shape[1])
         silent = where < 0
@@ -343,7 +343,7 @@ class SpikeTimeError(_Trains):
         self.unit = _positive(unit, "unit", "ms")
 
     def __call__(self, result, targets):
-        _check_result(result)
+        check_result(result)
         counts = result.spike_counts(self.population)
         ids = self._local(counts.shape[1])
         wanted = self._targets(targets, len(counts), len(ids))
@@ -399,7 +399,7 @@ class VanRossumDistance(_Trains):
         self.tau = _positive(tau, "tau", "ms")
 
     def __call__(self, result, targets):
-        _check_result(result)
+        check_result(result)
         where, n, cells = result._of(self.population)
         ids = self._local(n)
         wanted = self._targets(targets, result.n_samples, len(ids))
@@ -433,7 +433,7 @@ class _Counts(Loss):
 
     def _counts(self, result):
         """Counts of shape (samples, n), and a function from their derivative to an Evaluation's parts."""
-        _check_result(result)
+        check_result(result)
         where, n, cells = result._of(self.population)
         shape = (result.n_samples, n)
         if self.pseudospikes:
@@ -540,7 +540,7 @@ class _Readout(Loss):
 
     def _read(self, result):
         """V of shape (samples, times, n), and the index of these values in result.V."""
-        _check_result(result)
+        check_result(result)
         p = self._of(result._network)
         rows, columns = places(result, np.arange(p.first, p.first + p.n), self.times)
         index = np.ix_(np.arange(result.n_samples), rows, columns)
