@@ -106,7 +106,7 @@ class LyapunovSpectrum:
 
     @property
     def volume_rate(self):
-        """The mean of log |det| of the Jacobians of all events and stretches, 1/s.
+        """The mean of log of the absolute determinant of the Jacobians of all events and stretches, 1/s.
 
         It is the sum of all exponents, also where only some of them were asked for.
         """
