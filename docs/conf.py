@@ -1,8 +1,8 @@
 """The docs site: ``pip install ".[docs]"``, then ``sphinx-build -W --keep-going docs build/site``.
 
-Pages are those of this folder, as a code host shows them. What is not a page, but linked to, gets one: sources, examples,
-CHANGELOG and CONTRIBUTING. What is known elsewhere is written from there: tables of parameters from the declarations that
-check them, the promises from README. Nothing is fetched, and nothing is simulated.
+Pages are those of this folder, as a code host shows them. What is not a page, but linked to, gets one: sources,
+examples, CHANGELOG and CONTRIBUTING. What is known elsewhere is written from there: tables of parameters from the
+declarations that check them, the promises from README. Nothing is fetched, and nothing is simulated.
 """
 
 import ast
@@ -68,7 +68,7 @@ html_sidebars = {"index": [], "_made/files/**": []}
 copyright = "The sparseprop developers, MIT licence"
 
 
-# Links of pages, which are those of a code host ------------------------------------------------------------------------
+# Links of pages, which are those of a code host ----------------------------------------------------------------------
 
 
 def rewritten(text, folder):
@@ -122,7 +122,7 @@ def write(path, text):
         path.write_text(text)
 
 
-# Pages that are made ---------------------------------------------------------------------------------------------------
+# Pages that are made -------------------------------------------------------------------------------------------------
 
 
 def parameter_tables():
@@ -144,8 +144,8 @@ def make_parameters():
         "# Tables of parameters",
         "Made from the declarations that check what is given, and that messages, `repr`, files and the random tests "
         "read. Any parameter may be a number, an array with one value for each neuron, or a distribution "
-        "(`sp.normal(...)`). Voltages are in a unit of your choice, the same everywhere in a network; what is a current "
-        "in other simulators is a voltage here (membrane resistance 1).",
+        "(`sp.normal(...)`). Voltages are in a unit of your choice, the same everywhere in a network; what is a "
+        "current in other simulators is a voltage here (membrane resistance 1).",
     ]
     parts += [f"## {name}\n\n{{py:class}}`sparseprop.{name}`\n\n{table}" for name, table in parameter_tables()]
     rows = [f"| `{name}` | {row['allowed']} | {row.get('unit', 'voltage')} |" for name, row in BOUNDS.items()]

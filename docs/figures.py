@@ -1,7 +1,7 @@
 """The code of pages: runs it, and draws the figures that tutorials and how-tos show.
 
-``python docs/figures.py`` draws them anew, ``python docs/figures.py first_raster`` those of one page. With ``--print`` what
-the code prints now is written into the pages.
+``python docs/figures.py`` draws them anew, ``python docs/figures.py first_raster`` those of one page. With ``--print``
+what the code prints now is written into the pages. ``python docs/figures.py --gallery`` runs examples for theirs.
 """
 
 import contextlib
