@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 import re
+import runpy
 import shutil
 import sys
 import tempfile
@@ -49,10 +50,52 @@ def draw(page, new_text=False):
     page.write_text(text)
 
 
+# Examples whose figures are in no page: what makes an Axes of what `main` returns, where that draws nothing itself.
+GALLERY = {
+    "excitatory_inhibitory": None,
+    "from_matrix": None,
+    "sweep_rate": None,
+    "replay": lambda runs: runs[0].plot_raster(neurons=200),
+    "digits": lambda trainer: trainer.history.plot(),
+    "learned_delays": None,
+}
+
+
+def draw_gallery(names):
+    folder, target = os.getcwd(), DOCS / "gallery"
+    for name in names or GALLERY:
+        with tempfile.TemporaryDirectory() as empty:
+            os.chdir(empty)
+            try:
+                main = runpy.run_path(str(DOCS.parent / "examples" / f"{name}.py"))["main"]
+                shown = main()
+                if GALLERY[name] is not None:
+                    GALLERY[name](shown).figure.savefig(f"{name}.png")
+                else:
+                    shrink(Path(f"{name}.png"))
+                shutil.copy(f"{name}.png", target)
+            finally:
+                os.chdir(folder)
+
+
+def shrink(path, width=900):
+    """A picture of a script, no wider than a page."""
+    from PIL import Image  # which matplotlib brings
+
+    picture = Image.open(path).convert("RGB")
+    if picture.width > width:
+        picture = picture.resize((width, picture.height * width // picture.width), Image.Resampling.LANCZOS)
+    picture.quantize(128).save(path, optimize=True)
+
+
 if __name__ == "__main__":
     import matplotlib
 
     matplotlib.use("Agg")
+    if "--gallery" in sys.argv:
+        (DOCS / "gallery").mkdir(exist_ok=True)
+        draw_gallery([name for name in sys.argv[1:] if not name.startswith("--")])
+        sys.exit()
     wanted = [name for name in sys.argv[1:] if not name.startswith("--")]
     for page in pages():
         if not wanted or page.stem in wanted:
