@@ -7,7 +7,9 @@ declarations that check them, the promises from README. Nothing is fetched, and 
 
 import ast
 import dataclasses
+import functools
 import importlib.util
+import inspect
 import re
 import shutil
 from pathlib import Path
@@ -64,7 +66,8 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "use_edit_page_button": False,
 }
-html_sidebars = {"index": [], "_made/files/**": []}
+html_context = {"default_mode": "auto"}
+html_sidebars = {"index": [], "_made/readme": [], "_made/files/**": []}
 copyright = "The sparseprop developers, MIT licence"
 
 
@@ -157,8 +160,8 @@ def make_root_pages():
     readme = (ROOT / "README.md").read_text()
     section = re.search(r"^## What it promises\n(.*?)^## Tests", readme, re.DOTALL | re.MULTILINE)[1]
     write(MADE / "promises.md", rewritten(f"# What it promises\n{section}", ROOT))
-    first = re.search(r"^\*\*See it run\*\*.*?(?=^\*\*Training\*\*)", readme, re.DOTALL | re.MULTILINE)[0]
-    write(MADE / "readme.md", rewritten(f"# At a glance\n\n{first}", ROOT))
+    first = re.search(r"^# sparseprop\n(.*?)^\*\*Training\*\*", readme, re.DOTALL | re.MULTILINE)[1]
+    write(MADE / "readme.md", rewritten(f"# At a glance\n{first}", ROOT))
     for name in ("CHANGELOG", "CONTRIBUTING"):
         write(MADE / f"{name.lower()}.md", rewritten((ROOT / f"{name}.md").read_text(), ROOT))
 
@@ -172,7 +175,29 @@ def make_command_line():
     write(MADE / "command_line.md", "\n\n".join(parts) + "\n")
 
 
+# Of models: what a user asks of them, wherever it is defined. The rest is between them and the engines.
+OF_MODELS = ("free_period", "free_voltage", "resting_voltage", "threshold", "phase_to_voltage", "n_ports", "to_dict")
+
+
+def members_of(cls):
+    """Methods and properties of a class that its page shows: those with a docstring, in the order of the source."""
+    if issubclass(cls, sp.models.NeuronModel):
+        return [(member, kind_of(inspect.getattr_static(cls, member))) for member in OF_MODELS]
+    return [
+        (member, kind_of(value))
+        for member, value in vars(cls).items()
+        if not member.startswith("_") and kind_of(value) and inspect.getdoc(value)
+    ]
+
+
+def kind_of(value):
+    if isinstance(value, (property, functools.cached_property)):
+        return "autoattribute"
+    return "automethod" if inspect.isroutine(value) and not inspect.ismemberdescriptor(value) else None
+
+
 FIGURES = {"balanced": "raster"}  # of examples, where they are not called like these
+TITLES = {"pytorch": "PyTorch", "yin_yang": "Yin-Yang", "network": "A configuration", "brunel": "Brunel's network"}
 
 
 def figure_of(example):
@@ -195,7 +220,8 @@ def examples():
 def make_gallery():
     cards = []
     for path, said in examples():
-        figure, title = figure_of(path.stem), path.stem.replace("_", " ").capitalize()
+        figure = figure_of(path.stem)
+        title = TITLES.get(path.stem, path.stem.replace("_", " ").capitalize())
         text = [f"# {title}\n\n`examples/{path.name}`: {said}."]
         if path.suffix == ".py":
             text.append(ast.get_docstring(ast.parse(path.read_text())).replace("`", "``").replace("````", "``"))
@@ -212,7 +238,7 @@ def make_gallery():
     return "::::{grid} 1 2 3 3\n:gutter: 3\n\n" + "\n\n".join(cards) + f"\n::::\n\n{toctree}\n"
 
 
-GALLERY = "<!-- the gallery of the site -->"
+TABLE = re.compile(r"^\| script \|.*?\n\n", re.DOTALL | re.MULTILINE)  # in place of which the site has the gallery
 
 
 def read(app, docname, source):
@@ -220,7 +246,7 @@ def read(app, docname, source):
     path = Path(app.env.doc2path(docname))
     if path.suffix == ".md" and not path.is_relative_to(MADE):
         text = rewritten(source[0], path.parent)
-        source[0] = text.replace(GALLERY, make_gallery()) if docname == "examples" else text
+        source[0] = TABLE.sub(lambda match: make_gallery() + "\n", text) if docname == "examples" else text
 
 
 def make(app=None):
@@ -237,3 +263,16 @@ def make(app=None):
 def setup(app):
     app.connect("builder-inited", make, priority=100)
     app.connect("source-read", read)
+
+
+def members():
+    """What the pages of public classes show, by full name."""
+    modules = ["sparseprop", *(f"sparseprop.{name}" for name in ("training", "analysis", "dynamics", "errors"))]
+    modules += [f"sparseprop.{name}" for name in ("torch",) if name not in autodoc_mock_imports]
+    for module in map(importlib.import_module, modules):
+        for name in module.__all__:
+            if inspect.isclass(getattr(module, name)):
+                yield f"{module.__name__}.{name}", members_of(getattr(module, name))
+
+
+autosummary_context = {"shown_members": dict(members())}
