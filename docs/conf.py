@@ -86,7 +86,7 @@ def rewritten(text, folder):
             return match[0]
         if target.is_dir():
             return match["text"]
-        if target.is_relative_to(DOCS):
+        if target.is_relative_to(DOCS) and target.suffix in (".md", ".png", ".svg"):
             return f"[{match['text']}](/{target.relative_to(DOCS).as_posix()}{anchor})"
         return f"[{match['text']}](/{page_of(target).relative_to(DOCS).as_posix()}{anchor})"
 
