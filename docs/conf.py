@@ -20,6 +20,7 @@ from sparseprop.network.parts import BOUNDS
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
+SUBMODULES = ("training", "analysis", "dynamics", "errors")
 MADE = DOCS / "_made"  # what this file writes; not tracked
 
 project = "sparseprop"
@@ -166,6 +167,22 @@ def make_root_pages():
         write(MADE / f"{name.lower()}.md", rewritten((ROOT / f"{name}.md").read_text(), ROOT))
 
 
+def make_coverage():
+    """Which public names have a docstring with examples, and how many lines of these the tests run."""
+    parts = ["# Which names have examples", "Lines of the examples in each docstring, which `pytest` runs."]
+    for module in map(importlib.import_module, ("sparseprop", *(f"sparseprop.{name}" for name in SUBMODULES))):
+        rows = ["| name | what it is | lines |", "| --- | --- | ---: |"]
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if not inspect.ismodule(thing):
+                text = inspect.getdoc(thing) or ""
+                role = "class" if inspect.isclass(thing) else "func"
+                summary = text.partition("\n")[0].replace("|", "\\|")
+                rows.append(f"| {{py:{role}}}`{module.__name__}.{name}` | {summary} | {text.count('>>>')} |")
+        parts.append(f"## {module.__name__}\n\n" + "\n".join(rows))
+    write(MADE / "coverage.md", "\n\n".join(parts) + "\n")
+
+
 def make_command_line():
     """What the command says of itself."""
     parser = commands._parser()
@@ -254,6 +271,7 @@ def make(app=None):
     make_parameters()
     make_root_pages()
     make_command_line()
+    make_coverage()
     make_gallery()
     for page in DOCS.rglob("*.md"):  # pages of linked files have to be there before Sphinx looks which there are
         if not page.is_relative_to(MADE):
@@ -267,7 +285,7 @@ def setup(app):
 
 def members():
     """What the pages of public classes show, by full name."""
-    modules = ["sparseprop", *(f"sparseprop.{name}" for name in ("training", "analysis", "dynamics", "errors"))]
+    modules = ["sparseprop", *(f"sparseprop.{name}" for name in SUBMODULES)]
     modules += [f"sparseprop.{name}" for name in ("torch",) if name not in autodoc_mock_imports]
     for module in map(importlib.import_module, modules):
         for name in module.__all__:

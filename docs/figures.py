@@ -54,6 +54,7 @@ def draw(page, new_text=False):
 GALLERY = {
     "excitatory_inhibitory": None,
     "from_matrix": None,
+    "connectome": None,
     "sweep_rate": None,
     "replay": lambda runs: runs[0].plot_raster(neurons=200),
     "digits": lambda trainer: trainer.history.plot(),

@@ -5,6 +5,8 @@ import inspect
 import os
 import re
 import runpy
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -240,6 +242,19 @@ def test_every_public_name_has_an_example():
     """Which `tests/test_package.py::test_doctests` runs."""
     lacking = [f"{module}.{name}" for module, name, thing in public() if ">>>" not in (inspect.getdoc(thing) or "")]
     assert not lacking
+
+
+@pytest.mark.long
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("pydata_sphinx_theme", reason='the site needs pip install ".[docs]"')
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "--keep-going", str(ROOT / "docs"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    pages = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.html")}
+    assert {"index.html", "tutorials/first_raster.html", "_made/api/sparseprop.LIF.html"} <= pages
+    for page in pages:
+        loaded = re.findall(r"<(?:script|img|link)[^>]*(?:src|href)=.(https?:[^\"']*)", (tmp_path / page).read_text())
+        assert not loaded, f"{page} loads {loaded}"
 
 
 def test_pages_of_the_site_are_in_its_contents():
