@@ -231,7 +231,7 @@ def examples():
     )
     for path in sorted(ROOT.glob("examples/*.*")):
         if path.suffix in (".py", ".toml"):
-            yield path, rewritten(said[path.name], DOCS)
+            yield path, rewritten(said[path.name].replace("](#", "](examples.md#"), DOCS)
 
 
 def make_gallery():
