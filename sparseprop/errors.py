@@ -32,47 +32,173 @@ __all__ = [
 
 
 class ParameterError(ValueError):
-    """A value, name or option that is not allowed."""
+    """A value, name or option that is not allowed.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> sp.LIF(tau_m=-10.0)
+    Traceback (most recent call last):
+        ...
+    sparseprop.errors.ParameterError: LIF.tau_m must be a finite time > 0 ms, got -10.0
+    """
 
 
 class ArgumentError(ParameterError, TypeError):
-    """An argument that does not exist, is missing, or is given in another way than there is."""
+    """An argument that does not exist, is missing, or is given in another way than there is.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> try:
+    ...     sp.LIF(tau=10.0)
+    ... except sp.errors.ArgumentError as error:
+    ...     print("did you mean 'tau_m'?" in str(error))
+    True
+    """
 
 
 class ConnectivityError(ParameterError):
-    """A connection that cannot be made as described."""
+    """A connection that cannot be made as described.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(10, sp.LIF(tau_m=10.0), name="E")
+    >>> try:
+    ...     net.connect(E, E, sp.fixed_indegree(10), weight=0.1)
+    ... except sp.errors.ConnectivityError as error:
+    ...     print("choose k <= 9" in str(error))
+    True
+    """
 
 
 class NumericalError(ArithmeticError):
-    """A number left the range of a double (NaN, infinity, overflow)."""
+    """A number left the range of a double (NaN, infinity, overflow).
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> source = net.add(1, sp.SpikeSource([1.0], [0]), name="source")
+    >>> E = net.add(1, sp.LIF(tau_m=1.0), name="E")
+    >>> p = net.connect(source, E, sp.all_to_all(), weight=-1e300)
+    >>> try:
+    ...     res = net.run(1000.0)
+    ... except sp.errors.NumericalError as error:
+    ...     print("too large:", "E" in str(error))
+    too large: True
+    """
 
 
 class RunawayError(RuntimeError):
-    """A neuron would fire more than once in one instant."""
+    """A neuron would fire more than once in one instant.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(2, sp.LIF(tau_m=10.0, I_e=1.5), name="E")
+    >>> p = net.connect(E, E, sp.all_to_all(), weight=2.0)  # no delay, no refractory period
+    >>> try:
+    ...     res = net.run(100.0)
+    ... except sp.errors.RunawayError:
+    ...     print("a loop of excitation")
+    a loop of excitation
+    """
 
 
 class CapacityError(OverflowError):
-    """More neurons, synapses or time than the package can count."""
+    """More neurons, synapses or time than the package can count.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> net.add(2**31, sp.LIF(tau_m=10.0))
+    Traceback (most recent call last):
+        ...
+    sparseprop.errors.CapacityError: a network can have 2147483647 neurons and sources, got 2147483648; use fewer
+    """
 
 
 class InsufficientMemoryError(MemoryError):
-    """The machine has less memory than the work needs."""
+    """The machine has less memory than the work needs.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(2_000_000_000, sp.LIF(tau_m=10.0), name="E")
+    >>> try:
+    ...     p = net.connect(E, E, sp.fixed_outdegree(1_000_000), weight=0.1)
+    ... except MemoryError as error:
+    ...     print(type(error).__name__)
+    InsufficientMemoryError
+    """
 
 
 class StorageError(OSError):
-    """A file could not be read or written."""
+    """A file could not be read or written.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> try:
+    ...     res = sp.load("no_such_file.h5")
+    ... except OSError as error:
+    ...     print(type(error).__name__)
+    StorageError
+    """
 
 
 class FileFormatError(ValueError):
-    """A file is damaged, or is not what it should be."""
+    """A file is damaged, or is not what it should be.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> with open("text.h5", "w") as file:
+    ...     _ = file.write("no raster")
+    >>> try:
+    ...     res = sp.load("text.h5")
+    ... except sp.errors.FileFormatError as error:
+    ...     print("text.h5" in str(error))
+    True
+    """
 
 
 class CheckpointMismatchError(FileFormatError):
-    """A saved state belongs to another network or another version."""
+    """A saved state belongs to another network or another version.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.balanced_network(100, sp.LIF(tau_m=10.0), outdegree=10, seed=1)
+    >>> sp.Simulation(net).save("state.h5")
+    >>> other = sp.balanced_network(100, sp.LIF(tau_m=10.0), outdegree=10, seed=2)
+    >>> try:
+    ...     sim = sp.Simulation.load("state.h5", other)
+    ... except sp.errors.CheckpointMismatchError as error:
+    ...     print("seed" in str(error))
+    True
+    """
 
 
 class GradientOverflowWarning(RuntimeWarning):
-    """A gradient is beyond the largest double: parts of it are inf or NaN."""
+    """A gradient is beyond the largest double: parts of it are inf or NaN.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", sp.errors.GradientOverflowWarning)  # an exception instead
+    ...     net = sp.balanced_network(100, sp.Theta(tau_m=10.0), outdegree=20, seed=1)
+    ...     res = net.run(n_spikes=100, tape=True)
+    ...     grads = res.backward([1.0] * res.n_spikes)
+    """
 
 
 class EngineFault(Exception):

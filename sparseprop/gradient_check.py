@@ -287,6 +287,15 @@ class GradientReport:
     n_simultaneous : int
         How many spikes, of neurons and of SpikeSources, come at the time of another one. If that did not cause them,
         it can be the reference that is wrong: the complex step has one derivative for all that happens at one time.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> neuron = net.add(3, sp.LIF(tau_m=10.0, I_e=1.5), name="neuron", V=[0.0, 0.2, 0.4])
+    >>> report = sp.check_gradients(net, 20.0)
+    >>> report.passed
+    True
     """
 
     comparisons: list

@@ -277,6 +277,16 @@ class PoissonSource(Source):
     ----------
     rate, times
         As for :func:`poisson`.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> noise = net.add(100, sp.PoissonSource(10.0), name="noise")
+    >>> target = net.add(1, sp.LIF(tau_m=20.0), name="target")
+    >>> p = net.connect(noise, target, sp.all_to_all(), weight=0.1)
+    >>> net.run(1000.0)["target"].n_spikes > 0
+    True
     """
 
     rate: Any
@@ -321,6 +331,16 @@ def poisson(rate, times=None):
     Numbers are Poisson to the rounding of a double, and times are multiples of 2^-32 of an interval in which a neuron
     with the highest rate has 6 to 12 events (or fewer: it is at most 16 epochs of the network, some 100 of the smallest
     tau_m). What is drawn depends on that interval: drives with neighbouring rates share no events.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(100, sp.LIF(tau_m=20.0), name="E")
+    >>> noise = net.drive(E, sp.poisson(1000.0), weight=0.1)
+    >>> burst = net.drive(E, sp.poisson([0.0, 5000.0, 0.0], times=[0.0, 50.0, 60.0]), weight=0.1)
+    >>> net.run(100.0).n_spikes > 0
+    True
     """
     return Poisson(rate, times)
 
@@ -342,6 +362,15 @@ def steps(times, values):
     ------
     ParameterError
         For times or values that are not finite, or shapes that do not fit.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(1, sp.LIF(tau_m=10.0), name="E", V=0.0)
+    >>> step = net.drive(E, sp.steps([0.0, 20.0, 40.0], [0.0, 1.5, 0.0]))
+    >>> net.run(100.0).times.round(3).tolist()
+    [30.986]
     """
     return Steps(times, values)
 

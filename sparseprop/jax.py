@@ -37,6 +37,14 @@ def parameters(net, delays=False):
     dict
         ``"weight"``: a list with an array of shape (n_synapses,) for each projection that stores its synapses;
         ``"delay"``: a list likewise, of those that have one delay for each synapse.
+
+    Examples
+    --------
+    >>> import jax, sparseprop as sp, sparseprop.jax
+    >>> jax.config.update("jax_enable_x64", True)
+    >>> net = sp.training.layered_network([2, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0), seed=1)
+    >>> [weight.shape for weight in sparseprop.jax.parameters(net)["weight"]]
+    [(6,)]
     """
     _check_x64()
     _check_net(net)
@@ -103,8 +111,16 @@ def spike_times(net, params, inputs, *, duration, population=None, n_spikes=1, n
 
     Examples
     --------
-    >>> loss = lambda params: spike_times(net, params, t, duration=50.0).sum()  # doctest: +SKIP
-    >>> grads = jax.grad(loss)(parameters(net))  # doctest: +SKIP
+    >>> import jax, sparseprop as sp, sparseprop.jax
+    >>> jax.config.update("jax_enable_x64", True)
+    >>> net = sp.Network(seed=1)
+    >>> source = net.add(1, sp.SpikeSource([], []), name="source")
+    >>> output = net.add(1, sp.LIFExp(tau_m=20.0, tau_syn=5.0), name="output", V=0.0)
+    >>> p = net.connect(source, output, sp.all_to_all(), weight=8.0)
+    >>> def time(params):
+    ...     return sparseprop.jax.spike_times(net, params, [[1.0]], duration=50.0)[0, 0]
+    >>> bool(jax.grad(time)(sparseprop.jax.parameters(net))["weight"][0][0] < 0.0)
+    True
     """
     _check_x64()
     _check_net(net)

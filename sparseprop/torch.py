@@ -70,12 +70,12 @@ class SpikingNetwork(torch.nn.Module):
 
     Examples
     --------
-    >>> import sparseprop as sp, torch  # doctest: +SKIP
-    >>> from sparseprop.torch import SpikingNetwork  # doctest: +SKIP
-    >>> net = sp.training.layered_network([5, 120, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0), seed=1)  # doctest: +SKIP
-    >>> module = SpikingNetwork(net, duration=50.0)  # doctest: +SKIP
-    >>> t = module(torch.rand(32, 5, dtype=torch.float64) * 30.0)  # doctest: +SKIP
-    >>> torch.nn.functional.cross_entropy(-t / 0.5, torch.zeros(32, dtype=int)).backward()  # doctest: +SKIP
+    >>> import sparseprop as sp, torch
+    >>> from sparseprop.torch import SpikingNetwork
+    >>> net = sp.training.layered_network([5, 120, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0), seed=1)
+    >>> module = SpikingNetwork(net, duration=50.0)
+    >>> t = module(torch.rand(32, 5, dtype=torch.float64) * 30.0)
+    >>> torch.nn.functional.cross_entropy(-t / 0.5, torch.zeros(32, dtype=int)).backward()
     """
 
     def __init__(

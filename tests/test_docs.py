@@ -5,6 +5,8 @@ import inspect
 import os
 import re
 import runpy
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -12,11 +14,12 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from threadpoolctl import threadpool_limits
 
 import sparseprop as sp
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(page for page in ROOT.rglob("docs/**/*.md") if "_made" not in page.parts)])
 pytestmark = pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="the documentation is not here")
 
 
@@ -86,7 +89,7 @@ def test_files_and_functions_that_are_named_exist(page):
 
 def files():
     """All files of the repository, but what was built."""
-    left_out = {".git", "build", "__pycache__"}
+    left_out = {".git", "build", "__pycache__", "_made"}
     for folder, folders, names in os.walk(ROOT):
         folders[:] = [name for name in folders if name not in left_out and not name.startswith(".venv")]
         yield from (Path(folder, name).relative_to(ROOT) for name in names)
@@ -169,6 +172,101 @@ def test_what_the_page_on_statistics_shows_runs(tmp_path, monkeypatch, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["analysis.png"]
     pyplot.close("all")
     matplotlib.use(backend)
+
+
+FIGURES = runpy.run_path(str(ROOT / "docs" / "figures.py")) if (ROOT / "docs" / "figures.py").exists() else {}
+SHOWN = FIGURES["pages"]() if FIGURES else []
+
+
+@pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.stem)
+def test_tutorials_and_how_tos_run_and_print_what_they_say(page, tmp_path, monkeypatch):
+    if "import torch" in page.read_text():
+        pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
+    monkeypatch.chdir(tmp_path)
+    backend = matplotlib.get_backend()
+    matplotlib.use("Agg")
+    with threadpool_limits(1):  # small matrices, of which threads of LAPACK on a busy machine make hard work
+        for block, printed in FIGURES["run_page"](page.read_text()):
+            assert block["said"] is None or block["said"] == printed
+    for picture in tmp_path.glob("*.png"):
+        assert (page.parent / picture.name).exists(), "python docs/figures.py draws it"
+    pyplot.close("all")
+    matplotlib.use(backend)
+
+
+@pytest.mark.parametrize(("other", "ours", "apart"), [("nest", 0, 1e-11), ("brian2", 0, 0.06), ("snntorch", 1, 1e-9)])
+def test_networks_side_by_side_fire_alike(other, ours, apart):
+    """What is shown of other simulators, where they are installed."""
+    mine = [code for code in blocks("docs/coming_from.md") if "import sparseprop" in code]
+    names = {}
+    exec(mine[ours], names)
+    expected = {0: 102, 1: 98}[ours]
+    assert len(names["times"]) == expected
+    pytest.importorskip(other, reason=f"{other} is not installed")
+    theirs = {}
+    (code,) = [code for code in blocks("docs/coming_from.md") if re.search(rf"^(import|from) {other}", code, re.M)]
+    exec(code, theirs)
+    assert len(theirs["times"]) == expected
+    assert np.abs(np.sort(theirs["times"]) - np.sort(names["times"])).max() < apart
+
+
+def test_there_are_tutorials_and_how_tos():
+    assert {page.parent.name for page in SHOWN} == {"tutorials", "howto", "docs"} and len(SHOWN) > 10
+
+
+# Pages of the reference, which only the site shows.
+REFERENCE = "\n".join(page.read_text() for page in ROOT.glob("docs/reference/*.md"))
+MODULES = ("", "training", "analysis", "dynamics", "errors")
+
+
+def public():
+    """All public names with what they are, but modules."""
+    for module in (importlib.import_module(f"sparseprop.{name}".rstrip(".")) for name in MODULES):
+        for name in module.__all__:
+            if not inspect.ismodule(getattr(module, name)):
+                yield module.__name__, name, getattr(module, name)
+
+
+def test_every_public_name_is_in_the_reference():
+    listed = re.findall(r"^\.\. currentmodule:: ([\w.]+)\n(.*?)^```", REFERENCE, re.DOTALL | re.MULTILINE)
+    named = [(module, name) for module, text in listed for name in re.findall(r"^   (\w+)$", text, re.MULTILINE)]
+    assert len(named) == len(set(named)) and set(named) >= {(m, n) for m, n, _ in public() if m != "sparseprop"}
+    # What is of dynamics is listed there.
+    known = {name for _, name in named}
+    assert {name for _, name, _ in public()} <= known
+    for name in ("torch.SpikingNetwork", "jax.parameters", "jax.spike_times"):
+        assert f"   sparseprop.{name}\n" in REFERENCE
+
+
+def test_every_public_name_has_an_example():
+    """Which `tests/test_package.py::test_doctests` runs."""
+    lacking = [f"{module}.{name}" for module, name, thing in public() if ">>>" not in (inspect.getdoc(thing) or "")]
+    assert not lacking
+
+
+@pytest.mark.long
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("pydata_sphinx_theme", reason='the site needs pip install ".[docs]"')
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "--keep-going", str(ROOT / "docs"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    pages = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.html")}
+    assert {"index.html", "tutorials/first_raster.html", "_made/api/sparseprop.LIF.html"} <= pages
+    for page in pages:
+        loaded = re.findall(r"<(?:script|img|link)[^>]*(?:src|href)=.(https?:[^\"']*)", (tmp_path / page).read_text())
+        assert not loaded, f"{page} loads {loaded}"
+
+
+def test_pages_of_the_site_are_in_its_contents():
+    listed = set()
+    for page in PAGES:
+        for text in re.findall(r"^```{toctree}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+            listed |= {
+                (page.parent / f"{name}.md").resolve()
+                for name in re.findall(r"^([\w./]+)$", text, re.MULTILINE)
+                if not name.startswith(("/", "_made"))
+            }
+    assert listed == {page for page in PAGES if page.is_relative_to(ROOT / "docs")} - {ROOT / "docs" / "index.md"}
 
 
 def test_every_function_of_analysis_is_on_its_page():

@@ -1,5 +1,7 @@
 """The examples run, small and as scripts, and do what they say."""
 
+import importlib.util
+import json
 import runpy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,7 +33,7 @@ def main_of(name):
 
 
 def test_scripts_are_those_that_are_tested():
-    scripts = ["balanced.py", "brunel.py", "digits.py", "driven_chaos.py", "excitatory_inhibitory.py"]
+    scripts = ["balanced.py", "brunel.py", "connectome.py", "digits.py", "driven_chaos.py", "excitatory_inhibitory.py"]
     scripts += ["flossing.py", "from_matrix.py", "learned_delays.py", "lyapunov.py", "perturbations.py", "pytorch.py"]
     scripts += ["replay.py", "sparse_chaos.py", "spike_patterns.py", "sweep_rate.py", "yin_yang.py"]
     assert scripts == SCRIPTS
@@ -73,6 +75,29 @@ def test_matrix_is_target_by_source():
     assert np.count_nonzero(W) == 120 and np.all(W <= 0.0)
     assert np.flatnonzero(W[:, 0]).tolist() == [1, 2, 3, 17, 18, 19]
     assert W[1, 0] == W[19, 0] == W.min()
+
+
+def test_connectome(empty_folder, capsys):
+    """On a graph in the form of that of cect, [source, target], in which all neurons but muscles excite the first."""
+    names = ["AVAL", "BWM", "VD1", *(f"N{k}" for k in range(37))]
+    synapses = np.zeros((40, 40))
+    synapses[:, :2] = 4.0
+    Path("worm.json").write_text(json.dumps({"nodes": names, "connections": {"Generic_CS": synapses.tolist()}}))
+    rates = main_of("connectome.py")("worm.json", duration=1000.0)
+    worm, other = rates.values()
+    assert worm.size == other.size == 39 and worm[0] == worm.max() > 2.0 * np.median(worm) and other[0] < worm[0]
+    assert "the fastest: AVAL" in capsys.readouterr().out
+    network = runpy.run_path(str(EXAMPLES / "connectome.py"))["network"]
+    W = network(["N1", "VD1"], np.array([[0.0, 3.0], [2.0, 0.0]]), 0.5, 0.0, seed=1).projections[0]
+    assert W.sources.tolist() == [0, 1] and W.weight.tolist() == [1.0, -1.5]  # GABA inhibits
+
+
+def test_the_connectome_says_how_it_is_had(empty_folder):
+    if importlib.util.find_spec("cect") is None:
+        with pytest.raises(ImportError, match="pip install --no-deps cect"):
+            main_of("connectome.py")()
+    else:
+        assert main_of("connectome.py")(duration=200.0)["the worm's graph"].size == 280
 
 
 def test_sweep_rate(empty_folder, capsys):
@@ -142,8 +167,8 @@ def test_pytorch(empty_folder, capsys):
 
 
 # Those take minutes, or a package that may not be there.
-LENGTHY = ("brunel.py", "digits.py", "driven_chaos.py", "learned_delays.py", "lyapunov.py", "perturbations.py")
-LENGTHY += ("pytorch.py", "spike_patterns.py", "yin_yang.py")
+LENGTHY = ("brunel.py", "connectome.py", "digits.py", "driven_chaos.py", "flossing.py", "learned_delays.py")
+LENGTHY += ("lyapunov.py", "perturbations.py", "pytorch.py", "sparse_chaos.py", "spike_patterns.py", "yin_yang.py")
 
 
 @pytest.mark.parametrize("name", [name for name in SCRIPTS if name not in LENGTHY])

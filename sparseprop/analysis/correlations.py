@@ -24,7 +24,16 @@ DENSE = 0.1  # of the bins that have spikes, from where on a dense matrix takes 
 
 
 class CrossCorrelation(NamedTuple):
-    """A cross-correlogram: lags in ms, shape (2 m + 1,), and its value at each."""
+    """A cross-correlogram: lags in ms, shape (2 m + 1,), and its value at each.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spikes = ([0.5, 1.5, 3.5, 1.0, 2.5], [0, 0, 0, 1, 1], 2, 0.0, 5.0)  # times, ids, n, from, to
+    >>> found = sp.analysis.cross_correlation_histogram(spikes, bin_width=1.0, max_lag=2.0)
+    >>> found.lags.tolist(), found.values.shape
+    ([-2.0, -1.0, 0.0, 1.0, 2.0], (5,))
+    """
 
     lags: np.ndarray
     values: np.ndarray
@@ -54,6 +63,13 @@ def covariance(spikes, bin_width):
     Notes
     -----
     O(n^2 n_bins); :func:`mean_correlation` needs no matrix.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spikes = ([0.5, 1.5, 3.5, 1.0, 2.5], [0, 0, 0, 1, 1], 2, 0.0, 5.0)  # times, ids, n, from, to
+    >>> sp.analysis.covariance(spikes, bin_width=1.0).round(4).tolist()
+    [[0.3, -0.05], [-0.05, 0.3]]
     """
     products, n_bins = _products(spikes, bin_width, "covariance")
     return products / (n_bins - 1) if n_bins > 1 else np.full(products.shape, np.nan)
@@ -84,6 +100,13 @@ def correlation_coefficient(spikes, bin_width):
     Notes
     -----
     O(n^2 n_bins); :func:`mean_correlation` needs no matrix.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spikes = ([0.5, 1.5, 3.5, 1.0, 2.5], [0, 0, 0, 1, 1], 2, 0.0, 5.0)  # times, ids, n, from, to
+    >>> sp.analysis.correlation_coefficient(spikes, bin_width=1.0).round(4).tolist()
+    [[1.0, -0.1667], [-0.1667, 1.0]]
     """
     products, _ = _products(spikes, bin_width, "correlation_coefficient")
     deviation = np.sqrt(np.diagonal(products))

@@ -22,6 +22,14 @@ class TimeHistogram(NamedTuple):
         Spikes of all neurons.
     rate : ndarray, shape (n_bins,)
         Their mean rate in Hz.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spikes = ([0.5, 1.5, 3.5, 1.0, 2.5], [0, 0, 0, 1, 1], 2, 0.0, 5.0)  # times, ids, n, from, to
+    >>> found = sp.analysis.time_histogram(spikes, bin_width=2.5)
+    >>> found.edges.tolist(), found.counts.tolist(), found.rate.tolist()
+    ([0.0, 2.5, 5.0], [3, 2], [600.0, 400.0])
     """
 
     edges: np.ndarray
@@ -50,6 +58,13 @@ def spike_counts(spikes, bin_width):
     ------
     InsufficientMemoryError
         If that does not fit; take some neurons, ``SpikeTrains.of(spikes)[ids]``.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spikes = ([0.5, 1.5, 3.5, 1.0, 2.5], [0, 0, 0, 1, 1], 2, 0.0, 5.0)  # times, ids, n, from, to
+    >>> sp.analysis.spike_counts(spikes, bin_width=2.5).tolist()
+    [[2.0, 1.0], [1.0, 1.0]]
     """
     trains = SpikeTrains.of(spikes)
     width = width_of(bin_width, "spike_counts: bin_width")

@@ -38,6 +38,14 @@ def plot_time_histogram(spikes, ax=None, *, bin_width=1.0):
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> res = sp.balanced_network(200, sp.LIF(tau_m=10.0), outdegree=50, seed=1).run(1000.0)
+    >>> ax = sp.analysis.plot_time_histogram(res, bin_width=5.0)
+    >>> ax.get_ylabel()
+    'rate (Hz)'
     """
     edges, counts, rate = time_histogram(spikes, bin_width)
     known = bool(np.isfinite(rate).all())
@@ -64,6 +72,14 @@ def plot_isi(spikes, ax=None, *, bin_width=None, longest=None, n_bins=100, log=F
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> res = sp.balanced_network(200, sp.LIF(tau_m=10.0), outdegree=50, seed=1).run(1000.0)
+    >>> ax = sp.analysis.plot_isi(res)
+    >>> ax.get_xlabel()
+    'interspike interval (ms)'
     """
     found = isi_histogram(spikes, bin_width, longest=longest, n_bins=n_bins, log=log)
     ax = new_axes(ax)
@@ -93,6 +109,14 @@ def plot_distribution(spikes, measure="rate", ax=None, *, n_bins=50):
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> res = sp.balanced_network(200, sp.LIF(tau_m=10.0), outdegree=50, seed=1).run(1000.0)
+    >>> ax = sp.analysis.plot_distribution(res, "cv")
+    >>> ax.get_xlabel()
+    'CV'
     """
     if measure not in MEASURES:
         raise unknown_name("measure of plot_distribution", measure, MEASURES)
@@ -124,6 +148,14 @@ def plot_power_spectrum(spikes, ax=None, *, bin_width=1.0, frequency_resolution=
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> res = sp.balanced_network(200, sp.LIF(tau_m=10.0), outdegree=50, seed=1).run(1000.0)
+    >>> ax = sp.analysis.plot_power_spectrum(res)
+    >>> ax.get_xscale()
+    'log'
     """
     frequencies, power = power_spectrum(
         spikes, bin_width, frequency_resolution=frequency_resolution, n_segments=n_segments
@@ -152,6 +184,14 @@ def plot_cross_correlation(spikes, other=None, ax=None, *, bin_width=1.0, max_la
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> res = sp.balanced_network(200, sp.LIF(tau_m=10.0), outdegree=50, seed=1).run(1000.0)
+    >>> ax = sp.analysis.plot_cross_correlation(res)
+    >>> ax.get_xlabel()
+    'lag (ms)'
     """
     lags, values = cross_correlation_histogram(
         spikes, other, bin_width=bin_width, max_lag=max_lag, coefficient=coefficient
@@ -183,6 +223,14 @@ def plot_matrix(matrix, ax=None, *, label=""):
     -------
     matplotlib Axes
         Of the matrix.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> res = sp.balanced_network(200, sp.LIF(tau_m=10.0), outdegree=50, seed=1).run(1000.0)
+    >>> ax = sp.analysis.plot_matrix(sp.analysis.correlation_coefficient(res, 10.0))
+    >>> len(ax.images)
+    1
     """
     matrix = plain(matrix, "plot_matrix: matrix")
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:

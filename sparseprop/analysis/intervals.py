@@ -15,14 +15,32 @@ MAX_BINS = 10_000_000
 
 
 class Intervals(NamedTuple):
-    """Interspike intervals in ms, and whose they are: neuron by neuron, in the order of time."""
+    """Interspike intervals in ms, and whose they are: neuron by neuron, in the order of time.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spikes = ([0.5, 1.5, 3.5, 1.0, 2.5], [0, 0, 0, 1, 1], 2, 0.0, 5.0)  # times, ids, n, from, to
+    >>> found = sp.analysis.isi(spikes)
+    >>> found.intervals.tolist(), found.ids.tolist()
+    ([1.0, 2.0, 1.5], [0, 0, 1])
+    """
 
     intervals: np.ndarray
     ids: np.ndarray
 
 
 class Histogram(NamedTuple):
-    """Edges of bins, shape (n_bins + 1,), and how many there are in each, shape (n_bins,)."""
+    """Edges of bins, shape (n_bins + 1,), and how many there are in each, shape (n_bins,).
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spikes = ([0.5, 1.5, 3.5, 1.0, 2.5], [0, 0, 0, 1, 1], 2, 0.0, 5.0)  # times, ids, n, from, to
+    >>> found = sp.analysis.isi_histogram(spikes, bin_width=1.0, longest=3.0)
+    >>> found.edges.tolist(), found.counts.tolist()
+    ([0.0, 1.0, 2.0, 3.0], [0, 2, 1])
+    """
 
     edges: np.ndarray
     counts: np.ndarray
@@ -47,6 +65,13 @@ def rates(spikes):
     -------
     ndarray, shape (n,)
         Hz; 0 for a neuron that was silent, NaN for one that was not recorded, and for an interval of no time.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spikes = ([0.5, 1.5, 3.5, 1.0, 2.5], [0, 0, 0, 1, 1], 2, 0.0, 5.0)  # times, ids, n, from, to
+    >>> sp.analysis.rates(spikes).tolist()  # Hz
+    [600.0, 400.0]
     """
     trains = SpikeTrains.of(spikes)
     found = np.full(trains.n, np.nan)
@@ -102,6 +127,14 @@ def isi_histogram(spikes, bin_width=None, *, longest=None, n_bins=100, log=False
     Histogram
         ``(edges, counts)``, edges in ms; its `density` is per ms. Each bin includes its beginning, the last one its end
         if that is the longest interval. Empty if there is no interval.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spikes = ([0.5, 1.5, 3.5, 1.0, 2.5], [0, 0, 0, 1, 1], 2, 0.0, 5.0)  # times, ids, n, from, to
+    >>> edges, counts = sp.analysis.isi_histogram(spikes, bin_width=1.0, longest=3.0)
+    >>> edges.tolist(), counts.tolist()
+    ([0.0, 1.0, 2.0, 3.0], [0, 2, 1])
     """
     trains = SpikeTrains.of(spikes)
     intervals, _ = intervals_of(*trains.pool())
@@ -186,6 +219,13 @@ def cv2(spikes):
     References
     ----------
     Holt, Softky, Koch and Douglas (1996), J. Neurophysiol. 75:1806, doi:10.1152/jn.1996.75.5.1806.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spikes = ([0.5, 1.5, 3.5, 1.0, 2.5], [0, 0, 0, 1, 1], 2, 0.0, 5.0)  # times, ids, n, from, to
+    >>> sp.analysis.cv2(spikes).round(4).tolist()
+    [0.6667, nan]
     """
     return _local(spikes, lambda before, after: 2.0 * np.abs(after - before) / (after + before))
 
@@ -207,6 +247,13 @@ def lv(spikes):
     References
     ----------
     Shinomoto, Shima and Tanji (2003), Neural Comput. 15:2823, doi:10.1162/089976603322518759.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spikes = ([0.5, 1.5, 3.5, 1.0, 2.5], [0, 0, 0, 1, 1], 2, 0.0, 5.0)  # times, ids, n, from, to
+    >>> sp.analysis.lv(spikes).round(4).tolist()
+    [0.3333, nan]
     """
     return _local(spikes, lambda before, after: 3.0 * ((after - before) / (after + before)) ** 2)
 
@@ -232,6 +279,13 @@ def lvr(spikes, R=5.0):
     References
     ----------
     Shinomoto et al. (2009), PLoS Comput. Biol. 5:e1000433, doi:10.1371/journal.pcbi.1000433.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spikes = ([0.5, 1.5, 3.5, 1.0, 2.5], [0, 0, 0, 1, 1], 2, 0.0, 5.0)  # times, ids, n, from, to
+    >>> sp.analysis.lvr(spikes, R=0.5).round(4).tolist()
+    [0.5556, nan]
     """
     R = real(R, "lvr: R", "a finite time >= 0 ms", unit="ms", low=0.0)
 

@@ -14,7 +14,16 @@ __all__ = ["PowerSpectrum", "power_spectrum"]
 
 
 class PowerSpectrum(NamedTuple):
-    """Frequencies in Hz, shape (n,), and the power spectral density at each, in Hz^2 / Hz."""
+    """Frequencies in Hz, shape (n,), and the power spectral density at each, in Hz^2 / Hz.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> res = sp.balanced_network(200, sp.LIF(tau_m=10.0), outdegree=50, seed=1).run(1000.0)
+    >>> found = sp.analysis.power_spectrum(res, frequency_resolution=10.0)
+    >>> found.frequencies[-1], found.power.shape
+    (np.float64(500.0), (51,))
+    """
 
     frequencies: np.ndarray
     power: np.ndarray
@@ -52,6 +61,14 @@ def power_spectrum(spikes, bin_width=1.0, *, frequency_resolution=None, n_segmen
     References
     ----------
     Welch (1967), IEEE Trans. Audio Electroacoust. 15:70, doi:10.1109/TAU.1967.1161901.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> res = sp.balanced_network(200, sp.LIF(tau_m=10.0), outdegree=50, seed=1).run(1000.0)
+    >>> frequencies, power = sp.analysis.power_spectrum(res, frequency_resolution=10.0)
+    >>> frequencies[:3].tolist(), bool((power >= 0.0).all())
+    ([0.0, 10.0, 20.0], True)
     """
     width = width_of(bin_width, "power_spectrum: bin_width")
     n_segments = integer(n_segments, "power_spectrum: n_segments", "a whole number >= 1", low=1)

@@ -85,6 +85,13 @@ def spike_time_tiling_coefficient(spikes, dt=5.0):
     References
     ----------
     Cutts and Eglen (2014), J. Neurosci. 34:14288, doi:10.1523/JNEUROSCI.2767-14.2014.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spikes = ([0.5, 1.5, 3.5, 1.0, 2.5], [0, 0, 0, 1, 1], 2, 0.0, 5.0)  # times, ids, n, from, to
+    >>> sp.analysis.spike_time_tiling_coefficient(spikes, dt=0.5).round(4).tolist()
+    [[1.0, 0.1104], [0.1104, 1.0]]
     """
     dt = width_of(dt, "spike_time_tiling_coefficient: dt")
     trains = SpikeTrains.of(spikes)
@@ -153,6 +160,13 @@ def spike_contrast(spikes, min_bin=10.0, *, shrink_factor=0.9):
     References
     ----------
     Ciba et al. (2018), J. Neurosci. Methods 293:136, doi:10.1016/j.jneumeth.2017.09.008.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spikes = ([0.5, 1.5, 3.5, 1.0, 2.5], [0, 0, 0, 1, 1], 2, 0.0, 5.0)  # times, ids, n, from, to
+    >>> round(sp.analysis.spike_contrast(spikes, min_bin=1.0), 4)
+    0.56
     """
     min_bin = width_of(min_bin, "spike_contrast: min_bin")
     shrink_factor = real(

@@ -33,6 +33,16 @@ class BatchResult:
         ms.
     wall_time : float
         Seconds.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import training
+    >>> net = training.layered_network([2, 3], sp.Theta(tau_m=20.0, I_e=0.25), seed=1)
+    >>> result = sp.run_batch(net, [[1.0, 2.0], [2.0, 1.0]], duration=100.0, n_threads=1)
+    >>> times, ids = result[0]
+    >>> len(result), bool((times[1:] >= times[:-1]).all()), result.spike_counts("output").shape
+    (2, True, (2, 3))
     """
 
     def __init__(self, simulation, given, duration, pieces, samples, V_ids, V_times, stops, tape):

@@ -101,6 +101,16 @@ class BatchSimulation:
         Default: all cores that this process may use. Neither spikes nor gradients depend on it.
     seed : int, optional
         Of the initial state.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import training
+    >>> net = training.layered_network([2, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0), seed=1)
+    >>> with sp.BatchSimulation(net, n_threads=1) as simulation:
+    ...     result = simulation.run([[1.0, 2.0], [2.0, 1.0]], duration=50.0)
+    >>> len(result)
+    2
     """
 
     def __init__(self, net, n_threads=None, seed=None):

@@ -182,6 +182,14 @@ def uniform(low, high):
     ------
     ParameterError
         If `low` is above `high`.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(100, sp.LIF(tau_m=sp.uniform(10.0, 20.0)), name="E")
+    >>> bool(10.0 <= E.model.tau_m.min() < E.model.tau_m.max() < 20.0)
+    True
     """
     return _Uniform(low, high)
 
@@ -225,6 +233,15 @@ def lognormal(mu, sigma, low=0.0, high=math.inf):
     ------
     ParameterError
         For a negative `sigma`, and if nearly all numbers would lie outside.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(100, sp.LIF(tau_m=20.0), name="E")
+    >>> p = net.connect(E, E, sp.fixed_indegree(10), weight=sp.lognormal(-2.0, 1.0))
+    >>> bool((p.weight > 0.0).all())
+    True
     """
     return _Lognormal(mu, sigma, low, high)
 

@@ -312,6 +312,15 @@ def fixed_outdegree(k, procedural=False):
     Notes
     -----
     Row j depends on (seed, projection, j), on `k` and on the number of targets. O(n_pre k).
+
+    Examples
+    --------
+    >>> import numpy as np, sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(10, sp.LIF(tau_m=20.0), name="E")
+    >>> p = net.connect(E, E, sp.fixed_outdegree(3), weight=0.1)
+    >>> np.bincount(p.sources).tolist()
+    [3, 3, 3, 3, 3, 3, 3, 3, 3, 3]
     """
     return _FixedOutdegree(k, procedural)
 
@@ -341,6 +350,15 @@ def fixed_indegree(k):
     -----
     The sources of target i depend on (seed, projection, i), on `k` and on the number of sources.
     O(n_pre + n_post k).
+
+    Examples
+    --------
+    >>> import numpy as np, sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(10, sp.LIF(tau_m=20.0), name="E")
+    >>> p = net.connect(E, E, sp.fixed_indegree(3), weight=0.1)
+    >>> np.bincount(p.targets).tolist()
+    [3, 3, 3, 3, 3, 3, 3, 3, 3, 3]
     """
     return _FixedIndegree(k)
 
@@ -368,6 +386,14 @@ def pairwise_bernoulli(p):
     Pairs of a neuron with itself are left out unless autapses are allowed.
 
     O(n_pre + number of edges): the distance to the next edge is drawn from its geometric distribution.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(100, sp.LIF(tau_m=20.0), name="E")
+    >>> 900 < net.connect(E, E, sp.pairwise_bernoulli(0.1), weight=0.1).n_synapses < 1100
+    True
     """
     return _PairwiseBernoulli(p)
 
@@ -397,6 +423,14 @@ def fixed_total_number(n):
     -----
     Depends on (seed, projection), on `n` and on the sizes of both populations. O(n_pre + n): the number of
     synapses of each source is drawn first, then their targets.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(10, sp.LIF(tau_m=20.0), name="E")
+    >>> net.connect(E, E, sp.fixed_total_number(25), weight=0.1).n_synapses
+    25
     """
     return _FixedTotalNumber(n)
 
@@ -408,6 +442,15 @@ def one_to_one():
     Returns
     -------
     Rule
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E, I = net.add(10, sp.LIF(tau_m=20.0), name="E"), net.add(10, sp.LIF(tau_m=20.0), name="I")
+    >>> p = net.connect(E, I, sp.one_to_one(), weight=0.1)
+    >>> bool((p.sources == p.targets).all())
+    True
     """
     return _OneToOne()
 
@@ -419,6 +462,14 @@ def all_to_all():
     Returns
     -------
     Rule
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(10, sp.LIF(tau_m=20.0), name="E")
+    >>> net.connect(E, E, sp.all_to_all(), weight=0.1).n_synapses
+    90
     """
     return _AllToAll()
 
@@ -445,6 +496,14 @@ def edges(sources, targets):
     -----
     They are stored sorted by source, those of the same source in the order given; `Adjacency.order` says
     where each came from. O(n_pre + n_post + number of edges).
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(3, sp.LIF(tau_m=20.0), name="E")
+    >>> net.connect(E, E, sp.edges([0, 1], [1, 2]), weight=[0.1, 0.2]).targets.tolist()
+    [1, 2]
     """
     return _Edges(sources, targets)
 

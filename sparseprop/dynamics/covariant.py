@@ -24,6 +24,14 @@ class CovariantVectors:
         ms: where the vectors are, the beginnings of samples.
     local : ndarray of shape (n, n_exponents)
         1/s: how each grew until the next sample.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.balanced_network(30, sp.Theta(tau_m=10.0), outdegree=10, seed=1)
+    >>> vectors = sp.lyapunov_spectrum(net, n_spikes=1000, covariant=True).covariant
+    >>> type(vectors).__name__
+    'CovariantVectors'
     """
 
     times: np.ndarray

@@ -44,6 +44,14 @@ class Perturbation:
         The mean distance of two states of the undisturbed run, of which one is half of `duration` later.
     metric : str
         What the distance is.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.balanced_network(50, sp.LIF(tau_m=10.0), outdegree=20, seed=1)
+    >>> twins = sp.perturb(net, size=1e-8, n=2, duration=500.0)
+    >>> twins.returned.tolist(), twins.distance.shape[0]
+    ([True, True], 2)
     """
 
     def __init__(self, kind, times, sizes, distance, transversal, different, shift, unrelated):

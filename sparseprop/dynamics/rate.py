@@ -31,6 +31,13 @@ class RateSpectrum:
         Neurons.
     tau : float
         ms.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> spectrum = sp.dynamics.rate_lyapunov(g=2.0, n=20, tau=10.0, duration=500.0, seed=1)
+    >>> bool(abs(spectrum.exponents.sum() + 20 / 0.01) < 1000.0)
+    True
     """
 
     def __init__(self, local, n, tau):

@@ -41,6 +41,14 @@ class LyapunovSpectrum:
     stop_reason : StopReason
     wall_time : float
         Seconds.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.balanced_network(50, sp.Theta(tau_m=10.0), outdegree=20, seed=1)
+    >>> spectrum = sp.lyapunov_spectrum(net, n_spikes=1000)
+    >>> len(spectrum.exponents), bool(spectrum.exponents[0] > 0.0), bool(1.0 < spectrum.dimension < 50.0)
+    (50, True, True)
     """
 
     growth: np.ndarray
@@ -106,7 +114,7 @@ class LyapunovSpectrum:
 
     @property
     def volume_rate(self):
-        """The mean of log |det| of the Jacobians of all events and stretches, 1/s.
+        """The mean of log of the absolute determinant of the Jacobians of all events and stretches, 1/s.
 
         It is the sum of all exponents, also where only some of them were asked for.
         """

@@ -61,6 +61,18 @@ class GradientWarning:
     message : str
     sample : int or None
         Of a batch.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> model = sp.LIF(tau_m=10.0, I_e=1.5)
+    >>> neuron = net.add(1, model, name="neuron", V=0.0)
+    >>> source = net.add(1, sp.SpikeSource([model.free_period() - 1e-10], [0]), name="source")
+    >>> p = net.connect(source, neuron, sp.all_to_all(), weight=-0.1)  # just before it would have fired
+    >>> (warning,) = net.run(15.0, tape=True).backward([1.0]).warnings
+    >>> warning.kind, warning.neuron
+    ('order swap', 0)
     """
 
     kind: str
@@ -152,6 +164,15 @@ class Gradients:
     invariant_error : float
         What is left of a sum that is 0 because nothing changes if everything happens later, over its largest part; NaN
         after an overflow.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> neuron = net.add(1, sp.LIF(tau_m=10.0, I_e=1.5), name="neuron", V=0.0)
+    >>> grads = net.run(15.0, tape=True).backward([1.0])  # of the time of the only spike
+    >>> grads.I_e.round(6).tolist(), grads.V.round(6).tolist()
+    ([-13.333333], [-6.666667])
     """
 
     def __init__(self, **values):

@@ -407,5 +407,13 @@ def uniform_phase():
     T + t_ref with equal probability, the refractory part included. Drawn from (network seed, population,
     neuron). Neurons that do not oscillate without input have no such distribution, and adding them with it is
     an error.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(100, sp.LIF(tau_m=20.0, I_e=1.5), name="E", V=sp.uniform_phase())
+    >>> net.run(E.model.free_period()).n_spikes
+    100
     """
     return UniformPhase()

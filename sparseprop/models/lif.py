@@ -105,6 +105,13 @@ class LIF(Leaky):
     ------
     ParameterError
         For a value that is not allowed; the message names it.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> model = sp.LIF(tau_m=20.0, V_th=20.0, V_reset=10.0, I_e=30.0, t_ref=2.0)
+    >>> model.free_period()  # 20 ms ln 2
+    np.float64(13.862943611198906)
     """
 
     table: ClassVar[dict[str, Parameter]] = {

@@ -69,6 +69,16 @@ class LIFExp(Leaky):
     ----------
     Rotter and Diesmann (1999), Biol. Cybern. 81:381, doi:10.1007/s004220050570; Wunderlich and Pehle (2021), Sci. Rep.
     11:12829, doi:10.1038/s41598-021-91786-z (weights and currents as here).
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> source = net.add(1, sp.SpikeSource([1.0], [0]), name="source")
+    >>> neuron = net.add(1, sp.LIFExp(tau_m=20.0, tau_syn=5.0), name="neuron")
+    >>> p = net.connect(source, neuron, sp.all_to_all(), weight=8.0)
+    >>> net.run(50.0)["neuron"].times.round(6).tolist()
+    [5.116609]
     """
 
     table: ClassVar[dict[str, Parameter]] = {

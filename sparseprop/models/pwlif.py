@@ -62,6 +62,13 @@ class PWLIF(NeuronModel):
     Karbowski and Kopell (2000), Neural Comput. 12:1573 (absolute integrate-and-fire); Tonnelier and Gerstner (2003),
     Phys. Rev. E 67:021908, and Coombes, Thul and Wedgwood (2012), Physica D 241:2042 (PWL-IF, there with a second
     variable).
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> model = sp.PWLIF(tau_m=10.0, V_T=1.0, slope=2.0, V_th=3.0, I_e=1.5)
+    >>> round(model.free_period(), 6)
+    np.float64(21.972246)
     """
 
     table: ClassVar[dict[str, Parameter]] = {

@@ -59,6 +59,13 @@ class RapidTheta(NeuronModel):
     ----------
     Monteforte, Dynamic flux tubes and chaos in neural networks (thesis, Goettingen, 2011); Engelken, Monteforte and
     Wolf (2024), Sparse chaos in cortical circuits, arXiv:2412.21188.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.balanced_network(100, sp.RapidTheta(tau_m=10.0, rapidness=10.0), outdegree=20, seed=1)
+    >>> net.run(1000.0).n_spikes > 0
+    True
     """
 
     table: ClassVar[dict[str, Parameter]] = {

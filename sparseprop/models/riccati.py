@@ -157,6 +157,12 @@ class QIF(_Dimensionless):
     ------
     ParameterError
         For a value that is not allowed; the message names it.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> sp.QIF(tau_m=10.0, I_e=1.0).free_period()  # 10 ms pi
+    np.float64(31.41592653589793)
     """
 
     table: ClassVar[dict[str, Parameter]] = {
@@ -198,6 +204,12 @@ class Theta(_Dimensionless):
     References
     ----------
     Ermentrout and Kopell (1986), SIAM J. Appl. Math. 46:233, doi:10.1137/0146017.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> sp.Theta(tau_m=10.0, I_e=1.0).free_period()  # that of a QIF neuron: 10 ms pi
+    np.float64(31.41592653589793)
     """
 
     table: ClassVar[dict[str, Parameter]] = {"tau_m": TAU_M, "I_e": I_E}
@@ -252,6 +264,13 @@ class QuadraticIF(_Riccati):
     ------
     ParameterError
         For a value that is not allowed; the message names it.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> model = sp.QuadraticIF(C_m=100.0, g_L=10.0, V_r=-60.0, V_t=-50.0, V_peak=30.0, V_reset=-65.0, I_e=100.0)
+    >>> round(model.free_period(), 6)
+    np.float64(26.862183)
     """
 
     table: ClassVar[dict[str, Parameter]] = {

@@ -180,6 +180,13 @@ class EIF(Tabulated):
     References
     ----------
     Fourcaud-Trocme et al. (2003), J. Neurosci. 23:11628, doi:10.1523/JNEUROSCI.23-37-11628.2003.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> model = sp.EIF(tau_m=20.0, E_L=-65.0, V_T=-50.0, Delta_T=2.0, V_peak=-30.0, V_reset=-60.0, I_e=20.0, t_ref=2.0)
+    >>> round(model.free_period(), 6)
+    32.122559
     """
 
     table: ClassVar[dict[str, Parameter]] = {

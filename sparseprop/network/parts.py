@@ -79,6 +79,15 @@ class Population(_ReadOnly):
         Global id of its first neuron; local id i is global id ``first + i``.
     index : int
         Its place in ``net.populations``.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(80, sp.LIF(tau_m=20.0), name="E")
+    >>> I = net.add(20, sp.LIF(tau_m=20.0), name="I")
+    >>> I.name, I.n, I.first
+    ('I', 20, 80)
     """
 
     __slots__ = ("I_syn", "V", "first", "given", "index", "model", "n", "name")
@@ -229,6 +238,18 @@ class Projection(_ReadOnly):
     n_synapses, n_autapses, n_multapses : int
         A multapse is a synapse beyond the first between the same two neurons. Autapses and multapses that are allowed
         are not counted (None) where synapses are procedural.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(3, sp.LIF(tau_m=20.0), name="E")
+    >>> p = net.connect(E, E, sp.edges([2, 0, 0], [0, 1, 2]), weight=[0.3, 0.1, 0.2])
+    >>> p.sources.tolist(), p.targets.tolist(), p.weight.tolist()
+    ([0, 0, 2], [1, 2, 0], [0.1, 0.2, 0.3])
+    >>> p.weight = 2.0 * p.weight
+    >>> p.weight.tolist()
+    [0.2, 0.4, 0.6]
     """
 
     __slots__ = (

@@ -49,6 +49,13 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
     References
     ----------
     Engelken (2023), SparseProp, NeurIPS 36; van Vreeswijk and Sompolinsky (1996), doi:10.1126/science.274.5293.1724.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.balanced_network(1000, sp.LIF(tau_m=10.0), outdegree=100, seed=1)
+    >>> net.n_neurons, net.n_synapses
+    (1000, 100000)
     """
     if not isinstance(model, NeuronModel):
         raise ParameterError(f"model must be a neuron model such as sp.LIF(tau_m=10.0), got {shown(model)}")
@@ -95,6 +102,14 @@ def calibrate_rate(net, target, tol=0.01):
     ------
     ParameterError
         If no drive gives that rate: the message has the range that was tried.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.balanced_network(1000, sp.LIF(tau_m=10.0), outdegree=100, seed=1)
+    >>> net = sp.calibrate_rate(net, 5.0, tol=0.05)
+    >>> bool(abs(net.run(2000.0).rate - 5.0) < 0.5)
+    True
     """
     if not isinstance(net, Network):
         raise ParameterError(f"net must be a Network, got {shown(net)}")

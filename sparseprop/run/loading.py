@@ -137,6 +137,14 @@ def load(path, *, sizes=None, t_start=None, t_stop=None):
         If it is damaged or not a raster.
     ParameterError
         If `sizes`, `t_start` or `t_stop` do not fit the spikes, or are given for a file that knows them.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> res = sp.balanced_network(100, sp.LIF(tau_m=10.0), outdegree=20, seed=1).run(100.0)
+    >>> res.save("raster.h5")
+    >>> bool((sp.load("raster.h5").times == res.times).all())
+    True
     """
     data = read_raster(path)
     if data.finished and data.footer is None:

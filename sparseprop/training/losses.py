@@ -53,6 +53,12 @@ class Evaluation:
         The class that each sample is taken for; -1 if for none: if no output fires, or several share the first place.
     error : float or None
         What is easier to read than `value`, such as the mean error of spike times in ms.
+
+    Examples
+    --------
+    >>> from sparseprop import training
+    >>> training.Evaluation(0.5, dL_dtimes=[0.1, -0.1]).value
+    0.5
     """
 
     value: float
@@ -74,7 +80,15 @@ class Evaluation:
 
 @named_arguments
 class Loss:
-    """What all losses share: the population that they look at, and no recorded potentials unless they say so."""
+    """What all losses share: the population that they look at, and no recorded potentials unless they say so.
+
+    Examples
+    --------
+    >>> from sparseprop import training
+    >>> loss = training.SpikeTimeError("output")
+    >>> isinstance(loss, training.Loss), loss.population
+    (True, 'output')
+    """
 
     def __init__(self, population, pseudospikes=False):
         self.population = getattr(population, "name", population)
@@ -243,6 +257,17 @@ class FirstSpikeCrossEntropy(Loss):
     ----------
     Goeltz et al. (2021), Nat. Mach. Intell. 3:823, doi:10.1038/s42256-021-00388-x; Wunderlich and Pehle (2021), Sci.
     Rep. 11:12829, doi:10.1038/s41598-021-91786-z (the values that are the default).
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import training
+    >>> net = training.layered_network([2, 3], sp.Theta(tau_m=20.0, I_e=0.25), seed=1)
+    >>> loss = training.FirstSpikeCrossEntropy()
+    >>> result = sp.run_batch(net, [[1.0, 2.0], [2.0, 1.0]], duration=50.0, n_threads=1)
+    >>> evaluation = loss(result, [0, 2])
+    >>> evaluation.dL_dtimes.shape == result.times.shape, bool(evaluation.value > 0.0)
+    (True, True)
     """
 
     def __init__(self, population="output", *, tau=0.5, alpha=3e-3, tau_late=6.4, pseudospikes=False):
@@ -336,6 +361,18 @@ class SpikeTimeError(_Trains):
     -----
     Targets are times in ms of shape (samples, n) or (samples, n, m), inf for none. `error` is the mean of
     ``|t_k - target_k|`` in ms.
+
+    Examples
+    --------
+    >>> import numpy as np, sparseprop as sp
+    >>> from sparseprop import training
+    >>> net = training.layered_network([2, 3], sp.Theta(tau_m=20.0, I_e=0.25), seed=1)
+    >>> loss = training.SpikeTimeError()
+    >>> result = sp.run_batch(net, [[1.0, 2.0], [2.0, 1.0]], duration=50.0, n_threads=1)
+    >>> targets = np.full((2, 3, 1), 20.0)  # (samples, outputs, spikes): one at 20 ms
+    >>> evaluation = loss(result, targets)
+    >>> evaluation.dL_dtimes.shape == result.times.shape, bool(evaluation.value > 0.0)
+    (True, True)
     """
 
     def __init__(self, population="output", *, unit=1.0, neurons=None, pseudospikes=False):
@@ -392,6 +429,18 @@ class VanRossumDistance(_Trains):
     References
     ----------
     van Rossum (2001), Neural Comput. 13:751, doi:10.1162/089976601300014321.
+
+    Examples
+    --------
+    >>> import numpy as np, sparseprop as sp
+    >>> from sparseprop import training
+    >>> net = training.layered_network([2, 3], sp.Theta(tau_m=20.0, I_e=0.25), seed=1)
+    >>> loss = training.VanRossumDistance()
+    >>> result = sp.run_batch(net, [[1.0, 2.0], [2.0, 1.0]], duration=50.0, n_threads=1)
+    >>> targets = np.full((2, 3, 1), 20.0)  # (samples, outputs, spikes): one at 20 ms
+    >>> evaluation = loss(result, targets)
+    >>> evaluation.dL_dtimes.shape == result.times.shape, bool(evaluation.value > 0.0)
+    (True, True)
     """
 
     def __init__(self, population="output", *, tau=10.0, neurons=None):
@@ -476,6 +525,17 @@ class SpikeCountCrossEntropy(_Counts):
     edge : float
         ms.
     pseudospikes : bool
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import training
+    >>> net = training.layered_network([2, 3], sp.Theta(tau_m=20.0, I_e=0.25), seed=1)
+    >>> loss = training.SpikeCountCrossEntropy()
+    >>> result = sp.run_batch(net, [[1.0, 2.0], [2.0, 1.0]], duration=50.0, n_threads=1)
+    >>> evaluation = loss(result, [0, 2])
+    >>> evaluation.dL_dtimes.shape == result.times.shape, bool(evaluation.value > 0.0)
+    (True, True)
     """
 
     def __init__(self, population="output", *, scale=1.0, until=None, edge=5.0, pseudospikes=False):
@@ -509,6 +569,17 @@ class SpikeCountPenalty(_Counts):
     strength : float
     until, edge, pseudospikes
         As in :class:`SpikeCountCrossEntropy`.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import training
+    >>> net = training.layered_network([2, 3], sp.Theta(tau_m=20.0, I_e=0.25), seed=1)
+    >>> loss = training.SpikeCountPenalty("output", high=0.5)
+    >>> result = sp.run_batch(net, [[1.0, 2.0], [2.0, 1.0]], duration=50.0, n_threads=1)
+    >>> evaluation = loss(result, [0, 2])
+    >>> evaluation.dL_dtimes.shape == result.times.shape, bool(evaluation.value >= 0.0)
+    (True, True)
     """
 
     def __init__(self, population, *, low=0.0, high=np.inf, strength=1.0, until=None, edge=5.0, pseudospikes=False):
@@ -592,6 +663,18 @@ class MembraneCrossEntropy(_Readout):
     reduce : {"max", "mean"}
         What is made of the values at several times. The derivative is that of the values at these times, not of the
         maximum in between.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import training
+    >>> net = training.layered_network([2, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0, V_th=100.0), seed=1)
+    >>> loss = training.MembraneCrossEntropy(times=[20.0, 40.0])
+    >>> record = training.record_for(net, 50.0, loss)
+    >>> result = sp.run_batch(net, [[1.0, 2.0], [2.0, 1.0]], duration=50.0, record=record, n_threads=1)
+    >>> evaluation = loss(result, [0, 2])
+    >>> evaluation.dL_dV.shape == result.V.shape, bool(evaluation.value > 0.0)
+    (True, True)
     """
 
     def __init__(self, population="output", *, times, scale=1.0, reduce="max"):
@@ -641,6 +724,18 @@ class PeakMargin(_Readout):
         sample.
     of_label : bool
         For outputs: only the neuron of each sample's label is pulled, where it is silent; `share` does not count.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import training
+    >>> net = training.layered_network([2, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0, V_th=100.0), seed=1)
+    >>> loss = training.PeakMargin("output", times=[20.0, 40.0])
+    >>> record = training.record_for(net, 50.0, loss)
+    >>> result = sp.run_batch(net, [[1.0, 2.0], [2.0, 1.0]], duration=50.0, record=record, n_threads=1)
+    >>> evaluation = loss(result, [0, 2])
+    >>> evaluation.dL_dV.shape == result.V.shape, bool(evaluation.value >= 0.0)
+    (True, True)
     """
 
     def __init__(self, population, *, times, strength=0.1, margin=0.1, share=0.05, of_label=False):

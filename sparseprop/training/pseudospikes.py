@@ -47,6 +47,15 @@ class Pseudospikes:
     ----------
     Klos and Memmesheimer (2025), Phys. Rev. Lett. 134:027301, doi:10.1103/PhysRevLett.134.027301: pseudospikes. The
     continuation here is another one.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import training
+    >>> net = training.layered_network([2, 3], sp.Theta(tau_m=20.0, I_e=0.25), seed=1)
+    >>> continued = training.Pseudospikes(net, "output")
+    >>> type(continued).__name__
+    'Pseudospikes'
     """
 
     def __init__(self, net, population):

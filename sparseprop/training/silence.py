@@ -8,7 +8,21 @@ __all__ = ["Activity", "SilenceWarning"]
 
 
 class SilenceWarning(UserWarning):
-    """A training in which a population never fires, or no gradient reaches weights or delays: they stay as they are."""
+    """A training in which a population never fires, or no gradient reaches weights or delays: they stay as they are.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np, sparseprop as sp
+    >>> from sparseprop import training
+    >>> net = training.layered_network([2, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0, V_th=100.0), seed=1)
+    >>> trainer = training.Trainer(net, training.FirstSpikeCrossEntropy(), duration=50.0, n_threads=1)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     history = trainer.fit(np.full((4, 2), np.inf), np.zeros(4, int), epochs=1)  # no input spike
+    >>> {warning.category.__name__ for warning in caught}
+    {'SilenceWarning'}
+    """
 
 
 class Activity:

@@ -28,7 +28,20 @@ SILENT_SECONDS = 10.0  # where there is no terminal; a training that takes longe
 
 @named_arguments
 def record_for(net, duration, *losses):
-    """What has to be recorded for losses, for ``run_batch(record=...)``; None if nothing."""
+    """What has to be recorded for losses, for ``run_batch(record=...)``; None if nothing.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import training
+    >>> net = training.layered_network([2, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0), seed=1)
+    >>> loss = training.MembraneCrossEntropy(times=[20.0, 40.0])
+    >>> record = training.record_for(net, 50.0, loss)
+    >>> sp.run_batch(net, [[1.0, 2.0]], duration=50.0, record=record, n_threads=1).V.shape
+    (1, 2, 3)
+    >>> training.record_for(net, 50.0, training.FirstSpikeCrossEntropy()) is None
+    True
+    """
     duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
     found = [_readings(_checked(loss, f"losses[{k}]"), net, duration) for k, loss in enumerate(losses)]
     ids = np.unique(np.concatenate([np.zeros(0, np.int64), *(ids for ids, times in found if len(times))]))
@@ -74,6 +87,17 @@ class History:
     epochs : list of dict
         ``"loss"``, ``"accuracy"`` or ``"error"`` of the training samples as they came by, the same with
         ``"validation_"`` if there are such samples, ``"lr"``, and ``"seconds"`` of CPU time for training.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import training
+    >>> values, labels = training.yin_yang(100, seed=1)
+    >>> net = training.layered_network([5, 10, 3], sp.Theta(tau_m=20.0, I_e=0.25), seed=1)
+    >>> trainer = training.Trainer(net, training.FirstSpikeCrossEntropy(pseudospikes=True), duration=35.0, n_threads=1)
+    >>> history = trainer.fit(training.latencies(values, bias=15.0), labels, epochs=2)
+    >>> len(history["loss"]), bool(history["loss"][1] < history["loss"][0])
+    (2, True)
     """
 
     def __init__(self, epochs=()):
