@@ -384,6 +384,28 @@ def test_at_rest_the_self_test_does_not_take_rounding_for_a_part(model, slope):
         assert grads.I_e == pytest.approx(slope * dL_dV.sum(axis=0), rel=1e-12)
 
 
+def test_at_the_unstable_fixed_point_gradients_grow_until_they_overflow():
+    """V stays there, and dV/dV(0) = exp(2 sqrt(-I_e) t / tau_m), which is finite where its inverse squared is 0."""
+    net = sp.Network(seed=1)
+    net.add(1, sp.QIF(tau_m=1.0, I_e=-0.25, V_peak=10.0, V_reset=-10.0), V=0.5)
+
+    def gradients(duration):
+        res = net.run(duration, record=sp.Record(V=[0], V_times=[duration]), tape=True)
+        assert res.V[0, 0] == 0.5
+        return res.backward([], [[1.0]])
+
+    for duration in (20.0, 300.0, 400.0, 700.0):
+        grads = gradients(duration)
+        assert grads.n_warnings == 0
+        assert grads.V[0] == pytest.approx(math.exp(duration), rel=1e-12)
+        assert grads.I_e[0] == pytest.approx(math.expm1(duration), rel=1e-12)
+        assert grads.tau_m[0] == 0.0
+    with pytest.warns(sp.errors.GradientOverflowWarning):
+        grads = gradients(800.0)
+    assert grads.V[0] == grads.I_e[0] == math.inf
+    assert grads.tau_m[0] == 0.0
+
+
 def test_the_tape_of_lif_neurons_takes_a_few_bytes_per_spike():
     net = sp.balanced_network(1000, sp.LIF(tau_m=10.0), outdegree=100, seed=1)
     sizes = []

@@ -1,9 +1,9 @@
 """A network in the structs that loops go by, for the units that are made of it."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
 from sparseprop.engine._state cimport Population, Process, Projection, State
-from sparseprop.numerics._frames cimport Pair
+from sparseprop.numerics._frames cimport Frame, Pair
 from sparseprop.numerics._typedefs cimport neuron_t, synapse_t
 
 
@@ -51,5 +51,8 @@ cdef class Loaded:
 
 cdef saved_pairs(const Pair *pairs, neuron_t n)
 cdef restore_pairs(Pair *pairs, saved)
+cdef own_frames(const State *e, Population *populations, Frame **frames)
+cdef void largest_rows(const State *e, int64_t n_projections, int64_t *degree, int64_t *table) noexcept
+cdef uint32_t *row_cuts(const Projection *c, int64_t n_pre, int64_t n_blocks, int64_t size) except? NULL
 cdef void *owned(void *memory) except NULL
 cdef void *zeros(size_t n, size_t size) except NULL

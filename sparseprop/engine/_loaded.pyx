@@ -491,6 +491,60 @@ def largest_size(values):
     return max(float(np.max(values, initial=0.0)), -float(np.min(values, initial=0.0)))
 
 
+# For engines whose threads take blocks of neurons ---------------------------------------------------------------------
+
+cdef own_frames(const State *e, Population *populations, Frame **frames):
+    """Give a thread's copy of the populations frames of its own."""
+    cdef Population *p
+    cdef int64_t k, j
+    for k in range(e.n_populations):
+        p = &populations[k]
+        if p.frames == NULL:
+            continue
+        free(frames[k])
+        frames[k] = NULL
+        # Not in one line of memory with those of another thread.
+        frames[k] = <Frame *> owned(allocate(p.n_frames + 2, sizeof(Frame)))
+        memcpy(frames[k] + 1, p.frames, p.n_frames * sizeof(Frame))
+        p.frames = frames[k] + 1
+        for j in range(p.n_frames):
+            p.frames[j].instant = -1
+
+
+cdef void largest_rows(const State *e, int64_t n_projections, int64_t *degree, int64_t *table) noexcept:
+    """The largest number of synapses of a procedural row, and the largest table that drawing one takes."""
+    cdef const Projection *c
+    cdef int64_t k
+    degree[0] = table[0] = 0
+    for k in range(n_projections):
+        c = &e.projections[k]
+        if c.procedural and c.degree:
+            degree[0] = max(degree[0], c.degree)
+            table[0] = max(table[0], table_size(c.degree, c.n_post - c.skip_self, c.with_replacement))
+
+
+cdef uint32_t *row_cuts(const Projection *c, int64_t n_pre, int64_t n_blocks, int64_t size) except? NULL:
+    """By source and block of `size` targets, the place in the row; NULL if targets do not ascend within rows."""
+    cdef uint32_t *cuts = <uint32_t *> owned(allocate(n_pre * (n_blocks + 1), sizeof(uint32_t)))
+    cdef uint32_t *at = cuts
+    cdef int64_t i, block
+    cdef synapse_t k
+    for i in range(n_pre):
+        block = 0
+        for k in range(c.offsets[i], c.offsets[i + 1]):
+            if k > c.offsets[i] and c.targets[k] < c.targets[k - 1]:
+                free(cuts)
+                return NULL
+            while block * size <= c.targets[k]:
+                at[block] = <uint32_t> (k - c.offsets[i])
+                block += 1
+        while block <= n_blocks:
+            at[block] = <uint32_t> (c.offsets[i + 1] - c.offsets[i])
+            block += 1
+        at += n_blocks + 1
+    return cuts
+
+
 cdef void *owned(void *memory) except NULL:
     if memory == NULL:
         raise InsufficientMemoryError("not enough memory for the engine's state; use fewer neurons or synapses")

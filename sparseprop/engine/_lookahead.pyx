@@ -16,10 +16,9 @@ import numpy as np
 
 from sparseprop._core cimport Engine
 from sparseprop.connectivity._poisson cimport drawing_free
-from sparseprop.connectivity._rows cimport table_size
 from sparseprop.engine._blocks cimport go_back, take_blocks, take_ways
 from sparseprop.engine._instant cimport note_recent, record
-from sparseprop.engine._loaded cimport owned, zeros
+from sparseprop.engine._loaded cimport largest_rows, own_frames, owned, row_cuts, zeros
 from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Place, Saved, Thread
 from sparseprop.engine._pull cimport Sorting, is_flying, land, leave_out, open_spans, sort_by_block
 from sparseprop.engine._queueing cimport anyone_fires, enter_present, kicks_so_far
@@ -36,7 +35,7 @@ from sparseprop.engine._ways cimport (
 )
 from sparseprop.numerics._frames cimport MAX_EPOCH, Frame, Pair, before, interval, never, plus
 from sparseprop.numerics._memory cimport allocate, allocate_large, grow
-from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
+from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t
 
 from .._machine import cores
 from .input import shortest_delay, shortest_slice
@@ -347,52 +346,7 @@ cdef class Lookahead(Engine):
         cdef Look *L = &self.look
         cdef int64_t j, k
         for j in range(L.n_made):
-            for k in range(self.e.n_populations if L.threads[j].frames != NULL else 0):
-                free(L.threads[j].frames[k])
-            for k in range(L.n_blocks if L.threads[j].buckets != NULL else 0):
-                free(L.threads[j].buckets[k].kicks)
-                free(L.threads[j].buckets[k].extras)
-            free(L.threads[j].driven)
-            free(L.threads[j].frames)
-            free(L.threads[j].buckets)
-            free(L.threads[j].drives.kicks)
-            free(L.threads[j].drives.extras)
-            free(L.threads[j].kicks.kicks)
-            free(L.threads[j].kicks.extras)
-            free(L.threads[j].scratch)
-            free(L.threads[j].together)
-            free(L.threads[j].away)
-            free(L.threads[j].sources)
-            free(L.threads[j].pulled.kicks)
-            free(L.threads[j].pulled.extras)
-            free(L.threads[j].from_)
-            free(L.threads[j].some.kicks)
-            free(L.threads[j].some.extras)
-            free(L.threads[j].lists.counts)
-            free(L.threads[j].lists.times)
-            free(L.threads[j].lists.kinds)
-            free(L.threads[j].lists.own)
-            free(L.threads[j].is_chosen)
-            free(L.threads[j].chosen)
-            free(L.threads[j].bins)
-            free(L.threads[j].rows)
-            free(L.threads[j].sums)
-            free(L.threads[j].has_sum)
-            free(L.threads[j].has_fired)
-            free(L.threads[j].touched)
-            free(L.threads[j].together_targets)
-            free(L.threads[j].together_weights)
-            free(L.threads[j].q.entries)
-            free(L.threads[j].e.populations)
-            free(L.threads[j].e.drawn.items)
-            free(L.threads[j].e.due.items)
-            free(L.threads[j].e.found.items)
-            free(L.threads[j].e.held.items)
-            free(L.threads[j].e.driven.items)
-            free(L.threads[j].e.looked.items)
-            drawing_free(&L.threads[j].e.drawing)
-            free(L.threads[j].e.table)
-            free(L.threads[j].e.solved)
+            self._free_thread(&L.threads[j])
         free(L.threads)
         self._drop_block_tapes()
         for k in range(L.n_blocks):
@@ -442,6 +396,55 @@ cdef class Lookahead(Engine):
         free(L.saved.cursors)
         free(L.saved.processes)
         free(L.saved.drives)
+
+    cdef _free_thread(self, Thread *t):
+        cdef int64_t k
+        for k in range(self.e.n_populations if t.frames != NULL else 0):
+            free(t.frames[k])
+        for k in range(self.look.n_blocks if t.buckets != NULL else 0):
+            free(t.buckets[k].kicks)
+            free(t.buckets[k].extras)
+        free(t.driven)
+        free(t.frames)
+        free(t.buckets)
+        free(t.drives.kicks)
+        free(t.drives.extras)
+        free(t.kicks.kicks)
+        free(t.kicks.extras)
+        free(t.scratch)
+        free(t.together)
+        free(t.away)
+        free(t.sources)
+        free(t.pulled.kicks)
+        free(t.pulled.extras)
+        free(t.from_)
+        free(t.some.kicks)
+        free(t.some.extras)
+        free(t.lists.counts)
+        free(t.lists.times)
+        free(t.lists.kinds)
+        free(t.lists.own)
+        free(t.is_chosen)
+        free(t.chosen)
+        free(t.bins)
+        free(t.rows)
+        free(t.sums)
+        free(t.has_sum)
+        free(t.has_fired)
+        free(t.touched)
+        free(t.together_targets)
+        free(t.together_weights)
+        free(t.q.entries)
+        free(t.e.populations)
+        free(t.e.drawn.items)
+        free(t.e.due.items)
+        free(t.e.found.items)
+        free(t.e.held.items)
+        free(t.e.driven.items)
+        free(t.e.looked.items)
+        drawing_free(&t.e.drawing)
+        free(t.e.table)
+        free(t.e.solved)
 
     def __init__(self, network, n_threads=None, block=None, longest=None, double dense=DENSE):
         cdef Look *L = &self.look
@@ -574,7 +577,7 @@ cdef class Lookahead(Engine):
                 c = &self.e.projections[k]
                 n = L.first_block[c.post + 1] - L.first_block[c.post]
                 if not c.procedural and c.offsets[n_pre] >= dense * n * n_pre:
-                    L.cuts[k] = self._cut(c, n_pre)
+                    L.cuts[k] = row_cuts(c, n_pre, n, 1 << L.shift)
         for j in range(self.e.n_populations):
             p = &self.e.populations[j]
             for k in range(p.first_delayed, p.first_delayed + p.n_delayed):
@@ -585,28 +588,6 @@ cdef class Lookahead(Engine):
                     self.e.projections[k].places = NULL
                 if c.offsets[p.size] >= dense * n * p.size and c.offsets[p.size]:
                     self._sort_by_block(k, p.size)
-
-    cdef uint32_t *_cut(self, const Projection *c, int64_t n_pre) except? NULL:
-        """By source and block, the place in the row; NULL if targets do not ascend within rows."""
-        cdef Look *L = &self.look
-        cdef int64_t n = L.first_block[c.post + 1] - L.first_block[c.post], i, block
-        cdef synapse_t k
-        cdef uint32_t *cuts = <uint32_t *> owned(allocate(n_pre * (n + 1), sizeof(uint32_t)))
-        cdef uint32_t *at = cuts
-        for i in range(n_pre):
-            block = 0
-            for k in range(c.offsets[i], c.offsets[i + 1]):
-                if k > c.offsets[i] and c.targets[k] < c.targets[k - 1]:
-                    free(cuts)
-                    return NULL
-                while block <= c.targets[k] >> L.shift:
-                    at[block] = <uint32_t> (k - c.offsets[i])
-                    block += 1
-            while block <= n:
-                at[block] = <uint32_t> (c.offsets[i + 1] - c.offsets[i])
-                block += 1
-            at += n + 1
-        return cuts
 
     cdef _sort_by_block(self, int64_t number, int64_t n_pre):
         """Bring the rows of a projection, which are in the order of delays, into that of blocks and delays."""
@@ -638,14 +619,9 @@ cdef class Lookahead(Engine):
         cdef Look *L = &self.look
         cdef State *e = &self.e
         cdef Thread *t
-        cdef Projection *c
-        cdef int64_t j, k, degree = 0, table = 0
+        cdef int64_t j, degree, table
         cdef Saved *old = &L.saved
-        for k in range(len(self.network.projections)):
-            c = &e.projections[k]
-            if c.procedural and c.degree:
-                degree = max(degree, c.degree)
-                table = max(table, table_size(c.degree, c.n_post - c.skip_self, c.with_replacement))
+        largest_rows(e, len(self.network.projections), &degree, &table)
         L.n_threads = max(1, min(self.n_threads, L.n_blocks))
         L.threads = <Thread *> zeros(L.n_threads, sizeof(Thread))
         for j in range(L.n_threads):
@@ -728,7 +704,6 @@ cdef class Lookahead(Engine):
         cdef State *e = &self.e
         cdef State mine
         cdef Thread *t
-        cdef Population *p
         cdef int64_t j, k
         self._weigh()
         for j in range(L.n_threads):
@@ -744,19 +719,7 @@ cdef class Lookahead(Engine):
             memcpy(t.e.populations, e.populations, e.n_populations * sizeof(Population))
             for k in range(N_SOLVED if t.e.solved != NULL else 0):
                 t.e.solved[k].neuron = -1
-            for k in range(e.n_populations):
-                p = &t.e.populations[k]
-                if p.frames == NULL:
-                    continue
-                free(t.frames[k])
-                # Not in one line of memory with those of another thread.
-                t.frames[k] = <Frame *> owned(allocate(p.n_frames + 2, sizeof(Frame)))
-                memcpy(t.frames[k] + 1, p.frames, p.n_frames * sizeof(Frame))
-                p.frames = t.frames[k] + 1
-        for j in range(L.n_threads):
-            for k in range(e.n_populations):
-                for i in range(L.threads[j].e.populations[k].n_frames):
-                    L.threads[j].e.populations[k].frames[i].instant = -1
+            own_frames(e, t.e.populations, t.frames)
         L.stale = False
 
     # What the loop over instants has in a queue and in an agenda

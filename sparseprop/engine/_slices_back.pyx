@@ -8,16 +8,15 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from sparseprop.connectivity._rows cimport table_size
 from sparseprop.engine._backward cimport Adjoint, go_back
-from sparseprop.engine._loaded cimport owned, zeros
+from sparseprop.engine._loaded cimport largest_rows, own_frames, owned, row_cuts, zeros
 from sparseprop.engine._lookback cimport BlockBack, BucketBack, Slices, ThreadBack, find_latest, slice_back
 from sparseprop.engine._pass cimport Pass
 from sparseprop.engine._state cimport NO_MEMORY, RUNNING, TIME, Population, Projection, State, Status, reserve
 from sparseprop.engine._team cimport team_begin, team_end
 from sparseprop.numerics._frames cimport Frame, Pair, before
 from sparseprop.numerics._memory cimport allocate, allocate_large, grow
-from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
+from sparseprop.numerics._typedefs cimport count_t, neuron_t
 
 from .._machine import cores
 from ..errors import InsufficientMemoryError
@@ -199,27 +198,14 @@ cdef class AdjointBySlices(Adjoint):
     cdef uint32_t *_cut(self, const Projection *c, int64_t n_pre) except? NULL:
         """By source and block, the place in the row; NULL if targets do not ascend within rows."""
         cdef Slices *S = &self.S
-        cdef int64_t n = S.first_block[c.post + 1] - S.first_block[c.post], i, block
-        cdef neuron_t size = S.block_size[c.post]
-        cdef synapse_t k
-        cdef uint32_t *cuts = <uint32_t *> owned(allocate(n_pre * (n + 1), sizeof(uint32_t)))
-        cdef uint32_t *at = cuts
-        for i in range(n_pre if n == 1 else 0):
-            at[0], at[1] = 0, <uint32_t> (c.offsets[i + 1] - c.offsets[i])
-            at += 2
-        for i in range(n_pre if n > 1 else 0):
-            block = 0
-            for k in range(c.offsets[i], c.offsets[i + 1]):
-                if k > c.offsets[i] and c.targets[k] < c.targets[k - 1]:
-                    free(cuts)
-                    return NULL
-                while block * size <= c.targets[k]:
-                    at[block] = <uint32_t> (k - c.offsets[i])
-                    block += 1
-            while block <= n:
-                at[block] = <uint32_t> (c.offsets[i + 1] - c.offsets[i])
-                block += 1
-            at += n + 1
+        cdef int64_t n = S.first_block[c.post + 1] - S.first_block[c.post], i
+        cdef uint32_t *cuts
+        if n > 1:
+            return row_cuts(c, n_pre, n, S.block_size[c.post])
+        # One block has all of a row, in any order.
+        cuts = <uint32_t *> owned(allocate(n_pre * 2, sizeof(uint32_t)))
+        for i in range(n_pre):
+            cuts[2 * i], cuts[2 * i + 1] = 0, <uint32_t> (c.offsets[i + 1] - c.offsets[i])
         return cuts
 
     cdef _make_sums(self, network):
@@ -237,13 +223,8 @@ cdef class AdjointBySlices(Adjoint):
         cdef Slices *S = &self.S
         cdef State *e = self.b.e
         cdef ThreadBack *t
-        cdef const Projection *c
-        cdef int64_t j, k, degree = 0, table = 0, largest = 1
-        for k in range(S.n_cuts):
-            c = &e.projections[k]
-            if c.procedural and c.degree:
-                degree = max(degree, c.degree)
-                table = max(table, table_size(c.degree, c.n_post - c.skip_self, c.with_replacement))
+        cdef int64_t j, k, degree, table, largest = 1
+        largest_rows(e, S.n_cuts, &degree, &table)
         for k in range(S.n_blocks):
             largest = max(largest, <int64_t> S.blocks[k].size)
         S.n_threads = max(1, min(self.n_threads, S.n_blocks))
@@ -275,10 +256,8 @@ cdef class AdjointBySlices(Adjoint):
         cdef State *e = self.b.e
         cdef ThreadBack *t
         cdef Pass old
-        cdef Population *p
         cdef Population *populations
-        cdef int64_t j, k, instant
-        cdef neuron_t i
+        cdef int64_t j, instant
         for j in range(S.n_threads):
             t = &S.threads[j]
             old, populations, instant = t.b, t.e.populations, t.e.instant
@@ -292,17 +271,7 @@ cdef class AdjointBySlices(Adjoint):
             t.b.driven.size = 0
             t.b.findings, t.b.findings_capacity, t.b.n_findings = old.findings, old.findings_capacity, 0
             t.b.shift = t.b.shift_size = 0.0
-            for k in range(e.n_populations):
-                p = &populations[k]
-                if p.frames == NULL:
-                    continue
-                free(t.frames[k])
-                # Not in one line of memory with those of another thread.
-                t.frames[k] = <Frame *> owned(allocate(p.n_frames + 2, sizeof(Frame)))
-                memcpy(t.frames[k] + 1, p.frames, p.n_frames * sizeof(Frame))
-                p.frames = t.frames[k] + 1
-                for i in range(p.n_frames):
-                    p.frames[i].instant = -1
+            own_frames(e, populations, t.frames)
         S.stale = False
 
     cdef _begin_streams(self):

@@ -555,6 +555,12 @@ cdef inline void flow_back(double I, double root, double u, double p, double q, 
         e = exp(-2.0 * root * u)
         a = root * p + q
         b = root * p - q
+        if b == 0.0 and e < 1e-100:
+            # At the unstable fixed point; what follows would underflow.
+            ratio[0] = 1.0 / e
+            by_I[0] = 0.5 / (root * (1.0 + root * root) * e)
+            by_u[0] = 0.0
+            return
         after_p = (a * e + b) / (2.0 * root)
         after_q = 0.5 * (a * e - b)
         after = after_p * after_p + after_q * after_q
