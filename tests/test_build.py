@@ -92,7 +92,7 @@ def test_an_sdist_has_what_a_build_needs_and_nothing_that_was_built(copy):
 def test_builds_of_all_modes_and_what_is_built_again(copy):
     """Some minutes: the compiled part three times, and parts of it again."""
     wheel = build(copy, "wheel")
-    assert wheel.stat().st_size <= 1.5e6
+    assert wheel.stat().st_size <= 1.95e6
     shutil.unpack_archive(wheel, copy / "wheel", "zip")
     assert mode(copy / "wheel") == "release"
     before = times(copy)
