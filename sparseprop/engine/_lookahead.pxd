@@ -1,10 +1,9 @@
 """The lookahead engine, for those who look into it."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t
 
 from sparseprop._core cimport Engine
-from sparseprop.engine._look cimport Look
-from sparseprop.engine._state cimport Projection
+from sparseprop.engine._look cimport Look, Thread
 
 
 cdef class Lookahead(Engine):
@@ -15,9 +14,9 @@ cdef class Lookahead(Engine):
     cdef _place_blocks(self)
     cdef _place_lanes(self)
     cdef _cut_rows(self, double dense)
-    cdef uint32_t *_cut(self, const Projection *c, int64_t n_pre) except? NULL
     cdef _sort_by_block(self, int64_t number, int64_t n_pre)
     cdef _forget(self, size_t address)
+    cdef _free_thread(self, Thread *t)
     cdef _make_threads(self)
     cdef _make_saved(self)
     cdef _find_kinds(self)
