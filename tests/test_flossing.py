@@ -167,3 +167,81 @@ def test_gradients_are_differences_of_runs(name, k):
         assert abs(found) < 1e-6 * np.abs(grads.I_e[neurons]).max()
     else:
         assert_is_slope(found, by_inputs)
+
+
+# Training -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_trainer_brings_exponents_nearer_to_0_alone_and_as_a_penalty():
+    inputs = np.random.default_rng(1).uniform(0.0, 20.0, (16, 5))
+    flossing = training.Flossing(4)
+    for loss, penalties in (
+        (flossing, []),
+        (training.SpikeCountPenalty("population 0", low=2.0), [training.Flossing(4, strength=0.1)]),
+    ):
+        net = network((sp.Theta(10.0, I_e=0.2), 20))
+        trainer = training.Trainer(
+            net, loss, duration=T, batch_size=8, penalties=penalties, optimizer=training.Adam(lr=0.02), n_threads=1
+        )
+        before = (flossing.exponents(trainer.run(inputs)) ** 2).sum()
+        history = trainer.fit(inputs, np.zeros(16), epochs=15)
+        assert (flossing.exponents(trainer.run(inputs)) ** 2).sum() < 0.3 * before
+        if loss is flossing:
+            assert history["error"][-1] < 0.6 * history["error"][0]
+
+
+def test_a_step_has_the_gradient_of_loss_and_penalty_together():
+    net, inputs = network((LIF, 8), weight=-0.2, input_weight=-0.1), np.full((2, 5), 30.0)
+    loss, penalty = training.SpikeCountPenalty("population 0", high=3.0), training.Flossing(3, strength=1e-3)
+    trainer = training.Trainer(net, loss, duration=100.0, penalties=[penalty], n_threads=1)
+    result = trainer.run(inputs, tape=True)
+    floss, counts = penalty(result), loss(result)
+    evaluation = trainer.step(inputs, np.zeros(2))
+    assert evaluation.value == pytest.approx(floss.value + counts.value)
+    np.testing.assert_allclose(evaluation.dL_dtimes, floss.dL_dtimes + counts.dL_dtimes, atol=1e-12)
+    for k, by in floss.dL_dweight.items():
+        np.testing.assert_allclose(evaluation.dL_dweight[k], by)
+
+
+# What is refused ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        (sp.LIFExp(10.0, 5.0, I_e=1.2), r"LIF, QIF or Theta neurons, population 'population 0' has LIFExp: .*currents"),
+        (sp.EIF(10.0, I_e=20.0), "has EIF: its flow is a table"),
+        (sp.RapidTheta(10.0, 3.0, I_e=0.2), "has RapidTheta: no second derivatives"),
+        (sp.PWLIF(**sp.PWLIF.example), "has PWLIF: no second derivatives"),
+        (sp.QuadraticIF(**sp.QuadraticIF.example), "has QuadraticIF: .*Write it as a QIF"),
+    ],
+)
+def test_models_without_second_derivatives_are_refused_by_name(model, why):
+    net = network((model, 6), weight=-0.1)
+    for use in (
+        lambda: training.Trainer(net, training.Flossing(2), duration=50.0),
+        lambda: training.Flossing(2)(sp.run_batch(net, [([], [])], 50.0)),
+    ):
+        with pytest.raises(sp.errors.ParameterError, match=why):
+            use()
+
+
+def test_what_else_is_refused():
+    for options, message in (({"k": 0}, "k must be"), ({"k": 2, "strength": 0.0}, "strength must be")):
+        with pytest.raises(sp.errors.ParameterError, match=message):
+            training.Flossing(**options)
+    net = network((sp.Theta(10.0, I_e=0.2), 6))
+    with pytest.raises(sp.errors.ParameterError, match="k must be at most the number of neurons, 6, got 7"):
+        training.Trainer(net, training.Flossing(7), duration=50.0)
+    with pytest.raises(sp.errors.ParameterError, match="a trial of 0 ms has no exponents"):
+        training.Flossing(2)(sp.run_batch(net, [([], [])], 0.0))
+    with pytest.raises(sp.errors.ParameterError, match="a loss is called with the BatchResult"):
+        training.Flossing(2)(net.run(10.0))
+    net.projections[0].delay = 1.5
+    with pytest.raises(sp.errors.ParameterError, match="without delays"):
+        training.Trainer(net, training.Flossing(2), duration=50.0)
+    driven = network((LIF, 6), weight=-0.1, input_weight=3.0)
+    with pytest.raises(
+        sp.errors.NumericalError, match=r"neuron \d of population 'population 0' was driven over .* 5\.5"
+    ):
+        training.Flossing(2)(sp.run_batch(driven, [([5.5], [0])], 50.0))
