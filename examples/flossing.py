@@ -1,4 +1,4 @@
-"""Gradient flossing lengthens the time over which a chaotic theta network learns to remember.
+"""Does gradient flossing lengthen the time over which a chaotic theta network learns to remember?
 
 Which of two patterns of spikes came within the first 10 ms is to be read from the phases of two outputs after a delay,
 beyond some of which chaos leaves nothing to learn from. In the networks that are prepared, the first Lyapunov exponents
