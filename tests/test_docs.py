@@ -248,7 +248,7 @@ def test_every_public_name_has_an_example():
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("pydata_sphinx_theme", reason='the site needs pip install ".[docs]"')
     command = [sys.executable, "-m", "sphinx", "-W", "-q", "--keep-going", str(ROOT / "docs"), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     pages = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.html")}
     assert {"index.html", "tutorials/first_raster.html", "_made/api/sparseprop.LIF.html"} <= pages
