@@ -390,7 +390,7 @@ def test_at_the_unstable_fixed_point_gradients_grow_until_they_overflow():
     net.add(1, sp.QIF(tau_m=1.0, I_e=-0.25, V_peak=10.0, V_reset=-10.0), V=0.5)
 
     def gradients(duration):
-        res = net.run(duration, record=sp.Record(V=[0], V_times=[duration]), tape=True)
+        res = net.run(duration + 1.0, record=sp.Record(V=[0], V_times=[duration]), tape=True)
         assert res.V[0, 0] == 0.5
         return res.backward([], [[1.0]])
 
