@@ -11,6 +11,7 @@ if importlib.util.find_spec("sparseprop._core") is None:
 
 from . import dynamics, errors
 from .batch import BatchResult, BatchSimulation, run_batch
+from .citing import cite
 from .connectivity import (
     all_to_all,
     edges,
@@ -65,6 +66,7 @@ __all__ = [
     "balanced_network",
     "calibrate_rate",
     "check_gradients",
+    "cite",
     "concatenate",
     "dynamics",
     "edges",

@@ -26,7 +26,7 @@ FOLDER = ROOT / "sparseprop"
 # that has a place of its own is not where its package is.
 LAYERS = [
     {"errors", "_html", "_machine"},
-    {"_validation"},
+    {"_validation", "citing"},
     {"numerics", "files"},
     {"connectivity", "plotting"},
     {"models", "inputs"},

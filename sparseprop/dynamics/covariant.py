@@ -26,6 +26,8 @@ class CovariantVectors:
         1/s: how each grew until the next sample.
     """
 
+    _cites = ("covariant",)
+
     times: np.ndarray
     local: np.ndarray
     _bases: list

@@ -43,6 +43,8 @@ class LyapunovSpectrum:
         Seconds.
     """
 
+    _cites = ("lyapunov",)
+
     growth: np.ndarray
     durations: np.ndarray
     times: np.ndarray

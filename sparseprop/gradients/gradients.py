@@ -146,6 +146,8 @@ class Gradients:
         after an overflow.
     """
 
+    _cites = ("gradients",)
+
     def __init__(self, **values):
         vars(self).update(values)
 

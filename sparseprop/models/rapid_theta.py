@@ -61,6 +61,7 @@ class RapidTheta(NeuronModel):
     Wolf (2024), Sparse chaos in cortical circuits, arXiv:2412.21188.
     """
 
+    _cites: ClassVar[tuple[str, ...]] = ("RapidTheta",)
     table: ClassVar[dict[str, Parameter]] = {
         "tau_m": TAU_M,
         "rapidness": Parameter(

@@ -182,6 +182,7 @@ class EIF(Tabulated):
     Fourcaud-Trocme et al. (2003), J. Neurosci. 23:11628, doi:10.1523/JNEUROSCI.23-37-11628.2003.
     """
 
+    _cites: ClassVar[tuple[str, ...]] = ("EIF",)
     table: ClassVar[dict[str, Parameter]] = {
         "tau_m": TAU_M,
         "E_L": Parameter("V", "resting potential of the leak"),

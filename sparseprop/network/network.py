@@ -461,6 +461,10 @@ class Network:
     def __repr__(self):
         return f"<Network: {self.n_neurons} neurons, {self.n_synapses} synapses, seed {self.seed}>"
 
+    @property
+    def _cites(self):
+        return [key for p in self.populations if not p.is_source for key in p.model._cites]
+
     # Description ------------------------------------------------------------------------------------------------
 
     def to_dict(self):

@@ -14,6 +14,7 @@ from ..files.populations import PopulationInfo, number_recorded
 from ..files.raster_reader import refuse_existing
 from ..files.raster_writer import write_raster
 from ..gradients import backward
+from ..models import MODELS
 from ..numerics.bins import bin_of, is_edge
 from ..numerics.trains import cv_of_intervals, intervals_of
 from ..plotting import plot_raster
@@ -157,6 +158,11 @@ class Result:
         if is_array(self.recorded[info.name]):
             return None
         return int(np.count_nonzero((self.ids >= info.first) & (self.ids < info.first + info.n)))
+
+    @property
+    def _cites(self):
+        models = [MODELS[info.model]._cites for info in self.populations if info.model in MODELS]
+        return [key for keys in models for key in keys] + (["gradients"] if self._tape is not None else [])
 
     @property
     def engine(self):

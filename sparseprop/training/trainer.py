@@ -191,6 +191,11 @@ class Trainer:
     True
     """
 
+    @property
+    def _cites(self):
+        pseudospikes = ["pseudospikes"] if getattr(self.loss, "pseudospikes", False) else []
+        return [*self.network._cites, "gradients", *pseudospikes]
+
     def __init__(
         self, net, loss, *, duration, optimizer=None, batch_size=32, penalties=(), projections=None,
         train_weights=True, train_delays=False, min_delay=0.0, max_delay=np.inf, delay_lr=1.0, seed=0, n_threads=None,
