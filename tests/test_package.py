@@ -39,7 +39,7 @@ LAYERS = [
     {"engine._batch"},
     {"engine._lookahead"},
     {"engine._tangent"},
-    {"gradients"},
+    {"gradients", "exports"},
     {"run"},
     {"network"},
     {"analysis", "batch", "sweep", "gradient_check", "dynamics", "simulation", "raster"},
