@@ -6,6 +6,7 @@ import functools
 import numpy as np
 
 from .. import _html
+from .._validation import index_array
 from ..errors import ParameterError, named_arguments
 from ..run.stopping import StopReason
 
@@ -275,7 +276,8 @@ class LyapunovSpectrum:
 
         ax = new_axes(ax)
         n = self.growth.shape[1]
-        which = np.unique(np.linspace(0, n - 1, min(n, 10)).astype(int)) if which is None else np.asarray(which)
+        which = np.unique(np.linspace(0, n - 1, min(n, 10)).astype(int)) if which is None else which
+        which = index_array(which, "which", n)
         ax.plot(np.cumsum(self.durations) * 1e-3, self.convergence[:, which])
         ax.set(xlabel="time (s)", ylabel=r"$\lambda_i$ (1/s)")
         return ax

@@ -500,6 +500,8 @@ class Network:
 
     def engine_input(self, seed=None):
         """What the engines get: plain numbers, and what is drawn per run from `seed` (default: the network's)."""
+        if seed is not None:
+            seed = _validation.integer(seed, "seed", "a whole number >= 0", low=0)
         return engine_input(self, self.seed if seed is None else seed)
 
     # Running ----------------------------------------------------------------------------------------------------
