@@ -90,7 +90,7 @@ __all__ = [
 ]
 
 
-_LAZY = ("analysis", "jax", "torch", "training")  # modules that are imported when they are first asked for
+_LAZY = ("analysis", "interop", "jax", "torch", "training")  # modules that are imported when they are first asked for
 _FORMER = ("raster", "simulation")  # paths of names that have moved
 
 

@@ -43,7 +43,7 @@ LAYERS = [
     {"run"},
     {"network"},
     {"analysis", "batch", "sweep", "gradient_check", "dynamics", "simulation", "raster"},
-    {"training"},
+    {"training", "interop"},
     {"torch", "jax"},
     {"sparseprop"},
     {"bench"},
@@ -316,7 +316,7 @@ def test_public_names():
 
 
 def test_the_tab_key_shows_public_names_only():
-    assert dir(sp) == sorted([*sp.__all__, "__version__", "analysis", "jax", "torch", "training"])
+    assert dir(sp) == sorted([*sp.__all__, "__version__", "analysis", "interop", "jax", "torch", "training"])
     assert all(hasattr(sp, name) for name in set(dir(sp)) - {"jax", "torch"})
     assert dir(sp.training) == sorted(sp.training.__all__)
 
