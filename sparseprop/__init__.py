@@ -11,6 +11,7 @@ if importlib.util.find_spec("sparseprop._core") is None:
 
 from . import dynamics, errors
 from .batch import BatchResult, BatchSimulation, run_batch
+from .citing import cite
 from .connectivity import (
     all_to_all,
     edges,
@@ -65,6 +66,7 @@ __all__ = [
     "balanced_network",
     "calibrate_rate",
     "check_gradients",
+    "cite",
     "concatenate",
     "dynamics",
     "edges",
@@ -88,7 +90,7 @@ __all__ = [
 ]
 
 
-_LAZY = ("analysis", "jax", "torch", "training")  # modules that are imported when they are first asked for
+_LAZY = ("analysis", "interop", "jax", "torch", "training")  # modules that are imported when they are first asked for
 _FORMER = ("raster", "simulation")  # paths of names that have moved
 
 

@@ -133,6 +133,14 @@ def without_unit(value, name, unit=None):
     return value
 
 
+def without_units(value, name, unit=None):
+    """The same for what may also be lists within lists, such as arrays that are checked later by somebody else."""
+    if isinstance(value, (list, tuple)):
+        parts = [without_units(part, name, unit) for part in value]
+        return tuple(parts) if type(value) is tuple else parts
+    return without_unit(value, name, unit)
+
+
 def _of_brian2(value, unit):
     time = {"ms": 1.0, "Hz": -1.0, None: 0.0}[unit]
     names = ("length", "mass", "time", "current", "temperature", "substance", "luminosity")

@@ -315,3 +315,12 @@ def test_analysis(tmp_path):
         assert case["from_arrays"] > 0.0 and case["from_objects"] > 0.0
         assert "skipped" in case or case["difference"] < 1e-12
     assert cases[1]["skipped"] and len(done.stdout.splitlines()) == 2 + 4
+
+
+def test_exports(tmp_path):
+    """Of the libraries that are installed."""
+    done = run(tmp_path, "--spikes 500 --sizes 20 --rounds 1 -o out.json", "exports.py")
+    assert done.returncode == 0, done.stderr
+    cases = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert [case["library"] for case in cases] == ["pandas", "xarray", "neo", "pynapple"]
+    assert all(case.get("seconds", 1.0) > 0.0 and ("skipped" in case or "seconds" in case) for case in cases)

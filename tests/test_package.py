@@ -26,7 +26,7 @@ FOLDER = ROOT / "sparseprop"
 # that has a place of its own is not where its package is.
 LAYERS = [
     {"errors", "_html", "_machine"},
-    {"_validation"},
+    {"_validation", "citing"},
     {"numerics", "files"},
     {"connectivity", "plotting"},
     {"models", "inputs"},
@@ -39,11 +39,11 @@ LAYERS = [
     {"engine._batch"},
     {"engine._lookahead"},
     {"engine._tangent"},
-    {"gradients"},
+    {"gradients", "exports"},
     {"run"},
     {"network"},
     {"analysis", "batch", "sweep", "gradient_check", "dynamics", "simulation", "raster"},
-    {"training"},
+    {"training", "interop"},
     {"torch", "jax"},
     {"sparseprop"},
     {"bench"},
@@ -316,7 +316,7 @@ def test_public_names():
 
 
 def test_the_tab_key_shows_public_names_only():
-    assert dir(sp) == sorted([*sp.__all__, "__version__", "analysis", "jax", "torch", "training"])
+    assert dir(sp) == sorted([*sp.__all__, "__version__", "analysis", "interop", "jax", "torch", "training"])
     assert all(hasattr(sp, name) for name in set(dir(sp)) - {"jax", "torch"})
     assert dir(sp.training) == sorted(sp.training.__all__)
 

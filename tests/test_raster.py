@@ -1314,6 +1314,26 @@ def foreign(path, units="ms", times=(3.0, 1.0, 2.0), ids=(0, 4, 2), **more):
         file["spikes/else/x"] = 1
 
 
+@pytest.mark.parametrize("units", ["milliseconds", "seconds"])
+def test_names_of_units_in_foreign_files(tmp_path, units):
+    factor = 1000.0 if units == "seconds" else 1.0
+    foreign(tmp_path / "a.h5", units, times=np.array([3.0, 1.0, 2.0]) / factor)
+    assert read_raster(tmp_path / "a.h5").times.tolist() == [1.0, 1.0, 2.0, 2.5, 3.0]
+
+
+def test_old_layouts_of_foreign_files(tmp_path):
+    """Spikes without populations, and ids that are called gids."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["spikes/timestamps"], file["spikes/gids"] = [2.0, 1.0], np.array([3, 0])
+    data = read_raster(tmp_path / "a.h5")
+    assert data.populations == (("spikes", 4),) and same(data, [1.0, 2.0], [0, 3])
+    assert raster_info(tmp_path / "a.h5")["counts"] == {"spikes": 2}
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["spikes/E/timestamps"], file["spikes/E/gids"] = [1.0], np.array([2])
+        file["spikes/timestamps"], file["spikes/node_ids"] = [2.0], np.array([0])
+    assert read_raster(tmp_path / "b.h5").populations == (("spikes", 1), ("E", 3))
+
+
 @pytest.mark.parametrize(("units", "factor"), [("ms", 1.0), (None, 1.0), ("s", 1000.0), (np.bytes_(b"s"), 1000.0)])
 def test_foreign_files(tmp_path, units, factor):
     path = tmp_path / "a.h5"

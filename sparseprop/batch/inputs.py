@@ -148,6 +148,8 @@ def input_pairs(source, values):
 
 
 def _is_flat(values):
+    if isinstance(values, (list, tuple)):  # of numbers, which may have units
+        return not any(map(_validation.is_array, values))
     try:
         return np.ndim(values) == 1
     except (TypeError, ValueError):

@@ -154,6 +154,10 @@ class BatchResult:
         return np.bincount(cells, minlength=self.n_samples * n).reshape(self.n_samples, n)
 
     @property
+    def _cites(self):
+        return (*self._network._cites, *(["gradients"] if self._samples is not None else []))
+
+    @property
     def has_gradients(self):
         """Whether :meth:`backward` can be called: tapes are there, and weights and delays are those of the run."""
         same = structure(self._network) == self._structure

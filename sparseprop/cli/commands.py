@@ -246,6 +246,27 @@ def _plot(arguments):
     return OK
 
 
+def _convert(arguments):
+    from ..interop import convert
+
+    options = {"source_format": arguments.source_format, "target_format": arguments.target_format}
+    options |= {"spikes_only": arguments.spikes_only, "overwrite": arguments.overwrite}
+    sizes = dict(arguments.size or ())
+    known = {"sizes": sizes or None, "t_start": arguments.start, "t_stop": arguments.stop}
+    options |= {name: value for name, value in known.items() if value is not None}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = convert(arguments.source, arguments.target, **options)
+    for warning in caught:
+        complain(f"warning: {warning.message}")
+    names = ", ".join(f"{info.name}: {info.n:,}" for info in result.populations)
+    say(
+        f"{len(result.times):,} spikes ({names} neurons) from {result.t_start:g} to {result.t_stop:g} ms are in "
+        f"{arguments.target}"
+    )
+    return OK
+
+
 def _bench(arguments):
     from ..bench import suite as bench
 
@@ -334,6 +355,14 @@ def _time(text, low=0.0, allowed="a time >= 0 in ms"):
 def _any_time(text):
     """An argument that is a time in ms, which in files of other programs may be below 0."""
     return _time(text, -math.inf, "a time in ms")
+
+
+def _size(text):
+    """An argument that is the size of a population."""
+    name, _, n = text.rpartition("=")
+    if not name:
+        raise argparse.ArgumentTypeError(f"must be NAME=N, such as E=8000, got {shown(text)}")
+    return name, _whole(1)(n)
 
 
 def _whole(low):
@@ -439,6 +468,21 @@ def _parser():
     plot.add_argument(
         "--neurons", type=_whole(1), metavar="N", help="show only the first N neurons of each population (default: all)"
     )
+
+    convert = command(
+        "convert", _convert, "spikes to and from NWB, CSV, npz and SONATA", texts.CONVERT_HELP, texts.CONVERT_EXAMPLE
+    )
+    convert.add_argument("source", metavar="SOURCE", help="the file to read")
+    convert.add_argument("target", metavar="TARGET", help="the file to write")
+    convert.add_argument("--from", dest="source_format", metavar="FORMAT", help="of SOURCE (default: by its suffix)")
+    convert.add_argument("--to", dest="target_format", metavar="FORMAT", help="of TARGET (default: by its suffix)")
+    convert.add_argument("--spikes-only", action="store_true", help="leave out V, I_syn and counts")
+    convert.add_argument("--overwrite", action="store_true", help="replace an existing file TARGET")
+    convert.add_argument(
+        "--size", type=_size, action="append", metavar="NAME=N", help="how many neurons a population has"
+    )
+    convert.add_argument("--start", type=_any_time, metavar="MS", help="when the run began, if SOURCE does not say it")
+    convert.add_argument("--stop", type=_any_time, metavar="MS", help="when it ended")
 
     bench = command("bench", _bench, "measure the speed on this machine", texts.BENCH_HELP, texts.BENCH_EXAMPLE)
     sizes = bench.add_mutually_exclusive_group()

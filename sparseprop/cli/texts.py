@@ -76,6 +76,15 @@ PLOT_EXAMPLE = """\
 examples:
   sparseprop plot raster.h5
   sparseprop plot raster.h5 -o raster.pdf --from 200 --to 400 --neurons 1000"""
+CONVERT_HELP = """\
+Write the spikes of one file into a file of another kind. Formats, by suffix or by --from and --to: sonata (.h5;
+of any program and layout when read), sonata-bmtk (units "milliseconds"), sonata-old (/spikes/timestamps and
+gids), nwb (.nwb; needs pynwb), csv (.csv, .tsv, .txt), npz (.npz). Times keep their bits, but for NWB, which has
+seconds. What the target has no place for is refused; --spikes-only leaves V, I_syn and counts out."""
+CONVERT_EXAMPLE = """\
+examples:
+  sparseprop convert raster.h5 raster.nwb
+  sparseprop convert bmtk_spikes.h5 raster.csv --size E=8000 --stop 1000"""
 BENCH_HELP = """\
 Measure what a synaptic event costs on this machine: with this package, with the algorithm of the SparseProp paper,
 with the conventional algorithm, and by the machine's bound, its random memory accesses. All take turns in one process

@@ -34,6 +34,8 @@ class CovariantVectors:
     'CovariantVectors'
     """
 
+    _cites = ("covariant",)
+
     times: np.ndarray
     local: np.ndarray
     _bases: list

@@ -61,6 +61,8 @@ class Perturbation:
         self.unrelated_distance = unrelated
         self.metric = METRIC
 
+    _cites = ("perturbation",)
+
     def __repr__(self):
         return (
             f"<Perturbation ({self.kind}) of {len(self.sizes)} twins over {self.times[-1]:g} ms: "

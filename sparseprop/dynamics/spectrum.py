@@ -6,6 +6,7 @@ import functools
 import numpy as np
 
 from .. import _html
+from .._validation import index_array
 from ..errors import ParameterError, named_arguments
 from ..run.stopping import StopReason
 
@@ -50,6 +51,8 @@ class LyapunovSpectrum:
     >>> len(spectrum.exponents), bool(spectrum.exponents[0] > 0.0), bool(1.0 < spectrum.dimension < 50.0)
     (50, True, True)
     """
+
+    _cites = ("lyapunov",)
 
     growth: np.ndarray
     durations: np.ndarray
@@ -281,7 +284,8 @@ class LyapunovSpectrum:
 
         ax = new_axes(ax)
         n = self.growth.shape[1]
-        which = np.unique(np.linspace(0, n - 1, min(n, 10)).astype(int)) if which is None else np.asarray(which)
+        which = np.unique(np.linspace(0, n - 1, min(n, 10)).astype(int)) if which is None else which
+        which = index_array(which, "which", n)
         ax.plot(np.cumsum(self.durations) * 1e-3, self.convergence[:, which])
         ax.set(xlabel="time (s)", ylabel=r"$\lambda_i$ (1/s)")
         return ax

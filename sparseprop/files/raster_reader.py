@@ -31,6 +31,11 @@ _WORD = 0xFFFFFFFF
 
 _READ_ATTEMPTS = 3
 
+# Of timestamps in files of other programs, in ms; bmtk writes "milliseconds".
+_UNITS = {"ms": 1.0, "milliseconds": 1.0, "millisecond": 1.0, "s": 1e3, "seconds": 1e3, "second": 1e3}
+# The population of spikes that are in no population.
+_UNNAMED = "spikes"
+
 
 @named_arguments
 @dataclass(frozen=True, eq=False)
@@ -372,11 +377,11 @@ def _n_recorded(file, populations):
 
 def _foreign_groups(file):
     spikes = file.get("spikes")
-    groups = (
-        {}
-        if spikes is None
-        else {name: spikes[name] for name in spikes if "timestamps" in spikes[name] and "node_ids" in spikes[name]}
-    )
+    groups = {}
+    if spikes is not None and hasattr(spikes, "keys"):
+        # Before populations came to SONATA, spikes were in the group itself, and ids were gids.
+        candidates = {_UNNAMED: spikes} | {name: spikes[name] for name in spikes}
+        groups = {name: group for name, group in candidates.items() if _ids_in(group) and "timestamps" in group}
     if not groups:
         raise FileFormatError(
             f"it is {kind_of(file)}, and has no spikes in SONATA format (/spikes/<population>/timestamps and node_ids)"
@@ -384,18 +389,24 @@ def _foreign_groups(file):
     return groups
 
 
+def _ids_in(group):
+    """The name of the ids in a group of spikes, or None."""
+    return next((name for name in ("node_ids", "gids") if hasattr(group, "keys") and name in group), None)
+
+
 def _foreign_population(name, group):
     """Times in ms and local ids of one population of a file that is not ours."""
-    times, ids = group["timestamps"][()], group["node_ids"][()]
+    times, ids = group["timestamps"][()], group[_ids_in(group)][()]
     numbers = times.dtype.kind in "fiu" and ids.dtype.kind in "iu"
     if times.ndim != 1 or times.shape != ids.shape or not numbers:
         raise FileFormatError(f"population {name!r} has timestamps or node_ids that are no column of numbers")
     units = group["timestamps"].attrs.get("units", "ms")
     units = units.decode() if isinstance(units, bytes) else str(units)
-    factors = {"ms": 1.0, "s": 1000.0}
-    if units not in factors:
-        raise FileFormatError(f"times of population {name!r} are in {units!r}; only 'ms' and 's' are known")
-    times = times.astype(np.float64) * factors[units]
+    if units not in _UNITS:
+        raise FileFormatError(
+            f"times of population {name!r} are in {units!r}; only {', '.join(map(repr, _UNITS))} are known"
+        )
+    times = times.astype(np.float64) * _UNITS[units]
     if not np.isfinite(times).all() or (ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 1 << 48):
         raise FileFormatError(f"population {name!r} has times that are not finite, or ids out of range")
     return times, ids.astype(np.uint64)

@@ -175,6 +175,8 @@ class Gradients:
     ([-13.333333], [-6.666667])
     """
 
+    _cites = ("gradients",)
+
     def __init__(self, **values):
         vars(self).update(values)
 

@@ -125,6 +125,8 @@ class NeuronModel:
     """
 
     table: ClassVar[dict[str, Parameter]]
+    # What to cite for it: keys of citing.WORKS.
+    _cites: ClassVar[tuple[str, ...]] = ()
     # The name of what engines compute it with; models may share one.
     kernel: ClassVar[str]
     # Arguments that make one, for tests that take every model there is.

@@ -68,6 +68,7 @@ class RapidTheta(NeuronModel):
     True
     """
 
+    _cites: ClassVar[tuple[str, ...]] = ("RapidTheta",)
     table: ClassVar[dict[str, Parameter]] = {
         "tau_m": TAU_M,
         "rapidness": Parameter(

@@ -461,6 +461,10 @@ class Network:
     def __repr__(self):
         return f"<Network: {self.n_neurons} neurons, {self.n_synapses} synapses, seed {self.seed}>"
 
+    @property
+    def _cites(self):
+        return [key for p in self.populations if not p.is_source for key in p.model._cites]
+
     # Description ------------------------------------------------------------------------------------------------
 
     def to_dict(self):
@@ -496,6 +500,8 @@ class Network:
 
     def engine_input(self, seed=None):
         """What the engines get: plain numbers, and what is drawn per run from `seed` (default: the network's)."""
+        if seed is not None:
+            seed = _validation.integer(seed, "seed", "a whole number >= 0", low=0)
         return engine_input(self, self.seed if seed is None else seed)
 
     # Running ----------------------------------------------------------------------------------------------------

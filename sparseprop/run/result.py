@@ -6,7 +6,7 @@ import secrets
 
 import numpy as np
 
-from .. import _html
+from .. import _html, exports
 from .._validation import is_array, real
 from ..connectivity._wiring import sort_by_source
 from ..errors import FileFormatError, ParameterError, StorageError, named_arguments, unknown_name
@@ -14,6 +14,7 @@ from ..files.populations import PopulationInfo, number_recorded
 from ..files.raster_reader import refuse_existing
 from ..files.raster_writer import write_raster
 from ..gradients import backward
+from ..models import MODELS
 from ..numerics.bins import bin_of, is_edge
 from ..numerics.trains import cv_of_intervals, intervals_of
 from ..plotting import plot_raster
@@ -166,6 +167,11 @@ class Result:
         if is_array(self.recorded[info.name]):
             return None
         return int(np.count_nonzero((self.ids >= info.first) & (self.ids < info.first + info.n)))
+
+    @property
+    def _cites(self):
+        models = [MODELS[info.model]._cites for info in self.populations if info.model in MODELS]
+        return [key for keys in models for key in keys] + (["gradients"] if self._tape is not None else [])
 
     @property
     def engine(self):
@@ -555,6 +561,94 @@ class Result:
     def plot_raster(self, ax=None, **options):
         """Raster over a histogram of the rate; see :func:`sparseprop.plotting.plot_raster`. Returns the Axes."""
         return plot_raster(self, ax, **options)
+
+    def to_neo(self, unit="dimensionless"):
+        """For neo, and with it for elephant: a Block with one Segment.
+
+        Parameters
+        ----------
+        unit : str
+            Of V and I_syn, as the library quantities names it, such as ``"mV"``: what unit your voltages have, nobody
+            but you knows.
+
+        Returns
+        -------
+        neo.Block
+            A SpikeTrain for each neuron that was recorded, silent ones too, in ms and with the same bits as `times`;
+            its annotations `population`, `neuron` (the local id) and `channel_id` (that of `ids`) say whose it is.
+            V and I_syn are IrregularlySampledSignals, the latter for each port, and counts AnalogSignals.
+
+        Raises
+        ------
+        ParameterError
+            For an unknown unit.
+        ImportError
+            Without neo: ``pip install "sparseprop-sim[neo]"``.
+        """
+        return exports.to_neo(self, unit)
+
+    def to_pandas(self, what="spikes"):
+        """A DataFrame of pandas.
+
+        Parameters
+        ----------
+        what : {"spikes", "V", "I_syn", "counts"}
+
+        Returns
+        -------
+        pandas.DataFrame
+            Of spikes a row for each, in their order: `time` (ms), `id`, `population` (categorical), `neuron` (the local
+            id). Of V and I_syn the index is the time in ms, with a column for each neuron (and port). Of counts it is
+            the beginning of the bin, with a column for each population. All numbers have the same bits as here;
+            `attrs` has `t_start` and `t_stop`.
+
+        Raises
+        ------
+        ParameterError
+            If that was not recorded.
+        ImportError
+            Without pandas: ``pip install "sparseprop-sim[pandas]"``.
+        """
+        return exports.to_pandas(self, what)
+
+    def to_pynapple(self, what="spikes"):
+        """For pynapple, which counts in seconds: each time is ``time / 1000``, rounded once.
+
+        Parameters
+        ----------
+        what : {"spikes", "V", "I_syn"}
+
+        Returns
+        -------
+        pynapple.TsGroup, TsdFrame or TsdTensor
+            Of spikes a Ts for each neuron that was recorded, by id, with the columns `population` and `neuron` (the
+            local id); of V a TsdFrame with a column for each id; of I_syn a TsdTensor. The time support is the run.
+
+        Raises
+        ------
+        ParameterError
+            If that was not recorded, for counts, and for a run of no time, all of which pynapple has nothing for.
+        ImportError
+            Without pynapple: ``pip install "sparseprop-sim[pynapple]"``.
+        """
+        return exports.to_pynapple(self, what)
+
+    def to_xarray(self):
+        """All that was recorded, as one Dataset of xarray.
+
+        Returns
+        -------
+        xarray.Dataset
+            Spikes along `spike` (`time` in ms, `id`, `neuron`, and `of_population`, the place in the coordinate
+            `population`), V along `V_time` and `V_id`, I_syn along `I_syn_time`, `I_syn_id` and `port`, counts along
+            `bin` (whose coordinate is where each begins) and `counted`. The same bits as here.
+
+        Raises
+        ------
+        ImportError
+            Without xarray: ``pip install "sparseprop-sim[xarray]"``.
+        """
+        return exports.to_xarray(self)
 
     def _shown_cv(self):
         """The CV for a summary: a number, or where it would take long, None. Looking at spikes does not change it."""

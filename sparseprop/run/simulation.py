@@ -112,6 +112,10 @@ class Simulation(Steered):
     True
     """
 
+    @property
+    def _cites(self):
+        return self.network._cites
+
     def __init__(self, net, engine=None, seed=None, n_threads=None):
         if not hasattr(net, "engine_input"):
             raise ParameterError(f"net must be a Network, got {shown(net)}")

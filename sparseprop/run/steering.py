@@ -83,6 +83,11 @@ class State(Mapping):
         return f"<State: {', '.join(f'{name} {array.shape}' for name, array in self.items())}>"
 
 
+def _age(value):
+    """The age of a spike as a number in ms."""
+    return _validation.real(value, "spikes_in_flight: age", "ages >= 0 ms", unit="ms", low=0.0)
+
+
 def _plain(array):
     return array.view(np.ndarray) if isinstance(array, _Seen) else array
 
@@ -366,6 +371,8 @@ class Steered:
 
     def _wanted_flights(self, given):
         """What an engine needs to set spikes in flight; None where nothing differs."""
+        if isinstance(given, (list, tuple)):
+            given = [(pair[0], _age(pair[1])) if isinstance(pair, tuple) and len(pair) == 2 else pair for pair in given]
         try:
             given = np.atleast_1d(np.asarray(given, dtype=IN_FLIGHT))
         except (TypeError, ValueError):

@@ -113,6 +113,7 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
     """
     if not _validation.is_array(sizes) or len(sizes) < 2:
         raise ParameterError(f"sizes must be at least two numbers, of sources and of outputs, got {shown(sizes)}")
+    sizes = _validation.without_unit(sizes, "sizes")
     sizes = [_validation.integer(n, f"sizes[{k}]", "a whole number >= 1", low=1) for k, n in enumerate(sizes)]
     layers = len(sizes) - 1
     models = [_model_of_layers(m) for m in (model if isinstance(model, (list, tuple)) else [model] * layers)]

@@ -103,6 +103,7 @@ def spikes_from_raster(raster, dt, *, first=0.0, time_axis=-1):
     """
     if hasattr(raster, "detach"):
         raster = raster.detach().cpu()
+    raster = _validation.without_units(raster, "raster")
     try:
         raster = np.asarray(raster)
     except (TypeError, ValueError) as error:

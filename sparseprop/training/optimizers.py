@@ -48,6 +48,7 @@ class Adam:
             raise ParameterError(
                 f"betas of Adam must be two numbers in [0, 1), such as (0.9, 0.999), got {shown(betas)}"
             )
+        betas = _validation.without_unit(betas, "betas of Adam")
         self.betas = tuple(
             _validation.real(beta, f"betas[{k}] of Adam", "a number in [0, 1)", low=0.0, high=1.0, high_open=True)
             for k, beta in enumerate(betas)

@@ -215,6 +215,11 @@ class Trainer:
     True
     """
 
+    @property
+    def _cites(self):
+        pseudospikes = ["pseudospikes"] if getattr(self.loss, "pseudospikes", False) else []
+        return [*self.network._cites, "gradients", *pseudospikes]
+
     def __init__(
         self, net, loss, *, duration, optimizer=None, batch_size=32, penalties=(), projections=None,
         train_weights=True, train_delays=False, min_delay=0.0, max_delay=np.inf, delay_lr=1.0, seed=0, n_threads=None,
@@ -234,7 +239,12 @@ class Trainer:
         self.batch_size = _validation.integer(batch_size, "batch_size", "a whole number >= 1", low=1)
         self.min_delay = _validation.real(min_delay, "min_delay", "a finite time >= 0 ms", unit="ms", low=0.0)
         self.max_delay = _validation.real(
-            max_delay, "max_delay", f"a time >= min_delay, {min_delay} ms, or inf", low=self.min_delay, infinite=True
+            max_delay,
+            "max_delay",
+            f"a time >= min_delay, {self.min_delay:g} ms, or inf",
+            unit="ms",
+            low=self.min_delay,
+            infinite=True,
         )
         self.delay_lr = _validation.real(delay_lr, "delay_lr", "a number > 0", low=0.0, low_open=True)
         self.seed = _validation.integer(seed, "seed", "a whole number >= 0", low=0)
@@ -614,6 +624,7 @@ def _samples(inputs, targets, what=""):
         raise ParameterError(f"{what}inputs must have the same number of samples for all sources, got {numbers}")
     if n == 0:
         raise ParameterError(f"{what}inputs must have at least one sample, got none")
+    targets = _validation.without_units(targets, f"{what}targets", "ms")
     try:
         targets = np.asarray(targets)
     except ValueError as error:
@@ -631,4 +642,4 @@ def _taken(inputs, chosen):
         return {name: _taken(values, chosen) for name, values in inputs.items()}
     if isinstance(inputs, (list, tuple)):
         return [inputs[k] for k in chosen]
-    return np.asarray(inputs)[chosen]
+    return np.asarray(_validation.without_unit(inputs, "inputs", "ms"))[chosen]
