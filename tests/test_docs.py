@@ -216,14 +216,14 @@ def test_there_are_tutorials_and_how_tos():
 
 # Pages of the reference, which only the site shows.
 REFERENCE = "\n".join(page.read_text() for page in ROOT.glob("docs/reference/*.md"))
-MODULES = ("", "training", "analysis", "dynamics", "errors")
+MODULES = ("", "training", "analysis", "dynamics", "interop", "errors")
 
 
 def public():
-    """All public names with what they are, but modules."""
+    """All public functions and classes, and where they are."""
     for module in (importlib.import_module(f"sparseprop.{name}".rstrip(".")) for name in MODULES):
         for name in module.__all__:
-            if not inspect.ismodule(getattr(module, name)):
+            if callable(getattr(module, name)):
                 yield module.__name__, name, getattr(module, name)
 
 

@@ -83,6 +83,11 @@ def from_nir(graph, *, dialect="nir", spike_area=1.0, step=None, spikes=None, se
     -----
     UserWarning
         For time constants below 0.1 ms or above 10 s: the graph probably means something else.
+
+    Examples
+    --------
+    >>> from sparseprop import interop
+    >>> net = interop.from_nir("graph.nir", dialect="snntorch")  # doctest: +SKIP
     """
     nir = imported("nir", "from_nir")
     spike_area = real(spike_area, "spike_area", "a finite time > 0 in s", low=0.0, low_open=True)

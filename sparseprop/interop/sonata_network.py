@@ -67,6 +67,15 @@ def write_sonata_network(net, folder, *, structure_only=False, overwrite=False):
     Each projection becomes a population of edges with `syn_weight` (the weight, in your unit of voltage), `delay` (ms)
     and, for LIFExp neurons, `port`, in the order of the projection. Parameters of neurons are in ``models/NAME.json``,
     those with a value for each neuron in ``dynamics_params`` of the nodes; libsonata reads all of it.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import interop
+    >>> net = sp.Network(seed=1)
+    >>> cells = net.add(50, sp.LIF(tau_m=10.0, I_e=1.2), V=0.0, name="cells")
+    >>> _ = net.connect(cells, cells, sp.fixed_outdegree(5), weight=-0.1, delay=1.5)
+    >>> interop.write_sonata_network(net, "circuit", structure_only=True)
     """
     import h5py
 
@@ -218,6 +227,17 @@ def read_sonata_network(path, models=None, *, seed=None):
         For files that are no circuit, and what of SONATA is not read: several groups within a population of edges.
     ParameterError
         For a population without a model, and a weight or delay that is not there.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import interop
+    >>> net = sp.Network(seed=1)
+    >>> cells = net.add(50, sp.LIF(tau_m=10.0, I_e=1.2), V=0.0, name="cells")
+    >>> _ = net.connect(cells, cells, sp.fixed_outdegree(5), weight=-0.1, delay=1.5)
+    >>> interop.write_sonata_network(net, "circuit_to_read", structure_only=True)
+    >>> interop.read_sonata_network("circuit_to_read").n_synapses
+    250
     """
     import h5py
 

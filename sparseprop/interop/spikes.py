@@ -111,6 +111,15 @@ def read_spikes(path, format=None, *, sizes=None, t_start=None, t_stop=None):
         For an interval or sizes that the spikes do not fit into.
     ImportError
         For NWB without pynwb: ``pip install "sparseprop-sim[pynwb]"``.
+
+    Examples
+    --------
+    >>> import pathlib, sparseprop as sp
+    >>> from sparseprop import interop
+    >>> _ = pathlib.Path("spikes.csv").write_text("time,id\\n1.5,0\\n2.25,3\\n")
+    >>> result = interop.read_spikes("spikes.csv", sizes={"spikes": 10}, t_stop=100.0)
+    >>> result.times.tolist(), result.n_neurons, result.t_stop
+    ([1.5, 2.25], 10, 100.0)
     """
     name = _format_of(path, format, "format")
     t_start = None if t_start is None else real(t_start, "t_start", "a finite time in ms", unit="ms")
@@ -151,6 +160,15 @@ def write_spikes(result, path, format=None, *, spikes_only=False, overwrite=Fals
         If it cannot be written, or is there.
     ImportError
         For NWB without pynwb: ``pip install "sparseprop-sim[pynwb]"``.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import interop
+    >>> result = sp.balanced_network(100, sp.LIF(tau_m=10.0), outdegree=10, seed=1).run(100.0)
+    >>> interop.write_spikes(result, "written.npz")
+    >>> bool((interop.read_spikes("written.npz").times == result.times).all())
+    True
     """
     if not isinstance(result, Result):
         raise ParameterError(f"result must be a Result, got {shown(result)}")
@@ -198,6 +216,15 @@ def convert(source, target, *, source_format=None, target_format=None, spikes_on
     ------
     ParameterError, StorageError, FileFormatError, ImportError
         As for :func:`read_spikes` and :func:`write_spikes`.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> from sparseprop import interop
+    >>> result = sp.balanced_network(100, sp.LIF(tau_m=10.0), outdegree=10, seed=1).run(100.0)
+    >>> result.save("raster.h5")
+    >>> interop.convert("raster.h5", "raster.csv").n_spikes == result.n_spikes
+    True
     """
     _format_of(target, target_format, "target_format")
     if full_name(source) == full_name(target):
