@@ -159,7 +159,7 @@ WORKS = {
             "doi": "10.1126/science.274.5293.1724",
         },
     ),
-    "LIFExp": Work(
+    "exponential currents": Work(
         "article",
         "Exact digital simulation of time-invariant linear systems with applications to neuronal modeling",
         (("Rotter", "Stefan"), ("Diesmann", "Markus")),
@@ -172,7 +172,7 @@ WORKS = {
             "doi": "10.1007/s004220050570",
         },
     ),
-    "QIF": Work(
+    "quadratic": Work(
         "article",
         "Parabolic bursting in an excitable system coupled with a slow oscillation",
         (("Ermentrout", "G. Bard"), ("Kopell", "Nancy")),
@@ -186,7 +186,7 @@ WORKS = {
             "doi": "10.1137/0146017",
         },
     ),
-    "RapidTheta": Work(
+    "rapid theta": Work(
         "misc",
         "Sparse chaos in cortical circuits",
         (_ENGELKEN, _MONTEFORTE, _WOLF),
@@ -194,7 +194,7 @@ WORKS = {
         "Rapid theta neurons.",
         {"eprint": "2412.21188", "archiveprefix": "arXiv", "doi": "10.48550/arXiv.2412.21188"},
     ),
-    "EIF": Work(
+    "exponential": Work(
         "article",
         "How Spike Generation Mechanisms Determine the Neuronal Response to Fluctuating Inputs",
         (

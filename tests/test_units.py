@@ -186,10 +186,15 @@ def _checked(**kwargs):
 
 
 def _swept(**kwargs):
+    def build(x):  # workers of a pool may not find this module
+        import sparseprop as sp
+
+        return sp.balanced_network(20, sp.QIF(tau_m=10.0), outdegree=5, rate=5.0, seed=1)
+
     stop = {} if {"duration", "n_spikes"} & set(kwargs) else {"duration": 20.0}
     with concurrent.futures.ThreadPoolExecutor(1) as here:
         here = {} if "workers" in kwargs else {"executor": here}
-        return sp.sweep(lambda x: _balanced(), {"x": [1]}, **here, **stop, **kwargs)["rate"]
+        return sp.sweep(build, {"x": [1]}, **here, **stop, **kwargs)["rate"]
 
 
 def _edges(**kwargs):
@@ -331,6 +336,7 @@ CALLS = {
                                                "epsilon": (None, 1e-8), "clip": (None, 2.0)}),
     "training.FirstSpikeCrossEntropy.__init__": (training.FirstSpikeCrossEntropy,
                                                  {"tau": ("ms", 0.5), "alpha": (None, 0.01), "tau_late": ("ms", 6.0)}),
+    "training.Flossing.__init__": (training.Flossing, {"k": (None, 2), "strength": (None, 1.0), "seed": (None, 1)}),
     "training.FunctionLoss.__init__": (of(training.FunctionLoss, function=print), {"V_times": ("ms", [1.0, 2.0])}),
     "training.MembraneCrossEntropy.__init__": (of(training.MembraneCrossEntropy), {"times": ("ms", [1.0, 2.0]),
                                                                                    "scale": (None, 2.0)}),

@@ -95,7 +95,7 @@ class LIFExp(Leaky):
         ),
     }
     kernel: ClassVar[str] = "LIFExp"
-    _cites: ClassVar[tuple[str, ...]] = ("LIFExp",)
+    _cites: ClassVar[tuple[str, ...]] = ("exponential currents",)
     is_linear: ClassVar[bool] = True
     has_gain: ClassVar[bool] = True
     has_currents: ClassVar[bool] = True

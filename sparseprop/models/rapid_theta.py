@@ -68,7 +68,7 @@ class RapidTheta(NeuronModel):
     True
     """
 
-    _cites: ClassVar[tuple[str, ...]] = ("RapidTheta",)
+    _cites: ClassVar[tuple[str, ...]] = ("rapid theta",)
     table: ClassVar[dict[str, Parameter]] = {
         "tau_m": TAU_M,
         "rapidness": Parameter(

@@ -20,7 +20,7 @@ __all__ = ["QIF", "QuadraticIF", "Theta", "qif_constants", "riccati_drives", "ri
 class _Riccati(NeuronModel):
     """What QIF, Theta and QuadraticIF share: ``tau_m dV/dt = V^2 + I_e`` between V_reset and V_peak."""
 
-    _cites: ClassVar[tuple[str, ...]] = ("QIF",)
+    _cites: ClassVar[tuple[str, ...]] = ("quadratic",)
     kernel: ClassVar[str] = "Riccati"
     drive_sets_tau: ClassVar[bool] = True
     kernel_parameters: ClassVar[tuple[str, ...]] = ("tau_m", "I_e", "V_peak", "V_reset", "t_ref")

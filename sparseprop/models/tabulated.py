@@ -189,7 +189,7 @@ class EIF(Tabulated):
     32.122559
     """
 
-    _cites: ClassVar[tuple[str, ...]] = ("EIF",)
+    _cites: ClassVar[tuple[str, ...]] = ("exponential",)
     table: ClassVar[dict[str, Parameter]] = {
         "tau_m": TAU_M,
         "E_L": Parameter("V", "resting potential of the leak"),
