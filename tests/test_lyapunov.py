@@ -8,6 +8,7 @@ import pytest
 
 import sparseprop as sp
 from sparseprop import _core
+from sparseprop.dynamics import frame
 from sparseprop.engine._tangent import Tangent
 
 N, K = 40, 10
@@ -326,6 +327,21 @@ def test_bases_in_between_change_no_result():
     often, seldom = (sp.lyapunov_spectrum(net, n_spikes=1200, warmup=0, reorthonormalise=n) for n in (20, 600))
     np.testing.assert_allclose(often.exponents, seldom.exponents, atol=1e-6)
     assert often.volume_rate == pytest.approx(seldom.volume_rate, rel=1e-12)
+
+
+@pytest.mark.parametrize("options", [{"every": 2}, {"every_ms": 2.0}])
+def test_near_threshold_there_are_no_more_steps_than_spikes(options, monkeypatch):
+    """A spike of LIF neurons that hardly reach threshold makes vectors differ by more than a step is to."""
+    taken = []
+    triangular = frame.Frame.make_triangular
+    monkeypatch.setattr(frame.Frame, "make_triangular", lambda self, engine: taken.append(1) or triangular(self, engine))
+    net = sp.Network(seed=1)
+    p = net.add(100, sp.LIF(tau_m=10.0, I_e=1.0 + 2e-7), V=sp.uniform(0.0, 0.9))
+    net.connect(p, p, sp.fixed_outdegree(20), weight=-0.2)
+    measured = sp.dynamics.Lyapunov(net, **options)
+    spectrum = measured.run(n_spikes=300)
+    assert len(taken) < 6 * (300 + len(spectrum.times))
+    assert spectrum.exponents[0] < 0.1
 
 
 def test_ctrl_c_leaves_the_samples_so_far(caplog):

@@ -399,11 +399,13 @@ class Lyapunov:
             spread = float(finite.max() - finite.min()) if finite.size else 0.0
             worst = max(worst, math.inf if len(finite) < len(grown) and not is_singular else spread)
             growth = growth + grown
+        # Between two spikes nothing more is gained by a step. Those of equal times may come apart from the spikes.
+        most = every if every is not None else 4 * (engine.n_spikes - first + 1)
         wanted = 2 * steps if worst == math.inf else max(math.ceil(steps * worst / SPREAD), 1)
-        if worst > LIMIT and not is_singular and (every is None or steps < every) and steps < 1 << 20:
-            self._steps = wanted if every is None else min(wanted, every)
+        if worst > LIMIT and not is_singular and steps < most:
+            self._steps = min(wanted, most)
             return False
-        self._steps = min(wanted, 2 * steps)
+        self._steps = min(wanted, 2 * steps, most)
         if kept:
             self._samples.append(
                 {
