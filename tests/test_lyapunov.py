@@ -334,7 +334,9 @@ def test_near_threshold_there_are_no_more_steps_than_spikes(options, monkeypatch
     """A spike of LIF neurons that hardly reach threshold makes vectors differ by more than a step is to."""
     taken = []
     triangular = frame.Frame.make_triangular
-    monkeypatch.setattr(frame.Frame, "make_triangular", lambda self, engine: taken.append(1) or triangular(self, engine))
+    monkeypatch.setattr(
+        frame.Frame, "make_triangular", lambda self, engine: taken.append(1) or triangular(self, engine)
+    )
     net = sp.Network(seed=1)
     p = net.add(100, sp.LIF(tau_m=10.0, I_e=1.0 + 2e-7), V=sp.uniform(0.0, 0.9))
     net.connect(p, p, sp.fixed_outdegree(20), weight=-0.2)
