@@ -49,6 +49,8 @@ SMALL = {
     SHARED,
     *(f"sparseprop.{name}" for name in ("engine._loaded", "numerics._double_double", "numerics._functions")),
 }
+# The loops over neurons and synapses, and what they are measured against; -O2 serves the rest as well, and builds sooner.
+FAST = ("sparseprop.engine.kernels.", "sparseprop.bench.")
 
 # Each kind of neurons is a unit of its own: what models/_<m>.pxd defines, in what all kinds share.
 KERNELS = sorted(path.stem for path in pathlib.Path("sparseprop/models").glob("_*.pxd") if path.stem != "_neuron")
@@ -68,7 +70,7 @@ include "sparseprop/engine/_population_slice_back.pxi"
 
 # One ulp of difference becomes another raster: no contraction into fused multiply-adds, no fast-math,
 # no instructions beyond the platform's baseline.
-compile_args = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-Wno-unused-function", "-pthread"]
+compile_args = ["-O2", "-g0", "-ffp-contract=off", "-fno-math-errno", "-Wno-unused-function", "-pthread"]
 link_args = ["-pthread"] if DEBUG or sys.platform == "darwin" else ["-pthread", "-s"]
 if DEBUG:
     compile_args += ["-g", "-O1"]  # the last one counts
@@ -102,6 +104,13 @@ def numpy_headers(name):
     return [numpy.get_include()]
 
 
+def level(name):
+    """How much this unit is optimised, where it differs."""
+    if MODE != "release":
+        return []
+    return ["-Os"] if name in SMALL else ["-O3"] if name.startswith(FAST) else []
+
+
 def extension(name, source):
     return Extension(
         name,
@@ -113,7 +122,7 @@ def extension(name, source):
             ("SPARSEPROP_BUILD_MODE", f'"{MODE}"'),
         ],
         depends=["sparseprop/numerics/double_double.h"] * name.endswith("._double_double"),
-        extra_compile_args=[*compile_args, *(["-Os"] if name in SMALL and MODE == "release" else [])],
+        extra_compile_args=[*compile_args, *level(name)],
         extra_link_args=link_args,
     )
 
