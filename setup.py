@@ -49,7 +49,7 @@ SMALL = {
     SHARED,
     *(f"sparseprop.{name}" for name in ("engine._loaded", "numerics._double_double", "numerics._functions")),
 }
-# The loops over neurons and synapses, and what they are measured against; -O2 serves the rest as well, and builds sooner.
+# Loops over neurons and synapses, and what they are measured against; -O2 serves the rest as well, and builds sooner.
 FAST = ("sparseprop.engine.kernels.", "sparseprop.bench.")
 
 # Each kind of neurons is a unit of its own: what models/_<m>.pxd defines, in what all kinds share.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import _validation
-from .connectivity import ProceduralAdjacency
+from .connectivity import ProceduralAdjacency, all_of
 from .engine.reference import ReferenceEngine
 from .errors import ParameterError, named_arguments, shown, unknown_name
 from .gradients import checked_derivatives
@@ -74,7 +74,7 @@ def _with_currents(net, source, port, shift):
 def _with_projection(source, k, name, shift):
     """The engine's input with weights or delays of projection k shifted, by one number or one per synapse."""
     projections = list(source.projections)
-    value = getattr(projections[k], name)
+    value = all_of(getattr(projections[k], name))
     if not isinstance(projections[k].adjacency, ProceduralAdjacency):
         value = np.broadcast_to(value, (projections[k].adjacency.n_synapses,))
     value = value + shift

@@ -18,6 +18,7 @@ from random_networks import random_network
 
 import sparseprop as sp
 from sparseprop.bench import suite as bench
+from sparseprop.connectivity import Drawn
 
 LIF = sp.LIF(tau_m=10.0, I_e=1.1)
 
@@ -413,7 +414,9 @@ def full_network():
 
 
 def attributes(thing):
-    """Those of slots and of the dictionary."""
+    """Those of slots and of the dictionary, but for what was drawn and can be drawn again."""
+    if isinstance(thing, Drawn):
+        return thing.__getstate__()
     names = [name for cls in type(thing).__mro__ for name in getattr(cls, "__slots__", ())]
     return {name: getattr(thing, name) for name in [*names, *getattr(thing, "__dict__", {})]}
 
@@ -467,11 +470,47 @@ def test_a_copy_of_a_network_has_every_attribute_of_every_part():
 def test_a_copy_that_lacks_something_is_told():
     net = full_network()
     for kind, names in (("populations", ("I_syn", "V", "model", "name")), ("drives", ("port", "weight", "input")),
-                        ("projections", ("port", "_described", "_delay", "allow_autapses"))):  # fmt: skip
+                        ("projections", ("port", "_weight", "_delay", "allow_autapses"))):  # fmt: skip
         for name in names:
             new = net._copy()
             getattr(new, kind)[0]._set(**{name: None})
             assert differences(net, new), name
+
+
+def test_what_is_drawn_takes_no_memory_until_it_is_asked_for(tmp_path):
+    net = sp.Network(seed=2)
+    E = net.add(300, sp.LIF(tau_m=10.0, I_e=1.5), name="E")
+    p = net.connect(E, E, sp.pairwise_bernoulli(0.1), weight=sp.normal(-0.02, 0.002), delay=sp.lognormal(0.3, 0.2))
+    runs = [net.run(40.0, engine=engine) for engine in ("window", "lookahead")]
+    runs[0].save(tmp_path / "raster.h5")
+    (
+        str(net),
+        net.to_dict(),
+        net.estimate_memory(),
+        net._copy(),
+        net.run(40.0, tape=True).backward(np.ones(len(runs[0].times))),
+    )
+    offsets, stored = p.adjacency.offsets, p.nbytes
+    for name in ("weight", "delay"):
+        drawn = p.kept(name)
+        assert not drawn.is_kept
+        parts = [drawn.rows(k, min(k + 7, 300)) for k in range(0, 300, 7)]
+        low, high = drawn.extremes
+        values = getattr(p, name)
+        assert drawn.is_kept and values is getattr(p, name) and not values.flags.writeable
+        assert np.array_equal(np.concatenate(parts), values) and (low, high) == (values.min(), values.max())
+        assert np.array_equal(drawn.rows(3, 5), values[offsets[3] : offsets[5]])
+        assert np.array_equal(pickle.loads(pickle.dumps(drawn)).values, values)
+    assert p.nbytes == stored + 16 * p.n_synapses
+    # What is given as an array is the same network.
+    given = sp.Network(seed=2)
+    E = given.add(300, sp.LIF(tau_m=10.0, I_e=1.5), name="E")
+    given.connect(E, E, sp.pairwise_bernoulli(0.1), weight=np.array(p.weight), delay=np.array(p.delay))
+    for engine in ("reference", "heap", "window", "lookahead"):
+        res = given.run(40.0, engine=engine)
+        assert all(np.array_equal(res.times, run.times) and np.array_equal(res.ids, run.ids) for run in runs)
+    p.weight = -0.01
+    assert p.kept("weight") == -0.01 and net.to_dict()["projections"][0]["weight"] == -0.01
 
 
 def test_calibrating_and_settling_change_nothing_but_what_they_are_for():

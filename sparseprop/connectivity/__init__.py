@@ -2,6 +2,7 @@
 
 from .adjacency import MAX_NEURONS, Adjacency, ProceduralAdjacency
 from .distributions import Distribution, distribution_from_dict, lognormal, normal, uniform
+from .drawn import Drawn, all_of, extremes
 from .random import Purpose, random_key
 from .rules import (
     Rule,
@@ -21,13 +22,16 @@ __all__ = [
     "MAX_NEURONS",
     "Adjacency",
     "Distribution",
+    "Drawn",
     "ProceduralAdjacency",
     "Purpose",
     "Rule",
+    "all_of",
     "all_to_all",
     "build",
     "distribution_from_dict",
     "edges",
+    "extremes",
     "fixed_indegree",
     "fixed_outdegree",
     "fixed_total_number",

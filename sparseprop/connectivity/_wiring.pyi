@@ -3,6 +3,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .drawn import Drawn
+
 MAX_INTERVALS: int
 PIECE: int
 
@@ -55,14 +57,19 @@ def synapse_values(
     b: float,
     low: float,
     high: float,
+    first: int = 0,
 ) -> NDArray[np.float64]: ...
 def sort_rows(
-    offsets: NDArray[np.int64], values: NDArray[np.float64], targets: NDArray[np.int32]
+    offsets: NDArray[np.int64], values: NDArray[np.float64] | Drawn, targets: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]: ...
+def row_blocks(offsets: NDArray[np.int64]) -> list[tuple[int, int]]: ...
+def rows_of(
+    values: NDArray[np.float64] | Drawn, offsets: NDArray[np.int64], first: int, stop: int
+) -> NDArray[np.float64]: ...
 def take_places(
     offsets: NDArray[np.int64],
     places: NDArray[np.int32],
-    values: NDArray[np.float64],
+    values: NDArray[np.float64] | Drawn,
     out: NDArray[np.float64],
 ) -> None: ...
 def poisson_events(

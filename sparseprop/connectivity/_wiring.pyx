@@ -622,7 +622,7 @@ def _count_repeats(counts, const synapse_t[::1] offsets, const neuron_t[::1] tar
 
 
 def synapse_values(const uint64_t[::1] key, uint64_t purpose, uint64_t projection, const synapse_t[::1] offsets,
-                   str kind, double a, double b, double low, double high):
+                   str kind, double a, double b, double low, double high, uint64_t first=0):
     """One random number per synapse.
 
     Parameters
@@ -636,6 +636,8 @@ def synapse_values(const uint64_t[::1] key, uint64_t purpose, uint64_t projectio
         Bounds of the uniform distribution; mean and standard deviation of the normal one, or of the logarithm.
     low, high : float
         Numbers outside are drawn again. Refusing bounds that would never be met is up to the caller.
+    first : int
+        The number of the first row, of a part of all rows.
 
     Returns
     -------
@@ -649,14 +651,14 @@ def synapse_values(const uint64_t[::1] key, uint64_t purpose, uint64_t projectio
     cdef uint64_t[2] k
     checked_key(key, k)
     values = np.empty(offsets[offsets.shape[0] - 1], dtype=np.float64)
-    work = functools.partial(_synapse_values, values, key, purpose, projection, offsets, kind, a, b, low, high)
+    work = functools.partial(_synapse_values, values, key, purpose, projection, offsets, kind, a, b, low, high, first)
     share_out(work, row_blocks(offsets.base))
     return values
 
 
 def _synapse_values(double[::1] out, const uint64_t[::1] key, uint64_t purpose, uint64_t projection,
                     const synapse_t[::1] offsets, str kind, double a, double b, double low, double high,
-                    synapse_t begin, synapse_t end):
+                    uint64_t first, synapse_t begin, synapse_t end):
     """The numbers of the rows from `begin` up to `end`."""
     cdef uint64_t[2] k
     cdef philox_stream stream
@@ -667,7 +669,7 @@ def _synapse_values(double[::1] out, const uint64_t[::1] key, uint64_t purpose, 
     checked_key(key, k)
     with nogil:
         for row in range(begin, end):
-            philox_open(&stream, k, row, projection, purpose)
+            philox_open(&stream, k, first + row, projection, purpose)
             for at in range(offsets[row], offsets[row + 1]):
                 while True:
                     if normal:
@@ -682,14 +684,14 @@ def _synapse_values(double[::1] out, const uint64_t[::1] key, uint64_t purpose, 
                 out[at] = value
 
 
-def sort_rows(const synapse_t[::1] offsets, const double[::1] values, const neuron_t[::1] targets):
+def sort_rows(const synapse_t[::1] offsets, values, const neuron_t[::1] targets):
     """Bring each row into the order of its values; those with equal ones stay in their order.
 
     Parameters
     ----------
     offsets : ndarray of int64, shape (n_rows + 1,)
-    values : ndarray of float64, shape (n_synapses,)
-        No NaN.
+    values : ndarray of float64, shape (n_synapses,), or Drawn
+        No NaN. Those to be drawn are drawn a block of rows at a time.
     targets : ndarray of int32, shape (n_synapses,)
 
     Returns
@@ -710,21 +712,22 @@ def sort_rows(const synapse_t[::1] offsets, const double[::1] values, const neur
     O(n_synapses log(longest row)): a merge sort; scratch of 12 bytes per synapse of the longest row, for each core.
     """
     cdef synapse_t n = offsets[offsets.shape[0] - 1]
-    if values.shape[0] != n or targets.shape[0] != n:
-        raise ValueError(f"there are {values.shape[0]} values and {targets.shape[0]} targets for {n} synapses")
+    if values.size != n or targets.shape[0] != n:
+        raise ValueError(f"there are {values.size} values and {targets.shape[0]} targets for {n} synapses")
     new = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n)
     share_out(functools.partial(_sort_rows, *new, offsets, values, targets), row_blocks(offsets.base))
     return new
 
 
 def _sort_rows(neuron_t[::1] new_targets, neuron_t[::1] new_places, double[::1] new_values,
-               const synapse_t[::1] offsets, const double[::1] values, const neuron_t[::1] targets, synapse_t begin,
-               synapse_t end):
+               const synapse_t[::1] offsets, values, const neuron_t[::1] targets, synapse_t begin, synapse_t end):
     """Sort the rows from `begin` up to `end`, with scratch of their own."""
-    cdef synapse_t j, s, n, longest = 0
+    cdef synapse_t j, s, n, longest = 0, before = offsets[begin]
     cdef double *scratch
-    if offsets[begin] == offsets[end]:
+    cdef const double[::1] given
+    if before == offsets[end]:
         return
+    given = rows_of(values, offsets, begin, end)
     with nogil:
         for j in range(begin, end):
             longest = max(longest, offsets[j + 1] - offsets[j])
@@ -733,7 +736,8 @@ def _sort_rows(neuron_t[::1] new_targets, neuron_t[::1] new_places, double[::1] 
             for j in range(begin, end):
                 s, n = offsets[j], offsets[j + 1] - offsets[j]
                 if n:
-                    sort_row(n, &values[s], &new_values[s], &new_places[s], scratch, <neuron_t *>(scratch + longest))
+                    sort_row(n, &given[s - before], &new_values[s], &new_places[s], scratch,
+                             <neuron_t *>(scratch + longest))
             for j in range(begin, end):
                 for s in range(offsets[j], offsets[j + 1]):
                     new_targets[s] = targets[offsets[j] + new_places[s]]
@@ -792,26 +796,32 @@ cdef inline void merge(synapse_t a, synapse_t middle, synapse_t end, const doubl
         memcpy(new_places + at, places + b, (end - b) * sizeof(neuron_t))
 
 
-def take_places(const synapse_t[::1] offsets, const neuron_t[::1] places, const double[::1] values, double[::1] out):
-    """Values of synapses in the order of :func:`sort_rows`, into `out`.
+def rows_of(values, offsets, first, stop):
+    """The values of the synapses of some rows, an array or Drawn."""
+    return values[offsets[first] : offsets[stop]] if isinstance(values, np.ndarray) else values.rows(first, stop)
+
+
+def take_places(const synapse_t[::1] offsets, const neuron_t[::1] places, values, double[::1] out):
+    """Values of synapses, an array or Drawn, in the order of :func:`sort_rows`, into `out`.
 
     Raises
     ------
     ValueError
         If the arrays have different lengths.
     """
-    if not places.shape[0] == values.shape[0] == out.shape[0] == offsets[offsets.shape[0] - 1]:
-        raise ValueError(f"there are {values.shape[0]} values for {places.shape[0]} synapses")
+    if not places.shape[0] == values.size == out.shape[0] == offsets[offsets.shape[0] - 1]:
+        raise ValueError(f"there are {values.size} values for {places.shape[0]} synapses")
     share_out(functools.partial(_take_places, offsets, places, values, out), row_blocks(offsets.base))
 
 
-def _take_places(const synapse_t[::1] offsets, const neuron_t[::1] places, const double[::1] values, double[::1] out,
-                 synapse_t begin, synapse_t end):
-    cdef synapse_t j, s
+def _take_places(const synapse_t[::1] offsets, const neuron_t[::1] places, values, double[::1] out, synapse_t begin,
+                 synapse_t end):
+    cdef synapse_t j, s, before = offsets[begin]
+    cdef const double[::1] given = rows_of(values, offsets, begin, end)
     with nogil:
         for j in range(begin, end):
             for s in range(offsets[j], offsets[j + 1]):
-                out[s] = values[offsets[j] + places[s]]
+                out[s] = given[offsets[j] - before + places[s]]
 
 
 def poisson_events(const uint64_t[::1] key, uint64_t purpose, uint64_t index, neuron_t n, double interval,

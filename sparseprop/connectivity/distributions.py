@@ -25,8 +25,8 @@ class Distribution:
         """The smallest and the largest number there can be."""
         raise NotImplementedError
 
-    def draw(self, key, purpose, projection, offsets):
-        """One number for each synapse of the rows that `offsets` separates."""
+    def draw(self, key, purpose, projection, offsets, first=0):
+        """One number for each synapse of the rows that `offsets` separates, the first of which is number `first`."""
         raise NotImplementedError
 
     def draw_neurons(self, key, purpose, population, name, n):
@@ -83,9 +83,9 @@ class _Uniform(Distribution):
     def bounds(self):
         return self.low, self.high
 
-    def draw(self, key, purpose, projection, offsets):
+    def draw(self, key, purpose, projection, offsets, first=0):
         return _wiring.synapse_values(
-            key, purpose, projection, offsets, self.kind, self.low, self.high, self.low, self.high
+            key, purpose, projection, offsets, self.kind, self.low, self.high, self.low, self.high, first
         )
 
 
@@ -113,9 +113,9 @@ class _Normal(Distribution):
     def bounds(self):
         return self.low, self.high
 
-    def draw(self, key, purpose, projection, offsets):
+    def draw(self, key, purpose, projection, offsets, first=0):
         return _wiring.synapse_values(
-            key, purpose, projection, offsets, self.kind, self.mean, self.std, self.low, self.high
+            key, purpose, projection, offsets, self.kind, self.mean, self.std, self.low, self.high, first
         )
 
 
@@ -164,9 +164,9 @@ class _Lognormal(Distribution):
         # Without a limit, the least number there can be is above 0: no normal number is beyond 8.6 standard deviations.
         return self.low or exp(self.mu - 40.0 * self.sigma), self.high
 
-    def draw(self, key, purpose, projection, offsets):
+    def draw(self, key, purpose, projection, offsets, first=0):
         return _wiring.synapse_values(
-            key, purpose, projection, offsets, self.kind, self.mu, self.sigma, self.low, self.high
+            key, purpose, projection, offsets, self.kind, self.mu, self.sigma, self.low, self.high, first
         )
 
 

@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from .. import _core, _machine, _validation
+from ..connectivity import extremes
 from ..errors import (
     CheckpointMismatchError,
     EngineFault,
@@ -522,10 +523,11 @@ def first_vectors(seed, n, m):
 
 def refuse_delays(net):
     for p in net.projections:
-        if p.n_synapses and np.max(p.delay) > 0.0:
+        longest = extremes(p.kept("delay"))[1]
+        if p.n_synapses and longest > 0.0:
             raise ParameterError(
                 f"exponents are for networks without delays, and projection {p.pre.name!r} -> {p.post.name!r} has one "
-                f"of {float(np.max(p.delay)):g} ms: spikes on their way are then part of the state, which has no fixed "
+                f"of {longest:g} ms: spikes on their way are then part of the state, which has no fixed "
                 "number of dimensions. Set the delay to 0; for a source, shift its spike times instead"
             )
 

@@ -34,6 +34,7 @@ from sparseprop.numerics._memory cimport allocate_large, grow
 from sparseprop.numerics._scan cimport prefetch
 from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
+from ..connectivity import extremes
 from ..errors import InsufficientMemoryError
 
 
@@ -758,7 +759,7 @@ cdef class Adjoint:
             p = &e.populations[k]
             for j in range(p.first_delayed, p.first_delayed + p.n_delayed):
                 b.openings[j].population = k
-                b.openings[j].delay = float(np.max(network.projections[e.projections[j].rank].delay))
+                b.openings[j].delay = extremes(network.projections[e.projections[j].rank].delay)[1]
 
     cdef double *_pointer(self, array):
         """Where an array begins; it is kept alive. NULL for None and for an empty one."""

@@ -38,7 +38,7 @@ cdef class Loaded:
     cdef _set_rows(self, Population *p, int64_t n_rows, rows)
     cdef _take_own(self, Population *p, int64_t n_rows)
     cdef _add_projections(self, network)
-    cdef synapse_t _add_projection(self, Projection *c, rank, projection) except -1
+    cdef synapse_t _add_projection(self, Projection *c, rank, projection, bint by_delay=*) except -1
     cdef _add_delayed(self, int64_t number, rank, projection)
     cdef synapse_t _add_procedural(self, Projection *c, adjacency) except -1
     cdef _add_inputs(self, network)

@@ -19,7 +19,7 @@ from sparseprop.numerics._frames cimport Frame, Pair, enter_epoch
 from sparseprop.numerics._memory cimport allocate, allocate_lines
 from sparseprop.numerics._typedefs cimport MAX_PORTS, neuron_t, synapse_t
 
-from ..connectivity import ProceduralAdjacency, Purpose
+from ..connectivity import ProceduralAdjacency, Purpose, all_of, extremes
 from ..connectivity._wiring import sort_rows, take_places
 from ..numerics.engine_time import FRACTION_BITS, advance_per_epoch
 from ..errors import InsufficientMemoryError
@@ -221,8 +221,8 @@ cdef class Loaded:
         self.e.table = <uint32_t *> owned(allocate(scratch, sizeof(uint32_t)))
         memset(self.e.table, 0xFF, scratch * sizeof(uint32_t))
 
-    cdef synapse_t _add_projection(self, Projection *c, rank, projection) except -1:
-        """Fill in a projection; the scratch that drawing its rows needs."""
+    cdef synapse_t _add_projection(self, Projection *c, rank, projection, bint by_delay=False) except -1:
+        """Fill in a projection, but for weights that will be in the order of delays; the scratch that drawing needs."""
         cdef const synapse_t[::1] offsets
         cdef const neuron_t[::1] targets
         cdef const double[::1] weights
@@ -237,15 +237,15 @@ cdef class Loaded:
         c.offsets = &offsets[0]
         c.degree = uniform_degree(offsets)
         c.targets = &targets[0] if targets.shape[0] else NULL
+        self.arrays += [offsets, targets]
         if isinstance(projection.weight, float):
             c.weight = projection.weight
-        elif targets.shape[0]:
-            weights = projection.weight
+        elif targets.shape[0] and not by_delay:
+            weights = all_of(projection.weight)
             if weights.shape[0] != targets.shape[0]:
                 raise ValueError(f"{weights.shape[0]} weights for {targets.shape[0]} synapses")
             self.arrays.append(weights)
             c.weights = &weights[0]
-        self.arrays += [offsets, targets]
         return 0
 
     cdef _add_delayed(self, int64_t number, rank, projection):
@@ -254,12 +254,12 @@ cdef class Loaded:
         cdef double[::1] weights
         cdef const double[::1] delays
         cdef const neuron_t[::1] targets, places
-        self._add_projection(c, rank, projection)
+        self._add_projection(c, rank, projection, True)
         adjacency = projection.adjacency
         targets, places, delays = sort_rows(adjacency.offsets, projection.delay, adjacency.targets)
         self.arrays += [targets, places, delays]
         c.targets, c.places, c.delays = &targets[0], &places[0], &delays[0]
-        if c.weights != NULL:
+        if not isinstance(projection.weight, float):
             weights = np.empty(targets.shape[0])
             take_places(adjacency.offsets, places, projection.weight, weights)
             self.delayed.append((number, places.base, weights.base))
@@ -428,8 +428,8 @@ def _only_value(delay):
         return delay
     if not delay.size:
         return 0.0
-    same = (delay[:1000] == delay[0]).all() and (delay == delay[0]).all()  # most differ at once
-    return float(delay[0]) if same else None
+    low, high = extremes(delay)
+    return float(low) if low == high else None
 
 
 def _one_weight_per_target(members):
@@ -488,7 +488,8 @@ class _Frames:
 
 def largest_size(values):
     """The largest absolute value, without a copy."""
-    return max(float(np.max(values, initial=0.0)), -float(np.min(values, initial=0.0)))
+    low, high = extremes(values)
+    return max(high, -low, 0.0)
 
 
 # For engines whose threads take blocks of neurons ---------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..connectivity import Adjacency, ProceduralAdjacency, _wiring
+from ..connectivity import Adjacency, Drawn, ProceduralAdjacency, _wiring, all_of, extremes
 from ..numerics.drifts import Drift
 from ..numerics.engine_time import Clock
 
@@ -56,8 +56,8 @@ class ProjectionInput:
     pre: int
     post: int
     adjacency: Adjacency | ProceduralAdjacency
-    weight: float | np.ndarray
-    delay: float | np.ndarray
+    weight: float | np.ndarray | Drawn
+    delay: float | np.ndarray | Drawn
     has_multapses: bool
     port: int
 
@@ -71,7 +71,7 @@ class ProjectionInput:
             targets = self.adjacency.targets[part]
         columns = [
             np.broadcast_to(values[part] if isinstance(values, np.ndarray) else values, targets.shape).tolist()
-            for values in (self.weight, self.delay)
+            for values in (all_of(self.weight), all_of(self.delay))
         ]
         return zip(targets.tolist(), *columns, strict=True)
 
@@ -180,7 +180,7 @@ def shortest_delay(network):
     for projection in network.projections:
         if network.populations[projection.pre].kernel == "source" or projection.adjacency.n_synapses == 0:
             continue
-        shortest = min(shortest, float(np.min(projection.delay)))
+        shortest = min(shortest, extremes(projection.delay)[0])
     return shortest
 
 

@@ -63,8 +63,7 @@ def _checked_threads(n_threads, source):
 def _is_worth_slices(source):
     """Whether the pass back goes by slices: where projections have one delay each, it is faster instant by instant."""
     return goes_by_slices(source) and any(
-        isinstance(projection.delay, np.ndarray) and projection.adjacency.n_synapses
-        for projection in source.projections
+        not isinstance(projection.delay, float) and projection.adjacency.n_synapses for projection in source.projections
     )
 
 
@@ -92,7 +91,7 @@ class _Backward:
         self.by_current = np.full((n, most_ports(self.net)), np.nan)
         self.by_weight = [np.zeros(p.n_synapses) if weights else None for p in self.net.projections]
         self.by_delay = [
-            np.zeros(p.n_synapses) if isinstance(p.delay, np.ndarray) else None for p in self.net.projections
+            None if isinstance(p.kept("delay"), float) else np.zeros(p.n_synapses) for p in self.net.projections
         ]
         self.by_drive = [
             np.zeros(process.n) if isinstance(process.weight, np.ndarray) else None for process in self.source.processes

@@ -63,7 +63,9 @@ def engine_input(net, seed):
     times, ids = (np.concatenate(arrays) for arrays in zip(*trains, strict=True))
     order = np.lexsort((ids, times))
     projections = [
-        ProjectionInput(p.pre.index, p.post.index, p.adjacency, p.weight, p.delay, p.n_multapses != 0, p.port)
+        ProjectionInput(
+            p.pre.index, p.post.index, p.adjacency, p.kept("weight"), p.kept("delay"), p.n_multapses != 0, p.port
+        )
         for p in net.projections
     ]
     return EngineInput(

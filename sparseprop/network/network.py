@@ -276,26 +276,22 @@ class Network:
             allow_multapses=allow_multapses,
             where=where,
         )
-        described = {}
 
         def drawn_or_given(value, name, purpose):
             what, bounds = f"{name} of {where}", BOUNDS[name]
             if isinstance(value, dict) and not hasattr(value, "tocoo"):  # sparse matrices in DOK format are dicts
                 value = distribution_from_dict(value, what)
             if isinstance(value, Distribution):
-                described[name] = value
                 low = bounds.get("low", -math.inf)
                 if not value.bounds()[0] >= low:
                     raise ParameterError(f"{what} must be {bounds['allowed']}, got {shown(value)}; give it low={low:g}")
                 require_stored(adjacency, what)
-                return value.draw(key, purpose, len(self.projections), adjacency.offsets)
+                return connectivity.Drawn(value, key, purpose, len(self.projections), adjacency.offsets)
             return per_synapse(value, what, adjacency, post.n, bounds)
 
         weight = adjacency.weights if weight is None else drawn_or_given(weight, "weight", Purpose.WEIGHT)
         delay = drawn_or_given(delay, "delay", Purpose.DELAY)
-        projection = Projection(
-            pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, described, port
-        )
+        projection = Projection(pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, port)
         self.projections.append(projection)
         return projection
 
@@ -432,10 +428,11 @@ class Network:
             f"  {p.name}: {p.n:,} {'sources' if p.is_source else 'neurons'}, {p.given!r}" for p in self.populations
         ]
         for p in self.projections:
-            delay = "" if isinstance(p.delay, float) and p.delay == 0.0 else f", {_range('delay', p.delay)} ms"
+            delay = p.kept("delay")
+            delay = "" if isinstance(delay, float) and delay == 0.0 else f", {_range('delay', delay)} ms"
             lines.append(
                 f"  {p.pre.name} -> {p.post.name}: {p.rule!r}, {p.n_synapses:,} synapses, "
-                f"{_range('weight', p.weight)}{delay}, {_count(p.n_autapses)} autapses, "
+                f"{_range('weight', p.kept('weight'))}{delay}, {_count(p.n_autapses)} autapses, "
                 f"{_count(p.n_multapses)} multapses"
             )
         for drive in self.drives:
@@ -445,7 +442,13 @@ class Network:
 
     def _repr_html_(self):
         projections = [
-            (f"{p.pre.name} → {p.post.name}", repr(p.rule), p.n_synapses, _span(p.weight), _span(p.delay))
+            (
+                f"{p.pre.name} → {p.post.name}",
+                repr(p.rule),
+                p.n_synapses,
+                _span(p.kept("weight")),
+                _span(p.kept("delay")),
+            )
             for p in self.projections
         ]
         drives = [
@@ -585,14 +588,15 @@ def _range(name, values):
     """A number, or the smallest and largest of several, with its name."""
     if isinstance(values, float):
         return f"{name} {_span(values)}"
-    return f"{name}s {_span(values)}" if len(values) else f"no {name}s"
+    return f"{name}s {_span(values)}" if values.size else f"no {name}s"
 
 
 def _span(values):
     """A number, or the smallest and largest of several."""
     if isinstance(values, float):
         return f"{values:g}"
-    return f"{values.min():g} to {values.max():g}" if len(values) else "none"
+    low, high = connectivity.extremes(values)
+    return f"{low:g} to {high:g}" if values.size else "none"
 
 
 def _real_or_array(value, name, n, **bounds):

@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import _validation, connectivity, inputs
 from .._core import FRAME_BYTES
+from .._machine import cores
 from ..connectivity import Purpose, _wiring
 from ..connectivity.distributions import Distribution
 from ..engine.kernels import kernel
@@ -254,7 +255,6 @@ class Projection(_ReadOnly):
 
     __slots__ = (
         "_delay",
-        "_described",
         "_weight",
         "adjacency",
         "allow_autapses",
@@ -265,18 +265,13 @@ class Projection(_ReadOnly):
         "rule",
     )
 
-    def __init__(
-        self, pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, described=None, port=0
-    ):
-        """Of what was checked before: `weight` and `delay` are kept and not copied.
-
-        `described`: the distributions that they were drawn from, ``{"weight": ...}``.
-        """
+    def __init__(self, pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, port=0):
+        """Of what was checked before: `weight` and `delay`, numbers, arrays or Drawn, are kept and not copied."""
         if isinstance(adjacency, connectivity.Adjacency):
             adjacency.targets.flags.writeable = adjacency.offsets.flags.writeable = False
         self._set(pre=pre, post=post, rule=rule, adjacency=adjacency, port=port)
         self._set(allow_autapses=allow_autapses, allow_multapses=allow_multapses)
-        self._set(_weight=weight, _delay=delay, _described=described or {})
+        self._set(_weight=weight, _delay=delay)
 
     def __setattr__(self, name, value):
         if name not in ("weight", "delay"):
@@ -291,16 +286,19 @@ class Projection(_ReadOnly):
                 value = _validation.real_array(value, what, size=self.n_synapses, **bounds)
         else:
             value = _validation.real(value, what, **bounds)
-        described = {key: distribution for key, distribution in self._described.items() if key != name}
-        self._set(**{f"_{name}": value}, _described=described)
+        self._set(**{f"_{name}": value})
 
     @property
     def weight(self):
-        return self._weight
+        return connectivity.all_of(self._weight)
 
     @property
     def delay(self):
-        return self._delay
+        return connectivity.all_of(self._delay)
+
+    def kept(self, name):
+        """The weights or delays as they are kept: a number, an array, or Drawn, which takes no memory."""
+        return getattr(self, f"_{name}")
 
     def __repr__(self):
         return f"<Projection {self.pre.name!r} -> {self.post.name!r}: {self.rule!r}, {self.n_synapses} synapses>"
@@ -335,8 +333,11 @@ class Projection(_ReadOnly):
         if isinstance(self.adjacency, connectivity.ProceduralAdjacency):
             return 0
         adjacency, rule = self.adjacency, self.rule
-        arrays = [adjacency.targets, adjacency.offsets, adjacency.order, self.weight, self.delay]
-        if isinstance(adjacency.weights, np.ndarray) and adjacency.weights is not self.weight:
+        arrays = [adjacency.targets, adjacency.offsets, adjacency.order]
+        arrays += [
+            v.values if isinstance(v, connectivity.Drawn) and v.is_kept else v for v in (self._weight, self._delay)
+        ]
+        if isinstance(adjacency.weights, np.ndarray) and adjacency.weights is not self._weight:
             arrays.append(adjacency.weights)
         arrays += [getattr(rule, name, None) for name in ("sources", "targets", "weights")]
         return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
@@ -349,19 +350,22 @@ class Projection(_ReadOnly):
         making = 8 * self.pre.n
         if self.rule.name == "fixed_indegree":  # rows by target first
             making += 4 * n + 8 * self.post.n
-        if not isinstance(self.delay, np.ndarray):
-            return making, 0, 0
-        # The engine's rows in the order of delays: target, place, delay, and weights.
-        return making, (24 if isinstance(self.weight, np.ndarray) else 16) * n, 0
+        if isinstance(self._delay, float):
+            drawn = isinstance(self._weight, connectivity.Drawn) and not self._weight.is_kept
+            return making, 8 * n * drawn, 0
+        # The engine's rows in the order of delays: target, place, delay, and weights; what is drawn, by blocks of rows.
+        drawing = 8 * min(n, cores() * _wiring.PIECE) * isinstance(self._delay, connectivity.Drawn)
+        return making, (16 if isinstance(self._weight, float) else 24) * n, drawing
 
     def to_dict(self):
         """The dictionary form."""
-        rule, weight, delay = self.rule, self.weight, self._as_given(self.delay)
+        rule, weight, delay = self.rule, self._weight, self._as_given(self._delay)
         if self.adjacency.weights is not None:
             if weight is self.adjacency.weights or np.array_equal(weight, self.adjacency.weights):
                 weight = None  # the matrix has them
             else:
-                rule, delay = connectivity.edges(self.sources, self.targets), self.delay
+                rule = connectivity.edges(self.sources, self.targets)
+                delay = self._delay if isinstance(self._delay, np.ndarray) else delay
         else:
             weight = self._as_given(weight)
         d = {"pre": self.pre.name, "post": self.post.name, "rule": rule.to_dict()}
@@ -370,17 +374,12 @@ class Projection(_ReadOnly):
         d["delay"] = delay
         if self.port:
             d["port"] = self.port
-        return (
-            d
-            | {name: distribution.to_dict() for name, distribution in self._described.items()}
-            | {
-                "allow_autapses": self.allow_autapses,
-                "allow_multapses": self.allow_multapses,
-            }
-        )
+        return d | {"allow_autapses": self.allow_autapses, "allow_multapses": self.allow_multapses}
 
     def _as_given(self, values):
-        """One number, or one per synapse in the order in which the user gave the edges."""
+        """One number, one per synapse in the order in which the user gave the edges, or their distribution."""
+        if isinstance(values, connectivity.Drawn):
+            return values.distribution.to_dict()
         return _given(self.adjacency, values) if isinstance(values, np.ndarray) else values
 
 

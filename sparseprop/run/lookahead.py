@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import _validation
+from ..connectivity import extremes
 from ..engine._lookahead import Lookahead
 from ..engine.input import shortest_slice
 from ..errors import ParameterError
@@ -37,7 +38,7 @@ def _without_delay(net, source):
     for projection in net.projections:
         if projection.pre.is_source or projection.n_synapses == 0:
             continue
-        delay = float(np.min(projection.delay))
+        delay = extremes(projection.kept("delay"))[0]
         if not delay >= shortest_slice(source.clock):
             return projection, delay
     return None
@@ -92,11 +93,12 @@ def chosen_engine(net, source, n_threads):
 def _pays(net):
     """Whether a network with delays can be expected to run faster, also on one thread; docs/engines.md says why so."""
     among = [p for p in net.projections if not p.pre.is_source and p.n_synapses]
-    least = min((float(np.min(p.delay)) for p in among), default=0.0)
-    if least < LONG or max(float(np.max(p.delay)) for p in among) > SPREAD * least:
+    delays = [extremes(p.kept("delay")) for p in among]
+    least = min((low for low, _ in delays), default=0.0)
+    if least < LONG or max(high for _, high in delays) > SPREAD * least:
         return False
     driven = [d for d in net.drives if isinstance(d.input, Poisson) and d.population.model.state_doubles() <= 2]
     if any(1e-3 * least * float(np.max(drive.input.rate)) >= EVENTS for drive in driven):
         return True
     neurons = sum(p.n for p in net.populations if not p.is_source)
-    return neurons >= MANY and any(isinstance(p.delay, np.ndarray) for p in among)
+    return neurons >= MANY and any(not isinstance(p.kept("delay"), float) for p in among)

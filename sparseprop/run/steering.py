@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .. import _validation, inputs
-from ..connectivity import ProceduralAdjacency, Purpose, random_key
+from ..connectivity import ProceduralAdjacency, Purpose, _wiring, random_key
 from ..engine.input import Changes, PoissonInput
 from ..errors import ParameterError, shown, unknown_name
 from ..models import names_of, require_currents
@@ -212,8 +212,16 @@ class Steered:
                 if projection.adjacency.degree:
                     np.maximum(mine, projection.delay, out=mine)
                 continue
-            sources = projection.adjacency.sources
-            np.maximum.at(mine, sources, np.broadcast_to(projection.delay, sources.shape))
+            rows, offsets = np.flatnonzero(np.diff(projection.adjacency.offsets)), projection.adjacency.offsets
+            if isinstance(projection.delay, float):
+                mine[rows] = np.maximum(mine[rows], projection.delay)
+                continue
+            for first, stop in _wiring.row_blocks(offsets):
+                filled = rows[np.searchsorted(rows, first) : np.searchsorted(rows, stop)]
+                if filled.size:
+                    delays = _wiring.rows_of(projection.delay, offsets, first, stop)
+                    longest_of_rows = np.maximum.reduceat(delays, offsets[filled] - offsets[first])
+                    mine[filled] = np.maximum(mine[filled], longest_of_rows)
         return longest
 
     # Setting ----------------------------------------------------------------------------------------------------

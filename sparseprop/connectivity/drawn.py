@@ -1,0 +1,84 @@
+"""Values of synapses from a distribution: drawn by rows when they are needed, and kept only where all are asked for."""
+
+import functools
+
+import numpy as np
+
+from . import _wiring
+
+__all__ = ["Drawn", "all_of", "extremes"]
+
+
+class Drawn:
+    """One number from a distribution for each synapse of a projection, which takes no memory until `values` is read.
+
+    Parameters
+    ----------
+    distribution : Distribution
+    key : ndarray of uint64, shape (2,)
+    purpose : Purpose
+    projection : int
+        Its place in the network.
+    offsets : ndarray of int64, shape (n_pre + 1,)
+        Where rows begin.
+    """
+
+    def __init__(self, distribution, key, purpose, projection, offsets):
+        self.distribution, self.offsets = distribution, offsets
+        self._stream = key, purpose, projection
+        self._values = None
+
+    def __getstate__(self):
+        # Copies and pickles draw for themselves.
+        return {name: value for name, value in self.__dict__.items() if name != "extremes"} | {"_values": None}
+
+    @property
+    def size(self):
+        """Number of synapses."""
+        return int(self.offsets[-1])
+
+    @property
+    def is_kept(self):
+        """Whether there is an array of all values by now."""
+        return self._values is not None
+
+    @property
+    def values(self):
+        """All of them, shape (n_synapses,), not to be written to; kept from now on, 8 bytes for each."""
+        if self._values is None:
+            values = self.distribution.draw(*self._stream, self.offsets)
+            values.flags.writeable = False
+            self._values = values
+        return self._values
+
+    def rows(self, first, stop):
+        """Those of the synapses of the sources from `first` up to `stop`."""
+        begin, end = self.offsets[first], self.offsets[stop]
+        if self._values is not None:
+            return self._values[begin:end]
+        return self.distribution.draw(*self._stream, self.offsets[first : stop + 1] - begin, first)
+
+    @functools.cached_property
+    def extremes(self):
+        """The smallest and the largest of them, found without keeping them; infinite where there are none."""
+        found = []
+
+        def note(first, stop):
+            part = self.rows(first, stop)
+            if part.size:
+                found.append((part.min(), part.max()))
+
+        _wiring.share_out(note, _wiring.row_blocks(self.offsets))
+        return min((low for low, _ in found), default=np.inf), max((high for _, high in found), default=-np.inf)
+
+
+def all_of(values):
+    """A number as it is, or an array of what is drawn, which is then kept."""
+    return values.values if isinstance(values, Drawn) else values
+
+
+def extremes(values):
+    """The smallest and the largest of a number or of the values of synapses; infinite where there are none."""
+    if isinstance(values, Drawn):
+        return values.extremes
+    return float(np.min(values, initial=np.inf)), float(np.max(values, initial=-np.inf))
