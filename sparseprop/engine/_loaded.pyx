@@ -3,6 +3,7 @@
 Engines, and the pass back, are made of it.
 """
 
+from libc.math cimport fabs
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
@@ -229,23 +230,21 @@ cdef class Loaded:
         memset(c, 0, sizeof(Projection))
         c.post, c.rank, c.has_multapses = projection.post, rank, projection.has_multapses
         c.port = projection.port
-        c.largest = largest_size(projection.weight)
+        if isinstance(projection.weight, float):
+            c.weight, c.largest = projection.weight, fabs(projection.weight)
         if isinstance(projection.adjacency, ProceduralAdjacency):
-            c.weight = projection.weight
             return self._add_procedural(c, projection.adjacency)
         offsets, targets = projection.adjacency.offsets, projection.adjacency.targets
         c.offsets = &offsets[0]
         c.degree = uniform_degree(offsets)
         c.targets = &targets[0] if targets.shape[0] else NULL
         self.arrays += [offsets, targets]
-        if isinstance(projection.weight, float):
-            c.weight = projection.weight
-        elif targets.shape[0] and not by_delay:
+        if not isinstance(projection.weight, float) and targets.shape[0] and not by_delay:
             weights = all_of(projection.weight)
             if weights.shape[0] != targets.shape[0]:
                 raise ValueError(f"{weights.shape[0]} weights for {targets.shape[0]} synapses")
             self.arrays.append(weights)
-            c.weights = &weights[0]
+            c.weights, c.largest = &weights[0], largest_size(projection.weight)
         return 0
 
     cdef _add_delayed(self, int64_t number, rank, projection):
@@ -263,7 +262,7 @@ cdef class Loaded:
             weights = np.empty(targets.shape[0])
             take_places(adjacency.offsets, places, projection.weight, weights)
             self.delayed.append((number, places.base, weights.base))
-            c.weights = &weights[0]
+            c.weights, c.largest = &weights[0], largest_size(weights.base)
 
     cdef synapse_t _add_procedural(self, Projection *c, adjacency) except -1:
         """Fill in how rows are drawn; the scratch that this needs."""
