@@ -65,7 +65,7 @@ def plot_raster(result, ax=None, *, t_start=None, t_stop=None, neurons=None, bin
     O(number of spikes), a second or two for 10^7.
     """
     _require_matplotlib()
-    first, last = _interval(result, t_start, t_stop)
+    first, last = interval_to_show(result, t_start, t_stop)
     edges, bin_width = _bin_edges(first, last, bin_width)
     if neurons is not None:
         neurons = _validation.integer(neurons, "neurons", "a whole number >= 1", low=1)
@@ -179,7 +179,7 @@ class _Band:
         return shown if self.n_recorded in (self.n, None) else f"{shown}, {self.n_recorded:,} recorded"
 
 
-def _interval(result, t_start, t_stop):
+def interval_to_show(result, t_start, t_stop):
     """What is to be shown, in ms; a run of no time gets 1 ms."""
     first, last = result.t_start, result.t_stop
     if t_start is not None:

@@ -1,0 +1,368 @@
+// The pictures: of the raster, rates over time, interspike intervals, and what is said of them in words.
+
+const cssColor = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const colorName = (population) => populations.length > 1 ? `--c${population.index % 8}` : "--single";
+const inWords = new Intl.NumberFormat("en-US");
+const digits = (value, n = 4) => Number.isFinite(value) ? String(Number(value.toPrecision(n))) : "?";
+const left = () => canvas.raster.clientWidth < 600 ? 66 : 76;
+const RIGHT = 14, TOP = 6, BELOW_RATE = 38;
+let image = null, cells = new Int32Array(0);   // of the raster: pixels, and numbers of spikes in them
+
+// The context of a canvas of the screen's pixels, and its size in CSS pixels.
+function cleared(element) {
+  const ratio = window.devicePixelRatio || 1, width = element.clientWidth, height = element.clientHeight;
+  const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (element.width !== w || element.height !== h) [element.width, element.height] = [w, h];
+  const context = element.getContext("2d");
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, w, h);
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.font = '12px system-ui, "Segoe UI", "Liberation Sans", sans-serif';
+  return { context, width, height, ratio };
+}
+
+// Red, green, blue of a CSS colour #rrggbb, and how opaque: as ImageData has them.
+function pixelOf(color, opacity) {
+  const value = parseInt(color.slice(1), 16);
+  return (Math.round(255 * opacity) << 24 | (value & 255) << 16 | (value >> 8 & 255) << 8 | value >> 16) >>> 0;
+}
+
+function drawSpikes(context, ratio, x, y, width, height) {
+  const w = Math.max(1, Math.round(width * ratio)), h = Math.max(1, Math.round(height * ratio));
+  if (!image || image.width !== w || image.height !== h) image = new ImageData(w, h);
+  const pixels = new Uint32Array(image.data.buffer).fill(0);
+  const scale = { x: w / (view.t1 - view.t0), y: h / (view.y1 - view.y0) };
+  const parts = shown().map((population) => ({ population, ...partOf(population, view) }));
+  const n = parts.reduce((sum, { begin, end }) => sum + end - begin, 0);
+  if (n <= MAX_MARKERS) drawMarkers(pixels, parts, n, w, h, scale, ratio);
+  else drawCounts(pixels, parts, n, w, h, scale);
+  if (isUpwards()) {
+    for (let top = 0; top < h >> 1; top++) {
+      const upper = pixels.slice(top * w, (top + 1) * w), bottom = h - 1 - top;
+      pixels.copyWithin(top * w, bottom * w, (bottom + 1) * w);
+      pixels.set(upper, bottom * w);
+    }
+  }
+  context.putImageData(image, Math.round(x * ratio), Math.round(y * ratio));
+}
+
+// A tick for each spike where rows have the height for it, else a dot.
+function drawMarkers(pixels, parts, n, w, h, scale, ratio) {
+  const isTick = scale.y >= 3 * ratio;
+  const dot = Math.round(ratio * Math.min(Math.max(160 / Math.sqrt(Math.max(n, 1)), 1), 3));
+  const wide = isTick ? Math.max(1, Math.round(1.2 * ratio)) : dot;
+  const high = isTick ? Math.max(2, Math.min(Math.round(0.8 * scale.y), Math.round(16 * ratio))) : dot;
+  for (const { population, begin, end } of parts) {
+    const { times, rows, first } = population, color = pixelOf(cssColor(colorName(population)), 1);
+    for (let i = begin; i < end; i++) {
+      const column = Math.floor((times[i] - view.t0) * scale.x) - (wide >> 1);
+      const row = Math.floor((first + rows[i] + 0.5 - view.y0) * scale.y) - (high >> 1);
+      for (let py = Math.max(row, 0); py < Math.min(row + high, h); py++) {
+        for (let px = Math.max(column, 0); px < Math.min(column + wide, w); px++) pixels[py * w + px] = color;
+      }
+    }
+  }
+}
+
+// The number of spikes of a pixel as its darkness; of each population in counts of its own, as they may share pixels.
+// Counts are by column, as spikes follow each other in time.
+function drawCounts(pixels, parts, n, w, h, scale) {
+  const step = isMoving ? Math.ceil(n / MAX_MOVING) : 1;
+  const size = w * (h + 2 * parts.length);
+  if (cells.length < size) cells = new Int32Array(size);
+  let used = 0;
+  const counted = parts.map(({ population, begin, end }) => {
+    const top = Math.max(Math.floor((population.first - view.y0) * scale.y), 0);
+    const bottom = Math.min(Math.floor((population.first + population.nRows - view.y0) * scale.y) + 1, h);
+    const high = Math.max(bottom - top, 0), counts = cells.subarray(used, used += high * w).fill(0);
+    countPixels(population, begin, end, step, counts, top, high, w, scale);
+    return { population, counts, top, high };
+  });
+  const most = darkest(cells.subarray(0, used));
+  for (const { population, counts, top, high } of counted) {
+    const color = cssColor(colorName(population));
+    const shades = Uint32Array.from({ length: most + 1 }, (_, k) => pixelOf(color, 0.15 + 0.85 * Math.sqrt(k / most)));
+    for (let py = 0; py < high; py++) shadeRow(pixels, (top + py) * w, w, counts, py, high, shades);
+  }
+}
+
+function shadeRow(pixels, to, w, counts, from, high, shades) {
+  const most = shades.length - 1;
+  for (let px = 0, i = from; px < w; px++, i += high) {
+    const count = counts[i];
+    if (count) pixels[to + px] = shades[count < most ? count : most];
+  }
+}
+
+function countPixels(population, begin, end, step, counts, top, high, w, scale) {
+  const { times, rows, nRows } = population, shift = (population.first + 0.5 - view.y0) * scale.y - top;
+  const pixelOfRow = new Int32Array(nRows);
+  for (let row = 0; row < nRows; row++) {
+    const py = Math.floor(row * scale.y + shift);
+    pixelOfRow[row] = py < high ? Math.max(py, -1) : -1;
+  }
+  for (let px = 0; px < w; px++) {
+    const to = px < w - 1 ? indexOf(times, view.t0 + (px + 1) / scale.x) : end;
+    countColumn(rows, begin, to, step, pixelOfRow, counts, px * high);
+    begin = Math.max(begin, to);
+  }
+}
+
+// Functions with the innermost loops are small and often called: browsers compile these best.
+function countColumn(rows, begin, end, step, pixelOfRow, counts, from) {
+  for (let i = begin; i < end; i += step) {
+    const py = pixelOfRow[rows[i]];
+    if (py >= 0) counts[from + py]++;
+  }
+}
+
+// The count from which on pixels are equally dark: a percent of those with spikes.
+function darkest(counts) {
+  const numberOf = new Uint32Array(1025);
+  for (let i = 0; i < counts.length; i++) if (counts[i]) numberOf[counts[i] < 1024 ? counts[i] : 1024]++;
+  const few = 0.01 * numberOf.reduce((sum, value) => sum + value, 0);
+  let most = 1024, above = numberOf[1024];
+  while (most > 2 && above + numberOf[most - 1] <= few) above += numberOf[--most];
+  return most;
+}
+
+function ticksOf(low, high, atMost, whole = false) {
+  let step = roundUp((high - low) / Math.max(atMost, 1));
+  if (whole) step = Math.max(step, 1);
+  const first = Math.ceil(low / step - 1e-9), n = Math.floor(high / step + 1e-9) - first;
+  const places = Math.min(Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), 20);
+  return { step, places, values: Array.from({ length: Math.max(n + 1, 0) }, (_, k) => (first + k) * step) };
+}
+
+const timeX = (time, x, width) => x + (time - view.t0) / (view.t1 - view.t0) * width;
+const rowY = (row, y, height) => {
+  const share = (row - view.y0) / (view.y1 - view.y0);
+  return y + (isUpwards() ? 1 - share : share) * height;
+};
+
+// The times at ticks, and what they are called: after an offset, where they would have too many digits.
+function timeAxis(width) {
+  const [unit, factor] = view.t1 - view.t0 >= 1e4 ? ["s", 1e-3] : ["ms", 1];
+  const low = view.t0 * factor, high = view.t1 * factor;
+  const { values, places, step } = ticksOf(low, high, width / 90);
+  const isLong = (values.at(-1) ?? 0).toFixed(places).length > 9;
+  const grain = isLong ? 10 ** Math.ceil(Math.log10(step) + 1) : 1, base = isLong ? Math.floor(low / grain) * grain : 0;
+  const offset = isLong ? ` after ${base.toFixed(Math.max(0, -Math.round(Math.log10(grain))))} ${unit}` : "";
+  const labelOf = (value) => value.toFixed(places).replace(/^-(0\.?0*)$/, "$1");
+  return {
+    title: `time${offset} (${unit})`,
+    ticks: values.map((value) => ({ time: value / factor, label: labelOf(value - base) })),
+  };
+}
+
+function drawRaster() {
+  const { context, width, height, ratio } = cleared(canvas.raster);
+  const x = left(), y = TOP, w = width - x - RIGHT, h = height - 2 * TOP;
+  drawSpikes(context, ratio, x, y, w, h);
+  context.strokeStyle = cssColor("--line");
+  context.lineWidth = 1;
+  context.strokeRect(x - 0.5, y - 0.5, w + 1, h + 1);
+  context.textBaseline = "middle";
+  for (const population of shown()) {
+    const ends = [population.first, population.first + population.nRows].map((row) => rowY(row, y, h));
+    const [top, bottom] = [Math.max(Math.min(...ends), y), Math.min(Math.max(...ends), y + h)];
+    if (population.first > 0 && ends[0] > y && ends[0] < y + h) {
+      context.beginPath();
+      context.moveTo(x, Math.round(ends[0]) - 0.5);
+      context.lineTo(x + w, Math.round(ends[0]) - 0.5);
+      context.stroke();
+    }
+    drawName(context, population, top, bottom);
+    drawIds(context, population, x, y, h, top, bottom);
+  }
+  drawSelection(context, x, y, w, h);
+}
+
+function drawName(context, population, top, bottom) {
+  const unit = population.isKnown ? "" : " (those that fired)";
+  const fits = (text) => context.measureText(text).width < bottom - top;
+  const name = [`${population.name}${unit}`, population.name].find(fits);
+  if (!name) return;
+  context.save();
+  context.translate(9, (top + bottom) / 2);
+  context.rotate(-Math.PI / 2);
+  context.textAlign = "center";
+  context.fillStyle = cssColor(colorName(population));
+  context.fillText(name, 0, 0);
+  context.restore();
+}
+
+function drawIds(context, population, x, y, h, top, bottom) {
+  if (bottom - top < 16) return;
+  const low = Math.max(view.y0 - population.first, 0), high = Math.min(view.y1 - population.first, population.nRows);
+  context.fillStyle = cssColor("--soft");
+  context.textAlign = "right";
+  for (const row of ticksOf(low - 0.5, high - 0.5, (bottom - top) / 36, true).values) {
+    if (row < 0 || row >= population.nRows) continue;
+    const at = rowY(population.first + row + 0.5, y, h);
+    if (at < top - 0.5 || at > bottom + 0.5) continue;
+    context.fillText(inWords.format(idOf(population, row)), x - 7, Math.min(Math.max(at, y + 5), y + h - 5));
+    context.fillRect(x - 4, Math.round(at) - 0.5, 4, 1);
+  }
+}
+
+function drawSelection(context, x, y, w, h, ofTimesOnly = false) {
+  if (!selection) return;
+  const [a, b] = [selection.t0, selection.t1].map((time) => Math.min(Math.max(timeX(time, x, w), x), x + w));
+  const rows = [selection.y0, selection.y1].map((row) => Math.min(Math.max(rowY(row, y, h), y), y + h));
+  const [top, bottom] = ofTimesOnly ? [y, y + h] : [Math.min(...rows), Math.max(...rows)];
+  context.fillStyle = cssColor("--box");
+  context.fillRect(a, top, b - a, bottom - top);
+  context.strokeStyle = cssColor("--accent");
+  if (!ofTimesOnly) context.strokeRect(a, top, b - a, bottom - top);
+}
+
+// A frame with values of the y-axis from 0 to `most`, and its height in pixels of one.
+function drawFrame(context, x, y, w, h, most, title) {
+  const { values, places } = ticksOf(0, most, h / 30);
+  context.strokeStyle = cssColor("--line");
+  context.fillStyle = cssColor("--soft");
+  context.textAlign = "right";
+  context.textBaseline = "middle";
+  for (const value of values) {
+    const at = Math.round(y + h - value / most * h) - 0.5;
+    context.beginPath();
+    context.moveTo(x, at);
+    context.lineTo(x + w, at);
+    context.stroke();
+    const label = inWords.format(Number(value.toFixed(places)));
+    context.fillText(label, x - 7, at);
+  }
+  context.save();
+  context.translate(9, y + h / 2);
+  context.rotate(-Math.PI / 2);
+  context.textAlign = "center";
+  context.fillText(title, 0, 0);
+  context.restore();
+}
+
+function drawTicks(context, ticks, x, w, below, title) {
+  context.fillStyle = cssColor("--soft");
+  context.textBaseline = "top";
+  context.textAlign = "center";
+  for (const { at, label } of ticks) {
+    const half = context.measureText(label).width / 2;
+    context.fillRect(Math.round(at) - 0.5, below, 1, 4);
+    context.fillText(label, Math.min(Math.max(at, half), x + w + RIGHT - half), below + 6);
+  }
+  context.fillText(title, x + w / 2, below + 21);
+}
+
+function drawSteps(context, values, edges, xOf, yOf, color, isFilled) {
+  context.beginPath();
+  if (isFilled) context.moveTo(xOf(edges[0]), yOf(0));
+  values.forEach((value, k) => {
+    context.lineTo(xOf(edges[k]), yOf(value));
+    context.lineTo(xOf(edges[k + 1]), yOf(value));
+  });
+  if (isFilled) context.lineTo(xOf(edges.at(-1)), yOf(0));
+  context.fillStyle = context.strokeStyle = color;
+  if (isFilled) context.fill();
+  else context.stroke();
+}
+
+function drawRate() {
+  const { context, width, height } = cleared(canvas.rate);
+  const x = left(), y = TOP, w = width - x - RIGHT, h = height - TOP - BELOW_RATE, { edges, perPopulation } = found;
+  const wide = edges.length > 1 ? edges[1] - edges[0] : 1;
+  const curves = perPopulation.filter(({ nRows }) => nRows).map(({ population, nRows, counts }) => ({
+    color: cssColor(populations.length > 1 ? colorName(population) : "--fill"),
+    values: counts.map((count) => perSecond(count, nRows, wide)),
+  }));
+  const most = 1.05 * curves.reduce((high, { values }) => values.reduce((a, b) => Math.max(a, b), high), 0) || 1;
+  drawFrame(context, x, y, w, h, most, found.isKnown ? "rate (Hz)" : "spikes / s");
+  context.save();
+  context.beginPath();
+  context.rect(x, y - 1, w, h + 2);
+  context.clip();
+  context.lineWidth = 1.25;
+  for (const { color, values } of curves.reverse()) {
+    const yOf = (value) => y + h - value / most * h;
+    drawSteps(context, values, edges, (time) => timeX(time, x, w), yOf, color, populations.length === 1);
+  }
+  drawSelection(context, x, y, w, h, true);
+  context.restore();
+  const { title, ticks } = timeAxis(w);
+  const places = ticks.map(({ time, label }) => ({ at: timeX(time, x, w), label }));
+  drawTicks(context, places, x, w, y + h, `${title}, bins of ${digits(wide)} ms`);
+}
+
+function drawIntervals() {
+  const { context, width, height } = cleared(canvas.isi), { isi } = found;
+  const x = 64, y = TOP, w = width - x - RIGHT, h = height - TOP - BELOW_RATE;
+  let edges, ticks, xOf, counts = Array.from(isi.counts.subarray(0, isi.size));
+  if (isLog) {
+    const begin = Math.max(counts.findIndex((count) => count), 0), end = counts.findLastIndex((count) => count) + 1;
+    const first = Math.floor(begin / 10) * 10, last = Math.max(Math.ceil(end / 10) * 10, first + 10);
+    counts = counts.slice(first, last);
+    edges = Array.from({ length: counts.length + 1 }, (_, k) => first + isi.first + k);
+    xOf = (edge) => x + (edge - edges[0]) / counts.length * w;
+    const whole = edges.filter((edge) => edge % 10 === 0);
+    ticks = whole.map((edge) => ({ at: xOf(edge), label: digits(10 ** (edge / 10)) }));
+  } else {
+    edges = Array.from({ length: counts.length + 1 }, (_, k) => k * isi.width);
+    xOf = (edge) => x + edge / edges.at(-1) * w;
+    const { values, places } = ticksOf(0, edges.at(-1), w / 55);
+    ticks = values.map((value) => ({ at: xOf(value), label: value.toFixed(places) }));
+  }
+  const most = 1.05 * Math.max(...counts) || 1;
+  drawFrame(context, x, y, w, h, most, "intervals");
+  drawSteps(context, counts, edges, xOf, (value) => y + h - value / most * h, cssColor("--fill"), true);
+  drawTicks(context, ticks, x, w, y + h, "interval (ms)");
+}
+
+function writeFound() {
+  const { region, isi, perPopulation } = found, time = region.t1 - region.t0;
+  const nSpikes = perPopulation.reduce((sum, part) => sum + part.nSpikes, 0);
+  const nRows = perPopulation.reduce((sum, part) => sum + part.nRows, 0);
+  const places = Math.min(Math.max(0, 3 - Math.floor(Math.log10(time))), 12);
+  byId("region").textContent = selection ? "Selected" : "In view";
+  byId("found").textContent = `${inWords.format(nSpikes)} spikes of ${inWords.format(nRows)} neurons, ` +
+    `${region.t0.toFixed(places)} to ${region.t1.toFixed(places)} ms` +
+    (nRows && found.isKnown ? `, mean rate ${digits(perSecond(nSpikes, nRows, time))} Hz` : "");
+  const nOutside = isi.counts[isi.size], where = isLog ? "outside" : "longer";
+  const outside = nOutside ? `; ${inWords.format(nOutside)} ${where}` : "";
+  const mean = `${inWords.format(isi.n)}, mean ${digits(isi.sums[0] / isi.n)} ms${outside}`;
+  byId("intervals").textContent = isi.n ? mean : "none";
+  for (const population of populations) {
+    const part = perPopulation.find((one) => one.population === population);
+    const hertz = part ? 1e3 * part.nSpikes / (part.nRows * time) : NaN;
+    const rate = Number.isFinite(hertz) && population.isKnown ? `, ${digits(hertz, 3)} Hz` : "";
+    const said = part ? `${inWords.format(part.nSpikes)}${rate}` : "hidden";
+    population.label.textContent = population.nRows ? said : "not recorded";
+  }
+  byId("clear").hidden = byId("zoom-selection").hidden = !selection;
+}
+
+let isAsked = false, rest = 0;
+function ask() {
+  if (isAsked) return;
+  isAsked = true;
+  requestAnimationFrame(draw);
+}
+
+function draw() {
+  const begin = performance.now();
+  isAsked = false;
+  const region = selection ?? view;
+  const isLarge = shown().reduce((n, { nSpikes }) => n + nSpikes, 0) > MAX_MOVING;
+  if (!isMoving || !isLarge || !found.edges) found = measure(region);   // else when it rests
+  drawRaster();
+  drawRate();
+  drawIntervals();
+  writeFound();
+  Object.assign(window.viewer, { selection, found, frame: performance.now() - begin });
+}
+
+// While it moves, a page with very many spikes draws some of them.
+function move() {
+  isMoving = true;
+  clearTimeout(rest);
+  rest = setTimeout(() => { isMoving = false; ask(); }, 120);
+  ask();
+}
