@@ -59,7 +59,7 @@ class Chromium:
         )
         for fd in (theirs_in, theirs_out, *far):
             os.close(fd)
-        self._buffer, self._number, self._session, self.said = b"", 0, None, []
+        self._buffer, self._number, self._session, self._page, self.said = b"", 0, None, "", []
         targets = self("Target.getTargets")["targetInfos"]
         page = next(target for target in targets if target["type"] == "page")
         self._session = self("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]
@@ -129,7 +129,8 @@ class Chromium:
     def open(self, path, ready):
         """Open a file, and wait until an expression holds in it."""
         self.said.clear()
-        self("Page.navigate", url=path.as_uri())
+        self._page = path.as_uri()
+        self("Page.navigate", url=self._page)
         self.until(ready)
 
     def until(self, condition, timeout=60.0):
@@ -169,4 +170,7 @@ class Chromium:
         """What went wrong in the page, and what it asked the network for."""
         wrong = {"Runtime.exceptionThrown", "Log.entryAdded", "Network.requestWillBeSent"}
         said = [event for event in self.said if event["method"] in wrong]
-        return [event for event in said if "data:" not in str(event.get("params", {}).get("request", {}).get("url"))]
+        asked = [event["params"].get("request", {}).get("url", "") for event in said]
+        return [
+            event for event, url in zip(said, asked, strict=True) if not url.startswith("data:") and url != self._page
+        ]

@@ -40,7 +40,9 @@ def made_up(times, ids, sizes, t_stop=None, recorded=None, names=None, **more):
 
 def poisson(n_spikes, sizes, t_stop=1000.0, seed=1, **more):
     random = np.random.default_rng(seed)
-    return made_up(random.uniform(0.0, t_stop, n_spikes), random.integers(sum(sizes), size=n_spikes), sizes, t_stop, **more)
+    return made_up(
+        random.uniform(0.0, t_stop, n_spikes), random.integers(sum(sizes), size=n_spikes), sizes, t_stop, **more
+    )
 
 
 def part_of(text, name):
@@ -249,3 +251,39 @@ def test_sources_of_the_page_are_readable():
     for name in page.PARTS:
         lines = (FOLDER / name).read_text().splitlines()
         assert 20 < len(lines) < 400 and max(map(len, lines)) <= 120
+
+
+def test_a_small_raster_in_notebooks():
+    result = network().run(200.0)
+    shown = result._repr_html_()
+    (code,) = re.findall(
+        r'<img alt="Raster of spikes from 0 to 200 ms: E, I, in from the top" [^>]*base64,(.*?)">', shown
+    )
+    picture = plotting.small_raster(result)
+    assert base64.b64decode(code).startswith(b"\x89PNG") and shown.index("<img") < shown.index("<table>")
+    blue = (picture[:, :, 2] > picture[:, :, 0]) & (picture[:, :, 0] < 250)
+    orange = (picture[:, :, 0] > picture[:, :, 2]) & (picture[:, :, 2] < 250)
+    # 80 of 103 rows are of E, and the rest below; a dot reaches a pixel further.
+    assert blue.any() and np.flatnonzero(blue.any(axis=1)).max() <= 80 * 120 // 103 + 1
+    assert orange.any() and np.flatnonzero(orange.any(axis=1)).min() >= 80 * 120 // 103
+
+
+def test_pixels_of_the_small_raster(empty_folder):
+    """The same as a count of numpy's, and what a PNG reader finds in the file."""
+    from matplotlib import image
+
+    result = poisson(200_000, [1000])
+    picture = plotting.small_raster(result)
+    counts = np.zeros((120, 480))
+    np.add.at(counts, (119 - result.ids * 120 // 1000, np.floor(result.times * 0.48).astype(int)), 1.0)
+    assert np.array_equal(counts > 0, (picture < 255).any(axis=2))
+    least, most = (picture[counts == count].mean() for count in (1.0, counts.max()))
+    assert most < least < 255.0
+    few = plotting.small_raster(made_up([500.0], [0], [2], t_stop=1000.0))
+    assert (few < 255).any(axis=2).sum() == 2  # of a dot of four pixels, of which the lower ones are below
+    code = re.search('base64,([^"]*)', result._repr_html_())[1]
+    pathlib.Path("small.png").write_bytes(base64.b64decode(code))
+    assert np.array_equal(np.round(image.imread("small.png")[:, :, :3] * 255), picture) and len(code) < 60_000
+    assert "<img" not in made_up([], [], [3], t_stop=10.0)._repr_html_()
+    many = made_up([1.0, 2.0], [0, 999], [1] * 1000, t_stop=3.0)
+    assert (plotting.small_raster(many) < 255).any()

@@ -99,7 +99,7 @@ def cut(result, region, ids=None):
     return result.times[mine], result.ids[mine]
 
 
-def assert_counts_are_right(result, found, rows=(0, sum(SIZES))):
+def assert_counts_are_right(result, found, rows=(0, 1000)):
     """Numbers of spikes, rates and intervals, of a region of rows [first, end)."""
     region, ids = found["region"], np.arange(*rows)
     times, who = cut(result, region, ids)
@@ -163,8 +163,9 @@ def test_the_wheel_zooms_about_the_pointer(opened, result):
     opened.browser.mouse("wheel", x, y, deltaX=0, deltaY=-300, modifiers=ALT)
     view = opened.view
     height = 1000 * np.exp(-0.45)
-    assert (view["y0"], view["y1"]) == pytest.approx((500 - 0.5 * height, 500 + 0.5 * height))
-    assert_counts_are_right(result, opened.found, rows=(182, 819))
+    assert (view["y0"], view["y1"]) == pytest.approx((500 - 0.5 * height, 500 + 0.5 * height), abs=1.0)  # a pixel
+    rows = [int(np.ceil(view[end] - 0.5)) for end in ("y0", "y1")]
+    assert_counts_are_right(result, opened.found, rows=rows)
     for _ in range(40):
         opened.browser.mouse("wheel", x, y, deltaX=0, deltaY=200)
     assert (opened.view["t0"], opened.view["t1"]) == (0, 1000)
@@ -179,15 +180,15 @@ def test_dragging_pans(opened):
     after = opened.view
     span = before["t1"] - before["t0"]
     assert after["t0"] == pytest.approx(before["t0"] + 0.25 * span) and after["t1"] - after["t0"] == pytest.approx(span)
-    opened.browser.drag(opened.place(0.01, 0.5), opened.place(0.99, 0.5))
-    opened.browser.drag(opened.place(0.01, 0.5), opened.place(0.99, 0.5))
+    for _ in range(4):
+        opened.browser.drag(opened.place(0.01, 0.5), opened.place(0.99, 0.5))
     assert opened.view["t0"] == 0 and opened.value("selection") is None
 
 
 def test_a_box_is_selected_and_histograms_follow(opened, result):
     opened.browser.drag(opened.place(0.2, 0.1), opened.place(0.6, 0.9), modifiers=SHIFT)
     found = opened.found
-    assert found["region"] == pytest.approx({"t0": 200.0, "t1": 600.0, "y0": 100, "y1": 900}, abs=1e-6)
+    assert found["region"] == pytest.approx({"t0": 200.0, "t1": 600.0, "y0": 100, "y1": 900}, abs=1e-3)
     assert opened.value("byId('region').textContent") == "Selected" and opened.view["t0"] == 0
     assert assert_counts_are_right(result, found, rows=(100, 900)) > 10_000
     # The same bins as those of the analyses, on the same spikes.
@@ -210,7 +211,7 @@ def test_a_time_is_selected_below(opened, result):
     opened.click("#select")
     opened.browser.drag(opened.place(0.5, 0.5, "rate"), opened.place(0.51, 0.6, "rate"))
     found = opened.found
-    assert found["region"] == pytest.approx({"t0": 500.0, "t1": 510.0, "y0": 0, "y1": 1000}, abs=1e-6)
+    assert found["region"] == pytest.approx({"t0": 500.0, "t1": 510.0, "y0": 0, "y1": 1000}, abs=1e-3)
     assert_counts_are_right(result, found)
     x, y = opened.place(0.5, 0.5)
     for what in ("pressed", "released"):
@@ -267,11 +268,11 @@ def test_a_spike_at_the_pointer_is_named(opened, result):
     view = opened.view
     times, ids = cut(result, view)
     inside = (ids > view["y0"] + 1) & (ids < view["y1"] - 1)
-    time, who = times[inside][0], int(ids[inside][0])
-    share = (time - view["t0"]) / (view["t1"] - view["t0"]), (who + 0.5 - view["y0"]) / (view["y1"] - view["y0"])
+    when, who = times[inside][0], int(ids[inside][0])
+    share = (when - view["t0"]) / (view["t1"] - view["t0"]), (who + 0.5 - view["y0"]) / (view["y1"] - view["y0"])
     opened.browser.mouse("moved", *opened.place(*share))
     name = f"P0 {who}" if who < 800 else f"P1 {who - 800}"
-    assert opened.value("byId('tip').hidden ? null : byId('tip').textContent") == f"{name}: {time!r} ms"
+    assert opened.value("byId('tip').hidden ? null : byId('tip').textContent") == f"{name}: {float(when)!r} ms"
 
 
 @pytest.mark.parametrize("zoomed", [False, True])
@@ -305,8 +306,8 @@ def test_few_spikes_are_marked(browser, tmp_path):
     result = made_up([10.0, 50.0, 50.0, 99.0], [0, 1, 3, 9], [10], t_stop=100.0)
     opened = Page(browser, sp.view(result, tmp_path / "page.html"))
     height, width = opened.value("[image.height, image.width]")
-    for time, row in zip(result.times, result.ids, strict=True):
-        x, y = int(time / 100.0 * width), height - 1 - int((row + 0.5) / 10 * height)
+    for when, row in zip(result.times, result.ids, strict=True):
+        x, y = int(when / 100.0 * width), height - 1 - int((row + 0.5) / 10 * height)
         assert opened.value(f"new Uint32Array(image.data.buffer)[{y * width + x}]") != 0
     assert opened.value("new Uint32Array(image.data.buffer).reduce((n, pixel) => n + (pixel ? 1 : 0), 0)") == 4 * 16
 
@@ -317,7 +318,10 @@ def test_few_spikes_are_marked(browser, tmp_path):
         (made_up([], [], [10], t_stop=100.0), "0 spikes of 10 neurons, 0.0 to 100.0 ms, mean rate 0 Hz"),
         (made_up([], [], [], t_stop=0.0), "0 spikes of 0 neurons"),
         (made_up([3.0], [0], [1], t_stop=10.0), "1 spikes of 1 neurons, 0.00 to 10.00 ms, mean rate 100 Hz"),
-        (made_up([5.0, 7.0], [3, 1_900_000_000], [2_000_000_000], t_stop=9.0, recorded=[None]), "2 spikes of 2 neurons"),
+        (
+            made_up([5.0, 7.0], [3, 1_900_000_000], [2_000_000_000], t_stop=9.0, recorded=[None]),
+            "2 spikes of 2 neurons",
+        ),
         (made_up([1e12, 1e12 + 0.5], [0, 0], [1]), "2 spikes of 1 neurons"),
         (made_up([-5.0, 5.0], [0, 0], [1]), "2 spikes of 1 neurons, -5.00 to 5.00 ms"),
     ],

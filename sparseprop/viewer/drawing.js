@@ -5,6 +5,7 @@ const colorName = (population) => populations.length > 1 ? `--c${population.inde
 const inWords = new Intl.NumberFormat("en-US");
 const digits = (value, n = 4) => Number.isFinite(value) ? String(Number(value.toPrecision(n))) : "?";
 const left = () => canvas.raster.clientWidth < 600 ? 66 : 76;
+const plotWidth = () => canvas.raster.clientWidth - left() - RIGHT;
 const RIGHT = 14, TOP = 6, BELOW_RATE = 38;
 let image = null, cells = new Int32Array(0);   // of the raster: pixels, and numbers of spikes in them
 
@@ -34,7 +35,9 @@ function drawSpikes(context, ratio, x, y, width, height) {
   const scale = { x: w / (view.t1 - view.t0), y: h / (view.y1 - view.y0) };
   const parts = shown().map((population) => ({ population, ...partOf(population, view) }));
   const n = parts.reduce((sum, { begin, end }) => sum + end - begin, 0);
-  if (n <= MAX_MARKERS) drawMarkers(pixels, parts, n, w, h, scale, ratio);
+  // Dots as large as leaves most of the picture free, else spikes are counted by pixel.
+  const dot = [3, 2].find((size) => n * (size * ratio) ** 2 <= 0.3 * w * h);
+  if (dot) drawMarkers(pixels, parts, dot, w, h, scale, ratio);
   else drawCounts(pixels, parts, n, w, h, scale);
   if (isUpwards()) {
     for (let top = 0; top < h >> 1; top++) {
@@ -47,11 +50,10 @@ function drawSpikes(context, ratio, x, y, width, height) {
 }
 
 // A tick for each spike where rows have the height for it, else a dot.
-function drawMarkers(pixels, parts, n, w, h, scale, ratio) {
-  const isTick = scale.y >= 3 * ratio;
-  const dot = Math.round(ratio * Math.min(Math.max(160 / Math.sqrt(Math.max(n, 1)), 1), 3));
-  const wide = isTick ? Math.max(1, Math.round(1.2 * ratio)) : dot;
-  const high = isTick ? Math.max(2, Math.min(Math.round(0.8 * scale.y), Math.round(16 * ratio))) : dot;
+function drawMarkers(pixels, parts, dot, w, h, scale, ratio) {
+  const isTick = scale.y >= 6 * ratio;
+  const wide = Math.round((isTick ? 1.5 : dot) * ratio);
+  const high = isTick ? Math.min(Math.round(0.8 * scale.y), Math.round(16 * ratio)) : wide;
   for (const { population, begin, end } of parts) {
     const { times, rows, first } = population, color = pixelOf(cssColor(colorName(population)), 1);
     for (let i = begin; i < end; i++) {
@@ -65,54 +67,67 @@ function drawMarkers(pixels, parts, n, w, h, scale, ratio) {
 }
 
 // The number of spikes of a pixel as its darkness; of each population in counts of its own, as they may share pixels.
-// Counts are by column, as spikes follow each other in time.
+// Where rows are higher than pixels, they are counted by row. Counts are by column, as spikes come in time.
 function drawCounts(pixels, parts, n, w, h, scale) {
-  const step = isMoving ? Math.ceil(n / MAX_MOVING) : 1;
-  const size = w * (h + 2 * parts.length);
+  const step = isMoving ? Math.ceil(n / MAX_MOVING) : 1, size = w * (h + 2 * parts.length);
   if (cells.length < size) cells = new Int32Array(size);
   let used = 0;
   const counted = parts.map(({ population, begin, end }) => {
-    const top = Math.max(Math.floor((population.first - view.y0) * scale.y), 0);
-    const bottom = Math.min(Math.floor((population.first + population.nRows - view.y0) * scale.y) + 1, h);
-    const high = Math.max(bottom - top, 0), counts = cells.subarray(used, used += high * w).fill(0);
-    countPixels(population, begin, end, step, counts, top, high, w, scale);
-    return { population, counts, top, high };
+    const lines = linesOf(population, h, scale.y), counts = cells.subarray(used, used += lines.n * w).fill(0);
+    countPixels(population, begin, end, step, counts, lines, w, scale.x);
+    return { population, counts, lines };
   });
   const most = darkest(cells.subarray(0, used));
-  for (const { population, counts, top, high } of counted) {
+  for (const { population, counts, lines } of counted) {
     const color = cssColor(colorName(population));
     const shades = Uint32Array.from({ length: most + 1 }, (_, k) => pixelOf(color, 0.15 + 0.85 * Math.sqrt(k / most)));
-    for (let py = 0; py < high; py++) shadeRow(pixels, (top + py) * w, w, counts, py, high, shades);
+    for (let line = 0; line < lines.n; line++) {
+      const [top, bottom] = lines.pixels(line);
+      for (let py = top; py < bottom; py++) shadeRow(pixels, py * w, w, counts, line, lines.n, shades);
+    }
   }
 }
 
-function shadeRow(pixels, to, w, counts, from, high, shades) {
+// The lines in which spikes of a population are counted: how many, of each row which one, and the pixels of each.
+function linesOf(population, h, perRow) {
+  const { first, nRows } = population, ofRow = new Int32Array(nRows), shift = first - view.y0;
+  const top = Math.max(Math.floor(shift * perRow), 0), bottom = Math.min(Math.floor((shift + nRows) * perRow) + 1, h);
+  const isByRow = perRow > 1.5, tall = isByRow ? Math.max(Math.round(0.8 * perRow), 1) : 1;
+  const low = isByRow ? Math.max(Math.floor(-shift), 0) : top;
+  const n = Math.max((isByRow ? Math.min(Math.ceil(view.y1 - first), nRows) : bottom) - low, 0);
+  for (let row = 0; row < nRows; row++) {
+    const line = (isByRow ? row : Math.floor((row + 0.5 + shift) * perRow)) - low;
+    ofRow[row] = line < n ? Math.max(line, -1) : -1;
+  }
+  const pixels = (line) => {
+    const py = isByRow ? Math.floor((low + line + 0.5 + shift) * perRow) - (tall >> 1) : low + line;
+    return [Math.max(py, 0), Math.min(py + tall, h)];
+  };
+  return { n, ofRow, pixels };
+}
+
+function shadeRow(pixels, to, w, counts, line, nLines, shades) {
   const most = shades.length - 1;
-  for (let px = 0, i = from; px < w; px++, i += high) {
+  for (let px = 0, i = line; px < w; px++, i += nLines) {
     const count = counts[i];
     if (count) pixels[to + px] = shades[count < most ? count : most];
   }
 }
 
-function countPixels(population, begin, end, step, counts, top, high, w, scale) {
-  const { times, rows, nRows } = population, shift = (population.first + 0.5 - view.y0) * scale.y - top;
-  const pixelOfRow = new Int32Array(nRows);
-  for (let row = 0; row < nRows; row++) {
-    const py = Math.floor(row * scale.y + shift);
-    pixelOfRow[row] = py < high ? Math.max(py, -1) : -1;
-  }
+function countPixels(population, begin, end, step, counts, lines, w, perTime) {
+  const { times, rows } = population;
   for (let px = 0; px < w; px++) {
-    const to = px < w - 1 ? indexOf(times, view.t0 + (px + 1) / scale.x) : end;
-    countColumn(rows, begin, to, step, pixelOfRow, counts, px * high);
+    const to = px < w - 1 ? indexOf(times, view.t0 + (px + 1) / perTime) : end;
+    countColumn(rows, begin, to, step, lines.ofRow, counts, px * lines.n);
     begin = Math.max(begin, to);
   }
 }
 
 // Functions with the innermost loops are small and often called: browsers compile these best.
-function countColumn(rows, begin, end, step, pixelOfRow, counts, from) {
+function countColumn(rows, begin, end, step, lineOfRow, counts, from) {
   for (let i = begin; i < end; i += step) {
-    const py = pixelOfRow[rows[i]];
-    if (py >= 0) counts[from + py]++;
+    const line = lineOfRow[rows[i]];
+    if (line >= 0) counts[from + line]++;
   }
 }
 
@@ -122,7 +137,7 @@ function darkest(counts) {
   for (let i = 0; i < counts.length; i++) if (counts[i]) numberOf[counts[i] < 1024 ? counts[i] : 1024]++;
   const few = 0.01 * numberOf.reduce((sum, value) => sum + value, 0);
   let most = 1024, above = numberOf[1024];
-  while (most > 2 && above + numberOf[most - 1] <= few) above += numberOf[--most];
+  while (most > 1 && above + numberOf[most - 1] <= few) above += numberOf[--most];
   return most;
 }
 
@@ -179,13 +194,13 @@ function drawRaster() {
 }
 
 function drawName(context, population, top, bottom) {
+  context.save();
   const unit = population.isKnown ? "" : " (those that fired)";
   const fits = (text) => context.measureText(text).width < bottom - top;
-  const name = [`${population.name}${unit}`, population.name].find(fits);
-  if (!name) return;
-  context.save();
-  context.translate(9, (top + bottom) / 2);
-  context.rotate(-Math.PI / 2);
+  context.font = `600 ${context.font}`;
+  const name = [`${population.name}${unit}`, population.name].find(fits) ?? "";
+  context.translate(10, (top + bottom) / 2);
+  if (context.measureText(name).width > 18) context.rotate(-Math.PI / 2);
   context.textAlign = "center";
   context.fillStyle = cssColor(colorName(population));
   context.fillText(name, 0, 0);
@@ -218,8 +233,8 @@ function drawSelection(context, x, y, w, h, ofTimesOnly = false) {
 }
 
 // A frame with values of the y-axis from 0 to `most`, and its height in pixels of one.
-function drawFrame(context, x, y, w, h, most, title) {
-  const { values, places } = ticksOf(0, most, h / 30);
+function drawFrame(context, x, y, w, h, most, title, whole = false) {
+  const { values, places } = ticksOf(0, most, h / 30, whole);
   context.strokeStyle = cssColor("--line");
   context.fillStyle = cssColor("--soft");
   context.textAlign = "right";
@@ -230,7 +245,7 @@ function drawFrame(context, x, y, w, h, most, title) {
     context.moveTo(x, at);
     context.lineTo(x + w, at);
     context.stroke();
-    const label = inWords.format(Number(value.toFixed(places)));
+    const label = value < 1e4 ? inWords.format(Number(value.toFixed(places))) : `${inWords.format(value / 1e3)}k`;
     context.fillText(label, x - 7, at);
   }
   context.save();
@@ -311,7 +326,7 @@ function drawIntervals() {
     ticks = values.map((value) => ({ at: xOf(value), label: value.toFixed(places) }));
   }
   const most = 1.05 * Math.max(...counts) || 1;
-  drawFrame(context, x, y, w, h, most, "intervals");
+  drawFrame(context, x, y, w, h, most, "intervals", true);
   drawSteps(context, counts, edges, xOf, (value) => y + h - value / most * h, cssColor("--fill"), true);
   drawTicks(context, ticks, x, w, y + h, "interval (ms)");
 }
@@ -328,7 +343,7 @@ function writeFound() {
   const nOutside = isi.counts[isi.size], where = isLog ? "outside" : "longer";
   const outside = nOutside ? `; ${inWords.format(nOutside)} ${where}` : "";
   const mean = `${inWords.format(isi.n)}, mean ${digits(isi.sums[0] / isi.n)} ms${outside}`;
-  byId("intervals").textContent = isi.n ? mean : "none";
+  byId("intervals").textContent = isi.n ? mean : "no neuron with two spikes";
   for (const population of populations) {
     const part = perPopulation.find((one) => one.population === population);
     const hertz = part ? 1e3 * part.nSpikes / (part.nRows * time) : NaN;
@@ -336,7 +351,7 @@ function writeFound() {
     const said = part ? `${inWords.format(part.nSpikes)}${rate}` : "hidden";
     population.label.textContent = population.nRows ? said : "not recorded";
   }
-  byId("clear").hidden = byId("zoom-selection").hidden = !selection;
+  byId("clear").disabled = byId("zoom-selection").disabled = !selection;
 }
 
 let isAsked = false, rest = 0;

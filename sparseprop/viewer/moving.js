@@ -123,7 +123,7 @@ function press(event) {
 function point(event) {
   const place = placeOf(event), tip = byId("tip");
   const span = view.t1 - view.t0, rowSpan = view.y1 - view.y0;
-  const perTime = (canvas.raster.clientWidth - left() - RIGHT) / span;
+  const perTime = plotWidth() / span;
   const perRow = (canvas.raster.clientHeight - 2 * TOP) / rowSpan;
   const time = view.t0 + place.x * span, row = view.y0 + place.y * rowSpan;
   let best = null, nearest = 6;

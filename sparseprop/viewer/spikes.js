@@ -5,7 +5,6 @@
 // {t0, t1, y0, y1}: times with both ends, rows whose middle is in [y0, y1). Sizes in the canvases are in CSS pixels,
 // but for the image of the raster, which is in those of the screen.
 
-const MAX_MARKERS = 20000;    // more spikes are counted by pixel
 const MAX_MOVING = 2000000;   // of more spikes only every k-th is drawn while the view moves
 const byId = (id) => document.getElementById(id);
 const about = JSON.parse(byId("about").textContent);
@@ -126,20 +125,16 @@ function partOf(population, region) {
   };
 }
 
-// 1, 2 or 5 times a power of ten: the next one above, and below.
+// 1, 2 or 5 times a power of ten, the next one above.
 function roundUp(least) {
   const power = 10 ** Math.floor(Math.log10(least));
   return power * [1, 2, 5, 10].find((factor) => factor * power >= least * (1 - 1e-12));
 }
 
-function roundDown(most) {
-  const power = 10 ** Math.floor(Math.log10(most));
-  return power * [5, 2, 1].find((factor) => factor * power <= most * (1 + 1e-12));
-}
-
 // Whole bins, of a selection from its beginning, else from that of the raster, so that they stay while it is panned.
 function rateEdges(region) {
-  const width = roundDown((region.t1 - region.t0) / 100);
+  const span = region.t1 - region.t0, share = span / (view.t1 - view.t0);
+  const width = roundUp(span / Math.min(Math.max(share * plotWidth() / 4, 10), 200));
   const origin = selection ? selection.t0 : whole.t0, end = selection ? selection.t1 : whole.t1;
   const first = Math.max(0, Math.floor((region.t0 - origin) / width));
   const last = Math.min(Math.ceil((region.t1 - origin) / width), Math.floor((end - origin) / width * (1 + 1e-12)));
