@@ -276,7 +276,7 @@ def test_a_spike_at_the_pointer_is_named(opened, result):
 
 
 @pytest.mark.parametrize("zoomed", [False, True])
-@pytest.mark.parametrize("sizes", [SIZES, (1000,)])
+@pytest.mark.parametrize("sizes", [SIZES, (1000,), (70, 30), (40,)])
 def test_every_spike_is_at_its_pixel(browser, tmp_path, sizes, zoomed):
     """And there is nothing else: where there is a pixel, there are spikes."""
     browser.size(600, 500)
@@ -294,10 +294,12 @@ def test_every_spike_is_at_its_pixel(browser, tmp_path, sizes, zoomed):
     times, ids = cut(result, view)
     assert times.size > 20_000
     x = np.floor((times - view["t0"]) * (width / (view["t1"] - view["t0"]))).astype(int)
-    y = np.floor((ids + 0.5 - view["y0"]) * (height / (view["y1"] - view["y0"]))).astype(int)
+    per_row = height / (view["y1"] - view["y0"])
+    y, tall = np.floor((ids + 0.5 - view["y0"]) * per_row).astype(int), int(0.8 * per_row + 0.5) if per_row > 1.5 else 1
     expected = np.zeros((height, width), int)
-    expected[height - 1 - y if len(sizes) == 1 else y, np.minimum(x, width - 1)] = 1
-    assert np.array_equal(seen, expected) and 0.1 < expected.mean() < 0.95
+    for k in range(tall):  # where rows are high, around the middle of each
+        expected[np.clip(y - tall // 2 + k, 0, height - 1), np.minimum(x, width - 1)] = 1
+    assert np.array_equal(seen[::-1] if len(sizes) == 1 else seen, expected) and expected.any()
 
 
 def test_few_spikes_are_marked(browser, tmp_path):
@@ -309,7 +311,7 @@ def test_few_spikes_are_marked(browser, tmp_path):
     for when, row in zip(result.times, result.ids, strict=True):
         x, y = int(when / 100.0 * width), height - 1 - int((row + 0.5) / 10 * height)
         assert opened.value(f"new Uint32Array(image.data.buffer)[{y * width + x}]") != 0
-    assert opened.value("new Uint32Array(image.data.buffer).reduce((n, pixel) => n + (pixel ? 1 : 0), 0)") == 4 * 16
+    assert opened.value("new Uint32Array(image.data.buffer).reduce((n, pixel) => n + (pixel ? 1 : 0), 0)") == 4 * 2 * 16
 
 
 @pytest.mark.parametrize(
@@ -428,13 +430,21 @@ def test_frames_of_a_million_spikes(browser, tmp_path):
     assert opened.value("viewer.firstPicture") < 20_000.0
 
 
-def test_very_many_spikes_are_drawn_in_parts_only_while_they_move(browser, tmp_path, monkeypatch):
+def test_of_too_many_spikes_some_are_drawn_while_they_move(browser, tmp_path):
+    """As many as there is time for; all of them, and what is counted, when they rest."""
     browser.size(1280, 800)
-    opened = Page(browser, sp.view(poisson(2_100_000, (1000,)), tmp_path / "page.html"))
+    result = poisson(1_000_000, (1000,))
+    opened = Page(browser, sp.view(result, tmp_path / "page.html"))
     total = "cells.subarray(0, image.width * image.height).reduce((sum, value) => sum + value, 0)"
-    assert opened.value(total) == 2_100_000
-    some = opened.value(f"(() => {{ isMoving = true; drawRaster(); const n = {total}; isMoving = false; return n }})()")
-    assert 1_000_000 < some < 1_100_000
-    browser.mouse("wheel", *opened.place(0.5, 0.5), deltaX=0, deltaY=100)
+    assert opened.value(total) == 1_000_000
+    browser.mouse("wheel", *opened.place(0.5, 0.5), deltaX=0, deltaY=-100)
     opened.rest()
-    assert opened.value(total) == 2_100_000
+    view, n = opened.view, opened.value(total)
+    some, counted = opened.value(
+        f"(() => {{ isMoving = true; pace = 1e-4; view.t1 -= 1; draw(); view.t1 += 1;"
+        f"const drawn = [{total}, found.region.t1]; move(); return drawn }})()"
+    )
+    assert n / 5 < some < n / 3 and counted == view["t1"]  # 86 ms for all of them: every fourth
+    opened.rest()
+    assert opened.value(total) == n == cut(result, view)[0].size
+    assert_counts_are_right(result, opened.found)

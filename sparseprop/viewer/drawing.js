@@ -28,7 +28,8 @@ function pixelOf(color, opacity) {
   return (Math.round(255 * opacity) << 24 | (value & 255) << 16 | (value >> 8 & 255) << 8 | value >> 16) >>> 0;
 }
 
-function drawSpikes(context, ratio, x, y, width, height) {
+// Of all spikes, or every k-th.
+function drawSpikes(step, context, ratio, x, y, width, height) {
   const w = Math.max(1, Math.round(width * ratio)), h = Math.max(1, Math.round(height * ratio));
   if (!image || image.width !== w || image.height !== h) image = new ImageData(w, h);
   const pixels = new Uint32Array(image.data.buffer).fill(0);
@@ -38,7 +39,7 @@ function drawSpikes(context, ratio, x, y, width, height) {
   // Dots as large as leaves most of the picture free, else spikes are counted by pixel.
   const dot = [3, 2].find((size) => n * (size * ratio) ** 2 <= 0.3 * w * h);
   if (dot) drawMarkers(pixels, parts, dot, w, h, scale, ratio);
-  else drawCounts(pixels, parts, n, w, h, scale);
+  else drawCounts(pixels, parts, step, w, h, scale);
   if (isUpwards()) {
     for (let top = 0; top < h >> 1; top++) {
       const upper = pixels.slice(top * w, (top + 1) * w), bottom = h - 1 - top;
@@ -68,8 +69,8 @@ function drawMarkers(pixels, parts, dot, w, h, scale, ratio) {
 
 // The number of spikes of a pixel as its darkness; of each population in counts of its own, as they may share pixels.
 // Where rows are higher than pixels, they are counted by row. Counts are by column, as spikes come in time.
-function drawCounts(pixels, parts, n, w, h, scale) {
-  const step = isMoving ? Math.ceil(n / MAX_MOVING) : 1, size = w * (h + 2 * parts.length);
+function drawCounts(pixels, parts, step, w, h, scale) {
+  const size = w * (h + 2 * parts.length);
   if (cells.length < size) cells = new Int32Array(size);
   let used = 0;
   const counted = parts.map(({ population, begin, end }) => {
@@ -81,36 +82,40 @@ function drawCounts(pixels, parts, n, w, h, scale) {
   for (const { population, counts, lines } of counted) {
     const color = cssColor(colorName(population));
     const shades = Uint32Array.from({ length: most + 1 }, (_, k) => pixelOf(color, 0.15 + 0.85 * Math.sqrt(k / most)));
-    for (let line = 0; line < lines.n; line++) {
-      const [top, bottom] = lines.pixels(line);
-      for (let py = top; py < bottom; py++) shadeRow(pixels, py * w, w, counts, line, lines.n, shades);
-    }
+    for (let px = 0; px < w; px += 16) shadeColumns(pixels, w, px, Math.min(px + 16, w), lines, counts, shades);
   }
 }
 
-// The lines in which spikes of a population are counted: how many, of each row which one, and the pixels of each.
-function linesOf(population, h, perRow) {
-  const { first, nRows } = population, ofRow = new Int32Array(nRows), shift = first - view.y0;
-  const top = Math.max(Math.floor(shift * perRow), 0), bottom = Math.min(Math.floor((shift + nRows) * perRow) + 1, h);
-  const isByRow = perRow > 1.5, tall = isByRow ? Math.max(Math.round(0.8 * perRow), 1) : 1;
-  const low = isByRow ? Math.max(Math.floor(-shift), 0) : top;
-  const n = Math.max((isByRow ? Math.min(Math.ceil(view.y1 - first), nRows) : bottom) - low, 0);
+// The lines in which spikes of a population are counted: how many, of each row which one, and the pixels of each, from
+// `top` to before `bottom`.
+function linesOf({ first, nRows }, h, perRow) {
+  const shift = first - view.y0, isByRow = perRow > 1.5, tall = isByRow ? Math.max(Math.round(0.8 * perRow), 1) : 1;
+  const low = Math.max(Math.floor(isByRow ? -shift : shift * perRow), 0);
+  const rowsTo = Math.min(Math.ceil(view.y1 - first), nRows), to = Math.floor((shift + nRows) * perRow) + 1;
+  const high = isByRow ? rowsTo : Math.min(to, h);
+  const n = Math.max(high - low, 0), ofRow = new Int32Array(nRows);
   for (let row = 0; row < nRows; row++) {
     const line = (isByRow ? row : Math.floor((row + 0.5 + shift) * perRow)) - low;
     ofRow[row] = line < n ? Math.max(line, -1) : -1;
   }
-  const pixels = (line) => {
-    const py = isByRow ? Math.floor((low + line + 0.5 + shift) * perRow) - (tall >> 1) : low + line;
-    return [Math.max(py, 0), Math.min(py + tall, h)];
-  };
-  return { n, ofRow, pixels };
+  const pixelOfLine = (line) => isByRow ? Math.floor((low + line + 0.5 + shift) * perRow) - (tall >> 1) : low + line;
+  const top = Int32Array.from({ length: n }, (_, line) => Math.max(pixelOfLine(line), 0));
+  const bottom = Int32Array.from({ length: n }, (_, line) => Math.min(pixelOfLine(line) + tall, h));
+  return { n, ofRow, top, bottom };
 }
 
-function shadeRow(pixels, to, w, counts, line, nLines, shades) {
+// As many columns as a cache line has pixels.
+function shadeColumns(pixels, w, from, to, { n, top, bottom }, counts, shades) {
   const most = shades.length - 1;
-  for (let px = 0, i = line; px < w; px++, i += nLines) {
-    const count = counts[i];
-    if (count) pixels[to + px] = shades[count < most ? count : most];
+  for (let line = 0; line < n; line++) {
+    const begin = top[line], end = bottom[line];
+    for (let px = from, i = from * n + line; px < to; px++, i += n) {
+      const count = counts[i];
+      if (count > 0) {
+        const shade = shades[count < most ? count : most];
+        for (let py = begin; py < end; py++) pixels[py * w + px] = shade;
+      }
+    }
   }
 }
 
@@ -131,10 +136,10 @@ function countColumn(rows, begin, end, step, lineOfRow, counts, from) {
   }
 }
 
-// The count from which on pixels are equally dark: a percent of those with spikes.
+// The count from which on pixels are equally dark: a percent of those with spikes, by every third one.
 function darkest(counts) {
   const numberOf = new Uint32Array(1025);
-  for (let i = 0; i < counts.length; i++) if (counts[i]) numberOf[counts[i] < 1024 ? counts[i] : 1024]++;
+  for (let i = 0; i < counts.length; i += 3) if (counts[i]) numberOf[counts[i] < 1024 ? counts[i] : 1024]++;
   const few = 0.01 * numberOf.reduce((sum, value) => sum + value, 0);
   let most = 1024, above = numberOf[1024];
   while (most > 1 && above + numberOf[most - 1] <= few) above += numberOf[--most];
@@ -170,10 +175,10 @@ function timeAxis(width) {
   };
 }
 
-function drawRaster() {
+function drawRaster(step) {
   const { context, width, height, ratio } = cleared(canvas.raster);
   const x = left(), y = TOP, w = width - x - RIGHT, h = height - 2 * TOP;
-  drawSpikes(context, ratio, x, y, w, h);
+  drawSpikes(step, context, ratio, x, y, w, h);
   context.strokeStyle = cssColor("--line");
   context.lineWidth = 1;
   context.strokeRect(x - 0.5, y - 0.5, w + 1, h + 1);
@@ -355,26 +360,29 @@ function writeFound() {
 }
 
 let isAsked = false, rest = 0;
+let pace = 2e-5;   // ms that a spike takes, as found before
 function ask() {
   if (isAsked) return;
   isAsked = true;
   requestAnimationFrame(draw);
 }
 
+// While it moves, as many spikes as there is time for; what is counted and the others follow when it rests.
 function draw() {
   const begin = performance.now();
   isAsked = false;
-  const region = selection ?? view;
-  const isLarge = shown().reduce((n, { nSpikes }) => n + nSpikes, 0) > MAX_MOVING;
-  if (!isMoving || !isLarge || !found.edges) found = measure(region);   // else when it rests
-  drawRaster();
+  const n = shown().map((population) => partOf(population, view)).reduce((sum, part) => sum + part.end - part.begin, 0);
+  const step = isMoving ? Math.max(1, Math.ceil(n * pace / BUDGET)) : 1;
+  if (step === 1) found = measure(selection ?? view);
+  drawRaster(step);
   drawRate();
   drawIntervals();
   writeFound();
-  Object.assign(window.viewer, { selection, found, frame: performance.now() - begin });
+  const frame = performance.now() - begin;
+  if (step === 1 && n > 200000) pace = (pace + frame / n) / 2;
+  Object.assign(window.viewer, { selection, found, frame });
 }
 
-// While it moves, a page with very many spikes draws some of them.
 function move() {
   isMoving = true;
   clearTimeout(rest);

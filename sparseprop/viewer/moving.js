@@ -24,7 +24,7 @@ function zoom(factorT, factorY, atT = 0.5, atY = 0.5) {
 const pan = (t, y) => show(view.t0 + t * (view.t1 - view.t0), view.t1 + t * (view.t1 - view.t0),
   view.y0 + y * (view.y1 - view.y0), view.y1 + y * (view.y1 - view.y0));
 const reset = () => show(whole.t0, whole.t1, 0, whole.y1);
-const select = (region) => { selection = region; ask(); };
+const select = (region) => { selection = region; move(); };
 const zoomToSelection = () => selection && show(selection.t0, selection.t1, selection.y0, selection.y1);
 
 // Where a pointer is: as shares of the plot in it, and of which canvas.
