@@ -19,7 +19,7 @@ from .content import bands_of_result, bands_of_trains, between, described, packe
 __all__ = ["view"]
 
 FOLDER = pathlib.Path(__file__).parent
-PARTS = ("page.html", "page.css", "spikes.js", "drawing.js", "moving.js")
+PARTS = ("page.html", "page.css", "spikes.js", "raster.js", "drawing.js", "moving.js")
 
 
 @named_arguments
