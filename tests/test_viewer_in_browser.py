@@ -448,3 +448,12 @@ def test_of_too_many_spikes_some_are_drawn_while_they_move(browser, tmp_path):
     opened.rest()
     assert opened.value(total) == n == cut(result, view)[0].size
     assert_counts_are_right(result, opened.found)
+
+
+def test_rates_of_many_populations_are_one_curve(browser, tmp_path):
+    result = poisson(1000, (5,) * 13)
+    opened = Page(browser, sp.view(result, tmp_path / "page.html"))
+    (curve,) = opened.value("curvesOf(found.perPopulation)")
+    assert curve["nRows"] == 65 and sum(curve["counts"]) == np.count_nonzero(result.times < opened.found["edges"][-1])
+    opened.click("#populations li:first-child input")
+    assert len(opened.value("curvesOf(found.perPopulation)")) == 12
