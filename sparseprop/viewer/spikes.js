@@ -5,7 +5,7 @@
 // {t0, t1, y0, y1}: times with both ends, rows whose middle is in [y0, y1). Sizes in the canvases are in CSS pixels,
 // but for the image of the raster, which is in those of the screen.
 
-const BUDGET = 25;            // ms that a frame may take while the view moves
+const BUDGET = 16;            // ms that a frame may take while the view moves: as the screen does
 const byId = (id) => document.getElementById(id);
 const about = JSON.parse(byId("about").textContent);
 const canvas = { raster: byId("raster"), rate: byId("rate"), isi: byId("isi") };
