@@ -34,6 +34,7 @@ from .run.recording import Record
 from .run.result import Result
 from .run.simulation import Simulation, StopReason
 from .sweep import SweepResult, sweep
+from .viewer import view
 
 __all__ = [
     "EIF",
@@ -87,6 +88,7 @@ __all__ = [
     "sweep",
     "uniform",
     "uniform_phase",
+    "view",
 ]
 
 

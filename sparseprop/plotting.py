@@ -22,6 +22,8 @@ MIN_SHARE = 0.1  # of the height, for a label on the axis
 CELLS_PER_INCH = 75  # of the density image
 MAX_BINS = 1_000_000
 BLOCK = 1 << 20  # spikes that are counted at a time
+SMALL = (120, 480)  # pixels of a small raster, high and wide
+FEW = 3000  # spikes that are larger in it
 
 
 @named_arguments
@@ -65,7 +67,7 @@ def plot_raster(result, ax=None, *, t_start=None, t_stop=None, neurons=None, bin
     O(number of spikes), a second or two for 10^7.
     """
     _require_matplotlib()
-    first, last = _interval(result, t_start, t_stop)
+    first, last = interval_to_show(result, t_start, t_stop)
     edges, bin_width = _bin_edges(first, last, bin_width)
     if neurons is not None:
         neurons = _validation.integer(neurons, "neurons", "a whole number >= 1", low=1)
@@ -120,6 +122,47 @@ def save_raster_plot(result, path, *, dpi=150, **options):
         figure.savefig(path, dpi=dpi)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def small_raster(result):
+    """The spikes of a Result as an array of pixels, for where a picture has to be small and made at once.
+
+    Parameters
+    ----------
+    result : Result
+
+    Returns
+    -------
+    ndarray of uint8, shape (120, 480, 3)
+        Red, green and blue, on white: the darker, the more spikes are in a pixel. Populations are on top of each other
+        as in :func:`plot_raster`.
+    """
+    height, width = SMALL
+    bands = _Band.stack(result, None)
+    first, last = interval_to_show(result, None, None)
+    n_rows = max(sum(band.shown for band in bands), 1)
+    colors = [band.color for band in bands[: len(COLORS)]]  # which come again after these
+    counts = np.zeros((len(colors), height * width), np.int64)
+    starts = np.array([band.first_row for band in bands], np.int64)
+    for block in _blocks(result.times.size):
+        index, local = _located(bands, result.ids[block])
+        row = (starts[index] + local) * height // n_rows
+        column = np.minimum(((result.times[block] - first) * (width / (last - first))).astype(np.int64), width - 1)
+        cell = (height - 1 - row if len(bands) == 1 else row) * width + column
+        for k in range(len(colors)):
+            counts[k] += np.bincount(cell[index % len(COLORS) == k], minlength=height * width)
+    counts = counts.reshape(-1, height, width)
+    if result.times.size <= FEW:
+        for axis in (1, 2):
+            counts[(slice(None),) * axis + (slice(1, None),)] += counts[(slice(None),) * axis + (slice(-1),)]
+    pixels = np.full((height, width, 3), 255, np.uint8)
+    most = max(float(np.percentile(counts[counts > 0], 99.0)), 1.0) if counts.any() else 1.0
+    for name, number in zip(colors, counts, strict=True):
+        color = np.array([int(name[k : k + 2], 16) for k in (1, 3, 5)])
+        # In eight shades, which makes files small.
+        shade = np.ceil(8.0 * np.sqrt(np.minimum(number[number > 0] / most, 1.0))) / 8.0
+        pixels[number > 0] = 255 - shade[:, None] * (255 - color)
+    return pixels
 
 
 def new_axes(ax=None):
@@ -179,7 +222,7 @@ class _Band:
         return shown if self.n_recorded in (self.n, None) else f"{shown}, {self.n_recorded:,} recorded"
 
 
-def _interval(result, t_start, t_stop):
+def interval_to_show(result, t_start, t_stop):
     """What is to be shown, in ms; a run of no time gets 1 ms."""
     first, last = result.t_start, result.t_stop
     if t_start is not None:

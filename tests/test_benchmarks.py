@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 
+import chromium
 import numpy as np
 import pytest
 
@@ -324,3 +325,15 @@ def test_exports(tmp_path):
     cases = json.loads((tmp_path / "out.json").read_text())["cases"]
     assert [case["library"] for case in cases] == ["pandas", "xarray", "neo", "pynapple"]
     assert all(case.get("seconds", 1.0) > 0.0 and ("skipped" in case or "seconds" in case) for case in cases)
+
+
+def test_viewer(tmp_path):
+    if chromium.found() is None:
+        pytest.skip("there is no Chromium here")
+    done = run(tmp_path, f"--spikes 500 --rounds 1 -o out.json --pictures {tmp_path}", "viewer.py")
+    assert done.returncode == 0, done.stderr
+    (case,) = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert 500 <= case["shown"] < 520 and case["bytes"] > 20_000 and case["first_picture_ms"][0] > 0.0
+    assert len(case["frames_ms"]) == len(case["drawing_ms"]) > 20
+    assert (tmp_path / "looking_5e2.png").read_bytes().startswith(b"\x89PNG")
+    assert done.stdout.count("\n") == 3

@@ -75,13 +75,14 @@ def test_modules_that_were_deleted_do_not_stay_in_wheels(copy):
     assert not (built / "sparseprop" / "old_name.py").exists()
     assert (built / "sparseprop" / "new_name.py").exists() and (built / "sparseprop" / "_core.pyi").exists()
     assert not [path for path in built.rglob("*") if path.suffix in (".pyx", ".pxd", ".pxi", ".h")]
+    assert {path.suffix for path in (built / "sparseprop" / "viewer").iterdir()} == {".py", ".html", ".css", ".js"}
 
 
 def test_an_sdist_has_what_a_build_needs_and_nothing_that_was_built(copy):
     with tarfile.open(build(copy, "sdist")) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for path in SOURCE.glob("sparseprop/**/*"):
-        if path.suffix in (".py", ".pyx", ".pxd", ".pxi", ".pyi", ".h", ".typed"):
+        if path.suffix in (".py", ".pyx", ".pxd", ".pxi", ".pyi", ".h", ".typed", ".html", ".css", ".js"):
             assert str(path.relative_to(SOURCE)) in names
     assert {"setup.py", "pyproject.toml", "LICENSE", "README.md"} <= names
     assert not [name for name in names if name.endswith((".c", ".so")) or name.startswith("build")]

@@ -4,6 +4,7 @@ import csv
 import importlib.metadata
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -547,6 +548,34 @@ def test_plot_errors(fails, monkeypatch):
     assert 'pip install "sparseprop-sim[plot]"' in fails(1, "plot", "out.h5")
 
 
+# view -------------------------------------------------------------------------------------------------------
+
+
+def test_view(run):
+    network().run(100.0).save("out.h5")
+    code, out, err = run("view", "out.h5")
+    assert (code, err) == (0, "") and re.fullmatch(
+        r"The page is in out\.html \(0\.\d+ MB\); open it in a browser\n", out
+    )
+    text = Path("out.html").read_text()
+    assert "<title>out.h5</title>" in text and '"start": 0.0, "stop": 100.0' in text
+    assert run("view", "out.h5", "-o", "part.html", "--from", 20, "--to", 40)[0] == 0
+    assert '"start": 20.0, "stop": 40.0' in Path("part.html").read_text()
+    assert run("view", "out.h5", "--to", 50, "--overwrite")[0] == 0
+    assert '"start": 0.0, "stop": 50.0' in Path("out.html").read_text()
+
+
+def test_view_errors(fails, empty_folder):
+    assert "cannot read " in fails(1, "view", "missing.h5")
+    network().run(100.0).save("out.h5")
+    message = fails(1, "view", "out.h5", "--max-spikes", 3)
+    assert "more than max_spikes, 3; give t_start and t_stop (on the command line --from and --to)" in message
+    assert "t_start must be before t_stop" in fails(1, "view", "out.h5", "--from", 60, "--to", 40)
+    Path("out.html").write_text("mine")
+    assert "give --overwrite to replace it, or another name after -o" in fails(1, "view", "out.h5")
+    assert Path("out.html").read_text() == "mine"
+
+
 # Usage ------------------------------------------------------------------------------------------------------
 
 
@@ -572,7 +601,7 @@ def test_usage_errors(fails, arguments, message):
     assert message in error and error.endswith("--help`)")
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["run"], ["sweep"], ["info"], ["plot"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["run"], ["sweep"], ["info"], ["plot"], ["view"]])
 def test_help(run, command):
     code, out, err = run(*command, "--help")
     assert (code, err) == (0, "")

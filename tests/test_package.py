@@ -43,7 +43,7 @@ LAYERS = [
     {"run"},
     {"network"},
     {"analysis", "batch", "sweep", "gradient_check", "dynamics", "simulation", "raster"},
-    {"training", "interop"},
+    {"training", "interop", "viewer"},
     {"torch", "jax"},
     {"sparseprop"},
     {"bench"},

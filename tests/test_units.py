@@ -7,6 +7,7 @@
 import concurrent.futures
 import functools
 import inspect
+import json
 import pathlib
 import re
 import tempfile
@@ -103,6 +104,13 @@ def set_state(**kwargs):
     sim.run(5.0)
     sim.set_state(**kwargs, keep_rest=True)
     return sim.state
+
+
+def viewed(**kwargs):
+    with tempfile.TemporaryDirectory() as folder:
+        text = sp.view(spikes(), pathlib.Path(folder, "page.html"), **kwargs).read_text()
+    about = json.loads(re.search(r'id="about">(.*?)</script>', text)[1])
+    return [about["start"], about["stop"], *(told["nSpikes"] for told in about["populations"])]
 
 
 def raster(**kwargs):
@@ -330,6 +338,7 @@ CALLS = {
     "analysis.plot_cross_correlation": (sources(sp.analysis.plot_cross_correlation),
                                         {"bin_width": ("ms", 5.0), "max_lag": ("ms", 20.0)}),
     "analysis.plot_matrix": (sp.analysis.plot_matrix, {"matrix": (None, np.eye(3))}),
+    "view": (viewed, {"t_start": ("ms", 5.0), "t_stop": ("ms", 50.0), "max_spikes": (None, 10**6)}),
     "Result.plot_raster": (raster, {"t_start": ("ms", 5.0), "t_stop": ("ms", 50.0), "bin_width": ("ms", 5.0),
                                     "neurons": (None, 2), "max_markers": (None, 100)}),
     "training.Adam.__init__": (training.Adam, {"lr": (None, 1e-3), "decay": (None, 0.9), "betas": (None, (0.9, 0.99)),

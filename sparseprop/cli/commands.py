@@ -24,6 +24,7 @@ from ..run.recording import Record
 from ..run.simulation import ENGINES, Simulation
 from ..run.stopping import REASONS, StopReason
 from ..sweep import sweep
+from ..viewer import view
 from . import texts
 from .configuration import RUN_KEYS, network_of, read_config, run_of, run_table, sweep_table, swept_network
 from .descriptions import described, spikes_of, summary, what_is_kept
@@ -243,6 +244,16 @@ def _plot(arguments):
     out = arguments.out or os.path.splitext(arguments.file)[0] + ".png"
     _picture(result, out, t_start=arguments.start, t_stop=arguments.stop, neurons=arguments.neurons)
     say(f"The picture is in {out}")
+    return OK
+
+
+def _view(arguments):
+    given = {"t_start": arguments.start, "t_stop": arguments.stop, "max_spikes": arguments.max_spikes}
+    given = {name: value for name, value in given.items() if value is not None}
+    out = arguments.out or os.path.splitext(arguments.file)[0] + ".html"
+    _refuse_existing(out, arguments.overwrite, "or another name after -o")
+    page = view(_load(arguments.file), out, title=os.path.basename(arguments.file), overwrite=True, **given)
+    say(f"The page is in {out} ({page.stat().st_size / 1e6:.2g} MB); open it in a browser")
     return OK
 
 
@@ -468,6 +479,14 @@ def _parser():
     plot.add_argument(
         "--neurons", type=_whole(1), metavar="N", help="show only the first N neurons of each population (default: all)"
     )
+
+    page = command("view", _view, "a page to look at a raster in", texts.VIEW_HELP, texts.VIEW_EXAMPLE)
+    page.add_argument("file", metavar="FILE.h5", help="the raster")
+    page.add_argument("-o", "--out", metavar="OUT.html", help="the page (default: FILE.html beside it)")
+    page.add_argument("--from", dest="start", type=_any_time, metavar="MS", help="begin, in ms (default: all)")
+    page.add_argument("--to", dest="stop", type=_any_time, metavar="MS", help="end, in ms (default: all)")
+    page.add_argument("--max-spikes", type=_whole(0), metavar="N", help="refuse more spikes (default: 10000000)")
+    page.add_argument("--overwrite", action="store_true", help="replace an existing file OUT.html")
 
     convert = command(
         "convert", _convert, "spikes to and from NWB, CSV, npz and SONATA", texts.CONVERT_HELP, texts.CONVERT_EXAMPLE

@@ -76,6 +76,15 @@ PLOT_EXAMPLE = """\
 examples:
   sparseprop plot raster.h5
   sparseprop plot raster.h5 -o raster.pdf --from 200 --to 400 --neurons 1000"""
+VIEW_HELP = """\
+Write a page to look at a raster in, or at any SONATA spike file: one HTML file that any browser opens,
+without a server and without network. In it the raster can be panned and zoomed, populations be hidden and
+boxes be selected; histograms of rates and interspike intervals are those of what is in view, or selected.
+10^6 spikes take some 8 MB."""
+VIEW_EXAMPLE = """\
+examples:
+  sparseprop view raster.h5
+  sparseprop view raster.h5 -o looks.html --from 200 --to 400 --overwrite"""
 CONVERT_HELP = """\
 Write the spikes of one file into a file of another kind. Formats, by suffix or by --from and --to: sonata (.h5;
 of any program and layout when read), sonata-bmtk (units "milliseconds"), sonata-old (/spikes/timestamps and

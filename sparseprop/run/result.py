@@ -17,7 +17,7 @@ from ..gradients import backward
 from ..models import MODELS
 from ..numerics.bins import bin_of, is_edge
 from ..numerics.trains import cv_of_intervals, intervals_of
-from ..plotting import plot_raster
+from ..plotting import plot_raster, small_raster
 from .pieces import COUNTED, SAMPLED, joined_pieces
 from .stopping import REASONS
 from .stored import SpikesInFile
@@ -714,12 +714,17 @@ class Result:
         )
 
     def _repr_html_(self):
-        """A table for notebooks: a row for each population."""
+        """For notebooks: a small raster, and a table with a row for each population."""
         title, *lines = str(self).splitlines()
         columns = ("population", "model", "neurons", "recorded", "spikes", "rate (Hz)", "CV")
         read = self._shown_cv() is not None
         rows = [self._row(info, n, read) for info, n in zip(self.populations, self.numbers_recorded(), strict=True)]
-        return _html.page(title, *map(str.strip, lines), _html.table(rows, columns))
+        raster = ""
+        if read and len(self.times):
+            from_top = f": {', '.join(info.name for info in self.populations)} from the top"
+            said = f"spikes from {self.t_start:g} to {self.t_stop:g} ms{from_top if len(rows) > 1 else ''}"
+            raster = _html.picture(small_raster(self), f"Raster of {said}")
+        return _html.page(title, *map(str.strip, lines), raster, _html.table(rows, columns))
 
     def _row(self, info, n_recorded, read):
         """The cells of :meth:`_repr_html_` for one population; spikes are looked at only if `read`."""
