@@ -65,7 +65,7 @@ def run_nest(case):
         neurons = nest.Create(case["model"], p.n, params=parameters)
         neurons.V_m = p.V
         generator, recorder = (
-            nest.Create("poisson_generator", params={"rate": float(drive.input.rate[0])}),
+            nest.Create("poisson_generator", params={"rate": drive.input.rate}),
             nest.Create("spike_recorder", params={"start": TRANSIENT}),
         )
         nest.Connect(generator, neurons, syn_spec={"weight": drive.weight, "delay": 1.5})

@@ -55,6 +55,7 @@ GALLERY = {
     "excitatory_inhibitory": None,
     "from_matrix": None,
     "connectome": None,
+    "microcircuit": None,
     "sweep_rate": None,
     "replay": lambda runs: runs[0].plot_raster(neurons=200),
     "digits": lambda trainer: trainer.history.plot(),

@@ -203,6 +203,19 @@ def test_brunel(tmp_path):
         assert "cannot import nest" in done.stderr
 
 
+def test_microcircuit(tmp_path):
+    simulators = "sparseprop nest" if not importlib.util.find_spec("nest") else "sparseprop"
+    command = f"--scales 0.03 --duration 60 --rounds 1 --simulators {simulators} -o out.json"
+    done = run(tmp_path, command, "microcircuit.py")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out.json").read_text())
+    (found,) = [case for case in report["runs"] if "rates_hz" in case]
+    assert len(found["rates_hz"]) == len(report["populations"]) == 8 and 0.5 < np.mean(found["rates_hz"]) < 10.0
+    assert "published" in done.stdout
+    if "nest" in simulators:
+        assert "cannot import nest" in done.stderr
+
+
 def test_peers_wants_a_duration_for_each_size(tmp_path):
     done = run(tmp_path, "--sizes 200 --durations 100 50", "peers.py")
     assert done.returncode == 2

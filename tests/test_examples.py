@@ -34,8 +34,15 @@ def main_of(name):
 
 def test_scripts_are_those_that_are_tested():
     scripts = ["balanced.py", "brunel.py", "connectome.py", "digits.py", "driven_chaos.py", "excitatory_inhibitory.py"]
-    scripts += ["flossing.py", "from_matrix.py", "learned_delays.py", "lyapunov.py", "perturbations.py", "pytorch.py"]
-    scripts += ["replay.py", "sparse_chaos.py", "spike_patterns.py", "sweep_rate.py", "yin_yang.py"]
+    scripts += [
+        "flossing.py",
+        "from_matrix.py",
+        "learned_delays.py",
+        "lyapunov.py",
+        "microcircuit.py",
+        "perturbations.py",
+    ]
+    scripts += ["pytorch.py", "replay.py", "sparse_chaos.py", "spike_patterns.py", "sweep_rate.py", "yin_yang.py"]
     assert scripts == SCRIPTS
 
 
@@ -122,6 +129,26 @@ def test_brunel(empty_folder, capsys):
     assert [path.name for path in empty_folder.iterdir()] == ["brunel.png"]
 
 
+def test_microcircuit(empty_folder, capsys):
+    result = main_of("microcircuit.py")(scale=0.05, duration=100.0)
+    assert [p.n for p in result.populations] == [1034, 292, 1096, 274, 242, 53, 720, 147]
+    assert 1.0 < result.rate < 4.0 and result.population("L4E").rate > 2.0 * result.population("L23E").rate
+    assert [path.name for path in empty_folder.iterdir()] == ["microcircuit.png"]
+    assert "L6I" in capsys.readouterr().out
+    # In a full network these are the published numbers of synapses, in millions (Potjans and Diesmann 2014: some 300).
+    made = runpy.run_path(str(EXAMPLES / "microcircuit.py"))
+    sizes = np.array([row[0] for row in made["POPULATIONS"].values()])
+    assert sizes.sum() == 77169
+    synapses = np.log(1.0 - made["PROBABILITY"]) / np.log(1.0 - 1.0 / np.outer(sizes, sizes))
+    net = made["network"](0.05)
+    drawn = np.reshape([p.n_synapses for p in net.projections], (8, 8))
+    assert np.abs(drawn - 0.05**2 * synapses).max() <= 0.5 and 298e6 < synapses.sum() < 300e6
+    # Weights keep their sign and deviate by a tenth.
+    for p in net.projections[:4]:
+        assert p.weight.std() == pytest.approx(0.1 * abs(p.weight.mean()), rel=0.1)
+        assert (np.sign(p.weight) == (1.0 if p.pre.name.endswith("E") else -1.0)).all() and p.delay.min() >= 0.1
+
+
 def test_perturbations(empty_folder, capsys):
     found = main_of("perturbations.py")(n=100, K=20, twins=3, duration=1200.0)
     assert found["LIF"].returned[:9].all() and not found["spike"].returned.any()
@@ -168,7 +195,15 @@ def test_pytorch(empty_folder, capsys):
 
 # Those take minutes, or a package that may not be there.
 LENGTHY = ("brunel.py", "connectome.py", "digits.py", "driven_chaos.py", "flossing.py", "learned_delays.py")
-LENGTHY += ("lyapunov.py", "perturbations.py", "pytorch.py", "sparse_chaos.py", "spike_patterns.py", "yin_yang.py")
+LENGTHY += (
+    "lyapunov.py",
+    "microcircuit.py",
+    "perturbations.py",
+    "pytorch.py",
+    "sparse_chaos.py",
+    "spike_patterns.py",
+    "yin_yang.py",
+)
 
 
 @pytest.mark.parametrize("name", [name for name in SCRIPTS if name not in LENGTHY])

@@ -1,9 +1,13 @@
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .drawn import Drawn
+class Drawn(Protocol):  # connectivity.Drawn, which is above this module
+    @property
+    def size(self) -> int: ...
+    def rows(self, first: int, stop: int) -> NDArray[np.float64]: ...
 
 MAX_INTERVALS: int
 PIECE: int
