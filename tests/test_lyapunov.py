@@ -231,7 +231,7 @@ def test_vectors_grow_as_finite_perturbations_do(name):
         engine.start_tape(1e-9)
         reason = engine.advance(end, None, 40)
         tangent.load(engine.stop_tape())
-        tangent.apply(0, tangent.n_blocks)
+        tangent.apply()
         tangent.clear()
     gain_after = tangent.measure(engine)
     J = np.zeros((len(state),) * 2, order="F")

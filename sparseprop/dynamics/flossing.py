@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import NumericalError, ParameterError
 from ..models import names_of
 from ._events import Neurons, Walk
-from .lyapunov import LIMIT, first_vectors, refuse_delays
+from .lyapunov import LIMIT, random_vectors, refuse_delays
 
 __all__ = ["TrialExponents"]
 
@@ -54,7 +54,7 @@ class TrialExponents:
             for name in _values(neurons[0].model)
         }
         values["is_linear"] = values["is_linear"].astype(np.uint8)
-        self.vectors = first_vectors(seed, self.n, k)
+        self.vectors = np.linalg.qr(random_vectors(seed, self.n, k))[0]
         self.shortest = float(values["tau"].min())
         self._synapses(row)
         self.neurons = Neurons(**values, first=self._first, target=self._target, row=row)

@@ -371,8 +371,7 @@ class Lyapunov:
         self._engine.restore(state)
 
     def _first_vectors(self):
-        n, m = self._frame.shape
-        return np.asfortranarray(first_vectors(self._seed, n, m))
+        return self._frame.orthonormal(random_vectors(self._seed, *self._frame.shape))
 
     def _try_sample(self, state, interrupts, kept, look):
         """One sample in `_steps` steps; False if vectors have grown too differently in one of these."""
@@ -514,10 +513,10 @@ def _silent():
     )
 
 
-def first_vectors(seed, n, m):
-    """m orthonormal vectors in random directions, shape (n, m)."""
+def random_vectors(seed, n, m):
+    """m vectors in random directions, shape (n, m)."""
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, n, m, 0x1EA])))
-    return np.linalg.qr(random.random((n, m)) - 0.5)[0]
+    return random.random((n, m)) - 0.5
 
 
 def refuse_delays(net):
