@@ -5,7 +5,7 @@ decompositions, and what it does to the blocks behind it is shared out among thr
 additions and multiplications, in the same order, whatever the number of threads and the machine: so are the bits.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
@@ -30,7 +30,7 @@ cdef extern from *:
     enum {
         SP_STRIP = 8,
         SP_MOST = 64,
-        SP_TOGETHER = 64 /* rows that are gone through together; they stay in a core's first cache */
+        SP_TOGETHER = 32 /* rows that are gone through together; they stay in a core's first cache */
     };
 
     /* Some rows of a strip of 8 columns, minus the products of as many rows of a with those of b, which follow each
@@ -53,10 +53,11 @@ cdef extern from *:
                 *(sp_four *)(c[i] + 4 * q) = sum[i][q];
     }
 
-    /* c -= a b, for n rows (those in `order`, or the first ones) of c and a; b by strips: depth rows of 8 columns. */
+    /* c -= a b, for n rows (those in `order`, or the first ones) of c and a; b by strips: depth rows of 8 columns. The
+       order goes on for so many rows, which are asked for in time. */
     SP_WIDEST
     static void sp_subtract_products(double *c, const double *a, const double *b, int64_t step, const int64_t *order,
-                                     int64_t n, int64_t depth, int64_t width) {
+                                     int64_t n, int64_t order_size, int64_t depth, int64_t width) {
         for (int64_t begin = 0; begin < n; begin += SP_TOGETHER) {
             int64_t end = begin + SP_TOGETHER < n ? begin + SP_TOGETHER : n;
             for (int64_t j = 0; j < width; j += SP_STRIP) {
@@ -68,6 +69,12 @@ cdef extern from *:
                         int64_t row = order ? order[r + i] : r + i;
                         rows[i] = c + step * row + j;
                         factors[i] = a + step * row;
+                    }
+                    for (int i = 0; order && i < 4 && r + i + SP_TOGETHER < order_size; i++) {
+                        int64_t row = order[r + i + SP_TOGETHER];
+                        __builtin_prefetch(c + step * row + j, 0, 2);
+                        if (j < depth)
+                            __builtin_prefetch(a + step * row + j, 0, 2);
                     }
                     sp_tile(rows, factors, b + depth * j, depth, 4);
                 }
@@ -224,8 +231,8 @@ cdef extern from *:
     }
     """
     void subtract_products "sp_subtract_products"(double *c, const double *a, const double *b, int64_t step,
-                                                  const int64_t *order, int64_t n, int64_t depth,
-                                                  int64_t width) noexcept nogil
+                                                  const int64_t *order, int64_t n, int64_t order_size,
+                                                  int64_t depth, int64_t width) noexcept nogil
     void add_inner_products "sp_add_inner_products"(double *w, const double *a, const double *c, int64_t step,
                                                     int64_t n, int64_t depth, int64_t width) noexcept nogil
     void solve "sp_solve"(double *b, const double *a, const double *scale, int64_t depth, int64_t width,
@@ -252,10 +259,11 @@ cdef struct Panel:
 cdef struct Bases:
     Vectors *v
     Panel *panels               # of each block
-    int64_t *orders[2]          # LU: rows, pivots first, as blocks with even and odd numbers leave them
+    int64_t *orders[4]          # LU: rows, pivots first, as each of the last four blocks leaves them
+    uint8_t *is_pivot           # LU: whether a row is one
     double *strip               # of the block that is decomposed
     double *reflectors          # QR: of the present block
-    double *buffers             # of each member: a block of products
+    double *buffers             # of each member: two blocks of products
     double *triangle            # the triangular factor, n_blocks block columns; or NULL
     double *diagonal
     const double *factors       # of rows, to multiply them by
@@ -274,7 +282,7 @@ cdef inline int64_t width_of(const Vectors *v, int64_t b) noexcept nogil:
 
 
 cdef inline double *buffer_of(const Bases *s, int64_t member) noexcept nogil:
-    return s.buffers + MOST * MOST * member
+    return s.buffers + 2 * MOST * MOST * member
 
 
 cdef inline void keep_row(const Bases *s, int64_t i, int64_t j, const double *row, int64_t n) noexcept nogil:
@@ -298,23 +306,47 @@ cdef inline void from_strips(double *row, const double *strips, int64_t depth, i
 
 # LU: rows are exchanged in an order, and stay where they are -----------------------------------------------------------
 
-cdef inline void eliminate(const Bases *s, const int64_t *order, int64_t first, const double *a, const double *of_pivots,
-                    int64_t depth, double *c, int64_t column, int64_t width, double *buffer) noexcept nogil:
-    """Take pivots, of which the first is number `first`, out of columns c that begin with number `column`.
+cdef inline void solve_pivots(const Bases *s, const int64_t *order, int64_t first, const double *of_pivots,
+                              int64_t depth, double *c, int64_t column, int64_t width, double *to) noexcept nogil:
+    """What is subtracted from other rows, of columns c that begin with number `column`; the pivots' rows are 0 then.
 
-    a has the factors of all rows, `of_pivots` those of the pivots.
+    The first pivot is number `first`; `of_pivots` has the factors of their rows.
     """
     cdef const Vectors *v = s.v
     cdef double[MOST] kept
     cdef int64_t i
     for i in range(depth):
-        to_strips(buffer, depth, i, c + v.block * order[first + i], width)
+        to_strips(to, depth, i, c + v.block * order[first + i], width)
         memset(c + v.block * order[first + i], 0, width * sizeof(double))
-    solve(buffer, of_pivots, NULL, depth, width, False)
+    solve(to, of_pivots, NULL, depth, width, False)
     for i in range(depth if s.triangle != NULL else 0):
-        from_strips(kept, buffer, depth, i, width)
+        from_strips(kept, to, depth, i, width)
         keep_row(s, first + i, column, kept, width)
-    subtract_products(c, a, buffer, v.block, order + first + depth, v.n_rows - first - depth, depth, width)
+
+
+cdef inline void eliminate_one(const Bases *s, int64_t a, int64_t b, double *buffer) noexcept nogil:
+    """Take the pivots of block a out of block b."""
+    cdef const Vectors *v = s.v
+    cdef const int64_t *order = s.orders[a & 3]
+    cdef int64_t first = a * v.block, n = v.n_rows - first - v.block
+    solve_pivots(s, order, first, s.panels[a].a, v.block, block_of(v, b), b * v.block, v.block, buffer)
+    subtract_products(block_of(v, b), block_of(v, a), buffer, v.block, order + first + v.block, n, n, v.block, v.block)
+
+
+cdef inline void eliminate_two(const Bases *s, int64_t a, int64_t b, double *buffer) noexcept nogil:
+    """Take the pivots of blocks a and a + 1 out of block b, which comes from memory once for both."""
+    cdef const Vectors *v = s.v
+    cdef int64_t step = v.block, first = a * step, n = v.n_rows - first - 2 * step, k
+    cdef const int64_t *order = s.orders[(a + 1) & 3]
+    cdef const int64_t *others = order + first + 2 * step
+    cdef double *second = buffer + MOST * MOST
+    cdef double *c = block_of(v, b)
+    solve_pivots(s, order, first, s.panels[a].a, step, c, b * step, step, buffer)
+    subtract_products(c, block_of(v, a), buffer, step, order + first + step, step, step, step, step)
+    solve_pivots(s, order, first + step, s.panels[a + 1].a, step, c, b * step, step, second)
+    for k in range(0, n, 32):
+        subtract_products(c, block_of(v, a), buffer, step, others + k, min(n - k, 32), n - k, step, step)
+        subtract_products(c, block_of(v, a + 1), second, step, others + k, min(n - k, 32), n - k, step, step)
 
 
 cdef inline void factors_of(const Vectors *v, const int64_t *pivots, const double *a, int64_t n, double *to) noexcept nogil:
@@ -326,13 +358,13 @@ cdef inline void factors_of(const Vectors *v, const int64_t *pivots, const doubl
 cdef inline void decompose_lu(Bases *s, int64_t b, double *buffer) noexcept nogil:
     """A block, strip by strip."""
     cdef Vectors *v = s.v
-    cdef int64_t *order = s.orders[b & 1]
+    cdef int64_t *order = s.orders[b & 3]
     cdef double *block = block_of(v, b)
     cdef double *row
     cdef int64_t width = width_of(v, b), first, k, r, i, n
     cdef double[MOST * STRIP] of_pivots
     if b > 0:
-        memcpy(order, s.orders[(b - 1) & 1], v.n_rows * sizeof(int64_t))
+        memcpy(order, s.orders[(b - 1) & 3], v.n_rows * sizeof(int64_t))
     for k in range(0, width, 8):
         first = b * v.block + k
         n = min(STRIP, width - k)
@@ -349,23 +381,45 @@ cdef inline void decompose_lu(Bases *s, int64_t b, double *buffer) noexcept nogi
             memcpy(block + v.block * order[r] + k, s.strip + STRIP * (r - first), STRIP * sizeof(double))
         if k + n < width:
             factors_of(v, order + first, block + k, n, of_pivots)
-            eliminate(s, order, first, block + k, of_pivots, n, block + k + n, first + n, v.block - k - n, buffer)
+            row = block + k + n
+            solve_pivots(s, order, first, of_pivots, n, row, first + n, v.block - k - n, buffer)
+            r = v.n_rows - first - n
+            subtract_products(row, block + k, buffer, v.block, order + first + n, r, r, n, v.block - k - n)
     factors_of(v, order + b * v.block, block, width, s.panels[b].a)
+    # The others in the order in which they are in memory.
+    for r in range(b * v.block, b * v.block + width):
+        s.is_pivot[order[r]] = True
+    n = b * v.block + width
+    for r in range(v.n_rows):
+        if not s.is_pivot[r]:
+            order[n] = r
+            n += 1
+
+
+cdef inline void decompose_two(Bases *s, int64_t b, double *buffer) noexcept nogil:
+    """Blocks b and b + 1, if there is one."""
+    decompose_lu(s, b, buffer)
+    if b + 1 < s.v.n_blocks:
+        eliminate_one(s, b, b + 1, buffer)
+        decompose_lu(s, b + 1, buffer)
 
 
 cdef inline void go_on_lu(void *shared, int member) noexcept nogil:
-    """A job of the team: the present block's pivots are taken out of others; the next one is then decomposed."""
+    """A job of the team: the present two blocks' pivots are taken out of others; the next two are then decomposed."""
     cdef Bases *s = <Bases *> shared
-    cdef Vectors *v = s.v
+    cdef double *buffer = buffer_of(s, member)
     cdef int64_t b
     while True:
         b = take_next(&s.next, 1)
-        if b >= v.n_blocks:
+        if b >= s.v.n_blocks:
             return
-        eliminate(s, s.orders[s.at & 1], s.at * v.block, block_of(v, s.at), s.panels[s.at].a, v.block,
-                  block_of(v, b), b * v.block, v.block, buffer_of(s, member))
-        if b == s.at + 1:
-            decompose_lu(s, b, buffer_of(s, member))
+        if b == s.at + 3:
+            continue
+        eliminate_two(s, s.at, b, buffer)
+        if b == s.at + 2:
+            if b + 1 < s.v.n_blocks:
+                eliminate_two(s, s.at, b + 1, buffer)
+            decompose_two(s, b, buffer)
 
 
 # QR -------------------------------------------------------------------------------------------------------------------
@@ -380,7 +434,7 @@ cdef inline void reflect(const double *a, const double *inner, const double *sca
     memset(buffer, 0, depth * width * sizeof(double))
     add_inner_products(buffer, a, c, step, n, depth, width)
     solve(buffer, inner, scale, depth, width, from_last)
-    subtract_products(c, a, buffer, step, NULL, n, depth, width)
+    subtract_products(c, a, buffer, step, NULL, n, n, depth, width)
 
 
 cdef inline void inner_products(const double *a, int64_t step, int64_t n, int64_t width, double *to,
@@ -488,11 +542,12 @@ cdef inline void multiply_blocks(void *shared, int member) noexcept nogil:
 
 cdef inline void lower(Bases *s) noexcept nogil:
     cdef int64_t k
+    memset(s.is_pivot, 0, s.v.n_rows)
     for k in range(s.v.n_rows):
         s.orders[0][k] = k
-    decompose_lu(s, 0, buffer_of(s, 0))
-    for k in range(s.v.n_blocks - 1):
-        share_out(s, go_on_lu, k, k + 1)
+    decompose_two(s, 0, buffer_of(s, 0))
+    for k in range(0, s.v.n_blocks - 2, 2):
+        share_out(s, go_on_lu, k, k + 2)
 
 
 cdef inline void orthonormal(Bases *s) noexcept nogil:
@@ -523,32 +578,35 @@ cdef inline void multiply_triangles(double *c, const double *a, const double *b,
             for q in range(STRIP):
                 buffer[STRIP * k + q] = -b[step * k + j + q]
         for k in range(0, n_rows, 64):
-            subtract_products(c + step * k + j, a + step * k + k, buffer + STRIP * k, step, NULL, min(MOST, n_rows - k),
+            subtract_products(c + step * k + j, a + step * k + k, buffer + STRIP * k, step, NULL, min(MOST, n_rows - k), 0,
                               n_rows - k, STRIP)
 
 
 cdef inline bint begin_bases(Bases *s, Vectors *v, bint with_reflectors, int n_threads) noexcept nogil:
     """Memory and threads; False if there is no memory."""
+    cdef int k
     cdef bint much = v.n_rows * v.n_columns * v.n_columns > MUCH
     memset(s, 0, sizeof(Bases))
     s.v = v
     if not team_begin(&s.team, <int> min(n_threads, v.n_blocks) if much else 1):
         return False
     s.panels = <Panel *> allocate(v.n_blocks, sizeof(Panel))
-    s.orders[0] = <int64_t *> allocate(v.n_rows, sizeof(int64_t))
-    s.orders[1] = <int64_t *> allocate(v.n_rows, sizeof(int64_t))
+    s.orders[0] = <int64_t *> allocate(4 * v.n_rows, sizeof(int64_t))
+    for k in range(1, 4):
+        s.orders[k] = s.orders[0] + k * v.n_rows
+    s.is_pivot = <uint8_t *> allocate(v.n_rows, 1)
     s.strip = <double *> allocate_lines(v.n_rows * STRIP, sizeof(double))
-    s.buffers = <double *> allocate_lines(MOST * MOST * s.team.n, sizeof(double))
+    s.buffers = <double *> allocate_lines(2 * MOST * MOST * s.team.n, sizeof(double))
     s.reflectors = <double *> allocate_lines(v.n_rows * v.block if with_reflectors else 0, sizeof(double))
-    return (s.panels != NULL and s.orders[0] != NULL and s.orders[1] != NULL and s.strip != NULL
-            and s.buffers != NULL and s.reflectors != NULL)
+    return (s.panels != NULL and s.orders[0] != NULL and s.is_pivot != NULL
+            and s.strip != NULL and s.buffers != NULL and s.reflectors != NULL)
 
 
 cdef inline void end_bases(Bases *s) noexcept nogil:
     team_end(&s.team)
     free(s.panels)
     free(s.orders[0])
-    free(s.orders[1])
+    free(s.is_pivot)
     free(s.strip)
     free(s.buffers)
     free(s.reflectors)
