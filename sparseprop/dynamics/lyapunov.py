@@ -29,8 +29,11 @@ __all__ = ["Lyapunov", "lyapunov_spectrum"]
 log = logging.getLogger("sparseprop")
 
 SAMPLES = 40  # of a run with reorthonormalise="auto"
-SPREAD = math.log(1e4)  # growth of one vector over that of another, at which the frame gets another basis
+SPREAD = math.log(1e5)  # growth of one vector over that of another, at which the frame gets another basis
 LIMIT = math.log(1e6)  # and at which what was done since the last sample is done again in smaller steps
+SIZE = (
+    100.0  # log of how much a vector may grow or shrink itself until then; at twice that, squares would leave a double
+)
 NULL = math.log(1e13)  # below the largest: where a map is singular, what is less is rounding
 NEAR = 1e-9  # ms
 EVENTS = 1 << 18  # synaptic events for which there is a plan at a time
@@ -379,7 +382,7 @@ class Lyapunov:
         every, every_ms = self._interval["every"], self._interval["every_ms"]
         first, begin, driven = engine.n_spikes, engine.now, frame.tangent.n_driven
         frame.begin(engine, self._vectors, self._covariant)
-        growth, worst = 0.0, 0.0
+        growth, spread, size = 0.0, 0.0, 0.0
         for k in range(1, steps + 1):
             if every is not None:
                 self._follow(None, first + every * k // steps, interrupts, look)
@@ -392,19 +395,23 @@ class Lyapunov:
             is_singular = frame.tangent.n_driven > driven
             if is_singular:
                 grown[grown < np.max(grown) - NULL] = -np.inf
-            if np.isnan(grown).any() or np.isposinf(grown).any():
-                raise NumericalError("vectors left the range of a double; ask for smaller steps (reorthonormalise)")
             finite = grown[np.isfinite(grown)]
-            spread = float(finite.max() - finite.min()) if finite.size else 0.0
-            worst = max(worst, math.inf if len(finite) < len(grown) and not is_singular else spread)
+            if finite.size:
+                spread = max(spread, float(finite.max() - finite.min()))
+                size = max(size, float(np.abs(finite).max()))
+            is_lost = np.isnan(grown).any() or np.isposinf(grown).any()
+            if is_lost or (len(finite) < len(grown) and not is_singular):
+                size = math.inf
             growth = growth + grown
-        # Between two spikes nothing more is gained by a step. Those of equal times may come apart from the spikes.
-        most = every if every is not None else 4 * (engine.n_spikes - first + 1)
-        wanted = 2 * steps if worst == math.inf else max(math.ceil(steps * worst / SPREAD), 1)
-        if worst > LIMIT and not is_singular and steps < most:
-            self._steps = min(wanted, most)
+            if is_lost:
+                break
+        wanted = self._wanted_steps(spread, size, engine.n_spikes - first)
+        if (spread > LIMIT or size > 2.0 * SIZE) and wanted > steps:
+            self._steps = wanted
             return False
-        self._steps = min(wanted, 2 * steps, most)
+        if is_lost:
+            raise NumericalError("vectors left the range of a double; ask for smaller steps (reorthonormalise)")
+        self._steps = min(wanted, 2 * steps)
         if kept:
             self._samples.append(
                 {
@@ -420,6 +427,17 @@ class Lyapunov:
                 self._bases.append((self._vectors, frame.factor))
         self._vectors = vectors
         return True
+
+    def _wanted_steps(self, spread, size, n_spikes):
+        """How many steps a sample is to have in which vectors differed by `spread`, and grew by `size`, in one."""
+        steps = self._steps
+        by_size = 2 * steps if size == math.inf else math.ceil(steps * size / SIZE)
+        by_spread = math.ceil(steps * spread / SPREAD)
+        every, every_ms = self._interval["every"], self._interval["every_ms"]
+        # Between two spikes vectors only grow or shrink; those of equal times may come apart from the spikes.
+        if every is not None:
+            return max(min(max(by_size, by_spread), every), 1)
+        return max(min(by_size, 4 * n_spikes + math.ceil(every_ms) + 4), min(by_spread, 4 * n_spikes + 4), 1)
 
     # What came of it
 

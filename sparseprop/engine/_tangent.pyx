@@ -13,7 +13,7 @@ import numpy as np
 
 from sparseprop._core cimport TapePart
 from sparseprop.engine._bases cimport (
-    MUCH, Bases, Vectors, begin_bases, block_of, end_bases, lower, multiply_blocks, multiply_triangles, orthonormal,
+    MOST, MUCH, Bases, Vectors, begin_bases, block_of, end_bases, lower, multiply_blocks, multiply_triangles, orthonormal,
     share_out, width_of,
 )
 from sparseprop.engine._backward cimport gather_undelayed, new_delivery, synapses_of
@@ -452,7 +452,7 @@ cdef class Tangent:
     n_columns : int
         How many vectors.
     block : int
-        Columns that are taken through a plan together, and decomposed, a multiple of 8 up to 64.
+        Columns that are taken through a plan together, a multiple of 8; up to 64 if they are to be decomposed.
     """
 
     cdef Walk w
@@ -677,6 +677,8 @@ cdef class Tangent:
         cdef int64_t b, r, k
         cdef double over
         cdef double *row
+        # Columns behind the last one, too: vectors that left the range of a double leave NaNs there.
+        memset(self.v.columns, 0, self.v.n_blocks * self.v.n_rows * self.v.block * sizeof(double))
         for b in range(self.v.n_blocks):
             for r in range(self.v.n_rows):
                 row = self._row(b, r)
@@ -726,6 +728,8 @@ cdef class Tangent:
     def _make(self, bint is_orthonormal, double[:, ::1] triangle, int n_threads):
         cdef Bases s
         cdef double[::1] diagonal = np.zeros(self.v.n_columns)
+        if self.v.block > MOST:
+            raise ValueError(f"blocks of {self.v.block} columns cannot be decomposed")
         cdef Status status = self._begin_bases(&s, is_orthonormal, n_threads, triangle)
         s.diagonal = &diagonal[0]
         with nogil:
