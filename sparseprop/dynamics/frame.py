@@ -1,5 +1,7 @@
 """Vectors along a trajectory: taken through its events, and made orthonormal or triangular now and then."""
 
+import math
+
 import numpy as np
 
 from ..engine._tangent import Tangent, product
@@ -101,4 +103,4 @@ class Frame:
 
 
 def _log_of(gain):
-    return float(log_many(np.abs(gain)).sum())
+    return math.fsum(log_many(np.abs(gain)))

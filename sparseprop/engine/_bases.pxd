@@ -396,7 +396,7 @@ cdef inline void decompose_lu(Bases *s, int64_t b, double *buffer) noexcept nogi
             n += 1
 
 
-cdef inline void decompose_two(Bases *s, int64_t b, double *buffer) noexcept nogil:
+cdef inline void decompose_two_lu(Bases *s, int64_t b, double *buffer) noexcept nogil:
     """Blocks b and b + 1, if there is one."""
     decompose_lu(s, b, buffer)
     if b + 1 < s.v.n_blocks:
@@ -419,7 +419,7 @@ cdef inline void go_on_lu(void *shared, int member) noexcept nogil:
         if b == s.at + 2:
             if b + 1 < s.v.n_blocks:
                 eliminate_two(s, s.at, b + 1, buffer)
-            decompose_two(s, b, buffer)
+            decompose_two_lu(s, b, buffer)
 
 
 # QR -------------------------------------------------------------------------------------------------------------------
@@ -545,7 +545,7 @@ cdef inline void lower(Bases *s) noexcept nogil:
     memset(s.is_pivot, 0, s.v.n_rows)
     for k in range(s.v.n_rows):
         s.orders[0][k] = k
-    decompose_two(s, 0, buffer_of(s, 0))
+    decompose_two_lu(s, 0, buffer_of(s, 0))
     for k in range(0, s.v.n_blocks - 2, 2):
         share_out(s, go_on_lu, k, k + 2)
 

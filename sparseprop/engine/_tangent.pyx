@@ -301,7 +301,6 @@ cdef Status instant_forth(Walk *w) noexcept nogil:
             entry = &tape.entries[b.at]
             p = &b.e.populations[population_of(b.e, entry.neuron)]
             cause = cause_of(w, entry.neuron) if entry.flags & DRIVEN else -1
-            w.n_driven += (entry.flags & DRIVEN) != 0
             status = tangent_of(p).spike_forth(w, p, entry.neuron - p.first, slot_of(w, b.at),
                                                (entry.flags & DRIVEN) != 0, cause)
             if status != RUNNING:
