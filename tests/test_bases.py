@@ -21,7 +21,7 @@ def decomposed(matrix, kind, block=64, n_threads=1):
     vectors, ones = tangent(n, m, block), np.ones(n)
     vectors.put(matrix, ones)
     triangle = np.zeros((vectors.padded, vectors.padded))
-    diagonal = getattr(vectors, f"make_{kind}")(triangle, n_threads)
+    diagonal = getattr(vectors, f"make_{kind}")(ones, triangle, n_threads)
     basis = np.empty((n, m))
     vectors.get(basis, ones)
     assert (triangle[m:] == 0.0).all() and (triangle[:, m:] == 0.0).all()
@@ -70,6 +70,21 @@ def test_number_of_threads_changes_no_bit(kind, shape):
         assert all((x == y).all() for x, y in zip(one, decomposed(matrix, kind, 64, n_threads), strict=True))
 
 
+@pytest.mark.parametrize("kind", ["lower", "orthonormal"])
+@pytest.mark.parametrize("block", [8, 64])
+def test_rows_are_multiplied_first(kind, block):
+    matrix, gain = random(100, 90), np.geomspace(0.1, 10.0, 100)
+    expected, _, diagonal = decomposed(matrix * gain[:, None], kind, block)
+    vectors, ones, basis = tangent(100, 90, block), np.ones(100), np.empty((100, 90))
+    vectors.put(matrix, ones)
+    assert (getattr(vectors, f"make_{kind}")(gain) == diagonal).all()
+    vectors.get(basis, ones)
+    assert (basis == expected).all()
+    vectors.put_back(gain)
+    vectors.get(basis, ones)
+    assert (basis == expected * (1.0 / gain)[:, None]).all()
+
+
 @pytest.mark.parametrize("block", [8, 64])
 def test_columns_that_depend_on_others_have_no_part_in_the_volume(block):
     matrix = random(60, 20)
@@ -91,11 +106,11 @@ def test_what_is_no_number_is_seen_on_the_diagonal(value, where):
     for kind in ("lower", "orthonormal"):
         vectors, ones = tangent(100, 70), np.ones(100)
         vectors.put(matrix, ones)
-        assert not np.isfinite(getattr(vectors, f"make_{kind}")()).all()
+        assert not np.isfinite(getattr(vectors, f"make_{kind}")(ones)).all()
         # And it does not stay behind.
         matrix_after, basis = random(100, 70), np.empty((100, 70))
         vectors.put(matrix_after, ones)
-        diagonal = getattr(vectors, f"make_{kind}")()
+        diagonal = getattr(vectors, f"make_{kind}")(ones)
         vectors.get(basis, ones)
         expected = decomposed(matrix_after, kind)
         assert (basis == expected[0]).all() and (diagonal == expected[2]).all()

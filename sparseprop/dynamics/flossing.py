@@ -7,10 +7,11 @@ import numpy as np
 from ..errors import NumericalError, ParameterError
 from ..models import names_of
 from ._events import Neurons, Walk
-from .lyapunov import LIMIT, random_vectors, refuse_delays
+from .lyapunov import random_vectors, refuse_delays
 
 __all__ = ["TrialExponents"]
 
+LIMIT = math.log(1e6)  # growth of one vector over that of another in a block, beyond which blocks are made shorter
 TAUS = 20.0  # time constants after which a block ends at the latest: vectors grow or fade by e^20 alone
 
 

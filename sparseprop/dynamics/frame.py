@@ -40,7 +40,7 @@ class Frame:
         """The orthonormal basis of the nested spans of any vectors, shape (rows, n); the frame is to begin anew."""
         ones = np.ones(self.shape[0])
         self.tangent.put(vectors, ones)
-        self.tangent.make_orthonormal(None, self.n_threads)
+        self.tangent.make_orthonormal(ones, None, self.n_threads)
         return self._vectors(ones)
 
     def begin(self, engine, vectors, keeps_factor=False):
@@ -69,35 +69,33 @@ class Frame:
         self.tangent.clear()
 
     def _measure(self, engine):
-        """Bring the vectors into the coordinates of measurement."""
+        """What a unit of each row comes to in the coordinates of measurement."""
         gain = self.tangent.measure(engine)
         self.volume += self.tangent.log_volume + _log_of(gain) - self._mark
-        self.tangent.multiply(gain, self.n_threads)
+        return gain
 
     def _vectors(self, gain):
-        vectors = np.empty(self.shape, order="F")
+        vectors = np.empty(self.shape)
         self.tangent.get(vectors, gain)
         return vectors
 
     def make_triangular(self, engine):
         """Another basis of the same nested spans; the logs of what each vector has grown by."""
-        self._measure(engine)
-        diagonal = self._decomposed(self.tangent.make_lower)
+        diagonal = self._decomposed(self.tangent.make_lower, self._measure(engine))
         self._start(engine, lambda gain: self.tangent.put_back(gain, self.n_threads))
         return log_many(np.abs(diagonal))
 
     def make_orthonormal(self, engine):
         """The orthonormal basis of the same nested spans, and the logs of the growth; the frame is to begin anew."""
-        self._measure(engine)
-        diagonal = self._decomposed(self.tangent.make_orthonormal)
+        diagonal = self._decomposed(self.tangent.make_orthonormal, self._measure(engine))
         return self._vectors(np.ones(self.shape[0])), log_many(diagonal)
 
-    def _decomposed(self, make):
+    def _decomposed(self, make, gain):
         """The diagonal of the triangular factor of a decomposition."""
         if self._factor is None:
-            return make(None, self.n_threads)
+            return make(gain, None, self.n_threads)
         triangle = np.zeros_like(self._factor)
-        diagonal = make(triangle, self.n_threads)
+        diagonal = make(gain, triangle, self.n_threads)
         self._factor = product(triangle, self._factor, self.shape[1])
         return diagonal
 

@@ -29,8 +29,8 @@ __all__ = ["Lyapunov", "lyapunov_spectrum"]
 log = logging.getLogger("sparseprop")
 
 SAMPLES = 40  # of a run with reorthonormalise="auto"
-SPREAD = math.log(1e5)  # growth of one vector over that of another, at which the frame gets another basis
-LIMIT = math.log(1e6)  # and at which what was done since the last sample is done again in smaller steps
+SPREAD = math.log(2500.0)  # growth of one of n vectors over that of another, over n, at which there is another basis
+TOO_MUCH = math.log(10.0)  # beyond that what was done since the last sample is done again in smaller steps
 SIZE = (
     100.0  # log of how much a vector may grow or shrink itself until then; at twice that, squares would leave a double
 )
@@ -78,12 +78,12 @@ def lyapunov_spectrum(
     reorthonormalise : "auto" or int
         Spikes from one sample to the next: vectors are made orthonormal (by a QR decomposition) and local exponents
         noted. ``"auto"``: 40 samples in all. In between, vectors get another basis of the same nested spans (by an LU
-        decomposition) as soon as some have grown 10^4 times as much as others, which changes no result.
+        decomposition) as soon as some of n have grown 2500 n times as much as others, which changes no result.
     seed : int, optional
         Of the initial states, the Poisson input and the first vectors. Default: the network's.
     n_threads : int
-        Which share out the vectors; the exponents are the same bits for any number. LAPACK has threads of its own
-        (``OPENBLAS_NUM_THREADS``). Default: one for each core that this process may use.
+        Which share out the vectors; the exponents are the same bits for any number. Default: one for each core that
+        this process may use.
     covariant : bool
         Also find covariant vectors: see :attr:`LyapunovSpectrum.covariant`. Keeps n_exponents^2 numbers and the vectors
         of each sample.
@@ -107,8 +107,8 @@ def lyapunov_spectrum(
     Notes
     -----
     O(K n_exponents) for each spike, and O(N n_exponents^2) for each decomposition. Memory O(N n_exponents). The run is
-    bit-identical to ``net.run(seed=seed)``. Exponents have the rounding of LAPACK, which may differ between machines in
-    the last digits.
+    bit-identical to ``net.run(seed=seed)``. The decompositions are no LAPACK's, so exponents have the same bits on all
+    machines.
 
     References
     ----------
@@ -235,6 +235,8 @@ class Lyapunov:
         self._engine = self._new_engine()
         self._frame = Frame(self._source, n_exponents, n_threads or _machine.cores())
         self._vectors = None
+        # Of n random directions the last ones have as little as 1/n of their length outside the span of the others.
+        self._spread = SPREAD + math.log(n_exponents)
         self._steps = 1 if every is None else -(-4 * every // n_rows)
         self._samples = []
         self._bases = []
@@ -406,7 +408,7 @@ class Lyapunov:
             if is_lost:
                 break
         wanted = self._wanted_steps(spread, size, engine.n_spikes - first)
-        if (spread > LIMIT or size > 2.0 * SIZE) and wanted > steps:
+        if (spread > self._spread + TOO_MUCH or size > 2.0 * SIZE) and wanted > steps:
             self._steps = wanted
             return False
         if is_lost:
@@ -432,7 +434,7 @@ class Lyapunov:
         """How many steps a sample is to have in which vectors differed by `spread`, and grew by `size`, in one."""
         steps = self._steps
         by_size = 2 * steps if size == math.inf else math.ceil(steps * size / SIZE)
-        by_spread = math.ceil(steps * spread / SPREAD)
+        by_spread = math.ceil(steps * spread / self._spread)
         every, every_ms = self._interval["every"], self._interval["every_ms"]
         # Between two spikes vectors only grow or shrink; those of equal times may come apart from the spikes.
         if every is not None:
@@ -516,10 +518,9 @@ class Lyapunov:
             **content["interval"],
         )
         self._engine.restore(content["state"])
-        vectors = content["vectors"]
-        self._vectors = None if vectors is None else np.asfortranarray(vectors)
+        self._vectors = content["vectors"]
         self._steps, self._samples = content["steps"], content["samples"]
-        self._bases = [(np.asfortranarray(vectors), factor) for vectors, factor in content["bases"]]
+        self._bases = [tuple(pair) for pair in content["bases"]]
         self._wall_time = content["wall_time"]
         return self
 

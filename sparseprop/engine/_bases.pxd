@@ -127,8 +127,8 @@ cdef extern from *:
                 row[q] *= scale[i];
     }
 
-    /* Row i of b minus the sum of a[i][k] times the rows k before it, times its scale; or k behind it, from the last row
-       on. a has 64 columns; depth is a multiple of 4. */
+    /* Row i of b minus the sum of a[i][k] times the rows k before it, times its scale; or k behind it, from the last
+       row on. a has 64 columns; depth is a multiple of 4. */
     SP_WIDEST
     static void sp_solve(double *b, const double *a, const double *scale, int64_t depth, int64_t width, int from_last) {
         for (int64_t j = 0; j < width; j += SP_STRIP, b += SP_STRIP * depth)
@@ -266,7 +266,7 @@ cdef struct Bases:
     double *buffers             # of each member: two blocks of products
     double *triangle            # the triangular factor, n_blocks block columns; or NULL
     double *diagonal
-    const double *factors       # of rows, to multiply them by
+    const double *factors       # of rows, to multiply them by first
     int64_t at                  # the present block
     long long next
     Team team
@@ -304,7 +304,12 @@ cdef inline void from_strips(double *row, const double *strips, int64_t depth, i
         memcpy(row + j, strips + depth * j + STRIP * i, STRIP * sizeof(double))
 
 
-# LU: rows are exchanged in an order, and stay where they are -----------------------------------------------------------
+cdef inline void multiply_block(const Bases *s, int64_t b) noexcept nogil:
+    """Its rows by their factors."""
+    scale_each(block_of(s.v, b), s.v.block, s.v.n_rows, s.factors)
+
+
+# LU: rows are exchanged in an order, and stay where they are ----------------------------------------------------------
 
 cdef inline void solve_pivots(const Bases *s, const int64_t *order, int64_t first, const double *of_pivots,
                               int64_t depth, double *c, int64_t column, int64_t width, double *to) noexcept nogil:
@@ -341,6 +346,8 @@ cdef inline void eliminate_two(const Bases *s, int64_t a, int64_t b, double *buf
     cdef const int64_t *others = order + first + 2 * step
     cdef double *second = buffer + MOST * MOST
     cdef double *c = block_of(v, b)
+    if a == 0:
+        multiply_block(s, b)
     solve_pivots(s, order, first, s.panels[a].a, step, c, b * step, step, buffer)
     subtract_products(c, block_of(v, a), buffer, step, order + first + step, step, step, step, step)
     solve_pivots(s, order, first + step, s.panels[a + 1].a, step, c, b * step, step, second)
@@ -349,7 +356,8 @@ cdef inline void eliminate_two(const Bases *s, int64_t a, int64_t b, double *buf
         subtract_products(c, block_of(v, a + 1), second, step, others + k, min(n - k, 32), n - k, step, step)
 
 
-cdef inline void factors_of(const Vectors *v, const int64_t *pivots, const double *a, int64_t n, double *to) noexcept nogil:
+cdef inline void factors_of(const Vectors *v, const int64_t *pivots, const double *a, int64_t n,
+                            double *to) noexcept nogil:
     cdef int64_t i
     for i in range(n):
         memcpy(to + MOST * i, a + v.block * pivots[i], n * sizeof(double))
@@ -424,8 +432,8 @@ cdef inline void go_on_lu(void *shared, int member) noexcept nogil:
 
 # QR -------------------------------------------------------------------------------------------------------------------
 
-cdef inline void reflect(const double *a, const double *inner, const double *scale, int64_t step, int64_t n, int64_t depth,
-                  double *c, int64_t width, bint from_last, double *buffer) noexcept nogil:
+cdef inline void reflect(const double *a, const double *inner, const double *scale, int64_t step, int64_t n,
+                         int64_t depth, double *c, int64_t width, bint from_last, double *buffer) noexcept nogil:
     """Take n rows of c through the reflections by the columns of a, the first of them first, or the last.
 
     Together they are I - a T a', T an upper triangle. Its inverse has 1 / scale on the diagonal and the inner products
@@ -438,7 +446,7 @@ cdef inline void reflect(const double *a, const double *inner, const double *sca
 
 
 cdef inline void inner_products(const double *a, int64_t step, int64_t n, int64_t width, double *to,
-                         double *buffer) noexcept nogil:
+                                double *buffer) noexcept nogil:
     """Of all pairs of columns; `to` has 64 columns."""
     cdef int64_t i
     memset(buffer, 0, width * width * sizeof(double))
@@ -447,7 +455,8 @@ cdef inline void inner_products(const double *a, int64_t step, int64_t n, int64_
         from_strips(to + MOST * i, buffer, width, i, width)
 
 
-cdef inline void keep_rows(const Bases *s, int64_t first, int64_t n, double *c, int64_t column, int64_t width) noexcept nogil:
+cdef inline void keep_rows(const Bases *s, int64_t first, int64_t n, double *c, int64_t column,
+                           int64_t width) noexcept nogil:
     cdef int64_t i
     for i in range(n):
         keep_row(s, first + i, column, c + s.v.block * i, width)
@@ -495,6 +504,8 @@ cdef inline void go_on_qr(void *shared, int member) noexcept nogil:
         b = take_next(&s.next, 1)
         if b >= v.n_blocks:
             return
+        if s.at == 0:
+            multiply_block(s, b)
         reflect(block_of(v, s.at) + from_top, s.panels[s.at].a, s.panels[s.at].scale, v.block, v.n_rows - top, v.block,
                 block_of(v, b) + from_top, v.block, False, buffer_of(s, member))
         keep_rows(s, top, v.block, block_of(v, b) + from_top, b * v.block, v.block)
@@ -537,7 +548,7 @@ cdef inline void multiply_blocks(void *shared, int member) noexcept nogil:
         b = take_next(&s.next, 1)
         if b >= s.v.n_blocks:
             return
-        scale_each(block_of(s.v, b), s.v.block, s.v.n_rows, s.factors)
+        multiply_block(s, b)
 
 
 cdef inline void lower(Bases *s) noexcept nogil:
@@ -545,6 +556,8 @@ cdef inline void lower(Bases *s) noexcept nogil:
     memset(s.is_pivot, 0, s.v.n_rows)
     for k in range(s.v.n_rows):
         s.orders[0][k] = k
+    for k in range(min(2, s.v.n_blocks)):
+        multiply_block(s, k)
     decompose_two_lu(s, 0, buffer_of(s, 0))
     for k in range(0, s.v.n_blocks - 2, 2):
         share_out(s, go_on_lu, k, k + 2)
@@ -554,6 +567,7 @@ cdef inline void orthonormal(Bases *s) noexcept nogil:
     cdef Vectors *v = s.v
     cdef int64_t k, j
     cdef int64_t step = v.n_blocks * v.block
+    multiply_block(s, 0)
     decompose_qr(s, 0, buffer_of(s, 0))
     for k in range(v.n_blocks - 1):
         share_out(s, go_on_qr, k, k + 1)
@@ -569,7 +583,7 @@ cdef inline void orthonormal(Bases *s) noexcept nogil:
 
 
 cdef inline void multiply_triangles(double *c, const double *a, const double *b, int64_t n, int64_t step,
-                             double *buffer) noexcept nogil:
+                                    double *buffer) noexcept nogil:
     """c += a b, upper triangles of n rows, a multiple of 8 columns each; `buffer` has 8 columns of n rows."""
     cdef int64_t j, k, q, n_rows
     for j in range(0, n, 8):
@@ -578,8 +592,8 @@ cdef inline void multiply_triangles(double *c, const double *a, const double *b,
             for q in range(STRIP):
                 buffer[STRIP * k + q] = -b[step * k + j + q]
         for k in range(0, n_rows, 64):
-            subtract_products(c + step * k + j, a + step * k + k, buffer + STRIP * k, step, NULL, min(MOST, n_rows - k), 0,
-                              n_rows - k, STRIP)
+            subtract_products(c + step * k + j, a + step * k + k, buffer + STRIP * k, step, NULL,
+                              min(MOST, n_rows - k), 0, n_rows - k, STRIP)
 
 
 cdef inline bint begin_bases(Bases *s, Vectors *v, bint with_reflectors, int n_threads) noexcept nogil:

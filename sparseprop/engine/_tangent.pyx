@@ -13,8 +13,8 @@ import numpy as np
 
 from sparseprop._core cimport TapePart
 from sparseprop.engine._bases cimport (
-    MOST, MUCH, Bases, Vectors, begin_bases, block_of, end_bases, lower, multiply_blocks, multiply_triangles, orthonormal,
-    share_out, width_of,
+    MOST, MUCH, Bases, Vectors, begin_bases, block_of, end_bases, lower, multiply_blocks, multiply_triangles,
+    orthonormal, share_out, width_of,
 )
 from sparseprop.engine._backward cimport gather_undelayed, new_delivery, synapses_of
 from sparseprop.engine._delivery cimport add, arrivals_at, can_add
@@ -381,7 +381,8 @@ cdef Status instants_forth(Walk *w, Pair until) noexcept nogil:
 
 # Vectors --------------------------------------------------------------------------------------------------------------
 
-cdef void take_through(const Plan *plan, double *c, int64_t n, int64_t width, double *dt, double *scaled) noexcept nogil:
+cdef void take_through(const Plan *plan, double *c, int64_t n, int64_t width, double *dt,
+                       double *scaled) noexcept nogil:
     """Columns (a multiple of 8) of those in c, n in each row, through the whole plan; dt has as many for each slot."""
     cdef const Op *op
     cdef const neuron_t *targets
@@ -696,40 +697,38 @@ cdef class Tangent:
                 for k in range(width_of(&self.v, b)):
                     vectors[r, b * self.v.block + k] = row[k] * gain[r]
 
-    def multiply(self, const double[::1] factors, int n_threads=1):
-        """Each row by its factor."""
+    def put_back(self, const double[::1] gain, int n_threads=1):
+        """The same vectors as they are after `begin`, each row over its gain."""
         cdef Bases s
-        cdef Status status = self._begin_bases(&s, False, n_threads, None)
-        s.factors = &factors[0]
+        cdef double[::1] factors = 1.0 / np.asarray(gain)
+        cdef Status status = self._begin_bases(&s, False, n_threads, factors, None)
         with nogil:
             if status == RUNNING:
                 share_out(&s, multiply_blocks, 0, 0)
             end_bases(&s)
         if status != RUNNING:
             owned(NULL)
-
-    def put_back(self, const double[::1] gain, int n_threads=1):
-        """The same vectors as they are after `begin`, each row over its gain."""
-        self.multiply(1.0 / np.asarray(gain), n_threads)
         self._apply_now()
 
-    def make_lower(self, double[:, ::1] triangle=None, int n_threads=1):
-        """The lower factor of an LU decomposition with exchanges of rows, which stay where they are.
+    def make_lower(self, const double[::1] gain, double[:, ::1] triangle=None, int n_threads=1):
+        """The lower factor of an LU decomposition, with exchanges of rows, which stay where they are.
 
-        Returns the diagonal of the other factor, which is written to `triangle`, of `padded` rows and columns.
+        That of the vectors, each row times its gain. Returns the diagonal of the other factor, which is written to
+        `triangle`, of `padded` rows and columns.
         """
-        return self._make(False, triangle, n_threads)
+        return self._make(False, gain, triangle, n_threads)
 
-    def make_orthonormal(self, double[:, ::1] triangle=None, int n_threads=1):
+    def make_orthonormal(self, const double[::1] gain, double[:, ::1] triangle=None, int n_threads=1):
         """The same by a QR decomposition, with a diagonal that is not negative."""
-        return self._make(True, triangle, n_threads)
+        return self._make(True, gain, triangle, n_threads)
 
-    def _make(self, bint is_orthonormal, double[:, ::1] triangle, int n_threads):
+    def _make(self, bint is_orthonormal, const double[::1] gain, double[:, ::1] triangle, int n_threads):
         cdef Bases s
         cdef double[::1] diagonal = np.zeros(self.v.n_columns)
+        cdef Status status
         if self.v.block > MOST:
             raise ValueError(f"blocks of {self.v.block} columns cannot be decomposed")
-        cdef Status status = self._begin_bases(&s, is_orthonormal, n_threads, triangle)
+        status = self._begin_bases(&s, is_orthonormal, n_threads, gain, triangle)
         s.diagonal = &diagonal[0]
         with nogil:
             if status == RUNNING and is_orthonormal:
@@ -741,8 +740,10 @@ cdef class Tangent:
             owned(NULL)
         return diagonal.base
 
-    cdef Status _begin_bases(self, Bases *s, bint with_reflectors, int n_threads, double[:, ::1] triangle):
+    cdef Status _begin_bases(self, Bases *s, bint with_reflectors, int n_threads, const double[::1] factors,
+                             double[:, ::1] triangle):
         cdef bint is_ready = begin_bases(s, &self.v, with_reflectors, n_threads)
+        s.factors = &factors[0]
         if triangle is not None:
             s.triangle = &triangle[0, 0]
         return RUNNING if is_ready else NO_MEMORY
@@ -773,13 +774,8 @@ cdef class Tangent:
         return self.w.log_volume + log(self.w.product)
 
     @property
-    def n_updates(self):
-        """Of rows, in all plans so far."""
-        return self.w.plan.n_updates
-
-    @property
     def n_driven(self):
-        """Spikes at the time of another event, each of which takes a dimension from the vectors."""
+        """Spikes whose time is that of something else, each of which takes a dimension from the vectors."""
         return self.w.n_driven
 
 
