@@ -231,7 +231,7 @@ def test_vectors_grow_as_finite_perturbations_do(name):
         engine.start_tape(1e-9)
         reason = engine.advance(end, None, 40)
         tangent.load(engine.stop_tape())
-        tangent.apply(0, tangent.n_blocks)
+        tangent.apply()
         tangent.clear()
     gain_after = tangent.measure(engine)
     J = np.zeros((len(state),) * 2, order="F")
@@ -344,6 +344,45 @@ def test_near_threshold_there_are_no_more_steps_than_spikes(options, monkeypatch
     spectrum = measured.run(n_spikes=300)
     assert len(taken) < 6 * (300 + len(spectrum.times))
     assert spectrum.exponents[0] < 0.1
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_sample_that_is_done_again_in_smaller_steps_changes_no_result(name):
+    """Whatever happens in it: what its first try has left must not stay."""
+    build, duration = CASES[name]
+    found = []
+    for steps in (1, 300):
+        measured = sp.dynamics.Lyapunov(build(), every_ms=2.0 * duration)
+        measured._steps = steps
+        spectrum = measured.run(duration=4.0 * duration)
+        # What has come to an end goes on in an arbitrary direction.
+        growth = np.cumsum(spectrum.growth, axis=0)
+        found.append((np.where(np.isneginf(growth), -1e3, growth), spectrum.volumes))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=0.0, atol=1e-6)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-9)
+
+
+def test_samples_may_be_longer_than_vectors_fit_into_doubles():
+    """They grow by e^6000 in one of 10^6 ms, and where nothing happens they shrink by e^-12500."""
+    net = sp.balanced_network(20, sp.Theta(tau_m=10.0), outdegree=8, seed=1)
+    often = sp.lyapunov_spectrum(net, 1, n_spikes=40_000, reorthonormalise=100, warmup=0)
+    for options in ({"reorthonormalise": 20_000}, {"reorthonormalise": 40_000}):
+        seldom = sp.lyapunov_spectrum(net, 1, n_spikes=40_000, warmup=0, **options)
+        np.testing.assert_allclose(seldom.exponents, often.exponents, rtol=1e-9)
+    often, seldom = (sp.dynamics.Lyapunov(net, 1, every_ms=ms).run(duration=1e6) for ms in (1e3, 1e6))
+    np.testing.assert_allclose(seldom.exponents, often.exponents, rtol=1e-9)
+    net = sp.Network(seed=1)
+    net.add(4, sp.LIF(tau_m=20.0, I_e=0.5), V=0.2)
+    np.testing.assert_allclose(sp.lyapunov_spectrum(net, duration=1e7).exponents, -50.0, rtol=1e-10)
+
+
+@pytest.mark.parametrize("model", [sp.LIF(10.0, I_e=1.2), sp.LIF(10.0, I_e=1.2, t_ref=3.0), sp.Theta(10.0, I_e=0.3)])
+def test_one_neuron_has_no_exponent_but_that_of_time(model):
+    net = sp.Network(seed=1)
+    net.add(1, model)
+    spectrum = sp.lyapunov_spectrum(net, n_spikes=300)
+    np.testing.assert_allclose(spectrum.exponents, 0.0, atol=0.5)
+    assert spectrum.participation.shape[1] == 1 and (spectrum.participation == 1.0).all()
 
 
 def test_ctrl_c_leaves_the_samples_so_far(caplog, ctrl_c):

@@ -23,7 +23,8 @@ class CovariantVectors:
     times : ndarray of shape (n,)
         ms: where the vectors are, the beginnings of samples.
     local : ndarray of shape (n, n_exponents)
-        1/s: how each grew until the next sample.
+        1/s: how each grew until the next sample; in the order of the orthonormal vectors, whose growths in a short run
+        need not be those of `exponents`, which are sorted.
 
     Examples
     --------

@@ -7,10 +7,11 @@ import numpy as np
 from ..errors import NumericalError, ParameterError
 from ..models import names_of
 from ._events import Neurons, Walk
-from .lyapunov import LIMIT, first_vectors, refuse_delays
+from .lyapunov import random_vectors, refuse_delays
 
 __all__ = ["TrialExponents"]
 
+LIMIT = math.log(1e6)  # growth of one vector over that of another in a block, beyond which blocks are made shorter
 TAUS = 20.0  # time constants after which a block ends at the latest: vectors grow or fade by e^20 alone
 
 
@@ -54,7 +55,7 @@ class TrialExponents:
             for name in _values(neurons[0].model)
         }
         values["is_linear"] = values["is_linear"].astype(np.uint8)
-        self.vectors = first_vectors(seed, self.n, k)
+        self.vectors = np.linalg.qr(random_vectors(seed, self.n, k))[0]
         self.shortest = float(values["tau"].min())
         self._synapses(row)
         self.neurons = Neurons(**values, first=self._first, target=self._target, row=row)

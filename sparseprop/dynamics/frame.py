@@ -1,10 +1,11 @@
 """Vectors along a trajectory: taken through its events, and made orthonormal or triangular now and then."""
 
-from concurrent.futures import ThreadPoolExecutor
+import math
 
 import numpy as np
 
-from ..engine._tangent import Tangent
+from ..engine._tangent import Tangent, product
+from ..numerics._functions import log_many
 
 __all__ = ["Frame"]
 
@@ -30,21 +31,31 @@ class Frame:
     """
 
     def __init__(self, source, n, n_threads):
-        from scipy.linalg import lapack
-
-        self.lapack = lapack
-        share = -(-n // (8 * n_threads)) * 8
-        self.tangent = Tangent(source, n, min(WIDTH, max(share, 8)))
+        self.tangent = Tangent(source, n, min(WIDTH, -(-n // 8) * 8))
         self.shape = self.tangent.n_rows, n
         self.n_threads = n_threads
-        self.pool = None
         self.neurons = self.tangent.neurons  # where the rows of each begin; None if each has one
+
+    def orthonormal(self, vectors):
+        """The orthonormal basis of the nested spans of any vectors, shape (rows, n); the frame is to begin anew."""
+        ones = np.ones(self.shape[0])
+        self.tangent.put(vectors, ones)
+        self.tangent.make_orthonormal(ones, None, self.n_threads)
+        return self._vectors(ones)
 
     def begin(self, engine, vectors, keeps_factor=False):
         """Go on with orthonormal vectors in the coordinates of measurement, shape (rows, n), at the present."""
         self.volume = 0.0  # the log of what the volume of all states has been multiplied by since then
-        self.factor = np.eye(self.shape[1]) if keeps_factor else None  # how the vectors follow from the present ones
+        padded = self.tangent.padded
+        self._factor = np.eye(padded) if keeps_factor else None  # how the vectors follow from the present ones
         self._start(engine, lambda gain: self.tangent.put(vectors, gain))
+
+    @property
+    def factor(self):
+        """The triangular factor of all decompositions since :meth:`begin`, if it is kept: the last vectors times it are
+        what has become of the first ones."""
+        n = self.shape[1]
+        return None if self._factor is None else self._factor[:n, :n].copy()
 
     def _start(self, engine, put):
         gain = self.tangent.begin(engine)
@@ -53,65 +64,41 @@ class Frame:
 
     def follow(self, part):
         """Take them through a tape."""
-        tangent = self.tangent
-        tangent.load(part)
-        n_blocks = tangent.n_blocks
-        if self.n_threads == 1 or n_blocks == 1:
-            tangent.apply(0, n_blocks)
-        else:
-            if self.pool is None:
-                self.pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="sparseprop")
-            edges = [n_blocks * k // self.n_threads for k in range(self.n_threads + 1)]
-            list(self.pool.map(tangent.apply, edges[:-1], edges[1:]))
-        tangent.clear()
+        self.tangent.load(part)
+        self.tangent.apply(self.n_threads)
+        self.tangent.clear()
 
-    def _taken(self, engine):
-        """The vectors in the coordinates of measurement."""
+    def _measure(self, engine):
+        """What a unit of each row comes to in the coordinates of measurement."""
         gain = self.tangent.measure(engine)
         self.volume += self.tangent.log_volume + _log_of(gain) - self._mark
-        vectors = np.empty(self.shape, order="F")
+        return gain
+
+    def _vectors(self, gain):
+        vectors = np.empty(self.shape)
         self.tangent.get(vectors, gain)
         return vectors
 
     def make_triangular(self, engine):
         """Another basis of the same nested spans; the logs of what each vector has grown by."""
-        lu, pivots, _ = self.lapack.dgetrf(self._taken(engine), overwrite_a=1)
-        order = _order(pivots, self.shape[0])
-        self._start(engine, lambda gain: self.tangent.put_lower(lu, order, gain))
-        self._multiply(np.triu(lu[: self.shape[1]]))
-        return _logs(lu)
+        diagonal = self._decomposed(self.tangent.make_lower, self._measure(engine))
+        self._start(engine, lambda gain: self.tangent.put_back(gain, self.n_threads))
+        return log_many(np.abs(diagonal))
 
     def make_orthonormal(self, engine):
         """The orthonormal basis of the same nested spans, and the logs of the growth; the frame is to begin anew."""
-        vectors = self._taken(engine)
-        work = 64 * self.shape[1]
-        qr, tau, _, _ = self.lapack.dgeqrf(vectors, lwork=work, overwrite_a=1)
-        growth = _logs(qr)
-        signs = np.where(np.diagonal(qr) < 0.0, -1.0, 1.0)
-        self._multiply(np.triu(qr[: self.shape[1]]) * signs[:, None])
-        vectors, _, _ = self.lapack.dorgqr(qr, tau, lwork=work, overwrite_a=1)
-        vectors *= signs
-        return vectors, growth
+        diagonal = self._decomposed(self.tangent.make_orthonormal, self._measure(engine))
+        return self._vectors(np.ones(self.shape[0])), log_many(diagonal)
 
-    def _multiply(self, triangle):
-        if self.factor is not None:
-            self.factor = triangle @ self.factor
-
-
-def _logs(factor):
-    """Of the sizes of the diagonal of a triangular factor."""
-    with np.errstate(divide="ignore"):
-        return np.log(np.abs(np.diagonal(factor)))
+    def _decomposed(self, make, gain):
+        """The diagonal of the triangular factor of a decomposition."""
+        if self._factor is None:
+            return make(gain, None, self.n_threads)
+        triangle = np.zeros_like(self._factor)
+        diagonal = make(gain, triangle, self.n_threads)
+        self._factor = product(triangle, self._factor, self.shape[1])
+        return diagonal
 
 
 def _log_of(gain):
-    with np.errstate(divide="ignore"):
-        return float(np.log(np.abs(gain)).sum())
-
-
-def _order(pivots, n):
-    """Which row comes first, second, ... after the exchanges of an LU decomposition."""
-    order = np.arange(n, dtype=np.int64)
-    for k, other in enumerate(pivots):
-        order[k], order[other] = order[other], order[k]
-    return order
+    return math.fsum(log_many(np.abs(gain)))

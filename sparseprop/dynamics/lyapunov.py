@@ -30,8 +30,11 @@ __all__ = ["Lyapunov", "lyapunov_spectrum"]
 log = logging.getLogger("sparseprop")
 
 SAMPLES = 40  # of a run with reorthonormalise="auto"
-SPREAD = math.log(1e4)  # growth of one vector over that of another, at which the frame gets another basis
-LIMIT = math.log(1e6)  # and at which what was done since the last sample is done again in smaller steps
+SPREAD = math.log(2500.0)  # growth of one of n vectors over that of another, over n, at which there is another basis
+TOO_MUCH = math.log(10.0)  # beyond that what was done since the last sample is done again in smaller steps
+SIZE = (
+    100.0  # log of how much a vector may grow or shrink itself until then; at twice that, squares would leave a double
+)
 NULL = math.log(1e13)  # below the largest: where a map is singular, what is less is rounding
 NEAR = 1e-9  # ms
 EVENTS = 1 << 18  # synaptic events for which there is a plan at a time
@@ -76,12 +79,12 @@ def lyapunov_spectrum(
     reorthonormalise : "auto" or int
         Spikes from one sample to the next: vectors are made orthonormal (by a QR decomposition) and local exponents
         noted. ``"auto"``: 40 samples in all. In between, vectors get another basis of the same nested spans (by an LU
-        decomposition) as soon as some have grown 10^4 times as much as others, which changes no result.
+        decomposition) as soon as some of n have grown 2500 n times as much as others, which changes no result.
     seed : int, optional
         Of the initial states, the Poisson input and the first vectors. Default: the network's.
     n_threads : int
-        Which share out the vectors; the exponents are the same bits for any number. LAPACK has threads of its own
-        (``OPENBLAS_NUM_THREADS``). Default: one for each core that this process may use.
+        Which share out the vectors; the exponents are the same bits for any number. Default: one for each core that
+        this process may use.
     covariant : bool
         Also find covariant vectors: see :attr:`LyapunovSpectrum.covariant`. Keeps n_exponents^2 numbers and the vectors
         of each sample.
@@ -105,8 +108,8 @@ def lyapunov_spectrum(
     Notes
     -----
     O(K n_exponents) for each spike, and O(N n_exponents^2) for each decomposition. Memory O(N n_exponents). The run is
-    bit-identical to ``net.run(seed=seed)``. Exponents have the rounding of LAPACK, which may differ between machines in
-    the last digits.
+    bit-identical to ``net.run(seed=seed)``. The decompositions are no LAPACK's, so exponents have the same bits on all
+    machines.
 
     References
     ----------
@@ -233,6 +236,8 @@ class Lyapunov:
         self._engine = self._new_engine()
         self._frame = Frame(self._source, n_exponents, n_threads or _machine.cores())
         self._vectors = None
+        # Of n random directions the last ones have as little as 1/n of their length outside the span of the others.
+        self._spread = SPREAD + math.log(n_exponents)
         self._steps = 1 if every is None else -(-4 * every // n_rows)
         self._samples = []
         self._bases = []
@@ -372,8 +377,7 @@ class Lyapunov:
         self._engine.restore(state)
 
     def _first_vectors(self):
-        n, m = self._frame.shape
-        return np.asfortranarray(first_vectors(self._seed, n, m))
+        return self._frame.orthonormal(random_vectors(self._seed, *self._frame.shape))
 
     def _try_sample(self, state, interrupts, kept, look):
         """One sample in `_steps` steps; False if vectors have grown too differently in one of these."""
@@ -381,7 +385,7 @@ class Lyapunov:
         every, every_ms = self._interval["every"], self._interval["every_ms"]
         first, begin, driven = engine.n_spikes, engine.now, frame.tangent.n_driven
         frame.begin(engine, self._vectors, self._covariant)
-        growth, worst = 0.0, 0.0
+        growth, spread, size = 0.0, 0.0, 0.0
         for k in range(1, steps + 1):
             if every is not None:
                 self._follow(None, first + every * k // steps, interrupts, look)
@@ -394,19 +398,23 @@ class Lyapunov:
             is_singular = frame.tangent.n_driven > driven
             if is_singular:
                 grown[grown < np.max(grown) - NULL] = -np.inf
-            if np.isnan(grown).any() or np.isposinf(grown).any():
-                raise NumericalError("vectors left the range of a double; ask for smaller steps (reorthonormalise)")
             finite = grown[np.isfinite(grown)]
-            spread = float(finite.max() - finite.min()) if finite.size else 0.0
-            worst = max(worst, math.inf if len(finite) < len(grown) and not is_singular else spread)
+            if finite.size:
+                spread = max(spread, float(finite.max() - finite.min()))
+                size = max(size, float(np.abs(finite).max()))
+            is_lost = np.isnan(grown).any() or np.isposinf(grown).any()
+            if is_lost or (len(finite) < len(grown) and not is_singular):
+                size = math.inf
             growth = growth + grown
-        # Between two spikes nothing more is gained by a step. Those of equal times may come apart from the spikes.
-        most = every if every is not None else 4 * (engine.n_spikes - first + 1)
-        wanted = 2 * steps if worst == math.inf else max(math.ceil(steps * worst / SPREAD), 1)
-        if worst > LIMIT and not is_singular and steps < most:
-            self._steps = min(wanted, most)
+            if is_lost:
+                break
+        wanted = self._wanted_steps(spread, size, engine.n_spikes - first)
+        if (spread > self._spread + TOO_MUCH or size > 2.0 * SIZE) and wanted > steps:
+            self._steps = wanted
             return False
-        self._steps = min(wanted, 2 * steps, most)
+        if is_lost:
+            raise NumericalError("vectors left the range of a double; ask for smaller steps (reorthonormalise)")
+        self._steps = min(wanted, 2 * steps)
         if kept:
             self._samples.append(
                 {
@@ -422,6 +430,17 @@ class Lyapunov:
                 self._bases.append((self._vectors, frame.factor))
         self._vectors = vectors
         return True
+
+    def _wanted_steps(self, spread, size, n_spikes):
+        """How many steps a sample is to have in which vectors differed by `spread`, and grew by `size`, in one."""
+        steps = self._steps
+        by_size = 2 * steps if size == math.inf else math.ceil(steps * size / SIZE)
+        by_spread = math.ceil(steps * spread / self._spread)
+        every, every_ms = self._interval["every"], self._interval["every_ms"]
+        # Between two spikes vectors only grow or shrink; those of equal times may come apart from the spikes.
+        if every is not None:
+            return max(min(max(by_size, by_spread), every), 1)
+        return max(min(by_size, 4 * n_spikes + math.ceil(every_ms) + 4), min(by_spread, 4 * n_spikes + 4), 1)
 
     # What came of it
 
@@ -500,10 +519,9 @@ class Lyapunov:
             **content["interval"],
         )
         self._engine.restore(content["state"])
-        vectors = content["vectors"]
-        self._vectors = None if vectors is None else np.asfortranarray(vectors)
+        self._vectors = content["vectors"]
         self._steps, self._samples = content["steps"], content["samples"]
-        self._bases = [(np.asfortranarray(vectors), factor) for vectors, factor in content["bases"]]
+        self._bases = [tuple(pair) for pair in content["bases"]]
         self._wall_time = content["wall_time"]
         return self
 
@@ -515,10 +533,10 @@ def _silent():
     )
 
 
-def first_vectors(seed, n, m):
-    """m orthonormal vectors in random directions, shape (n, m)."""
+def random_vectors(seed, n, m):
+    """m vectors in random directions, shape (n, m)."""
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, n, m, 0x1EA])))
-    return np.linalg.qr(random.random((n, m)) - 0.5)[0]
+    return random.random((n, m)) - 0.5
 
 
 def refuse_delays(net):

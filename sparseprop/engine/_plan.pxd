@@ -71,7 +71,7 @@ cdef struct Walk:
     count_t spikes_capacity
     double product              # of what the volume has been multiplied by, with the log of what left it
     double log_volume
-    count_t n_driven
+    count_t n_driven            # spikes whose time is that of something else
 
 
 # The functions of a kind of neurons: models/_<m>.pxd in engine/_population_tangent.pxi, which explains them.

@@ -285,6 +285,7 @@ cdef Status spike_of_currents(Walk *w, Population *p, neuron_t i, int64_t slot, 
     w.current += 1
     # V that was at threshold when it began, or touches it, has a fixed time.
     driven = driven or distance_at_threshold(m) + current <= 0.0
+    w.n_driven += driven
     op = new_op(&w.plan, FOLLOW if driven else FIRE, slot)
     values = new_values(&w.plan, op, width + 1) if op != NULL else NULL
     if values == NULL:
@@ -332,6 +333,7 @@ cdef Status spike_forth(Walk *w, Population *p, neuron_t i, int64_t slot, bint d
     op = new_op(&w.plan, FOLLOW if driven else FIRE, slot)
     if op == NULL:
         return NO_MEMORY
+    w.n_driven += driven
     op.cause = cause
     op.row = row_of(w, p, i)
     op.count = 1

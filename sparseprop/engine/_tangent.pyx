@@ -12,6 +12,10 @@ from libc.string cimport memset
 import numpy as np
 
 from sparseprop._core cimport TapePart
+from sparseprop.engine._bases cimport (
+    MOST, MUCH, Bases, Vectors, begin_bases, block_of, end_bases, lower, multiply_blocks, multiply_triangles,
+    orthonormal, share_out, width_of,
+)
 from sparseprop.engine._backward cimport gather_undelayed, new_delivery, synapses_of
 from sparseprop.engine._delivery cimport add, arrivals_at, can_add
 from sparseprop.engine._loaded cimport Loaded, owned, restore_pairs, zeros
@@ -24,9 +28,10 @@ from sparseprop.engine._plan cimport (
 )
 from sparseprop.engine._streams_back cimport entry_time, is_same
 from sparseprop.engine._tape cimport BEGINS, CLOSE, DRIVEN, EVENT, MERGED, PAST, SPIKE, Entry, TapeBuffer
+from sparseprop.engine._team cimport Team, take_next, team_begin, team_do, team_end
 from sparseprop.numerics._elementary cimport log
 from sparseprop.numerics._frames cimport Pair, before, enter_epoch
-from sparseprop.numerics._memory cimport allocate_large, grow
+from sparseprop.numerics._memory cimport allocate_lines, grow
 from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
 from ..errors import InsufficientMemoryError, NumericalError
@@ -36,8 +41,8 @@ cdef extern from *:
     #include <stdint.h>
     #include "sparseprop/numerics/dispatch.h"
 
-    /* Rows of n columns, n a multiple of 8. A multiplication and an addition are rounded each, whatever the registers:
-       so are they for one column. */
+    /* Rows of n columns, and `width` of these, a multiple of 8. A multiplication and an addition are rounded each,
+       whatever the registers: so are they for one column. */
 
     static inline void sp_ask(const double *row) {
         __builtin_prefetch(row, 1);
@@ -45,10 +50,11 @@ cdef extern from *:
     }
 
     SP_WIDEST
-    static void sp_add_rows(double *c, int64_t n, int64_t step, const int32_t *targets, const double *weights, double a,
-                            const double *restrict dt, double *restrict scaled, int64_t count) {
+    static void sp_add_rows(double *c, int64_t n, int64_t width, int64_t step, const int32_t *targets,
+                            const double *weights, double a, const double *restrict dt, double *restrict scaled,
+                            int64_t count) {
         if (!weights)
-            for (int64_t q = 0; q < n; q++)
+            for (int64_t q = 0; q < width; q++)
                 scaled[q] = a * dt[q];
         for (int64_t k = 0; k < count; k++) {
             double *restrict row = c + n * step * targets[k];
@@ -56,11 +62,11 @@ cdef extern from *:
                 sp_ask(c + n * step * targets[k + 2]);
             if (weights) {
                 double w = a * weights[k];
-                for (int64_t q = 0; q < n; q += 8)
+                for (int64_t q = 0; q < width; q += 8)
                     for (int64_t j = 0; j < 8; j++)
                         row[q + j] += w * dt[q + j];
             } else {
-                for (int64_t q = 0; q < n; q += 8)
+                for (int64_t q = 0; q < width; q += 8)
                     for (int64_t j = 0; j < 8; j++)
                         row[q + j] += scaled[q + j];
             }
@@ -68,26 +74,26 @@ cdef extern from *:
     }
 
     SP_WIDEST
-    static void sp_mix_rows(double *c, int64_t n, int64_t step, const int32_t *targets, const double *values,
-                            const double *restrict dt, int64_t count) {
+    static void sp_mix_rows(double *c, int64_t n, int64_t width, int64_t step, const int32_t *targets,
+                            const double *values, const double *restrict dt, int64_t count) {
         for (int64_t k = 0; k < count; k++) {
             double *restrict row = c + n * step * targets[k];
             double D = values[k], T = values[count + k];
             if (k + 2 < count)
                 sp_ask(c + n * step * targets[k + 2]);
-            for (int64_t q = 0; q < n; q += 8)
+            for (int64_t q = 0; q < width; q += 8)
                 for (int64_t j = 0; j < 8; j++)
                     row[q + j] = D * row[q + j] + T * dt[q + j];
         }
     }
 
     SP_WIDEST
-    static void sp_scale_rows(double *c, int64_t n, int64_t step, const int32_t *targets, const double *values,
-                              int64_t count) {
+    static void sp_scale_rows(double *c, int64_t n, int64_t width, int64_t step, const int32_t *targets,
+                              const double *values, int64_t count) {
         for (int64_t k = 0; k < count; k++) {
             double *restrict row = c + n * step * (targets ? targets[k] : k);
             double D = values[k];
-            for (int64_t q = 0; q < n; q += 8)
+            for (int64_t q = 0; q < width; q += 8)
                 for (int64_t j = 0; j < 8; j++)
                     row[q + j] *= D;
         }
@@ -95,28 +101,30 @@ cdef extern from *:
 
     /* What the time of a spike is off by, from the rows of its neuron. */
     SP_WIDEST
-    static void sp_read_rows(const double *row, int64_t n, const double *values, double *restrict dt, int64_t count) {
-        for (int64_t q = 0; q < n; q++)
+    static void sp_read_rows(const double *row, int64_t n, int64_t width, const double *values, double *restrict dt,
+                             int64_t count) {
+        for (int64_t q = 0; q < width; q++)
             dt[q] = values[0] * row[q];
         for (int64_t k = 1; k < count; k++)
-            for (int64_t q = 0; q < n; q++)
+            for (int64_t q = 0; q < width; q++)
                 dt[q] += values[k] * row[n * k + q];
     }
 
-    static void sp_set_row(double *restrict row, int64_t n, double a, const double *restrict dt) {
-        for (int64_t q = 0; q < n; q++)
+    static void sp_set_row(double *restrict row, int64_t width, double a, const double *restrict dt) {
+        for (int64_t q = 0; q < width; q++)
             row[q] = dt ? a * dt[q] : 0.0;
     }
     """
-    void add_rows "sp_add_rows"(double *c, int64_t n, int64_t step, const neuron_t *targets, const double *weights,
-                                double a, const double *dt, double *scaled, int64_t count) noexcept nogil
-    void mix_rows "sp_mix_rows"(double *c, int64_t n, int64_t step, const neuron_t *targets, const double *values,
-                                const double *dt, int64_t count) noexcept nogil
-    void scale_rows "sp_scale_rows"(double *c, int64_t n, int64_t step, const neuron_t *targets, const double *values,
-                                    int64_t count) noexcept nogil
-    void read_rows "sp_read_rows"(const double *row, int64_t n, const double *values, double *dt,
+    void add_rows "sp_add_rows"(double *c, int64_t n, int64_t width, int64_t step, const neuron_t *targets,
+                                const double *weights, double a, const double *dt, double *scaled,
+                                int64_t count) noexcept nogil
+    void mix_rows "sp_mix_rows"(double *c, int64_t n, int64_t width, int64_t step, const neuron_t *targets,
+                                const double *values, const double *dt, int64_t count) noexcept nogil
+    void scale_rows "sp_scale_rows"(double *c, int64_t n, int64_t width, int64_t step, const neuron_t *targets,
+                                    const double *values, int64_t count) noexcept nogil
+    void read_rows "sp_read_rows"(const double *row, int64_t n, int64_t width, const double *values, double *dt,
                                   int64_t count) noexcept nogil
-    void set_row "sp_set_row"(double *row, int64_t n, double a, const double *dt) noexcept nogil
+    void set_row "sp_set_row"(double *row, int64_t width, double a, const double *dt) noexcept nogil
 
 
 # The plan of a tape ---------------------------------------------------------------------------------------------------
@@ -293,7 +301,6 @@ cdef Status instant_forth(Walk *w) noexcept nogil:
             entry = &tape.entries[b.at]
             p = &b.e.populations[population_of(b.e, entry.neuron)]
             cause = cause_of(w, entry.neuron) if entry.flags & DRIVEN else -1
-            w.n_driven += (entry.flags & DRIVEN) != 0
             status = tangent_of(p).spike_forth(w, p, entry.neuron - p.first, slot_of(w, b.at),
                                                (entry.flags & DRIVEN) != 0, cause)
             if status != RUNNING:
@@ -374,37 +381,65 @@ cdef Status instants_forth(Walk *w, Pair until) noexcept nogil:
 
 # Vectors --------------------------------------------------------------------------------------------------------------
 
-cdef void take_through(const Plan *plan, double *c, int64_t n, double *dt, double *scaled) noexcept nogil:
-    """n columns (a multiple of 8), row by row in c, through the whole plan; dt has n for each slot."""
+cdef void take_through(const Plan *plan, double *c, int64_t n, int64_t width, double *dt,
+                       double *scaled) noexcept nogil:
+    """Columns (a multiple of 8) of those in c, n in each row, through the whole plan; dt has as many for each slot."""
     cdef const Op *op
     cdef const neuron_t *targets
     cdef const double *values
     cdef double *rows
+    cdef double *time
     cdef count_t k
     for k in range(plan.n_ops):
         op = &plan.ops[k]
         rows = c + n * op.row
+        time = dt + width * op.slot
         targets = op.targets if op.targets_at < 0 else plan.targets + op.targets_at
         values = plan.values + op.values_at
         if op.kind == ADD:
-            add_rows(rows, n, op.step, targets, values if op.values_at >= 0 else op.weights, op.a, dt + n * op.slot,
-                     scaled, op.count)
+            add_rows(rows, n, width, op.step, targets, values if op.values_at >= 0 else op.weights, op.a, time, scaled,
+                     op.count)
         elif op.kind == MIX:
-            mix_rows(rows, n, op.step, targets, values, dt + n * op.slot, op.count)
+            mix_rows(rows, n, width, op.step, targets, values, time, op.count)
         elif op.kind == COMBINE:
-            read_rows(rows, n, values, scaled, op.count)
-            set_row(rows, n, 1.0, scaled)
+            read_rows(rows, n, width, values, scaled, op.count)
+            set_row(rows, width, 1.0, scaled)
         elif op.kind == SCALE:
-            scale_rows(rows, n, op.step, targets, values, op.count)
+            scale_rows(rows, n, width, op.step, targets, values, op.count)
         elif op.kind == FIRE:
-            read_rows(rows, n, values, dt + n * op.slot, op.count)
-            set_row(rows, n, values[op.count], dt + n * op.slot)
+            read_rows(rows, n, width, values, time, op.count)
+            set_row(rows, width, values[op.count], time)
         elif op.cause >= 0:
-            set_row(dt + n * op.slot, n, 1.0, dt + n * op.cause)
-            set_row(rows, n, values[op.count], dt + n * op.slot)
+            set_row(time, width, 1.0, dt + width * op.cause)
+            set_row(rows, width, values[op.count], time)
         else:
-            set_row(dt + n * op.slot, n, 0.0, NULL)
-            set_row(rows, n, 0.0, NULL)
+            set_row(time, width, 0.0, NULL)
+            set_row(rows, width, 0.0, NULL)
+
+
+# Columns that are taken through a plan, in parts of blocks.
+cdef struct Application:
+    const Plan *plan
+    const Vectors *v
+    int64_t width               # of a part
+    double *times               # of each member: for each slot, and a row behind them
+    long long next
+    Team team
+
+
+cdef void apply_to_parts(void *shared, int member) noexcept nogil:
+    """A job of the team."""
+    cdef Application *s = <Application *> shared
+    cdef const Vectors *v = s.v
+    cdef int64_t in_block = (v.block + s.width - 1) // s.width, n = s.plan.n_slots * s.width, part, first
+    cdef double *times = s.times + (n + s.width) * member
+    while True:
+        part = take_next(&s.next, 1)
+        if part >= v.n_blocks * in_block:
+            return
+        first = s.width * (part % in_block)
+        take_through(s.plan, block_of(v, part // in_block) + first, v.block, min(s.width, v.block - first), times,
+                     times + n)
 
 
 cdef class Tangent:
@@ -417,19 +452,20 @@ cdef class Tangent:
     n_columns : int
         How many vectors.
     block : int
-        Columns that are taken through a plan together, a multiple of 8.
+        Columns that are taken through a plan together, a multiple of 8; up to 64 if they are to be decomposed.
     """
 
     cdef Walk w
     cdef Loaded loaded
     cdef TapePart part
     cdef list kept
-    cdef double *columns        # block by block, each row by row
+    cdef Vectors v
     cdef int64_t n_changes      # of parameters, so far
-    cdef readonly int64_t n_rows, n_columns, block, n_blocks
+    cdef int64_t n_applied      # updates of rows
 
     def __cinit__(self):
         memset(&self.w, 0, sizeof(Walk))
+        memset(&self.v, 0, sizeof(Vectors))
 
     def __dealloc__(self):
         cdef int64_t k
@@ -447,10 +483,11 @@ cdef class Tangent:
         free(self.w.plan.values)
         free(self.w.plan.targets)
         free(self.w.b.deliveries)
-        free(self.columns)
+        free(self.v.columns)
 
     def __init__(self, network, int64_t n_columns, int64_t block):
         cdef Walk *w = &self.w
+        cdef Vectors *v = &self.v
         cdef State *e
         cdef Population *p
         cdef int64_t k
@@ -466,11 +503,11 @@ cdef class Tangent:
         w.held = <uint8_t *> zeros(e.n // 8 + 1, 1)
         for k in range(e.n_populations):
             p = &e.populations[k]
-            w.first_row[k] = self.n_rows
+            w.first_row[k] = v.n_rows
             if p.ops == NULL:
                 continue
             w.width[k] = tangent_of(p).width(p)
-            self.n_rows += w.width[k] * <int64_t> p.size
+            v.n_rows += w.width[k] * <int64_t> p.size
             if network.changes or not tangent_of(p).stands_still(p):
                 w.stretch[k] = <double *> zeros(2 * <int64_t> p.size, sizeof(double))
         w.b.sums.n = e.n
@@ -479,10 +516,9 @@ cdef class Tangent:
             w.b.sums.tau_syn = self._scratch(e.n * e.n_ports)
         if not reserve(&e.drawn, 1):
             owned(NULL)
-        self.n_columns, self.block = n_columns, block
-        self.n_blocks = (n_columns + block - 1) // block
-        self.columns = <double *> owned(allocate_large(self.n_blocks * self.n_rows * block, sizeof(double)))
-        memset(self.columns, 0, self.n_blocks * self.n_rows * block * sizeof(double))
+        v.n_columns, v.block, v.n_blocks = n_columns, block, (n_columns + block - 1) // block
+        v.columns = <double *> owned(allocate_lines(v.n_blocks * v.n_rows * block, sizeof(double)))
+        memset(v.columns, 0, v.n_blocks * v.n_rows * block * sizeof(double))
 
     cdef double *_scratch(self, int64_t n):
         cdef double[::1] view = np.zeros(n)
@@ -500,7 +536,7 @@ cdef class Tangent:
         cdef int64_t k
         cdef Population *p
         cdef Walk *w = &self.w
-        cdef double[::1] gain = np.ones(self.n_rows)
+        cdef double[::1] gain = np.ones(self.v.n_rows)
         cdef double[::1] V = engine.voltages(internal=True)
         cdef Status status = RUNNING
         w.b.start.n, w.b.start.s = engine.now
@@ -532,7 +568,7 @@ cdef class Tangent:
 
     def measure(self, engine):
         """What a unit of each row comes to in the coordinates of measurement, now: an array of shape (rows,)."""
-        cdef double[::1] gain = np.ones(self.n_rows)
+        cdef double[::1] gain = np.ones(self.v.n_rows)
         cdef double[::1] V = engine.voltages(internal=True)
         cdef Population *p
         cdef int64_t k
@@ -550,7 +586,7 @@ cdef class Tangent:
     def _apply_now(self):
         """What is on the plan because time went on."""
         if self.w.plan.n_ops:
-            self.apply(0, self.n_blocks)
+            self.apply()
             self.clear()
 
     def load(self, TapePart part):
@@ -612,54 +648,114 @@ cdef class Tangent:
     def clear(self):
         """Forget the plan."""
         self.w.plan.n_ops = self.w.plan.n_values = self.w.plan.n_targets = 0
+        self.n_applied = self.w.plan.n_updates
 
-    def apply(self, int64_t first, int64_t last):
-        """Take some blocks of columns through the plan; other threads may take others."""
-        cdef int64_t k, n = self.block
-        cdef double[::1] dt = np.zeros(n * (self.w.plan.n_slots + 1))
-        cdef double[::1] scaled = np.zeros(n)
+    def apply(self, int n_threads=1):
+        """Take all columns through the plan."""
+        cdef Application s
+        cdef int64_t parts = 1
+        if (self.w.plan.n_updates - self.n_applied) * self.v.n_columns <= MUCH:
+            n_threads = 1
+        # Threads are done at about the same time if each has several parts.
+        while n_threads > 1 and self.v.n_blocks * parts < 4 * n_threads and self.v.block % (16 * parts) == 0:
+            parts *= 2
+        s.plan, s.v, s.width, s.next = &self.w.plan, &self.v, self.v.block // parts, 0
+        s.times = <double *> owned(allocate_lines((s.plan.n_slots + 1) * s.width * n_threads, sizeof(double)))
         with nogil:
-            for k in range(first, last):
-                take_through(&self.w.plan, self.columns + k * n * self.n_rows, n, &dt[0], &scaled[0])
+            if team_begin(&s.team, n_threads):
+                team_do(&s.team, apply_to_parts, &s)
+                team_end(&s.team)
+            free(s.times)
+        if s.next == 0:
+            owned(NULL)
 
-    cdef inline double *_row(self, int64_t block, int64_t r):
-        return self.columns + (block * self.n_rows + r) * self.block
+    cdef inline double *_row(self, int64_t b, int64_t r):
+        return block_of(&self.v, b) + r * self.v.block
 
-    def put(self, const double[::1, :] vectors, const double[::1] gain):
+    def put(self, const double[:, :] vectors, const double[::1] gain):
         """The vectors, shape (rows, columns), each row of them over its gain."""
         cdef int64_t b, r, k
         cdef double over
         cdef double *row
-        for b in range(self.n_blocks):
-            for r in range(self.n_rows):
+        # Columns behind the last one, too: vectors that left the range of a double leave NaNs there.
+        memset(self.v.columns, 0, self.v.n_blocks * self.v.n_rows * self.v.block * sizeof(double))
+        for b in range(self.v.n_blocks):
+            for r in range(self.v.n_rows):
                 row = self._row(b, r)
                 over = 1.0 / gain[r]
-                for k in range(b * self.block, min(b * self.block + self.block, self.n_columns)):
-                    row[k - b * self.block] = vectors[r, k] * over
+                for k in range(width_of(&self.v, b)):
+                    row[k] = vectors[r, b * self.v.block + k] * over
         self._apply_now()
 
-    def put_lower(self, const double[::1, :] lu, const int64_t[::1] order, const double[::1] gain):
-        """The same for the unit lower triangle of an LU decomposition, whose row r belongs at order[r]."""
-        cdef int64_t b, r, k
-        cdef double over
-        cdef double *row
-        for b in range(self.n_blocks):
-            for r in range(self.n_rows):
-                row = self._row(b, order[r])
-                over = 1.0 / gain[order[r]]
-                for k in range(b * self.block, min(b * self.block + self.block, self.n_columns)):
-                    row[k - b * self.block] = lu[r, k] * over if k < r else over if k == r else 0.0
-        self._apply_now()
-
-    def get(self, double[::1, :] vectors, const double[::1] gain):
+    def get(self, double[:, :] vectors, const double[::1] gain):
         """The vectors, each row times its gain."""
         cdef int64_t b, r, k
         cdef const double *row
-        for b in range(self.n_blocks):
-            for r in range(self.n_rows):
+        for b in range(self.v.n_blocks):
+            for r in range(self.v.n_rows):
                 row = self._row(b, r)
-                for k in range(b * self.block, min(b * self.block + self.block, self.n_columns)):
-                    vectors[r, k] = row[k - b * self.block] * gain[r]
+                for k in range(width_of(&self.v, b)):
+                    vectors[r, b * self.v.block + k] = row[k] * gain[r]
+
+    def put_back(self, const double[::1] gain, int n_threads=1):
+        """The same vectors as they are after `begin`, each row over its gain."""
+        cdef Bases s
+        cdef double[::1] factors = 1.0 / np.asarray(gain)
+        cdef Status status = self._begin_bases(&s, False, n_threads, factors, None)
+        with nogil:
+            if status == RUNNING:
+                share_out(&s, multiply_blocks, 0, 0)
+            end_bases(&s)
+        if status != RUNNING:
+            owned(NULL)
+        self._apply_now()
+
+    def make_lower(self, const double[::1] gain, double[:, ::1] triangle=None, int n_threads=1):
+        """The lower factor of an LU decomposition, with exchanges of rows, which stay where they are.
+
+        That of the vectors, each row times its gain. Returns the diagonal of the other factor, which is written to
+        `triangle`, of `padded` rows and columns.
+        """
+        return self._make(False, gain, triangle, n_threads)
+
+    def make_orthonormal(self, const double[::1] gain, double[:, ::1] triangle=None, int n_threads=1):
+        """The same by a QR decomposition, with a diagonal that is not negative."""
+        return self._make(True, gain, triangle, n_threads)
+
+    def _make(self, bint is_orthonormal, const double[::1] gain, double[:, ::1] triangle, int n_threads):
+        cdef Bases s
+        cdef double[::1] diagonal = np.zeros(self.v.n_columns)
+        cdef Status status
+        if self.v.block > MOST:
+            raise ValueError(f"blocks of {self.v.block} columns cannot be decomposed")
+        status = self._begin_bases(&s, is_orthonormal, n_threads, gain, triangle)
+        s.diagonal = &diagonal[0]
+        with nogil:
+            if status == RUNNING and is_orthonormal:
+                orthonormal(&s)
+            elif status == RUNNING:
+                lower(&s)
+            end_bases(&s)
+        if status != RUNNING:
+            owned(NULL)
+        return diagonal.base
+
+    cdef Status _begin_bases(self, Bases *s, bint with_reflectors, int n_threads, const double[::1] factors,
+                             double[:, ::1] triangle):
+        cdef bint is_ready = begin_bases(s, &self.v, with_reflectors, n_threads)
+        s.factors = &factors[0]
+        if triangle is not None:
+            s.triangle = &triangle[0, 0]
+        return RUNNING if is_ready else NO_MEMORY
+
+    @property
+    def n_rows(self):
+        return self.v.n_rows
+
+    @property
+    def padded(self):
+        """Columns with those behind the last one."""
+        return self.v.n_blocks * self.v.block
 
     @property
     def neurons(self):
@@ -670,7 +766,7 @@ cdef class Tangent:
             for k in range(self.w.b.e.n_populations) if self.w.width[k]
         ]
         rows = np.concatenate([np.zeros(0, np.int64), *parts])
-        return None if len(rows) == self.n_rows else rows
+        return None if len(rows) == self.v.n_rows else rows
 
     @property
     def log_volume(self):
@@ -678,11 +774,15 @@ cdef class Tangent:
         return self.w.log_volume + log(self.w.product)
 
     @property
-    def n_updates(self):
-        """Of rows, in all plans so far."""
-        return self.w.plan.n_updates
-
-    @property
     def n_driven(self):
-        """Spikes at the time of another event, each of which takes a dimension from the vectors."""
+        """Spikes whose time is that of something else, each of which takes a dimension from the vectors."""
         return self.w.n_driven
+
+
+def product(const double[:, ::1] first, const double[:, ::1] second, int64_t n):
+    """Of upper triangles of n rows and columns, in arrays with a multiple of 8 columns."""
+    cdef double[:, ::1] result = np.zeros((first.shape[0], first.shape[1]))
+    cdef double[::1] buffer = np.empty(8 * n)
+    with nogil:
+        multiply_triangles(&result[0, 0], &first[0, 0], &second[0, 0], n, first.shape[1], &buffer[0])
+    return result.base

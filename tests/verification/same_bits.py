@@ -636,6 +636,31 @@ def _state_goes_over():
     return [state(second), raster(second.run(50.0, progress=False))]
 
 
+def exponents(spectrum):
+    bases = [part for pair in spectrum.bases for part in pair]
+    return [spectrum.growth, spectrum.volumes, spectrum.participation, spectrum.vectors, *bases]
+
+
+@fingerprint("exponents/balanced")
+def _exponents_balanced():
+    found = []
+    for model in (sp.Theta(tau_m=10.0), sp.LIF(tau_m=10.0)):
+        net = sp.balanced_network(150, model, outdegree=20, seed=1)
+        found.append(exponents(sp.lyapunov_spectrum(net, n_spikes=1000, covariant=True, progress=False)))
+    return found
+
+
+@fingerprint("exponents/currents")
+def _exponents_currents():
+    net = sp.Network(seed=4)
+    p = net.add(30, sp.LIFExp(10.0, (2.0, 8.0), I_e=1.3, t_ref=2.0))
+    net.connect(p, p, sp.fixed_outdegree(5), weight=-0.3, port=1)
+    net.connect(p, p, sp.fixed_outdegree(5), weight=0.2, port=0)
+    net.drive(p, sp.poisson(50.0), weight=-0.1, port=0)
+    net.drive(p, sp.steps([5.0, 20.0], [0.1, 0.3]))
+    return exponents(sp.lyapunov_spectrum(net, duration=400.0, covariant=True, progress=False))
+
+
 # --- the command ---------------------------------------------------------------------------------------------------
 
 
