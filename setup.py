@@ -49,8 +49,9 @@ SMALL = {
     SHARED,
     *(f"sparseprop.{name}" for name in ("engine._loaded", "numerics._double_double", "numerics._functions")),
 }
-# Loops over neurons and synapses, and what they are measured against; -O2 serves the rest as well, and builds sooner.
-FAST = ("sparseprop.engine.kernels.", "sparseprop.bench.")
+# Loops over neurons, synapses and vectors, and what they are measured against. -O2 serves the rest as well, and builds
+# sooner.
+FAST = ("sparseprop.engine.kernels.", "sparseprop.engine._tangent", "sparseprop.bench.")
 
 # Each kind of neurons is a unit of its own: what models/_<m>.pxd defines, in what all kinds share.
 KERNELS = sorted(path.stem for path in pathlib.Path("sparseprop/models").glob("_*.pxd") if path.stem != "_neuron")
