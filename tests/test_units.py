@@ -334,6 +334,12 @@ CALLS = {
                                     "neurons": (None, 2), "max_markers": (None, 100)}),
     "training.Adam.__init__": (training.Adam, {"lr": (None, 1e-3), "decay": (None, 0.9), "betas": (None, (0.9, 0.99)),
                                                "epsilon": (None, 1e-8), "clip": (None, 2.0)}),
+    "training.CosineDecay.__init__": (of(training.CosineDecay, epochs=5),
+                                      {"lr": (None, 0.1), "lr_end": (None, 0.01), "warmup": (None, 2)}),
+    "training.CosineDecay.__init__, epochs": (of(training.CosineDecay, lr=0.1), {"epochs": (None, 5)}),
+    "training.EarlyStopping.__init__": (training.EarlyStopping, {"patience": (None, 3), "min_delta": (None, 0.1)}),
+    "training.StepDecay.__init__": (of(training.StepDecay, epochs=2), {"lr": (None, 0.1), "factor": (None, 0.5)}),
+    "training.StepDecay.__init__, epochs": (of(training.StepDecay, lr=0.1), {"epochs": (None, [2, 3])}),
     "training.FirstSpikeCrossEntropy.__init__": (training.FirstSpikeCrossEntropy,
                                                  {"tau": ("ms", 0.5), "alpha": (None, 0.01), "tau_late": ("ms", 6.0)}),
     "training.Flossing.__init__": (training.Flossing, {"k": (None, 2), "strength": (None, 1.0), "seed": (None, 1)}),
@@ -598,7 +604,7 @@ MADE = {
     "BatchResult", "Result", "Gradients", "GradientReport", "GradientWarning", "LyapunovSpectrum", "Perturbation",
     "Population", "Projection", "SweepResult", "StopReason", "RateSpectrum", "CovariantVectors", "CrossCorrelation",
     "Histogram", "Intervals", "PowerSpectrum", "TimeHistogram", "Evaluation", "History", "Loss", "SilenceWarning",
-    "Pseudospikes", *models.MODELS,
+    "Pseudospikes", "BestEpoch", *models.MODELS,
 }  # fmt: skip
 METHODS = {
     "Network": ("add", "connect", "drive", "run", "engine_input"),

@@ -7,6 +7,7 @@ from .builders import layered_network, recurrent_network
 from .data import digits, mnist_5k, yin_yang
 from .encoding import latencies, spikes_from_raster
 from .flossing import Flossing
+from .history import History
 from .losses import (
     Evaluation,
     FirstSpikeCrossEntropy,
@@ -21,11 +22,17 @@ from .losses import (
 )
 from .optimizers import Adam
 from .pseudospikes import Pseudospikes
+from .readings import record_for
+from .schedules import CosineDecay, StepDecay
 from .silence import SilenceWarning
-from .trainer import History, Trainer, record_for
+from .stopping import BestEpoch, EarlyStopping
+from .trainer import Trainer
 
 __all__ = [
     "Adam",
+    "BestEpoch",
+    "CosineDecay",
+    "EarlyStopping",
     "Evaluation",
     "FirstSpikeCrossEntropy",
     "Flossing",
@@ -39,6 +46,7 @@ __all__ = [
     "SpikeCountCrossEntropy",
     "SpikeCountPenalty",
     "SpikeTimeError",
+    "StepDecay",
     "Trainer",
     "VanRossumDistance",
     "digits",
