@@ -219,6 +219,105 @@ def test_all_callbacks_are_called_and_one_ends_training():
     assert called == [("a", 1), ("b", 1), ("a", 2), ("b", 2)] and trainer.epoch == 2
 
 
+# Bounds of weights ----------------------------------------------------------------------------------------------------
+
+
+def recurrent(**options):
+    """Excitatory and inhibitory neurons, one of them without synapses, and the trainer of them."""
+    net = training.recurrent_network(5, 30, LIFEXP, indegree=6, seed=1)
+    p = net.projections[1]
+    signs = np.where(np.arange(30) < 20, 1.0, -1.0)
+    p.weight = np.clip(np.abs(p.weight) * signs[p.sources], -2.0, 0.75)
+    net.projections[0].weight = np.clip(net.projections[0].weight, -2.0, 2.0)
+    loss = training.FirstSpikeCrossEntropy("recurrent")
+    options = {"duration": DURATION, "batch_size": 12, "optimizer": training.Adam(lr=0.2), "n_threads": 1} | options
+    return training.Trainer(net, loss, **options), signs[p.sources]
+
+
+def test_weights_stay_between_bounds_and_nothing_else_changes():
+    low, high = -1.0, 3.0
+
+    def stepped(bounds=lambda net: {}):
+        """Weights after one step, which moves each by 4.0 in the direction of its gradient."""
+        net = training.layered_network([5, 14, 3], LIFEXP, seed=2)
+        for p in net.projections:
+            p.weight = np.clip(p.weight, low, high)
+        trainer = trainer_of(net, optimizer=training.Adam(lr=4.0), **bounds(net))
+        trainer.step(*task(48))
+        return [p.weight for p in net.projections]
+
+    free = stepped()
+    for weight in free:
+        assert (weight < low).any() and (weight > high).any()
+    bounded = [np.clip(weight, low, high) for weight in free]
+    assert same(stepped(lambda net: {"min_weight": low, "max_weight": high}), bounded)
+    assert same(stepped(lambda net: {"min_weight": {0: low}, "max_weight": {0: high}}), [bounded[0], free[1]])
+    first = stepped(lambda net: {"max_weight": {net.projections[1]: high}})
+    assert same(first, [free[0], np.minimum(free[1], high)])
+
+
+def test_bounds_hold_in_each_step_without_tolerance():
+    trainer, _ = recurrent(min_weight=-2.0, max_weight={1: 0.75})
+    reached = set()
+    for _ in range(20):
+        trainer.step(*task(12))
+        for k, high in ((0, np.inf), (1, 0.75)):
+            weight = trainer.network.projections[k].weight
+            assert weight.min() >= -2.0 and weight.max() <= high
+            reached |= {float(x) for x in (weight.min(), weight.max())}
+    assert {-2.0, 0.75} <= reached
+
+
+@pytest.mark.parametrize("dale", [True, {"recurrent": "initial", "input": "excitatory"}])
+def test_neurons_keep_their_sign(dale):
+    options = {"dale": dale}
+    if dale is not True:
+        trainer, _ = recurrent()
+        p = trainer.network.projections[0]
+        p.weight = np.abs(p.weight)
+        trainer = training.Trainer(trainer.network, trainer.loss, duration=DURATION, n_threads=1,
+                                   optimizer=training.Adam(lr=0.2), **options)  # fmt: skip
+        signs = recurrent()[1]
+    else:
+        trainer, signs = recurrent(**options)
+    before = parameters(trainer)
+    for _ in range(20):
+        trainer.step(*task(12))
+        assert (trainer.network.projections[1].weight * signs >= 0.0).all()
+        if dale is not True:
+            assert (trainer.network.projections[0].weight >= 0.0).all()
+    weight = trainer.network.projections[1].weight
+    assert (weight == 0.0).any() and not same(before, parameters(trainer))
+    free, _ = recurrent()
+    for _ in range(20):
+        free.step(*task(12))
+    assert (free.network.projections[1].weight * signs < 0.0).any()  # without it, they do not
+
+
+def test_signs_are_those_of_the_beginning_after_a_cut(tmp_path):
+    def trainer(**options):
+        return recurrent(**{"dale": True, "min_weight": -3.0, "optimizer": training.Adam(lr=0.05)} | options)[0]
+
+    inputs, labels = task(24)
+    whole, cut, resumed = trainer(), trainer(), trainer()
+    whole.fit(inputs, labels, 4)
+    cut.fit(inputs, labels, 2, checkpoint=tmp_path / "state.h5")
+    resumed.resume(tmp_path / "state.h5").fit(inputs, labels, 4)
+    assert same(parameters(whole), parameters(resumed))
+    p = cut.network.projections[1]
+    assert (p.weight == 0.0).any()
+    trainer(dale={"recurrent": "initial"}).resume(tmp_path / "state.h5")  # the same in other words
+    for options in ({"dale": False}, {"min_weight": -2.9}, {"max_weight": 9.0}):
+        with pytest.raises(CheckpointMismatchError, match=next(iter(options))):
+            trainer(**options).resume(tmp_path / "state.h5")
+
+
+def zeros():
+    """Neurons whose weights are all 0."""
+    net = training.layered_network([2, 3, 2], LIFEXP, weight_mean=0.0, weight_std=0.0, seed=1)
+    return trainer_of(net, dale=True)
+
+
 def fit(validation=None, **options):
     return lambda: trainer_of(metrics=["rate"]).fit(*task(), 1, validation=validation, **options)
 
@@ -251,6 +350,20 @@ REFUSED = [
     (fit(stopping=3), "stopping must be a training.EarlyStopping.* got 3"),
     (fit(stopping=training.EarlyStopping(monitor="validation_loss")), "no validation samples.*monitor='loss'"),
     (fit(stopping=training.EarlyStopping(monitor="rat", mode="max")), "unknown entry of the history: 'rat'.*'rate'"),
+    (lambda: recurrent(min_weight=1.0, max_weight=0.5), "at most max_weight, got 1.0 and 0.5 for 'input'"),
+    (lambda: recurrent(min_weight="a"), "min_weight must be a number, or -inf for none, got 'a'"),
+    (lambda: recurrent(min_weight={1: np.nan}), "min_weight of projection 1 must be a number"),
+    (lambda: recurrent(min_weight={7: 0.0}), "the number of a projection must be from 0 to 1, got 7"),
+    (lambda: recurrent(min_weight={"input": 0.0}), "have numbers by projection, got the key 'input'"),
+    (lambda: recurrent(max_weight={1: 0.0}, projections=[0]), "projection 1, whose weights are not trained"),
+    (lambda: recurrent(min_weight=0.0), "for 'input' -> 'recurrent' must be within their bounds to begin with, got -"),
+    (lambda: recurrent(dale=1), "dale must be True or False, got 1"),
+    (lambda: recurrent(dale={"E": "excitatory"}), "unknown population: 'E'"),
+    (lambda: recurrent(dale={"recurrent": 1}), "unknown kind of neurons of 'recurrent': 1"),
+    (lambda: recurrent(dale={"input": "initial"}), "one sign to begin with, got 5 of 'input' with both signs"),
+    (lambda: recurrent(dale={"input": "excitatory"}), "within their bounds to begin with.* np.abs"),
+    (lambda: recurrent(dale=True, min_weight={1: 0.1}), "leave nothing for 'recurrent' -> .* from 0.1 to inf"),
+    (lambda: zeros(), "one sign to begin with, got 3 of 'hidden' with no sign"),
     (fit(callback=[print, 3]), "callback must be a function of the trainer, or a sequence"),
     (lambda: trainer_of(metrics="rate"), r"metrics must be a sequence of names and functions, such as \['rate'\]"),
     (lambda: trainer_of(metrics=["rates"]), "unknown metric: 'rates'.*'rate'"),

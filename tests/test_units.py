@@ -359,6 +359,7 @@ CALLS = {
                                             {"tau": ("ms", 2.0), "neurons": (None, [0, 1])}),
     "training.Trainer.__init__": (trained, {"duration": ("ms", 30.0), "batch_size": (None, 2), "seed": (None, 1),
                                             "n_threads": (None, 1), "delay_lr": (None, 1.0)}),
+    "training.Trainer.__init__, bounds": (trained, {"min_weight": (None, -1e3), "max_weight": (None, 1e3)}),
     "training.Trainer.__init__, delays": (trained, {"min_delay": ("ms", 0.5), "max_delay": ("ms", 5.0)}),
     "training.latencies": (training.latencies, {"values": (None, [[0.1, 0.2]]), "first": ("ms", 1.0),
                                                 "last": ("ms", 20.0), "silent_below": (None, 0.05),

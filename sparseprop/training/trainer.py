@@ -14,6 +14,7 @@ from ..files.checkpoint import fingerprint, read_state, write_state
 from ..models import UniformPhase
 from ..network import Network, Projection
 from ..run.watching import Progress
+from .bounds import WeightBounds
 from .history import History
 from .metrics import checked_metrics, measured
 from .optimizers import Adam, described
@@ -59,6 +60,13 @@ class Trainer:
         ms; trained delays stay between them.
     delay_lr : float
         Learning rate of delays in units of that of weights.
+    min_weight, max_weight : float, or dict
+        Between which trained weights stay: after each step they are set to the nearest value that is allowed. A
+        dictionary has a number for each :class:`Projection` that is bounded.
+    dale : bool or dict
+        Dale's law: all trained weights of a neuron keep one sign, or are 0. True: that of its weights as they are now,
+        for all populations of neurons; a dictionary says ``"excitatory"``, ``"inhibitory"`` or ``"initial"`` by
+        population, sources among them.
     seed : int
         Of the order of samples.
     n_threads : int, optional
@@ -96,7 +104,8 @@ class Trainer:
 
     def __init__(
         self, net, loss, *, duration, optimizer=None, batch_size=32, penalties=(), metrics=(), projections=None,
-        train_weights=True, train_delays=False, min_delay=0.0, max_delay=np.inf, delay_lr=1.0, seed=0, n_threads=None,
+        train_weights=True, train_delays=False, min_delay=0.0, max_delay=np.inf, delay_lr=1.0, min_weight=-np.inf,
+        max_weight=np.inf, dale=False, seed=0, n_threads=None,
     ):  # fmt: skip
         if not isinstance(net, Network):
             raise ParameterError(f"net must be a Network, such as training.layered_network(...), got {shown(net)}")
@@ -141,6 +150,7 @@ class Trainer:
                 raise ParameterError(f"{p!r} stores no synapses (procedural=True), so its weights cannot be trained")
             if not isinstance(p.weight, np.ndarray):
                 p.weight = np.full(p.n_synapses, p.weight)
+        self._bounds = WeightBounds(net, self._weights, self._number, min_weight, max_weight, dale)
         self._record = record_for(net, self.duration, loss, *self.penalties)
         self._simulation = BatchSimulation(net, n_threads=n_threads)
         self.history, self.best = History(), None
@@ -340,9 +350,10 @@ class Trainer:
         gradients = self._gradients(result.backward(total.dL_dtimes, total.dL_dV, tau_m=False), total)
         projections = self.network.projections
         for k in self._weights:
-            projections[k].weight = self.optimizer.update(
+            weight = self.optimizer.update(
                 f"weight {k}", projections[k].weight, gradients["weight", k], epoch=self.epoch
             )
+            projections[k].weight = self._bounds.apply(k, weight)
         for k in self._delays:
             delay = self.optimizer.update(
                 f"delay {k}", projections[k].delay, gradients["delay", k], epoch=self.epoch, scale=self.delay_lr
@@ -438,6 +449,7 @@ class Trainer:
         }
         settings = ("batch_size", "seed", "duration", "min_delay", "max_delay", "delay_lr")
         parts |= {name: getattr(self, name) for name in settings}
+        parts |= self._bounds.to_dict()
         parts["optimizer"] = type(self.optimizer).__name__
         parts |= {f"{name} of the optimizer": value for name, value in self.optimizer.to_dict()["settings"].items()}
         return {name: fingerprint({name: part}) for name, part in parts.items()}
@@ -463,6 +475,8 @@ class Trainer:
             "activity": self._activity.state(),
             "history": self.history.epochs,
         }
+        if self._bounds.signs:
+            state["signs"] = self._bounds.signs
         if self.best is not None:
             best = vars(self.best)
             state["best"] = best | {"weights": _named(best["weights"]), "delays": _named(best["delays"])}
@@ -498,6 +512,8 @@ class Trainer:
         self.optimizer.restore(state["optimizer"])
         self.epoch, self.batch = state["epoch"], state["batch"]
         self._running, self.history = state["running"], History(state["history"])
+        if "signs" in state:
+            self._bounds.restore(state["signs"])
         self.best = None
         if "best" in state:
             best = state["best"]
