@@ -15,7 +15,16 @@ except ImportError as error:
     raise ImportError('sparseprop.torch needs PyTorch: run `pip install "sparseprop-sim[torch]"`') from error
 
 from . import _validation
-from .batch import BatchSimulation, are_pairs, by_source, check_no_raster, check_shape, input_array, padded_pairs
+from .batch import (
+    BatchSimulation,
+    SpikeData,
+    are_pairs,
+    by_source,
+    check_no_raster,
+    check_shape,
+    input_array,
+    padded_pairs,
+)
 from .connectivity import ProceduralAdjacency
 from .errors import ParameterError, named_arguments, shown, unknown_name
 from .network import Network, Population
@@ -202,6 +211,8 @@ class SpikingNetwork(torch.nn.Module):
 def _tensor(source, values):
     """The spikes of a source as a Tensor of one of the shapes that are allowed."""
     name = f"inputs of {source.name!r}"
+    if isinstance(values, SpikeData):
+        return torch.from_numpy(padded_pairs(source, values))
     if are_pairs(values):
         pairs = [
             tuple(_detached(part, name) for part in pair) if isinstance(pair, (tuple, list)) else pair

@@ -132,6 +132,23 @@ def delayed(**kwargs):
     return trained(train_delays=True, **kwargs)
 
 
+def _events(**kwargs):
+    sample = np.array([(1000, 2, 1)], [("t", int), ("x", int), ("p", int)])
+    return training.spikes_from_events([sample], **({"sensor_size": (3, 1, 2)} | kwargs))
+
+
+def _read_shd(n):
+    import h5py
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "shd.h5"
+        with h5py.File(path, "w") as file:
+            file["labels"] = np.zeros(1, int)
+            for name, kind, values in (("times", float, [0.5]), ("units", int, [2])):
+                file.create_dataset(f"spikes/{name}", 1, h5py.vlen_dtype(kind))[0] = values
+        return training.read_shd(path, n=n)
+
+
 def _plain():
     """Without Poisson input, which the reference of gradients and batches do not take."""
     net = small()
@@ -374,6 +391,12 @@ CALLS = {
                                     "input_indegree": (None, 1), "weight_std": (None, 0.1), "input_mean": (None, 0.1),
                                     "input_std": (None, 0.1), "delay": ("ms", 1.5), "seed": (None, 1)}),
     "training.record_for": (of(training.record_for, net=layers()), {"duration": ("ms", 20.0)}),
+    "training.SpikeData.__init__": (lambda **kw: training.SpikeData(
+                                        **({"times": [1.0, 2.0], "ids": [0, 1], "offsets": [0, 1, 2]} | kw)),
+                                    {"times": ("ms", [1.0, 3.0]), "ids": (None, [1, 0]), "offsets": (None, [0, 2, 2]),
+                                     "labels": (None, [1, 2]), "n": (None, 5)}),
+    "training.read_shd": (_read_shd, {"n": (None, 5)}),
+    "training.spikes_from_events": (_events, {"sensor_size": (None, [3, 1, 2]), "labels": (None, [1])}),
     "training.spikes_from_raster": (of(lambda **kw: training.spikes_from_raster(
                                         **({"raster": [[[1, 0, 1]]], "dt": 1.0} | kw))),
                                     {"raster": (None, [[[1, 0, 1]]]), "dt": ("ms", 2.0), "first": ("ms", 3.0),

@@ -3,9 +3,11 @@
 Imported when it is asked for: ``from sparseprop import training``.
 """
 
+from ..batch import SpikeData
 from .builders import layered_network, recurrent_network
 from .data import digits, mnist_5k, yin_yang
 from .encoding import latencies, spikes_from_raster
+from .events import read_shd, spikes_from_events
 from .flossing import Flossing
 from .history import History
 from .losses import (
@@ -45,6 +47,7 @@ __all__ = [
     "SilenceWarning",
     "SpikeCountCrossEntropy",
     "SpikeCountPenalty",
+    "SpikeData",
     "SpikeTimeError",
     "StepDecay",
     "Trainer",
@@ -53,8 +56,10 @@ __all__ = [
     "latencies",
     "layered_network",
     "mnist_5k",
+    "read_shd",
     "recurrent_network",
     "record_for",
+    "spikes_from_events",
     "spikes_from_raster",
     "yin_yang",
 ]

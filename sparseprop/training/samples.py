@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import _validation
+from ..batch import SpikeData
 from ..errors import ParameterError, shown
 
 __all__ = ["checked_samples", "count", "no_samples", "summary", "taken"]
@@ -39,10 +40,10 @@ def checked_samples(inputs, targets, what=""):
     if not sources:
         raise ParameterError(f"{what}inputs must have spikes for at least one source, got none")
     for values in sources.values():
-        if not _validation.is_array(values):
+        if not _validation.is_array(values) and not isinstance(values, SpikeData):
             raise ParameterError(
-                f"{what}inputs must be an array, a sequence with one entry for each sample, or a dictionary of these, "
-                f"got {shown(values)}"
+                f"{what}inputs must be an array, a sequence with one entry for each sample, a training.SpikeData, or a "
+                f"dictionary of these, got {shown(values)}"
             )
     numbers = {name: len(values) for name, values in sources.items()}
     n = next(iter(numbers.values()))
@@ -66,6 +67,8 @@ def taken(inputs, chosen):
     """Some of the samples."""
     if isinstance(inputs, dict):
         return {name: taken(values, chosen) for name, values in inputs.items()}
+    if isinstance(inputs, SpikeData):
+        return inputs[chosen]
     if isinstance(inputs, (list, tuple)):
         return [inputs[k] for k in chosen]
     return np.asarray(_validation.without_unit(inputs, "inputs", "ms"))[chosen]
