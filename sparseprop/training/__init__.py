@@ -25,6 +25,7 @@ from .losses import (
 from .optimizers import Adam
 from .pseudospikes import Pseudospikes
 from .readings import record_for
+from .readout import leaky_readout
 from .schedules import CosineDecay, StepDecay
 from .silence import SilenceWarning
 from .stopping import BestEpoch, EarlyStopping
@@ -55,6 +56,7 @@ __all__ = [
     "digits",
     "latencies",
     "layered_network",
+    "leaky_readout",
     "mnist_5k",
     "read_shd",
     "recurrent_network",

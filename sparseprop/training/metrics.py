@@ -5,24 +5,27 @@ import numpy as np
 from .. import _validation
 from ..errors import ParameterError, shown, unknown_name
 from .history import ENTRIES
+from .readout import is_readout
 
 __all__ = ["checked_metrics", "measured"]
 
 
-def _neurons(result):
-    return [p for p in result._network.populations if not p.is_source]
+def _counts(result):
+    """Numbers of spikes of all neurons that may fire, of shape (samples, neurons)."""
+    neurons = [p for p in result._network.populations if not p.is_source and not is_readout(p)]
+    return np.concatenate([np.zeros((result.n_samples, 0)), *(result.spike_counts(p.name) for p in neurons)], axis=1)
 
 
 def _rate(result, targets):
-    """Mean firing rate of all neurons in Hz."""
-    spikes = sum(result.spike_counts(p.name).sum() for p in _neurons(result))
-    return spikes / (sum(p.n for p in _neurons(result)) * result.n_samples * result.duration * 1e-3)
+    """Mean firing rate of neurons in Hz."""
+    counts = _counts(result)
+    return counts.mean() / (result.duration * 1e-3) if counts.size else np.nan
 
 
 def _silent_share(result, targets):
     """Share of neurons that do not fire in a sample, on average."""
-    silent = sum((result.spike_counts(p.name) == 0).sum() for p in _neurons(result))
-    return silent / (sum(p.n for p in _neurons(result)) * result.n_samples)
+    counts = _counts(result)
+    return (counts == 0).mean() if counts.size else np.nan
 
 
 NAMED = {"rate": _rate, "silent_share": _silent_share}
