@@ -22,7 +22,7 @@ from .losses import (
     SpikeTimeError,
     VanRossumDistance,
 )
-from .optimizers import Adam
+from .optimizers import Adam, Optimizer
 from .pseudospikes import Pseudospikes
 from .readings import record_for
 from .readout import leaky_readout
@@ -43,6 +43,7 @@ __all__ = [
     "History",
     "Loss",
     "MembraneCrossEntropy",
+    "Optimizer",
     "PeakMargin",
     "Pseudospikes",
     "SilenceWarning",

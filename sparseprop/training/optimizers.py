@@ -6,7 +6,7 @@ from .. import _validation
 from ..errors import ParameterError, named_arguments, shown
 from ..numerics._functions import pow
 
-__all__ = ["Adam"]
+__all__ = ["Adam", "Optimizer"]
 
 
 def described(thing):
@@ -17,7 +17,50 @@ def described(thing):
 
 
 @named_arguments
-class Adam:
+class Optimizer:
+    """What a :class:`Trainer` asks of an optimiser: the base of :class:`Adam`, those of PyTorch and optax, and yours.
+
+    A class of one's own has `update`, and, if something is to be kept in files, `to_dict` and `restore`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparseprop import training
+    >>> class Descent(training.Optimizer):
+    ...     def update(self, name, values, gradient, *, epoch=0, scale=1.0):
+    ...         return values - 0.1 * scale * gradient
+    >>> Descent().update("w", np.array([1.0, 2.0]), np.array([3.0, -0.5])).tolist()
+    [0.7, 2.05]
+    """
+
+    def update(self, name, values, gradient, *, epoch=0, scale=1.0):
+        """`values` after a step, a new array.
+
+        Parameters
+        ----------
+        name : str
+            Of the array, for what is kept of it.
+        values, gradient : ndarray
+        epoch : int
+        scale : float
+            Factor of the learning rate.
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs update(name, values, gradient, *, epoch, scale)")
+
+    def rate(self, epoch):
+        """The learning rate of an epoch, for the history; NaN: not known."""
+        return float("nan")
+
+    def to_dict(self):
+        """What a training goes on from: ``{"settings": ..., "state": ...}``, of plain values and arrays."""
+        return {"settings": {}, "state": {}}
+
+    def restore(self, d):
+        """Go on from what :meth:`to_dict` returned."""
+
+
+@named_arguments
+class Adam(Optimizer):
     """Adam with a learning rate that decays from epoch to epoch.
 
     Parameters

@@ -17,7 +17,7 @@ from ..run.watching import Progress
 from .bounds import WeightBounds
 from .history import History
 from .metrics import checked_metrics, measured
-from .optimizers import Adam, described
+from .optimizers import Adam, Optimizer, described
 from .readings import checked_loss, evaluated, record_for
 from .samples import checked_samples, count, no_samples, summary, taken
 from .silence import Activity
@@ -42,8 +42,9 @@ class Trainer:
         :class:`Evaluation`. One that needs recorded V is given as :class:`FunctionLoss`.
     duration : float
         ms of a trial.
-    optimizer : Adam, optional
-        Default: ``Adam(lr=5e-3)``.
+    optimizer : Optimizer, optional
+        Default: ``Adam(lr=5e-3)``. Those of PyTorch and optax are made by :class:`sparseprop.torch.Optimizer` and
+        :class:`sparseprop.jax.Optimizer`.
     batch_size : int
     penalties : sequence of Loss
         Which are added to the loss.
@@ -118,8 +119,11 @@ class Trainer:
             duration, "duration", "a finite time > 0 ms", unit="ms", low=0.0, low_open=True
         )
         self.optimizer = Adam() if optimizer is None else optimizer
-        if not isinstance(self.optimizer, Adam):
-            raise ParameterError(f"optimizer must be an Adam, such as training.Adam(lr=5e-3), got {shown(optimizer)}")
+        if not isinstance(self.optimizer, Optimizer):
+            raise ParameterError(
+                "optimizer must be an Adam, such as training.Adam(lr=5e-3), or another training.Optimizer, such as "
+                f"sparseprop.torch.Optimizer(torch.optim.SGD, lr=0.1), got {shown(optimizer)}"
+            )
         self.batch_size = _validation.integer(batch_size, "batch_size", "a whole number >= 1", low=1)
         self.min_delay = _validation.real(min_delay, "min_delay", "a finite time >= 0 ms", unit="ms", low=0.0)
         self.max_delay = _validation.real(
