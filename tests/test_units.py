@@ -351,6 +351,10 @@ CALLS = {
                                     "neurons": (None, 2), "max_markers": (None, 100)}),
     "training.Adam.__init__": (training.Adam, {"lr": (None, 1e-3), "decay": (None, 0.9), "betas": (None, (0.9, 0.99)),
                                                "epsilon": (None, 1e-8), "clip": (None, 2.0)}),
+    "training.Convolution.__init__": (lambda **kw: training.Convolution(
+                                          **({"input_shape": [1, 5, 5], "channels": 2, "kernel_size": 3} | kw)),
+                                      {"input_shape": (None, [1, 6, 6]), "channels": (None, 3),
+                                       "kernel_size": (None, [3, 2]), "stride": (None, 2), "padding": (None, 1)}),
     "training.CosineDecay.__init__": (of(training.CosineDecay, epochs=5),
                                       {"lr": (None, 0.1), "lr_end": (None, 0.01), "warmup": (None, 2)}),
     "training.CosineDecay.__init__, epochs": (of(training.CosineDecay, lr=0.1), {"epochs": (None, 5)}),

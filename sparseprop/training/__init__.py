@@ -5,6 +5,7 @@ Imported when it is asked for: ``from sparseprop import training``.
 
 from ..batch import SpikeData
 from .builders import layered_network, recurrent_network
+from .convolution import Convolution
 from .data import digits, mnist_5k, yin_yang
 from .encoding import latencies, spikes_from_raster
 from .events import read_shd, spikes_from_events
@@ -34,6 +35,7 @@ from .trainer import Trainer
 __all__ = [
     "Adam",
     "BestEpoch",
+    "Convolution",
     "CosineDecay",
     "EarlyStopping",
     "Evaluation",

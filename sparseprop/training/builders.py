@@ -1,5 +1,7 @@
 """Networks to train: layers, and sparse recurrent ones, with weights to begin with."""
 
+import math
+
 import numpy as np
 
 from .. import _validation, connectivity, inputs
@@ -68,6 +70,13 @@ class _Normal:
         numbers[far] = np.copysign(tails, numbers[far])
         self.drawn += 1
         return mean + std * numbers
+
+
+def first_weights(model, n, shape, seed):
+    """Weights to begin with of neurons that have n inputs from sources."""
+    gain, distance = _model_of_layers(model).gain()
+    mean, std = 1.2 * distance / (gain * n), 0.6 * distance / (gain * np.sqrt(n))
+    return _Normal(seed).draw(mean, std, math.prod(shape)).reshape(shape)
 
 
 @named_arguments

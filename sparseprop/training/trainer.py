@@ -20,6 +20,7 @@ from .metrics import checked_metrics, measured
 from .optimizers import Adam, Optimizer, described
 from .readings import checked_loss, evaluated, record_for
 from .samples import checked_samples, count, no_samples, summary, taken
+from .sharing import SharedWeights
 from .silence import Activity
 from .stopping import BestEpoch, EarlyStopping
 
@@ -68,6 +69,9 @@ class Trainer:
         Dale's law: all trained weights of a neuron keep one sign, or are 0. True: that of its weights as they are now,
         for all populations of neurons; a dictionary says ``"excitatory"``, ``"inhibitory"`` or ``"initial"`` by
         population, sources among them.
+    shared : dict, optional
+        ``{projection: numbers}``: synapses of the same number share a weight, whose gradient is the sum of theirs; or
+        ``{projection: convolution}`` for what a :class:`Convolution` has connected.
     seed : int
         Of the order of samples.
     n_threads : int, optional
@@ -106,7 +110,7 @@ class Trainer:
     def __init__(
         self, net, loss, *, duration, optimizer=None, batch_size=32, penalties=(), metrics=(), projections=None,
         train_weights=True, train_delays=False, min_delay=0.0, max_delay=np.inf, delay_lr=1.0, min_weight=-np.inf,
-        max_weight=np.inf, dale=False, seed=0, n_threads=None,
+        max_weight=np.inf, dale=False, shared=None, seed=0, n_threads=None,
     ):  # fmt: skip
         if not isinstance(net, Network):
             raise ParameterError(f"net must be a Network, such as training.layered_network(...), got {shown(net)}")
@@ -155,6 +159,10 @@ class Trainer:
             if not isinstance(p.weight, np.ndarray):
                 p.weight = np.full(p.n_synapses, p.weight)
         self._bounds = WeightBounds(net, self._weights, self._number, min_weight, max_weight, dale)
+        self._shared = SharedWeights(net, self._weights, self._number, shared)
+        for k, bounds in self._bounds.bounds.items():
+            for bound in bounds:
+                self._shared.check(k, bound, "bounds of weights")
         self._record = record_for(net, self.duration, loss, *self.penalties)
         self._simulation = BatchSimulation(net, n_threads=n_threads)
         self.history, self.best = History(), None
@@ -354,10 +362,9 @@ class Trainer:
         gradients = self._gradients(result.backward(total.dL_dtimes, total.dL_dV, tau_m=False), total)
         projections = self.network.projections
         for k in self._weights:
-            weight = self.optimizer.update(
-                f"weight {k}", projections[k].weight, gradients["weight", k], epoch=self.epoch
-            )
-            projections[k].weight = self._bounds.apply(k, weight)
+            values = self._shared.parameters(k, projections[k].weight)
+            values = self.optimizer.update(f"weight {k}", values, gradients["weight", k], epoch=self.epoch)
+            projections[k].weight = self._bounds.apply(k, self._shared.weights(k, values))
         for k in self._delays:
             delay = self.optimizer.update(
                 f"delay {k}", projections[k].delay, gradients["delay", k], epoch=self.epoch, scale=self.delay_lr
@@ -368,7 +375,10 @@ class Trainer:
 
     def _gradients(self, grads, evaluation):
         """Of all that is trained; finite, or else nothing is changed."""
-        found = {("weight", k): grads.weight[k] + evaluation.dL_dweight.get(k, 0.0) for k in self._weights}
+        found = {
+            ("weight", k): self._shared.gradient(k, grads.weight[k] + evaluation.dL_dweight.get(k, 0.0))
+            for k in self._weights
+        }
         found |= {("delay", k): grads.delay[k] for k in self._delays}
         for (name, k), values in found.items():
             if not np.isfinite(values).all():
@@ -453,7 +463,7 @@ class Trainer:
         }
         settings = ("batch_size", "seed", "duration", "min_delay", "max_delay", "delay_lr")
         parts |= {name: getattr(self, name) for name in settings}
-        parts |= self._bounds.to_dict()
+        parts |= self._bounds.to_dict() | self._shared.to_dict()
         parts["optimizer"] = type(self.optimizer).__name__
         parts |= {f"{name} of the optimizer": value for name, value in self.optimizer.to_dict()["settings"].items()}
         return {name: fingerprint({name: part}) for name, part in parts.items()}
