@@ -33,6 +33,9 @@ class Optimizer:
     [0.7, 2.05]
     """
 
+    def __init__(self):
+        pass  # with which named_arguments says what is wrong with an argument
+
     def update(self, name, values, gradient, *, epoch=0, scale=1.0):
         """`values` after a step, a new array.
 
