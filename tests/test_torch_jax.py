@@ -542,6 +542,31 @@ def test_what_jax_refuses(jax):
         spike_times(net, params, inputs, duration=1.0)
 
 
+def ragged():
+    """Samples with 0 to 6 spikes, as pairs and as SpikeData."""
+    rng = np.random.default_rng(4)
+    pairs = [(np.sort(rng.uniform(0.0, 25.0, n)), rng.integers(0, 5, n)) for n in (3, 0, 6, 5, 6)]
+    times, ids = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return pairs, training.SpikeData(times, ids, np.cumsum([0, *(len(pair[0]) for pair in pairs)]), n=5)
+
+
+def test_torch_takes_ragged_data(torch):
+    from sparseprop.torch import SpikingNetwork
+
+    pairs, data = ragged()
+    one, two = (SpikingNetwork(network(), DURATION)(given) for given in (pairs, data))
+    assert torch.isfinite(one).any() and torch.equal(one, two)
+
+
+def test_jax_takes_ragged_data(jax):
+    import sparseprop.jax
+
+    pairs, data = ragged()
+    params = sparseprop.jax.parameters(network())
+    one, two = (sparseprop.jax.spike_times(network(), params, given, duration=DURATION) for given in (pairs, data))
+    assert np.isfinite(one).any() and np.array_equal(one, two)
+
+
 # Optimisers in a Trainer ----------------------------------------------------------------------------------------------
 
 
