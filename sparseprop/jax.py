@@ -18,8 +18,9 @@ from .batch import BatchSimulation, are_pairs, by_source, check_shape, input_arr
 from .connectivity import ProceduralAdjacency
 from .errors import ParameterError, named_arguments, shown, unknown_name
 from .network import Network
+from .training import optimizers
 
-__all__ = ["parameters", "spike_times"]
+__all__ = ["Optimizer", "parameters", "spike_times"]
 
 
 @named_arguments
@@ -270,3 +271,74 @@ def _function(net, duration, name, n_spikes, n_threads):
 
     times.defvjp(forward, backward)
     return times
+
+
+@named_arguments
+class Optimizer(optimizers.Optimizer):
+    """A gradient transformation of optax for :class:`sparseprop.training.Trainer`.
+
+    Parameters
+    ----------
+    transformation : optax.GradientTransformation
+        Such as ``optax.adam(1e-2)``, with optax's own schedules, which go by steps. Each array of weights or delays has
+        a state of its own.
+
+    Raises
+    ------
+    ParameterError
+        For something else, and without ``jax_enable_x64``.
+
+    Notes
+    -----
+    Steps are computed by JAX, whose bits may differ from one processor to another, where ours do not. A training that
+    is resumed compares the shape of the state, not the settings, which a transformation does not tell.
+
+    Examples
+    --------
+    >>> import jax, sparseprop as sp, sparseprop.jax
+    >>> import optax
+    >>> jax.config.update("jax_enable_x64", True)
+    >>> from sparseprop import training
+    >>> values, labels = training.yin_yang(200, seed=1)
+    >>> net = training.layered_network([5, 30, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0), seed=1)
+    >>> optimizer = sparseprop.jax.Optimizer(optax.adam(5e-3))
+    >>> loss = training.FirstSpikeCrossEntropy()
+    >>> trainer = training.Trainer(net, loss, duration=50.0, optimizer=optimizer, n_threads=1)
+    >>> history = trainer.fit(training.latencies(values, bias=0.0), labels, epochs=3)
+    >>> bool(history["loss"][2] < history["loss"][0])
+    True
+    """
+
+    def __init__(self, transformation):
+        _check_x64()
+        if not callable(getattr(transformation, "init", None)) or not callable(getattr(transformation, "update", None)):
+            raise ParameterError(
+                f"transformation must be one of optax, such as optax.adam(1e-2), got {shown(transformation)}"
+            )
+        self.transformation = transformation
+        self._states, self._saved = {}, {}
+        self._structure = str(jax.tree.structure(transformation.init(jax.numpy.zeros(1))))
+
+    def __repr__(self):
+        return f"Optimizer({self._structure})"
+
+    def update(self, name, values, gradient, *, epoch=0, scale=1.0):
+        """`values` after a step, a new array; see :meth:`sparseprop.training.Optimizer.update`."""
+        values, gradient = (jax.numpy.asarray(array, np.float64) for array in (values, gradient))
+        state = self._states.get(name)
+        if state is None:
+            state = self.transformation.init(values)
+            if name in self._saved:
+                leaves = [jax.numpy.asarray(leaf) for leaf in self._saved.pop(name)]
+                state = jax.tree.unflatten(jax.tree.structure(state), leaves)
+        change, self._states[name] = self.transformation.update(gradient, state, values)
+        return np.asarray(values + scale * change)
+
+    def to_dict(self):
+        """The shape of its state, and all that it keeps of arrays."""
+        state = {name: [np.asarray(leaf) for leaf in jax.tree.leaves(of)] for name, of in self._states.items()}
+        return {"settings": {"state": self._structure}, "state": self._saved | state}
+
+    def restore(self, d):
+        """Go on from what :meth:`to_dict` returned."""
+        self._states, self._saved = {}, dict(d["state"])

@@ -15,13 +15,23 @@ except ImportError as error:
     raise ImportError('sparseprop.torch needs PyTorch: run `pip install "sparseprop-sim[torch]"`') from error
 
 from . import _validation
-from .batch import BatchSimulation, are_pairs, by_source, check_no_raster, check_shape, input_array, padded_pairs
+from .batch import (
+    BatchSimulation,
+    SpikeData,
+    are_pairs,
+    by_source,
+    check_no_raster,
+    check_shape,
+    input_array,
+    padded_pairs,
+)
 from .connectivity import ProceduralAdjacency
 from .errors import ParameterError, named_arguments, shown, unknown_name
 from .network import Network, Population
 from .run.recording import Record
+from .training import optimizers
 
-__all__ = ["SpikingNetwork"]
+__all__ = ["Optimizer", "SpikingNetwork"]
 
 # Modules by their handles, for operators of torch, which take nothing but tensors and plain values.
 _modules: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
@@ -202,6 +212,8 @@ class SpikingNetwork(torch.nn.Module):
 def _tensor(source, values):
     """The spikes of a source as a Tensor of one of the shapes that are allowed."""
     name = f"inputs of {source.name!r}"
+    if isinstance(values, SpikeData):
+        return torch.from_numpy(padded_pairs(source, values))
     if are_pairs(values):
         pairs = [
             tuple(_detached(part, name) for part in pair) if isinstance(pair, (tuple, list)) else pair
@@ -412,3 +424,107 @@ def _first_spikes(result, populations, n_spikes):
         times.append(found[0])
         where.append(found[1])
     return np.concatenate(times, axis=1), np.concatenate(where, axis=1)
+
+
+@named_arguments
+class Optimizer(optimizers.Optimizer):
+    """An optimiser of PyTorch for :class:`sparseprop.training.Trainer`.
+
+    Each array of weights or delays has one of its own, whose Parameter and gradient share their memory with the arrays
+    of numpy: nothing is copied but what becomes the new weights.
+
+    Parameters
+    ----------
+    kind : type
+        A class of torch.optim, whose ``step()`` needs no closure.
+    **settings
+        Of it; `lr` may also be a function of the number of an epoch (0, 1, ...).
+
+    Raises
+    ------
+    ParameterError
+        For something else than such a class, and settings that it does not take.
+
+    Notes
+    -----
+    Steps are computed by torch, whose bits may differ from one processor to another, where ours do not. Those that look
+    at all parameters at once (the norm of all gradients, say) see one array.
+
+    Examples
+    --------
+    >>> import sparseprop as sp, sparseprop.torch, torch
+    >>> from sparseprop import training
+    >>> values, labels = training.yin_yang(200, seed=1)
+    >>> net = training.layered_network([5, 30, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0), seed=1)
+    >>> optimizer = sparseprop.torch.Optimizer(torch.optim.NAdam, lr=5e-3)
+    >>> loss = training.FirstSpikeCrossEntropy()
+    >>> trainer = training.Trainer(net, loss, duration=50.0, optimizer=optimizer, n_threads=1)
+    >>> history = trainer.fit(training.latencies(values, bias=0.0), labels, epochs=3)
+    >>> bool(history["loss"][2] < history["loss"][0])
+    True
+    """
+
+    def __init__(self, kind, **settings):
+        if not isinstance(kind, type) or not issubclass(kind, torch.optim.Optimizer):
+            raise ParameterError(f"kind must be a class of torch.optim, such as torch.optim.SGD, got {shown(kind)}")
+        self.kind, self.settings = kind, settings
+        self._lr = settings["lr"] if callable(settings.get("lr")) else None
+        self._of, self._saved = {}, {}
+        self._rate = self._make(torch.zeros(1, dtype=torch.float64, requires_grad=True)).defaults.get(
+            "lr", float("nan")
+        )
+
+    def __repr__(self):
+        settings = "".join(f", {key}={value!r}" for key, value in self.settings.items())
+        return f"Optimizer({self.kind.__name__}{settings})"
+
+    def _make(self, parameter):
+        settings = self.settings if self._lr is None else self.settings | {"lr": self._lr(0)}
+        try:
+            return self.kind([parameter], **settings)
+        except (TypeError, ValueError) as error:
+            raise ParameterError(f"settings of torch.optim.{self.kind.__name__}: {error}") from None
+
+    def rate(self, epoch):
+        """The learning rate of an epoch."""
+        return float(self._rate if self._lr is None else self._lr(epoch))
+
+    def update(self, name, values, gradient, *, epoch=0, scale=1.0):
+        """`values` after a step, a new array; see :meth:`sparseprop.training.Optimizer.update`."""
+        values = np.array(values, np.float64)  # torch steps in place, and weights of earlier steps may be in use
+        gradient = np.require(gradient, np.float64, ["C", "W"])
+        if name not in self._of:
+            parameter = torch.nn.Parameter(torch.from_numpy(values))
+            self._of[name] = parameter, self._make(parameter)
+            if name in self._saved:
+                self._load(name, self._saved.pop(name))
+        parameter, optimizer = self._of[name]
+        for group in optimizer.param_groups:
+            group["lr"] = self.rate(epoch) * scale
+        parameter.data, parameter.grad = torch.from_numpy(values), torch.from_numpy(gradient)
+        optimizer.step()
+        return values
+
+    def to_dict(self):
+        """Its settings and all that it keeps of arrays."""
+        settings = {
+            key: optimizers.described(value) if callable(value) else value for key, value in self.settings.items()
+        }
+        kept = {name: optimizer.state_dict()["state"].get(0, {}) for name, (_, optimizer) in self._of.items()}
+        state = {
+            name: {key: value.numpy().copy() if isinstance(value, torch.Tensor) else value for key, value in of.items()}
+            for name, of in kept.items()
+        }
+        return {"settings": {"kind": self.kind.__qualname__} | settings, "state": self._saved | state}
+
+    def restore(self, d):
+        """Go on from what :meth:`to_dict` returned."""
+        self._of, self._saved = {}, dict(d["state"])
+
+    def _load(self, name, state):
+        # Not by load_state_dict, which makes numbers of the Parameter's type of all that is kept.
+        parameter, optimizer = self._of[name]
+        optimizer.state[parameter] = {
+            key: torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
+            for key, value in state.items()
+        }

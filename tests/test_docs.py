@@ -234,7 +234,7 @@ def test_every_public_name_is_in_the_reference():
     # What is of dynamics is listed there.
     known = {name for _, name in named}
     assert {name for _, name, _ in public()} <= known
-    for name in ("torch.SpikingNetwork", "jax.parameters", "jax.spike_times"):
+    for name in ("torch.SpikingNetwork", "torch.Optimizer", "jax.parameters", "jax.spike_times", "jax.Optimizer"):
         assert f"   sparseprop.{name}\n" in REFERENCE
 
 

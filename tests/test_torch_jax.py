@@ -540,3 +540,190 @@ def test_what_jax_refuses(jax):
     jax.config.update("jax_enable_x64", False)
     with pytest.raises(ParameterError, match="64 bits"):
         spike_times(net, params, inputs, duration=1.0)
+
+
+def ragged():
+    """Samples with 0 to 6 spikes, as pairs and as SpikeData."""
+    rng = np.random.default_rng(4)
+    pairs = [(np.sort(rng.uniform(0.0, 25.0, n)), rng.integers(0, 5, n)) for n in (3, 0, 6, 5, 6)]
+    times, ids = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return pairs, training.SpikeData(times, ids, np.cumsum([0, *(len(pair[0]) for pair in pairs)]), n=5)
+
+
+def test_torch_takes_ragged_data(torch):
+    from sparseprop.torch import SpikingNetwork
+
+    pairs, data = ragged()
+    one, two = (SpikingNetwork(network(), DURATION)(given) for given in (pairs, data))
+    assert torch.isfinite(one).any() and torch.equal(one, two)
+
+
+def test_jax_takes_ragged_data(jax):
+    import sparseprop.jax
+
+    pairs, data = ragged()
+    params = sparseprop.jax.parameters(network())
+    one, two = (sparseprop.jax.spike_times(network(), params, given, duration=DURATION) for given in (pairs, data))
+    assert np.isfinite(one).any() and np.array_equal(one, two)
+
+
+# Optimisers in a Trainer ----------------------------------------------------------------------------------------------
+
+
+def trained(optimizer, epochs, path=None, resume=None, **options):
+    """A trainer of weights and delays, after some epochs."""
+    inputs, labels = task(48)
+    options = {"batch_size": 16, "train_delays": True, "min_delay": 0.1, "n_threads": 1} | options
+    trainer = training.Trainer(
+        network(), training.FirstSpikeCrossEntropy(), duration=DURATION, optimizer=optimizer, **options
+    )
+    if resume is not None:
+        trainer.resume(resume)
+    trainer.fit(inputs, labels, epochs, checkpoint=path)
+    return trainer
+
+
+def parameters_of(trainer):
+    return [array for p in trainer.network.projections for array in (p.weight, p.delay)]
+
+
+def test_optimisers_of_torch_train_as_by_hand(torch):
+    """Steps of a Trainer are those of torch on the Parameters of a module, by the same gradients."""
+    from sparseprop.torch import Optimizer
+
+    net, (inputs, labels) = network(), task(48)
+    trainer = training.Trainer(net, training.FirstSpikeCrossEntropy(), duration=DURATION, n_threads=1, batch_size=48,
+                               optimizer=Optimizer(torch.optim.NAdam, lr=0.02))  # fmt: skip
+    mine = [torch.nn.Parameter(torch.tensor(p.weight)) for p in network().projections]
+    theirs = torch.optim.NAdam(mine, lr=0.02)
+    for _ in range(4):
+        trainer.step(inputs, labels)
+        for parameter, k in zip(mine, (0, 1), strict=True):
+            parameter.grad = torch.tensor(trainer._latest[1]["weight", k])
+        theirs.step()
+        for parameter, p in zip(mine, net.projections, strict=True):
+            assert np.array_equal(parameter.detach().numpy(), p.weight)
+
+
+def test_our_adam_is_that_of_torch(torch):
+    from sparseprop.torch import Optimizer
+
+    ours, theirs = (
+        parameters_of(trained(optimizer, 3))
+        for optimizer in (training.Adam(lr=0.01, clip=None), Optimizer(torch.optim.Adam, lr=0.01))
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)
+    assert not np.allclose(ours[0], network().projections[0].weight)
+
+
+def test_our_adam_is_that_of_optax(jax):
+    optax = pytest.importorskip("optax", reason="optax is not installed (pip install optax)")
+    from sparseprop.jax import Optimizer
+
+    ours, theirs = (
+        parameters_of(trained(optimizer, 3))
+        for optimizer in (training.Adam(lr=0.01, clip=None), Optimizer(optax.adam(0.01)))
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)
+
+
+def test_a_step_of_torch_leaves_earlier_weights_as_they_were(torch):
+    from sparseprop.torch import Optimizer
+
+    optimizer = Optimizer(torch.optim.SGD, lr=0.5)
+    values = np.array([1.0, 2.0])
+    values.flags.writeable = False
+    first = optimizer.update("w", values, np.array([1.0, -2.0]))
+    second = optimizer.update("w", first, np.array([2.0, 0.0]), scale=0.5)
+    assert values.tolist() == [1.0, 2.0] and first.tolist() == [0.5, 3.0] and second.tolist() == [0.0, 3.0]
+
+
+def test_schedules_and_bounds_hold_for_optimisers_of_torch(torch):
+    from sparseprop.torch import Optimizer
+
+    schedule = training.StepDecay(0.1, 1, factor=0.5)
+    trainer = trained(Optimizer(torch.optim.SGD, lr=schedule, momentum=0.5), 3, min_weight=-20.0, max_weight=20.0)
+    assert trainer.history["lr"].tolist() == [0.1, 0.05, 0.025]
+    plain = Optimizer(torch.optim.SGD, lr=schedule)
+    assert plain.update("w", np.zeros(1), np.ones(1), epoch=2, scale=2.0)[0] == pytest.approx(-0.05)
+    assert Optimizer(torch.optim.Adam).rate(0) == 1e-3  # torch's default
+
+
+@pytest.mark.parametrize("kind", ["NAdam", "SGD", "RMSprop", "Adagrad"])
+def test_a_training_with_an_optimiser_of_torch_goes_on_bit_for_bit(torch, tmp_path, kind):
+    from sparseprop.errors import CheckpointMismatchError
+    from sparseprop.torch import Optimizer
+
+    def optimizer(lr=0.01):
+        more = {"momentum": 0.9} if kind in ("SGD", "RMSprop") else {}
+        return Optimizer(getattr(torch.optim, kind), lr=lr, **more)
+
+    path = tmp_path / "state.h5"
+    whole = trained(optimizer(), 4)
+    trained(optimizer(), 2, path)
+    resumed = trained(optimizer(), 4, path, resume=path)
+    assert all(np.array_equal(a, b) for a, b in zip(parameters_of(whole), parameters_of(resumed), strict=True))
+    again = trained(optimizer(), 4, resume=path)  # a file that was written by a resumed training
+    assert all(np.array_equal(a, b) for a, b in zip(parameters_of(whole), parameters_of(again), strict=True))
+    with pytest.raises(CheckpointMismatchError, match="lr of the optimizer"):
+        trained(optimizer(0.02), 4, resume=path)
+    with pytest.raises(CheckpointMismatchError, match="optimizer"):
+        trained(training.Adam(), 4, resume=path)
+
+
+def test_a_training_with_optax_goes_on_bit_for_bit(jax, tmp_path):
+    optax = pytest.importorskip("optax", reason="optax is not installed (pip install optax)")
+    from sparseprop.errors import CheckpointMismatchError
+    from sparseprop.jax import Optimizer
+
+    def optimizer():
+        return Optimizer(optax.chain(optax.clip(1.0), optax.adamw(optax.cosine_decay_schedule(0.02, 20))))
+
+    path = tmp_path / "state.h5"
+    whole = trained(optimizer(), 4)
+    trained(optimizer(), 2, path)
+    resumed = trained(optimizer(), 4, resume=path)
+    assert all(np.array_equal(a, b) for a, b in zip(parameters_of(whole), parameters_of(resumed), strict=True))
+    assert np.isnan(resumed.history["lr"]).all()
+    with pytest.raises(CheckpointMismatchError, match="state of the optimizer"):
+        trained(Optimizer(optax.sgd(0.02)), 4, resume=path)
+
+
+def test_optax_trains_what_is_a_function_of_spike_times(jax):
+    """As any function of JAX: parameters, gradients, updates."""
+    optax = pytest.importorskip("optax", reason="optax is not installed (pip install optax)")
+    import sparseprop.jax
+
+    inputs, labels = task(48)
+    net = training.layered_network([5, 20, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0, I_e=1.1), seed=2)
+
+    def loss(params):
+        times = sparseprop.jax.spike_times(net, params, inputs, duration=60.0)
+        return optax.losses.softmax_cross_entropy_with_integer_labels(-times / 2.0, labels).mean()
+
+    params = sparseprop.jax.parameters(net)
+    optimizer = optax.adam(0.05)
+    state, losses = optimizer.init(params), []
+    for _ in range(40):
+        value, gradients = jax.value_and_grad(loss)(params)
+        updates, state = optimizer.update(gradients, state, params)
+        params = optax.apply_updates(params, updates)
+        losses.append(float(value))
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_what_is_no_optimiser_is_refused(torch, jax):
+    import sparseprop.jax
+    import sparseprop.torch
+
+    for kind in (torch.nn.Linear, "SGD", torch.optim.SGD([torch.zeros(1)], lr=1.0)):
+        with pytest.raises(ParameterError, match="kind must be a class of torch.optim"):
+            sparseprop.torch.Optimizer(kind)
+    with pytest.raises(ParameterError, match="settings of torch.optim.SGD: "):
+        sparseprop.torch.Optimizer(torch.optim.SGD, learning_rate=0.1)
+    with pytest.raises(ParameterError, match="settings of torch.optim.SGD: Invalid learning rate"):
+        sparseprop.torch.Optimizer(torch.optim.SGD, lr=-0.1)
+    with pytest.raises(ParameterError, match="transformation must be one of optax"):
+        sparseprop.jax.Optimizer(0.1)

@@ -140,6 +140,23 @@ def delayed(**kwargs):
     return trained(train_delays=True, **kwargs)
 
 
+def _events(**kwargs):
+    sample = np.array([(1000, 2, 1)], [("t", int), ("x", int), ("p", int)])
+    return training.spikes_from_events([sample], **({"sensor_size": (3, 1, 2)} | kwargs))
+
+
+def _read_shd(n):
+    import h5py
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "shd.h5"
+        with h5py.File(path, "w") as file:
+            file["labels"] = np.zeros(1, int)
+            for name, kind, values in (("times", float, [0.5]), ("units", int, [2])):
+                file.create_dataset(f"spikes/{name}", 1, h5py.vlen_dtype(kind))[0] = values
+        return training.read_shd(path, n=n)
+
+
 def _plain():
     """Without Poisson input, which the reference of gradients and batches do not take."""
     net = small()
@@ -343,6 +360,16 @@ CALLS = {
                                     "neurons": (None, 2), "max_markers": (None, 100)}),
     "training.Adam.__init__": (training.Adam, {"lr": (None, 1e-3), "decay": (None, 0.9), "betas": (None, (0.9, 0.99)),
                                                "epsilon": (None, 1e-8), "clip": (None, 2.0)}),
+    "training.Convolution.__init__": (lambda **kw: training.Convolution(
+                                          **({"input_shape": [1, 5, 5], "channels": 2, "kernel_size": 3} | kw)),
+                                      {"input_shape": (None, [1, 6, 6]), "channels": (None, 3),
+                                       "kernel_size": (None, [3, 2]), "stride": (None, 2), "padding": (None, 1)}),
+    "training.CosineDecay.__init__": (of(training.CosineDecay, epochs=5),
+                                      {"lr": (None, 0.1), "lr_end": (None, 0.01), "warmup": (None, 2)}),
+    "training.CosineDecay.__init__, epochs": (of(training.CosineDecay, lr=0.1), {"epochs": (None, 5)}),
+    "training.EarlyStopping.__init__": (training.EarlyStopping, {"patience": (None, 3), "min_delta": (None, 0.1)}),
+    "training.StepDecay.__init__": (of(training.StepDecay, epochs=2), {"lr": (None, 0.1), "factor": (None, 0.5)}),
+    "training.StepDecay.__init__, epochs": (of(training.StepDecay, lr=0.1), {"epochs": (None, [2, 3])}),
     "training.FirstSpikeCrossEntropy.__init__": (training.FirstSpikeCrossEntropy,
                                                  {"tau": ("ms", 0.5), "alpha": (None, 0.01), "tau_late": ("ms", 6.0)}),
     "training.Flossing.__init__": (training.Flossing, {"k": (None, 2), "strength": (None, 1.0), "seed": (None, 1)}),
@@ -362,6 +389,7 @@ CALLS = {
                                             {"tau": ("ms", 2.0), "neurons": (None, [0, 1])}),
     "training.Trainer.__init__": (trained, {"duration": ("ms", 30.0), "batch_size": (None, 2), "seed": (None, 1),
                                             "n_threads": (None, 1), "delay_lr": (None, 1.0)}),
+    "training.Trainer.__init__, bounds": (trained, {"min_weight": (None, -1e3), "max_weight": (None, 1e3)}),
     "training.Trainer.__init__, delays": (trained, {"min_delay": ("ms", 0.5), "max_delay": ("ms", 5.0)}),
     "training.latencies": (training.latencies, {"values": (None, [[0.1, 0.2]]), "first": ("ms", 1.0),
                                                 "last": ("ms", 20.0), "silent_below": (None, 0.05),
@@ -376,6 +404,12 @@ CALLS = {
                                     "input_indegree": (None, 1), "weight_std": (None, 0.1), "input_mean": (None, 0.1),
                                     "input_std": (None, 0.1), "delay": ("ms", 1.5), "seed": (None, 1)}),
     "training.record_for": (of(training.record_for, net=layers()), {"duration": ("ms", 20.0)}),
+    "training.SpikeData.__init__": (lambda **kw: training.SpikeData(
+                                        **({"times": [1.0, 2.0], "ids": [0, 1], "offsets": [0, 1, 2]} | kw)),
+                                    {"times": ("ms", [1.0, 3.0]), "ids": (None, [1, 0]), "offsets": (None, [0, 2, 2]),
+                                     "labels": (None, [1, 2]), "n": (None, 5)}),
+    "training.read_shd": (_read_shd, {"n": (None, 5)}),
+    "training.spikes_from_events": (_events, {"sensor_size": (None, [3, 1, 2]), "labels": (None, [1])}),
     "training.spikes_from_raster": (of(lambda **kw: training.spikes_from_raster(
                                         **({"raster": [[[1, 0, 1]]], "dt": 1.0} | kw))),
                                     {"raster": (None, [[[1, 0, 1]]]), "dt": ("ms", 2.0), "first": ("ms", 3.0),
@@ -607,7 +641,7 @@ MADE = {
     "BatchResult", "Result", "Gradients", "GradientReport", "GradientWarning", "LyapunovSpectrum", "Perturbation",
     "Population", "Projection", "SweepResult", "StopReason", "RateSpectrum", "CovariantVectors", "CrossCorrelation",
     "Histogram", "Intervals", "PowerSpectrum", "TimeHistogram", "Evaluation", "History", "Loss", "SilenceWarning",
-    "Pseudospikes", *models.MODELS,
+    "Pseudospikes", "BestEpoch", *models.MODELS,
 }  # fmt: skip
 METHODS = {
     "Network": ("add", "connect", "drive", "run", "engine_input"),

@@ -13,10 +13,12 @@ from .inputs import (
 )
 from .result import BatchResult
 from .simulation import BatchSimulation, run_batch
+from .spike_data import SpikeData
 
 __all__ = [
     "BatchResult",
     "BatchSimulation",
+    "SpikeData",
     "are_pairs",
     "by_source",
     "check_no_raster",

@@ -5,6 +5,7 @@ import numpy as np
 from .. import _validation
 from ..errors import ParameterError, shown, unknown_name
 from ..inputs import SpikeSource
+from .spike_data import SpikeData
 
 __all__ = [
     "Inputs",
@@ -91,8 +92,13 @@ def by_source(sources, inputs):
 
 
 def are_pairs(values):
-    """Whether the spikes of a source are a sequence of (times, ids). Tuples: nested lists are arrays."""
-    return isinstance(values, (list, tuple)) and len(values) > 0 and isinstance(values[0], tuple)
+    """Whether the spikes of a source are SpikeData or a sequence of (times, ids). Tuples: nested lists are arrays."""
+    return (
+        isinstance(values, SpikeData)
+        or isinstance(values, (list, tuple))
+        and len(values) > 0
+        and isinstance(values[0], tuple)
+    )
 
 
 def check_shape(source, shape):
@@ -104,7 +110,7 @@ def check_shape(source, shape):
 def _wanted(source):
     return (
         f"inputs of {source.name!r} must be times of shape (samples, {source.n}) or (samples, {source.n}, m), inf for "
-        "no spike, or a sequence of (times, ids), one pair for each sample"
+        "no spike, a sequence of (times, ids), one pair for each sample, or a training.SpikeData"
     )
 
 
@@ -126,8 +132,12 @@ def input_array(source, values):
 
 
 def input_pairs(source, values):
-    """(number of spikes of each sample, times, local ids) from a sequence of (times, ids)."""
+    """(number of spikes of each sample, times, local ids) from SpikeData or a sequence of (times, ids)."""
     name = f"inputs of {source.name!r}"
+    if isinstance(values, SpikeData):
+        if values.n > source.n:
+            raise ParameterError(f"{name} must be of its {source.n} sources, got {values!r}")
+        return values.counts, values.times, values.ids
     sizes, all_times, all_ids = [], [np.zeros(0)], [np.zeros(0, np.int64)]
     for k, pair in enumerate(values):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(_is_flat(part) for part in pair):
@@ -157,7 +167,7 @@ def _is_flat(values):
 
 
 def padded_pairs(source, values):
-    """A sequence of (times, ids) as an array of shape (samples, n, m)."""
+    """SpikeData or a sequence of (times, ids) as an array of shape (samples, n, m)."""
     sizes, times, ids = input_pairs(source, values)
     return padded((len(sizes), source.n), np.repeat(np.arange(len(sizes)), sizes), ids, times)
 
@@ -183,7 +193,8 @@ class Inputs:
             raise ParameterError(f"inputs must have the same number of samples for all sources, got {numbers}")
         self.names = list(inputs)
         sample, times, ids = (np.concatenate([given[k] for given in self.given]) for k in (1, 2, 3))
-        self.order = np.lexsort((ids, times, sample))
+        is_in_order = len(inputs) == 1 and isinstance(next(iter(inputs.values())), SpikeData)
+        self.order = np.arange(len(times)) if is_in_order else np.lexsort((ids, times, sample))
         self.times, self.ids = times[self.order], ids[self.order]
         self.offsets = np.concatenate([[0], np.cumsum(np.bincount(sample, minlength=self.n_samples))])
 
@@ -192,7 +203,8 @@ class Inputs:
         """(number of samples, sample and time and global id of each spike, how to give values back) of one source."""
         if are_pairs(values):
             sizes, times, ids = input_pairs(source, values)
-            return len(sizes), np.repeat(np.arange(len(sizes)), sizes), times, source.first + ids, sizes
+            form = None if isinstance(values, SpikeData) else sizes
+            return len(sizes), np.repeat(np.arange(len(sizes)), sizes), times, source.first + ids, form
         array = input_array(source, values)
         there = np.nonzero(np.isfinite(array))
         return array.shape[0], there[0], array[there], source.first + there[1], (array.shape, there)
@@ -205,7 +217,9 @@ class Inputs:
         for name, (_, _, times, _, form) in zip(self.names, self.given, strict=True):
             part = unsorted[at : at + len(times)]
             at += len(times)
-            if isinstance(form, list):
+            if form is None:
+                result[name] = part
+            elif isinstance(form, list):
                 result[name] = np.split(part, np.cumsum(form)[:-1]) if form else []
             else:
                 shape, there = form

@@ -183,7 +183,8 @@ class BatchSimulation:
             The spikes of the network's SpikeSource in each sample, in ms; a dictionary by name where there are several,
             which has to name all. Either an array of shape (samples, n), the time of the only spike of each source, or
             (samples, n, m) of several, where inf stands for no spike; or a sequence with a tuple (times, ids) for each
-            sample, ids local to the population.
+            sample, ids local to the population; or a :class:`sparseprop.training.SpikeData`, such a sequence in three
+            arrays, which costs least.
         duration : float
             ms. All instants with t < duration are taken.
         record : Record, optional

@@ -3,10 +3,14 @@
 Imported when it is asked for: ``from sparseprop import training``.
 """
 
+from ..batch import SpikeData
 from .builders import layered_network, recurrent_network
+from .convolution import Convolution
 from .data import digits, mnist_5k, yin_yang
 from .encoding import latencies, spikes_from_raster
+from .events import read_shd, spikes_from_events
 from .flossing import Flossing
+from .history import History
 from .losses import (
     Evaluation,
     FirstSpikeCrossEntropy,
@@ -19,13 +23,21 @@ from .losses import (
     SpikeTimeError,
     VanRossumDistance,
 )
-from .optimizers import Adam
+from .optimizers import Adam, Optimizer
 from .pseudospikes import Pseudospikes
+from .readings import record_for
+from .readout import leaky_readout
+from .schedules import CosineDecay, StepDecay
 from .silence import SilenceWarning
-from .trainer import History, Trainer, record_for
+from .stopping import BestEpoch, EarlyStopping
+from .trainer import Trainer
 
 __all__ = [
     "Adam",
+    "BestEpoch",
+    "Convolution",
+    "CosineDecay",
+    "EarlyStopping",
     "Evaluation",
     "FirstSpikeCrossEntropy",
     "Flossing",
@@ -33,20 +45,26 @@ __all__ = [
     "History",
     "Loss",
     "MembraneCrossEntropy",
+    "Optimizer",
     "PeakMargin",
     "Pseudospikes",
     "SilenceWarning",
     "SpikeCountCrossEntropy",
     "SpikeCountPenalty",
+    "SpikeData",
     "SpikeTimeError",
+    "StepDecay",
     "Trainer",
     "VanRossumDistance",
     "digits",
     "latencies",
     "layered_network",
+    "leaky_readout",
     "mnist_5k",
+    "read_shd",
     "recurrent_network",
     "record_for",
+    "spikes_from_events",
     "spikes_from_raster",
     "yin_yang",
 ]

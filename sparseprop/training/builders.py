@@ -1,5 +1,7 @@
 """Networks to train: layers, and sparse recurrent ones, with weights to begin with."""
 
+import math
+
 import numpy as np
 
 from .. import _validation, connectivity, inputs
@@ -8,6 +10,7 @@ from ..connectivity._wiring import synapse_values
 from ..errors import ParameterError, named_arguments, shown
 from ..models import NeuronModel, names_of
 from ..network import Network
+from .readout import leaky_readout
 
 __all__ = ["layered_network", "recurrent_network"]
 
@@ -69,8 +72,15 @@ class _Normal:
         return mean + std * numbers
 
 
+def first_weights(model, n, shape, seed):
+    """Weights to begin with of neurons that have n inputs from sources."""
+    gain, distance = _model_of_layers(model).gain()
+    mean, std = 1.2 * distance / (gain * n), 0.6 * distance / (gain * np.sqrt(n))
+    return _Normal(seed).draw(mean, std, math.prod(shape)).reshape(shape)
+
+
 @named_arguments
-def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.0, V=None, seed=None):
+def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.0, V=None, readout=False, seed=None):
     """A feed-forward network, each layer connected to all of the next.
 
     Parameters
@@ -89,6 +99,9 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
         ``sp.uniform(...)``.
     V : float, optional
         At the beginning of each trial; default: the resting potential, for QIF and theta neurons that oscillate 0.
+    readout : bool
+        Whether outputs are leaky integrators, which never fire (:func:`leaky_readout`), for losses on their potentials:
+        :class:`MembraneCrossEntropy`. Weights are by default those of outputs that fire, of this model.
     seed : int, optional
         Of the weights; see :class:`Network`.
 
@@ -110,6 +123,16 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
     >>> net = training.layered_network([5, 120, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0), seed=1)
     >>> [p.n for p in net.populations], net.n_synapses
     ([5, 120, 3], 960)
+
+    Outputs that are read:
+
+    >>> values, labels = training.yin_yang(150, seed=1)
+    >>> net = training.layered_network([5, 30, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0), readout=True, seed=1)
+    >>> loss = training.MembraneCrossEntropy(times=[20.0, 30.0, 40.0])
+    >>> trainer = training.Trainer(net, loss, duration=40.0, n_threads=1)
+    >>> history = trainer.fit(training.latencies(values, bias=0.0), labels, epochs=3)
+    >>> bool(history["loss"][2] < history["loss"][0]), trainer.run([[0.0] * 5]).spike_counts("output").sum().item()
+    (True, 0)
     """
     if not _validation.is_array(sizes) or len(sizes) < 2:
         raise ParameterError(f"sizes must be at least two numbers, of sources and of outputs, got {shown(sizes)}")
@@ -123,6 +146,8 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
         )
     means = _per_layer(weight_mean, "weight_mean", layers)
     stds = _per_layer(weight_std, "weight_std", layers, _deviation)
+    if _validation.flag(readout, "readout"):
+        outputs = leaky_readout(models[-1])
     delays = list(delay) if _validation.is_array(delay) else [delay] * layers
     if len(delays) != layers:
         raise ParameterError(
@@ -132,7 +157,8 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
     before = net.add(sizes[0], inputs.SpikeSource([], []), name="input")
     for k, n in enumerate(sizes[1:]):
         name = "output" if k == layers - 1 else "hidden" if layers == 2 else f"hidden_{k + 1}"
-        layer = net.add(n, models[k], name=name, V=models[k].starting_voltage() if V is None else V)
+        own = outputs if readout and k == layers - 1 else models[k]
+        layer = net.add(n, own, name=name, V=own.starting_voltage() if V is None else V)
         gain, distance = models[k].gain()
         mean = (1.2 if k == 0 else 4.0) * distance / (gain * before.n) if means[k] is None else means[k]
         std = 0.6 * distance / (gain * np.sqrt(before.n)) if stds[k] is None else stds[k]

@@ -655,7 +655,7 @@ class MembraneCrossEntropy(_Readout):
     Parameters
     ----------
     population : str or Population
-        Usually of neurons that do not fire (a high V_th).
+        Usually of neurons that do not fire: :func:`leaky_readout`, ``layered_network(..., readout=True)``.
     times : float or array_like
         ms; when V is read.
     scale : float

@@ -6,17 +6,71 @@ from .. import _validation
 from ..errors import ParameterError, named_arguments, shown
 from ..numerics._functions import pow
 
-__all__ = ["Adam"]
+__all__ = ["Adam", "Optimizer"]
+
+
+def described(thing):
+    """By what a loss, or a learning rate that is a function, is known: its `to_dict()`, or its name."""
+    if hasattr(thing, "to_dict"):
+        return thing.to_dict()
+    return {"name": getattr(thing, "__qualname__", type(thing).__name__)}  # a function's own, or that of the class
 
 
 @named_arguments
-class Adam:
+class Optimizer:
+    """What a :class:`Trainer` asks of an optimiser: the base of :class:`Adam`, those of PyTorch and optax, and yours.
+
+    A class of one's own has `update`, and, if something is to be kept in files, `to_dict` and `restore`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparseprop import training
+    >>> class Descent(training.Optimizer):
+    ...     def update(self, name, values, gradient, *, epoch=0, scale=1.0):
+    ...         return values - 0.1 * scale * gradient
+    >>> Descent().update("w", np.array([1.0, 2.0]), np.array([3.0, -0.5])).tolist()
+    [0.7, 2.05]
+    """
+
+    def __init__(self):
+        pass  # with which named_arguments says what is wrong with an argument
+
+    def update(self, name, values, gradient, *, epoch=0, scale=1.0):
+        """`values` after a step, a new array.
+
+        Parameters
+        ----------
+        name : str
+            Of the array, for what is kept of it.
+        values, gradient : ndarray
+        epoch : int
+        scale : float
+            Factor of the learning rate.
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs update(name, values, gradient, *, epoch, scale)")
+
+    def rate(self, epoch):
+        """The learning rate of an epoch, for the history; NaN: not known."""
+        return float("nan")
+
+    def to_dict(self):
+        """What a training goes on from: ``{"settings": ..., "state": ...}``, of plain values and arrays."""
+        return {"settings": {}, "state": {}}
+
+    def restore(self, d):
+        """Go on from what :meth:`to_dict` returned."""
+
+
+@named_arguments
+class Adam(Optimizer):
     """Adam with a learning rate that decays from epoch to epoch.
 
     Parameters
     ----------
-    lr : float
-        Step size, in the unit of the parameter.
+    lr : float or callable
+        Step size, in the unit of the parameter; or a function from the number of an epoch (0, 1, ...) to it, such as
+        :class:`CosineDecay`.
     decay : float
         Factor of the learning rate from one epoch to the next.
     betas : (float, float)
@@ -42,7 +96,10 @@ class Adam:
 
     def __init__(self, lr=5e-3, decay=1.0, betas=(0.9, 0.999), epsilon=1e-8, clip=3.0):
         positive = {"low": 0.0, "low_open": True}
-        self.lr = _validation.real(lr, "lr of Adam", "a number > 0", **positive)
+        if callable(lr) and not isinstance(lr, type):
+            self.lr = lr
+        else:
+            self.lr = _validation.real(lr, "lr of Adam", "a number > 0, or a function of the epoch", **positive)
         self.decay = _validation.real(decay, "decay of Adam", "a number > 0, and at most 1", high=1.0, **positive)
         if not _validation.is_array(betas) or len(betas) != 2:
             raise ParameterError(
@@ -58,8 +115,20 @@ class Adam:
         self._state = {}
 
     def __repr__(self):
-        values = f"lr={self.lr:g}, decay={self.decay:g}, betas={self.betas}, epsilon={self.epsilon:g}"
+        lr = repr(self.lr) if callable(self.lr) else f"{self.lr:g}"
+        values = f"lr={lr}, decay={self.decay:g}, betas={self.betas}, epsilon={self.epsilon:g}"
         return f"Adam({values}, clip={self.clip})"
+
+    def rate(self, epoch):
+        """The learning rate of an epoch."""
+        lr = self._lr(epoch)
+        return lr * self.decay**epoch
+
+    def _lr(self, epoch):
+        """Without the decay."""
+        if not callable(self.lr):
+            return self.lr
+        return _validation.real(self.lr(epoch), f"lr of Adam in epoch {epoch}", "a number >= 0", low=0.0)
 
     def update(self, name, values, gradient, *, epoch=0, scale=1.0):
         """`values` after a step, a new array.
@@ -88,7 +157,7 @@ class Adam:
                 gradient = gradient * (self.clip * usual / norm)
         first, second, steps = b1 * first + (1.0 - b1) * gradient, b2 * second + (1.0 - b2) * gradient**2, steps + 1
         self._state[name] = first, second, steps
-        lr = self.lr * scale * pow(self.decay, epoch)
+        lr = self._lr(epoch) * scale * pow(self.decay, epoch)
         return values - lr * (first / (1.0 - pow(b1, steps))) / (
             np.sqrt(second / (1.0 - pow(b2, steps))) + self.epsilon
         )
@@ -96,14 +165,22 @@ class Adam:
     def to_dict(self):
         """Its settings and all running means."""
         settings = {name: getattr(self, name) for name in ("lr", "decay", "epsilon", "clip")}
+        if callable(self.lr):
+            settings["lr"] = described(self.lr)
         state = {name: {"m": m, "v": v, "steps": steps} for name, (m, v, steps) in self._state.items()}
         return {"settings": settings | {"betas": list(self.betas)}, "state": state}
 
     def restore(self, d):
-        """Go on from what :meth:`to_dict` returned."""
+        """Go on from what :meth:`to_dict` returned; an `lr` that is a function stays the one that there is."""
         if not isinstance(d, dict) or not {"settings", "state"} <= set(d):
             raise ParameterError(f"an Adam is restored from what its to_dict() returned, got {shown(d)}")
         settings = dict(d["settings"])
         self.betas = tuple(settings.pop("betas"))
+        if callable(self.lr) or isinstance(settings["lr"], dict):
+            if not callable(self.lr) or settings["lr"] != described(self.lr):
+                raise ParameterError(
+                    f"an Adam with lr={shown(settings['lr'])} is restored into one with the same lr, got {self!r}"
+                )
+            del settings["lr"]
         vars(self).update(settings)
         self._state = {name: (s["m"], s["v"], s["steps"]) for name, s in d["state"].items()}

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..errors import warn
+from .readout import is_readout
 
 __all__ = ["Activity", "SilenceWarning"]
 
@@ -95,7 +96,8 @@ class Activity:
                 "no source fired: all times of the inputs are inf, or not before the end of the trial (inputs and "
                 "duration are in ms)",
             )
-        silent = {p.index for p in net.populations if not p.is_source and not self.fired.get(p.index)}
+        able = [p for p in net.populations if not p.is_source and not is_readout(p)]
+        silent = {p.index for p in able if not self.fired.get(p.index)}
         waking = self._waking(silent)
         for p in net.populations:
             if p.index in silent - waking:

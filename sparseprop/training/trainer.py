@@ -9,161 +9,25 @@ from .. import _validation
 from ..batch import BatchSimulation
 from ..connectivity import ProceduralAdjacency
 from ..connectivity.distributions import Distribution
-from ..errors import CheckpointMismatchError, NumericalError, ParameterError, named_arguments, shown, unknown_name
+from ..errors import CheckpointMismatchError, NumericalError, ParameterError, named_arguments, shown
 from ..files.checkpoint import fingerprint, read_state, write_state
 from ..models import UniformPhase
 from ..network import Network, Projection
-from ..run.recording import Record
 from ..run.watching import Progress
-from .losses import Evaluation
-from .optimizers import Adam
+from .bounds import WeightBounds
+from .history import History
+from .metrics import checked_metrics, measured
+from .optimizers import Adam, Optimizer, described
+from .readings import checked_loss, evaluated, record_for
+from .samples import checked_samples, count, no_samples, summary, taken
+from .sharing import SharedWeights
 from .silence import Activity
+from .stopping import BestEpoch, EarlyStopping
 
-__all__ = ["History", "Trainer", "record_for"]
+__all__ = ["Trainer"]
 
 EVALUATION_BATCH = 500
-ENTRIES = ("loss", "accuracy", "error", "lr", "seconds", "validation_loss", "validation_accuracy", "validation_error")
 SILENT_SECONDS = 10.0  # where there is no terminal; a training that takes longer says how far it is
-
-
-@named_arguments
-def record_for(net, duration, *losses):
-    """What has to be recorded for losses, for ``run_batch(record=...)``; None if nothing.
-
-    Examples
-    --------
-    >>> import sparseprop as sp
-    >>> from sparseprop import training
-    >>> net = training.layered_network([2, 3], sp.LIFExp(tau_m=20.0, tau_syn=5.0), seed=1)
-    >>> loss = training.MembraneCrossEntropy(times=[20.0, 40.0])
-    >>> record = training.record_for(net, 50.0, loss)
-    >>> sp.run_batch(net, [[1.0, 2.0]], duration=50.0, record=record, n_threads=1).V.shape
-    (1, 2, 3)
-    >>> training.record_for(net, 50.0, training.FirstSpikeCrossEntropy()) is None
-    True
-    """
-    duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
-    found = [_readings(_checked(loss, f"losses[{k}]"), net, duration) for k, loss in enumerate(losses)]
-    ids = np.unique(np.concatenate([np.zeros(0, np.int64), *(ids for ids, times in found if len(times))]))
-    times = np.unique(np.concatenate([np.zeros(0), *(times for _, times in found)]))
-    return Record(V=ids, V_times=times) if len(ids) else None
-
-
-def _checked(loss, name):
-    if isinstance(loss, type) or not callable(loss):
-        hint = f"; make one of it, {loss.__name__}(...)" if isinstance(loss, type) else ""
-        raise ParameterError(
-            f"{name} must be a loss, such as training.FirstSpikeCrossEntropy(), or a function of (result, targets) "
-            f"that returns a training.Evaluation, got {shown(loss)}{hint}"
-        )
-    return loss
-
-
-def _readings(loss, net, duration):
-    """Which V has to be recorded for a loss: none for a function, unless it says so."""
-    readings = getattr(loss, "readings", None)
-    if readings is None:
-        return np.zeros(0, np.int64), np.zeros(0)
-    return readings(net, duration)
-
-
-def _evaluated(loss, result, targets):
-    """What a loss says of a batch."""
-    evaluation = loss(result, targets)
-    if not isinstance(evaluation, Evaluation):
-        raise ParameterError(
-            f"a loss must return a training.Evaluation(value, dL_dtimes, dL_dV), with its derivatives for result.times "
-            f"and result.V, got {shown(evaluation)} from {shown(loss)}"
-        )
-    return evaluation
-
-
-@named_arguments
-class History:
-    """What became of the loss: one entry for each epoch.
-
-    Attributes
-    ----------
-    epochs : list of dict
-        ``"loss"``, ``"accuracy"`` or ``"error"`` of the training samples as they came by, the same with
-        ``"validation_"`` if there are such samples, ``"lr"``, and ``"seconds"`` of CPU time for training.
-
-    Examples
-    --------
-    >>> import sparseprop as sp
-    >>> from sparseprop import training
-    >>> values, labels = training.yin_yang(100, seed=1)
-    >>> net = training.layered_network([5, 10, 3], sp.Theta(tau_m=20.0, I_e=0.25), seed=1)
-    >>> trainer = training.Trainer(net, training.FirstSpikeCrossEntropy(pseudospikes=True), duration=35.0, n_threads=1)
-    >>> history = trainer.fit(training.latencies(values, bias=15.0), labels, epochs=2)
-    >>> len(history["loss"]), bool(history["loss"][1] < history["loss"][0])
-    (2, True)
-    """
-
-    def __init__(self, epochs=()):
-        if not _validation.is_array(epochs) or not all(isinstance(epoch, dict) for epoch in epochs):
-            raise ParameterError(f"epochs must be a sequence of dictionaries, one for each epoch, got {shown(epochs)}")
-        self.epochs = list(epochs)
-
-    def __len__(self):
-        return len(self.epochs)
-
-    def __iter__(self):
-        return iter(self.epochs)
-
-    def __contains__(self, name):
-        """Whether any epoch has an entry of that name."""
-        return any(name in epoch for epoch in self.epochs)
-
-    def __getitem__(self, name):
-        """The values of all epochs by name; NaN where there is none."""
-        if not isinstance(name, str) or name not in ENTRIES and name not in self:
-            raise unknown_name("entry of the history", name, ENTRIES)
-        return np.array([epoch.get(name, np.nan) for epoch in self.epochs], dtype=float)
-
-    def __repr__(self):
-        last = (
-            ", ".join(f"{name} {value:.4g}" for name, value in self.epochs[-1].items()) if self.epochs else "none yet"
-        )
-        return f"<History of {len(self)} epochs; {last}>"
-
-    def plot(self, ax=None, names=None):
-        """Learning curves: what is not 0 of loss and error of classification, on a logarithmic axis.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-        names : list of str, optional
-            Which entries; those of accuracies are drawn as errors, 1 - accuracy. Default: these if there are any, else
-            losses.
-
-        Returns
-        -------
-        Axes
-        """
-        from ..plotting import new_axes
-
-        if names is not None:
-            if isinstance(names, str) or not _validation.is_array(names):
-                raise ParameterError(f"names must be a list of entries, such as ['loss'], got {shown(names)}")
-            for name in names:
-                self[name]
-        ax = new_axes(ax)
-        there = {name for epoch in self.epochs for name in epoch}
-        if names is None:
-            names = [n for n in ("accuracy", "validation_accuracy") if n in there]
-            names = names or [n for n in ("error", "validation_error") if n in there]
-            names = names or [n for n in ("loss", "validation_loss") if n in there]
-        for name in names:
-            is_share = name.endswith("accuracy")
-            values = 1.0 - self[name] if is_share else self[name]
-            label = name.replace("validation_", "").replace("accuracy", "classification error")
-            kind = "validation" if name.startswith("validation_") else "training"
-            ax.semilogy(np.arange(1, len(values) + 1), values, label=f"{label}, {kind}")
-        ax.set(xlabel="epoch")
-        if len(names):
-            ax.legend(frameon=False)
-        return ax
 
 
 @named_arguments
@@ -179,11 +43,16 @@ class Trainer:
         :class:`Evaluation`. One that needs recorded V is given as :class:`FunctionLoss`.
     duration : float
         ms of a trial.
-    optimizer : Adam, optional
-        Default: ``Adam(lr=5e-3)``.
+    optimizer : Optimizer, optional
+        Default: ``Adam(lr=5e-3)``. Those of PyTorch and optax are made by :class:`sparseprop.torch.Optimizer` and
+        :class:`sparseprop.jax.Optimizer`.
     batch_size : int
     penalties : sequence of Loss
         Which are added to the loss.
+    metrics : sequence of str and callable, or dict
+        What else the history has of each epoch: ``"rate"``, the mean firing rate of all neurons in Hz,
+        ``"silent_share"``, the share of neurons that do not fire in a sample, and functions of a
+        :class:`sparseprop.BatchResult` and targets that return the mean over its samples; a dictionary gives names.
     projections : sequence of Projection or int, optional
         Those that are trained; default: all.
     train_weights : bool
@@ -193,10 +62,28 @@ class Trainer:
         ms; trained delays stay between them.
     delay_lr : float
         Learning rate of delays in units of that of weights.
+    min_weight, max_weight : float, or dict
+        Between which trained weights stay: after each step they are set to the nearest value that is allowed. A
+        dictionary has a number for each :class:`Projection` that is bounded.
+    dale : bool or dict
+        Dale's law: all trained weights of a neuron keep one sign, or are 0. True: that of its weights as they are now,
+        for all populations of neurons; a dictionary says ``"excitatory"``, ``"inhibitory"`` or ``"initial"`` by
+        population, sources among them.
+    shared : dict, optional
+        ``{projection: numbers}``: synapses of the same number share a weight, whose gradient is the sum of theirs; or
+        ``{projection: convolution}`` for what a :class:`Convolution` has connected.
     seed : int
         Of the order of samples.
     n_threads : int, optional
         Default: all cores. Weights do not depend on it.
+
+    Attributes
+    ----------
+    history : History
+    epoch, batch : int
+        How many epochs are done, and how many batches of the one that is not.
+    best : BestEpoch or None
+        Of a training with :class:`EarlyStopping`.
 
     Raises
     ------
@@ -221,21 +108,26 @@ class Trainer:
         return [*self.network._cites, "gradients", *pseudospikes]
 
     def __init__(
-        self, net, loss, *, duration, optimizer=None, batch_size=32, penalties=(), projections=None,
-        train_weights=True, train_delays=False, min_delay=0.0, max_delay=np.inf, delay_lr=1.0, seed=0, n_threads=None,
+        self, net, loss, *, duration, optimizer=None, batch_size=32, penalties=(), metrics=(), projections=None,
+        train_weights=True, train_delays=False, min_delay=0.0, max_delay=np.inf, delay_lr=1.0, min_weight=-np.inf,
+        max_weight=np.inf, dale=False, shared=None, seed=0, n_threads=None,
     ):  # fmt: skip
         if not isinstance(net, Network):
             raise ParameterError(f"net must be a Network, such as training.layered_network(...), got {shown(net)}")
         if not _validation.is_array(penalties):
             raise ParameterError(f"penalties must be a sequence of losses, such as [loss], got {shown(penalties)}")
-        self.network, self.loss = net, _checked(loss, "loss")
-        self.penalties = [_checked(penalty, f"penalties[{k}]") for k, penalty in enumerate(penalties)]
+        self.network, self.loss = net, checked_loss(loss, "loss")
+        self.penalties = [checked_loss(penalty, f"penalties[{k}]") for k, penalty in enumerate(penalties)]
+        self.metrics = checked_metrics(metrics)
         self.duration = _validation.real(
             duration, "duration", "a finite time > 0 ms", unit="ms", low=0.0, low_open=True
         )
         self.optimizer = Adam() if optimizer is None else optimizer
-        if not isinstance(self.optimizer, Adam):
-            raise ParameterError(f"optimizer must be an Adam, such as training.Adam(lr=5e-3), got {shown(optimizer)}")
+        if not isinstance(self.optimizer, Optimizer):
+            raise ParameterError(
+                "optimizer must be an Adam, such as training.Adam(lr=5e-3), or another training.Optimizer, such as "
+                f"sparseprop.torch.Optimizer(torch.optim.SGD, lr=0.1), got {shown(optimizer)}"
+            )
         self.batch_size = _validation.integer(batch_size, "batch_size", "a whole number >= 1", low=1)
         self.min_delay = _validation.real(min_delay, "min_delay", "a finite time >= 0 ms", unit="ms", low=0.0)
         self.max_delay = _validation.real(
@@ -266,11 +158,16 @@ class Trainer:
                 raise ParameterError(f"{p!r} stores no synapses (procedural=True), so its weights cannot be trained")
             if not isinstance(p.weight, np.ndarray):
                 p.weight = np.full(p.n_synapses, p.weight)
+        self._bounds = WeightBounds(net, self._weights, self._number, min_weight, max_weight, dale)
+        self._shared = SharedWeights(net, self._weights, self._number, shared)
+        for k, bounds in self._bounds.bounds.items():
+            for bound in bounds:
+                self._shared.check(k, bound, "bounds of weights")
         self._record = record_for(net, self.duration, loss, *self.penalties)
         self._simulation = BatchSimulation(net, n_threads=n_threads)
-        self.history = History()
+        self.history, self.best = History(), None
         self.epoch = self.batch = 0
-        self._running = _no_samples()
+        self._running = no_samples(self.metrics)
         trained = [("weight", k) for k in self._weights] + [("delay", k) for k in self._delays]
         self._activity = Activity(net, [key for key in trained if net.projections[key[1]].n_synapses])
         self._latest = None  # what the last step saw
@@ -303,7 +200,8 @@ class Trainer:
     # Training -----------------------------------------------------------------------------------------------------
 
     def fit(
-        self, inputs, targets, epochs, *, validation=None, checkpoint=None, every=1, progress=None, callback=None
+        self, inputs, targets, epochs, *, validation=None, checkpoint=None, every=1, progress=None, callback=None,
+        stopping=None,
     ):  # fmt: skip
         """Train until so many epochs are done.
 
@@ -322,8 +220,12 @@ class Trainer:
         progress : None, bool or callable
             None: a bar where there is a terminal or a notebook, elsewhere a line for each 10 % if it takes more than 10
             seconds. A callable gets the fraction that is done.
-        callback : callable, optional
-            Called with the trainer after each epoch; training ends if it returns True.
+        callback : callable or sequence of callable, optional
+            Called with the trainer after each epoch, one after the other; training ends if one returns True.
+        stopping : EarlyStopping, optional
+            When training ends before, and whether weights are then those of the best epoch. A file that is written
+            has the latest ones, and the best beside them: a resumed training that is given the same EarlyStopping goes
+            on to the same end. Without it, the best epoch of an earlier `fit` is forgotten.
 
         Returns
         -------
@@ -342,13 +244,13 @@ class Trainer:
             After an epoch in which no gradient reached something that is trained, or a population was silent and out of
             reach; once of each.
         """
-        targets, n = _samples(inputs, targets)
+        targets, n = checked_samples(inputs, targets)
         if validation is not None:
             if not isinstance(validation, (tuple, list)) or len(validation) != 2:
                 raise ParameterError(f"validation must be a pair (inputs, targets), got {shown(validation)}")
-            _samples(*validation, "validation ")
-        if callback is not None and not callable(callback):
-            raise ParameterError(f"callback must be a function of the trainer, got {shown(callback)}")
+            checked_samples(*validation, "validation ")
+        callbacks = _functions(callback)
+        monitor = self._monitor(stopping, validation)
         if checkpoint is not None:
             self._fingerprints()  # what cannot be written is refused before hours of training
         if self.batch and self._running["of"] != n:
@@ -364,26 +266,78 @@ class Trainer:
             return min((self.epoch + self.batch * self.batch_size / n - before) / max(epochs - before, 1e-9), 1.0)
 
         with Progress(progress, "training", SILENT_SECONDS) as bar:
-            while self.epoch < epochs:
-                order = np.random.default_rng([self.seed, self.epoch]).permutation(n)
-                self._running["of"] = n
-                for first in range(self.batch * self.batch_size, n, self.batch_size):
-                    chosen = order[first : first + self.batch_size]
-                    batch = _taken(inputs, chosen), targets[chosen]
-                    began = time.process_time()
-                    evaluation = self.step(*batch)
-                    self.batch += 1
-                    self._running["seconds"] += time.process_time() - began
-                    _count(self._running, evaluation, batch[1])
-                    self._activity.add(*self._latest)
-                    bar.update(fraction, self._note())
+            while not self._has_ended(epochs, stopping):
+                self._train(inputs, targets, n, lambda: bar.update(fraction, self._note()))
                 self._end_of_epoch(validation)
+                if stopping is not None and stopping.is_better(self.history.epochs[-1], monitor, self.best):
+                    self.best = BestEpoch(monitor, self.epoch, self.history.epochs[-1][monitor], *self._trained())
                 bar.finish(fraction, self._note())
-                if checkpoint is not None and (self.epoch % every == 0 or self.epoch == epochs):
+                if checkpoint is not None and (self.epoch % every == 0 or self._has_ended(epochs, stopping)):
                     self.save(checkpoint)
-                if callback is not None and callback(self):
+                if any([function(self) for function in callbacks]):
                     break
+        if stopping is not None and stopping.restore and self.best is not None:
+            self.restore_best()
         return self.history
+
+    def _has_ended(self, epochs, stopping):
+        return self.epoch >= epochs or (stopping is not None and stopping.is_over(self.best, self.epoch))
+
+    def _monitor(self, stopping, validation):
+        """The entry of the history that is compared; what was the best of another one is forgotten."""
+        monitor = None
+        if stopping is not None:
+            if not isinstance(stopping, EarlyStopping):
+                raise ParameterError(
+                    f"stopping must be a training.EarlyStopping, such as training.EarlyStopping(patience=10), got "
+                    f"{shown(stopping)}"
+                )
+            monitor = stopping.monitored(validation is not None)
+        if self.best is not None and self.best.monitor != monitor:
+            self.best = None
+        return monitor
+
+    def _train(self, inputs, targets, n, progress):
+        """The batches of an epoch that are not done."""
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(n)
+        self._running["of"] = n
+        for first in range(self.batch * self.batch_size, n, self.batch_size):
+            chosen = order[first : first + self.batch_size]
+            batch = taken(inputs, chosen), targets[chosen]
+            began = time.process_time()
+            evaluation = self.step(*batch)
+            self.batch += 1
+            self._running["seconds"] += time.process_time() - began
+            count(self._running, evaluation, batch[1], measured(self.metrics, self._latest[0], batch[1]))
+            self._activity.add(*self._latest)
+            progress()
+
+    def _trained(self):
+        """Weights and delays that are trained, by number of the projection."""
+        projections = self.network.projections
+        return {k: projections[k].weight for k in self._weights}, {k: projections[k].delay for k in self._delays}
+
+    def restore_best(self):
+        """Set weights and delays to those of the best epoch, ``trainer.best``; :meth:`fit` does so when it has ended.
+
+        Raises
+        ------
+        ParameterError
+            If there is none: if the latest `fit` had no :class:`EarlyStopping`, or has not done an epoch.
+        """
+        if self.best is None:
+            raise ParameterError(
+                "there is no best epoch to go back to: give fit(..., stopping=training.EarlyStopping()), and let it "
+                "finish an epoch"
+            )
+        self._assign(self.best.weights, self.best.delays)
+
+    def _assign(self, weights, delays):
+        projections = self.network.projections
+        for name, values in (("weight", weights), ("delay", delays)):
+            for k, array in values.items():
+                if not np.array_equal(getattr(projections[k], name), array):
+                    setattr(projections[k], name, array)
 
     def _note(self):
         """Where it is, for the progress."""
@@ -404,13 +358,13 @@ class Trainer:
         if self.penalties:
             total = dataclasses.replace(total, dL_dweight=dict(total.dL_dweight))
             for penalty in self.penalties:
-                total.add(_evaluated(penalty, result, targets))
+                total.add(evaluated(penalty, result, targets))
         gradients = self._gradients(result.backward(total.dL_dtimes, total.dL_dV, tau_m=False), total)
         projections = self.network.projections
         for k in self._weights:
-            projections[k].weight = self.optimizer.update(
-                f"weight {k}", projections[k].weight, gradients["weight", k], epoch=self.epoch
-            )
+            values = self._shared.parameters(k, projections[k].weight)
+            values = self.optimizer.update(f"weight {k}", values, gradients["weight", k], epoch=self.epoch)
+            projections[k].weight = self._bounds.apply(k, self._shared.weights(k, values))
         for k in self._delays:
             delay = self.optimizer.update(
                 f"delay {k}", projections[k].delay, gradients["delay", k], epoch=self.epoch, scale=self.delay_lr
@@ -421,7 +375,10 @@ class Trainer:
 
     def _gradients(self, grads, evaluation):
         """Of all that is trained; finite, or else nothing is changed."""
-        found = {("weight", k): grads.weight[k] + evaluation.dL_dweight.get(k, 0.0) for k in self._weights}
+        found = {
+            ("weight", k): self._shared.gradient(k, grads.weight[k] + evaluation.dL_dweight.get(k, 0.0))
+            for k in self._weights
+        }
         found |= {("delay", k): grads.delay[k] for k in self._delays}
         for (name, k), values in found.items():
             if not np.isfinite(values).all():
@@ -434,14 +391,14 @@ class Trainer:
         return found
 
     def _evaluation(self, result, targets):
-        evaluation = _evaluated(self.loss, result, targets)
+        evaluation = evaluated(self.loss, result, targets)
         if not np.isfinite(evaluation.value):
             raise ParameterError(f"the loss is {evaluation.value}; a smaller learning rate, or other units, may help")
         return evaluation
 
     def _end_of_epoch(self, validation):
-        entry = _summary(self._running)
-        entry["lr"] = self.optimizer.lr * self.optimizer.decay**self.epoch
+        entry = summary(self._running)
+        entry["lr"] = self.optimizer.rate(self.epoch)
         entry["seconds"] = self._running["seconds"]
         if validation is not None:
             entry |= {f"validation_{name}": value for name, value in self.evaluate(*validation).items()}
@@ -449,28 +406,29 @@ class Trainer:
         self._activity.tell(self.epoch)
         self._activity.clear()
         self.epoch, self.batch = self.epoch + 1, 0
-        self._running = _no_samples()
+        self._running = no_samples(self.metrics)
 
     def evaluate(self, inputs, targets):
-        """The loss and, if the loss has such, accuracy or error, of samples; nothing is trained.
+        """The loss and, if the loss has such, accuracy or error, of samples, and the metrics; nothing is trained.
 
         Returns
         -------
         dict
-            ``"loss"``, ``"accuracy"``, ``"error"``.
+            ``"loss"``, ``"accuracy"``, ``"error"``, and the metrics by name.
 
         Raises
         ------
         ParameterError
             If there are no samples, or not as many targets as samples.
         """
-        targets, n = _samples(inputs, targets)
-        sums = _no_samples()
+        targets, n = checked_samples(inputs, targets)
+        sums = no_samples(self.metrics)
         for first in range(0, n, EVALUATION_BATCH):
             chosen = np.arange(first, min(n, first + EVALUATION_BATCH))
-            result = self._simulation.run(_taken(inputs, chosen), self.duration, record=self._record)
-            _count(sums, _evaluated(self.loss, result, targets[chosen]), targets[chosen])
-        return _summary(sums)
+            result = self._simulation.run(taken(inputs, chosen), self.duration, record=self._record)
+            measures = measured(self.metrics, result, targets[chosen])
+            count(sums, evaluated(self.loss, result, targets[chosen]), targets[chosen], measures)
+        return summary(sums)
 
     def run(self, inputs, *, record=None, tape=False):
         """A :class:`BatchResult` of the network as it is now, with what the loss needs recorded by default."""
@@ -500,11 +458,12 @@ class Trainer:
             "weights that are not trained": [p.weight for k, p in stored if k not in self._weights],
             "delays that are not trained": [p.delay for k, p in stored if k not in self._delays],
             "what is trained": [self._weights, self._delays],
-            "loss": _described(self.loss),
-            "penalties": [_described(penalty) for penalty in self.penalties],
+            "loss": described(self.loss),
+            "penalties": [described(penalty) for penalty in self.penalties],
         }
         settings = ("batch_size", "seed", "duration", "min_delay", "max_delay", "delay_lr")
         parts |= {name: getattr(self, name) for name in settings}
+        parts |= self._bounds.to_dict() | self._shared.to_dict()
         parts["optimizer"] = type(self.optimizer).__name__
         parts |= {f"{name} of the optimizer": value for name, value in self.optimizer.to_dict()["settings"].items()}
         return {name: fingerprint({name: part}) for name, part in parts.items()}
@@ -517,22 +476,25 @@ class Trainer:
         StorageError
             If it cannot be written; what was there before is untouched.
         """
-        projections = self.network.projections
-        write_state(
-            path,
-            {
-                "kind": "training",
-                "fingerprints": self._fingerprints(),
-                "weights": {str(k): projections[k].weight for k in self._weights},
-                "delays": {str(k): projections[k].delay for k in self._delays},
-                "optimizer": self.optimizer.to_dict(),
-                "epoch": self.epoch,
-                "batch": self.batch,
-                "running": self._running,
-                "activity": self._activity.state(),
-                "history": self.history.epochs,
-            },
-        )
+        weights, delays = (_named(values) for values in self._trained())
+        state = {
+            "kind": "training",
+            "fingerprints": self._fingerprints(),
+            "weights": weights,
+            "delays": delays,
+            "optimizer": self.optimizer.to_dict(),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "running": self._running,
+            "activity": self._activity.state(),
+            "history": self.history.epochs,
+        }
+        if self._bounds.signs:
+            state["signs"] = self._bounds.signs
+        if self.best is not None:
+            best = vars(self.best)
+            state["best"] = best | {"weights": _named(best["weights"]), "delays": _named(best["delays"])}
+        write_state(path, state)
 
     def resume(self, path):
         """Go on from what :meth:`save` wrote; weights come out as if there had been no cut, bit for bit.
@@ -554,19 +516,23 @@ class Trainer:
         """
         state = read_state(path, "training")
         saved, mine = state.get("fingerprints", {}), self._fingerprints()
-        others = [name for name in mine if saved.get(name) != mine[name]]
+        others = [name for name in mine | saved if saved.get(name) != mine.get(name)]
         if others:
             raise CheckpointMismatchError(
                 f"{path} belongs to another network or training: make network and Trainer as they were when it was "
                 f"saved; what differs: {', '.join(others)}"
             )
-        for k, weight in state["weights"].items():
-            self.network.projections[int(k)].weight = weight
-        for k, delay in state["delays"].items():
-            self.network.projections[int(k)].delay = delay
+        self._assign(_numbered(state["weights"]), _numbered(state["delays"]))
         self.optimizer.restore(state["optimizer"])
         self.epoch, self.batch = state["epoch"], state["batch"]
         self._running, self.history = state["running"], History(state["history"])
+        if "signs" in state:
+            self._bounds.restore(state["signs"])
+        self.best = None
+        if "best" in state:
+            best = state["best"]
+            arrays = {name: _numbered(best[name]) for name in ("weights", "delays")}
+            self.best = BestEpoch(**best | arrays)
         if "activity" in state:
             self._activity.restore(state["activity"])
         return self
@@ -581,65 +547,20 @@ def _draws_its_state(p):
     )
 
 
-def _described(loss):
-    if hasattr(loss, "to_dict"):
-        return loss.to_dict()
-    return {"name": getattr(loss, "__qualname__", type(loss).__name__)}  # a function's own, or that of the class
+def _functions(callback):
+    """The callbacks, from one, several or none."""
+    functions = [] if callback is None else list(callback) if _validation.is_array(callback) else [callback]
+    if not all(callable(function) for function in functions):
+        raise ParameterError(
+            f"callback must be a function of the trainer, or a sequence of these, got {shown(callback)}"
+        )
+    return functions
 
 
-def _no_samples():
-    """Sums over samples, to begin with."""
-    return {"samples": 0, "loss": 0.0, "right": 0, "error": 0.0, "seconds": 0.0}
+def _named(values):
+    """What files have: names instead of numbers of projections."""
+    return {str(k): value for k, value in values.items()}
 
 
-def _count(sums, evaluation, targets):
-    """Add a batch to the sums."""
-    n = len(targets)
-    sums["samples"] += n
-    sums["loss"] += evaluation.value * n
-    sums["error"] = None if evaluation.error is None else sums["error"] + evaluation.error * n
-    right = evaluation.predictions
-    sums["right"] = None if right is None else sums["right"] + int(np.sum(right == targets))
-
-
-def _summary(sums):
-    found = {"loss": sums["loss"], "accuracy": sums["right"], "error": sums["error"]}
-    return {name: value / sums["samples"] for name, value in found.items() if value is not None}
-
-
-def _samples(inputs, targets, what=""):
-    """Targets as an array, and how many samples there are: as many as targets, and at least one."""
-    sources = inputs if isinstance(inputs, dict) else {"": inputs}
-    if not sources:
-        raise ParameterError(f"{what}inputs must have spikes for at least one source, got none")
-    for values in sources.values():
-        if not _validation.is_array(values):
-            raise ParameterError(
-                f"{what}inputs must be an array, a sequence with one entry for each sample, or a dictionary of these, "
-                f"got {shown(values)}"
-            )
-    numbers = {name: len(values) for name, values in sources.items()}
-    n = next(iter(numbers.values()))
-    if len(set(numbers.values())) > 1:
-        raise ParameterError(f"{what}inputs must have the same number of samples for all sources, got {numbers}")
-    if n == 0:
-        raise ParameterError(f"{what}inputs must have at least one sample, got none")
-    targets = _validation.without_units(targets, f"{what}targets", "ms")
-    try:
-        targets = np.asarray(targets)
-    except ValueError as error:
-        raise ParameterError(f"{what}targets must be an array, with a row for each sample ({error})") from None
-    if targets.ndim == 0:
-        raise ParameterError(f"{what}targets must be an array, with a row for each sample, got {shown(targets[()])}")
-    if len(targets) != n:
-        raise ParameterError(f"{what}targets must be one for each of the {n} samples, got {len(targets)}")
-    return targets, n
-
-
-def _taken(inputs, chosen):
-    """Some of the samples."""
-    if isinstance(inputs, dict):
-        return {name: _taken(values, chosen) for name, values in inputs.items()}
-    if isinstance(inputs, (list, tuple)):
-        return [inputs[k] for k in chosen]
-    return np.asarray(_validation.without_unit(inputs, "inputs", "ms"))[chosen]
+def _numbered(values):
+    return {int(k): value for k, value in values.items()}

@@ -547,6 +547,33 @@ def _training_lifexp():
     return ten_steps(sp.LIFExp(tau_m=20.0, tau_syn=5.0), loss, bias=0.0, train_delays=True)
 
 
+@fingerprint("training/convolution")
+def _training_convolution():
+    """A kernel, a readout, bounds, a learning rate that changes, and ragged inputs: two epochs."""
+    from sparseprop import training
+
+    values, labels = training.yin_yang(64, seed=1)
+    times = np.sort(training.latencies(np.tile(values, 4), bias=0.0)[:, 1:], axis=1)
+    data = training.SpikeData(times.ravel(), np.tile(np.arange(16), 64), 16 * np.arange(65), labels)
+    model = sp.LIFExp(tau_m=20.0, tau_syn=5.0)
+    convolution = training.Convolution((1, 16), channels=3, kernel_size=5, stride=2, padding=2)
+    net = sp.Network(seed=1)
+    source = net.add(16, sp.SpikeSource([], []), name="input")
+    hidden = net.add(convolution.n_targets, model, name="hidden", V=0.0)
+    output = net.add(3, training.leaky_readout(model), name="output", V=0.0)
+    p = convolution.connect(net, source, hidden)
+    q = net.connect(hidden, output, sp.all_to_all(), weight=sp.uniform(-0.2, 0.2))
+    loss = training.MembraneCrossEntropy(times=[15.0, 25.0, 35.0], scale=5.0)
+    trainer = training.Trainer(
+        net, loss, duration=40.0, optimizer=training.Adam(lr=training.CosineDecay(0.05, 3, warmup=1)), batch_size=16,
+        shared={p: convolution}, min_weight={q: -0.2}, max_weight={q: 0.2}, metrics=["rate"], n_threads=1,
+    )  # fmt: skip
+    history = trainer.fit(data, data.labels, 2)
+    if not 0.0 < history["rate"][0] < 1000.0 or not (q.weight == 0.2).any():
+        raise AssertionError("a training in which nobody fires, or no bound is reached, is no fingerprint")
+    return [history["loss"], history["lr"], history["rate"], convolution.kernel(p), q.weight]
+
+
 # --- simulations that are cut and steered ------------------------------------------------------------------------
 
 
