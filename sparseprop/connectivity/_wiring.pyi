@@ -1,13 +1,8 @@
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-class Drawn(Protocol):  # connectivity.Drawn, which is above this module
-    @property
-    def size(self) -> int: ...
-    def rows(self, first: int, stop: int) -> NDArray[np.float64]: ...
 
 MAX_INTERVALS: int
 PIECE: int
@@ -64,16 +59,16 @@ def synapse_values(
     first: int = 0,
 ) -> NDArray[np.float64]: ...
 def sort_rows(
-    offsets: NDArray[np.int64], values: NDArray[np.float64] | Drawn, targets: NDArray[np.int32]
+    offsets: NDArray[np.int64], values: NDArray[np.float64] | Any, targets: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]: ...
 def row_blocks(offsets: NDArray[np.int64]) -> list[tuple[int, int]]: ...
 def rows_of(
-    values: NDArray[np.float64] | Drawn, offsets: NDArray[np.int64], first: int, stop: int
+    values: NDArray[np.float64] | Any, offsets: NDArray[np.int64], first: int, stop: int
 ) -> NDArray[np.float64]: ...
 def take_places(
     offsets: NDArray[np.int64],
     places: NDArray[np.int32],
-    values: NDArray[np.float64] | Drawn,
+    values: NDArray[np.float64] | Any,
     out: NDArray[np.float64],
 ) -> None: ...
 def poisson_events(
