@@ -30,7 +30,7 @@ def spike_pairs(source, arithmetic, duration, n_spikes):
 
 
 @pytest.mark.parametrize(
-    "first", [*range(0, 80, 20), *(pytest.param(n, marks=pytest.mark.long) for n in range(80, 200, 20))]
+    "first", [*range(0, 40, 20), *(pytest.param(n, marks=pytest.mark.long) for n in range(40, 200, 20))]
 )
 def test_networks_against_50_digits(first):
     """Same spikes in the same order; every time within 1e-12 of the neuron's membrane time constant."""

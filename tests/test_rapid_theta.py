@@ -163,14 +163,14 @@ def test_a_population_of_all_kinds():
 
 
 def test_gradients_of_neurons_of_all_kinds():
-    n = 60
+    n = 20
     rapidness, I_e = np.resize([1.0, 0.3, 5.0, 100.0], n), np.resize([0.5, -0.1, 0.01, 1.0, -0.3], n)
     net = sp.Network(seed=9)
     p = net.add(n, sp.RapidTheta(tau_m=np.linspace(5.0, 15.0, n), rapidness=rapidness, I_e=I_e), name="p")
-    net.connect(p, p, sp.fixed_outdegree(20), weight=-0.05, delay=1.5)
-    net.connect(p, p, sp.fixed_outdegree(10), weight=0.1)
+    net.connect(p, p, sp.fixed_outdegree(10), weight=-0.05, delay=1.5)
+    net.connect(p, p, sp.fixed_outdegree(5), weight=0.1)
     net.drive(p, sp.poisson(rate=100.0), weight=0.3)
-    report = sp.check_gradients(net, 60.0, n_spikes=150, most=30)
+    report = sp.check_gradients(net, 60.0, n_spikes=100, most=20)
     assert all(comparison.method == "complex step" for comparison in report.comparisons)
     assert report.error < 1e-9
 

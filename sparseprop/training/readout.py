@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from ..errors import ParameterError, named_arguments, shown
-from ..models import LIF, LIFExp
+from ..models import names_of
 from ..models.base import LARGEST
 
 __all__ = ["is_readout", "leaky_readout"]
@@ -44,9 +44,9 @@ def leaky_readout(model):
     >>> result.n_spikes, bool(np.isclose(result.V[0, 0, 0], 50.0 * (np.exp(-1.0) + np.exp(-19.0 / 20.0))))
     (0, True)
     """
-    if not isinstance(model, (LIF, LIFExp)):
+    if isinstance(model, type) or not getattr(model, "is_linear", False):
         raise ParameterError(
-            f"a leaky readout must be made of a LIF or LIFExp, such as sp.LIFExp(tau_m=20.0, tau_syn=5.0), got "
+            f"a leaky readout must be made of a {names_of(lambda model: model.is_linear)}, such as sp.LIFExp(tau_m=20.0, tau_syn=5.0), got "
             f"{shown(model)}"
         )
     return dataclasses.replace(model, V_th=LARGEST)
