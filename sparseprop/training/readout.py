@@ -46,8 +46,8 @@ def leaky_readout(model):
     """
     if isinstance(model, type) or not getattr(model, "is_linear", False):
         raise ParameterError(
-            f"a leaky readout must be made of a {names_of(lambda model: model.is_linear)}, such as sp.LIFExp(tau_m=20.0, tau_syn=5.0), got "
-            f"{shown(model)}"
+            f"a leaky readout must be made of a {names_of(lambda model: model.is_linear)}, such as "
+            f"sp.LIFExp(tau_m=20.0, tau_syn=5.0), got {shown(model)}"
         )
     return dataclasses.replace(model, V_th=LARGEST)
 
