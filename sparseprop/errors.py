@@ -26,6 +26,7 @@ __all__ = [
     "InsufficientMemoryError",
     "NumericalError",
     "ParameterError",
+    "RankError",
     "RunawayError",
     "StorageError",
 ]
@@ -182,6 +183,17 @@ class CheckpointMismatchError(FileFormatError):
     ...     sim = sp.Simulation.load("state.h5", other)
     ... except sp.errors.CheckpointMismatchError as error:
     ...     print("seed" in str(error))
+    True
+    """
+
+
+class RankError(RuntimeError):
+    """Another process of a simulation that runs under MPI has failed; the message says which, and why.
+
+    Examples
+    --------
+    >>> import sparseprop as sp
+    >>> issubclass(sp.errors.RankError, RuntimeError)
     True
     """
 

@@ -17,10 +17,12 @@ from .rules import (
     pairwise_bernoulli,
     rule_from_dict,
 )
+from .shares import AdjacencyShare, share_of_adjacency
 
 __all__ = [
     "MAX_NEURONS",
     "Adjacency",
+    "AdjacencyShare",
     "Distribution",
     "Drawn",
     "ProceduralAdjacency",
@@ -42,5 +44,6 @@ __all__ = [
     "pairwise_bernoulli",
     "random_key",
     "rule_from_dict",
+    "share_of_adjacency",
     "uniform",
 ]

@@ -155,6 +155,8 @@ cdef inline bint go_back(State *e, Process *c, const Place *place) noexcept nogi
 cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t route) noexcept nogil:
     """The events of a drive for a block in the slice; False if there is no memory."""
     cdef Bucket *drives = &t.drives
+    cdef const Population *p = &L.e.populations[b.population]
+    cdef neuron_t begin_of_block = b.first + (p.first - p.origin)
     cdef count_t first = drives.size, at, n
     cdef double begin, s, stop = L.stop, unit = c.poisson.unit
     # Sums with the beginnings of intervals are exact, but where these are very short.
@@ -183,12 +185,12 @@ cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t r
             i = <neuron_t> (events[at] & 0xFFFFFFFFULL)
             at += 1
             if c.weights != NULL:
-                if not put_down_one(drives, i - b.first, s, c.weights[i], route, i):
+                if not put_down_one(drives, i - begin_of_block, s, c.weights[i], route, i):
                     return False
                 continue
             kick = &drives.kicks[drives.size]
             drives.size += 1
-            kick.s, kick.what, kick.target = s, route, <uint16_t> (i - b.first)
+            kick.s, kick.what, kick.target = s, route, <uint16_t> (i - begin_of_block)
         c.at = at
         if at < n:
             break
@@ -199,7 +201,7 @@ cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t r
         time.n = L.begin.n
         for at in range(first, drives.size):
             time.s = drives.kicks[at].s
-            i = L.e.populations[b.population].first + b.first + drives.kicks[at].target
+            i = p.first + b.first + drives.kicks[at].target
             if not tape_note(b.tape, EVENT, time, i, 0, c.number):
                 return False
     return True

@@ -10,6 +10,19 @@ from sparseprop.numerics._philox cimport philox_open, philox_stream
 from sparseprop.numerics._typedefs cimport neuron_t, synapse_t
 
 
+cdef inline synapse_t share_of_row(neuron_t *row, const Projection *c, const neuron_t **targets) noexcept nogil:
+    """The targets of a drawn row that are on this rank, and how many."""
+    cdef synapse_t begin = 0, end = c.degree, k
+    while begin < end and row[begin] < c.low:
+        begin += 1
+    while begin < end and row[end - 1] >= c.high:
+        end -= 1
+    targets[0] = row + begin
+    for k in range(begin, end):
+        row[k] -= c.low
+    return end - begin
+
+
 cdef inline synapse_t find_row(const State *e, const Projection *c, neuron_t source, const neuron_t **targets,
                                const double **weights) noexcept nogil:
     """The targets and weights (or NULL) of a source (local id), and how many; valid until the next call."""
@@ -20,9 +33,11 @@ cdef inline synapse_t find_row(const State *e, const Projection *c, neuron_t sou
         philox_open(&stream, c.key, source, c.stream, c.purpose)
         draw_row(e.drawn.items, c.degree, available, source if c.skip_self else available, c.with_replacement,
                  &stream, e.table)
-        targets[0] = e.drawn.items
         weights[0] = NULL
-        return c.degree
+        if c.high - c.low == c.n_post:
+            targets[0] = e.drawn.items
+            return c.degree
+        return share_of_row(e.drawn.items, c, targets)
     if c.degree >= 0:
         begin = source * c.degree
         count = c.degree

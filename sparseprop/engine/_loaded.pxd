@@ -19,7 +19,7 @@ cdef struct Series:
 cdef class Loaded:
 
     cdef State e
-    cdef object network
+    cdef readonly object network
     cdef object clock
     cdef readonly object changes    # of currents: a Changes of network.py
     cdef readonly int64_t n_changes     # of those that are over
@@ -40,7 +40,7 @@ cdef class Loaded:
     cdef _add_projections(self, network)
     cdef synapse_t _add_projection(self, Projection *c, rank, projection, bint by_delay=*) except -1
     cdef _add_delayed(self, int64_t number, rank, projection)
-    cdef synapse_t _add_procedural(self, Projection *c, adjacency) except -1
+    cdef synapse_t _add_procedural(self, Projection *c, adjacency, post) except -1
     cdef _add_inputs(self, network)
     cdef _fill_process(self, Process *c, process)
     cdef _set_currents(self, int64_t number, const double *currents, int64_t width)

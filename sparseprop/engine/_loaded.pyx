@@ -117,12 +117,13 @@ cdef class Loaded:
     cdef _add_population(self, Population *p, population):
         """Fill in the constants and frames of one population, and its refractory periods."""
         p.first, p.size = population.first, population.size
+        p.origin, p.n_sources = population.sources
         if population.kernel == "source":
             return
         model = KERNELS[population.kernel]
         p.ops = (<Kernel> kernel(population.kernel)).ops
         t_ref = population.parameters["t_ref"]
-        if population.refractory is not None or np.max(t_ref) > 0.0:
+        if population.refractory is not None or np.max(t_ref, initial=0.0) > 0.0:
             p.release = <Pair *> owned(allocate(p.size, sizeof(Pair)))
             memset(p.release, 0, p.size * sizeof(Pair))
             p.waiting = <uint8_t *> owned(allocate(p.size // 8 + 1, 1))
@@ -233,7 +234,7 @@ cdef class Loaded:
         if isinstance(projection.weight, float):
             c.weight, c.largest = projection.weight, fabs(projection.weight)
         if isinstance(projection.adjacency, ProceduralAdjacency):
-            return self._add_procedural(c, projection.adjacency)
+            return self._add_procedural(c, projection.adjacency, self.network.populations[projection.post])
         offsets, targets = projection.adjacency.offsets, projection.adjacency.targets
         c.offsets = &offsets[0]
         c.degree = uniform_degree(offsets)
@@ -264,7 +265,7 @@ cdef class Loaded:
             self.delayed.append((number, places.base, weights.base))
             c.weights, c.largest = &weights[0], largest_size(weights.base)
 
-    cdef synapse_t _add_procedural(self, Projection *c, adjacency) except -1:
+    cdef synapse_t _add_procedural(self, Projection *c, adjacency, post) except -1:
         """Fill in how rows are drawn; the scratch that this needs."""
         cdef const uint64_t[::1] key = adjacency.key
         c.procedural = True
@@ -273,6 +274,8 @@ cdef class Loaded:
         c.purpose = Purpose.CONNECTIVITY
         c.degree = adjacency.degree
         c.n_post = adjacency.n_post
+        c.low = post.first - post.sources[0]
+        c.high = c.low + post.size
         c.skip_self = adjacency.skip_self
         c.with_replacement = adjacency.with_replacement
         if not reserve(&self.e.drawn, c.degree + 1):

@@ -157,8 +157,21 @@ cdef struct Saved:
     Place *drives
 
 
+# What a slice came to, on all ranks if there are several.
+cdef struct Totals:
+    count_t n_spikes
+    count_t n_synaptic_events
+    count_t n_drive_events
+    count_t n_close
+    double last                 # what happened last; negative if nothing did
+    double load                 # kicks of a block, at most, over what should not be exceeded
+    Fault fault
+
+
 cdef struct Look:
     State *e
+    void *ranks                 # the Ranks among which the network is shared, or NULL
+    bint failed                 # and they could not speak: their `failure` says why
     Window *window
     double longest              # ms, of a slice
     double length               # of the next ones, so that a block gets not too much
@@ -221,7 +234,7 @@ cdef struct Look:
     Recent *recent
     count_t n_recent
     count_t recent_capacity
-    Fault fault
+    Totals totals
     # To take a slice once more.
     bint keeps
     bint again

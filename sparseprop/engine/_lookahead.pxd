@@ -10,6 +10,7 @@ cdef class Lookahead(Engine):
 
     cdef Look look
     cdef readonly int n_threads
+    cdef readonly object ranks  # among which the network is shared, or None
 
     cdef _place_blocks(self)
     cdef _place_lanes(self)

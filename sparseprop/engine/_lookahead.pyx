@@ -19,13 +19,14 @@ from sparseprop.connectivity._poisson cimport drawing_free
 from sparseprop.engine._blocks cimport go_back, take_blocks, take_ways
 from sparseprop.engine._instant cimport note_recent, record
 from sparseprop.engine._loaded cimport largest_rows, own_frames, owned, row_cuts, zeros
-from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Place, Saved, Thread
+from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Place, Saved, Thread, Totals
 from sparseprop.engine._pull cimport Sorting, is_flying, land, leave_out, open_spans, sort_by_block
 from sparseprop.engine._queueing cimport anyone_fires, enter_present, kicks_so_far
 from sparseprop.engine._slice cimport Recent, Route, Spike, Sum, note_fault
+from sparseprop.engine._swap cimport all_are, earliest, swap_spikes
 from sparseprop.engine._slice_tape cimport gather_values, note_slice
 from sparseprop.engine._state cimport (
-    N_SOLVED, NO_MEMORY, RUNNING, SPIKES, TIME, Cursor, Lane, Population, Process, Projection, Solved, State, Status,
+    FAILED, N_SOLVED, NO_MEMORY, RUNNING, SPIKES, TIME, Cursor, Lane, Population, Process, Projection, Solved, State, Status,
     nowhere, reserve,
 )
 from sparseprop.engine._tape cimport TapeBuffer, tape_free
@@ -119,13 +120,9 @@ cdef Status go_through(Look *L) noexcept nogil:
     if L.n_ways:
         team_do(&L.team, take_ways, L)
     team_do(&L.team, take_blocks, L)
-    L.fault.kind = 0
     for k in range(L.team.n):
-        if L.threads[k].slice != L.slice:
-            continue
-        if L.threads[k].status != RUNNING:
+        if L.threads[k].slice == L.slice and L.threads[k].status != RUNNING:
             return L.threads[k].status
-        note_fault(&L.fault, &L.threads[k].fault)
     for k in range(L.n_blocks):
         n += L.blocks[k].n_spikes
     if not grow(<void **> &L.spikes, &L.spikes_capacity, n, sizeof(Spike)):
@@ -136,9 +133,36 @@ cdef Status go_through(Look *L) noexcept nogil:
         if b.n_spikes:
             memcpy(L.spikes + L.n_spikes, b.spikes, b.n_spikes * sizeof(Spike))
         L.n_spikes += b.n_spikes
+    sum_up(L)
+    if L.ranks != NULL and not swap_spikes(L):
+        return FAILED
     if L.n_spikes > 1:
         qsort(L.spikes, L.n_spikes, sizeof(Spike), compare_spikes)
     return RUNNING
+
+
+cdef void sum_up(Look *L) noexcept nogil:
+    """What the slice came to, but for its spikes."""
+    cdef Totals *a = &L.totals
+    cdef const Block *b
+    cdef int64_t k
+    cdef count_t n_kicks = 0, most = max(<count_t> MANY, <count_t> MANY_EACH << L.shift)
+    memset(a, 0, sizeof(Totals))
+    a.n_spikes, a.n_synaptic_events, a.last = L.n_spikes, L.n_pulled_events, L.last_pulled
+    for k in range(L.team.n):
+        if L.threads[k].slice == L.slice:
+            note_fault(&a.fault, &L.threads[k].fault)
+        if L.threads[k].rows_slice == L.slice:
+            a.n_synaptic_events += L.threads[k].n_synaptic_events
+            a.last = max(a.last, L.threads[k].last)
+    for k in range(L.n_blocks):
+        b = &L.blocks[k]
+        a.n_drive_events += b.n_drive_events
+        a.n_close += b.n_close
+        a.n_synaptic_events += b.n_pulled
+        a.last = max(a.last, b.last)
+        n_kicks = max(n_kicks, b.n_kicks)
+    a.load = <double> n_kicks / <double> most
 
 
 cdef bint record_up_to(Look *L, double stop) noexcept nogil:
@@ -167,8 +191,8 @@ cdef bint commit(Look *L) noexcept nogil:
     """The slice is over; False if there is no memory."""
     cdef State *e = L.e
     cdef int64_t k
-    cdef count_t kept = 0, n_kicks = 0, most = max(<count_t> MANY, <count_t> MANY_EACH << L.shift)
-    cdef double last = -1.0
+    cdef count_t kept = 0
+    cdef double last = L.totals.last
     cdef Pair time
     if not record_up_to(L, L.stop) or (e.tape != NULL and not note_slice(L)):
         return False
@@ -178,20 +202,10 @@ cdef bint commit(Look *L) noexcept nogil:
         if not send_off(L, L.spikes[k].neuron, time, nowhere()):
             return False
     e.n_spikes += L.n_spikes
-    e.n_input_events += L.n_emitted
-    e.n_synaptic_events += L.n_pulled_events
-    last = max(last, L.last_pulled)
-    for k in range(L.team.n):
-        if L.threads[k].rows_slice == L.slice:
-            e.n_synaptic_events += L.threads[k].n_synaptic_events
-            last = max(last, L.threads[k].last)
-    for k in range(L.n_blocks):
-        e.n_input_events += L.blocks[k].n_drive_events
-        e.n_drive_events += L.blocks[k].n_drive_events
-        e.n_close_calls += L.blocks[k].n_close
-        e.n_synaptic_events += L.blocks[k].n_pulled
-        last = max(last, L.blocks[k].last)
-        n_kicks = max(n_kicks, L.blocks[k].n_kicks)
+    e.n_input_events += L.n_emitted + L.totals.n_drive_events
+    e.n_drive_events += L.totals.n_drive_events
+    e.n_close_calls += L.totals.n_close
+    e.n_synaptic_events += L.totals.n_synaptic_events
     if L.n_spikes:
         last = max(last, L.spikes[L.n_spikes - 1].s)
     if L.n_emitted:
@@ -227,9 +241,9 @@ cdef bint commit(Look *L) noexcept nogil:
             return False
     L.changed = False
     e.forced.size = 0
-    if n_kicks > most:
+    if L.totals.load > 1.0:
         L.length = max(0.5 * L.length, L.longest / 1024.0)
-    elif n_kicks < most // 8:
+    elif L.totals.load < 0.125:
         L.length = min(2.0 * L.length, L.longest)
     return True
 
@@ -267,10 +281,10 @@ cdef Status take_slice(Look *L, Pair until, count_t most, bint instant) noexcept
     cut = INFINITY
     if e.n_spikes + L.n_spikes >= most:
         cut = L.spikes[most - e.n_spikes - 1].s
-    if L.fault.kind and L.fault.s <= cut:
-        e.faulty = L.fault.neuron
-        status = <Status> L.fault.kind if record_up_to(L, L.fault.s) else NO_MEMORY
-        e.now.n, e.now.s = L.begin.n, L.fault.s
+    if L.totals.fault.kind and L.totals.fault.s <= cut:
+        e.faulty = L.totals.fault.neuron
+        status = <Status> L.totals.fault.kind if record_up_to(L, L.totals.fault.s) else NO_MEMORY
+        e.now.n, e.now.s = L.begin.n, L.totals.fault.s
         return status
     if cut < L.stop:
         # Once more, up to this instant.
@@ -287,6 +301,18 @@ cdef Status take_slice(Look *L, Pair until, count_t most, bint instant) noexcept
     return RUNNING
 
 
+cdef bint is_silent(Look *L) noexcept nogil:
+    """Whether nothing will ever happen, as things are."""
+    cdef bint silent = nothing_comes(L) and not anyone_fires(L.e)
+    return silent if L.ranks == NULL else all_are(L, silent)
+
+
+cdef Pair first_of_all(Look *L) noexcept nogil:
+    """When something happens next."""
+    cdef Pair first = first_event(L)
+    return first if L.ranks == NULL else earliest(L, first)
+
+
 cdef Status take_slices(Look *L, Pair until, count_t most, count_t budget) noexcept nogil:
     """Slices up to `until`, up to so many spikes in all, for about `budget` events."""
     cdef State *e = L.e
@@ -301,14 +327,18 @@ cdef Status take_slices(Look *L, Pair until, count_t most, count_t budget) noexc
         if not before(e.now, until):
             e.now = until
             return TIME
-        if until.n >= MAX_EPOCH and nothing_comes(L) and not anyone_fires(e):
+        if until.n >= MAX_EPOCH and is_silent(L):
             # Where it was.
             if e.last.n == e.populations[0].epoch:
                 e.now = e.last
             return TIME
+        if L.failed:
+            return FAILED
         if L.empty_slices >= 2:
             L.empty_slices = 0
-            next = first_event(L)
+            next = first_of_all(L)
+            if L.failed:
+                return FAILED
             if not before(next, until):
                 e.now = until
                 continue
@@ -335,6 +365,9 @@ cdef class Lookahead(Engine):
     dense : float
         Blocks look up their parts of the rows of synapses with one delay themselves, if they get at least so many
         synapses of a row on average.
+    ranks : Ranks, optional
+        Among which the network is shared, of which this is one rank's part; `longest` is then to be at most the smallest
+        delay of all. See :mod:`sparseprop.engine.distributed`.
     """
 
     def __cinit__(self, *_, **__):
@@ -446,7 +479,7 @@ cdef class Lookahead(Engine):
         free(t.e.table)
         free(t.e.solved)
 
-    def __init__(self, network, n_threads=None, block=None, longest=None, double dense=DENSE):
+    def __init__(self, network, n_threads=None, block=None, longest=None, double dense=DENSE, ranks=None):
         cdef Look *L = &self.look
         shortest = shortest_delay(network)
         if shortest < shortest_slice(network.clock):
@@ -456,6 +489,8 @@ cdef class Lookahead(Engine):
         if not 8 <= block <= 1 << 16 or block & (block - 1):
             raise ValueError(f"a block has a power of two from 8 to 65536 neurons, got {block}")
         super().__init__(network, "lookahead")
+        if ranks is not None:
+            self.ranks, L.ranks = ranks, <void *> ranks
         L.longest = min(shortest, self.e.H, INFINITY if longest is None else longest)
         L.length = L.longest
         L.shift = block.bit_length() - 1
@@ -572,7 +607,7 @@ cdef class Lookahead(Engine):
         L.flying = <Flights *> zeros(self.e.n_populations, sizeof(Flights))
         for j in range(L.n_lanes):
             lane = &L.lanes[j]
-            n_pre = self.e.populations[lane.population].size
+            n_pre = self.e.populations[lane.population].n_sources
             for k in range(lane.first_projection, lane.first_projection + lane.n_projections):
                 c = &self.e.projections[k]
                 n = L.first_block[c.post + 1] - L.first_block[c.post]
@@ -586,8 +621,8 @@ cdef class Lookahead(Engine):
                 if c.weights == NULL:
                     self._forget(<size_t> c.places)
                     self.e.projections[k].places = NULL
-                if c.offsets[p.size] >= dense * n * p.size and c.offsets[p.size]:
-                    self._sort_by_block(k, p.size)
+                if c.offsets[p.n_sources] >= dense * n * p.n_sources and c.offsets[p.n_sources]:
+                    self._sort_by_block(k, p.n_sources)
 
     cdef _sort_by_block(self, int64_t number, int64_t n_pre):
         """Bring the rows of a projection, which are in the order of delays, into that of blocks and delays."""
@@ -740,6 +775,7 @@ cdef class Lookahead(Engine):
         cdef Process old
         cdef const Block *b
         cdef int64_t j, d
+        cdef neuron_t shift
         L.empty_slices = 0
         if self.e.processes[k].is_source:
             Engine._start_process(self, k)
@@ -754,7 +790,8 @@ cdef class Lookahead(Engine):
                 old = c[0]
                 c[0] = self.e.processes[k]
                 c.number = k
-                c.poisson.begin, c.poisson.end = b.first, b.first + b.size
+                shift = self.e.populations[b.population].first - self.e.populations[b.population].origin
+                c.poisson.begin, c.poisson.end = shift + b.first, shift + b.first + b.size
                 c.poisson.events, c.poisson.capacity = old.poisson.events, old.poisson.capacity
                 self._begin_process(c)
 
@@ -797,18 +834,18 @@ cdef class Lookahead(Engine):
             p = &self.e.populations[k]
             trim(L, k)
             for j in range(p.log_size):
-                emissions[k, p.log_start + j] = (p.log[j].emission.n, p.log[j].emission.s, p.first + p.log[j].source)
+                emissions[k, p.log_start + j] = (p.log[j].emission.n, p.log[j].emission.s, p.origin + p.log[j].source)
         for k in range(L.n_cursors):
             cursor = &L.cursors[k]
             emissions[cursor.population, cursor.number] = (
-                cursor.emission.n, cursor.emission.s, self.e.populations[cursor.population].first + cursor.source
+                cursor.emission.n, cursor.emission.s, self.e.populations[cursor.population].origin + cursor.source
             )
         for k in range(self.e.n_populations):
             for j in range(L.flying[k].head, L.flying[k].size):
                 f = &L.flying[k].items[j]
                 if is_flying(L, k, j):
                     emissions[f.population, f.number] = (
-                        f.emission.n, f.emission.s, self.e.populations[f.population].first + f.source
+                        f.emission.n, f.emission.s, self.e.populations[f.population].origin + f.source
                     )
         return np.array(sorted(emissions.values()), dtype=float).reshape(-1, 3)
 
@@ -830,7 +867,18 @@ cdef class Lookahead(Engine):
         return status
 
     cdef bint _is_silent(self):
-        return nothing_comes(&self.look) and not anyone_fires(&self.e)
+        cdef bint silent
+        with nogil:
+            silent = is_silent(&self.look)
+        if self.look.failed:
+            self._fault(FAILED)
+        return silent
+
+    cdef _fault(self, Status status):
+        if status == FAILED:
+            self.look.failed = False
+            raise self.ranks.failure
+        Engine._fault(self, status)
 
     cdef _take_forced(self):
         cdef Look *L = &self.look

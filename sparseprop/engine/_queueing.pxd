@@ -457,21 +457,29 @@ cdef inline Status split_gathered(State *e, Window *q, Pair now) noexcept nogil:
 
 cdef inline Pair first_spike(State *e) noexcept nogil:
     """The earliest next spike of all neurons, by looking at each."""
+    cdef const Population *p
+    cdef int64_t k
     cdef neuron_t i
     cdef Pair first = never(), t
-    for i in range(e.n):
-        t = next_spike_of(e, i)
-        if before(t, first):
-            first = t
+    for k in range(e.n_populations):
+        p = &e.populations[k]
+        for i in range(p.size if p.ops != NULL else 0):
+            t = p.ops.next_spike(e, p, i)
+            if before(t, first):
+                first = t
     return first
 
 
 cdef inline bint anyone_fires(const State *e) noexcept nogil:
     """Whether some neuron will ever fire without input; the first one that does ends the search."""
+    cdef const Population *p
+    cdef int64_t k
     cdef neuron_t i
-    for i in range(e.n):
-        if next_spike_of(e, i).n < never().n:
-            return True
+    for k in range(e.n_populations):
+        p = &e.populations[k]
+        for i in range(p.size if p.ops != NULL else 0):
+            if p.ops.next_spike(e, p, i).n < never().n:
+                return True
     return False
 
 

@@ -40,6 +40,7 @@ cdef enum Status:
     NUMERICAL = 5
     NO_MEMORY = 6
     DISORDER = 7
+    FAILED = 8                  # an exception waits to be raised
 
 
 cdef struct Projection:
@@ -57,6 +58,8 @@ cdef struct Projection:
     bint skip_self
     bint with_replacement
     int64_t n_post
+    neuron_t low                # of what is drawn, the targets from here to before `high` are here, numbered from 0
+    neuron_t high
     const synapse_t *offsets
     int64_t degree              # of every source, or -1 if they differ
     const neuron_t *targets
@@ -144,8 +147,10 @@ cdef struct State
 
 
 cdef struct Population:
-    neuron_t first              # global id of its first neuron
+    neuron_t first              # global id of its first neuron here
     neuron_t size
+    neuron_t origin             # global id of its first neuron on all ranks: rows of synapses begin with its own
+    neuron_t n_sources          # and how many neurons that are
     const Ops *ops              # NULL for sources
     void *rows                  # parameters, of the kernel's type
     bint heterogeneous          # one row per neuron; otherwise one for all
@@ -355,7 +360,7 @@ cdef inline int64_t population_of(const State *e, neuron_t i) noexcept nogil:
     cdef int64_t low = 0, high = e.n_populations - 1, middle
     while low < high:
         middle = (low + high + 1) // 2
-        if e.populations[middle].first <= i:
+        if e.populations[middle].origin <= i:
             low = middle
         else:
             high = middle - 1

@@ -45,7 +45,7 @@ cdef inline bint send_off(Look *L, neuron_t neuron, Pair emission, Pair over) no
     cdef State *e = L.e
     cdef int64_t k, number = population_of(e, neuron)
     cdef Population *p = &e.populations[number]
-    cdef neuron_t source = neuron - p.first
+    cdef neuron_t source = neuron - p.origin
     cdef const Projection *c
     cdef Cursor *cursor
     cdef synapse_t at, stop
@@ -182,7 +182,7 @@ cdef inline Way *add_way(Look *L, int64_t projection, int64_t population, neuron
         way = &L.ways[L.n_ways]
         L.n_ways += 1
     way.projection, way.source, way.number = projection, source, <uint32_t> L.n_routes
-    way.route.source = e.populations[population].first + source
+    way.route.source = e.populations[population].origin + source
     way.route.rank, way.route.port = e.projections[projection].rank, e.projections[projection].port
     way.route.emission, way.route.weight = emission, e.projections[projection].weight
     way.route.kind = L.kind[projection]
@@ -220,7 +220,7 @@ cdef inline bint find_flights(Look *L) noexcept nogil:
             f.route = <uint32_t> L.n_routes
             route = &L.routes[L.n_routes]
             L.n_routes += 1
-            route.source = e.populations[f.population].first + f.source
+            route.source = e.populations[f.population].origin + f.source
             route.rank, route.port = e.projections[f.projection].rank, e.projections[f.projection].port
             route.emission, route.weight, route.kind = f.emission, f.weight, f.kind
     return True

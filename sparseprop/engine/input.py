@@ -25,6 +25,12 @@ class PopulationInput:
     V: np.ndarray
     refractory: np.ndarray | None
     I_syn: np.ndarray | None = None
+    whole: tuple[int, int] | None = None  # of a rank's share: first and size on all ranks
+
+    @property
+    def sources(self):
+        """Global id of the first neuron whose synapses there may be, and how many these are."""
+        return (self.first, self.size) if self.whole is None else self.whole
 
     def voltage_of(self, i):
         """The initial voltage of neuron i."""
