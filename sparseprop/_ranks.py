@@ -5,8 +5,10 @@ Each message begins with whether its rank still works, so that an error on one r
 the others wait for it.
 """
 
+import contextlib
 import os
 import pickle
+import platform
 import sys
 import traceback
 
@@ -37,6 +39,10 @@ class Ranks:
     comm : communicator
         The one that was given.
     rank, size : int
+    n_here : int
+        How many of the ranks are on this machine, and share its memory.
+    n_threads : int
+        How many threads each rank may have, so that those on one machine do not take each other's cores.
     failure : Exception or None
         Why the last exchange that compiled code asked for failed.
     """
@@ -47,6 +53,11 @@ class Ranks:
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
         self.failure = None
         self._make_room(ROOM)
+        machines = self.gather_objects((platform.node(), cores()))
+        here = [n for name, n in machines if name == platform.node()]
+        self.n_here = len(here)
+        # Where the launcher has bound ranks to cores of their own, they have these.
+        self.n_threads = cores() if sum(here) <= (os.cpu_count() or 1) else max(1, cores() // self.n_here)
 
     @property
     def is_first(self):
@@ -61,20 +72,20 @@ class Ranks:
         """Where those of each rank begin, and n."""
         return [n * rank // self.size for rank in range(self.size + 1)]
 
-    def threads(self):
-        """How many threads a rank may have, so that those on this machine do not take each other's cores."""
-        available = cores()
-        if not hasattr(self._comm, "Split_type"):
-            return max(1, available // self.size)
-        from mpi4py import MPI
+    @contextlib.contextmanager
+    def as_one(self):
+        """What is done here ends on all ranks alike: where one of them fails, all do."""
+        try:
+            yield
+            self.together()
+        except BaseException as error:
+            with contextlib.suppress(Exception):  # the error is what counts, even if nobody hears of it
+                self.fail(error)
+            raise
 
-        here = self._comm.Split_type(MPI.COMM_TYPE_SHARED)
-        sizes = np.array(here.allgather(available))
-        beside = here.Get_size()
-        here.Free()
-        # Those that the launcher has bound to cores of their own have fewer than there are ranks times cores.
-        bound = sizes.sum() <= (os.cpu_count() or 1)
-        return available if bound else max(1, available // beside)
+    def any(self, mine):
+        """Whether something holds on some rank."""
+        return any(self.gather_objects(bool(mine)))
 
     def _make_room(self, room):
         self._room = room
@@ -157,15 +168,16 @@ class Ranks:
         raise RankError(f"rank {rank} of {self.size} has failed, and the run has ended on all of them. There: {text}")
 
     def fail(self, error):
-        """Tell the others, who are about to speak, that this rank has failed; one that they told is not told back."""
-        if isinstance(error, RankError):
+        """Tell the others, who are about to speak, that this rank has failed: once, and not what they have told."""
+        if isinstance(error, RankError) or getattr(error, "is_told", False):
             return
+        error.is_told = True
         text = "".join(traceback.format_exception_only(error)).strip().encode()[: self._room]
         self._swap_heads(FAILED, text)
 
 
 def ranks_of(comm, where):
-    """The :class:`Ranks` of what ``comm=`` got, or None for None."""
+    """The :class:`Ranks` of what ``comm=`` got; None without it, and where there is only one rank."""
     if comm is None or isinstance(comm, Ranks):
         return comm
     missing = [name for name in NEEDED if not hasattr(comm, name)]
@@ -174,13 +186,15 @@ def ranks_of(comm, where):
             f"{where}: comm must be a communicator as of mpi4py, such as MPI.COMM_WORLD, got {shown(comm)}; "
             'pip install "sparseprop-sim[mpi]", and from mpi4py import MPI'
         )
+    if comm.Get_size() == 1:
+        return None
     _end_all_on_error(comm)
     return Ranks(comm)
 
 
 def _end_all_on_error(comm):
     """An exception that nobody catches on one rank ends all of them, which would wait for it forever otherwise."""
-    if not hasattr(comm, "Abort") or comm.Get_size() == 1 or getattr(sys.excepthook, "ends_all", False):
+    if not hasattr(comm, "Abort") or getattr(sys.excepthook, "ends_all", False):
         return
     before = sys.excepthook
 

@@ -72,7 +72,7 @@ def on_ranks(size, work):
 def all_on_ranks(size, work):
     """As :func:`on_ranks`, where no rank is to fail."""
     outcome = on_ranks(size, work)
-    for each in outcome:
-        if isinstance(each, BaseException):
-            raise each
+    failures = [each for each in outcome if isinstance(each, BaseException)]
+    for each in sorted(failures, key=lambda error: isinstance(error, threading.BrokenBarrierError)):
+        raise each
     return outcome

@@ -17,7 +17,7 @@ from .rules import (
     pairwise_bernoulli,
     rule_from_dict,
 )
-from .shares import AdjacencyShare, share_of_adjacency
+from .shares import AdjacencyShare, share_of_adjacency, whole_offsets
 
 __all__ = [
     "MAX_NEURONS",
@@ -46,4 +46,5 @@ __all__ = [
     "rule_from_dict",
     "share_of_adjacency",
     "uniform",
+    "whole_offsets",
 ]

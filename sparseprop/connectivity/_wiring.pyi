@@ -30,6 +30,7 @@ def draw_bernoulli(
     p: float,
     skip_self: bool,
     capacity: int,
+    number: int = 0,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]: ...
 def draw_row_lengths(
     key: NDArray[np.uint64],

@@ -245,7 +245,7 @@ def _draw_rows(neuron_t[::1] ids, const uint64_t[::1] key, uint64_t purpose, uin
 
 
 def draw_bernoulli(const uint64_t[::1] key, uint64_t purpose, uint64_t projection, synapse_t n_rows,
-                   synapse_t n, double p, bint skip_self, synapse_t capacity):
+                   synapse_t n, double p, bint skip_self, synapse_t capacity, synapse_t number=0):
     """Take every id of every row with probability p, independently.
 
     Parameters
@@ -258,6 +258,8 @@ def draw_bernoulli(const uint64_t[::1] key, uint64_t purpose, uint64_t projectio
         Probability, 0 < p < 1.
     capacity : int
         How many ids to make room for at first; the array grows when they are more.
+    number : int
+        Of the first row.
 
     Returns
     -------
@@ -276,7 +278,7 @@ def draw_bernoulli(const uint64_t[::1] key, uint64_t purpose, uint64_t projectio
     cdef uint64_t[2] words
     checked_key(key, words)
     drawn = _InOrder(n_rows, capacity)
-    work = functools.partial(_draw_bernoulli, drawn, key, purpose, projection, n, p, skip_self)
+    work = functools.partial(_draw_bernoulli, drawn, key, purpose, projection, n, p, skip_self, number)
     step = min(int(PIECE / (p * n + 1.0)) + 1, PIECE)
     share_out(work, [(first, min(first + step, n_rows)) for first in range(0, n_rows, step)])
     drawn.ids.resize(drawn.found, refcheck=False)
@@ -314,7 +316,7 @@ class _InOrder:
 
 
 def _draw_bernoulli(drawn, const uint64_t[::1] key, uint64_t purpose, uint64_t projection, synapse_t n, double p,
-                    bint skip_self, synapse_t begin, synapse_t end):
+                    bint skip_self, synapse_t number, synapse_t begin, synapse_t end):
     """Draw the rows from `begin` up to `end`, and put them where they belong."""
     cdef synapse_t j = begin, found = 0, count = 0, capacity = drawn.room(begin, end)
     cdef synapse_t available = n - skip_self
@@ -329,9 +331,9 @@ def _draw_bernoulli(drawn, const uint64_t[::1] key, uint64_t purpose, uint64_t p
         row = neurons_of(ids)
         with nogil:
             while j < end:
-                philox_open(&stream, words, <uint64_t>j, projection, purpose)
+                philox_open(&stream, words, <uint64_t>(number + j), projection, purpose)
                 count = draw_bernoulli_row(row + found, capacity - found, log_miss, available,
-                                           j if skip_self else available, &stream)
+                                           number + j if skip_self else available, &stream)
                 if count < 0:
                     break
                 found += count

@@ -18,6 +18,7 @@ from ..errors import CapacityError, ConnectivityError, ParameterError, named_arg
 from . import _wiring
 from .adjacency import MAX_NEURONS, Adjacency, ProceduralAdjacency
 from .random import Purpose
+from .shares import AT_A_TIME, blocks_of_rows
 from .site import Site
 
 __all__ = [
@@ -78,7 +79,7 @@ class _FixedOutdegree(Rule):
             )  # fmt: skip
         remedy = "choose a smaller k, or procedural=True, which stores nothing"
         site.require_memory(site.n_pre * self.k, 4, remedy, longest=self.k)
-        return site.drawn(*site.draw_rows(np.full(site.n_pre, self.k), site.n_post))
+        return site.rows_of_targets(np.full(site.n_pre, self.k))
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,8 +94,27 @@ class _FixedIndegree(Rule):
         site.require_degree(self, site.n_pre, "sources", "target")
         # Twice the result: as drawn, and turned around.
         site.require_memory(site.n_post * self.k, 8, "choose a smaller k", longest=self.k)
-        _, sources = site.draw_rows(np.full(site.n_post, self.k), site.n_pre)
+        if site.share is not None:
+            return self._share(site)
+        sources = site.draw_rows(self.k * np.arange(site.n_post + 1), site.n_pre)
         return site.drawn(*_wiring.transpose(sources, max(self.k, 1), site.n_pre))
+
+    def _share(self, site):
+        """The synapses onto some targets. Of those of the others it counts how many each source has."""
+        low, high = site.share
+        offsets = self.k * np.arange(site.n_post + 1)
+
+        def counted(begin, end):
+            counts = np.zeros(site.n_pre, np.int64)
+            for first, stop in blocks_of_rows(offsets, begin, end):
+                sources = site.draw_rows(offsets[: stop - first + 1], site.n_pre, first)
+                counts += np.bincount(sources, minlength=site.n_pre)
+            return counts
+
+        skipped = counted(0, low)
+        sources = site.draw_rows(offsets[: high - low + 1], site.n_pre, low)
+        here, targets = _wiring.transpose(sources, max(self.k, 1), site.n_pre)
+        return site.shared(here, targets + np.int32(low), skipped + np.diff(here) + counted(high, site.n_post), skipped)
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,19 +134,19 @@ class _PairwiseBernoulli(Rule):
         room = min(cells, math.ceil(expected + 4.0 * math.sqrt(expected) + 16.0))
         site.require_memory(room, 4, "choose a smaller p")
         if self.p == 0.0 or cells == 0:
-            return site.drawn(*site.draw_rows(np.zeros(site.n_pre, np.int64), site.n_post))
-        return site.drawn(
-            *_wiring.draw_bernoulli(
-                site.key,
-                Purpose.CONNECTIVITY,
-                site.projection,
-                site.n_pre,
-                site.n_post,
-                self.p,
-                site.skip_self,
-                room,
+            return site.rows_of_targets(np.zeros(site.n_pre, np.int64))
+
+
+        def draw(n_rows, room, first=0):
+            return _wiring.draw_bernoulli(
+                site.key, Purpose.CONNECTIVITY, site.projection, n_rows, site.n_post, self.p, site.skip_self, room, first
             )
-        )
+
+        if site.share is None:
+            return site.drawn(*draw(site.n_pre, room))
+        rows = max(AT_A_TIME // max(room // site.n_pre, 1), 1)
+        numbers = range(0, site.n_pre, rows)
+        return site.share_of_rows(draw(min(rows, site.n_pre - first), AT_A_TIME // 4, first) for first in numbers)
 
 
 @dataclass(frozen=True, repr=False)
@@ -161,7 +181,7 @@ class _FixedTotalNumber(Rule):
             cells - self.n if missing else self.n,
             site.allow_multapses,
         )
-        return site.drawn(*site.draw_rows(width - lengths if missing else lengths, site.n_post))
+        return site.rows_of_targets(width - lengths if missing else lengths)
 
 
 @dataclass(frozen=True, repr=False)
@@ -195,7 +215,7 @@ class _AllToAll(Rule):
         site.require_memory(site.n_pre * width, 4, "use a sparse rule, or smaller populations")
         # Drawing all there is needs no random number. Each pair is there once, whatever is allowed.
         once = dataclasses.replace(site, allow_multapses=False)
-        return once.drawn(*once.draw_rows(np.full(site.n_pre, width), site.n_post))
+        return once.rows_of_targets(np.full(site.n_pre, width))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -663,6 +683,7 @@ def build(
     allow_autapses=False,
     allow_multapses=False,
     where="",
+    share=None,
 ):
     """Draw, or sort, the synapses of one projection.
 
@@ -683,10 +704,13 @@ def build(
         Whether a neuron may be connected to another one several times.
     where : str
         What to call the projection in messages, such as ``"projection 'E' -> 'I'"``.
+    share : tuple of int, optional
+        Only synapses onto the targets from the first to before the second are wanted, of rules that draw; the others
+        are then in memory at no time. What explicit edges and matrices give is kept as a whole.
 
     Returns
     -------
-    Adjacency
+    Adjacency, AdjacencyShare or ProceduralAdjacency
 
     Raises
     ------
@@ -716,6 +740,7 @@ def build(
         flag(allow_autapses, "allow_autapses"),
         flag(allow_multapses, "allow_multapses"),
         where,
+        share,
     )
     if max(site.n_pre, site.n_post) > MAX_NEURONS:
         raise site.error(

@@ -12,7 +12,7 @@ from . import _wiring
 from .adjacency import Adjacency, ProceduralAdjacency
 from .drawn import Drawn
 
-__all__ = ["AdjacencyShare", "RowsInTurn", "share_of_adjacency"]
+__all__ = ["AT_A_TIME", "AdjacencyShare", "blocks_of_rows", "share_of_adjacency", "whole_offsets"]
 
 # Synapses that are drawn at a time, of which most may be of other ranks.
 AT_A_TIME = 1 << 23
@@ -96,57 +96,9 @@ def _places(starts, counts):
     return np.repeat(starts - (ends - counts), counts) + np.arange(total)
 
 
-class RowsInTurn:
-    """The share of rows that are drawn one block after the other.
-
-    Parameters
-    ----------
-    n_pre : int
-    low, high : int
-        The targets that are wanted.
-    """
-
-    def __init__(self, n_pre, low, high):
-        self.low, self.high = low, high
-        self.lengths = np.zeros(n_pre, np.int64)
-        self.counts = np.zeros(n_pre, np.int64)
-        self.skipped = np.zeros(n_pre, np.int64)
-        self.parts = []
-        self.n_autapses = self.n_multapses = 0
-
-    def add(self, first, offsets, targets, same_population, counts_repeats):
-        """Take rows from number `first` on, with ascending targets."""
-        n = len(offsets) - 1
-        before = np.concatenate([[0], np.cumsum(targets < self.low)])
-        wanted = (targets >= self.low) & (targets < self.high)
-        up_to = np.concatenate([[0], np.cumsum(wanted)])
-        rows = slice(first, first + n)
-        self.lengths[rows] = np.diff(offsets)
-        self.skipped[rows] = before[offsets[1:]] - before[offsets[:-1]]
-        self.counts[rows] = up_to[offsets[1:]] - up_to[offsets[:-1]]
-        targets = targets[wanted]
-        if counts_repeats:
-            own = np.repeat(np.arange(first, first + n), self.counts[rows])
-            if same_population:
-                self.n_autapses += int((own == targets).sum())
-            self.n_multapses += int(((own[1:] == own[:-1]) & (targets[1:] == targets[:-1])).sum())
-        self.parts.append(targets - np.int32(self.low))
-
-    def adjacency(self):
-        """The :class:`AdjacencyShare` of all that was taken."""
-        offsets, whole = (np.concatenate([[0], np.cumsum(n)]) for n in (self.counts, self.lengths))
-        targets = np.concatenate([np.zeros(0, np.int32), *self.parts])
-        self.parts.clear()
-        return AdjacencyShare(
-            offsets,
-            targets,
-            n_autapses=self.n_autapses,
-            n_multapses=self.n_multapses,
-            low=self.low,
-            high=self.high,
-            whole=whole,
-            skipped=self.skipped,
-        )
+def whole_offsets(adjacency):
+    """The offsets of the rows of all synapses of a projection."""
+    return adjacency.whole if isinstance(adjacency, AdjacencyShare) else adjacency.offsets
 
 
 def share_of_adjacency(adjacency, values, low, high):

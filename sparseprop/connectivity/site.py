@@ -9,6 +9,7 @@ from ..errors import CapacityError, ConnectivityError, InsufficientMemoryError, 
 from . import _wiring
 from .adjacency import MAX_NEURONS, Adjacency
 from .random import Purpose
+from .shares import AT_A_TIME, AdjacencyShare, blocks_of_rows
 
 __all__ = ["Site"]
 
@@ -25,6 +26,7 @@ class Site:
     allow_autapses: bool
     allow_multapses: bool
     where: str
+    share: tuple[int, int] | None = None  # only targets from the first up to the second are wanted
 
     @property
     def skip_self(self):
@@ -50,6 +52,8 @@ class Site:
         # Per neuron: the lengths of the rows, and where they begin, as drawn and as they come out. The table
         # has up to five places of four bytes per value, and each core has one.
         tables = min(cores(), max(self.n_pre, self.n_post))
+        if self.share is not None:
+            n_synapses = n_synapses * (self.share[1] - self.share[0]) // max(self.n_post, 1) + AT_A_TIME
         needed = n_synapses * bytes_each + 24 * (max(self.n_pre, self.n_post) + 1) + 20 * longest * tables
         available = available_memory()
         if needed > available:
@@ -59,21 +63,60 @@ class Site:
                 f"{available / 2**30:.3g} GiB of memory are available; {remedy}",
             )
 
-    def draw_rows(self, lengths, n):
-        """Rows of the given lengths, ids from [0, n): offsets and ids."""
+    def draw_rows(self, offsets, n, first=0):
+        """Rows from number `first` on, separated by `offsets`: ids from [0, n), ascending in each."""
+        return _wiring.draw_rows(
+            self.key, Purpose.CONNECTIVITY, self.projection, offsets, n, self.skip_self, self.allow_multapses, first
+        )
+
+    def rows_of_targets(self, lengths):
+        """The `Adjacency` of drawn rows of the given lengths, by source."""
         offsets = np.zeros(lengths.shape[0] + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
-        ids = _wiring.draw_rows(
-            self.key, Purpose.CONNECTIVITY, self.projection, offsets, n, self.skip_self, self.allow_multapses
-        )
-        return offsets, ids
+        if self.share is None:
+            return self.drawn(offsets, self.draw_rows(offsets, self.n_post))
+
+
+        def blocks():
+            for first, stop in blocks_of_rows(offsets):
+                part = offsets[first : stop + 1] - offsets[first]
+                yield part, self.draw_rows(part, self.n_post, first)
+
+        return self.share_of_rows(blocks())
+
+    def share_of_rows(self, blocks):
+        """What is wanted of all rows, which come one block after the other: offsets, and ids that ascend in each row."""
+        low, high = self.share
+        zero = np.zeros(1, np.int64)
+        lengths, counts, skipped, targets = [], [], [], [np.zeros(0, np.int32)]
+        for offsets, ids in blocks:
+            wanted = (ids >= low) & (ids < high)
+            before, up_to = (np.concatenate([zero, np.cumsum(some)]) for some in (ids < low, wanted))
+            lengths.append(np.diff(offsets))
+            skipped.append(np.diff(before[offsets]))
+            counts.append(np.diff(up_to[offsets]))
+            targets.append(ids[wanted])
+        counts, lengths, skipped = (np.concatenate(arrays) for arrays in (counts, lengths, skipped))
+        offsets = np.concatenate([zero, np.cumsum(counts)])
+        return self.shared(offsets, np.concatenate(targets), lengths, skipped)
+
+    def shared(self, offsets, targets, lengths, skipped):
+        """The `AdjacencyShare` of rows of the targets that are wanted, with how long whole rows are and what is before."""
+        low, high = self.share
+        whole = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        repeats = self._repeats(offsets, targets)
+        targets -= np.int32(low)
+        return AdjacencyShare(offsets, targets, None, None, *repeats, low, high, whole, skipped)
+
+    def _repeats(self, offsets, targets):
+        """How many autapses and multapses there are, where there may be some."""
+        if self.allow_multapses or (self.same_population and self.allow_autapses):
+            return _wiring.count_repeats(offsets, targets, self.same_population)
+        return 0, 0
 
     def drawn(self, offsets, targets):
         """The `Adjacency` of drawn rows; what is not allowed was not drawn and need not be counted."""
-        n_autapses = n_multapses = 0
-        if self.allow_multapses or (self.same_population and self.allow_autapses):
-            n_autapses, n_multapses = _wiring.count_repeats(offsets, targets, self.same_population)
-        return Adjacency(offsets, targets, n_autapses=n_autapses, n_multapses=n_multapses)
+        return Adjacency(offsets, targets, None, None, *self._repeats(offsets, targets))
 
     def require_degree(self, rule, n, chosen, per):
         """Refuse a degree `rule.k` that `n` neurons cannot give.

@@ -7,6 +7,7 @@ ends the run, is done alike on all ranks; only states are on one rank each, and 
 Sources are small, and are on all ranks.
 """
 
+import collections
 import dataclasses
 
 import numpy as np
@@ -140,8 +141,11 @@ class SharedLookahead(Lookahead):
 
     def emissions(self):
         """As :meth:`Engine.emissions`: what is on its way to a neuron of some rank."""
-        emissions = {tuple(row) for rows in self.ranks.gather_objects(Lookahead.emissions(self).tolist()) for row in rows}
-        return np.array(sorted(emissions), dtype=float).reshape(-1, 3)
+        emissions: collections.Counter = collections.Counter()
+        for rows in self.ranks.gather_objects(Lookahead.emissions(self).tolist()):
+            # A source may emit several spikes at a time; those that are on their way here may be the same elsewhere.
+            emissions |= collections.Counter(map(tuple, rows))
+        return np.array(sorted(emissions.elements()), dtype=float).reshape(-1, 3)
 
     def state(self):
         """As :meth:`Engine.state`, on the first rank; on the others what need not be gathered."""

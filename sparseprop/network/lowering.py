@@ -14,12 +14,14 @@ from .memory import human_bytes, shortest_time, simulation_memory
 __all__ = ["engine_input"]
 
 
-def engine_input(net, seed):
-    """The input for a network with initial states and Poisson input drawn from `seed`."""
+def engine_input(net, seed, ranks=None):
+    """The input for a network with initial states and Poisson input drawn from `seed`; of one of `ranks`, if given."""
     if not net.populations:
         raise ParameterError("the network has no populations; add() some")
     needed = simulation_memory(net)
     available = available_memory()
+    if ranks is not None:  # those of one machine need their part of it together
+        needed = int(needed * ranks.n_here / ranks.size)
     if needed > available:
         raise InsufficientMemoryError(
             f"a simulation of {net.n_neurons:,} neurons needs {human_bytes(needed)}, and "

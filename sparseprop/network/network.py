@@ -1,5 +1,6 @@
 """Networks: what is put together of populations, projections and drives, and run."""
 
+import contextlib
 import math
 import secrets
 import sys
@@ -7,6 +8,7 @@ import sys
 import numpy as np
 
 from .. import _html, _validation, connectivity, inputs
+from .._ranks import ranks_of
 from ..connectivity import Purpose, Rule
 from ..connectivity.distributions import Distribution, distribution_from_dict
 from ..errors import CapacityError, ParameterError, named_arguments, shown, unknown_name
@@ -29,6 +31,10 @@ class Network:
     seed : int, optional
         Everything random follows from it: connectivity, initial states and Poisson input. Without one, one is drawn
         and printed to stderr, so that the run can be repeated.
+    comm : communicator of mpi4py, optional
+        Such as ``MPI.COMM_WORLD``: the network is shared by all processes of it, each of which runs the same script.
+        Rules then draw, and keep, on each rank only the synapses onto the neurons that it has; results are the bits of
+        one process. See ``docs/howto/many_machines.md``.
 
     Examples
     --------
@@ -41,10 +47,14 @@ class Network:
     200
     """
 
-    def __init__(self, seed=None):
+    def __init__(self, seed=None, comm=None):
+        self._ranks = ranks_of(comm, "Network")
         if seed is None:
             seed = secrets.randbits(32)
-            print(f"sparseprop: no seed given, using Network(seed={seed})", file=sys.stderr)
+            if self._ranks is not None:
+                seed = self._ranks.agree(seed)
+            if self._ranks is None or self._ranks.is_first:
+                print(f"sparseprop: no seed given, using Network(seed={seed})", file=sys.stderr)
         self.seed = _validation.integer(seed, "Network.seed", "a whole number >= 0", low=0)
         self.populations = []
         self.projections = []
@@ -265,17 +275,19 @@ class Network:
                 else f"weight of {where} is given twice; leave weight= out where a matrix gives the weights"
             )
         key = connectivity.random_key(self.seed)
-        adjacency = connectivity.build(
-            rule,
-            pre.n,
-            post.n,
-            same_population=pre is post,
-            key=key,
-            projection=len(self.projections),
-            allow_autapses=allow_autapses,
-            allow_multapses=allow_multapses,
-            where=where,
-        )
+        with contextlib.nullcontext() if self._ranks is None else self._ranks.as_one():
+            adjacency = connectivity.build(
+                rule,
+                pre.n,
+                post.n,
+                same_population=pre is post,
+                key=key,
+                projection=len(self.projections),
+                allow_autapses=allow_autapses,
+                allow_multapses=allow_multapses,
+                where=where,
+                share=None if self._ranks is None else self._ranks.share(post.n),
+            )
 
         def drawn_or_given(value, name, purpose):
             what, bounds = f"{name} of {where}", BOUNDS[name]
@@ -286,7 +298,7 @@ class Network:
                 if not value.bounds()[0] >= low:
                     raise ParameterError(f"{what} must be {bounds['allowed']}, got {shown(value)}; give it low={low:g}")
                 require_stored(adjacency, what)
-                return connectivity.Drawn(value, key, purpose, len(self.projections), adjacency.offsets)
+                return connectivity.Drawn(value, key, purpose, len(self.projections), connectivity.whole_offsets(adjacency))
             return per_synapse(value, what, adjacency, post.n, bounds)
 
         weight = adjacency.weights if weight is None else drawn_or_given(weight, "weight", Purpose.WEIGHT)
@@ -501,11 +513,19 @@ class Network:
         """
         return network_from_dict(cls, d)
 
-    def engine_input(self, seed=None):
-        """What the engines get: plain numbers, and what is drawn per run from `seed` (default: the network's)."""
+    def engine_input(self, seed=None, ranks=None):
+        """What the engines get: plain numbers, and what is drawn per run from `seed` (default: the network's).
+
+        Of a network that is shared by ranks, only who gives these gets it: it has the synapses of one of them.
+        """
+        if self._ranks is not ranks and self._ranks is not None:
+            raise ParameterError(
+                "this network is shared by several ranks (comm=), and only run() and Simulation go on from there; "
+                "build it without comm for anything else"
+            )
         if seed is not None:
             seed = _validation.integer(seed, "seed", "a whole number >= 0", low=0)
-        return engine_input(self, self.seed if seed is None else seed)
+        return engine_input(self, self.seed if seed is None else seed, ranks)
 
     # Running ----------------------------------------------------------------------------------------------------
 
@@ -525,6 +545,7 @@ class Network:
         every=None,
         interrupt="return",
         overwrite=False,
+        comm=None,
     ):
         """Simulate from the initial state; see :class:`sparseprop.Simulation` for runs that go on.
 
@@ -560,12 +581,14 @@ class Network:
             raises KeyboardInterrupt after that. Two of them within 3 s end a loop of runs in any case.
         overwrite : bool
             Replace a file that is at the path of `record` already; otherwise that is an error.
+        comm : communicator of mpi4py, optional
+            Run on all its processes, each of which makes this call; default: that of the network.
 
         Returns
         -------
         Result
         """
-        simulation = Simulation(self, engine=engine, seed=seed, n_threads=n_threads)
+        simulation = Simulation(self, engine=engine, seed=seed, n_threads=n_threads, comm=comm)
         simulation._belongs_to_one_run = True
         return simulation.run(
             duration,

@@ -279,7 +279,7 @@ class Projection(_ReadOnly):
         what = f"{name} of projection {self.pre.name!r} -> {self.post.name!r}"
         bounds = BOUNDS[name]
         if _validation.is_array(value):
-            require_stored(self.adjacency, what)
+            require_array(self.adjacency, what)
             if _validation.is_matrix(value):
                 value = _at_synapses(value, what, self.adjacency, self.post.n, bounds)
             else:
@@ -290,11 +290,21 @@ class Projection(_ReadOnly):
 
     @property
     def weight(self):
+        self._require_all("weight", self._weight)
         return connectivity.all_of(self._weight)
 
     @property
     def delay(self):
+        self._require_all("delay", self._delay)
         return connectivity.all_of(self._delay)
+
+    def _require_all(self, what, values=None):
+        """That all synapses are here, where one value of each is asked for."""
+        if isinstance(self.adjacency, connectivity.AdjacencyShare) and not isinstance(values, float):
+            raise ParameterError(
+                f"{what} of projection {self.pre.name!r} -> {self.post.name!r} is on no rank as a whole: the network is "
+                "shared by several (comm=); build it without comm where you need it"
+            )
 
     def kept(self, name):
         """The weights or delays as they are kept: a number, an array, or Drawn, which takes no memory."""
@@ -305,14 +315,17 @@ class Projection(_ReadOnly):
 
     @property
     def sources(self):
+        self._require_all("sources")
         return self.adjacency.sources
 
     @property
     def targets(self):
+        self._require_all("targets")
         return self.adjacency.targets
 
     @property
     def order(self):
+        self._require_all("order")
         return np.arange(self.n_synapses) if self.adjacency.order is None else self.adjacency.order.copy()
 
     @property
@@ -420,11 +433,21 @@ def require_stored(adjacency, name):
         raise ParameterError(f"{name} must be one number, as procedural synapses store nothing of their own")
 
 
+def require_array(adjacency, name):
+    """Refuse an array of values for each synapse where they are not all here."""
+    require_stored(adjacency, name)
+    if isinstance(adjacency, connectivity.AdjacencyShare):
+        raise ParameterError(
+            f"{name} must be one number or a distribution, as the network is shared by several ranks (comm=), none of "
+            "which has all synapses; or build it without comm, and give that to run()"
+        )
+
+
 def per_synapse(value, name, adjacency, n_post, bounds):
     """A number, or an array in the order of the projection; given ones are in that of the edges or the matrix."""
     if not _validation.is_array(value):
         return _validation.real(value, name, **bounds)
-    require_stored(adjacency, name)
+    require_array(adjacency, name)
     if _validation.is_matrix(value):
         return _at_synapses(value, name, adjacency, n_post, bounds)
     order = adjacency.order

@@ -5,6 +5,7 @@ import numpy as np
 from .. import _validation
 from ..connectivity import extremes
 from ..engine._lookahead import Lookahead
+from ..engine.distributed import SharedLookahead
 from ..engine.input import shortest_slice
 from ..errors import ParameterError
 from ..inputs import Poisson
@@ -15,7 +16,7 @@ LONG = 0.3  # ms, of the smallest delay
 SPREAD = 50.0  # the largest delay over the smallest
 EVENTS = 0.5  # of a drive, for each neuron in the smallest delay
 
-__all__ = ["checked_threads", "chosen_engine", "lookahead_engine"]
+__all__ = ["checked_threads", "chosen_engine", "lookahead_engine", "shared_engine"]
 
 
 def checked_threads(n_threads, engine):
@@ -66,6 +67,23 @@ def lookahead_engine(net, source, n_threads):
     if found is not None:
         raise ParameterError(f'engine="lookahead" {_refused(found, source)}use engine="window"')
     return Lookahead(source, n_threads)
+
+
+def shared_engine(net, source, n_threads, ranks):
+    """The engine of this rank, for a network of which each synapse between neurons has a delay.
+
+    Raises
+    ------
+    ParameterError
+        If one has none, or one that is too short: it names the projection.
+    """
+    found = _without_delay(net, source)
+    if found is not None:
+        raise ParameterError(
+            f"comm: a network on several ranks {_refused(found, source)}run it on one, without comm, with "
+            'engine="window"'
+        )
+    return SharedLookahead(source, ranks, ranks.n_threads if n_threads is None else n_threads)
 
 
 def chosen_engine(net, source, n_threads):

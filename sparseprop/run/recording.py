@@ -250,9 +250,11 @@ class Recorder:
         Of the run; it is filled in by :meth:`finish`.
     state : dict, optional
         What :meth:`state` returned at a checkpoint, to go on from there.
+    writes : bool
+        False where another rank writes the file, and this one only counts.
     """
 
-    def __init__(self, record, result, state=None):
+    def __init__(self, record, result, state=None, writes=True):
         self.record, self.result = record, result
         populations = result.populations
         self.mask = record.spike_mask(populations)
@@ -271,7 +273,7 @@ class Recorder:
         self.n_spikes = state.get("n_spikes", np.zeros(len(populations), np.int64))
         result.recorded = self._recorded(populations)
         self.writer = None
-        if record.path is not None:
+        if record.path is not None and writes:
             self.writer = self._resumed_writer() if resumed else self._new_writer()
 
     def _recorded(self, populations):
@@ -336,7 +338,7 @@ class Recorder:
         self.n_recorded += len(times)
         if self.writer is not None:
             self.writer.append(times, ids)
-        elif len(times):
+        elif self.record.path is None and len(times):
             self.blocks.append((times, ids))
 
     def _count(self, times, populations):
@@ -373,7 +375,7 @@ class Recorder:
         for what, ids in self.ids.items():
             if len(ids):
                 state |= {f"{what}_times": np.array(self.sample_times[what]), what: self._sampled(what)}
-        if self.writer is None:
+        if self.record.path is None:
             state["times"], state["ids"] = self._spikes()
         return state
 
@@ -411,8 +413,9 @@ class Recorder:
             result.counts = {name: self.counts[k, :n].copy() for k, name in self._seen()}
         if self.mask is not None:
             result.spikes_of = {name: int(self.n_spikes[k]) for k, name in self._seen()}
-        if self.writer is None:
+        if self.writer is not None:
+            self.writer.close(**result.file_footer())
+        if self.record.path is None:
             result._spikes = self._spikes  # joined when first asked for
         else:
-            self.writer.close(**result.file_footer())
             result._spikes = SpikesInFile(result.path, result.run_id, result.t_start, self.n_recorded)

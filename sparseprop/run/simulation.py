@@ -13,6 +13,7 @@ import time
 import numpy as np
 
 from .. import _core, _validation
+from .._ranks import ranks_of
 from ..engine import reference
 from ..errors import (
     CheckpointMismatchError,
@@ -28,7 +29,7 @@ from ..files.checkpoint import fingerprint, read_state, refuse_other_files, writ
 from ..files.storage import full_name
 from ..gradients.tape import Tape, check_tape
 from ..numerics.engine_time import MAX_EPOCH
-from .lookahead import checked_threads, chosen_engine, lookahead_engine
+from .lookahead import checked_threads, chosen_engine, lookahead_engine, shared_engine
 from .pieces import COUNTED
 from .plan import Plan
 from .recording import SHORTEST_INTERVAL, Record, Recorder
@@ -96,6 +97,11 @@ class Simulation(Steered):
     n_threads : int, optional
         Of ``engine="lookahead"``, which more than one asks for; the spikes are the same bits for any number. Default:
         one for each core that this process may use.
+    comm : communicator of mpi4py, optional
+        Such as ``MPI.COMM_WORLD``: each of its processes (ranks) has a share of the neurons, and all of them make the
+        same calls in the same order; every rank gets the whole :class:`Result`, and the first one writes files.
+        Results, and checkpoints, are the bits of one process. Default: that of the network. See
+        ``docs/howto/many_machines.md``.
 
     Raises
     ------
@@ -116,14 +122,21 @@ class Simulation(Steered):
     def _cites(self):
         return self.network._cites
 
-    def __init__(self, net, engine=None, seed=None, n_threads=None):
+    def __init__(self, net, engine=None, seed=None, n_threads=None, comm=None):
         if not hasattr(net, "engine_input"):
             raise ParameterError(f"net must be a Network, got {shown(net)}")
         seed = check_start(engine, seed)
         n_threads = checked_threads(n_threads, engine)
+        self._ranks = _ranks_for(net, comm, engine)
         self.network, self._n_threads = net, n_threads
-        source = net.engine_input(seed)
-        if engine is None:
+        with self._as_one():
+            self._make(net, engine, seed, n_threads)
+
+    def _make(self, net, engine, seed, n_threads):
+        source = net.engine_input(seed) if self._ranks is None else net.engine_input(seed, self._ranks)
+        if self._ranks is not None:
+            engine = "lookahead"
+        elif engine is None:
             engine = chosen_engine(net, source, n_threads)
         self._clock, self._source = source.clock, source
         self._populations = infos(net)
@@ -142,12 +155,32 @@ class Simulation(Steered):
         self._belongs_to_one_run = False  # of Network.run, so that nobody can go on with it
         self._start_steering()
         try:
-            self._engine = ENGINES[engine](net, source, n_threads)
+            if self._ranks is not None:
+                self._engine = shared_engine(net, source, n_threads, self._ranks)
+            else:
+                self._engine = ENGINES[engine](net, source, n_threads)
         except EngineFault as fault:
             raise explained(fault, net) from None
 
+    def _as_one(self):
+        """What ends on all ranks alike, if there are several."""
+        return contextlib.nullcontext() if self._ranks is None else self._ranks.as_one()
+
+    def _any(self, mine):
+        """Whether something holds on some rank."""
+        return mine if self._ranks is None else self._ranks.any(mine)
+
+    def _agreed(self, value):
+        """What the first rank has."""
+        return value if self._ranks is None else self._ranks.agree(value)
+
+    @property
+    def _writes(self):
+        """Whether this process writes files, and shows progress."""
+        return self._ranks is None or self._ranks.is_first
+
     @classmethod
-    def load(cls, path, net, engine=None, n_threads=None):
+    def load(cls, path, net, engine=None, n_threads=None, comm=None):
         """The simulation that :meth:`save`, or a checkpoint of a run, has put into a file.
 
         It goes on bit-identically, also with another engine.
@@ -161,6 +194,8 @@ class Simulation(Steered):
             Default: the one it was saved from.
         n_threads : int, optional
             As of the class.
+        comm : communicator of mpi4py, optional
+            As of the class; on any number of ranks, whatever it was saved on.
 
         Returns
         -------
@@ -183,8 +218,9 @@ class Simulation(Steered):
                 f"{os.fspath(path)} belongs to another network (fingerprint {content['fingerprint'][:12]}); build it "
                 "as it was when it was saved, with the same seed"
             )
-        engine = content["engine"] if engine is None else engine
-        simulation = cls(net, engine=engine, seed=content["seed"], n_threads=n_threads)
+        shared = _ranks_for(net, comm, engine) is not None
+        engine = content["engine"] if engine is None and not shared else engine
+        simulation = cls(net, engine=engine, seed=content["seed"], n_threads=n_threads, comm=comm)
         simulation._restore_steering(content.get("steering"))
         simulation._engine.restore(content["state"])
         simulation._last_run = content.get("last_run")
@@ -212,9 +248,13 @@ class Simulation(Steered):
         """
         with self._owned():
             self._require_sound()
-            self._save(path, None, self._last_run)
+            with self._as_one():
+                self._save(path, None, self._last_run)
 
     def _save(self, path, run, last_run):
+        state = self._engine.state()  # of all ranks
+        if not self._writes:
+            return
         write_state(
             path,
             {
@@ -222,7 +262,7 @@ class Simulation(Steered):
                 "seed": self._header["seed"],
                 "engine": self._header["engine"],
                 "versions": self._header["versions"],
-                "state": self._engine.state(),
+                "state": state,
                 "steering": self._steering_state(),
                 "run": run,
                 "last_run": last_run,
@@ -242,10 +282,11 @@ class Simulation(Steered):
             self._require_sound()
             self._require_idle()
             other = type(self)(
-                self.network, engine=self._header["engine"], seed=self._header["seed"], n_threads=self._n_threads
+                self.network, engine=self._header["engine"], seed=self._header["seed"], n_threads=self._n_threads,
+                comm=self._ranks,
             )
             other._restore_steering(self._steering_state())
-            other._engine.restore(self._engine.state())
+            other._engine.restore(self._agreed(self._engine.state()))
             return other
 
     @functools.cached_property
@@ -387,6 +428,11 @@ class Simulation(Steered):
         record.check_size(self._populations, duration)
         engine = self._engine
         check_tape(tape, self._header["engine"])
+        if tape and self._ranks is not None:
+            raise ParameterError(
+                f"tape must be False on several ranks (comm=), where gradients are not computed, got {tape!r}; run "
+                "without comm"
+            )
         with self._owned():
             self._require_idle()
             self._require_sound()
@@ -402,7 +448,7 @@ class Simulation(Steered):
                 every=every,
                 wall_time=0.0,
                 record=record.to_dict(),
-                run_id=new_run_id(),
+                run_id=self._agreed(new_run_id()),
                 follows=self._last_run,
             )
             return self._run(plan, record, None, progress, callback, interrupt, tape)
@@ -462,7 +508,8 @@ class Simulation(Steered):
         raises = check_interrupt(interrupt) == "raise"
         self._running, self._taped = True, bool(tape)
         try:
-            result, interrupts = self._watched_run(plan, record, recorded, progress, callback, tape)
+            with self._as_one():
+                result, interrupts = self._watched_run(plan, record, recorded, progress, callback, tape)
         finally:
             self._running = self._taped = False
         if interrupts.pending:
@@ -504,8 +551,8 @@ class Simulation(Steered):
             run_id=plan.run_id,
             follows=plan.follows,
         )
-        bar = Progress(progress)
-        recorder = Recorder(record, result, recorded)
+        bar = Progress(progress if self._writes else False)
+        recorder = Recorder(record, result, recorded, self._writes)
         # Only now, as a run that was refused has changed nothing. Two runs after one checkpoint would leave a gap.
         self._unfinished = self._last_run = None
         if recorded is None:
@@ -556,16 +603,17 @@ class Simulation(Steered):
                 elif end != "running":
                     result.stop_reason = StopReason(end)
                     break
-                if interrupts.pending:
+                if self._any(interrupts.pending):
+                    interrupts.pending, interrupts.ends_all = True, self._any(interrupts.ends_all)
                     result.stop_reason = StopReason.INTERRUPTED
                     break
-                if callback is not None and callback(self):
+                if callback is not None and self._any(callback(self)):
                     result.stop_reason = StopReason.CALLBACK
                     break
                 if end == "running":
                     if tape is not None:
                         tape.look()
-                    budget = _adapted(budget, time.perf_counter() - block)
+                    budget = self._agreed(_adapted(budget, time.perf_counter() - block))
             result.t_stop = self.time
             if tape is not None:
                 tape.finish()
@@ -583,6 +631,21 @@ class Simulation(Steered):
                 save(True)
             bar.finish(fraction)
         return result, interrupts
+
+
+def _ranks_for(net, comm, engine):
+    """The Ranks of a simulation of a network, or None; `engine` is what was asked for."""
+    ranks = ranks_of(comm, "Simulation")
+    own = getattr(net, "_ranks", None)
+    if own is not None and ranks is not None and ranks is not own and ranks.comm is not own.comm:
+        raise ParameterError("comm must be that of the network, which is shared by its ranks already; leave it out")
+    ranks = ranks if own is None else own
+    if ranks is not None and engine not in (None, "lookahead"):
+        raise ParameterError(
+            f'engine must be "lookahead" on several ranks (comm=), got "{engine}": the others go from one spike of the '
+            "whole network to the next one; leave engine out"
+        )
+    return ranks
 
 
 def infos(net):

@@ -1,7 +1,6 @@
 """Steering a simulation between two instants: its state, which can be read and set, and inputs that are changed."""
 
 import contextlib
-import functools
 import math
 from collections.abc import Mapping
 
@@ -101,6 +100,7 @@ class Steered:
     """What of a :class:`sparseprop.Simulation` looks at its state and changes what goes on."""
 
     def _start_steering(self):
+        self._longest = None
         self._calls = []  # what was called, without repetition
         self._drives = list(self.network.drives)
         self._steps = [drive for drive in self._drives if isinstance(drive.input, inputs.Steps)]
@@ -201,9 +201,16 @@ class Steered:
         flights["age"] = -self._interval(self._engine.now, emissions)
         return flights, emissions
 
-    @functools.cached_property
+    @property
     def _longest_delay(self):
         """Of the synapses of each neuron and source; 0 where it has none."""
+        if self._longest is None:
+            mine = self._longest_here()
+            self._longest = mine if self._ranks is None else np.max(self._ranks.gather_objects(mine), axis=0)
+        return self._longest
+
+    def _longest_here(self):
+        """The same, of the synapses that are here."""
         longest = np.zeros(self._source.size)
         for projection in self._source.projections:
             pre = self._source.populations[projection.pre]
