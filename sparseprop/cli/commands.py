@@ -28,6 +28,7 @@ from ..viewer import view
 from . import texts
 from .configuration import RUN_KEYS, network_of, read_config, run_of, run_table, sweep_table, swept_network
 from .descriptions import described, spikes_of, summary, what_is_kept
+from .launched import ranks_of_run, refuse_ranks
 from .talking import OK, USAGE, complain, failed, flushed, ignore, interrupted, say
 
 __all__ = ["main"]
@@ -50,6 +51,8 @@ def main(argv=None):
     """
     try:
         arguments = _parser().parse_args(argv)
+        if arguments.command is not _run:
+            refuse_ranks(arguments.command.__name__.removeprefix("_"))
         code = arguments.command(arguments)
     except SystemExit as stop:  # argparse, after its help or its error
         code = stop.code or OK
@@ -116,19 +119,27 @@ def _run(arguments):
             "nothing says when to stop: give --duration MS or --n-spikes N, or duration or "
             f"n_spikes in the table [run] of {arguments.config}"
         )
+    ranks = ranks_of_run()
+    with contextlib.nullcontext() if ranks is None else ranks.as_one():
+        return _run_network(arguments, config, options, record, ranks)
+
+
+def _run_network(arguments, config, options, record, ranks):
+    """The run that was asked for, on all ranks; the first one looks after files."""
+    is_first = ranks is None or ranks.is_first
     _check_out(arguments)
     checkpoint = options.get("checkpoint")
     if arguments.resume and checkpoint is None:
         raise ParameterError("--resume needs --checkpoint FILE, or checkpoint in the table [run]: where the state is")
     resumed = arguments.resume and os.path.exists(checkpoint)
-    if not resumed:
+    if not resumed and is_first:
         _refuse_existing(arguments.out, arguments.overwrite, "or another name after -o")
-    net = network_of(config, arguments.config)
+    net = network_of(config, arguments.config, ranks)
     tell = ignore if arguments.quiet else say
     tell(net)
     progress = False if arguments.quiet else None
     if resumed:
-        simulation = Simulation.load(checkpoint, net, engine=options.get("engine"))
+        simulation = Simulation.load(checkpoint, net, engine=options.get("engine"), comm=ranks)
         _check_same_run(simulation, net, checkpoint, options, Record(**(record | {"path": arguments.out})))
         if not simulation.is_resumable:
             tell(f"\nThe run has ended already, at {simulation.time:g} ms; spikes are in {arguments.out}")

@@ -130,9 +130,9 @@ def swept_network(config, **point):
     return Network.from_dict(config)
 
 
-def network_of(config, path):
-    """The network of a configuration; messages begin with its name."""
+def network_of(config, path, comm=None):
+    """The network of a configuration, perhaps shared by several processes; messages begin with its name."""
     try:
-        return Network.from_dict(config)
+        return Network.from_dict(config, comm)
     except ParameterError as error:
         raise ParameterError(f"{path}: {error}") from error

@@ -3,6 +3,8 @@
 import os
 import sys
 
+from .launched import is_first
+
 __all__ = ["FAILED", "INTERRUPTED", "OK", "USAGE", "complain", "failed", "flushed", "ignore", "interrupted", "say"]
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -23,7 +25,9 @@ def ignore(text):
 
 
 def _print(text, file):
-    """Print at once. When nobody reads any more (``| head``), go on with the work in silence."""
+    """Print at once, on the first of several processes. When nobody reads any more (``| head``), go on in silence."""
+    if not is_first():
+        return
     try:
         print(text, file=file, flush=True)
     except BrokenPipeError:

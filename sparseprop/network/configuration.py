@@ -20,10 +20,10 @@ ENTRIES = {
 }
 
 
-def network_from_dict(kind, d):
+def network_from_dict(kind, d, comm=None):
     """The network of a kind, :class:`~sparseprop.Network`, that a dictionary describes."""
     _check_keys(d, "the network", *ENTRIES["network"])
-    net = kind(d.get("seed"))
+    net = kind(d.get("seed"), comm)
     for k, entry in enumerate(_list_of_tables(d["populations"], "populations")):
         _check_keys(entry, f"populations[{k}]", *ENTRIES["populations"])
         entry = dict(entry)

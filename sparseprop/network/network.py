@@ -1,6 +1,7 @@
 """Networks: what is put together of populations, projections and drives, and run."""
 
 import contextlib
+import dataclasses
 import math
 import secrets
 import sys
@@ -288,6 +289,10 @@ class Network:
                 where=where,
                 share=None if self._ranks is None else self._ranks.share(post.n),
             )
+            if isinstance(adjacency, connectivity.AdjacencyShare):
+                found = self._ranks.gather_objects((adjacency.n_autapses, adjacency.n_multapses))
+                n_autapses, n_multapses = (sum(numbers) for numbers in zip(*found, strict=True))
+                adjacency = dataclasses.replace(adjacency, n_autapses=n_autapses, n_multapses=n_multapses)
 
         def drawn_or_given(value, name, purpose):
             what, bounds = f"{name} of {where}", BOUNDS[name]
@@ -492,7 +497,7 @@ class Network:
         }
 
     @classmethod
-    def from_dict(cls, d):
+    def from_dict(cls, d, comm=None):
         """The network that a dictionary describes: what :meth:`to_dict` returns, or a configuration file's content.
 
         Parameters
@@ -505,13 +510,15 @@ class Network:
             of neurons may be ``{"distribution": "normal", "mean", "std"}``, several time constants ``tau_syn`` are
             ``{"ports": [2.0, 10.0]}``, the model of a population may be
             ``{"name": "SpikeSource", "file": "raster.h5", "population": "E"}``.
+        comm : communicator of mpi4py, optional
+            As of the class.
 
         Raises
         ------
         ParameterError
             For a missing or unknown entry, and for whatever :meth:`add` and :meth:`connect` refuse.
         """
-        return network_from_dict(cls, d)
+        return network_from_dict(cls, d, comm)
 
     def engine_input(self, seed=None, ranks=None):
         """What the engines get: plain numbers, and what is drawn per run from `seed` (default: the network's).
