@@ -14,7 +14,7 @@ import os
 import warnings
 
 from .. import errors
-from ..errors import FileFormatError, ParameterError, StorageError, shown
+from ..errors import FileFormatError, ParameterError, RankError, StorageError, shown
 from ..files.raster_reader import raster_info, refuse_existing
 from ..models import LIF
 from ..network import balanced_network
@@ -28,7 +28,7 @@ from ..viewer import view
 from . import texts
 from .configuration import RUN_KEYS, network_of, read_config, run_of, run_table, sweep_table, swept_network
 from .descriptions import described, spikes_of, summary, what_is_kept
-from .launched import ranks_of_run, refuse_ranks
+from .launched import is_first, ranks_of_run, refuse_ranks
 from .talking import OK, USAGE, complain, failed, flushed, ignore, interrupted, say
 
 __all__ = ["main"]
@@ -60,6 +60,8 @@ def main(argv=None):
         code = interrupted(str(interrupt))
     except FAILURES as error:
         code = failed(error)
+        if isinstance(error, (ParameterError, RankError)) and not is_first():
+            code = OK  # the first process says it, and nobody is to end it before that
     return flushed(code)
 
 
@@ -126,13 +128,13 @@ def _run(arguments):
 
 def _run_network(arguments, config, options, record, ranks):
     """The run that was asked for, on all ranks; the first one looks after files."""
-    is_first = ranks is None or ranks.is_first
+    writes = ranks is None or ranks.is_first
     _check_out(arguments)
     checkpoint = options.get("checkpoint")
     if arguments.resume and checkpoint is None:
         raise ParameterError("--resume needs --checkpoint FILE, or checkpoint in the table [run]: where the state is")
     resumed = arguments.resume and os.path.exists(checkpoint)
-    if not resumed and is_first:
+    if not resumed and writes:
         _refuse_existing(arguments.out, arguments.overwrite, "or another name after -o")
     net = network_of(config, arguments.config, ranks)
     tell = ignore if arguments.quiet else say

@@ -122,7 +122,8 @@ def share_of_adjacency(adjacency, values, low, high):
     if isinstance(adjacency, AdjacencyShare):
         if (adjacency.low, adjacency.high) != (low, high):
             raise ValueError(f"targets {low} to {high} of a share of those from {adjacency.low} to {adjacency.high}")
-        return adjacency, [adjacency.cut(each) for each in values]
+        here = Adjacency(adjacency.offsets, adjacency.targets, n_multapses=adjacency.n_multapses)
+        return here, [adjacency.cut(each) for each in values]
     offsets, parts = [np.zeros(1, np.int64)], []
     kept = [[] for _ in values]
     for first, stop in blocks_of_rows(adjacency.offsets):

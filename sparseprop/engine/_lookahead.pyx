@@ -952,8 +952,8 @@ def _block_size(network, n_threads):
     share, total = 0.0, 0
     for projection in network.projections:
         if isinstance(projection.delay, float) and projection.adjacency.n_synapses:
-            n, pre = projection.adjacency.n_synapses, network.populations[projection.pre].size
-            share += n * (n / pre) / network.populations[projection.post].size
+            n, pre = projection.adjacency.n_synapses, network.populations[projection.pre].sources[1]
+            share += n * (n / pre) / max(network.populations[projection.post].size, 1)
             total += n
     if not total:
         return BLOCK
