@@ -37,7 +37,7 @@ def network(case):
 
 def run_case(case):
     """Build, settle and time one network; `case` is what :func:`main` puts together."""
-    needed = case["n"] * (24 + case["outdegree"] * BYTES_PER_NEURON[case["rows"]])
+    needed = case["n"] * (18 + case["outdegree"] * BYTES_PER_NEURON[case["rows"]])
     if needed > available_memory():
         return {**case, "skipped": f"needs about {needed / 2**30:.0f} GiB, more than is free"}
     before = memory("VmRSS")

@@ -1,12 +1,13 @@
 """What do several MPI ranks gain: time, memory and communication of one network on more and more of them?
 
-LIF neurons, four fifths of them excitatory, K = 100 inputs each, inhibition four times as strong; one delay of 1.5 ms, or
-one for each synapse, uniform in 0.5 to 2.5 ms. Strong scaling: one network on 1, 2... ranks, in turns. Each run begins its own `mpirun`; the first rank tells
-what all of them measured: wall time of the run, CPU time of each rank, and how much of the wall time the slowest rank
+LIF neurons, four fifths of them excitatory, K = 100 inputs each, inhibition six times as strong; one delay of 1.5 ms,
+or one for each synapse, uniform in 0.5 to 2.5 ms. Strong scaling: one network on 1, 2... ranks, in turns.
+Each run begins its own `mpirun`; the first rank tells what all of them measured: wall time of the run, CPU time of each rank, and how much of the wall time the slowest rank
 spent in exchanges of spikes (which for the others includes that they wait for it). The spikes must be the same.
 
     pip install ".[mpi]"
-    python benchmarks/ranks.py -o ranks.json
+    python benchmarks/ranks.py --ranks 1 2 4 -o ranks.json
+    python benchmarks/ranks.py --model ranks.json    # what more ranks would do, from what was measured
     python benchmarks/ranks.py --sizes 100000 --ranks 1 2 4 --rounds 1
 """
 
@@ -15,12 +16,14 @@ import hashlib
 import json
 import math
 import os
+import pathlib
 import shutil
 import statistics
 import subprocess
 import sys
 import time
 
+import numpy as np
 from common import markdown, memory, options_of, report_head, save
 
 import sparseprop as sp
@@ -134,6 +137,53 @@ def row(cases, one):
     ]
 
 
+# What a network between machines takes: the time of a message and of a byte, of an InfiniBand of 100 Gbit/s.
+LATENCY, BYTE = 2e-6, 8e-11
+SPIKE_BYTES = 16
+FEW = 1e6  # neurons
+
+
+def costs(cases):
+    """CPU seconds of an event, which ranks share, and of a spike on each rank, by least squares over their numbers."""
+    ranks = np.array([case["ranks"] for case in cases])
+    work = np.array([case["cpu_seconds"] - case["ranks"] * case["exchange_seconds"] for case in cases])
+    (shared, each), *_ = np.linalg.lstsq(np.stack([np.ones(len(ranks)), ranks], axis=1), work, rcond=None)
+    return shared / cases[0]["n_synaptic_events"], each / cases[0]["n_spikes"]
+
+
+def modelled(cost, n, indegree, rate, slices, ranks):
+    """Seconds per second of the network, of a rank's own events, of all spikes, and of exchanges."""
+    spikes = n * rate
+    events = cost[0] * spikes * indegree / ranks
+    exchange = slices * LATENCY * math.ceil(math.log2(ranks)) if ranks > 1 else 0.0
+    exchange += BYTE * SPIKE_BYTES * spikes * (ranks - 1) / ranks
+    return events, cost[1] * spikes if ranks > 1 else 0.0, exchange
+
+
+def model(path):
+    """What 10, 100, 1000 ranks would do, from the costs that were measured."""
+    report = json.loads(pathlib.Path(path).read_text())
+    done = [case for case in report["cases"] if "error" not in case]
+    for delays in dict.fromkeys(case["delays"] for case in done):
+        n = max(case["n"] for case in done if case["delays"] == delays)
+        cases = [case for case in done if (case["n"], case["delays"]) == (n, delays)]
+        cost, first = costs(cases), cases[0]
+        smallest = 1.5 if delays == "one" else 0.5
+        print(
+            f"\n{n:,} neurons, delays: {delays}. {1e9 * cost[0]:.0f} ns an event, "
+            f"{1e9 * cost[1]:.0f} ns a spike and rank"
+        )
+        rows = []
+        for scaling, size in (("strong", lambda ranks: FEW), ("weak", lambda ranks: FEW * ranks)):
+            for ranks in (1, 10, 100, 1000):
+                parts = modelled(cost, size(ranks), first["indegree"], 10.0, 1000.0 / smallest, ranks)
+                rows.append(
+                    [scaling, f"{size(ranks):.0e}", ranks, *(f"{part:.2g}" for part in parts), f"{sum(parts):.3g}"]
+                )
+        columns = ["scaling", "N at 10 Hz", "ranks", "events (s/s)", "all spikes (s/s)", "exchange (s/s)", "sum (s/s)"]
+        print(markdown(columns, rows))
+
+
 def main():
     if sys.argv[1:2] == ["--on-rank"]:
         on_rank(json.loads(sys.argv[2]))
@@ -149,7 +199,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="of all cases in turns (default: %(default)s)")
     parser.add_argument("--timeout", type=float, default=1200.0, help="seconds per case (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--model", metavar="FILE.json", help="no runs: what follows from a report")
     options = options_of(parser, on_ranks, QUICK)
+    if options.model is not None:
+        model(options.model)
+        return 0
     if shutil.which("mpirun") is None:
         print('benchmarks/ranks.py needs mpirun and mpi4py: pip install ".[mpi]"', file=sys.stderr)
         return 1
@@ -163,7 +217,11 @@ def main():
     ]
     for round in range(options.rounds):
         for case in cases:
-            print(f"round {round + 1}: {case['n']:,} neurons, {case['delays']}, {case['ranks']} ranks ...", file=sys.stderr, flush=True)
+            print(
+                f"round {round + 1}: {case['n']:,} neurons, {case['delays']}, {case['ranks']} ranks ...",
+                file=sys.stderr,
+                flush=True,
+            )
             report["cases"].append(on_ranks(case))
             save(report, options.out)
     rows, ones = [], {}

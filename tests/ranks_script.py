@@ -1,6 +1,6 @@
 """What tests/test_ranks.py runs on several ranks of MPI; the first one prints JSON.
 
-    mpirun -n 3 python tests/ranks_script.py fingerprints THREADS | run RASTER | killed FOLDER | resumed FOLDER | failed
+mpirun -n 3 python tests/ranks_script.py fingerprints THREADS | run RASTER | killed FOLDER | resumed FOLDER | failed
 """
 
 import hashlib

@@ -26,7 +26,7 @@ FOLDER = ROOT / "sparseprop"
 # that has a place of its own is not where its package is.
 LAYERS = [
     {"errors", "_html", "_machine"},
-    {"_validation", "citing"},
+    {"_ranks", "_validation", "citing"},
     {"numerics", "files"},
     {"connectivity", "plotting"},
     {"models", "inputs"},
@@ -38,6 +38,7 @@ LAYERS = [
     {"engine._slices_back"},
     {"engine._batch"},
     {"engine._lookahead"},
+    {"engine.distributed"},
     {"engine._tangent"},
     {"gradients", "exports"},
     {"run"},
@@ -405,7 +406,7 @@ def test_every_error_inherits_the_builtin():
         "NumericalError": ArithmeticError,
         "RunawayError": RuntimeError, "CapacityError": OverflowError, "InsufficientMemoryError": MemoryError,
         "StorageError": OSError, "FileFormatError": ValueError, "CheckpointMismatchError": ValueError,
-        "GradientOverflowWarning": RuntimeWarning,
+        "GradientOverflowWarning": RuntimeWarning, "RankError": RuntimeError,
     }  # fmt: skip
     assert set(expected) == set(sp.errors.__all__)
     for name, builtin in expected.items():

@@ -60,31 +60,41 @@ def spikes_of(*results):
 # Engines --------------------------------------------------------------------------------------------------------------
 
 
+def assert_ranks_agree(seed):
+    """The number of spikes of a random network on some ranks, which are those of one engine in all that is seen."""
+    rng = np.random.default_rng([seed, 23])
+    net = random_network(seed, delayed=True)
+    source, duration = net.engine_input(), longest_period(net)
+    until = source.clock.pair(duration)
+    n_spikes, budget = int(rng.choice([rng.integers(1, 300), 1500])), int(rng.choice([30, 1000, 1 << 40]))
+    n_threads, block, sources = int(rng.integers(1, 4)), int(rng.choice([8, 512])), bool(rng.random() < 0.5)
+
+    def seen(engine):
+        engine.record_sources = sources
+        first = advanced(engine, until, n_spikes, budget)
+        if "fault" in first:
+            return first, first
+        return first, advanced(engine, source.clock.add(engine.now, 0.1 * duration), n_spikes + 200)
+
+    wanted = seen(_core.Engine(source, name="window"))
+    ranks = 1 + seed % 4
+    for got in all_on_ranks(ranks, lambda comm: seen(SharedLookahead(source, Ranks(comm), n_threads, block))):
+        for a, b in zip(wanted, got, strict=True):
+            assert not different(a, b), f"random_network({seed}, delayed=True) on {ranks} ranks: {different(a, b)}"
+    return wanted[0].get("n_spikes", 0)
+
+
 @pytest.mark.parametrize("first", range(0, 80, 20))
 def test_ranks_agree_with_one_engine_on_random_networks(first):
-    spikes = 0
-    for seed in range(first, first + 20):
-        rng = np.random.default_rng([seed, 23])
-        net = random_network(seed, delayed=True)
-        source, duration = net.engine_input(), longest_period(net)
-        until = source.clock.pair(duration)
-        n_spikes, budget = int(rng.choice([rng.integers(1, 300), 1500])), int(rng.choice([30, 1000, 1 << 40]))
-        n_threads, block, sources = int(rng.integers(1, 4)), int(rng.choice([8, 512])), bool(rng.random() < 0.5)
+    assert sum(assert_ranks_agree(seed) for seed in range(first, first + 20)) > 1500
 
-        def seen(engine):
-            engine.record_sources = sources
-            first = advanced(engine, until, n_spikes, budget)
-            if "fault" in first:
-                return first, first
-            return first, advanced(engine, source.clock.add(engine.now, 0.1 * duration), n_spikes + 200)
 
-        wanted = seen(_core.Engine(source, name="window"))
-        ranks = 1 + seed % 4
-        for got in all_on_ranks(ranks, lambda comm: seen(SharedLookahead(source, Ranks(comm), n_threads, block))):
-            for a, b in zip(wanted, got, strict=True):
-                assert not different(a, b), f"random_network({seed}, delayed=True) on {ranks} ranks: {different(a, b)}"
-        spikes += wanted[0].get("n_spikes", 0)
-    assert spikes > 1500
+@pytest.mark.long
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("first", range(1000, 5000, 200))
+def test_ranks_agree_on_4000_random_networks(first):
+    for seed in range(first, first + 200):
+        assert_ranks_agree(seed)
 
 
 # Synapses -------------------------------------------------------------------------------------------------------------
@@ -121,7 +131,9 @@ def test_shares_of_drawn_synapses_are_those_of_the_whole(rule, at_a_time, monkey
         n_autapses = n_multapses = n = 0
         for low, high in ((0, 13), (13, 14), (14, 14), (14, n_post)):
             share = connectivity.build(rule, n_pre, n_post, share=(low, high), **options)
-            of_whole, (given, array, one) = connectivity.share_of_adjacency(whole, (drawn, drawn.values, 2.0), low, high)
+            of_whole, (given, array, one) = connectivity.share_of_adjacency(
+                whole, (drawn, drawn.values, 2.0), low, high
+            )
             mine, (own, also_one) = connectivity.share_of_adjacency(share, (drawn, 2.0), low, high)
             assert share.n_synapses == whole.n_synapses
             assert np.array_equal(mine.offsets, of_whole.offsets)
@@ -268,7 +280,10 @@ def test_quiescence_and_faults_are_agreed_on():
         ("targets of projection 'E' -> 'I' is on no rank as a whole", lambda comm: build(comm).projections[0].targets),
         ("weight of projection 'E' -> 'I' is on no rank", lambda comm: build(comm).projections[0].weight),
         ("only run\\(\\) and Simulation go on", lambda comm: build(comm).engine_input()),
-        ("comm must be that of the network", lambda comm: build(comm).run(10.0, comm=ThreadComm(comm.rank, comm.board))),
+        (
+            "comm must be that of the network",
+            lambda comm: build(comm).run(10.0, comm=ThreadComm(comm.rank, comm.board)),
+        ),
         ("comm must be a communicator as of mpi4py", lambda comm: build("MPI.COMM_WORLD")),
     ],
 )
@@ -335,7 +350,9 @@ def test_long_messages_come_in_two_parts():
     for rank, (got, (array,)) in enumerate(all_on_ranks(3, work)):
         for n, parts in zip([0, 5, 70_000, 2_000_000, 3], got, strict=True):
             assert parts == [(n * k, {k} if n else set()) for k in (1, 2, 3)]
-        assert (array is None) if rank else np.array_equal(array, [[0] * 2, [1] * 2, [1] * 2, [2] * 2, [2] * 2, [2] * 2])
+        assert (
+            (array is None) if rank else np.array_equal(array, [[0] * 2, [1] * 2, [1] * 2, [2] * 2, [2] * 2, [2] * 2])
+        )
 
 
 # MPI ------------------------------------------------------------------------------------------------------------------
@@ -343,7 +360,8 @@ def test_long_messages_come_in_two_parts():
 SCRIPTS = pathlib.Path(sysconfig.get_path("scripts"))
 MPIRUN = shutil.which("mpirun", path=f"{SCRIPTS}{os.pathsep}{os.environ.get('PATH', '')}")
 needs_mpi = pytest.mark.skipif(
-    MPIRUN is None or importlib.util.find_spec("mpi4py") is None, reason="mpirun or mpi4py is missing: pip install .[mpi]"
+    MPIRUN is None or importlib.util.find_spec("mpi4py") is None,
+    reason="mpirun or mpi4py is missing: pip install .[mpi]",
 )
 
 

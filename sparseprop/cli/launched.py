@@ -37,12 +37,13 @@ def ranks_of_run():
         from mpi4py import MPI
     except ImportError:
         raise ImportError(
-            f'{n} processes were started together, which need mpi4py to share a network; pip install "sparseprop-sim[mpi]"'
+            f"{n} processes were started together, which need mpi4py to share a network; "
+            'pip install "sparseprop-sim[mpi]"'
         ) from None
     if MPI.COMM_WORLD.Get_size() != n:
         raise ParameterError(
-            f"{n} processes were started together, and MPI knows {MPI.COMM_WORLD.Get_size()}: mpi4py belongs to another "
-            "MPI than mpirun; start them with the mpirun of the same environment"
+            f"{n} processes were started together, and MPI knows {MPI.COMM_WORLD.Get_size()}: mpi4py belongs to "
+            "another MPI than mpirun; start them with the mpirun of the same environment"
         )
     return ranks_of(MPI.COMM_WORLD, "run")
 

@@ -136,10 +136,17 @@ class _PairwiseBernoulli(Rule):
         if self.p == 0.0 or cells == 0:
             return site.rows_of_targets(np.zeros(site.n_pre, np.int64))
 
-
         def draw(n_rows, room, first=0):
             return _wiring.draw_bernoulli(
-                site.key, Purpose.CONNECTIVITY, site.projection, n_rows, site.n_post, self.p, site.skip_self, room, first
+                site.key,
+                Purpose.CONNECTIVITY,
+                site.projection,
+                n_rows,
+                site.n_post,
+                self.p,
+                site.skip_self,
+                room,
+                first,
             )
 
         if site.share is None:

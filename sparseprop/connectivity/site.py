@@ -76,7 +76,6 @@ class Site:
         if self.share is None:
             return self.drawn(offsets, self.draw_rows(offsets, self.n_post))
 
-
         def blocks():
             for first, stop in blocks_of_rows(offsets):
                 part = offsets[first : stop + 1] - offsets[first]
@@ -85,7 +84,7 @@ class Site:
         return self.share_of_rows(blocks())
 
     def share_of_rows(self, blocks):
-        """What is wanted of all rows, which come one block after the other: offsets, and ids that ascend in each row."""
+        """What is wanted of all rows, which come block by block: offsets, and ids that ascend in each row."""
         low, high = self.share
         zero = np.zeros(1, np.int64)
         lengths, counts, skipped, targets = [], [], [], [np.zeros(0, np.int32)]
@@ -101,7 +100,7 @@ class Site:
         return self.shared(offsets, np.concatenate(targets), lengths, skipped)
 
     def shared(self, offsets, targets, lengths, skipped):
-        """The `AdjacencyShare` of rows of the targets that are wanted, with how long whole rows are and what is before."""
+        """The `AdjacencyShare` of rows of what is wanted; how long whole rows are, and what is before in them."""
         low, high = self.share
         whole = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         repeats = self._repeats(offsets, targets)

@@ -104,13 +104,37 @@ cdef inline void enter_slice(Look *L, Thread *t) noexcept nogil:
             place_edge(&p.frames[j], L.begin.n, t.q.edge, ahead, L.e.H)
 
 
+cdef inline void ask_for_way(const Look *L, int64_t k, bint only_where) noexcept nogil:
+    """Ask for what will be read first along a row; or only for where that is."""
+    cdef const Projection *c
+    cdef const Way *way
+    cdef synapse_t at, stop
+    cdef int64_t j
+    if k >= L.n_ways:
+        return
+    way = &L.ways[k]
+    c = &L.e.projections[way.projection]
+    if way.cursor >= 0:
+        if only_where:
+            return
+        at, stop = L.cursors[way.cursor].at, L.cursors[way.cursor].stop
+        for j in range(0, min(stop - at, <synapse_t> 256), 8):
+            ask(c.delays + at + j)
+            ask(c.targets + at + j)
+    elif not c.procedural:
+        if only_where:
+            ask(c.offsets + way.source)
+            return
+        at, stop = c.offsets[way.source], c.offsets[way.source + 1]
+        for j in range(0, min(stop - at, <synapse_t> 256), 16):
+            ask(c.targets + at + j)
+
+
 cdef inline void take_ways(void *look, int member) noexcept nogil:
     """A thread's part of the rows, of which it puts down what arrives."""
     cdef Look *L = <Look *> look
     cdef Thread *t = &L.threads[member]
-    cdef const Projection *c
-    cdef synapse_t at
-    cdef int64_t j, k
+    cdef int64_t k
     cdef long long first
     if L.next_way >= L.n_ways:
         return
@@ -125,13 +149,8 @@ cdef inline void take_ways(void *look, int member) noexcept nogil:
         if first >= L.n_ways:
             return
         for k in range(first, min(first + ROWS, <long long> L.n_ways)):
-            if k + 1 < L.n_ways and L.ways[k + 1].cursor >= 0:
-                # What is read first along a row with a delay for each synapse.
-                c = &L.e.projections[L.ways[k + 1].projection]
-                at = L.cursors[L.ways[k + 1].cursor].at
-                for j in range(0, min(L.cursors[L.ways[k + 1].cursor].stop - at, <synapse_t> 256), 8):
-                    ask(c.delays + at + j)
-                    ask(c.targets + at + j)
+            ask_for_way(L, k + 4, True)
+            ask_for_way(L, k + 1, False)
             if not go_along(L, t, &L.ways[k]):
                 t.status = NO_MEMORY
                 return

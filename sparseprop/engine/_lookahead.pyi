@@ -1,8 +1,10 @@
 from .._core import Engine
+from .._ranks import Ranks
 from .input import EngineInput
 
 class Lookahead(Engine):
     n_threads: int
+    ranks: Ranks | None
     def __init__(
         self,
         network: EngineInput,
@@ -10,4 +12,5 @@ class Lookahead(Engine):
         block: int | None = None,
         longest: float | None = None,
         dense: float = ...,
+        ranks: Ranks | None = None,
     ) -> None: ...

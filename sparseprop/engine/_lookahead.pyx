@@ -23,12 +23,12 @@ from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Place
 from sparseprop.engine._pull cimport Sorting, is_flying, land, leave_out, open_spans, sort_by_block
 from sparseprop.engine._queueing cimport anyone_fires, enter_present, kicks_so_far
 from sparseprop.engine._slice cimport Recent, Route, Spike, Sum, note_fault
-from sparseprop.engine._swap cimport all_are, earliest, swap_spikes
 from sparseprop.engine._slice_tape cimport gather_values, note_slice
 from sparseprop.engine._state cimport (
-    FAILED, N_SOLVED, NO_MEMORY, RUNNING, SPIKES, TIME, Cursor, Lane, Population, Process, Projection, Solved, State, Status,
-    nowhere, reserve,
+    FAILED, N_SOLVED, NO_MEMORY, RUNNING, SPIKES, TIME, Cursor, Lane, Population, Process, Projection, Solved, State,
+    Status, nowhere, reserve,
 )
+from sparseprop.engine._swap cimport all_are, earliest, swap_spikes
 from sparseprop.engine._tape cimport TapeBuffer, tape_free
 from sparseprop.engine._team cimport team_begin, team_do, team_end
 from sparseprop.engine._ways cimport (
@@ -366,8 +366,8 @@ cdef class Lookahead(Engine):
         Blocks look up their parts of the rows of synapses with one delay themselves, if they get at least so many
         synapses of a row on average.
     ranks : Ranks, optional
-        Among which the network is shared, of which this is one rank's part; `longest` is then to be at most the smallest
-        delay of all. See :mod:`sparseprop.engine.distributed`.
+        Among which the network is shared, of which this is one rank's part; `longest` is then to be at most the
+        smallest delay of all. See :mod:`sparseprop.engine.distributed`.
     """
 
     def __cinit__(self, *_, **__):

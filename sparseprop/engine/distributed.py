@@ -14,7 +14,7 @@ import numpy as np
 
 from ..connectivity import share_of_adjacency
 from ._lookahead import Lookahead
-from .input import Changes, EngineInput, shortest_delay
+from .input import Changes, shortest_delay
 
 __all__ = ["SharedLookahead", "share_of"]
 
@@ -154,9 +154,7 @@ class SharedLookahead(Lookahead):
             for name in mine or ():
                 # Where only some neurons have a refractory period, a rank may have none of them.
                 if any(self.ranks.gather_objects(mine[name] is not None)):
-                    mine[name] = self.ranks.collect(
-                        np.zeros((len(mine["x"]), 2)) if mine[name] is None else mine[name]
-                    )
+                    mine[name] = self.ranks.collect(np.zeros((len(mine["x"]), 2)) if mine[name] is None else mine[name])
         return state
 
     def restore(self, state):

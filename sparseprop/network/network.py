@@ -303,7 +303,9 @@ class Network:
                 if not value.bounds()[0] >= low:
                     raise ParameterError(f"{what} must be {bounds['allowed']}, got {shown(value)}; give it low={low:g}")
                 require_stored(adjacency, what)
-                return connectivity.Drawn(value, key, purpose, len(self.projections), connectivity.whole_offsets(adjacency))
+                return connectivity.Drawn(
+                    value, key, purpose, len(self.projections), connectivity.whole_offsets(adjacency)
+                )
             return per_synapse(value, what, adjacency, post.n, bounds)
 
         weight = adjacency.weights if weight is None else drawn_or_given(weight, "weight", Purpose.WEIGHT)

@@ -302,8 +302,8 @@ class Projection(_ReadOnly):
         """That all synapses are here, where one value of each is asked for."""
         if isinstance(self.adjacency, connectivity.AdjacencyShare) and not isinstance(values, float):
             raise ParameterError(
-                f"{what} of projection {self.pre.name!r} -> {self.post.name!r} is on no rank as a whole: the network is "
-                "shared by several (comm=); build it without comm where you need it"
+                f"{what} of projection {self.pre.name!r} -> {self.post.name!r} is on no rank as a whole: the network "
+                "is shared by several (comm=); build it without comm where you need it"
             )
 
     def kept(self, name):

@@ -282,7 +282,10 @@ class Simulation(Steered):
             self._require_sound()
             self._require_idle()
             other = type(self)(
-                self.network, engine=self._header["engine"], seed=self._header["seed"], n_threads=self._n_threads,
+                self.network,
+                engine=self._header["engine"],
+                seed=self._header["seed"],
+                n_threads=self._n_threads,
                 comm=self._ranks,
             )
             other._restore_steering(self._steering_state())
