@@ -2,8 +2,9 @@
 
 LIF neurons, four fifths of them excitatory, K = 100 inputs each, inhibition six times as strong; one delay of 1.5 ms,
 or one for each synapse, uniform in 0.5 to 2.5 ms. Strong scaling: one network on 1, 2... ranks, in turns.
-Each run begins its own `mpirun`; the first rank tells what all of them measured: wall time of the run, CPU time of each rank, and how much of the wall time the slowest rank
-spent in exchanges of spikes (which for the others includes that they wait for it). The spikes must be the same.
+Each run begins its own `mpirun`; the first rank tells what all of them measured: wall time of the run, CPU time of each
+rank, and how much of the wall time the slowest rank spent in exchanges of spikes (which for the others includes that
+they wait for it). The spikes must be the same.
 
     pip install ".[mpi]"
     python benchmarks/ranks.py --ranks 1 2 4 -o ranks.json
