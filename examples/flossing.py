@@ -5,6 +5,8 @@ beyond some of which chaos leaves nothing to learn from. In the networks that ar
 of short trials are brought nearer to 0. `python flossing.py` takes a few minutes, and writes flossing.png.
 """
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -14,7 +16,7 @@ from sparseprop import training
 SOURCES, DRIVE = 20, 0.1
 
 
-def network(n, indegree, seed):
+def network(n: int, indegree: int, seed: int) -> sp.Network:
     net, model, weight = sp.Network(seed=seed), sp.Theta(tau_m=10.0, I_e=DRIVE), -1.0 / np.sqrt(indegree)
     source = net.add(SOURCES, sp.SpikeSource([], []), name="input")
     recurrent = net.add(n, model, name="recurrent", V=sp.uniform_phase())
@@ -25,14 +27,14 @@ def network(n, indegree, seed):
     return net
 
 
-def samples(n, seed):
+def samples(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Each source spikes once, within 0.5 ms (standard deviation) of the pattern's time; times and labels."""
     rng, patterns = np.random.default_rng(seed), np.random.default_rng(99).uniform(2.0, 10.0, (2, SOURCES))
     labels = rng.integers(0, 2, n)
     return np.maximum(patterns[labels] + 0.5 * rng.standard_normal((n, SOURCES)), 0.0), labels
 
 
-def by_phases(result, labels):
+def by_phases(result: sp.BatchResult, labels: np.ndarray) -> training.Evaluation:
     """Cross entropy; an output's score is 3 sin(theta), theta = 2 atan(V / sqrt(I_e)) its phase."""
     V, square = result.V[:, 0], DRIVE + result.V[:, 0] ** 2
     scores, by_V = 6.0 * np.sqrt(DRIVE) * V / square, 6.0 * np.sqrt(DRIVE) * (DRIVE - V**2) / square**2
@@ -42,7 +44,9 @@ def by_phases(result, labels):
     return training.Evaluation(-np.log(p[right]).mean(), dL_dV=dL_dV, predictions=scores.argmax(axis=1))
 
 
-def trained(delay, seed, steps, k=5, epochs=12, n=50, indegree=25):
+def trained(
+    delay: float, seed: int, steps: int, k: int = 5, epochs: int = 12, n: int = 50, indegree: int = 25
+) -> tuple[float, float]:
     """The share of new samples that are right after training, and the largest exponent before it."""
     net, (inputs, labels), flossing = network(n, indegree, seed), samples(512, seed), training.Flossing(k)
     for duration in (min(150.0, delay), delay) if steps else ():
@@ -56,7 +60,9 @@ def trained(delay, seed, steps, k=5, epochs=12, n=50, indegree=25):
     return trainer.evaluate(*samples(512, 1000 + seed))["accuracy"], largest
 
 
-def main(delays=(200.0, 400.0, 600.0), seeds=range(1, 6), steps=20, **options):
+def main(
+    delays: Sequence[float] = (200.0, 400.0, 600.0), seeds: Sequence[int] = range(1, 6), steps: int = 20, **options: int
+) -> dict[str, np.ndarray]:
     """Draws flossing.png; returns (share that is right, largest exponent) of each delay, with and without, and seed."""
     ax = plt.figure(figsize=(5.0, 3.4), layout="constrained").add_subplot(xlabel="delay (ms)", ylabel="right")
     found = {}

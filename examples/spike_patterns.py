@@ -11,7 +11,14 @@ import sparseprop as sp
 from sparseprop import training
 
 
-def main(n=1000, indegree=50, epochs=3000, lr=0.02, decay=0.998, duration=100.0):
+def main(
+    n: int = 1000,
+    indegree: int = 50,
+    epochs: int = 3000,
+    lr: float = 0.02,
+    decay: float = 0.998,
+    duration: float = 100.0,
+) -> float:
     """Train all weights; returns the mean distance in ms of the spikes from the prescribed ones."""
     rng = np.random.default_rng(1)
     net = training.recurrent_network(

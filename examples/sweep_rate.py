@@ -7,23 +7,24 @@ Run it with `python sweep_rate.py`; it writes sweep_rate.csv and sweep_rate.png.
 """
 
 from collections import defaultdict
+from concurrent.futures import Executor
 
 from matplotlib.figure import Figure
 
 import sparseprop as sp
 
 
-def build(n, wanted, K, seed):
+def build(n: int, wanted: float, K: int, seed: int) -> sp.Network:
     """The network of one point; the processes import this function from this file."""
     return sp.balanced_network(n, sp.LIF(tau_m=10.0), outdegree=K, rate=wanted, seed=seed)
 
 
-def measure(result):
+def measure(result: sp.Result) -> dict[str, float]:
     """What becomes of its spikes, which themselves stay in the process."""
     return {"rate": result.rate, "cv": result.cv_isi}
 
 
-def plot(result, path):
+def plot(result: sp.SweepResult, path: str) -> None:
     """The mean rate over the seeds against K, one line for each rate that was wanted."""
     rates = defaultdict(lambda: defaultdict(list))
     for row in result:
@@ -38,7 +39,7 @@ def plot(result, path):
     ax.figure.savefig(path, dpi=150)
 
 
-def main(n=5000, duration=1000.0, executor=None):
+def main(n: int = 5000, duration: float = 1000.0, executor: Executor | None = None) -> sp.SweepResult:
     """Simulate 24 networks of `n` neurons for `duration` ms each."""
     grid = {"n": [n], "wanted": [1.0, 4.0], "K": [50, 100, 200, 400], "seed": [1, 2, 3]}
     result = sp.sweep(build, grid, duration=duration, measure=measure, executor=executor, out="sweep_rate.csv")

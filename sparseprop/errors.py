@@ -5,6 +5,8 @@ should. Ends of a run that are normal (time reached, spikes reached, silence, in
 :class:`sparseprop.StopReason`.
 """
 
+from __future__ import annotations
+
 import difflib
 import functools
 import inspect
@@ -13,6 +15,8 @@ import re
 import reprlib
 import sys
 import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -215,7 +219,7 @@ class EngineFault(Exception):
         V before the event.
     """
 
-    def __init__(self, kind, neuron, time, voltage=None):
+    def __init__(self, kind: str, neuron: int, time: float, voltage: float | None = None) -> None:
         super().__init__(kind, neuron, time, voltage)
         self.kind, self.neuron, self.time, self.voltage = kind, neuron, time, voltage
 
@@ -258,7 +262,7 @@ def _shown_array(array):
     return f"{text}: [{entries}{', ...' if size > len(first) else ''}]"
 
 
-def warn(message, category):
+def warn(message: str, category: type[Warning]) -> None:
     """A Python warning that points to the user's line that led to it, however deep in the package it comes from."""
     frame, level = sys._getframe(1), 2
     while frame is not None and os.path.dirname(frame.f_code.co_filename).startswith(_FOLDER):
@@ -266,7 +270,7 @@ def warn(message, category):
     warnings.warn(message, category, stacklevel=level)
 
 
-def shown(value):
+def shown(value: object) -> str:
     """What messages show of a value that a user gave: its repr, in one line of at most some 100 characters.
 
     Arrays show their shape, dtype and first entries; long texts, lists and dictionaries are cut.
@@ -280,13 +284,13 @@ def shown(value):
     return text
 
 
-def shown_range(array):
+def shown_range(array: np.ndarray) -> str:
     """What a summary shows of an array of numbers: how many, from where to where."""
     span = f" from {array.min():g} to {array.max():g}" if array.size else ""
     return f"<{array.size:,} values{span}>"
 
 
-def unknown_name(what, name, allowed):
+def unknown_name(what: str, name: object, allowed: Iterable[str]) -> ParameterError:
     """A :class:`ParameterError` for a name that does not exist, with the nearest one that does.
 
     Parameters
@@ -328,7 +332,10 @@ _ELSEWHERE = {
 }  # fmt: skip
 
 
-def named_arguments(thing):
+_Named = TypeVar("_Named", bound=Callable[..., Any])
+
+
+def named_arguments(thing: _Named) -> _Named:
     """A function, or a class with its constructor and public methods, whose calls with wrong arguments are explained.
 
     Python's own TypeError becomes an :class:`ArgumentError` (which is one, too) with the nearest name, or with what a

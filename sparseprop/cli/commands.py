@@ -4,6 +4,8 @@ benchmark.
 Exit codes: 0 success, 1 an error (one line on stderr says which), 2 wrong usage, 130 interrupted by Ctrl-C.
 """
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import functools
@@ -12,6 +14,7 @@ import logging
 import math
 import os
 import warnings
+from typing import TYPE_CHECKING
 
 from .. import errors
 from ..errors import FileFormatError, ParameterError, StorageError, shown
@@ -30,12 +33,15 @@ from .configuration import RUN_KEYS, network_of, read_config, run_of, run_table,
 from .descriptions import described, spikes_of, summary, what_is_kept
 from .talking import OK, USAGE, complain, failed, flushed, ignore, interrupted, say
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = ["main"]
 
 FAILURES = (*(getattr(errors, name) for name in errors.__all__), OSError, MemoryError, ImportError)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Parameters

@@ -1,5 +1,9 @@
 """Networks as graphs of NIR, the Neuromorphic Intermediate Representation."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .._machine import available_memory
@@ -11,11 +15,24 @@ from ..inputs import SpikeSource
 from ..models import LIF, LIFExp
 from ..network import Network
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from .._types import PopulationName
+    from ..network import Network
+
 __all__ = ["to_nir"]
 
 
 @named_arguments
-def to_nir(net, *, spike_area=1.0, outputs=None, structure_only=False):
+def to_nir(
+    net: Network,
+    *,
+    spike_area: float = 1.0,
+    outputs: Sequence[PopulationName] | None = None,
+    structure_only: bool = False,
+) -> Any:
     """The graph of a network of LIF and LIFExp neurons.
 
     Parameters

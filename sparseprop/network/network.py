@@ -1,8 +1,11 @@
 """Networks: what is put together of populations, projections and drives, and run."""
 
+from __future__ import annotations
+
 import math
 import secrets
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +19,16 @@ from .configuration import network_from_dict
 from .lowering import engine_input
 from .memory import human_bytes, network_memory, simulation_memory
 from .parts import BOUNDS, Drive, Population, Projection, per_synapse, require_stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from .._types import ArrayLike, Description, EngineName, Interrupt, PathLike, Progress, SparseMatrix, Tape
+    from ..engine.input import EngineInput
+    from ..inputs import Poisson, Source, Steps
+    from ..run.recording import Record
+    from ..run.result import Result
 
 __all__ = ["Network"]
 
@@ -41,7 +54,12 @@ class Network:
     200
     """
 
-    def __init__(self, seed=None):
+    seed: int
+    populations: list[Population]
+    projections: list[Projection]
+    drives: list[Drive]
+
+    def __init__(self, seed: int | None = None) -> None:
         if seed is None:
             seed = secrets.randbits(32)
             print(f"sparseprop: no seed given, using Network(seed={seed})", file=sys.stderr)
@@ -52,7 +70,15 @@ class Network:
 
     # Building ---------------------------------------------------------------------------------------------------
 
-    def add(self, n, model, name=None, V=None, phase=None, I_syn=None):
+    def add(
+        self,
+        n: int,
+        model: NeuronModel | Source,
+        name: str | None = None,
+        V: ArrayLike | Distribution | UniformPhase | None = None,
+        phase: ArrayLike | None = None,
+        I_syn: ArrayLike | Distribution | Sequence[float | Distribution] | None = None,
+    ) -> Population:
         """Add a population.
 
         Parameters
@@ -209,8 +235,16 @@ class Network:
         return V
 
     def connect(
-        self, pre, post, rule_or_matrix, weight=None, delay=0.0, allow_autapses=False, allow_multapses=False, port=0
-    ):
+        self,
+        pre: Population | str,
+        post: Population | str,
+        rule_or_matrix: Rule | ArrayLike | SparseMatrix,
+        weight: ArrayLike | Distribution | SparseMatrix | None = None,
+        delay: ArrayLike | Distribution | SparseMatrix = 0.0,
+        allow_autapses: bool = False,
+        allow_multapses: bool = False,
+        port: int = 0,
+    ) -> Projection:
         """Connect two populations.
 
         Parameters
@@ -295,7 +329,9 @@ class Network:
         self.projections.append(projection)
         return projection
 
-    def drive(self, population, input, weight=None, port=0):
+    def drive(
+        self, population: Population | str, input: Poisson | Steps, weight: ArrayLike | None = None, port: int = 0
+    ) -> Drive:
         """Drive a population from outside.
 
         Parameters
@@ -353,7 +389,7 @@ class Network:
             port, f"port of {where}", f"{allowed} for a {type(post.model).__name__}", low=0, high=last
         )
 
-    def _population(self, given, what):
+    def _population(self, given: Any, what: str) -> Population:
         """The population that `given`, itself or its name, stands for."""
         if isinstance(given, str):
             for population in self.populations:
@@ -386,27 +422,27 @@ class Network:
         new.drives = [d._replaced(population=populations[id(d.population)]) for d in self.drives]
         return new
 
-    def __copy__(self):
+    def __copy__(self) -> Network:
         return self._copy()
 
     # Looking ----------------------------------------------------------------------------------------------------
 
     @property
-    def n_neurons(self):
+    def n_neurons(self) -> int:
         """Number of neurons, without sources."""
         return sum(population.n for population in self.populations if not population.is_source)
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of global ids: neurons and sources."""
         return sum(population.n for population in self.populations)
 
     @property
-    def n_synapses(self):
+    def n_synapses(self) -> int:
         """Number of synapses."""
         return sum(projection.n_synapses for projection in self.projections)
 
-    def estimate_memory(self):
+    def estimate_memory(self) -> int:
         """Bytes of memory that the network and a simulation of it with the default engine take at most.
 
         Without recorded spikes, and what is given to the network (arrays of the user). The peak may be while the
@@ -419,7 +455,7 @@ class Network:
         network, making = network_memory(self)
         return int(max(making, network + simulation_memory(self)))
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [
             f"Network of {self.n_neurons:,} neurons and {self.n_synapses:,} synapses, seed {self.seed}, "
             f"{human_bytes(self.estimate_memory())} in a simulation"
@@ -461,7 +497,7 @@ class Network:
             _html.table(drives, ("input to", "what", "weight")),
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Network: {self.n_neurons} neurons, {self.n_synapses} synapses, seed {self.seed}>"
 
     @property
@@ -470,7 +506,7 @@ class Network:
 
     # Description ------------------------------------------------------------------------------------------------
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """The whole description as a dictionary of plain values and arrays; see :meth:`from_dict`."""
         return {
             "seed": self.seed,
@@ -480,7 +516,7 @@ class Network:
         }
 
     @classmethod
-    def from_dict(cls, d):
+    def from_dict(cls, d: Mapping[str, Any]) -> Network:
         """The network that a dictionary describes: what :meth:`to_dict` returns, or a configuration file's content.
 
         Parameters
@@ -501,7 +537,7 @@ class Network:
         """
         return network_from_dict(cls, d)
 
-    def engine_input(self, seed=None):
+    def engine_input(self, seed: int | None = None) -> EngineInput:
         """What the engines get: plain numbers, and what is drawn per run from `seed` (default: the network's)."""
         if seed is not None:
             seed = _validation.integer(seed, "seed", "a whole number >= 0", low=0)
@@ -511,21 +547,21 @@ class Network:
 
     def run(
         self,
-        duration=None,
+        duration: float | None = None,
         *,
-        n_spikes=None,
-        engine=None,
-        record=None,
-        progress=None,
-        seed=None,
-        n_threads=None,
-        tape=False,
-        callback=None,
-        checkpoint=None,
-        every=None,
-        interrupt="return",
-        overwrite=False,
-    ):
+        n_spikes: int | None = None,
+        engine: EngineName | None = None,
+        record: PathLike | Record | None = None,
+        progress: Progress = None,
+        seed: int | None = None,
+        n_threads: int | None = None,
+        tape: Tape = False,
+        callback: Callable[[Simulation], object] | None = None,
+        checkpoint: PathLike | None = None,
+        every: float | None = None,
+        interrupt: Interrupt = "return",
+        overwrite: bool = False,
+    ) -> Result:
         """Simulate from the initial state; see :class:`sparseprop.Simulation` for runs that go on.
 
         Parameters

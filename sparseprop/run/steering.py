@@ -1,9 +1,12 @@
 """Steering a simulation between two instants: its state, which can be read and set, and inputs that are changed."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +15,13 @@ from ..connectivity import ProceduralAdjacency, Purpose, _wiring, random_key
 from ..engine.input import Changes, PoissonInput
 from ..errors import ParameterError, shown, unknown_name
 from ..models import names_of, require_currents
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._types import ArrayLike, Floats
+    from ..network import Population
+    from ..network.parts import Drive
 
 __all__ = ["IN_FLIGHT", "Steered"]
 
@@ -41,7 +51,7 @@ class _Seen(np.ndarray):
                 f"sim.set_state({self.name}={self.name})"
             )
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: Any, value: Any) -> None:
         self._refuse()
         super().__setitem__(key, value)
 
@@ -54,32 +64,32 @@ class _Seen(np.ndarray):
         result = getattr(ufunc, method)(*(_plain(array) for array in inputs), **options)
         return out[0] if out and len(out) == 1 else result
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return repr(_plain(self))
 
     def __reduce__(self):
         return np.array, (_plain(self).copy(),)
 
 
-class State(Mapping):
+class State(Mapping[str, np.ndarray]):
     """The state of a simulation at one time: arrays by name, for :meth:`Simulation.set_state`."""
 
-    def __init__(self, arrays):
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self._arrays = arrays
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         return self._arrays[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._arrays)
 
     def __or__(self, others):
         return dict(self) | others
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<State: {', '.join(f'{name} {array.shape}' for name, array in self.items())}>"
 
 
@@ -111,27 +121,27 @@ class Steered:
     # Looking ----------------------------------------------------------------------------------------------------
 
     @property
-    def V(self):
+    def V(self) -> Floats:
         """Membrane potentials now, shape (n,), global order; V_reset where refractory, NaN for sources. Read-only."""
         with self._owned():
             return _Seen(self._voltages(), "V")
 
     @V.setter
-    def V(self, values):
+    def V(self, values: Any) -> None:
         raise ParameterError("V of a simulation is read-only; call sim.set_state(V=...)")
 
     @property
-    def I_syn(self):
+    def I_syn(self) -> Floats:
         """Synaptic currents now, shape (n, ports), global order; NaN where there is no such port. Read-only."""
         with self._owned():
             return _Seen(self._currents(), "I_syn")
 
     @I_syn.setter
-    def I_syn(self, values):
+    def I_syn(self, values: Any) -> None:
         raise ParameterError("I_syn of a simulation is read-only; call sim.set_state(I_syn=...)")
 
     @property
-    def state(self):
+    def state(self) -> State:
         """All that the future depends on, besides the network and its inputs: a read-only mapping of arrays.
 
         ``V`` : shape (n,)
@@ -226,7 +236,15 @@ class Steered:
 
     # Setting ----------------------------------------------------------------------------------------------------
 
-    def set_state(self, *, V=None, I_syn=None, time_since_spike=None, spikes_in_flight=None, keep_rest=False):
+    def set_state(
+        self,
+        *,
+        V: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        I_syn: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        time_since_spike: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        spikes_in_flight: ArrayLike | None = None,
+        keep_rest: bool = False,
+    ) -> None:
         """Set what is given, at the present time; nothing else changes.
 
         Parameters
@@ -419,7 +437,7 @@ class Steered:
 
     # Inputs -----------------------------------------------------------------------------------------------------
 
-    def inject(self, population, times, ids):
+    def inject(self, population: Population | str, times: ArrayLike, ids: ArrayLike) -> None:
         """Add spikes to those of a source, after the present time: between two runs, or in a callback of one.
 
         Parameters
@@ -483,7 +501,7 @@ class Steered:
             time = math.nextafter(time, math.inf)
         return time
 
-    def set_drive(self, drive, values):
+    def set_drive(self, drive: Drive | Population | int | str, values: ArrayLike) -> None:
         """Change a current or a rate from now on: between two runs, or in a callback of one.
 
         Parameters

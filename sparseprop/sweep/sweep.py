@@ -1,9 +1,13 @@
 """Many networks over a grid of parameters, run side by side, with one table of what was measured."""
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import logging
 import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from .. import _validation
 from ..errors import ParameterError, named_arguments, shown
@@ -13,6 +17,14 @@ from .executors import outcomes_of, runner_of
 from .points import DEFAULT_COLUMNS, points_of
 from .table import PointFailure, SweepResult, TableFile, finished_rows
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._types import EngineName, Interrupt, PathLike
+    from .._types import Progress as ProgressOption
+    from ..network import Network
+    from ..run.result import Result
+
 __all__ = ["sweep"]
 
 log = logging.getLogger("sparseprop")
@@ -20,21 +32,21 @@ log = logging.getLogger("sparseprop")
 
 @named_arguments
 def sweep(
-    build,
-    grid,
+    build: Callable[..., Network],
+    grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]],
     *,
-    duration=None,
-    n_spikes=None,
-    engine=None,
-    seed=None,
-    measure=None,
-    executor=None,
-    workers=None,
-    out=None,
-    resume=False,
-    progress=None,
-    interrupt="return",
-):
+    duration: float | None = None,
+    n_spikes: int | None = None,
+    engine: EngineName | None = None,
+    seed: int | None = None,
+    measure: Callable[[Result], Mapping[str, Any]] | None = None,
+    executor: Any = None,
+    workers: int | None = None,
+    out: PathLike | None = None,
+    resume: bool = False,
+    progress: ProgressOption = None,
+    interrupt: Interrupt = "return",
+) -> SweepResult:
     """Run the networks of a grid of parameters, many at a time, and measure each.
 
     A point that fails is a row with an error, and the others go on. The table depends neither on the executor nor on

@@ -1,0 +1,84 @@
+"""Types that many signatures share: for type checkers and readers. Nothing imports this module at run time."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from .analysis import SpikeTrains
+    from .batch.result import BatchResult
+    from .batch.spike_data import SpikeData
+    from .network import Population
+    from .run.result import Result
+    from .training import Evaluation
+
+__all__ = [
+    "ArrayLike",
+    "Bools",
+    "Description",
+    "EngineName",
+    "Floats",
+    "Ids",
+    "Inputs",
+    "Interrupt",
+    "Ints",
+    "Key",
+    "LossFunction",
+    "Metric",
+    "NumberOrArray",
+    "Numbers",
+    "PathLike",
+    "PopulationName",
+    "Progress",
+    "Recorded",
+    "Samples",
+    "SparseMatrix",
+    "Spikes",
+    "Tape",
+]
+
+ArrayLike: TypeAlias = npt.ArrayLike
+PathLike: TypeAlias = str | os.PathLike[str]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Ints: TypeAlias = npt.NDArray[np.int64]
+Ids: TypeAlias = npt.NDArray[np.int32]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+Key: TypeAlias = npt.NDArray[np.uint64]  # of random numbers, shape (2,)
+
+# A float, or an array with one for each neuron or synapse: which, is known only when it runs, and who reads one knows.
+NumberOrArray: TypeAlias = Any
+# An array, or None where it was not to be recorded: who reads one has asked for it.
+Recorded: TypeAlias = npt.NDArray[np.float64] | Any
+
+Description: TypeAlias = dict[str, Any]  # plain values and arrays by name, for files and configurations
+Numbers: TypeAlias = Sequence[float] | Floats
+
+EngineName: TypeAlias = Literal["window", "heap", "lookahead", "reference"]
+Interrupt: TypeAlias = Literal["return", "raise"]
+Progress: TypeAlias = bool | Callable[[float], object] | None
+Tape: TypeAlias = bool | Literal["checkpoint"]
+
+
+# What functions of `analysis` take; spike trains of neo are among them, which has no types.
+Spikes: TypeAlias = (
+    "Result | SpikeTrains | PathLike | tuple[ArrayLike, ArrayLike, int, float, float] | Sequence[npt.NDArray[Any]]"
+)
+# Spikes of the samples of a batch, of one source or by source.
+Samples: TypeAlias = "ArrayLike | SpikeData | Sequence[tuple[ArrayLike, ArrayLike]]"
+Inputs: TypeAlias = "Samples | Mapping[str, Samples]"
+LossFunction: TypeAlias = "Callable[[BatchResult, Any], Evaluation]"
+Metric: TypeAlias = "str | Callable[[BatchResult, Any], float]"
+PopulationName: TypeAlias = "Population | str"
+
+
+class SparseMatrix(Protocol):
+    """A matrix or array of scipy.sparse."""
+
+    @property
+    def shape(self) -> Any: ...
+
+    def tocoo(self) -> Any: ...
