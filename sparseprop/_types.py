@@ -22,7 +22,7 @@ __all__ = [
     "EngineName",
     "Floats",
     "Ids",
-    "Inputs",
+    "InputSpikes",
     "Interrupt",
     "Ints",
     "Key",
@@ -69,7 +69,7 @@ Spikes: TypeAlias = (
 )
 # Spikes of the samples of a batch, of one source or by source.
 Samples: TypeAlias = "ArrayLike | SpikeData | Sequence[tuple[ArrayLike, ArrayLike]]"
-Inputs: TypeAlias = "Samples | Mapping[str, Samples]"
+InputSpikes: TypeAlias = "Samples | Mapping[str, Samples]"
 LossFunction: TypeAlias = "Callable[[BatchResult, Any], Evaluation]"
 Metric: TypeAlias = "str | Callable[[BatchResult, Any], float]"
 PopulationName: TypeAlias = "Population | str"

@@ -132,9 +132,10 @@ def without_unit(value: Any, name: str, unit: str | None = None) -> Any:
         if hasattr(kind, "has_same_dimensions") and hasattr(kind, "get_best_unit"):  # Brian2, in SI units
             return _of_brian2(value, unit)
     except Exception as error:  # each library has its own
-        wanted = {"ms": "a time, or plain numbers in ms", "Hz": "a rate, or plain numbers in Hz"}
+        allowed = {"ms": "a time, or plain numbers in ms", "Hz": "a rate, or plain numbers in Hz"}
+        wanted = allowed.get(unit or "", "plain numbers, as its unit is up to you")
         raise ParameterError(
-            f"{name} must be {wanted.get(unit, 'plain numbers, as its unit is up to you')}, got {shown(value)} with a "
+            f"{name} must be {wanted}, got {shown(value)} with a "
             f"unit that cannot be converted ({shown(error)}); take its numbers in the unit that you use, such as "
             "value.magnitude or value / mV"
         ) from None
@@ -246,7 +247,8 @@ def real_array(
     """
     array = plain(value, name, unit)
     if array.ndim not in (ndim if isinstance(ndim, tuple) else (ndim,)):
-        dimensions = {1: "one-dimensional", 2: "two-dimensional"}.get(ndim, f"of {ndim} dimensions")
+        names: dict[Any, str] = {1: "one-dimensional", 2: "two-dimensional"}
+        dimensions = names.get(ndim, f"of {ndim} dimensions")
         raise ParameterError(f"{name} must be {dimensions}, got shape {array.shape}")
     if size is not None and array.shape[0] != size:
         raise ParameterError(f"{name} must have {size} entries, got {array.shape[0]}")

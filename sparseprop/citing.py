@@ -42,7 +42,7 @@ class Work:
     @property
     def key(self) -> str:
         """What BibTeX calls it: the first author, the year and the first word of the title."""
-        words = (self.authors[0][0], str(self.year), re.match(r"\w+", self.title)[0])
+        words = (self.authors[0][0], str(self.year), re.findall(r"\w+", self.title)[0])
         return re.sub(r"\W", "", "".join(words).lower().replace("é", "e"))
 
     def bibtex(self) -> str:

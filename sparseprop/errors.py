@@ -16,6 +16,7 @@ import reprlib
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -264,6 +265,7 @@ def _shown_array(array):
 
 def warn(message: str, category: type[Warning]) -> None:
     """A Python warning that points to the user's line that led to it, however deep in the package it comes from."""
+    frame: FrameType | None
     frame, level = sys._getframe(1), 2
     while frame is not None and os.path.dirname(frame.f_code.co_filename).startswith(_FOLDER):
         frame, level = frame.f_back, level + 1
@@ -343,9 +345,10 @@ def named_arguments(thing: _Named) -> _Named:
     """
     if not inspect.isclass(thing):
         return _named_function(thing, thing.__name__, thing)
-    if "__init__" in vars(thing):
-        thing.__init__ = _named_function(thing.__init__, thing.__name__, thing)
-    for cls in thing.__mro__:
+    named: Any = thing
+    if "__init__" in vars(named):
+        named.__init__ = _named_function(named.__init__, named.__name__, named)
+    for cls in named.__mro__:
         for name, method in list(vars(cls).items()) if cls.__module__.startswith("sparseprop.") else ():
             function = getattr(method, "__func__", method)
             if name.startswith("_") or not inspect.isfunction(function) or hasattr(function, "has_names"):

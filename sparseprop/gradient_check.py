@@ -24,10 +24,9 @@ from .run.simulation import Simulation, check_stop_rules
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._types import ArrayLike
+    from ._types import ArrayLike, EngineName, Floats, Ints
     from .gradients import GradientWarning
     from .network import Network
-    from .run.result import Result
 
 __all__ = ["Comparison", "GradientReport", "check_gradients", "directional_derivative"]
 
@@ -344,9 +343,9 @@ def check_gradients(
     duration: float | None = None,
     *,
     n_spikes: int | None = None,
-    loss: Callable[[Result], ArrayLike] | ArrayLike | None = None,
+    loss: Callable[[Floats, Ints], ArrayLike] | ArrayLike | None = None,
     parameters: Sequence[str] | str = PARAMETERS,
-    engine: str = "window",
+    engine: EngineName = "window",
     seed: int | None = None,
     tolerance: float = 1e-9,
     most: int = 200,

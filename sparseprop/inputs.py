@@ -16,7 +16,7 @@ from .files.populations import number_recorded, populations_in, recorded_in
 from .files.raster_reader import read_raster
 
 if TYPE_CHECKING:
-    from ._types import ArrayLike, Description, Floats, NumberOrArray, PathLike
+    from ._types import ArrayLike, Description, Floats, NumberOrArray, PathLike, PopulationName
 
 __all__ = [
     "Poisson",
@@ -170,7 +170,10 @@ class Steps:
 class Source:
     """Populations that emit spikes and receive none: :class:`SpikeSource` and :class:`PoissonSource`."""
 
-    size: int | None
+    @property
+    def size(self) -> int | None:
+        """The number of neurons that the parameters are for, or None."""
+        raise NotImplementedError
 
     def to_dict(self) -> Description:
         """The dictionary form: the name and the parameters."""
@@ -213,7 +216,7 @@ class SpikeSource(Source):
         object.__setattr__(self, "ids", _read_only(ids[order]))
 
     @classmethod
-    def from_raster(cls, path: PathLike, population: str | None = None) -> SpikeSource:
+    def from_raster(cls, path: PathLike, population: PopulationName | None = None) -> SpikeSource:
         """The spikes of a raster file, to be replayed.
 
         Parameters
@@ -296,6 +299,11 @@ class PoissonSource(Source):
 
     rate: NumberOrArray
     times: NumberOrArray = None
+
+    if TYPE_CHECKING:
+
+        @property
+        def process(self) -> Poisson: ...
 
     def __post_init__(self):
         object.__setattr__(self, "process", Poisson(self.rate, self.times))
@@ -406,7 +414,7 @@ def input_from_dict(d: Any) -> Any:
 
 def source_from_dict(d: Any) -> Any:
     """A source from its dictionary form; a SpikeSource may also be given as ``file`` and ``population``."""
-    makers = {
+    makers: dict[str, tuple[Any, ...]] = {
         "SpikeSource": (SpikeSource, ["times", "ids"], ["times", "ids"]),
         "PoissonSource": (PoissonSource, ["rate", "times"], ["rate"]),
     }

@@ -335,7 +335,8 @@ class Optimizer(optimizers.Optimizer):
                 f"transformation must be one of optax, such as optax.adam(1e-2), got {shown(transformation)}"
             )
         self.transformation = transformation
-        self._states, self._saved = {}, {}
+        self._states: dict[str, Any] = {}
+        self._saved: dict[str, Any] = {}
         self._structure = str(jax.tree.structure(transformation.init(jax.numpy.zeros(1))))
 
     def __repr__(self) -> str:

@@ -162,7 +162,7 @@ def small_raster(result: Result) -> np.ndarray:
     first, last = interval_to_show(result, None, None)
     n_rows = max(sum(band.shown for band in bands), 1)
     colors = [band.color for band in bands[: len(COLORS)]]  # which come again after these
-    counts = np.zeros((len(colors), height * width), np.int64)
+    counts: np.ndarray = np.zeros((len(colors), height * width), np.int64)
     starts = np.array([band.first_row for band in bands], np.int64)
     for block in _blocks(result.times.size):
         index, local = _located(bands, result.ids[block])

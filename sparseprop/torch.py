@@ -136,7 +136,7 @@ class SpikingNetwork(torch.nn.Module):
             outputs = [outputs]
         if not isinstance(outputs, (list, tuple)) or not outputs:
             raise ParameterError(f"outputs must be populations or their names, at least one, got {shown(outputs)}")
-        names = [getattr(name, "name", name) for name in outputs]
+        names: list[Any] = [getattr(name, "name", name) for name in outputs]
         for name in names:
             if not isinstance(name, str) or name not in neurons:
                 raise unknown_name("population", name, neurons)
@@ -495,7 +495,8 @@ class Optimizer(optimizers.Optimizer):
             raise ParameterError(f"kind must be a class of torch.optim, such as torch.optim.SGD, got {shown(kind)}")
         self.kind, self.settings = kind, settings
         self._lr = settings["lr"] if callable(settings.get("lr")) else None
-        self._of, self._saved = {}, {}
+        self._of: dict[str, Any] = {}
+        self._saved: dict[str, Any] = {}
         self._rate = self._make(torch.zeros(1, dtype=torch.float64, requires_grad=True)).defaults.get(
             "lr", float("nan")
         )

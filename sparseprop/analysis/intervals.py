@@ -209,7 +209,8 @@ def cv(spikes: Spikes) -> Floats:
     [0.5, nan]
     """
     trains = SpikeTrains.of(spikes)
-    return cv_of_intervals(*intervals_of(trains.times, trains.ids), trains.n)
+    intervals, owner = intervals_of(trains.times, trains.ids)
+    return cv_of_intervals(intervals, owner, trains.n)
 
 
 @named_arguments

@@ -6,7 +6,7 @@ import functools
 import math
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from ..run.loading import load
 from ..run.result import Result
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from .._types import ArrayLike, Bools, Floats, Ints, Spikes
 
 __all__ = ["SpikeTrains"]
@@ -166,7 +168,7 @@ class SpikeTrains:
         if isinstance(spikes, (str, bytes, os.PathLike)):
             return cls._of_result(load(spikes))
         if _has_ends(spikes):
-            return cls.from_trains([spikes])
+            return cls.from_trains([cast("Any", spikes)])
         if isinstance(spikes, Sequence) and len(spikes) and all(map(_has_ends, spikes)):
             return cls.from_trains(spikes)
         if isinstance(spikes, (tuple, list)) and len(spikes) == 5:
@@ -198,7 +200,7 @@ class SpikeTrains:
             raise ParameterError(
                 f"from_trains: trains must be a sequence with an array of times for each neuron, got {shown(trains)}"
             )
-        ends = {"t_start": t_start, "t_stop": t_stop}
+        ends: dict[str, Any] = {"t_start": t_start, "t_stop": t_stop}
         for name, value in ends.items():
             if value is None:
                 ends[name] = _common_end(trains, name)

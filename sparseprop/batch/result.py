@@ -178,7 +178,7 @@ class BatchResult:
             n_spikes = int(counts.max(initial=0))
         n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number from 0 to 10^9", low=0, high=10**9)
         taken = place < n_spikes
-        shape = (self.n_samples * n, n_spikes)
+        shape: tuple[int, ...] = (self.n_samples * n, n_spikes)
         times, where = np.full(shape, np.inf), np.full(shape, -1)
         times[cells[taken], place[taken]] = self.times[found[taken]]
         where[cells[taken], place[taken]] = found[taken]

@@ -28,7 +28,7 @@ from .inputs import Inputs, sources_of
 from .result import BatchResult, structure
 
 if TYPE_CHECKING:
-    from .._types import Inputs
+    from .._types import InputSpikes
     from ..run.recording import Record
 
 __all__ = ["BatchSimulation", "run_batch"]
@@ -41,7 +41,7 @@ MOST_PIECES = 16
 @named_arguments
 def run_batch(
     net: Network,
-    inputs: Inputs,
+    inputs: InputSpikes,
     duration: float,
     *,
     n_threads: int | None = None,
@@ -193,7 +193,9 @@ class BatchSimulation:
             self._pool.shutdown()
             self._pool = None
 
-    def run(self, inputs: Inputs, duration: float, *, record: Record | None = None, tape: bool = False) -> BatchResult:
+    def run(
+        self, inputs: InputSpikes, duration: float, *, record: Record | None = None, tape: bool = False
+    ) -> BatchResult:
         """Run all samples of a batch.
 
         Parameters

@@ -105,7 +105,8 @@ class SpikeData:
             )
         if labels is not None:
             labels = _labels(labels, len(offsets) - 1)
-        self._set(*_in_order(times, ids, offsets), offsets, labels, n)
+        times, ids = _in_order(times, ids, offsets)
+        self._set(times, ids, offsets, labels, n)
 
     def _set(self, times, ids, offsets, labels, n):
         self.times, self.ids, self.offsets, self.labels, self.n = times, ids, offsets, labels, n

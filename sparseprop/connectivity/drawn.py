@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._machine import share_out
 from . import _wiring
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Drawn:
     def __init__(self, distribution: Distribution, key: Key, purpose: Purpose, projection: int, offsets: Ints) -> None:
         self.distribution, self.offsets = distribution, offsets
         self._stream = key, purpose, projection
-        self._values = None
+        self._values: Floats | None = None
 
     def __getstate__(self):
         # Copies and pickles draw for themselves.
@@ -76,7 +77,7 @@ class Drawn:
             if part.size:
                 found.append((part.min(), part.max()))
 
-        _wiring.share_out(note, _wiring.row_blocks(self.offsets))
+        share_out(note, _wiring.row_blocks(self.offsets))
         return min((low for low, _ in found), default=np.inf), max((high for _, high in found), default=-np.inf)
 
 

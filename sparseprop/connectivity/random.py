@@ -57,4 +57,4 @@ def random_key(seed: int | Sequence[int]) -> Key:
     -------
     ndarray of uint64, shape (2,)
     """
-    return np.random.SeedSequence(seed).generate_state(2, np.uint64)
+    return np.asarray(np.random.SeedSequence(seed).generate_state(2, np.uint64), np.uint64)

@@ -52,6 +52,9 @@ class Rule:
         """Name and parameters as plain values and arrays, such as ``{"name": "fixed_indegree", "k": 100}``."""
         return {"name": self.name} | {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
+    def _wire(self, site: Site) -> Adjacency | ProceduralAdjacency:
+        raise NotImplementedError
+
     def __repr__(self) -> str:
         values = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in dataclasses.fields(self))
         return f"{self.name}({values})"
@@ -219,7 +222,7 @@ class _ArrayRule(Rule):
     def __hash__(self):
         return hash((self.name, self.sources.shape[0]))
 
-    def __repr__(self) -> str:
+    def __repr__(self):
         return f"{self.name}(<{self.sources.shape[0]} edges>)"
 
     def _put_ids(self, name, limit):
@@ -238,8 +241,8 @@ class _ArrayRule(Rule):
 @dataclass(frozen=True, repr=False, eq=False)
 class _Edges(_ArrayRule):
     name: ClassVar[str] = "edges"
-    sources: np.ndarray
-    targets: np.ndarray
+    sources: Any
+    targets: Any
 
     def __post_init__(self):
         self._put_ids("sources", MAX_NEURONS)

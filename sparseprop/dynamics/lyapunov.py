@@ -29,7 +29,7 @@ from .frame import Frame
 from .spectrum import LyapunovSpectrum
 
 if TYPE_CHECKING:
-    from typing import Literal
+    from typing import Any, Literal
 
     from .._types import Interrupt, PathLike
     from .._types import Progress as ProgressOption
@@ -143,7 +143,7 @@ def lyapunov_spectrum(
             low=1,
             high=2**60 if n_spikes is None else max(n_spikes, 1),
         )
-        every = {"every": reorthonormalise}
+        every: dict[str, Any] = {"every": reorthonormalise}
     elif n_spikes is not None:
         every = {"every": max(n_spikes // SAMPLES, 1)}
     else:
@@ -255,12 +255,12 @@ class Lyapunov:
         self._covariant = covariant
         self._engine = self._new_engine()
         self._frame = Frame(self._source, n_exponents, n_threads or _machine.cores())
-        self._vectors = None
+        self._vectors: Any = None
         # Of n random directions the last ones have as little as 1/n of their length outside the span of the others.
         self._spread = SPREAD + math.log(n_exponents)
         self._steps = 1 if every is None else -(-4 * every // n_rows)
-        self._samples = []
-        self._bases = []
+        self._samples: list[Any] = []
+        self._bases: list[Any] = []
         self._wall_time = 0.0
 
     def _new_engine(self):

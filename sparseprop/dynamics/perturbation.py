@@ -338,7 +338,7 @@ def perturb(
     seed = net.seed if seed is None else _validation.integer(seed, "seed", "a whole number >= 0", low=0)
     if all(p.is_source for p in net.populations):
         raise ParameterError("net must have neurons, got one with sources only")
-    sim = Simulation(net, **({} if engine is None else {"engine": engine}))
+    sim = Simulation(net, engine=engine)
     if warmup:
         sim.run(warmup, progress=False, interrupt="raise")
     rng = np.random.default_rng([seed, KINDS.index(kind)])

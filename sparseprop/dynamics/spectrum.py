@@ -295,9 +295,9 @@ class LyapunovSpectrum:
 
         ax = new_axes(ax)
         n = self.growth.shape[1]
-        which = np.unique(np.linspace(0, n - 1, min(n, 10)).astype(int)) if which is None else which
-        which = index_array(which, "which", n)
-        ax.plot(np.cumsum(self.durations) * 1e-3, self.convergence[:, which])
+        given = np.unique(np.linspace(0, n - 1, min(n, 10)).astype(int)) if which is None else which
+        columns = index_array(given, "which", n)
+        ax.plot(np.cumsum(self.durations) * 1e-3, self.convergence[:, columns])
         ax.set(xlabel="time (s)", ylabel=r"$\lambda_i$ (1/s)")
         return ax
 

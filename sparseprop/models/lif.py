@@ -23,6 +23,9 @@ __all__ = ["LIF", "Leaky", "lif_constants", "scaled_gap"]
 class Leaky(NeuronModel):
     """What LIF and LIFExp share: ``tau_m dV/dt = -(V - E_L) + I_e`` without input, below V_th."""
 
+    E_L: NumberOrArray
+    V_th: NumberOrArray
+
     smallest_gap: ClassVar[float] = 1e-300  # of the drive from the threshold: below, doubles lose their digits
 
     def _check_relations(self):

@@ -205,7 +205,7 @@ class PWLIF(NeuronModel):
         return 1.0, float(np.mean(np.asarray(self.V_T) + above - self.resting_voltage())) or 1.0
 
     def starting_voltage(self) -> NumberOrArray:
-        rest = np.where(np.asarray(self.E_L) <= self.V_T, self.E_L, self.V_reset)
+        rest: Any = np.where(np.asarray(self.E_L) <= self.V_T, self.E_L, self.V_reset)
         return rest[()] if np.isfinite(self.free_period()).any() else self.resting_voltage()
 
 

@@ -30,6 +30,11 @@ class _Riccati(NeuronModel):
     drive_sets_tau: ClassVar[bool] = True
     kernel_parameters: ClassVar[tuple[str, ...]] = ("tau_m", "I_e", "V_peak", "V_reset", "t_ref")
 
+    if TYPE_CHECKING:
+
+        @property
+        def V_peak(self) -> NumberOrArray: ...
+
     def _check_relations(self):
         self._relation(
             np.asarray(self.V_reset) < np.asarray(self.V_peak),
@@ -67,7 +72,7 @@ class _Riccati(NeuronModel):
         root = np.sqrt(np.abs(I_e))
         with np.errstate(divide="ignore", invalid="ignore"):
             tangent = np.where(I_e > 0.0, tan_many(root * u) / root, np.where(I_e < 0.0, tanh_many(root * u) / root, u))
-            voltage = np.where(
+            voltage: Any = np.where(
                 np.isinf(self.V_reset), -1.0 / tangent, (self.V_reset + I_e * tangent) / (1.0 - self.V_reset * tangent)
             )
         return voltage[()]

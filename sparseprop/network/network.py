@@ -139,10 +139,11 @@ class Network:
                     f"ids of the SpikeSource {name!r} must be below n = {n}, got {int(model.ids.max())}; they are "
                     "local to the population"
                 )
-        given = model
+        given: Any = model
+        own = given
         if isinstance(model, NeuronModel) and model.distributions:
             try:
-                model = model.drawn(connectivity.random_key(self.seed), len(self.populations), n)
+                own = model.drawn(connectivity.random_key(self.seed), len(self.populations), n)
             except ParameterError as error:
                 raise ParameterError(
                     f"population {name!r}, with what was drawn for {', '.join(given.distributions)}: {error}; give the "
@@ -153,22 +154,22 @@ class Network:
         elif phase is not None:
             if V is not None:
                 raise ParameterError(f"give V or phase for population {name!r}, not both")
-            V = model.phase_to_voltage(_real_or_array(phase, f"phase of population {name!r}", n))
-            V = np.minimum(V, np.nextafter(model.threshold(), -np.inf))[()]
+            reached = own.phase_to_voltage(_real_or_array(phase, f"phase of population {name!r}", n))
+            V = np.minimum(reached, np.nextafter(own.threshold(), -np.inf))[()]
         if isinstance(V, UniformPhase):
-            silent = ~np.isfinite(np.broadcast_to(model.free_period(), (n,)))
+            silent = ~np.isfinite(np.broadcast_to(own.free_period(), (n,)))
             if silent.any():
                 raise ParameterError(
                     f"V=uniform_phase() needs neurons that oscillate without input; neuron {int(np.argmax(silent))} "
                     f"of population {name!r} does not. Leave V out, or give voltages"
                 )
         elif isinstance(V, Distribution) or (isinstance(V, dict) and "distribution" in V):
-            V = self._distribution_of_voltages(V, model, name)
+            V = self._distribution_of_voltages(V, own, name)
         elif V is not None:
-            V = self._initial_voltage(V, model, name, n)
+            V = self._initial_voltage(V, own, name, n)
         if I_syn is not None:
-            I_syn = self._initial_currents(I_syn, model, name, n)
-        population = Population(name, n, model, V, self.size, len(self.populations), I_syn, given)
+            I_syn = self._initial_currents(I_syn, own, name, n)
+        population = Population(name, n, own, V, self.size, len(self.populations), I_syn, given)
         self.populations.append(population)
         return population
 
@@ -323,9 +324,9 @@ class Network:
                 return connectivity.Drawn(value, key, purpose, len(self.projections), adjacency.offsets)
             return per_synapse(value, what, adjacency, post.n, bounds)
 
-        weight = adjacency.weights if weight is None else drawn_or_given(weight, "weight", Purpose.WEIGHT)
-        delay = drawn_or_given(delay, "delay", Purpose.DELAY)
-        projection = Projection(pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, port)
+        weights: Any = adjacency.weights if weight is None else drawn_or_given(weight, "weight", Purpose.WEIGHT)
+        delays = drawn_or_given(delay, "delay", Purpose.DELAY)
+        projection = Projection(pre, post, rule, adjacency, weights, delays, allow_autapses, allow_multapses, port)
         self.projections.append(projection)
         return projection
 
@@ -372,11 +373,12 @@ class Network:
             if weight is not None:
                 raise ParameterError(f"weight of {where} must be left out: the values of steps are the current itself")
             require_currents(population.model, input.times, input.values, where)
+            weights = None
         elif weight is None:
             raise ParameterError(f"weight of {where} is missing; give weight=, the voltage jump at each event")
         else:
-            weight = _real_or_array(weight, f"weight of {where}", population.n)
-        drive = Drive(population, input, weight, len(self.drives), port)
+            weights = _real_or_array(weight, f"weight of {where}", population.n)
+        drive = Drive(population, input, weights, len(self.drives), port)
         self.drives.append(drive)
         return drive
 
@@ -464,8 +466,8 @@ class Network:
             f"  {p.name}: {p.n:,} {'sources' if p.is_source else 'neurons'}, {p.given!r}" for p in self.populations
         ]
         for p in self.projections:
-            delay = p.kept("delay")
-            delay = "" if isinstance(delay, float) and delay == 0.0 else f", {_range('delay', delay)} ms"
+            delays = p.kept("delay")
+            delay = "" if isinstance(delays, float) and delays == 0.0 else f", {_range('delay', delays)} ms"
             lines.append(
                 f"  {p.pre.name} -> {p.post.name}: {p.rule!r}, {p.n_synapses:,} synapses, "
                 f"{_range('weight', p.kept('weight'))}{delay}, {_count(p.n_autapses)} autapses, "

@@ -407,7 +407,8 @@ class Projection(_ReadOnly):
 
     def to_dict(self) -> Description:
         """The dictionary form."""
-        rule, weight, delay = self.rule, self._weight, self._as_given(self._delay)
+        rule, delay = self.rule, self._as_given(self._delay)
+        weight: Any = self._weight
         if self.adjacency.weights is not None:
             if weight is self.adjacency.weights or np.array_equal(weight, self.adjacency.weights):
                 weight = None  # the matrix has them
@@ -416,7 +417,7 @@ class Projection(_ReadOnly):
                 delay = self._delay if isinstance(self._delay, np.ndarray) else delay
         else:
             weight = self._as_given(weight)
-        d = {"pre": self.pre.name, "post": self.post.name, "rule": rule.to_dict()}
+        d: Description = {"pre": self.pre.name, "post": self.post.name, "rule": rule.to_dict()}
         if weight is not None:
             d["weight"] = weight
         d["delay"] = delay
@@ -463,7 +464,7 @@ class Drive(_ReadOnly):
 
     def to_dict(self) -> Description:
         """The dictionary form."""
-        d = {"population": self.population.name, "input": self.input.to_dict()}
+        d: Description = {"population": self.population.name, "input": self.input.to_dict()}
         if self.port:
             d["port"] = self.port
         return d if self.weight is None else d | {"weight": self.weight}

@@ -16,7 +16,7 @@ from ..errors import FileFormatError, ParameterError, StorageError, named_argume
 from ..files.populations import PopulationInfo, number_recorded
 from ..files.raster_reader import refuse_existing
 from ..files.raster_writer import write_raster
-from ..gradients import backward
+from ..gradients.backward import backward
 from ..models import MODELS
 from ..numerics.bins import bin_of, is_edge
 from ..numerics.trains import cv_of_intervals, intervals_of

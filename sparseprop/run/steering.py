@@ -17,11 +17,13 @@ from ..errors import ParameterError, shown, unknown_name
 from ..models import names_of, require_currents
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from .._types import ArrayLike, Floats
-    from ..network import Population
+    from ..network import Network, Population
     from ..network.parts import Drive
+    from ..numerics.engine_time import Clock
 
 __all__ = ["IN_FLIGHT", "Steered"]
 
@@ -109,6 +111,16 @@ def _is_drive(given):
 
 class Steered:
     """What of a :class:`sparseprop.Simulation` looks at its state and changes what goes on."""
+
+    network: Network
+    _engine: Any
+    _clock: Clock
+
+    if TYPE_CHECKING:  # of a Simulation
+
+        @property
+        def time(self) -> float: ...
+        def _owned(self) -> AbstractContextManager[None]: ...
 
     def _start_steering(self):
         self._calls = []  # what was called, without repetition
@@ -476,10 +488,10 @@ class Steered:
                     f"population must be a SpikeSource, got {p!r}; add one, sp.SpikeSource([], []), and connect it to "
                     "the neurons that the spikes are for"
                 )
-            times = times if _validation.is_array(times) else [times]
-            ids = ids if _validation.is_array(ids) else [ids]
-            times = _validation.real_array(times, "inject: times", "finite times >= 0 ms", unit="ms", low=0.0)
-            ids = _validation.index_array(ids, "inject: ids", p.n)
+            given_times = times if _validation.is_array(times) else [times]
+            given_ids = ids if _validation.is_array(ids) else [ids]
+            times = _validation.real_array(given_times, "inject: times", "finite times >= 0 ms", unit="ms", low=0.0)
+            ids = _validation.index_array(given_ids, "inject: ids", p.n)
             if times.size != ids.size:
                 raise ParameterError(f"inject: times and ids must have one length, got {times.size} and {ids.size}")
             if not times.size:
@@ -519,11 +531,11 @@ class Steered:
             For values that are not allowed, or in a run with a tape.
         """
         with self._steered("set_drive"):
-            drive = self._known_drive(drive)
-            if _is_drive(drive) and isinstance(drive.input, inputs.Steps):
-                self._set_current(drive, values)
+            known = self._known_drive(drive)
+            if _is_drive(known) and isinstance(known.input, inputs.Steps):
+                self._set_current(known, values)
             else:
-                self._set_rate(drive, values)
+                self._set_rate(known, values)
 
     def _known_drive(self, given):
         """A drive of the network, or a population of Poisson sources."""

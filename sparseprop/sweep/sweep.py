@@ -137,7 +137,7 @@ def sweep(
         out = os.path.abspath(os.fspath(out))
     elif resume:
         raise ParameterError("resume=True needs the file to go on from; give it as out=")
-    rows = finished_rows(out, parameters, points) if resume and os.path.exists(out) else {}
+    rows = finished_rows(out, parameters, points) if resume and out is not None and os.path.exists(out) else {}
     bar = Progress(progress, "sweep")
     raises = check_interrupt(interrupt) == "raise"
     runner = runner_of(executor, workers, len(points), (build, measure))
@@ -150,7 +150,7 @@ def sweep(
     def table():
         return [rows[k] for k in sorted(rows)]
 
-    file = contextlib.nullcontext() if out is None else TableFile(out, parameters, table)
+    file: Any = contextlib.nullcontext() if out is None else TableFile(out, parameters, table)
     try:
         with runner, file, bar:
             for k, (values, error, trace) in outcomes_of(runner.run, calls):

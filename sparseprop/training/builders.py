@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from .readout import leaky_readout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from ..connectivity.distributions import Distribution
     from ..models import NeuronModel
@@ -167,7 +168,7 @@ def layered_network(
     stds = _per_layer(weight_std, "weight_std", layers, _deviation)
     if _validation.flag(readout, "readout"):
         outputs = leaky_readout(models[-1])
-    delays = list(delay) if _validation.is_array(delay) else [delay] * layers
+    delays: list[Any] = list(cast("Any", delay)) if _validation.is_array(delay) else [delay] * layers
     if len(delays) != layers:
         raise ParameterError(
             f"delay must be one, or one for each of the {layers} layers of synapses, got {shown(delay)}"

@@ -102,9 +102,10 @@ class Loss:
     pseudospikes: bool
 
     def __init__(self, population: PopulationName, pseudospikes: bool = False) -> None:
-        self.population = getattr(population, "name", population)
-        if not isinstance(self.population, str):
+        name: Any = getattr(population, "name", population)
+        if not isinstance(name, str):
             raise ParameterError(f"population must be one of the network, or its name, got {shown(population)}")
+        self.population = name
         self.pseudospikes = _validation.flag(pseudospikes, "pseudospikes")
         self._pseudospikes = None
 

@@ -12,6 +12,7 @@ from ..numerics._functions import pow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .._types import Description, Floats
 
@@ -111,7 +112,8 @@ class Adam(Optimizer):
         epsilon: float = 1e-8,
         clip: float | None = 3.0,
     ) -> None:
-        positive = {"low": 0.0, "low_open": True}
+        positive: dict[str, Any] = {"low": 0.0, "low_open": True}
+        self.lr: float | Callable[[int], float]
         if callable(lr) and not isinstance(lr, type):
             self.lr = lr
         else:
@@ -128,7 +130,7 @@ class Adam(Optimizer):
         )
         self.epsilon = _validation.real(epsilon, "epsilon of Adam", "a number > 0", **positive)
         self.clip = None if clip is None else _validation.real(clip, "clip of Adam", "a number > 0 or None", **positive)
-        self._state = {}
+        self._state: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         lr = repr(self.lr) if callable(self.lr) else f"{self.lr:g}"

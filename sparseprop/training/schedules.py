@@ -12,6 +12,7 @@ from ..numerics._functions import cos, pow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from .._types import Description
 
@@ -118,16 +119,17 @@ class StepDecay(_Schedule):
 
     def __init__(self, lr: float, epochs: int | Sequence[int], *, factor: float = 0.1) -> None:
         super().__init__(lr)
-        epochs = _validation.without_unit(epochs, "epochs of StepDecay")
-        if _validation.is_array(epochs):
+        given: Any = _validation.without_unit(epochs, "epochs of StepDecay")
+        self.epochs: int | list[int]
+        if _validation.is_array(given):
             self.epochs = [
                 _validation.integer(epoch, f"epochs[{k}] of StepDecay", "a whole number >= 1", low=1)
-                for k, epoch in enumerate(epochs)
+                for k, epoch in enumerate(given)
             ]
             if not self.epochs or any(b <= a for a, b in zip(self.epochs, self.epochs[1:], strict=False)):
-                raise ParameterError(f"epochs of StepDecay must be ascending, at least one, got {shown(epochs)}")
+                raise ParameterError(f"epochs of StepDecay must be ascending, at least one, got {shown(given)}")
         else:
-            self.epochs = _validation.integer(epochs, "epochs of StepDecay", "a whole number >= 1", low=1)
+            self.epochs = _validation.integer(given, "epochs of StepDecay", "a whole number >= 1", low=1)
         name = "factor of StepDecay"
         self.factor = _validation.real(factor, name, "a number > 0, and at most 1", low=0.0, low_open=True, high=1.0)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from .._types import Inputs, LossFunction, Metric, PathLike
+    from .._types import InputSpikes, LossFunction, Metric, PathLike
     from .._types import Progress as ProgressOption
     from ..batch import BatchResult
     from ..run.recording import Record
@@ -209,7 +209,7 @@ class Trainer:
         self._running = no_samples(self.metrics)
         trained = [("weight", k) for k in self._weights] + [("delay", k) for k in self._delays]
         self._activity = Activity(net, [key for key in trained if net.projections[key[1]].n_synapses])
-        self._latest = None  # what the last step saw
+        self._latest: Any = None  # what the last step saw
 
     def _numbers(self, projections):
         """Numbers of the projections that are trained."""
@@ -240,11 +240,11 @@ class Trainer:
 
     def fit(
         self,
-        inputs: Inputs,
+        inputs: InputSpikes,
         targets: Any,
         epochs: int,
         *,
-        validation: tuple[Inputs, Any] | None = None,
+        validation: tuple[InputSpikes, Any] | None = None,
         checkpoint: PathLike | None = None,
         every: int = 1,
         progress: ProgressOption = None,
@@ -393,7 +393,7 @@ class Trainer:
         values = [f"{k} {v:.4g}" for k, v in entry.items() if k not in ("lr", "seconds")]
         return ", ".join([f"epoch {self.epoch}", *values])
 
-    def step(self, inputs: Inputs, targets: Any) -> Evaluation:
+    def step(self, inputs: InputSpikes, targets: Any) -> Evaluation:
         """Train on one batch, by itself: it is part of no epoch, and :meth:`fit` goes on where it was.
 
         Returns
@@ -456,7 +456,7 @@ class Trainer:
         self.epoch, self.batch = self.epoch + 1, 0
         self._running = no_samples(self.metrics)
 
-    def evaluate(self, inputs: Inputs, targets: Any) -> dict[str, float]:
+    def evaluate(self, inputs: InputSpikes, targets: Any) -> dict[str, float]:
         """The loss and, if the loss has such, accuracy or error, of samples, and the metrics; nothing is trained.
 
         Returns
@@ -478,7 +478,7 @@ class Trainer:
             count(sums, evaluated(self.loss, result, targets[chosen]), targets[chosen], measures)
         return summary(sums)
 
-    def run(self, inputs: Inputs, *, record: Record | None = None, tape: bool = False) -> BatchResult:
+    def run(self, inputs: InputSpikes, *, record: Record | None = None, tape: bool = False) -> BatchResult:
         """A :class:`BatchResult` of the network as it is now, with what the loss needs recorded by default."""
         record = self._record if record is None else record
         return self._simulation.run(inputs, self.duration, record=record, tape=tape)
