@@ -44,16 +44,16 @@ def siegert_rate(g: float, eta: float, n: int = 12_500, V_reset: float = 10.0) -
         low, high = (V_reset - mean) / sigma, (THRESHOLD - mean) / sigma
         if low > 20.0:
             return 0.0
-        return 1e3 / (T_REF + TAU * math.sqrt(math.pi) * quad(lambda u: erfcx(-u), low, high)[0])
+        return 1e3 / (T_REF + TAU * math.sqrt(math.pi) * float(quad(lambda u: erfcx(-u), low, high)[0]))
 
-    return brentq(lambda rate: response(rate) - rate, 1e-6, 500.0)
+    return float(brentq(lambda rate: response(rate) - rate, 1e-6, 500.0))
 
 
 def oscillation(counts: np.ndarray) -> float:
     """The frequency in Hz at which the spectrum of spike counts in bins of 1 ms is highest, above 5 Hz."""
     power, frequency = np.abs(np.fft.rfft(counts - counts.mean())) ** 2, np.fft.rfftfreq(counts.size, 1e-3)
     power[frequency < 5.0] = 0.0
-    return frequency[np.argmax(power)]
+    return float(frequency[np.argmax(power)])
 
 
 def main(n: int = 12_500, duration: float = 600.0, picture: str = "brunel.png") -> dict[str, float]:

@@ -22,7 +22,7 @@ def connectome(path: str | pathlib.Path | None = None) -> tuple[np.ndarray, np.n
     """Names of the neurons, and how many synapses each has to each: [target, source]."""
     if path is None:
         found = importlib.util.find_spec("cect")
-        if found is None:
+        if found is None or found.origin is None:
             raise ImportError("the connectome is in the package cect: pip install --no-deps cect")
         path = pathlib.Path(found.origin).parent / "cache" / "VarshneyDataReader.json"
     data = json.loads(pathlib.Path(path).read_text())

@@ -31,4 +31,4 @@ def main(data: str = "digits", hidden: int = 150, epochs: int = 20) -> training.
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(sys.argv[1] if len(sys.argv) > 1 else "digits")

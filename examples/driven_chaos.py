@@ -47,14 +47,14 @@ def main(
     spikes: int = 100,
 ) -> list[tuple[float, ...]]:
     """Draws driven_chaos.png and returns rows of (strength, rate, largest exponent, its error, bits, variability)."""
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for strength in strengths:
         for rate in rates:
             net = network(n, outdegree, strength, rate)
             spectrum = sp.lyapunov_spectrum(net, n_exponents=n // 2, n_spikes=spikes * n)
-            trials = [network(n, outdegree, strength, rate, k).run(4000.0, progress=False) for k in (0, 1)]
+            first, second = (network(n, outdegree, strength, rate, k).run(4000.0, progress=False) for k in (0, 1))
             row = (strength, rate, spectrum.exponents[0], spectrum.errors[0], spectrum.entropy_per_spike)
-            rows.append((*row, variability(*trials)))
+            rows.append((*row, variability(first, second)))
             print(
                 "weight {:g}, {:g} Hz: {:.2f} +- {:.2f} 1/s, {:.3f} bits per spike, variability {:.2f}".format(
                     *rows[-1]

@@ -5,8 +5,6 @@ beyond some of which chaos leaves nothing to learn from. In the networks that ar
 of short trials are brought nearer to 0. `python flossing.py` takes a few minutes, and writes flossing.png.
 """
 
-from collections.abc import Sequence
-
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -20,10 +18,9 @@ def network(n: int, indegree: int, seed: int) -> sp.Network:
     net, model, weight = sp.Network(seed=seed), sp.Theta(tau_m=10.0, I_e=DRIVE), -1.0 / np.sqrt(indegree)
     source = net.add(SOURCES, sp.SpikeSource([], []), name="input")
     recurrent = net.add(n, model, name="recurrent", V=sp.uniform_phase())
-    output = net.add(2, model, name="output", V=-0.2)
     net.connect(source, recurrent, sp.fixed_indegree(SOURCES // 2), weight=sp.normal(0.0, 0.3))
     net.connect(recurrent, recurrent, sp.fixed_indegree(indegree), weight=sp.normal(weight, -0.2 * weight))
-    net.connect(recurrent, output, sp.all_to_all(), weight=sp.normal(-0.02, 0.05))
+    net.connect(recurrent, net.add(2, model, name="output", V=-0.2), sp.all_to_all(), weight=sp.normal(-0.02, 0.05))
     return net
 
 
@@ -51,8 +48,8 @@ def trained(
     net, (inputs, labels), flossing = network(n, indegree, seed), samples(512, seed), training.Flossing(k)
     for duration in (min(150.0, delay), delay) if steps else ():
         slower = training.Adam(lr=0.02, decay=0.1 ** (1.0 / steps))
-        options = {"duration": duration, "optimizer": slower, "batch_size": 16, "n_threads": 1}
-        training.Trainer(net, flossing, **options).fit(inputs[:64], labels[:64], steps, progress=False)
+        trainer = training.Trainer(net, flossing, duration=duration, optimizer=slower, batch_size=16, n_threads=1)
+        trainer.fit(inputs[:64], labels[:64], steps, progress=False)
     largest = flossing.exponents(sp.run_batch(net, inputs[:16], delay)).max(axis=1).mean()
     loss, optimizer = training.FunctionLoss(by_phases, "output", V_times=[delay]), training.Adam(lr=0.01, decay=0.85)
     trainer = training.Trainer(net, loss, duration=delay, optimizer=optimizer, n_threads=1)
@@ -61,11 +58,11 @@ def trained(
 
 
 def main(
-    delays: Sequence[float] = (200.0, 400.0, 600.0), seeds: Sequence[int] = range(1, 6), steps: int = 20, **options: int
+    delays: tuple[float, ...] = (200.0, 400.0, 600.0), seeds: range = range(1, 6), steps: int = 20, **options: int
 ) -> dict[str, np.ndarray]:
     """Draws flossing.png; returns (share that is right, largest exponent) of each delay, with and without, and seed."""
-    ax = plt.figure(figsize=(5.0, 3.4), layout="constrained").add_subplot(xlabel="delay (ms)", ylabel="right")
-    found = {}
+    figure, found = plt.figure(figsize=(5.0, 3.4), layout="constrained"), {}
+    ax = figure.add_subplot(xlabel="delay (ms)", ylabel="right")
     for name, color, number in (("control", "C3", 0), ("gradient flossing", "C0", steps)):
         found[name] = np.array([[trained(delay, seed, number, **options) for seed in seeds] for delay in delays])
         for delay, each in zip(delays, found[name], strict=True):
@@ -74,7 +71,7 @@ def main(
         ax.plot(delays, found[name][:, :, 0], "o", color=color, alpha=0.4, markersize=4)
         ax.plot(delays, found[name][:, :, 0].mean(axis=1), color=color, label=name)
     ax.legend()
-    ax.figure.savefig("flossing.png", dpi=110)
+    figure.savefig("flossing.png", dpi=110)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 import sparseprop as sp
@@ -30,14 +31,15 @@ def main(
     n: int = 5000, epochs: int = 40, hidden: int = 30, seeds: Sequence[int] = (1, 2, 3)
 ) -> dict[bool, list[float]]:
     """Accuracies without and with trained delays, one for each seed."""
-    ax, accuracies = None, {}
+    figure, accuracies = plt.figure(layout="constrained"), {}
+    ax = figure.add_subplot()
     for delays in (False, True):
         found = [train(delays, n, epochs, hidden, seed) for seed in seeds]
         accuracies[delays] = [accuracy for _, accuracy in found]
         print(f"delays {'trained' if delays else 'as drawn'}: {np.round(100.0 * np.array(accuracies[delays]), 2)} %")
-        ax = found[0][0].history.plot(ax)
+        found[0][0].history.plot(ax)
     ax.legend(["delays as drawn", "delays trained"])
-    ax.figure.savefig("learned_delays.png")
+    figure.savefig("learned_delays.png")
     return accuracies
 
 

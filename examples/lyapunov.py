@@ -21,7 +21,7 @@ def spectrum_of(
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    return np.mean(values), np.std(values, ddof=1) / np.sqrt(len(values))
+    return float(np.mean(values)), float(np.std(values, ddof=1)) / np.sqrt(len(values))
 
 
 def main(
@@ -39,7 +39,7 @@ def main(
         spectra = [spectrum_of(sp.Theta(tau_m=10.0), n, seed, spikes, share, outdegree) for seed in range(graphs)]
         spectra[0].plot(axes[0])
         axes[0].lines[-2].set_label(f"N = {n}")
-        row = {"n": n}
+        row: dict[str, Any] = {"n": n}
         for name, values in (
             ("largest", [s.exponents[0] for s in spectra]),
             ("dimension / N", [s.dimension / n for s in spectra]),

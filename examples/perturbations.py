@@ -21,7 +21,7 @@ def main(n: int = 500, K: int = 100, twins: int = 10, duration: float = 2000.0) 
     """Run twins of LIF, theta and rapid theta networks; returns what they show, by name."""
     figure = Figure(figsize=(11.0, 7.0), layout="constrained")
     (fading, tube), (growing, rapid) = figure.subplots(2, 2)
-    found = {}
+    found: dict[str | float, sp.Perturbation] = {}
 
     lif = network(sp.LIF(tau_m=10.0), n, K)
     found["LIF"] = sp.perturb(lif, size=np.geomspace(1e-10, 1e-2, 5), n=twins, duration=duration)

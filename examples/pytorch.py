@@ -35,7 +35,7 @@ def main(n: int = 5000, epochs: int = 20, hidden: int = 120, batch_size: int = 5
             optimizer.step()
         schedule.step()
         with torch.no_grad():
-            right = (network(test[0]).argmin(dim=1) == test[1]).double().mean().item()
+            right: float = (network(test[0]).argmin(dim=1) == test[1]).double().mean().item()
         print(f"epoch {epoch + 1}: {100.0 * right:.2f} % right")
     return right
 

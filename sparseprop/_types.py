@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from .analysis import SpikeTrains
     from .batch.result import BatchResult
     from .batch.spike_data import SpikeData
@@ -73,6 +76,14 @@ InputSpikes: TypeAlias = "Samples | Mapping[str, Samples]"
 LossFunction: TypeAlias = "Callable[[BatchResult, Any], Evaluation]"
 Metric: TypeAlias = "str | Callable[[BatchResult, Any], float]"
 PopulationName: TypeAlias = "Population | str"
+
+
+if TYPE_CHECKING:
+
+    class PlotAxes(Axes):
+        """Axes of a figure, not of a part of one, so that ``ax.figure.savefig`` is known; who gives others, knows."""
+
+        figure: Figure
 
 
 class SparseMatrix(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from ._types import PathLike
+    from ._types import PathLike, PlotAxes
     from .run.result import Result
 
 __all__ = ["plot_raster", "save_raster_plot"]
@@ -47,7 +47,7 @@ def plot_raster(
     neurons: int | None = None,
     bin_width: float | None = None,
     max_markers: int = 20_000,
-) -> Axes:
+) -> PlotAxes:
     """Spike raster over a histogram of the population rates, sharing the time axis.
 
     Up to `max_markers` spikes are drawn as one marker each. More are counted on a grid nearly as fine as the
@@ -185,7 +185,7 @@ def small_raster(result: Result) -> np.ndarray:
     return pixels
 
 
-def new_axes(ax: Axes | None = None) -> Axes:
+def new_axes(ax: Axes | None = None) -> PlotAxes:
     """Axes to draw a curve into: those that are given, or of a new figure."""
     _require_matplotlib()
     from matplotlib.axes import Axes
@@ -193,10 +193,10 @@ def new_axes(ax: Axes | None = None) -> Axes:
     if ax is None:
         from matplotlib import pyplot
 
-        return pyplot.figure(figsize=SIZE, layout="constrained").add_subplot()
+        return cast("PlotAxes", pyplot.figure(figsize=SIZE, layout="constrained").add_subplot())
     if not isinstance(ax, Axes):
         raise ParameterError(f"ax must be Axes of matplotlib, got {shown(ax)}")
-    return ax
+    return cast("PlotAxes", ax)
 
 
 def _require_matplotlib():

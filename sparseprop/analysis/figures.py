@@ -17,7 +17,7 @@ from .spectra import power_spectrum
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .._types import ArrayLike, Spikes
+    from .._types import ArrayLike, PlotAxes, Spikes
 
 __all__ = [
     "plot_cross_correlation",
@@ -32,7 +32,7 @@ MEASURES = {"rate": (rates, "rate (Hz)"), "cv": (cv, "CV"), "cv2": (cv2, "CV2"),
 
 
 @named_arguments
-def plot_time_histogram(spikes: Spikes, ax: Axes | None = None, *, bin_width: float = 1.0) -> Axes:
+def plot_time_histogram(spikes: Spikes, ax: Axes | None = None, *, bin_width: float = 1.0) -> PlotAxes:
     """The :func:`time_histogram` as a stepped curve: the mean rate in Hz, or the number of spikes where it is unknown.
 
     Parameters
@@ -74,7 +74,7 @@ def plot_isi(
     longest: float | None = None,
     n_bins: int = 100,
     log: bool = False,
-) -> Axes:
+) -> PlotAxes:
     """The distribution of the interspike intervals of all neurons, as a density per ms.
 
     Parameters
@@ -110,7 +110,7 @@ def plot_isi(
 
 
 @named_arguments
-def plot_distribution(spikes: Spikes, measure: str = "rate", ax: Axes | None = None, *, n_bins: int = 50) -> Axes:
+def plot_distribution(spikes: Spikes, measure: str = "rate", ax: Axes | None = None, *, n_bins: int = 50) -> PlotAxes:
     """How a measure is distributed over neurons, with a line at its mean.
 
     Parameters
@@ -157,7 +157,7 @@ def plot_power_spectrum(
     bin_width: float = 1.0,
     frequency_resolution: float | None = None,
     n_segments: int = 8,
-) -> Axes:
+) -> PlotAxes:
     """The :func:`power_spectrum` of the mean rate, on logarithmic axes and without the frequency 0.
 
     Parameters
@@ -201,7 +201,7 @@ def plot_cross_correlation(
     bin_width: float = 1.0,
     max_lag: float = 50.0,
     coefficient: bool = True,
-) -> Axes:
+) -> PlotAxes:
     """The :func:`cross_correlation_histogram` of two groups of neurons, or of one with itself.
 
     Parameters
@@ -237,7 +237,7 @@ def plot_cross_correlation(
 
 
 @named_arguments
-def plot_matrix(matrix: ArrayLike, ax: Axes | None = None, *, label: str = "") -> Axes:
+def plot_matrix(matrix: ArrayLike, ax: Axes | None = None, *, label: str = "") -> PlotAxes:
     """A matrix of correlations or distances of pairs of neurons, with a colour bar; NaN is left blank.
 
     With negative values the scale of colours is symmetric around 0; it is that of pairs, not of the diagonal.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from .._types import ArrayLike, Bools, EngineName, Floats
+    from .._types import ArrayLike, Bools, EngineName, Floats, PlotAxes
     from ..network import Network
 
 __all__ = ["KINDS", "Perturbation", "perturb"]
@@ -229,7 +229,7 @@ class Perturbation:
         """Its standard error; NaN where all twins returned, or none."""
         return self._flux_tube()[1]
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None) -> PlotAxes:
         """Distances against time: of the twins, thin, their geometric means by size, and that of unrelated states.
 
         Parameters

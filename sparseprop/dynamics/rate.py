@@ -15,7 +15,7 @@ from ..plotting import new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .._types import ArrayLike, Floats
+    from .._types import ArrayLike, Floats, PlotAxes
 
 __all__ = ["RateSpectrum", "rate_lyapunov"]
 
@@ -86,7 +86,7 @@ class RateSpectrum:
         k = int(below[0])
         return float(k + (sums[k - 1] / -self.exponents[k] if k else 0.0))
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None) -> PlotAxes:
         """Exponents in units of 1 / tau against their place i / n.
 
         Parameters

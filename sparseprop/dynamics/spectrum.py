@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from .._types import Floats, Ints
+    from .._types import Floats, Ints, PlotAxes
     from .covariant import CovariantVectors
 
 __all__ = ["LyapunovSpectrum"]
@@ -250,7 +250,7 @@ class LyapunovSpectrum:
         return _html.page(repr(self)[1:-1], _html.table(self._rows(), ("", "value", "standard error")))
 
     @named_arguments
-    def plot(self, ax: Axes | None = None, *, fraction: bool = True) -> Axes:
+    def plot(self, ax: Axes | None = None, *, fraction: bool = True) -> PlotAxes:
         """The exponents, with two standard errors, over their number.
 
         Parameters
@@ -277,7 +277,7 @@ class LyapunovSpectrum:
         return ax
 
     @named_arguments
-    def plot_convergence(self, ax: Axes | None = None, *, which: Sequence[int] | None = None) -> Axes:
+    def plot_convergence(self, ax: Axes | None = None, *, which: Sequence[int] | None = None) -> PlotAxes:
         """Exponents over the time over which they were measured.
 
         Parameters

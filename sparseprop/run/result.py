@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from .._types import ArrayLike, Description, Floats, Ints, PathLike, Recorded
+    from .._types import ArrayLike, Description, Floats, Ints, PathLike, PlotAxes, Recorded
     from ..gradients import Gradients
     from ..network import Population
     from .stopping import StopReason
@@ -603,7 +603,7 @@ class Result:
             "counts": None if last.counts is None else {"width": last.bin_width, "by_population": last.counts},
         }
 
-    def plot_raster(self, ax: Axes | None = None, **options: Any) -> Axes:
+    def plot_raster(self, ax: Axes | None = None, **options: Any) -> PlotAxes:
         """Raster over a histogram of the rate; see :func:`sparseprop.plotting.plot_raster`. Returns the Axes."""
         return plot_raster(self, ax, **options)
 

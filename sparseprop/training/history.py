@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from .._types import Floats
+    from .._types import Floats, PlotAxes
 
 __all__ = ["History"]
 
@@ -74,7 +74,7 @@ class History:
         )
         return f"<History of {len(self)} epochs; {last}>"
 
-    def plot(self, ax: Axes | None = None, names: Sequence[str] | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, names: Sequence[str] | None = None) -> PlotAxes:
         """Learning curves: what is not 0 of loss and error of classification, on a logarithmic axis.
 
         Parameters
