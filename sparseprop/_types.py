@@ -32,7 +32,6 @@ __all__ = [
     "LossFunction",
     "Metric",
     "NumberOrArray",
-    "Numbers",
     "PathLike",
     "PopulationName",
     "Progress",
@@ -54,11 +53,10 @@ Key: TypeAlias = npt.NDArray[np.uint64]  # of random numbers, shape (2,)
 
 # A float, or an array with one for each neuron or synapse: which, is known only when it runs, and who reads one knows.
 NumberOrArray: TypeAlias = Any
-# An array, or None where it was not to be recorded: who reads one has asked for it.
+# An array, or None where it was not to be recorded: who reads one has asked for it. Likewise `int | Any`, and so on.
 Recorded: TypeAlias = npt.NDArray[np.float64] | Any
 
 Description: TypeAlias = dict[str, Any]  # plain values and arrays by name, for files and configurations
-Numbers: TypeAlias = Sequence[float] | Floats
 
 EngineName: TypeAlias = Literal["window", "heap", "lookahead", "reference"]
 Interrupt: TypeAlias = Literal["return", "raise"]

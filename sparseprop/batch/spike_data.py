@@ -74,7 +74,7 @@ class SpikeData:
     times: Floats
     ids: Ints
     offsets: Ints
-    labels: np.ndarray | None
+    labels: np.ndarray | Any  # None where there are none
     n: int
 
     def __init__(

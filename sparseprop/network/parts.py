@@ -16,7 +16,7 @@ from ..errors import ParameterError, named_arguments
 from ..models import UniformPhase
 
 if TYPE_CHECKING:
-    from .._types import ArrayLike, Description, Floats, Ids, Ints, Key, NumberOrArray, SparseMatrix
+    from .._types import Description, Floats, Ids, Ints, Key, NumberOrArray
     from ..connectivity import Adjacency, Drawn, ProceduralAdjacency, Rule
     from ..inputs import Poisson, Steps
 
@@ -333,7 +333,7 @@ class Projection(_ReadOnly):
         return connectivity.all_of(self._weight)
 
     @weight.setter
-    def weight(self, value: ArrayLike | SparseMatrix) -> None:
+    def weight(self, value: NumberOrArray) -> None:
         self._assign("weight", value)
 
     @property
@@ -341,7 +341,7 @@ class Projection(_ReadOnly):
         return connectivity.all_of(self._delay)
 
     @delay.setter
-    def delay(self, value: ArrayLike | SparseMatrix) -> None:
+    def delay(self, value: NumberOrArray) -> None:
         self._assign("delay", value)
 
     def kept(self, name: str) -> float | Floats | Drawn:

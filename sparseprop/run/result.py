@@ -106,10 +106,10 @@ class Result:
     t_start: float
     t_stop: float
     stop_reason: StopReason | None
-    wall_time: float | None
-    n_synaptic_events: int | None
-    n_drive_events: int | None
-    n_close_calls: int | None
+    wall_time: float | Any  # None where nobody knows, as the three below
+    n_synaptic_events: int | Any
+    n_drive_events: int | Any
+    n_close_calls: int | Any
     header: Description
     path: str | None
     run_id: str
@@ -122,7 +122,7 @@ class Result:
     I_syn: Recorded
     I_syn_times: Recorded
     I_syn_ids: Recorded
-    counts: dict[str, Ints] | Any  # None unless they were recorded
+    counts: dict[str, Ints] | Any  # None where they were not to be recorded
     bin_width: float | None
 
     __iter__ = None  # without it, Python would try res[0], res[1], ...

@@ -119,7 +119,7 @@ class Trainer:
     network: Network
     loss: LossFunction
     history: History
-    best: BestEpoch | None
+    best: BestEpoch | Any  # None without `stopping`
     epoch: int
     batch: int
 
