@@ -45,9 +45,10 @@ def is_written_here(function):
 def lacks(function):
     """The parameters of a function that have no annotation, and "return"."""
     signature = inspect.signature(function)
-    first, *others = [*signature.parameters.values(), None]
-    parameters = others[:-1] if first is not None and first.name in ("self", "cls") else [first, *others][:-1]
-    found = [p.name for p in parameters if p is not None and p.annotation is p.empty]
+    parameters = list(signature.parameters.values())
+    if parameters and parameters[0].name in ("self", "cls"):
+        del parameters[0]
+    found = [p.name for p in parameters if p.annotation is p.empty]
     return found + ["return"] * (signature.return_annotation is signature.empty)
 
 
@@ -62,7 +63,7 @@ def documented_attributes(cls):
 
 def annotated(cls):
     """Names that a class, or one that it is derived from, annotates."""
-    return {name for owner in cls.__mro__ for name in vars(owner).get("__annotations__", {})}
+    return {name for owner in cls.__mro__ for name in inspect.get_annotations(owner)}
 
 
 @pytest.mark.parametrize("name", MODULES)

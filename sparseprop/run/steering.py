@@ -88,7 +88,7 @@ class State(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self._arrays)
 
-    def __or__(self, others):
+    def __or__(self, others: dict[str, Any]) -> dict[str, Any]:
         return dict(self) | others
 
     def __repr__(self) -> str:
