@@ -6,7 +6,7 @@ Run it with `python balanced.py`; it writes balanced.h5 (the spikes) and balance
 import sparseprop as sp
 
 
-def main(n=10_000, duration=1000.0):
+def main(n: int = 10_000, duration: float = 1000.0) -> sp.Result:
     """Simulate `n` neurons for `duration` ms."""
     net = sp.balanced_network(n, sp.LIF(tau_m=10.0), outdegree=100, j0=1.0, rate=1.0, seed=1)
     print(net)

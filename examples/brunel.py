@@ -17,7 +17,7 @@ REGIMES |= {"C: asynchronous irregular": (5.0, 2.0), "D: synchronous irregular, 
 TAU, THRESHOLD, J, T_REF = 20.0, 20.0, 0.1, 2.0
 
 
-def network(g, eta, n=12_500, V_reset=10.0, seed=1):
+def network(g: float, eta: float, n: int = 12_500, V_reset: float = 10.0, seed: int = 1) -> sp.Network:
     """Brunel's model A: every neuron gets n/12.5 excitatory, n/50 inhibitory and n/12.5 external connections."""
     c_e, c_i = 2 * n // 25, n // 50
     net = sp.Network(seed=seed)
@@ -30,7 +30,7 @@ def network(g, eta, n=12_500, V_reset=10.0, seed=1):
     return net
 
 
-def siegert_rate(g, eta, n=12_500, V_reset=10.0):
+def siegert_rate(g: float, eta: float, n: int = 12_500, V_reset: float = 10.0) -> float:
     """The rate in Hz of the asynchronous state in mean-field theory: first passage of white noise (eq. 21 there)."""
     from scipy.integrate import quad
     from scipy.optimize import brentq
@@ -38,25 +38,25 @@ def siegert_rate(g, eta, n=12_500, V_reset=10.0):
 
     c_e, c_i, external = 2 * n // 25, n // 50, eta * THRESHOLD / (J * TAU)  # per ms
 
-    def response(rate):
+    def response(rate: float) -> float:
         mean = TAU * J * (external + 1e-3 * rate * (c_e - g * c_i))
         sigma = math.sqrt(TAU * J**2 * (external + 1e-3 * rate * (c_e + g**2 * c_i)))
         low, high = (V_reset - mean) / sigma, (THRESHOLD - mean) / sigma
         if low > 20.0:
             return 0.0
-        return 1e3 / (T_REF + TAU * math.sqrt(math.pi) * quad(lambda u: erfcx(-u), low, high)[0])
+        return 1e3 / (T_REF + TAU * math.sqrt(math.pi) * float(quad(lambda u: erfcx(-u), low, high)[0]))
 
-    return brentq(lambda rate: response(rate) - rate, 1e-6, 500.0)
+    return float(brentq(lambda rate: response(rate) - rate, 1e-6, 500.0))
 
 
-def oscillation(counts):
+def oscillation(counts: np.ndarray) -> float:
     """The frequency in Hz at which the spectrum of spike counts in bins of 1 ms is highest, above 5 Hz."""
     power, frequency = np.abs(np.fft.rfft(counts - counts.mean())) ** 2, np.fft.rfftfreq(counts.size, 1e-3)
     power[frequency < 5.0] = 0.0
-    return frequency[np.argmax(power)]
+    return float(frequency[np.argmax(power)])
 
 
-def main(n=12_500, duration=600.0, picture="brunel.png"):
+def main(n: int = 12_500, duration: float = 600.0, picture: str = "brunel.png") -> dict[str, float]:
     """Simulate the four regimes for `duration` ms each, after 200 ms of transient."""
     from matplotlib import pyplot
 

@@ -18,11 +18,11 @@ import sparseprop as sp
 GABA = ("DD", "VD", "RME", "RIS", "AVL", "DVB")  # what names of GABA neurons begin with (McIntire et al. 1993)
 
 
-def connectome(path=None):
+def connectome(path: str | pathlib.Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Names of the neurons, and how many synapses each has to each: [target, source]."""
     if path is None:
         found = importlib.util.find_spec("cect")
-        if found is None:
+        if found is None or found.origin is None:
             raise ImportError("the connectome is in the package cect: pip install --no-deps cect")
         path = pathlib.Path(found.origin).parent / "cache" / "VarshneyDataReader.json"
     data = json.loads(pathlib.Path(path).read_text())
@@ -32,7 +32,7 @@ def connectome(path=None):
     return names[neurons], synapses[np.ix_(neurons, neurons)]
 
 
-def rewired(synapses, seed):
+def rewired(synapses: np.ndarray, seed: int) -> np.ndarray:
     """The same numbers of synapses, from the same sources, to targets drawn at random."""
     rng = np.random.default_rng(seed)
     other = np.zeros_like(synapses)
@@ -42,7 +42,7 @@ def rewired(synapses, seed):
     return other
 
 
-def network(names, synapses, weight, rate, seed):
+def network(names: np.ndarray, synapses: np.ndarray, weight: float, rate: float, seed: int) -> sp.Network:
     """Each synapse moves V by `weight`; each neuron gets Poisson events at `rate` Hz besides."""
     signs = np.where([name.startswith(GABA) for name in names], -1.0, 1.0)
     net = sp.Network(seed=seed)
@@ -52,7 +52,9 @@ def network(names, synapses, weight, rate, seed):
     return net
 
 
-def main(path=None, duration=5000.0, weight=0.2, rate=450.0):
+def main(
+    path: str | pathlib.Path | None = None, duration: float = 5000.0, weight: float = 0.2, rate: float = 450.0
+) -> dict[str, np.ndarray]:
     """Simulate both graphs for `duration` ms; returns the rates of all neurons in each."""
     names, synapses = connectome(path)
     rates = {}

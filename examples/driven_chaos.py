@@ -6,13 +6,15 @@ perturbed states, and for the two trials, which begin differently.
 Run it with `python driven_chaos.py`; it takes some minutes, and writes driven_chaos.png.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
 import sparseprop as sp
 
 
-def network(n, outdegree, strength, rate, trial=0):
+def network(n: int, outdegree: int, strength: float, rate: float, trial: int = 0) -> sp.Network:
     """A balanced network with input of a rate in Hz; trials differ in the initial state alone."""
     net = sp.balanced_network(n, sp.Theta(tau_m=10.0), outdegree=outdegree, seed=1)
     neurons = net.populations[0]
@@ -26,7 +28,7 @@ def network(n, outdegree, strength, rate, trial=0):
     return driven
 
 
-def variability(first, second, window=1.0, start=1000.0):
+def variability(first: sp.Result, second: sp.Result, window: float = 1.0, start: float = 1000.0) -> float:
     """Which part of the spikes of a trial has none of the same neuron within so many ms in another one."""
     unmatched = total = 0
     for i in range(first.n_neurons):
@@ -37,16 +39,22 @@ def variability(first, second, window=1.0, start=1000.0):
     return unmatched / max(total, 1)
 
 
-def main(n=200, outdegree=50, strengths=(0.3, 1.0, 3.0), rates=(0.0, 1.0, 3.0, 10.0, 30.0), spikes=100):
+def main(
+    n: int = 200,
+    outdegree: int = 50,
+    strengths: Sequence[float] = (0.3, 1.0, 3.0),
+    rates: Sequence[float] = (0.0, 1.0, 3.0, 10.0, 30.0),
+    spikes: int = 100,
+) -> list[tuple[float, ...]]:
     """Draws driven_chaos.png and returns rows of (strength, rate, largest exponent, its error, bits, variability)."""
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for strength in strengths:
         for rate in rates:
             net = network(n, outdegree, strength, rate)
             spectrum = sp.lyapunov_spectrum(net, n_exponents=n // 2, n_spikes=spikes * n)
-            trials = [network(n, outdegree, strength, rate, k).run(4000.0, progress=False) for k in (0, 1)]
+            first, second = (network(n, outdegree, strength, rate, k).run(4000.0, progress=False) for k in (0, 1))
             row = (strength, rate, spectrum.exponents[0], spectrum.errors[0], spectrum.entropy_per_spike)
-            rows.append((*row, variability(*trials)))
+            rows.append((*row, variability(first, second)))
             print(
                 "weight {:g}, {:g} Hz: {:.2f} +- {:.2f} 1/s, {:.3f} bits per spike, variability {:.2f}".format(
                     *rows[-1]

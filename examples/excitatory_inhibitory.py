@@ -9,7 +9,7 @@ Run it with `python excitatory_inhibitory.py`; it writes excitatory_inhibitory.p
 import sparseprop as sp
 
 
-def main(n=5000, duration=1000.0):
+def main(n: int = 5000, duration: float = 1000.0) -> sp.Result:
     """Simulate `n` neurons, four fifths of them excitatory, for `duration` ms."""
     neuron = sp.LIF(tau_m=20.0, V_th=20.0, V_reset=10.0, I_e=30.0, t_ref=2.0)
 

@@ -14,25 +14,24 @@ from sparseprop import training
 SOURCES, DRIVE = 20, 0.1
 
 
-def network(n, indegree, seed):
+def network(n: int, indegree: int, seed: int) -> sp.Network:
     net, model, weight = sp.Network(seed=seed), sp.Theta(tau_m=10.0, I_e=DRIVE), -1.0 / np.sqrt(indegree)
     source = net.add(SOURCES, sp.SpikeSource([], []), name="input")
     recurrent = net.add(n, model, name="recurrent", V=sp.uniform_phase())
-    output = net.add(2, model, name="output", V=-0.2)
     net.connect(source, recurrent, sp.fixed_indegree(SOURCES // 2), weight=sp.normal(0.0, 0.3))
     net.connect(recurrent, recurrent, sp.fixed_indegree(indegree), weight=sp.normal(weight, -0.2 * weight))
-    net.connect(recurrent, output, sp.all_to_all(), weight=sp.normal(-0.02, 0.05))
+    net.connect(recurrent, net.add(2, model, name="output", V=-0.2), sp.all_to_all(), weight=sp.normal(-0.02, 0.05))
     return net
 
 
-def samples(n, seed):
+def samples(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Each source spikes once, within 0.5 ms (standard deviation) of the pattern's time; times and labels."""
     rng, patterns = np.random.default_rng(seed), np.random.default_rng(99).uniform(2.0, 10.0, (2, SOURCES))
     labels = rng.integers(0, 2, n)
     return np.maximum(patterns[labels] + 0.5 * rng.standard_normal((n, SOURCES)), 0.0), labels
 
 
-def by_phases(result, labels):
+def by_phases(result: sp.BatchResult, labels: np.ndarray) -> training.Evaluation:
     """Cross entropy; an output's score is 3 sin(theta), theta = 2 atan(V / sqrt(I_e)) its phase."""
     V, square = result.V[:, 0], DRIVE + result.V[:, 0] ** 2
     scores, by_V = 6.0 * np.sqrt(DRIVE) * V / square, 6.0 * np.sqrt(DRIVE) * (DRIVE - V**2) / square**2
@@ -42,13 +41,15 @@ def by_phases(result, labels):
     return training.Evaluation(-np.log(p[right]).mean(), dL_dV=dL_dV, predictions=scores.argmax(axis=1))
 
 
-def trained(delay, seed, steps, k=5, epochs=12, n=50, indegree=25):
+def trained(
+    delay: float, seed: int, steps: int, k: int = 5, epochs: int = 12, n: int = 50, indegree: int = 25
+) -> tuple[float, float]:
     """The share of new samples that are right after training, and the largest exponent before it."""
     net, (inputs, labels), flossing = network(n, indegree, seed), samples(512, seed), training.Flossing(k)
     for duration in (min(150.0, delay), delay) if steps else ():
         slower = training.Adam(lr=0.02, decay=0.1 ** (1.0 / steps))
-        options = {"duration": duration, "optimizer": slower, "batch_size": 16, "n_threads": 1}
-        training.Trainer(net, flossing, **options).fit(inputs[:64], labels[:64], steps, progress=False)
+        trainer = training.Trainer(net, flossing, duration=duration, optimizer=slower, batch_size=16, n_threads=1)
+        trainer.fit(inputs[:64], labels[:64], steps, progress=False)
     largest = flossing.exponents(sp.run_batch(net, inputs[:16], delay)).max(axis=1).mean()
     loss, optimizer = training.FunctionLoss(by_phases, "output", V_times=[delay]), training.Adam(lr=0.01, decay=0.85)
     trainer = training.Trainer(net, loss, duration=delay, optimizer=optimizer, n_threads=1)
@@ -56,10 +57,12 @@ def trained(delay, seed, steps, k=5, epochs=12, n=50, indegree=25):
     return trainer.evaluate(*samples(512, 1000 + seed))["accuracy"], largest
 
 
-def main(delays=(200.0, 400.0, 600.0), seeds=range(1, 6), steps=20, **options):
+def main(
+    delays: tuple[float, ...] = (200.0, 400.0, 600.0), seeds: range = range(1, 6), steps: int = 20, **options: int
+) -> dict[str, np.ndarray]:
     """Draws flossing.png; returns (share that is right, largest exponent) of each delay, with and without, and seed."""
-    ax = plt.figure(figsize=(5.0, 3.4), layout="constrained").add_subplot(xlabel="delay (ms)", ylabel="right")
-    found = {}
+    figure, found = plt.figure(figsize=(5.0, 3.4), layout="constrained"), {}
+    ax = figure.add_subplot(xlabel="delay (ms)", ylabel="right")
     for name, color, number in (("control", "C3", 0), ("gradient flossing", "C0", steps)):
         found[name] = np.array([[trained(delay, seed, number, **options) for seed in seeds] for delay in delays])
         for delay, each in zip(delays, found[name], strict=True):
@@ -68,7 +71,7 @@ def main(delays=(200.0, 400.0, 600.0), seeds=range(1, 6), steps=20, **options):
         ax.plot(delays, found[name][:, :, 0], "o", color=color, alpha=0.4, markersize=4)
         ax.plot(delays, found[name][:, :, 0].mean(axis=1), color=color, label=name)
     ax.legend()
-    ax.figure.savefig("flossing.png", dpi=110)
+    figure.savefig("flossing.png", dpi=110)
     return found
 
 

@@ -11,7 +11,7 @@ import scipy.sparse
 import sparseprop as sp
 
 
-def ring(n, reach):
+def ring(n: int, reach: int) -> scipy.sparse.csr_array:
     """Weights of a ring of n neurons as a sparse matrix, in the voltage of the model."""
     distances = np.arange(1, reach + 1)
     distances = np.concatenate([distances, -distances])
@@ -21,7 +21,7 @@ def ring(n, reach):
     return scipy.sparse.csr_array((weight, (target, source)), shape=(n, n))
 
 
-def main(n=200, duration=500.0):
+def main(n: int = 200, duration: float = 500.0) -> sp.Result:
     """Simulate a ring of `n` theta neurons for `duration` ms."""
     W = ring(n, reach=10)
 

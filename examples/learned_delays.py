@@ -1,5 +1,8 @@
 """Delays are learned as weights are: Yin-Yang with few hidden neurons, with and without. Writes learned_delays.png."""
 
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
 import numpy as np
 
 import sparseprop as sp
@@ -8,7 +11,7 @@ from sparseprop import training
 DURATION = 50.0
 
 
-def train(delays, n, epochs, hidden, seed):
+def train(delays: bool, n: int, epochs: int, hidden: int, seed: int) -> tuple[training.Trainer, float]:
     """A trained trainer, and its accuracy."""
     model = sp.LIFExp(tau_m=20.0, tau_syn=5.0)
     net = training.layered_network([5, hidden, 3], model, seed=seed, delay=sp.uniform(0.0, 2.0))
@@ -24,16 +27,19 @@ def train(delays, n, epochs, hidden, seed):
     return trainer, trainer.evaluate(training.latencies(values, bias=15.0), labels)["accuracy"]
 
 
-def main(n=5000, epochs=40, hidden=30, seeds=(1, 2, 3)):
+def main(
+    n: int = 5000, epochs: int = 40, hidden: int = 30, seeds: Sequence[int] = (1, 2, 3)
+) -> dict[bool, list[float]]:
     """Accuracies without and with trained delays, one for each seed."""
-    ax, accuracies = None, {}
+    figure, accuracies = plt.figure(layout="constrained"), {}
+    ax = figure.add_subplot()
     for delays in (False, True):
         found = [train(delays, n, epochs, hidden, seed) for seed in seeds]
         accuracies[delays] = [accuracy for _, accuracy in found]
         print(f"delays {'trained' if delays else 'as drawn'}: {np.round(100.0 * np.array(accuracies[delays]), 2)} %")
-        ax = found[0][0].history.plot(ax)
+        found[0][0].history.plot(ax)
     ax.legend(["delays as drawn", "delays trained"])
-    ax.figure.savefig("learned_delays.png")
+    figure.savefig("learned_delays.png")
     return accuracies
 
 

@@ -3,23 +3,34 @@
 Run it with `python lyapunov.py`; it takes some minutes, and writes lyapunov.png.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
 import sparseprop as sp
 
 
-def spectrum_of(model, n, seed, spikes, share, outdegree, rate=1.0):
+def spectrum_of(
+    model: sp.Theta | sp.LIF, n: int, seed: int, spikes: int, share: float, outdegree: int, rate: float = 1.0
+) -> sp.LyapunovSpectrum:
     """The first `share` of the exponents of a balanced network that fires at `rate` Hz."""
     net = sp.calibrate_rate(sp.balanced_network(n, model, outdegree=outdegree, seed=seed), rate)
     return sp.lyapunov_spectrum(net, n_exponents=round(share * n), n_spikes=spikes * n)
 
 
-def mean_and_error(values):
-    return np.mean(values), np.std(values, ddof=1) / np.sqrt(len(values))
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    return float(np.mean(values)), float(np.std(values, ddof=1)) / np.sqrt(len(values))
 
 
-def main(sizes=(200, 500, 1000), graphs=3, spikes=40, share=0.35, outdegree=100):
+def main(
+    sizes: Sequence[int] = (200, 500, 1000),
+    graphs: int = 3,
+    spikes: int = 40,
+    share: float = 0.35,
+    outdegree: int = 100,
+) -> list[dict[str, Any]]:
     """`spikes` of each neuron on each of so many graphs; draws lyapunov.png and returns the table."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     axes = figure.subplots(1, 3)
@@ -28,7 +39,7 @@ def main(sizes=(200, 500, 1000), graphs=3, spikes=40, share=0.35, outdegree=100)
         spectra = [spectrum_of(sp.Theta(tau_m=10.0), n, seed, spikes, share, outdegree) for seed in range(graphs)]
         spectra[0].plot(axes[0])
         axes[0].lines[-2].set_label(f"N = {n}")
-        row = {"n": n}
+        row: dict[str, Any] = {"n": n}
         for name, values in (
             ("largest", [s.exponents[0] for s in spectra]),
             ("dimension / N", [s.dimension / n for s in spectra]),

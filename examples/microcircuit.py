@@ -33,7 +33,7 @@ TAU_M, TAU_SYN, EXTERNAL_RATE = 10.0, 0.5, 8.0  # ms, ms, Hz per external synaps
 WEIGHT = 87.8 * TAU_M / 250.0  # mV: 87.8 pA, a PSP of 0.15 mV, over a membrane of 250 pF
 
 
-def network(scale=0.1, seed=1):
+def network(scale: float = 0.1, seed: int = 1) -> sp.Network:
     """The microcircuit, with this part of its neurons and of the synapses of each."""
     sizes, external, mean, deviation, rate = (np.array(column) for column in zip(*POPULATIONS.values(), strict=True))
     n_synapses = np.log(1.0 - PROBABILITY) / np.log(1.0 - 1.0 / np.outer(sizes, sizes))
@@ -60,7 +60,7 @@ def network(scale=0.1, seed=1):
     return net
 
 
-def main(scale=0.1, duration=1000.0, picture="microcircuit.png"):
+def main(scale: float = 0.1, duration: float = 1000.0, picture: str = "microcircuit.png") -> sp.Result:
     """Simulate `duration` ms after 500 ms of transient; rates beside the published ones."""
     sim = sp.Simulation(network(scale))
     sim.run(500.0)

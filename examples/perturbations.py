@@ -12,16 +12,16 @@ from matplotlib.figure import Figure
 import sparseprop as sp
 
 
-def network(model, n, K):
+def network(model: sp.LIF | sp.Theta | sp.RapidTheta, n: int, K: int) -> sp.Network:
     """The balanced network with a rate of 1 Hz."""
     return sp.calibrate_rate(sp.balanced_network(n, model, outdegree=K, seed=1), 1.0)
 
 
-def main(n=500, K=100, twins=10, duration=2000.0):
+def main(n: int = 500, K: int = 100, twins: int = 10, duration: float = 2000.0) -> dict[str | float, sp.Perturbation]:
     """Run twins of LIF, theta and rapid theta networks; returns what they show, by name."""
     figure = Figure(figsize=(11.0, 7.0), layout="constrained")
     (fading, tube), (growing, rapid) = figure.subplots(2, 2)
-    found = {}
+    found: dict[str | float, sp.Perturbation] = {}
 
     lif = network(sp.LIF(tau_m=10.0), n, K)
     found["LIF"] = sp.perturb(lif, size=np.geomspace(1e-10, 1e-2, 5), n=twins, duration=duration)

@@ -9,7 +9,7 @@ from sparseprop.torch import SpikingNetwork
 DURATION = 50.0
 
 
-def main(n=5000, epochs=20, hidden=120, batch_size=50, lr=5e-3):
+def main(n: int = 5000, epochs: int = 20, hidden: int = 120, batch_size: int = 50, lr: float = 5e-3) -> float:
     """Train, and return the share of test samples that are right."""
     torch.manual_seed(1)
     neuron = sp.LIFExp(tau_m=20.0, tau_syn=5.0)
@@ -18,7 +18,7 @@ def main(n=5000, epochs=20, hidden=120, batch_size=50, lr=5e-3):
     optimizer = torch.optim.Adam(network.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
 
-    def samples(number, seed):
+    def samples(number: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         values, labels = training.yin_yang(number, seed)
         return torch.tensor(training.latencies(values, bias=15.0)), torch.tensor(labels)
 
@@ -35,7 +35,7 @@ def main(n=5000, epochs=20, hidden=120, batch_size=50, lr=5e-3):
             optimizer.step()
         schedule.step()
         with torch.no_grad():
-            right = (network(test[0]).argmin(dim=1) == test[1]).double().mean().item()
+            right: float = (network(test[0]).argmin(dim=1) == test[1]).double().mean().item()
         print(f"epoch {epoch + 1}: {100.0 * right:.2f} % right")
     return right
 

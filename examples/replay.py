@@ -12,7 +12,7 @@ import sparseprop as sp
 NEURON = sp.LIF(tau_m=20.0, V_th=20.0, V_reset=10.0, I_e=24.0, t_ref=2.0)
 
 
-def network(n, driver):
+def network(n: int, driver: sp.LIF | sp.SpikeSource) -> sp.Network:
     """Neurons E that excite neurons F; `driver` is what E consists of."""
     net = sp.Network(seed=1)
     E = net.add(n, driver, name="E")
@@ -22,7 +22,7 @@ def network(n, driver):
     return net
 
 
-def main(n=1000, duration=500.0):
+def main(n: int = 1000, duration: float = 500.0) -> tuple[sp.Result, sp.Result]:
     """Record E and F, then replay E."""
     recorded = network(n, NEURON).run(duration, record="replay.h5", overwrite=True)
     print(recorded)

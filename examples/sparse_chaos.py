@@ -7,6 +7,9 @@ graphs.
 Run it with `python sparse_chaos.py`; it takes some ten minutes, and writes sparse_chaos.png.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -22,7 +25,7 @@ VALUES = {
 COLUMNS = ("largest exponent (1/s)", "dimension / N", "bits per spike")
 
 
-def measured(n, seed, spikes, share, settings):
+def measured(n: int, seed: int, spikes: int, share: float, settings: Mapping[str, Any]) -> tuple[float, ...]:
     """Largest exponent, dimension per neuron, bits per spike, and the exponent nearest to 0, of one graph."""
     model = sp.RapidTheta(tau_m=10.0, rapidness=settings["rapidness"])
     rate = settings["rate (Hz)"]
@@ -34,7 +37,9 @@ def measured(n, seed, spikes, share, settings):
     return spectrum.exponents[0], spectrum.dimension / n, spectrum.entropy_per_spike, nearest
 
 
-def main(n=500, graphs=3, spikes=40, share=0.7, values=VALUES):
+def main(
+    n: int = 500, graphs: int = 3, spikes: int = 40, share: float = 0.7, values: Mapping[str, Sequence[float]] = VALUES
+) -> list[tuple[Any, ...]]:
     """`spikes` of each neuron on each of so many graphs; returns rows of (name, value, means, standard errors)."""
     rows = []
     for name, numbers in values.items():
@@ -48,7 +53,7 @@ def main(n=500, graphs=3, spikes=40, share=0.7, values=VALUES):
     return rows
 
 
-def draw(rows):
+def draw(rows: list[tuple[Any, ...]]) -> None:
     """Write sparse_chaos.png."""
     names = list(dict.fromkeys(name for name, *_ in rows))
     figure = Figure(figsize=(2.6 * len(names), 5.5), layout="constrained")

@@ -11,7 +11,14 @@ import sparseprop as sp
 from sparseprop import training
 
 
-def main(n=1000, indegree=50, epochs=3000, lr=0.02, decay=0.998, duration=100.0):
+def main(
+    n: int = 1000,
+    indegree: int = 50,
+    epochs: int = 3000,
+    lr: float = 0.02,
+    decay: float = 0.998,
+    duration: float = 100.0,
+) -> float:
     """Train all weights; returns the mean distance in ms of the spikes from the prescribed ones."""
     rng = np.random.default_rng(1)
     net = training.recurrent_network(
@@ -29,17 +36,18 @@ def main(n=1000, indegree=50, epochs=3000, lr=0.02, decay=0.998, duration=100.0)
     after = trainer.run(inputs)
     counts = after.spike_counts("recurrent")[0, :10]
     times = after.spike_table("recurrent", 3)[0][0, :10]
-    error = np.abs(np.minimum(times, duration) - wanted[0]).mean()
+    error = float(np.abs(np.minimum(times, duration) - wanted[0]).mean())
     print(f"{counts.tolist()} spikes, {error:.4f} ms from the prescribed times on average")
 
-    ax = plt.figure(layout="constrained").add_subplot(xlabel="time (ms)", ylabel="neuron")
+    figure = plt.figure(layout="constrained")
+    ax = figure.add_subplot(xlabel="time (ms)", ylabel="neuron")
     for result, marker, name in ((before, "x", "before"), (after, "|", "after training")):
         t, ids = result[0]
         shown = ids - 200 < 10
         ax.plot(t[shown], ids[shown] - 200, marker, label=name)
     ax.plot(wanted[0].T, np.arange(10) * np.ones((3, 1)), "o", color="k", fillstyle="none", label="_")
     ax.legend()
-    ax.figure.savefig("spike_patterns.png")
+    figure.savefig("spike_patterns.png")
     return error
 
 

@@ -4,7 +4,7 @@ import sparseprop as sp
 from sparseprop import training
 
 
-def main(n=5000, epochs=40, hidden=120):
+def main(n: int = 5000, epochs: int = 40, hidden: int = 120) -> training.Trainer:
     values, labels = training.yin_yang(n, seed=42)
     test_values, test_labels = training.yin_yang(2 * n, seed=40)
     test = training.latencies(test_values, bias=15.0), test_labels

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from typing import TYPE_CHECKING
 
 if importlib.util.find_spec("sparseprop._core") is None:
     raise ImportError(
@@ -35,6 +36,17 @@ from .run.result import Result
 from .run.simulation import Simulation, StopReason
 from .sweep import SweepResult, sweep
 from .viewer import view
+
+if TYPE_CHECKING:
+    from . import analysis as analysis
+    from . import interop as interop
+    from . import jax as jax
+    from . import raster as raster
+    from . import simulation as simulation
+    from . import torch as torch
+    from . import training as training
+
+    __version__: str
 
 __all__ = [
     "EIF",
@@ -96,16 +108,18 @@ _LAZY = ("analysis", "interop", "jax", "torch", "training")  # modules that are 
 _FORMER = ("raster", "simulation")  # paths of names that have moved
 
 
-def __getattr__(name):
-    if name in _LAZY or name in _FORMER:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # which takes it for any name that there could be
 
-        return version("sparseprop-sim")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        if name in _LAZY or name in _FORMER:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("sparseprop-sim")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     """Public names only, for whoever presses the tab key."""
     return sorted([*__all__, *_LAZY, "__version__"])

@@ -5,14 +5,20 @@ and :func:`plain`, which none of the following passes silently: units (of neo, q
 become ms and rates Hz, others are refused), masked entries, dates, complex numbers, booleans, texts and objects.
 """
 
+from __future__ import annotations
+
 import math
 import numbers
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._machine import share_out
 from .errors import ParameterError, shown
+
+if TYPE_CHECKING:
+    from ._types import Floats, Ints
 
 # NumPy refuses complex -> real silently only with a warning; we refuse it with an error.
 _REAL_KINDS = "iuf"
@@ -28,17 +34,17 @@ _PLAIN = (float, int)
 
 
 def real(
-    value,
-    name,
-    allowed="a finite number",
+    value: Any,
+    name: str,
+    allowed: str = "a finite number",
     *,
-    low=-math.inf,
-    high=math.inf,
-    low_open=False,
-    high_open=False,
-    infinite=False,
-    unit=None,
-):
+    low: float = -math.inf,
+    high: float = math.inf,
+    low_open: bool = False,
+    high_open: bool = False,
+    infinite: bool = False,
+    unit: str | None = None,
+) -> float:
     """`value` as a float in the given range; `unit` ("ms" or "Hz") is what quantities are converted to.
 
     Raises
@@ -61,7 +67,9 @@ def real(
     return number
 
 
-def integer(value, name, allowed="a whole number", *, low=None, high=None):
+def integer(
+    value: Any, name: str, allowed: str = "a whole number", *, low: int | None = None, high: int | None = None
+) -> int:
     """`value` as an int in ``[low, high]``; booleans and floats (even whole ones) are refused."""
     value = _number(value, name, None)
     if isinstance(value, (bool, np.bool_, np.timedelta64)) or not isinstance(value, (numbers.Integral, np.integer)):
@@ -80,28 +88,28 @@ def _number(value, name, unit):
     return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
-def flag(value, name):
+def flag(value: Any, name: str) -> bool:
     """`value` as a bool; anything truthy that is not a boolean is refused."""
     if not isinstance(value, (bool, np.bool_)):
         raise ParameterError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
-def is_array(value):
+def is_array(value: object) -> bool:
     """Whether `value` is meant as several values: an array or Series, a list, a tuple or a range."""
     if isinstance(value, (str, bytes)):
         return False
     return getattr(value, "ndim", 0) > 0 or isinstance(value, Sequence)
 
 
-def is_matrix(value):
+def is_matrix(value: Any) -> bool:
     """Whether `value` is meant as an array of two dimensions."""
     if isinstance(value, (list, tuple)):
         return bool(value) and is_array(value[0])
     return getattr(value, "ndim", 0) == 2
 
 
-def without_unit(value, name, unit=None):
+def without_unit(value: Any, name: str, unit: str | None = None) -> Any:
     """The plain numbers of a quantity of another library in `unit` ("ms", "Hz", or None: it must have no dimension).
 
     Anything else comes back as it is. No such library is imported: quantities are known by their methods.
@@ -124,16 +132,17 @@ def without_unit(value, name, unit=None):
         if hasattr(kind, "has_same_dimensions") and hasattr(kind, "get_best_unit"):  # Brian2, in SI units
             return _of_brian2(value, unit)
     except Exception as error:  # each library has its own
-        wanted = {"ms": "a time, or plain numbers in ms", "Hz": "a rate, or plain numbers in Hz"}
+        allowed = {"ms": "a time, or plain numbers in ms", "Hz": "a rate, or plain numbers in Hz"}
+        wanted = allowed.get(unit or "", "plain numbers, as its unit is up to you")
         raise ParameterError(
-            f"{name} must be {wanted.get(unit, 'plain numbers, as its unit is up to you')}, got {shown(value)} with a "
+            f"{name} must be {wanted}, got {shown(value)} with a "
             f"unit that cannot be converted ({shown(error)}); take its numbers in the unit that you use, such as "
             "value.magnitude or value / mV"
         ) from None
     return value
 
 
-def without_units(value, name, unit=None):
+def without_units(value: Any, name: str, unit: str | None = None) -> Any:
     """The same for what may also be lists within lists, such as arrays that are checked later by somebody else."""
     if isinstance(value, (list, tuple)):
         parts = [without_units(part, name, unit) for part in value]
@@ -151,7 +160,7 @@ def _of_brian2(value, unit):
     return numbers / 1e-3 if unit == "ms" else numbers
 
 
-def plain(value, name, unit=None):
+def plain(value: Any, name: str, unit: str | None = None) -> np.ndarray:
     """`value` as an array of integers or floating-point numbers, of any shape; it may be the one that was given.
 
     Raises
@@ -213,20 +222,20 @@ def _index(place, shape):
 
 
 def real_array(
-    value,
-    name,
-    allowed="one finite number per entry",
+    value: Any,
+    name: str,
+    allowed: str = "one finite number per entry",
     *,
-    size=None,
-    low=-math.inf,
-    high=math.inf,
-    low_open=False,
-    high_open=False,
-    infinite=False,
-    unit=None,
-    ndim=1,
-    copy=True,
-):
+    size: int | None = None,
+    low: float = -math.inf,
+    high: float = math.inf,
+    low_open: bool = False,
+    high_open: bool = False,
+    infinite: bool = False,
+    unit: str | None = None,
+    ndim: int | tuple[int, ...] = 1,
+    copy: bool = True,
+) -> Floats:
     """`value` as a float64 array of `ndim` dimensions (a number, or several that are allowed), every entry in range.
 
     `unit` ("ms" or "Hz") is what quantities are converted to. Without `copy` it may be the array that was given.
@@ -238,7 +247,8 @@ def real_array(
     """
     array = plain(value, name, unit)
     if array.ndim not in (ndim if isinstance(ndim, tuple) else (ndim,)):
-        dimensions = {1: "one-dimensional", 2: "two-dimensional"}.get(ndim, f"of {ndim} dimensions")
+        names: dict[Any, str] = {1: "one-dimensional", 2: "two-dimensional"}
+        dimensions = names.get(ndim, f"of {ndim} dimensions")
         raise ParameterError(f"{name} must be {dimensions}, got shape {array.shape}")
     if size is not None and array.shape[0] != size:
         raise ParameterError(f"{name} must have {size} entries, got {array.shape[0]}")
@@ -263,7 +273,7 @@ def real_array(
     return new
 
 
-def index_array(value, name, n):
+def index_array(value: Any, name: str, n: int) -> Ints:
     """`value` as a fresh one-dimensional int64 array of indices in ``[0, n)``."""
     array = value if isinstance(value, np.ndarray) and value.shape == (0,) else plain(value, name)
     if array.shape == (0,):

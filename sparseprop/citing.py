@@ -1,9 +1,15 @@
 """What to cite: BibTeX for the methods and models that a network, or what came out of it, stands on."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .errors import ParameterError, named_arguments, shown, unknown_name
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = ["WORKS", "Work", "cite"]
 
@@ -34,12 +40,12 @@ class Work:
     fields: dict[str, str] = field(default_factory=dict)
 
     @property
-    def key(self):
+    def key(self) -> str:
         """What BibTeX calls it: the first author, the year and the first word of the title."""
-        words = (self.authors[0][0], str(self.year), re.match(r"\w+", self.title)[0])
+        words = (self.authors[0][0], str(self.year), re.findall(r"\w+", self.title)[0])
         return re.sub(r"\W", "", "".join(words).lower().replace("é", "e"))
 
-    def bibtex(self):
+    def bibtex(self) -> str:
         """The entry, with a comment that says what it is cited for."""
         rows = {"author": " and ".join(f"{family}, {given}" for family, given in self.authors)}
         rows |= {"title": f"{{{self.title}}}", "year": str(self.year)} | self.fields
@@ -221,7 +227,7 @@ _FEATURES = [name for name in WORKS if name != "lyapunov_spiking"]
 
 
 @named_arguments
-def cite(*things):
+def cite(*things: object) -> str:
     """BibTeX for what was used: this package, the algorithm, and the works behind models and methods.
 
     Parameters

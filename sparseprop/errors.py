@@ -5,6 +5,8 @@ should. Ends of a run that are normal (time reached, spikes reached, silence, in
 :class:`sparseprop.StopReason`.
 """
 
+from __future__ import annotations
+
 import difflib
 import functools
 import inspect
@@ -13,6 +15,9 @@ import re
 import reprlib
 import sys
 import warnings
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -227,7 +232,7 @@ class EngineFault(Exception):
         V before the event.
     """
 
-    def __init__(self, kind, neuron, time, voltage=None):
+    def __init__(self, kind: str, neuron: int, time: float, voltage: float | None = None) -> None:
         super().__init__(kind, neuron, time, voltage)
         self.kind, self.neuron, self.time, self.voltage = kind, neuron, time, voltage
 
@@ -270,15 +275,16 @@ def _shown_array(array):
     return f"{text}: [{entries}{', ...' if size > len(first) else ''}]"
 
 
-def warn(message, category):
+def warn(message: str, category: type[Warning]) -> None:
     """A Python warning that points to the user's line that led to it, however deep in the package it comes from."""
+    frame: FrameType | None
     frame, level = sys._getframe(1), 2
     while frame is not None and os.path.dirname(frame.f_code.co_filename).startswith(_FOLDER):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 
 
-def shown(value):
+def shown(value: object) -> str:
     """What messages show of a value that a user gave: its repr, in one line of at most some 100 characters.
 
     Arrays show their shape, dtype and first entries; long texts, lists and dictionaries are cut.
@@ -292,13 +298,13 @@ def shown(value):
     return text
 
 
-def shown_range(array):
+def shown_range(array: np.ndarray) -> str:
     """What a summary shows of an array of numbers: how many, from where to where."""
     span = f" from {array.min():g} to {array.max():g}" if array.size else ""
     return f"<{array.size:,} values{span}>"
 
 
-def unknown_name(what, name, allowed):
+def unknown_name(what: str, name: object, allowed: Iterable[str]) -> ParameterError:
     """A :class:`ParameterError` for a name that does not exist, with the nearest one that does.
 
     Parameters
@@ -340,7 +346,10 @@ _ELSEWHERE = {
 }  # fmt: skip
 
 
-def named_arguments(thing):
+_Named = TypeVar("_Named", bound=Callable[..., Any])
+
+
+def named_arguments(thing: _Named) -> _Named:
     """A function, or a class with its constructor and public methods, whose calls with wrong arguments are explained.
 
     Python's own TypeError becomes an :class:`ArgumentError` (which is one, too) with the nearest name, or with what a
@@ -348,9 +357,10 @@ def named_arguments(thing):
     """
     if not inspect.isclass(thing):
         return _named_function(thing, thing.__name__, thing)
-    if "__init__" in vars(thing):
-        thing.__init__ = _named_function(thing.__init__, thing.__name__, thing)
-    for cls in thing.__mro__:
+    named: Any = thing
+    if "__init__" in vars(named):
+        named.__init__ = _named_function(named.__init__, named.__name__, named)
+    for cls in named.__mro__:
         for name, method in list(vars(cls).items()) if cls.__module__.startswith("sparseprop.") else ():
             function = getattr(method, "__func__", method)
             if name.startswith("_") or not inspect.isfunction(function) or hasattr(function, "has_names"):

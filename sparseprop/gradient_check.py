@@ -1,9 +1,12 @@
 """Gradients compared with derivatives of the reference engine."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +20,13 @@ from .models import PARAMETERS as NEURON_PARAMETERS
 from .numerics.arithmetic import ComplexArithmetic, DoubleArithmetic
 from .run.recording import Record
 from .run.simulation import Simulation, check_stop_rules
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._types import ArrayLike, EngineName, Floats, Ints
+    from .gradients import GradientWarning
+    from .network import Network
 
 __all__ = ["Comparison", "GradientReport", "check_gradients", "directional_derivative"]
 
@@ -265,7 +275,7 @@ class Comparison:
     method: str
     uncertainty: float = 0.0
 
-    def agrees(self, tolerance):
+    def agrees(self, tolerance: float) -> bool:
         """Whether the error is at most `tolerance`, or what differences cannot tell, which is to be at most 1e-4."""
         return self.error <= max(tolerance, min(self.uncertainty, FEWEST_DIGITS))
 
@@ -298,21 +308,21 @@ class GradientReport:
     True
     """
 
-    comparisons: list
+    comparisons: list[Comparison]
     tolerance: float
-    warnings: list
+    warnings: list[GradientWarning]
     n_spikes: int
     n_simultaneous: int
 
     @property
-    def error(self):
+    def error(self) -> float:
         return max((c.error for c in self.comparisons), default=0.0)
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         return all(c.agrees(self.tolerance) for c in self.comparisons)
 
-    def __str__(self):
+    def __str__(self) -> str:
         verdict = "agree" if self.passed else "DIFFER"
         lines = [f"gradients of {self.n_spikes} spikes {verdict}: largest relative error {self.error:.2g}"]
         for c in self.comparisons:
@@ -328,8 +338,19 @@ class GradientReport:
 
 
 @named_arguments
-def check_gradients(net, duration=None, *, n_spikes=None, loss=None, parameters=PARAMETERS, engine="window", seed=None,
-                    tolerance=1e-9, most=200, difference=None):  # fmt: skip
+def check_gradients(
+    net: Network,
+    duration: float | None = None,
+    *,
+    n_spikes: int | None = None,
+    loss: Callable[[Floats, Ints], ArrayLike] | ArrayLike | None = None,
+    parameters: Sequence[str] | str = PARAMETERS,
+    engine: EngineName = "window",
+    seed: int | None = None,
+    tolerance: float = 1e-9,
+    most: int = 200,
+    difference: float | None = None,
+) -> GradientReport:
     """Compare the gradients of a run with derivatives of the reference engine, one by one.
 
     Parameters

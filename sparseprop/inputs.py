@@ -1,10 +1,12 @@
 """What drives a network from outside: spike trains, Poisson processes and currents that change in steps."""
 
+from __future__ import annotations
+
 import math
 import os
 import warnings
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from ._validation import index_array, is_array, real, real_array
 from .errors import ParameterError, named_arguments, shown, unknown_name
 from .files.populations import number_recorded, populations_in, recorded_in
 from .files.raster_reader import read_raster
+
+if TYPE_CHECKING:
+    from ._types import ArrayLike, Description, Floats, NumberOrArray, PathLike, PopulationName
 
 __all__ = [
     "Poisson",
@@ -64,8 +69,8 @@ class Poisson:
         ms, from which on each row of rates holds.
     """
 
-    rate: Any
-    times: Any = None
+    rate: NumberOrArray
+    times: NumberOrArray = None
     name: ClassVar[str] = "poisson"
 
     def __post_init__(self):
@@ -80,14 +85,14 @@ class Poisson:
             raise ParameterError(f"poisson: rate must be at most {HIGHEST_RATE:g} Hz, got {np.max(rate)}")
         object.__setattr__(self, "rate", rate)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if isinstance(self.rate, float):
             return f"poisson({self.rate:g} Hz)"
         changes = "" if self.times is None else f", {self.times.size} pieces"
         return f"poisson({np.min(self.rate):g} to {np.max(self.rate):g} Hz{changes})"
 
     @property
-    def size(self):
+    def size(self) -> int | None:
         """The number of neurons the rates are for, or None."""
         if isinstance(self.rate, float):
             return None
@@ -95,19 +100,19 @@ class Poisson:
             return self.rate.shape[0]
         return self.rate.shape[1] if self.rate.shape[1] > 1 else None
 
-    def highest(self):
+    def highest(self) -> Floats:
         """The highest rate of each neuron in events per ms, shape (1,) or (n,)."""
         rate = np.atleast_1d(self.rate) if self.times is None else self.rate.max(axis=0)
         return rate * 1e-3
 
-    def fractions(self):
+    def fractions(self) -> Floats | None:
         """The rates over the highest one of each neuron, shape (n_times, 1 or n); None if they do not change."""
         if self.times is None:
             return None
         highest = self.rate.max(axis=0)
         return np.ascontiguousarray(self.rate / np.where(highest > 0.0, highest, 1.0))
 
-    def interval(self, longest):
+    def interval(self, longest: float) -> float:
         """The length in ms of the intervals in which events are drawn: a power of two, at most `longest`.
 
         So that a neuron with the highest rate has 6 to 12 in one.
@@ -117,7 +122,7 @@ class Poisson:
             return longest
         return min(longest, math.ldexp(1.0, math.frexp(EVENTS_PER_INTERVAL / highest)[1] - 1))
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """The dictionary form."""
         d = {"name": self.name, "rate": self.rate}
         return d if self.times is None else d | {"times": self.times}
@@ -135,8 +140,8 @@ class Steps:
         What is added to I_e from then on.
     """
 
-    times: Any
-    values: Any
+    times: NumberOrArray
+    values: NumberOrArray
     name: ClassVar[str] = "steps"
 
     def __post_init__(self):
@@ -144,20 +149,20 @@ class Steps:
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "values", values)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"steps({self.times.size} from {self.times[0]:g} to {self.times[-1]:g} ms)"
 
     @property
-    def size(self):
+    def size(self) -> int | None:
         """The number of neurons the values are for, or None."""
         return self.values.shape[1] if self.values.shape[1] > 1 else None
 
-    def at(self, times):
+    def at(self, times: ArrayLike) -> Floats:
         """What is added to I_e at these times, shape (n_times, 1 or n)."""
         k = np.searchsorted(self.times, times, side="right") - 1
         return np.where((k >= 0)[:, None], self.values[k], 0.0)
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """The dictionary form."""
         return {"name": self.name, "times": self.times, "values": self.values}
 
@@ -165,9 +170,12 @@ class Steps:
 class Source:
     """Populations that emit spikes and receive none: :class:`SpikeSource` and :class:`PoissonSource`."""
 
-    size: int | None
+    @property
+    def size(self) -> int | None:
+        """The number of neurons that the parameters are for, or None."""
+        raise NotImplementedError
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """The dictionary form: the name and the parameters."""
         raise NotImplementedError
 
@@ -195,8 +203,8 @@ class SpikeSource(Source):
     array([3., 5.])
     """
 
-    times: Any
-    ids: Any
+    times: NumberOrArray
+    ids: NumberOrArray
 
     def __post_init__(self):
         times = real_array(self.times, "SpikeSource: times", "finite times >= 0 ms", unit="ms", low=0.0)
@@ -208,7 +216,7 @@ class SpikeSource(Source):
         object.__setattr__(self, "ids", _read_only(ids[order]))
 
     @classmethod
-    def from_raster(cls, path, population=None):
+    def from_raster(cls, path: PathLike, population: PopulationName | None = None) -> SpikeSource:
         """The spikes of a raster file, to be replayed.
 
         Parameters
@@ -256,15 +264,15 @@ class SpikeSource(Source):
             )
         return cls(times, ids)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"SpikeSource({self.times.size} spikes)"
 
     @property
-    def size(self):
+    def size(self) -> int | None:
         """The number of neurons is not fixed; ids only have to be below it."""
         return None
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         return {"name": "SpikeSource", "times": self.times, "ids": self.ids}
 
 
@@ -289,28 +297,33 @@ class PoissonSource(Source):
     True
     """
 
-    rate: Any
-    times: Any = None
+    rate: NumberOrArray
+    times: NumberOrArray = None
+
+    if TYPE_CHECKING:
+
+        @property
+        def process(self) -> Poisson: ...
 
     def __post_init__(self):
         object.__setattr__(self, "process", Poisson(self.rate, self.times))
         object.__setattr__(self, "rate", self.process.rate)
         object.__setattr__(self, "times", self.process.times)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"PoissonSource{repr(self.process)[len('poisson') :]}"
 
     @property
-    def size(self):
+    def size(self) -> int | None:
         """The number of neurons the rates are for, or None."""
         return self.process.size
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         return self.process.to_dict() | {"name": "PoissonSource"}
 
 
 @named_arguments
-def poisson(rate, times=None):
+def poisson(rate: ArrayLike, times: ArrayLike | None = None) -> Poisson:
     """Independent Poisson processes, one for each neuron, for :meth:`Network.drive`.
 
     Parameters
@@ -346,7 +359,7 @@ def poisson(rate, times=None):
 
 
 @named_arguments
-def steps(times, values):
+def steps(times: ArrayLike, values: ArrayLike) -> Steps:
     """A current that changes in steps, for :meth:`Network.drive`; exact at each step.
 
     Parameters
@@ -390,7 +403,7 @@ def _from_table(makers, d, what):
     return make(**arguments)
 
 
-def input_from_dict(d):
+def input_from_dict(d: Any) -> Any:
     """What :func:`poisson` or :func:`steps` returned, from its dictionary form."""
     makers = {
         "poisson": (Poisson, ["rate", "times"], ["rate"]),
@@ -399,9 +412,9 @@ def input_from_dict(d):
     return _from_table(makers, d, "input")
 
 
-def source_from_dict(d):
+def source_from_dict(d: Any) -> Any:
     """A source from its dictionary form; a SpikeSource may also be given as ``file`` and ``population``."""
-    makers = {
+    makers: dict[str, tuple[Any, ...]] = {
         "SpikeSource": (SpikeSource, ["times", "ids"], ["times", "ids"]),
         "PoissonSource": (PoissonSource, ["rate", "times"], ["rate"]),
     }

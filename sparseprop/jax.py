@@ -4,6 +4,8 @@ The engine is called back on the host, in float64: ``jax.config.update("jax_enab
 exact ones of :meth:`sparseprop.BatchResult.backward`, by ``jax.custom_vjp``: reverse mode only.
 """
 
+from __future__ import annotations
+
 import functools
 
 import numpy as np
@@ -13,6 +15,8 @@ try:
 except ImportError as error:
     raise ImportError('sparseprop.jax needs JAX: run `pip install "sparseprop-sim[jax]"`') from error
 
+from typing import TYPE_CHECKING, Any
+
 from . import _validation
 from .batch import BatchSimulation, are_pairs, by_source, check_shape, input_array, padded_pairs, sources_of
 from .connectivity import ProceduralAdjacency
@@ -20,11 +24,17 @@ from .errors import ParameterError, named_arguments, shown, unknown_name
 from .network import Network
 from .training import optimizers
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._types import Description, Floats, PopulationName
+    from .network import Network
+
 __all__ = ["Optimizer", "parameters", "spike_times"]
 
 
 @named_arguments
-def parameters(net, delays=False):
+def parameters(net: Network, delays: bool = False) -> dict[str, list[jax.Array]]:
     """The weights of a network, and its delays if there is one for each synapse, as a pytree for :func:`spike_times`.
 
     Parameters
@@ -72,7 +82,16 @@ def _check_x64():
 
 
 @named_arguments
-def spike_times(net, params, inputs, *, duration, population=None, n_spikes=1, n_threads=None):
+def spike_times(
+    net: Network,
+    params: Mapping[str, Any],
+    inputs: Any,
+    *,
+    duration: float,
+    population: PopulationName | None = None,
+    n_spikes: int = 1,
+    n_threads: int | None = None,
+) -> jax.Array:
     """The first spikes of a population in each sample, differentiable by parameters and input times.
 
     Parameters
@@ -309,20 +328,21 @@ class Optimizer(optimizers.Optimizer):
     True
     """
 
-    def __init__(self, transformation):
+    def __init__(self, transformation: Any) -> None:
         _check_x64()
         if not callable(getattr(transformation, "init", None)) or not callable(getattr(transformation, "update", None)):
             raise ParameterError(
                 f"transformation must be one of optax, such as optax.adam(1e-2), got {shown(transformation)}"
             )
         self.transformation = transformation
-        self._states, self._saved = {}, {}
+        self._states: dict[str, Any] = {}
+        self._saved: dict[str, Any] = {}
         self._structure = str(jax.tree.structure(transformation.init(jax.numpy.zeros(1))))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Optimizer({self._structure})"
 
-    def update(self, name, values, gradient, *, epoch=0, scale=1.0):
+    def update(self, name: str, values: Floats, gradient: Floats, *, epoch: int = 0, scale: float = 1.0) -> Floats:
         """`values` after a step, a new array; see :meth:`sparseprop.training.Optimizer.update`."""
         values, gradient = (jax.numpy.asarray(array, np.float64) for array in (values, gradient))
         state = self._states.get(name)
@@ -334,11 +354,11 @@ class Optimizer(optimizers.Optimizer):
         change, self._states[name] = self.transformation.update(gradient, state, values)
         return np.asarray(values + scale * change)
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """The shape of its state, and all that it keeps of arrays."""
         state = {name: [np.asarray(leaf) for leaf in jax.tree.leaves(of)] for name, of in self._states.items()}
         return {"settings": {"state": self._structure}, "state": self._saved | state}
 
-    def restore(self, d):
+    def restore(self, d: Description) -> None:
         """Go on from what :meth:`to_dict` returned."""
         self._states, self._saved = {}, dict(d["state"])

@@ -1,13 +1,24 @@
 """Pictures: spike rasters over population rates. Only drawing a picture imports matplotlib."""
 
+from __future__ import annotations
+
 import math
 import os
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from . import _validation
 from .errors import ParameterError, StorageError, named_arguments, shown
 from .numerics import bins
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from matplotlib.axes import Axes
+
+    from ._types import PathLike, PlotAxes
+    from .run.result import Result
 
 __all__ = ["plot_raster", "save_raster_plot"]
 
@@ -27,7 +38,16 @@ FEW = 3000  # spikes that are larger in it
 
 
 @named_arguments
-def plot_raster(result, ax=None, *, t_start=None, t_stop=None, neurons=None, bin_width=None, max_markers=20_000):
+def plot_raster(
+    result: Result,
+    ax: Axes | None = None,
+    *,
+    t_start: float | None = None,
+    t_stop: float | None = None,
+    neurons: int | None = None,
+    bin_width: float | None = None,
+    max_markers: int = 20_000,
+) -> PlotAxes:
     """Spike raster over a histogram of the population rates, sharing the time axis.
 
     Up to `max_markers` spikes are drawn as one marker each. More are counted on a grid nearly as fine as the
@@ -86,7 +106,7 @@ def plot_raster(result, ax=None, *, t_start=None, t_stop=None, neurons=None, bin
     return ax
 
 
-def save_raster_plot(result, path, *, dpi=150, **options):
+def save_raster_plot(result: Result, path: PathLike, *, dpi: float = 150, **options: Any) -> None:
     """Draw :func:`plot_raster` into a file, without a window and without touching pyplot.
 
     Parameters
@@ -124,7 +144,7 @@ def save_raster_plot(result, path, *, dpi=150, **options):
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def small_raster(result):
+def small_raster(result: Result) -> np.ndarray:
     """The spikes of a Result as an array of pixels, for where a picture has to be small and made at once.
 
     Parameters
@@ -142,7 +162,7 @@ def small_raster(result):
     first, last = interval_to_show(result, None, None)
     n_rows = max(sum(band.shown for band in bands), 1)
     colors = [band.color for band in bands[: len(COLORS)]]  # which come again after these
-    counts = np.zeros((len(colors), height * width), np.int64)
+    counts: np.ndarray = np.zeros((len(colors), height * width), np.int64)
     starts = np.array([band.first_row for band in bands], np.int64)
     for block in _blocks(result.times.size):
         index, local = _located(bands, result.ids[block])
@@ -165,7 +185,7 @@ def small_raster(result):
     return pixels
 
 
-def new_axes(ax=None):
+def new_axes(ax: Axes | None = None) -> PlotAxes:
     """Axes to draw a curve into: those that are given, or of a new figure."""
     _require_matplotlib()
     from matplotlib.axes import Axes
@@ -173,10 +193,10 @@ def new_axes(ax=None):
     if ax is None:
         from matplotlib import pyplot
 
-        return pyplot.figure(figsize=SIZE, layout="constrained").add_subplot()
+        return cast("PlotAxes", pyplot.figure(figsize=SIZE, layout="constrained").add_subplot())
     if not isinstance(ax, Axes):
         raise ParameterError(f"ax must be Axes of matplotlib, got {shown(ax)}")
-    return ax
+    return cast("PlotAxes", ax)
 
 
 def _require_matplotlib():

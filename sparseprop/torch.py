@@ -4,6 +4,8 @@ The engine computes in float64 on the CPU; tensors of other types are converted 
 the exact ones of :meth:`sparseprop.BatchResult.backward`.
 """
 
+from __future__ import annotations
+
 import itertools
 import weakref
 
@@ -13,6 +15,8 @@ try:
     import torch
 except ImportError as error:
     raise ImportError('sparseprop.torch needs PyTorch: run `pip install "sparseprop-sim[torch]"`') from error
+
+from typing import TYPE_CHECKING, Any
 
 from . import _validation
 from .batch import (
@@ -30,6 +34,12 @@ from .errors import ParameterError, named_arguments, shown, unknown_name
 from .network import Network, Population
 from .run.recording import Record
 from .training import optimizers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._types import ArrayLike, Description, Floats, PopulationName
+    from .network import Network, Projection
 
 __all__ = ["Optimizer", "SpikingNetwork"]
 
@@ -88,10 +98,26 @@ class SpikingNetwork(torch.nn.Module):
     >>> torch.nn.functional.cross_entropy(-t / 0.5, torch.zeros(32, dtype=int)).backward()
     """
 
+    network: Network
+    duration: float
+    projections: list[Projection]
+    simulation: BatchSimulation
+    weights: torch.nn.ParameterList
+    delays: torch.nn.ParameterList
+
     def __init__(
-        self, net, duration, *, outputs=None, n_spikes=1, V_times=None, train_delays=False, min_delay=0.0,
-        n_threads=None, dtype=torch.float64,
-    ):  # fmt: skip
+        self,
+        net: Network,
+        duration: float,
+        *,
+        outputs: Sequence[PopulationName] | None = None,
+        n_spikes: int = 1,
+        V_times: ArrayLike | None = None,
+        train_delays: bool = False,
+        min_delay: float = 0.0,
+        n_threads: int | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
         super().__init__()
         if not isinstance(net, Network):
             raise ParameterError(f"net must be a Network, got {shown(net)}")
@@ -110,7 +136,7 @@ class SpikingNetwork(torch.nn.Module):
             outputs = [outputs]
         if not isinstance(outputs, (list, tuple)) or not outputs:
             raise ParameterError(f"outputs must be populations or their names, at least one, got {shown(outputs)}")
-        names = [getattr(name, "name", name) for name in outputs]
+        names: list[Any] = [getattr(name, "name", name) for name in outputs]
         for name in names:
             if not isinstance(name, str) or name not in neurons:
                 raise unknown_name("population", name, neurons)
@@ -158,10 +184,10 @@ class SpikingNetwork(torch.nn.Module):
         super().__setstate__(state)
         self._register()
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.network!r}, duration={self.duration:g}"
 
-    def forward(self, inputs):
+    def forward(self, inputs: Any) -> Any:
         """Run a batch.
 
         Parameters
@@ -464,17 +490,18 @@ class Optimizer(optimizers.Optimizer):
     True
     """
 
-    def __init__(self, kind, **settings):
+    def __init__(self, kind: type[torch.optim.Optimizer], **settings: Any) -> None:
         if not isinstance(kind, type) or not issubclass(kind, torch.optim.Optimizer):
             raise ParameterError(f"kind must be a class of torch.optim, such as torch.optim.SGD, got {shown(kind)}")
         self.kind, self.settings = kind, settings
         self._lr = settings["lr"] if callable(settings.get("lr")) else None
-        self._of, self._saved = {}, {}
+        self._of: dict[str, Any] = {}
+        self._saved: dict[str, Any] = {}
         self._rate = self._make(torch.zeros(1, dtype=torch.float64, requires_grad=True)).defaults.get(
             "lr", float("nan")
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         settings = "".join(f", {key}={value!r}" for key, value in self.settings.items())
         return f"Optimizer({self.kind.__name__}{settings})"
 
@@ -485,11 +512,11 @@ class Optimizer(optimizers.Optimizer):
         except (TypeError, ValueError) as error:
             raise ParameterError(f"settings of torch.optim.{self.kind.__name__}: {error}") from None
 
-    def rate(self, epoch):
+    def rate(self, epoch: int) -> float:
         """The learning rate of an epoch."""
         return float(self._rate if self._lr is None else self._lr(epoch))
 
-    def update(self, name, values, gradient, *, epoch=0, scale=1.0):
+    def update(self, name: str, values: Floats, gradient: Floats, *, epoch: int = 0, scale: float = 1.0) -> Floats:
         """`values` after a step, a new array; see :meth:`sparseprop.training.Optimizer.update`."""
         values = np.array(values, np.float64)  # torch steps in place, and weights of earlier steps may be in use
         gradient = np.require(gradient, np.float64, ["C", "W"])
@@ -505,7 +532,7 @@ class Optimizer(optimizers.Optimizer):
         optimizer.step()
         return values
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """Its settings and all that it keeps of arrays."""
         settings = {
             key: optimizers.described(value) if callable(value) else value for key, value in self.settings.items()
@@ -517,7 +544,7 @@ class Optimizer(optimizers.Optimizer):
         }
         return {"settings": {"kind": self.kind.__qualname__} | settings, "state": self._saved | state}
 
-    def restore(self, d):
+    def restore(self, d: Description) -> None:
         """Go on from what :meth:`to_dict` returned."""
         self._of, self._saved = {}, dict(d["state"])
 

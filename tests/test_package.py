@@ -25,7 +25,7 @@ FOLDER = ROOT / "sparseprop"
 # What a module or a package imports stands before it, or is in the same place; docs/decisions.md says why so. A module
 # that has a place of its own is not where its package is.
 LAYERS = [
-    {"errors", "_html", "_machine"},
+    {"errors", "_html", "_machine", "_types"},
     {"_ranks", "_validation", "citing"},
     {"numerics", "files"},
     {"connectivity", "plotting"},
@@ -86,9 +86,16 @@ def units():
 UNITS = units()
 
 
+def is_for_types(node):
+    """Whether a statement is there for type checkers only, which look up and down; nothing of it runs."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
 def import_statements(text):
-    """Of each import in Python, wherever it is: dots, module, names."""
-    for node in ast.walk(ast.parse(text)):
+    """Of each import in Python, wherever it is, that is ever run: dots, module, names."""
+    tree = ast.parse(text)
+    tree.body = [node for node in tree.body if not is_for_types(node)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             yield from ((node.level, node.module or "", alias.name) for alias in node.names)
         elif isinstance(node, ast.Import):

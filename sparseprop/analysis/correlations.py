@@ -1,7 +1,9 @@
 """How spike trains go together: covariances of numbers of spikes in bins, and correlograms."""
 
+from __future__ import annotations
+
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -10,6 +12,9 @@ from ..errors import ParameterError, named_arguments
 from ..numerics import bins
 from .counts import moments, population_counts
 from .trains import SpikeTrains, check_memory, width_of
+
+if TYPE_CHECKING:
+    from .._types import Floats, Spikes
 
 __all__ = [
     "CrossCorrelation",
@@ -35,12 +40,12 @@ class CrossCorrelation(NamedTuple):
     ([-2.0, -1.0, 0.0, 1.0, 2.0], (5,))
     """
 
-    lags: np.ndarray
-    values: np.ndarray
+    lags: Floats
+    values: Floats
 
 
 @named_arguments
-def covariance(spikes, bin_width):
+def covariance(spikes: Spikes, bin_width: float) -> Floats:
     """The covariances of the numbers of spikes in bins, of all pairs of neurons.
 
     Parameters
@@ -76,7 +81,7 @@ def covariance(spikes, bin_width):
 
 
 @named_arguments
-def correlation_coefficient(spikes, bin_width):
+def correlation_coefficient(spikes: Spikes, bin_width: float) -> Floats:
     """Pearson's correlation coefficients of the numbers of spikes in bins, of all pairs of neurons.
 
     Parameters
@@ -158,7 +163,7 @@ def _sums_of_products(counted, n):
 
 
 @named_arguments
-def mean_correlation(spikes, bin_width):
+def mean_correlation(spikes: Spikes, bin_width: float) -> float:
     """The mean of the correlation coefficients of all pairs of different neurons, in linear time.
 
     Parameters
@@ -203,7 +208,9 @@ def mean_correlation(spikes, bin_width):
 
 
 @named_arguments
-def cross_correlation_histogram(spikes, other=None, *, bin_width, max_lag, coefficient=False):
+def cross_correlation_histogram(
+    spikes: Spikes, other: Spikes | None = None, *, bin_width: float, max_lag: float, coefficient: bool = False
+) -> CrossCorrelation:
     """The cross-correlogram of the numbers of spikes in bins of two groups of neurons, or of one with itself.
 
     At lag k it is the sum over all bins t of the number of spikes of `spikes` in bin t times that of `other` in bin

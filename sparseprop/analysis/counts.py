@@ -1,12 +1,17 @@
 """Numbers of spikes in bins: of each neuron and of all, and how they vary."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..errors import named_arguments
 from ..numerics import bins
 from .trains import SpikeTrains, check_memory, width_of
+
+if TYPE_CHECKING:
+    from .._types import Floats, Ints, Spikes
 
 __all__ = ["TimeHistogram", "fano_factor", "spike_counts", "time_histogram"]
 
@@ -32,13 +37,13 @@ class TimeHistogram(NamedTuple):
     ([0.0, 2.5, 5.0], [3, 2], [600.0, 400.0])
     """
 
-    edges: np.ndarray
-    counts: np.ndarray
-    rate: np.ndarray
+    edges: Floats
+    counts: Ints
+    rate: Floats
 
 
 @named_arguments
-def spike_counts(spikes, bin_width):
+def spike_counts(spikes: Spikes, bin_width: float) -> Floats:
     """How many spikes each neuron has in each bin.
 
     Parameters
@@ -77,7 +82,7 @@ def spike_counts(spikes, bin_width):
 
 
 @named_arguments
-def time_histogram(spikes, bin_width):
+def time_histogram(spikes: Spikes, bin_width: float) -> TimeHistogram:
     """The activity of all neurons together over time (population rate, peristimulus time histogram).
 
     Parameters
@@ -118,7 +123,7 @@ def population_counts(trains, width):
 
 
 @named_arguments
-def fano_factor(spikes, window):
+def fano_factor(spikes: Spikes, window: float) -> Floats:
     """The Fano factor of each neuron: variance over mean of its numbers of spikes in windows of time.
 
     1 for a Poisson process. For a renewal process and long windows, the square of :func:`cv`.

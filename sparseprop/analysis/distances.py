@@ -1,5 +1,9 @@
 """Distances between spike trains: van Rossum's, and Victor and Purpura's."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .._validation import real
@@ -7,6 +11,9 @@ from ..errors import named_arguments
 from ..numerics._functions import exp_many
 from ..numerics.trains import exponential_products
 from .trains import SpikeTrains, check_memory
+
+if TYPE_CHECKING:
+    from .._types import Floats, Spikes
 
 __all__ = ["van_rossum_distance", "victor_purpura_distance"]
 
@@ -18,7 +25,7 @@ PAIRED = 1 << 22  # spikes of pairs that are in memory together
 
 
 @named_arguments
-def van_rossum_distance(spikes, tau):
+def van_rossum_distance(spikes: Spikes, tau: float) -> Floats:
     """Van Rossum's distance between the spike trains of all pairs of neurons.
 
     The square root of ``2 / tau integral (f - g)^2 dt``, with ``f(t) = sum_k exp(-(t - t_k) / tau)`` after each spike:
@@ -129,7 +136,7 @@ def _blocks(sizes, most):
 
 
 @named_arguments
-def victor_purpura_distance(spikes, cost_factor):
+def victor_purpura_distance(spikes: Spikes, cost_factor: float) -> Floats:
     """Victor and Purpura's distance between the spike trains of all pairs of neurons.
 
     The least cost of making one train of the other: 1 for adding or removing a spike, `cost_factor` for moving one by a

@@ -1,5 +1,9 @@
 """Pictures of what the analyses find: each takes Axes, or makes some, and returns them; nothing is shown or saved."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .._validation import integer, plain
@@ -9,6 +13,11 @@ from .correlations import cross_correlation_histogram
 from .counts import time_histogram
 from .intervals import cv, cv2, isi_histogram, lv, rates
 from .spectra import power_spectrum
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .._types import ArrayLike, PlotAxes, Spikes
 
 __all__ = [
     "plot_cross_correlation",
@@ -23,7 +32,7 @@ MEASURES = {"rate": (rates, "rate (Hz)"), "cv": (cv, "CV"), "cv2": (cv2, "CV2"),
 
 
 @named_arguments
-def plot_time_histogram(spikes, ax=None, *, bin_width=1.0):
+def plot_time_histogram(spikes: Spikes, ax: Axes | None = None, *, bin_width: float = 1.0) -> PlotAxes:
     """The :func:`time_histogram` as a stepped curve: the mean rate in Hz, or the number of spikes where it is unknown.
 
     Parameters
@@ -57,7 +66,15 @@ def plot_time_histogram(spikes, ax=None, *, bin_width=1.0):
 
 
 @named_arguments
-def plot_isi(spikes, ax=None, *, bin_width=None, longest=None, n_bins=100, log=False):
+def plot_isi(
+    spikes: Spikes,
+    ax: Axes | None = None,
+    *,
+    bin_width: float | None = None,
+    longest: float | None = None,
+    n_bins: int = 100,
+    log: bool = False,
+) -> PlotAxes:
     """The distribution of the interspike intervals of all neurons, as a density per ms.
 
     Parameters
@@ -93,7 +110,7 @@ def plot_isi(spikes, ax=None, *, bin_width=None, longest=None, n_bins=100, log=F
 
 
 @named_arguments
-def plot_distribution(spikes, measure="rate", ax=None, *, n_bins=50):
+def plot_distribution(spikes: Spikes, measure: str = "rate", ax: Axes | None = None, *, n_bins: int = 50) -> PlotAxes:
     """How a measure is distributed over neurons, with a line at its mean.
 
     Parameters
@@ -133,7 +150,14 @@ def plot_distribution(spikes, measure="rate", ax=None, *, n_bins=50):
 
 
 @named_arguments
-def plot_power_spectrum(spikes, ax=None, *, bin_width=1.0, frequency_resolution=None, n_segments=8):
+def plot_power_spectrum(
+    spikes: Spikes,
+    ax: Axes | None = None,
+    *,
+    bin_width: float = 1.0,
+    frequency_resolution: float | None = None,
+    n_segments: int = 8,
+) -> PlotAxes:
     """The :func:`power_spectrum` of the mean rate, on logarithmic axes and without the frequency 0.
 
     Parameters
@@ -169,7 +193,15 @@ def plot_power_spectrum(spikes, ax=None, *, bin_width=1.0, frequency_resolution=
 
 
 @named_arguments
-def plot_cross_correlation(spikes, other=None, ax=None, *, bin_width=1.0, max_lag=50.0, coefficient=True):
+def plot_cross_correlation(
+    spikes: Spikes,
+    other: Spikes | None = None,
+    ax: Axes | None = None,
+    *,
+    bin_width: float = 1.0,
+    max_lag: float = 50.0,
+    coefficient: bool = True,
+) -> PlotAxes:
     """The :func:`cross_correlation_histogram` of two groups of neurons, or of one with itself.
 
     Parameters
@@ -205,7 +237,7 @@ def plot_cross_correlation(spikes, other=None, ax=None, *, bin_width=1.0, max_la
 
 
 @named_arguments
-def plot_matrix(matrix, ax=None, *, label=""):
+def plot_matrix(matrix: ArrayLike, ax: Axes | None = None, *, label: str = "") -> PlotAxes:
     """A matrix of correlations or distances of pairs of neurons, with a colour bar; NaN is left blank.
 
     With negative values the scale of colours is symmetric around 0; it is that of pairs, not of the diagonal.

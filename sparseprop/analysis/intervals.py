@@ -1,6 +1,8 @@
 """Rates, and how regular spike trains are: measures of each neuron, from its spikes and the intervals between them."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -8,6 +10,9 @@ from .._validation import flag, integer, real
 from ..errors import ParameterError, named_arguments
 from ..numerics.trains import cv_of_intervals, intervals_of
 from .trains import SpikeTrains, width_of
+
+if TYPE_CHECKING:
+    from .._types import Floats, Ints, Spikes
 
 __all__ = ["Histogram", "Intervals", "cv", "cv2", "isi", "isi_histogram", "lv", "lvr", "rates"]
 
@@ -26,8 +31,8 @@ class Intervals(NamedTuple):
     ([1.0, 2.0, 1.5], [0, 0, 1])
     """
 
-    intervals: np.ndarray
-    ids: np.ndarray
+    intervals: Floats
+    ids: Ints
 
 
 class Histogram(NamedTuple):
@@ -42,18 +47,18 @@ class Histogram(NamedTuple):
     ([0.0, 1.0, 2.0, 3.0], [0, 2, 1])
     """
 
-    edges: np.ndarray
-    counts: np.ndarray
+    edges: Floats
+    counts: Ints
 
     @property
-    def density(self):
+    def density(self) -> Floats:
         """The histogram as a density, which has the integral 1; NaN if there is nothing in it."""
         total = self.counts.sum()
         return self.counts / (total * np.diff(self.edges)) if total else np.full(self.counts.shape, np.nan)
 
 
 @named_arguments
-def rates(spikes):
+def rates(spikes: Spikes) -> Floats:
     """The mean firing rate of each neuron.
 
     Parameters
@@ -81,7 +86,7 @@ def rates(spikes):
 
 
 @named_arguments
-def isi(spikes):
+def isi(spikes: Spikes) -> Intervals:
     """The interspike intervals of all neurons.
 
     Parameters
@@ -106,7 +111,14 @@ def isi(spikes):
 
 
 @named_arguments
-def isi_histogram(spikes, bin_width=None, *, longest=None, n_bins=100, log=False):
+def isi_histogram(
+    spikes: Spikes,
+    bin_width: float | None = None,
+    *,
+    longest: float | None = None,
+    n_bins: int = 100,
+    log: bool = False,
+) -> Histogram:
     """The distribution of the interspike intervals of all neurons together.
 
     Parameters
@@ -174,7 +186,7 @@ def _even_edges(last, bin_width, n_bins):
 
 
 @named_arguments
-def cv(spikes):
+def cv(spikes: Spikes) -> Floats:
     """The coefficient of variation of each neuron's interspike intervals: standard deviation over mean.
 
     0 for a clock, 1 for a Poisson process. Short trains bias it towards 0, as they hold no long intervals.
@@ -197,11 +209,12 @@ def cv(spikes):
     [0.5, nan]
     """
     trains = SpikeTrains.of(spikes)
-    return cv_of_intervals(*intervals_of(trains.times, trains.ids), trains.n)
+    intervals, owner = intervals_of(trains.times, trains.ids)
+    return cv_of_intervals(intervals, owner, trains.n)
 
 
 @named_arguments
-def cv2(spikes):
+def cv2(spikes: Spikes) -> Floats:
     """CV2 of each neuron: twice the mean of ``|I' - I| / (I' + I)`` over successive intervals.
 
     Local: it hardly changes where the rate drifts slowly. 0 for a clock, 1 for a Poisson process.
@@ -231,7 +244,7 @@ def cv2(spikes):
 
 
 @named_arguments
-def lv(spikes):
+def lv(spikes: Spikes) -> Floats:
     """Local variation LV of each neuron: three times the mean of ``((I' - I) / (I' + I))^2``.
 
     Parameters
@@ -259,7 +272,7 @@ def lv(spikes):
 
 
 @named_arguments
-def lvr(spikes, R=5.0):
+def lvr(spikes: Spikes, R: float = 5.0) -> Floats:
     """Local variation of each neuron, corrected for refractoriness.
 
     Three times the mean of ``(1 - 4 I I' / (I + I')^2) (1 + 4 R / (I + I'))``.

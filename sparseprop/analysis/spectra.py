@@ -1,6 +1,8 @@
 """Power spectra of the activity of a population."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -9,6 +11,9 @@ from ..errors import ParameterError, named_arguments
 from ..numerics._functions import cos_many
 from .counts import time_histogram
 from .trains import SpikeTrains, width_of
+
+if TYPE_CHECKING:
+    from .._types import Floats, Spikes
 
 __all__ = ["PowerSpectrum", "power_spectrum"]
 
@@ -25,12 +30,14 @@ class PowerSpectrum(NamedTuple):
     (np.float64(500.0), (51,))
     """
 
-    frequencies: np.ndarray
-    power: np.ndarray
+    frequencies: Floats
+    power: Floats
 
 
 @named_arguments
-def power_spectrum(spikes, bin_width=1.0, *, frequency_resolution=None, n_segments=8):
+def power_spectrum(
+    spikes: Spikes, bin_width: float = 1.0, *, frequency_resolution: float | None = None, n_segments: int = 8
+) -> PowerSpectrum:
     """The power spectral density of the mean rate of all neurons, by Welch's method.
 
     One-sided, of half-overlapping segments with a Hann window, each without its mean. For n independent Poisson

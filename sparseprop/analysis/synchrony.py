@@ -1,5 +1,9 @@
 """How synchronous spike trains are, in one number for all of them or for each pair."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .._validation import real
@@ -8,11 +12,14 @@ from ..numerics.trains import intervals_of
 from .counts import moments
 from .trains import SpikeTrains, check_memory, width_of
 
+if TYPE_CHECKING:
+    from .._types import Floats, Spikes
+
 __all__ = ["spike_contrast", "spike_time_tiling_coefficient", "synchrony_index"]
 
 
 @named_arguments
-def synchrony_index(spikes, bin_width):
+def synchrony_index(spikes: Spikes, bin_width: float) -> float:
     """Golomb and Rinzel's synchrony measure chi, of numbers of spikes in bins.
 
     The square root of the variance over time of the mean over neurons, over the mean over neurons of their variances
@@ -58,7 +65,7 @@ def synchrony_index(spikes, bin_width):
 
 
 @named_arguments
-def spike_time_tiling_coefficient(spikes, dt=5.0):
+def spike_time_tiling_coefficient(spikes: Spikes, dt: float = 5.0) -> Floats:
     """The spike time tiling coefficient of all pairs of neurons.
 
     ``((P_A - T_B) / (1 - P_A T_B) + (P_B - T_A) / (1 - P_B T_A)) / 2``, with P_A the fraction of the spikes of A that
@@ -131,7 +138,7 @@ def _half(near, covered):
 
 
 @named_arguments
-def spike_contrast(spikes, min_bin=10.0, *, shrink_factor=0.9):
+def spike_contrast(spikes: Spikes, min_bin: float = 10.0, *, shrink_factor: float = 0.9) -> float:
     """Spike-contrast: how synchronous all spike trains are, at the scale of time at which they are so the most.
 
     At each width of overlapping bins, from half the interval down, the product of a contrast (how much the number of

@@ -1,10 +1,12 @@
 """The door of the analyses: whatever has spikes becomes spike trains, neuron by neuron."""
 
+from __future__ import annotations
+
 import functools
 import math
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -16,6 +18,11 @@ from ..numerics import bins
 from ..run.loading import load
 from ..run.result import Result
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._types import ArrayLike, Bools, Floats, Ints, Spikes
+
 __all__ = ["SpikeTrains"]
 
 MAX_BINS = 1 << 40  # far beyond it, times have no digits left
@@ -24,9 +31,9 @@ MAX_BINS = 1 << 40  # far beyond it, times have no digits left
 class Counts(NamedTuple):
     """How many spikes neurons have in bins, where there are any; ordered by neuron, then by bin."""
 
-    neuron: np.ndarray
-    bin: np.ndarray
-    number: np.ndarray
+    neuron: Ints
+    bin: Ints
+    number: Ints
     n_bins: int
 
 
@@ -73,7 +80,25 @@ class SpikeTrains:
     ([3, 1, 0], [1, 0], [600.0, 200.0, 0.0])
     """
 
-    def __init__(self, times, ids, n, t_start, t_stop, *, recorded=None):
+    times: Floats
+    ids: Ints
+    n: int
+    t_start: float
+    t_stop: float
+    known: Bools
+    pooled: Bools
+    n_pooled: float
+
+    def __init__(
+        self,
+        times: ArrayLike,
+        ids: ArrayLike,
+        n: int,
+        t_start: float,
+        t_stop: float,
+        *,
+        recorded: ArrayLike | None = None,
+    ) -> None:
         n = integer(n, "SpikeTrains: n", "a whole number of neurons >= 0", low=0, high=2**31 - 1)
         t_start = real(t_start, "SpikeTrains: t_start", "a finite time in ms", unit="ms")
         t_stop = real(t_stop, "SpikeTrains: t_stop", f"a time in ms >= t_start, {t_start:g}", unit="ms", low=t_start)
@@ -118,7 +143,7 @@ class SpikeTrains:
         self.times, self.ids, self.n, self.t_start, self.t_stop = times, ids, n, t_start, t_stop
 
     @classmethod
-    def of(cls, spikes):
+    def of(cls, spikes: Spikes) -> SpikeTrains:
         """Spike trains of whatever has spikes.
 
         Parameters
@@ -143,7 +168,7 @@ class SpikeTrains:
         if isinstance(spikes, (str, bytes, os.PathLike)):
             return cls._of_result(load(spikes))
         if _has_ends(spikes):
-            return cls.from_trains([spikes])
+            return cls.from_trains([cast("Any", spikes)])
         if isinstance(spikes, Sequence) and len(spikes) and all(map(_has_ends, spikes)):
             return cls.from_trains(spikes)
         if isinstance(spikes, (tuple, list)) and len(spikes) == 5:
@@ -154,7 +179,9 @@ class SpikeTrains:
         )
 
     @classmethod
-    def from_trains(cls, trains, t_start=None, t_stop=None):
+    def from_trains(
+        cls, trains: Sequence[ArrayLike], t_start: float | None = None, t_stop: float | None = None
+    ) -> SpikeTrains:
         """Of one array of spike times for each neuron.
 
         Parameters
@@ -173,7 +200,7 @@ class SpikeTrains:
             raise ParameterError(
                 f"from_trains: trains must be a sequence with an array of times for each neuron, got {shown(trains)}"
             )
-        ends = {"t_start": t_start, "t_stop": t_stop}
+        ends: dict[str, Any] = {"t_start": t_start, "t_stop": t_stop}
         for name, value in ends.items():
             if value is None:
                 ends[name] = _common_end(trains, name)
@@ -202,12 +229,12 @@ class SpikeTrains:
         return trains
 
     @property
-    def n_spikes(self):
+    def n_spikes(self) -> Ints:
         """How often each neuron fired, shape (n,), 0 for those that were not recorded."""
         return np.diff(self._bounds)
 
     @property
-    def duration(self):
+    def duration(self) -> float:
         """ms."""
         return self.t_stop - self.t_start
 
@@ -216,7 +243,7 @@ class SpikeTrains:
         """Where the spikes of each neuron begin, and their end, shape (n + 1,)."""
         return np.concatenate([[0], np.cumsum(np.bincount(self.ids, minlength=self.n))])
 
-    def __getitem__(self, ids):
+    def __getitem__(self, ids: int | slice | ArrayLike) -> SpikeTrains:
         """The spike trains of some neurons, which are numbered from 0.
 
         Parameters
@@ -243,15 +270,15 @@ class SpikeTrains:
 
     __iter__ = None  # without it, Python would try trains[0], trains[1], ...
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.n
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"<SpikeTrains: {self.times.size:,} spikes of {self.n:,} neurons, {self.t_start:g} to {self.t_stop:g} ms>"
         )
 
-    def pool(self):
+    def pool(self) -> tuple[Floats, Ints]:
         """These spike trains without neurons that are not in `pooled`: times, and whose they are, from 0."""
         if self.pooled.all():
             return self.times, self.ids
@@ -259,13 +286,13 @@ class SpikeTrains:
         number = np.cumsum(self.pooled) - 1
         return self.times[mine], number[self.ids[mine]]
 
-    def n_bins(self, width, name="bin_width"):
+    def n_bins(self, width: float, name: str = "bin_width") -> int:
         """How many whole bins of a width in ms the interval has; what is left over at its end is in none."""
         if self.duration > MAX_BINS * width:
             raise ParameterError(f"{name} must be at least {self.duration / MAX_BINS:g} ms, got {width:g}")
         return max(bins.n_points(self.t_start, self.t_stop, width) - 1, 0)
 
-    def counts(self, width, name="bin_width"):
+    def counts(self, width: float, name: str = "bin_width") -> Counts:
         """The :class:`Counts` in bins of a width in ms; each includes its beginning, as for ``Record(bins=...)``."""
         n_bins = self.n_bins(width, name)
         found = bins.bin_of(self.times, self.t_start, width)

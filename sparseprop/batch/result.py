@@ -1,11 +1,23 @@
 """What came out of a batch: spikes and membrane potentials of all samples, and gradients by its tapes."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validation
 from ..errors import ParameterError, named_arguments, unknown_name
 from ..gradients import checked_derivatives, overflows_are_told
 from .backward import backward
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._types import ArrayLike, Floats, Ints, PopulationName
+    from ..gradients import Gradients
+    from .inputs import Inputs
+    from .simulation import BatchSimulation
 
 __all__ = ["BatchResult", "structure"]
 
@@ -45,7 +57,32 @@ class BatchResult:
     (2, True, (2, 3))
     """
 
-    def __init__(self, simulation, given, duration, pieces, samples, V_ids, V_times, stops, tape):
+    times: Floats
+    ids: Ints
+    offsets: Ints
+    V: Floats
+    V_ids: Ints
+    V_times: Floats
+    n_samples: int
+    n_spikes: int
+    n_synaptic_events: int
+    n_input_events: int
+    n_close_calls: int
+    duration: float
+    wall_time: float
+
+    def __init__(
+        self,
+        simulation: BatchSimulation,
+        given: Inputs,
+        duration: float,
+        pieces: Any,
+        samples: list[Any],
+        V_ids: Ints,
+        V_times: Floats,
+        stops: Any,
+        tape: bool,
+    ) -> None:
         self._simulation, self._given, self._pieces, self._stops = simulation, given, pieces, stops
         self._network, self._structure = simulation.network, simulation._structure
         self._samples = samples if tape else None
@@ -72,20 +109,20 @@ class BatchResult:
         # Copies and pickles are without tapes, which are memory of the compiled engine.
         return vars(self) | {"_samples": None, "_tape": False}
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.n_samples
 
-    def __getitem__(self, k):
+    def __getitem__(self, k: int) -> tuple[Floats, Ints]:
         n = self.n_samples
         k = _validation.integer(k, "the number of a sample", f"from {-n} to {n - 1}", low=-n, high=n - 1) % n
         part = slice(self.offsets[k], self.offsets[k + 1])
         return self.times[part], self.ids[part]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<BatchResult of {self.n_samples} samples, {self.duration:g} ms each: {self.n_spikes} spikes>"
 
     @property
-    def samples(self):
+    def samples(self) -> Ints:
         """Which sample each spike belongs to."""
         return np.repeat(np.arange(self.n_samples), np.diff(self.offsets))
 
@@ -99,7 +136,7 @@ class BatchResult:
         where = np.flatnonzero((self.ids >= p.first) & (self.ids < p.first + p.n))
         return where, p.n, self.samples[where] * p.n + (self.ids[where] - p.first)
 
-    def first_spikes(self, population):
+    def first_spikes(self, population: PopulationName) -> tuple[Floats, Ints]:
         """When each neuron of a population fires first.
 
         Returns
@@ -116,7 +153,7 @@ class BatchResult:
         times[where >= 0] = self.times[where[where >= 0]]
         return times.reshape(self.n_samples, n), where.reshape(self.n_samples, n)
 
-    def spike_table(self, population, n_spikes=None):
+    def spike_table(self, population: PopulationName, n_spikes: int | None = None) -> tuple[Floats, Ints]:
         """The spikes of each neuron of a population, in the order of time.
 
         Parameters
@@ -141,14 +178,14 @@ class BatchResult:
             n_spikes = int(counts.max(initial=0))
         n_spikes = _validation.integer(n_spikes, "n_spikes", "a whole number from 0 to 10^9", low=0, high=10**9)
         taken = place < n_spikes
-        shape = (self.n_samples * n, n_spikes)
+        shape: tuple[int, ...] = (self.n_samples * n, n_spikes)
         times, where = np.full(shape, np.inf), np.full(shape, -1)
         times[cells[taken], place[taken]] = self.times[found[taken]]
         where[cells[taken], place[taken]] = found[taken]
         shape = (self.n_samples, n, n_spikes)
         return times.reshape(shape), where.reshape(shape)
 
-    def spike_counts(self, population):
+    def spike_counts(self, population: PopulationName) -> Ints:
         """How often each neuron of a population fires, shape (n_samples, n)."""
         _, n, cells = self._of(population)
         return np.bincount(cells, minlength=self.n_samples * n).reshape(self.n_samples, n)
@@ -158,7 +195,7 @@ class BatchResult:
         return (*self._network._cites, *(["gradients"] if self._samples is not None else []))
 
     @property
-    def has_gradients(self):
+    def has_gradients(self) -> bool:
         """Whether :meth:`backward` can be called: tapes are there, and weights and delays are those of the run."""
         same = structure(self._network) == self._structure
         return same and self._samples is not None and not self._changed("weight") and not self._changed("delay")
@@ -167,7 +204,14 @@ class BatchResult:
         values = self._weights if name == "weight" else self._delays
         return any(getattr(p, name) is not v for p, v in zip(self._network.projections, values, strict=True))
 
-    def backward(self, dL_dtimes=None, dL_dV=None, *, weights=True, tau_m=True):
+    def backward(
+        self,
+        dL_dtimes: ArrayLike | None = None,
+        dL_dV: ArrayLike | None = None,
+        *,
+        weights: bool = True,
+        tau_m: bool = True,
+    ) -> Gradients:
         """Gradients of a loss, summed over the samples; uses the tapes up.
 
         Parameters

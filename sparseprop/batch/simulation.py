@@ -1,5 +1,7 @@
 """Many samples of one network, each with its own input spikes: forward, backward, on all cores."""
 
+from __future__ import annotations
+
 import dataclasses
 import itertools
 import os
@@ -7,6 +9,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +27,10 @@ from ..run.simulation import explained, infos
 from .inputs import Inputs, sources_of
 from .result import BatchResult, structure
 
+if TYPE_CHECKING:
+    from .._types import InputSpikes
+    from ..run.recording import Record
+
 __all__ = ["BatchSimulation", "run_batch"]
 
 # Samples are shared out in pieces whose number does not depend on that of the threads, so that sums do not either.
@@ -32,7 +39,16 @@ MOST_PIECES = 16
 
 
 @named_arguments
-def run_batch(net, inputs, duration, *, n_threads=None, record=None, tape=False, seed=None):
+def run_batch(
+    net: Network,
+    inputs: InputSpikes,
+    duration: float,
+    *,
+    n_threads: int | None = None,
+    record: Record | None = None,
+    tape: bool = False,
+    seed: int | None = None,
+) -> BatchResult:
     """Simulate a network once for each sample of a batch, each time from the initial state.
 
     See :class:`BatchSimulation`, of which this makes a new one; use one yourself where there are many batches, as in
@@ -113,7 +129,10 @@ class BatchSimulation:
     2
     """
 
-    def __init__(self, net, n_threads=None, seed=None):
+    network: Network
+    n_threads: int
+
+    def __init__(self, net: Network, n_threads: int | None = None, seed: int | None = None) -> None:
         if not isinstance(net, Network):
             raise ParameterError(f"net must be a Network, got {shown(net)}")
         allowed = "a whole number >= 1, or None for all cores"
@@ -125,7 +144,7 @@ class BatchSimulation:
         _simulations.add(self)
         self._build()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<BatchSimulation of {self.network!r}: {self.n_threads} threads>"
 
     def __reduce__(self):
@@ -162,19 +181,21 @@ class BatchSimulation:
     def _is_procedural(projection):
         return isinstance(projection.adjacency, ProceduralAdjacency)
 
-    def __enter__(self):
+    def __enter__(self) -> BatchSimulation:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """End the threads; what was computed stays, and another run begins new ones."""
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
 
-    def run(self, inputs, duration, *, record=None, tape=False):
+    def run(
+        self, inputs: InputSpikes, duration: float, *, record: Record | None = None, tape: bool = False
+    ) -> BatchResult:
         """Run all samples of a batch.
 
         Parameters

@@ -1,9 +1,19 @@
 """The spikes of many samples as ragged arrays, any number in each."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, overload
+
 import numpy as np
 
 from .. import _validation
 from ..errors import ParameterError, named_arguments, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from .._types import ArrayLike, Floats, Ints
 
 __all__ = ["SpikeData"]
 
@@ -61,7 +71,21 @@ class SpikeData:
     3
     """
 
-    def __init__(self, times, ids, offsets, labels=None, *, n=None):
+    times: Floats
+    ids: Ints
+    offsets: Ints
+    labels: np.ndarray | Any  # None where there are none
+    n: int
+
+    def __init__(
+        self,
+        times: ArrayLike,
+        ids: ArrayLike,
+        offsets: ArrayLike,
+        labels: ArrayLike | None = None,
+        *,
+        n: int | None = None,
+    ) -> None:
         times = _validation.real_array(times, "times", "finite times >= 0 ms", unit="ms", low=0.0)
         ids = _validation.index_array(ids, "ids", 2**31 - 1)
         offsets = _validation.index_array(offsets, "offsets", 2**62)
@@ -81,7 +105,8 @@ class SpikeData:
             )
         if labels is not None:
             labels = _labels(labels, len(offsets) - 1)
-        self._set(*_in_order(times, ids, offsets), offsets, labels, n)
+        times, ids = _in_order(times, ids, offsets)
+        self._set(times, ids, offsets, labels, n)
 
     def _set(self, times, ids, offsets, labels, n):
         self.times, self.ids, self.offsets, self.labels, self.n = times, ids, offsets, labels, n
@@ -89,21 +114,25 @@ class SpikeData:
             array.flags.writeable = False
 
     @property
-    def n_spikes(self):
+    def n_spikes(self) -> int:
         return len(self.times)
 
     @property
-    def counts(self):
+    def counts(self) -> Ints:
         return np.diff(self.offsets)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         last = f" in {self.times.max():.6g} ms" if self.n_spikes else ""
         return f"<SpikeData: {len(self)} samples, {self.n_spikes} spikes of {self.n} sources{last}>"
 
-    def __getitem__(self, samples):
+    @overload
+    def __getitem__(self, samples: int) -> tuple[Floats, Ints]: ...
+    @overload
+    def __getitem__(self, samples: slice | Sequence[int] | np.ndarray) -> SpikeData: ...
+    def __getitem__(self, samples: Any) -> Any:
         if isinstance(samples, (int, np.integer)) and not isinstance(samples, bool):
             k = int(samples) + (len(self) if samples < 0 else 0)
             if not 0 <= k < len(self):

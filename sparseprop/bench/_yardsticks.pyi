@@ -1,3 +1,5 @@
+from typing import final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +23,7 @@ class Phases:
     ) -> None: ...
     def advance(self, n_spikes: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
 
+@final
 class PaperHeap(Phases):
     def __init__(
         self,
@@ -35,4 +38,5 @@ class PaperHeap(Phases):
         prefetching: bool = False,
     ) -> None: ...
 
+@final
 class Conventional(Phases): ...

@@ -4,6 +4,8 @@ benchmark.
 Exit codes: 0 success, 1 an error (one line on stderr says which), 2 wrong usage, 130 interrupted by Ctrl-C.
 """
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import functools
@@ -12,6 +14,7 @@ import logging
 import math
 import os
 import warnings
+from typing import TYPE_CHECKING
 
 from .. import errors
 from ..errors import FileFormatError, ParameterError, RankError, StorageError, shown
@@ -31,12 +34,15 @@ from .descriptions import described, spikes_of, summary, what_is_kept
 from .launched import is_first, ranks_of_run, refuse_ranks
 from .talking import OK, USAGE, complain, failed, flushed, ignore, interrupted, say
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = ["main"]
 
 FAILURES = (*(getattr(errors, name) for name in errors.__all__), OSError, MemoryError, ImportError)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Parameters

@@ -1,6 +1,9 @@
 """What a rule makes: the targets of every source neuron, stored or drawn when they are needed."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,6 +11,9 @@ from .._machine import available_memory
 from ..errors import InsufficientMemoryError
 from . import _wiring
 from .random import Purpose
+
+if TYPE_CHECKING:
+    from .._types import Floats, Ids, Ints, Key
 
 __all__ = ["MAX_NEURONS", "Adjacency", "ProceduralAdjacency"]
 
@@ -40,20 +46,20 @@ class Adjacency:
         neurons.
     """
 
-    offsets: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray | None = None
-    order: np.ndarray | None = None
+    offsets: Ints
+    targets: Ids
+    weights: Floats | None = None
+    order: Ints | None = None
     n_autapses: int = 0
     n_multapses: int = 0
 
     @property
-    def n_synapses(self):
+    def n_synapses(self) -> int:
         """Number of synapses."""
         return self.targets.shape[0]
 
     @property
-    def sources(self):
+    def sources(self) -> Ids:
         """The source of each synapse, int32, made anew each time; O(n_synapses)."""
         return np.repeat(np.arange(self.offsets.shape[0] - 1, dtype=np.int32), np.diff(self.offsets))
 
@@ -75,7 +81,7 @@ class ProceduralAdjacency:
     skip_self, with_replacement : bool
     """
 
-    key: np.ndarray
+    key: Key
     projection: int
     degree: int
     n_pre: int
@@ -88,17 +94,17 @@ class ProceduralAdjacency:
     order = None
 
     @property
-    def n_synapses(self):
+    def n_synapses(self) -> int:
         """Number of synapses."""
         return self.n_pre * self.degree
 
     @property
-    def offsets(self):
+    def offsets(self) -> Ints:
         """As in :class:`Adjacency`."""
         return np.arange(self.n_pre + 1, dtype=np.int64) * self.degree
 
     @property
-    def targets(self):
+    def targets(self) -> Ids:
         """As in :class:`Adjacency`; O(n_synapses).
 
         Raises
@@ -115,15 +121,15 @@ class ProceduralAdjacency:
         return self._draw(self.offsets, 0)
 
     @property
-    def sources(self):
+    def sources(self) -> Ids:
         """As in :class:`Adjacency`."""
         return np.repeat(np.arange(self.n_pre, dtype=np.int32), self.degree)
 
-    def row(self, source):
+    def row(self, source: int) -> Ids:
         """The targets of one source, shape (degree,); O(degree)."""
         return self._draw(np.array([0, self.degree], dtype=np.int64), source)
 
-    def _draw(self, offsets, first):
+    def _draw(self, offsets: Ints, first: int) -> Ids:
         return _wiring.draw_rows(
             self.key, Purpose.CONNECTIVITY, self.projection, offsets, self.n_post, self.skip_self,
             self.with_replacement, first,

@@ -1,10 +1,12 @@
 """Distributions: of weights and delays, one random number per synapse; of V and parameters, one per neuron."""
 
+from __future__ import annotations
+
 import math
 import zlib
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +14,10 @@ from .._validation import real
 from ..errors import ParameterError, named_arguments, shown, unknown_name
 from ..numerics._functions import exp, log
 from . import _wiring
+
+if TYPE_CHECKING:
+    from .._types import Description, Floats, Ints, Key
+    from .random import Purpose
 
 __all__ = ["Distribution", "distribution_from_dict", "lognormal", "normal", "uniform"]
 
@@ -21,15 +27,15 @@ class Distribution:
 
     kind: ClassVar[str]
 
-    def bounds(self):
+    def bounds(self) -> tuple[float, float]:
         """The smallest and the largest number there can be."""
         raise NotImplementedError
 
-    def draw(self, key, purpose, projection, offsets, first=0):
+    def draw(self, key: Key, purpose: Purpose, projection: int, offsets: Ints, first: int = 0) -> Floats:
         """One number for each synapse of the rows that `offsets` separates, the first of which is number `first`."""
         raise NotImplementedError
 
-    def draw_neurons(self, key, purpose, population, name, n):
+    def draw_neurons(self, key: Key, purpose: Purpose, population: int, name: str, n: int) -> Floats:
         """One number for each of `n` neurons: a function of key, purpose, population, `name` and neuron.
 
         Parameters
@@ -50,7 +56,9 @@ class Distribution:
         index = zlib.crc32(name.encode()) << 32 | population
         return self.draw(key, purpose, index, np.arange(n + 1, dtype=np.int64))
 
-    def require(self, name, allowed, low=-math.inf, high=math.inf, low_open=False):
+    def require(
+        self, name: str, allowed: str, low: float = -math.inf, high: float = math.inf, low_open: bool = False
+    ) -> None:
         """Refuse a distribution that reaches out of what is allowed."""
         lowest, highest = self.bounds()
         if not (lowest > low if low_open else lowest >= low):
@@ -59,7 +67,7 @@ class Distribution:
         if not highest <= high:
             raise ParameterError(f"{name} must be {allowed}, got {self!r}; give it high={high:g}")
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """The dictionary form."""
         return {"distribution": self.kind} | vars(self)
 
@@ -77,13 +85,13 @@ class _Uniform(Distribution):
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"uniform({self.low:g}, {self.high:g})"
 
-    def bounds(self):
+    def bounds(self) -> tuple[float, float]:
         return self.low, self.high
 
-    def draw(self, key, purpose, projection, offsets, first=0):
+    def draw(self, key: Key, purpose: Purpose, projection: int, offsets: Ints, first: int = 0) -> Floats:
         return _wiring.synapse_values(
             key, purpose, projection, offsets, self.kind, self.low, self.high, self.low, self.high, first
         )
@@ -106,14 +114,14 @@ class _Normal(Distribution):
             raise ParameterError(f"normal: std must be a finite number >= 0, got {self.std}")
         _require_enough(self, self.mean, self.std, self.low, self.high)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         limits = "" if self.bounds() == (-math.inf, math.inf) else f", low={self.low:g}, high={self.high:g}"
         return f"normal({self.mean:g}, {self.std:g}{limits})"
 
-    def bounds(self):
+    def bounds(self) -> tuple[float, float]:
         return self.low, self.high
 
-    def draw(self, key, purpose, projection, offsets, first=0):
+    def draw(self, key: Key, purpose: Purpose, projection: int, offsets: Ints, first: int = 0) -> Floats:
         return _wiring.synapse_values(
             key, purpose, projection, offsets, self.kind, self.mean, self.std, self.low, self.high, first
         )
@@ -156,22 +164,22 @@ class _Lognormal(Distribution):
         high = (log(self.high) if self.high > 0.0 else -math.inf) if self.high < math.inf else math.inf
         _require_enough(self, self.mu, self.sigma, low, high)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         limits = "" if self.bounds() == (0.0, math.inf) else f", low={self.low:g}, high={self.high:g}"
         return f"lognormal({self.mu:g}, {self.sigma:g}{limits})"
 
-    def bounds(self):
+    def bounds(self) -> tuple[float, float]:
         # Without a limit, the least number there can be is above 0: no normal number is beyond 8.6 standard deviations.
         return self.low or exp(self.mu - 40.0 * self.sigma), self.high
 
-    def draw(self, key, purpose, projection, offsets, first=0):
+    def draw(self, key: Key, purpose: Purpose, projection: int, offsets: Ints, first: int = 0) -> Floats:
         return _wiring.synapse_values(
             key, purpose, projection, offsets, self.kind, self.mu, self.sigma, self.low, self.high, first
         )
 
 
 @named_arguments
-def uniform(low, high):
+def uniform(low: float, high: float) -> Distribution:
     """Numbers that are uniform in [low, high), one for each synapse or neuron.
 
     For ``weight=`` and ``delay=`` of :meth:`Network.connect`, drawn from (network seed, projection, source); for any
@@ -195,7 +203,7 @@ def uniform(low, high):
 
 
 @named_arguments
-def normal(mean, std, low=-math.inf, high=math.inf):
+def normal(mean: float, std: float, low: float = -math.inf, high: float = math.inf) -> Distribution:
     """Normal numbers, one for each synapse or neuron; those outside [low, high] are drawn again.
 
     For what :func:`uniform` is for. A delay needs ``low >= 0``, a time constant ``low > 0``.
@@ -217,7 +225,7 @@ def normal(mean, std, low=-math.inf, high=math.inf):
 
 
 @named_arguments
-def lognormal(mu, sigma, low=0.0, high=math.inf):
+def lognormal(mu: float, sigma: float, low: float = 0.0, high: float = math.inf) -> Distribution:
     """Numbers whose logarithm is normal, one for each synapse or neuron; those outside [low, high] are drawn again.
 
     For what :func:`uniform` is for. The median is exp(mu), the mean exp(mu + sigma^2 / 2).
@@ -246,7 +254,7 @@ def lognormal(mu, sigma, low=0.0, high=math.inf):
     return _Lognormal(mu, sigma, low, high)
 
 
-def distribution_from_dict(d, name):
+def distribution_from_dict(d: Any, name: str) -> Distribution:
     """The distribution that :meth:`Distribution.to_dict` describes.
 
     Raises

@@ -4,9 +4,16 @@ What is drawn is a pure function of (seed, purpose, index, neuron), through the 
 it does not depend on other projections, on the size of other populations, or on the process.
 """
 
+from __future__ import annotations
+
 import enum
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from .._types import Key
 
 __all__ = ["Purpose", "random_key"]
 
@@ -38,7 +45,7 @@ class Purpose(enum.IntEnum):
     STATE = 9
 
 
-def random_key(seed):
+def random_key(seed: int | Sequence[int]) -> Key:
     """The key of the counter-based generator for a seed.
 
     Parameters
@@ -50,4 +57,4 @@ def random_key(seed):
     -------
     ndarray of uint64, shape (2,)
     """
-    return np.random.SeedSequence(seed).generate_state(2, np.uint64)
+    return np.asarray(np.random.SeedSequence(seed).generate_state(2, np.uint64), np.uint64)

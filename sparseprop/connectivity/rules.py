@@ -4,12 +4,14 @@
 neuronal network modeling, doi 10.1371/journal.pcbi.1010086.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -20,6 +22,11 @@ from .adjacency import MAX_NEURONS, Adjacency, ProceduralAdjacency
 from .random import Purpose
 from .shares import AT_A_TIME, blocks_of_rows
 from .site import Site
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._types import ArrayLike, Description, Key
 
 __all__ = [
     "Rule",
@@ -42,11 +49,14 @@ class Rule:
 
     name: ClassVar[str]
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """Name and parameters as plain values and arrays, such as ``{"name": "fixed_indegree", "k": 100}``."""
         return {"name": self.name} | {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
-    def __repr__(self):
+    def _wire(self, site: Site) -> Adjacency | ProceduralAdjacency:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
         values = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in dataclasses.fields(self))
         return f"{self.name}({values})"
 
@@ -258,8 +268,8 @@ class _ArrayRule(Rule):
 @dataclass(frozen=True, repr=False, eq=False)
 class _Edges(_ArrayRule):
     name: ClassVar[str] = "edges"
-    sources: np.ndarray
-    targets: np.ndarray
+    sources: Any
+    targets: Any
 
     def __post_init__(self):
         self._put_ids("sources", MAX_NEURONS)
@@ -298,7 +308,7 @@ class _Matrix(_ArrayRule):
         weights.flags.writeable = False
         self._put("weights", weights)
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """Name and parameters: the shape, and arrays with each edge's source, target and weight."""
         return super().to_dict() | {"shape": list(self.shape)}
 
@@ -313,7 +323,7 @@ class _Matrix(_ArrayRule):
 
 
 @named_arguments
-def fixed_outdegree(k, procedural=False):
+def fixed_outdegree(k: int, procedural: bool = False) -> Rule:
     """Each source neuron gets `k` targets, drawn uniformly.
 
     The targets are different from each other unless multapses are allowed, and from the source itself unless
@@ -353,7 +363,7 @@ def fixed_outdegree(k, procedural=False):
 
 
 @named_arguments
-def fixed_indegree(k):
+def fixed_indegree(k: int) -> Rule:
     """Each target neuron gets `k` sources, drawn uniformly.
 
     The sources are different from each other unless multapses are allowed, and from the target itself unless
@@ -391,7 +401,7 @@ def fixed_indegree(k):
 
 
 @named_arguments
-def pairwise_bernoulli(p):
+def pairwise_bernoulli(p: float) -> Rule:
     """Each ordered pair of neurons is connected with probability `p`, independently of all others.
 
     Parameters
@@ -426,7 +436,7 @@ def pairwise_bernoulli(p):
 
 
 @named_arguments
-def fixed_total_number(n):
+def fixed_total_number(n: int) -> Rule:
     """Exactly `n` synapses, drawn uniformly from all pairs.
 
     The pairs are different from each other unless multapses are allowed, and none is of a neuron with itself
@@ -463,7 +473,7 @@ def fixed_total_number(n):
 
 
 @named_arguments
-def one_to_one():
+def one_to_one() -> Rule:
     """Source i is connected to target i, for all i; both populations have the same size.
 
     Returns
@@ -483,7 +493,7 @@ def one_to_one():
 
 
 @named_arguments
-def all_to_all():
+def all_to_all() -> Rule:
     """Each source is connected to each target, but to itself only if autapses are allowed.
 
     Returns
@@ -502,7 +512,7 @@ def all_to_all():
 
 
 @named_arguments
-def edges(sources, targets):
+def edges(sources: ArrayLike, targets: ArrayLike) -> Rule:
     """The connections of a list.
 
     Parameters
@@ -535,7 +545,7 @@ def edges(sources, targets):
     return _Edges(sources, targets)
 
 
-def matrix(W):
+def matrix(W: Any) -> Rule:
     """The connections and weights of a matrix.
 
     Parameters
@@ -638,7 +648,7 @@ _RULES = {
 }
 
 
-def rule_from_dict(d):
+def rule_from_dict(d: Any) -> Rule:
     """The rule that :meth:`Rule.to_dict` describes.
 
     Parameters
@@ -680,18 +690,18 @@ def rule_from_dict(d):
 
 
 def build(
-    rule,
-    n_pre,
-    n_post,
+    rule: Rule,
+    n_pre: int,
+    n_post: int,
     *,
-    same_population,
-    key,
-    projection,
-    allow_autapses=False,
-    allow_multapses=False,
-    where="",
-    share=None,
-):
+    same_population: bool,
+    key: Key,
+    projection: int,
+    allow_autapses: bool = False,
+    allow_multapses: bool = False,
+    where: str = "",
+    share: tuple[int, int] | None = None,
+) -> Adjacency | ProceduralAdjacency:
     """Draw, or sort, the synapses of one projection.
 
     Parameters

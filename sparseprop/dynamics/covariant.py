@@ -1,10 +1,18 @@
 """Covariant Lyapunov vectors: back through what vectors were made orthonormal by (Ginelli et al. 2007)."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import ParameterError, named_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._types import Floats
 
 __all__ = ["CovariantVectors", "covariant_vectors"]
 
@@ -37,16 +45,16 @@ class CovariantVectors:
 
     _cites = ("covariant",)
 
-    times: np.ndarray
-    local: np.ndarray
-    _bases: list
-    _coefficients: list
+    times: Floats
+    local: Floats
+    _bases: list[Floats]
+    _coefficients: list[Floats]
 
-    def at(self, k):
+    def at(self, k: int) -> Floats:
         """The unit vectors at times[k]: ndarray of shape (rows, n_exponents)."""
         return self._bases[k] @ self._coefficients[k]
 
-    def angle(self, k, first, second):
+    def angle(self, k: int, first: slice | Sequence[int], second: slice | Sequence[int]) -> float:
         """Between the spans of two sets of vectors (slices or sequences of numbers) at times[k], in radians.
 
         As of the spans of those that expand and those that contract: 0 is a tangency.
@@ -57,11 +65,11 @@ class CovariantVectors:
         return float(np.min(subspace_angles(vectors[:, first], vectors[:, second])))
 
     @property
-    def participation(self):
+    def participation(self) -> Floats:
         """How many rows take part in each vector, averaged over times: ndarray of shape (n_exponents,)."""
         return np.mean([1.0 / np.sum(self.at(k) ** 4, axis=0) for k in range(len(self.times))], axis=0)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<CovariantVectors: {self.local.shape[1]} at each of {len(self.times)} times>"
 
 

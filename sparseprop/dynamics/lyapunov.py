@@ -1,8 +1,11 @@
 """Lyapunov exponents of a network, from the exact derivatives of its events."""
 
+from __future__ import annotations
+
 import logging
 import math
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +28,13 @@ from ..run.watching import Interrupts, Progress, check_interrupt, noted_interrup
 from .frame import Frame
 from .spectrum import LyapunovSpectrum
 
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    from .._types import Interrupt, PathLike
+    from .._types import Progress as ProgressOption
+    from ..network import Network
+
 __all__ = ["Lyapunov", "lyapunov_spectrum"]
 
 log = logging.getLogger("sparseprop")
@@ -43,19 +53,19 @@ UPDATES = 1 << 27  # numbers that are taken through a plan between two looks for
 
 @named_arguments
 def lyapunov_spectrum(
-    net,
-    n_exponents=None,
-    n_spikes=None,
-    warmup=None,
-    reorthonormalise="auto",
-    seed=None,
-    n_threads=None,
+    net: Network,
+    n_exponents: int | None = None,
+    n_spikes: int | None = None,
+    warmup: int | None = None,
+    reorthonormalise: int | Literal["auto"] = "auto",
+    seed: int | None = None,
+    n_threads: int | None = None,
     *,
-    duration=None,
-    covariant=False,
-    progress=None,
-    interrupt="return",
-):
+    duration: float | None = None,
+    covariant: bool = False,
+    progress: ProgressOption = None,
+    interrupt: Interrupt = "return",
+) -> LyapunovSpectrum:
     """Lyapunov exponents of a network, and what follows from them.
 
     Vectors of what all neurons are off by are taken through the exact derivatives of all events of one run, and made
@@ -133,7 +143,7 @@ def lyapunov_spectrum(
             low=1,
             high=2**60 if n_spikes is None else max(n_spikes, 1),
         )
-        every = {"every": reorthonormalise}
+        every: dict[str, Any] = {"every": reorthonormalise}
     elif n_spikes is not None:
         every = {"every": max(n_spikes // SAMPLES, 1)}
     else:
@@ -200,7 +210,17 @@ class Lyapunov:
     True
     """
 
-    def __init__(self, net, n_exponents=None, *, every=None, every_ms=None, seed=None, n_threads=None, covariant=False):
+    def __init__(
+        self,
+        net: Network,
+        n_exponents: int | None = None,
+        *,
+        every: int | None = None,
+        every_ms: float | None = None,
+        seed: int | None = None,
+        n_threads: int | None = None,
+        covariant: bool = False,
+    ) -> None:
         if not hasattr(net, "engine_input"):
             raise ParameterError(f"net must be a Network, got {shown(net)}")
         if (every is None) == (every_ms is None):
@@ -235,12 +255,12 @@ class Lyapunov:
         self._covariant = covariant
         self._engine = self._new_engine()
         self._frame = Frame(self._source, n_exponents, n_threads or _machine.cores())
-        self._vectors = None
+        self._vectors: Any = None
         # Of n random directions the last ones have as little as 1/n of their length outside the span of the others.
         self._spread = SPREAD + math.log(n_exponents)
         self._steps = 1 if every is None else -(-4 * every // n_rows)
-        self._samples = []
-        self._bases = []
+        self._samples: list[Any] = []
+        self._bases: list[Any] = []
         self._wall_time = 0.0
 
     def _new_engine(self):
@@ -248,7 +268,7 @@ class Lyapunov:
 
     # Going on
 
-    def warm_up(self, n_spikes=None, duration=None):
+    def warm_up(self, n_spikes: int | None = None, duration: float | None = None) -> None:
         """Let the network run alone for the first half of so many spikes or ms, and with the vectors for the second.
 
         The latter ends with a sample, of which nothing is kept. Whichever comes first, if both are given.
@@ -275,7 +295,13 @@ class Lyapunov:
                     raise noted_interrupt("interrupted in the warm-up: there is no sample yet", True) from None
                 raise _silent() from None
 
-    def run(self, n_spikes=None, duration=None, progress=None, interrupt="return"):
+    def run(
+        self,
+        n_spikes: int | None = None,
+        duration: float | None = None,
+        progress: ProgressOption = None,
+        interrupt: Interrupt = "return",
+    ) -> LyapunovSpectrum:
         """Go on for so many spikes or ms, whichever comes first, to the end of a sample.
 
         Returns
@@ -444,7 +470,7 @@ class Lyapunov:
 
     # What came of it
 
-    def spectrum(self, stop_reason=StopReason.SPIKES):
+    def spectrum(self, stop_reason: StopReason = StopReason.SPIKES) -> LyapunovSpectrum:
         """The :class:`LyapunovSpectrum` of all samples so far."""
         if not self._samples:
             raise ParameterError("there is no sample yet: run() first")
@@ -466,7 +492,7 @@ class Lyapunov:
 
     # Files
 
-    def save(self, path):
+    def save(self, path: PathLike) -> None:
         """Save where this is, atomically; :meth:`load` goes on bit-identically.
 
         Raises
@@ -493,7 +519,7 @@ class Lyapunov:
         )
 
     @classmethod
-    def load(cls, path, net, n_threads=None):
+    def load(cls, path: PathLike, net: Network, n_threads: int | None = None) -> Lyapunov:
         """What :meth:`save` has put into a file, of the same network.
 
         Raises

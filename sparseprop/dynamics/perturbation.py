@@ -1,6 +1,9 @@
 """Twins of one run: what becomes of a small difference between two states, of a spike more, or of one less."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +12,14 @@ from ..errors import ParameterError, named_arguments, shown
 from ..plotting import COLORS, new_axes
 from ..run.simulation import Simulation
 from .distance import METRIC, Metric
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from matplotlib.axes import Axes
+
+    from .._types import ArrayLike, Bools, EngineName, Floats, PlotAxes
+    from ..network import Network
 
 __all__ = ["KINDS", "Perturbation", "perturb"]
 
@@ -54,7 +65,27 @@ class Perturbation:
     ([True, True], 2)
     """
 
-    def __init__(self, kind, times, sizes, distance, transversal, different, shift, unrelated):
+    kind: str
+    times: Floats
+    sizes: Floats
+    distance: Floats
+    transversal: Floats
+    first_different: Floats
+    time_shift: Floats
+    unrelated_distance: float
+    metric: str
+
+    def __init__(
+        self,
+        kind: str,
+        times: Floats,
+        sizes: Floats,
+        distance: Floats,
+        transversal: Floats,
+        different: Floats,
+        shift: Floats,
+        unrelated: float,
+    ) -> None:
         self.kind, self.times, self.sizes = kind, times, sizes
         self.distance, self.transversal = distance, transversal
         self.first_different, self.time_shift = different, shift
@@ -63,7 +94,7 @@ class Perturbation:
 
     _cites = ("perturbation",)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"<Perturbation ({self.kind}) of {len(self.sizes)} twins over {self.times[-1]:g} ms: "
             f"{self.returned.sum()} returned, divergence rate {self.divergence_rate:.3g} +- "
@@ -71,11 +102,11 @@ class Perturbation:
         )
 
     @property
-    def returned(self):
+    def returned(self) -> Bools:
         """Of each twin, whether it ended nearer than it began, but for a shift in time; bool of shape (m,)."""
         return self.transversal[:, -1] < self.transversal[:, 0]
 
-    def rates(self, low=None, high=None):
+    def rates(self, low: float | None = None, high: float | None = None) -> Floats:
         """The rates in 1/s at which the transversal distances of the twins change, one for each.
 
         Slopes of straight lines through the logarithms of the distances from `low` to `high`, until the distance is for
@@ -135,14 +166,14 @@ class Perturbation:
         return float(t @ y / (t @ t)), error
 
     @property
-    def divergence_rate(self):
+    def divergence_rate(self) -> float:
         """The mean of :meth:`rates` in 1/s over the twins that have one, < 0 where distances fade."""
         rates = self.rates()
         rates = rates[np.isfinite(rates)]
         return float(rates.mean()) if len(rates) else math.nan
 
     @property
-    def divergence_rate_error(self):
+    def divergence_rate_error(self) -> float:
         """Its standard error; NaN for fewer than two twins, or where fewer than six times are between the bounds.
 
         Of two parts. One is that of the mean over twins. The other is that of a single twin, by five stretches of time:
@@ -157,7 +188,7 @@ class Perturbation:
         return math.sqrt(rates.var(ddof=1) / len(rates) + np.mean(errors**2))
 
     @property
-    def decorrelation_time(self):
+    def decorrelation_time(self) -> float:
         """ms until the mean distance of the twins is half of `unrelated_distance`; inf if it never is."""
         over = self.distance.mean(axis=0) >= 0.5 * self.unrelated_distance
         return float(self.times[np.argmax(over)]) if over.any() else math.inf
@@ -184,7 +215,7 @@ class Perturbation:
         return radius, radius**2 / math.sqrt(information)
 
     @property
-    def flux_tube_radius(self):
+    def flux_tube_radius(self) -> float:
         """The distance beyond which a network with stable spike patterns no longer returns to its own.
 
         By maximum likelihood, if a twin at a distance d > 0 returns with the probability exp(-d / radius); inf if all
@@ -194,11 +225,11 @@ class Perturbation:
         return self._flux_tube()[0]
 
     @property
-    def flux_tube_radius_error(self):
+    def flux_tube_radius_error(self) -> float:
         """Its standard error; NaN where all twins returned, or none."""
         return self._flux_tube()[1]
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> PlotAxes:
         """Distances against time: of the twins, thin, their geometric means by size, and that of unrelated states.
 
         Parameters
@@ -227,7 +258,18 @@ class Perturbation:
 
 
 @named_arguments
-def perturb(net, kind="state", *, size=None, n=10, duration=1000.0, warmup=1000.0, n_times=200, engine=None, seed=None):
+def perturb(
+    net: Network,
+    kind: Literal["state", "spike", "missing spike"] = "state",
+    *,
+    size: ArrayLike | None = None,
+    n: int = 10,
+    duration: float = 1000.0,
+    warmup: float = 1000.0,
+    n_times: int = 200,
+    engine: EngineName | None = None,
+    seed: int | None = None,
+) -> Perturbation:
     """Run twins of a network from one state, disturbed at the beginning, and see how far they go from it.
 
     Parameters
@@ -296,7 +338,7 @@ def perturb(net, kind="state", *, size=None, n=10, duration=1000.0, warmup=1000.
     seed = net.seed if seed is None else _validation.integer(seed, "seed", "a whole number >= 0", low=0)
     if all(p.is_source for p in net.populations):
         raise ParameterError("net must have neurons, got one with sources only")
-    sim = Simulation(net, **({} if engine is None else {"engine": engine}))
+    sim = Simulation(net, engine=engine)
     if warmup:
         sim.run(warmup, progress=False, interrupt="raise")
     rng = np.random.default_rng([seed, KINDS.index(kind)])

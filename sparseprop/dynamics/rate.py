@@ -1,6 +1,9 @@
 """Lyapunov spectra of networks of rate neurons, beside those of spiking ones."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,6 +11,11 @@ from .. import _machine, _validation
 from ..errors import InsufficientMemoryError, ParameterError, named_arguments
 from ..numerics._functions import tanh_many
 from ..plotting import new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .._types import ArrayLike, Floats, PlotAxes
 
 __all__ = ["RateSpectrum", "rate_lyapunov"]
 
@@ -40,30 +48,36 @@ class RateSpectrum:
     True
     """
 
-    def __init__(self, local, n, tau):
+    exponents: Floats
+    errors: Floats
+    local: Floats
+    n: int
+    tau: float
+
+    def __init__(self, local: Floats, n: int, tau: float) -> None:
         self.local, self.n, self.tau = local, n, tau
         self.exponents = local.mean(axis=0)
         blocks = np.array([part.mean(axis=0) for part in np.array_split(local, BLOCKS)])
         self.errors = blocks.std(axis=0, ddof=1) / math.sqrt(BLOCKS)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"<RateSpectrum: {len(self.exponents)} of {self.n} exponents, the largest {self.exponents[0]:.3g} +- "
             f"{self.errors[0]:.2g} per s>"
         )
 
     @property
-    def n_positive(self):
+    def n_positive(self) -> int:
         """How many exponents are > 0."""
         return int((self.exponents > 0.0).sum())
 
     @property
-    def entropy_rate(self):
+    def entropy_rate(self) -> float:
         """The sum of the positive exponents in bit/s, an upper bound of the Kolmogorov-Sinai entropy (Pesin)."""
         return float(self.exponents[self.exponents > 0.0].sum() / math.log(2.0))
 
     @property
-    def dimension(self):
+    def dimension(self) -> float:
         """The attractor's, by Kaplan and Yorke; NaN if the sum of the exponents that are there is still positive."""
         sums = np.cumsum(self.exponents)
         below = np.flatnonzero(sums < 0.0)
@@ -72,7 +86,7 @@ class RateSpectrum:
         k = int(below[0])
         return float(k + (sums[k - 1] / -self.exponents[k] if k else 0.0))
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> PlotAxes:
         """Exponents in units of 1 / tau against their place i / n.
 
         Parameters
@@ -94,8 +108,17 @@ class RateSpectrum:
 
 @named_arguments
 def rate_lyapunov(
-    g=2.0, n=200, *, weights=None, n_exponents=None, tau=10.0, duration=5000.0, warmup=1000.0, dt=None, seed=0
-):
+    g: float = 2.0,
+    n: int = 200,
+    *,
+    weights: ArrayLike | None = None,
+    n_exponents: int | None = None,
+    tau: float = 10.0,
+    duration: float = 5000.0,
+    warmup: float = 1000.0,
+    dt: float | None = None,
+    seed: int = 0,
+) -> RateSpectrum:
     """Lyapunov exponents of ``tau dh/dt = -h + W tanh(h)``, W Gaussian with variance ``g^2 / n`` and no diagonal.
 
     Parameters

@@ -1,7 +1,10 @@
 """Lyapunov exponents and what follows from them."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +12,14 @@ from .. import _html
 from .._validation import index_array
 from ..errors import ParameterError, named_arguments
 from ..run.stopping import StopReason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from .._types import Floats, Ints, PlotAxes
+    from .covariant import CovariantVectors
 
 __all__ = ["LyapunovSpectrum"]
 
@@ -54,14 +65,14 @@ class LyapunovSpectrum:
 
     _cites = ("lyapunov",)
 
-    growth: np.ndarray
-    durations: np.ndarray
-    times: np.ndarray
-    n_spikes_each: np.ndarray
-    volumes: np.ndarray
-    participation: np.ndarray
-    vectors: np.ndarray
-    bases: list
+    growth: Floats
+    durations: Floats
+    times: Floats
+    n_spikes_each: Ints
+    volumes: Floats
+    participation: Floats
+    vectors: Floats
+    bases: list[Floats]
     n_neurons: int
     n_rows: int
     stop_reason: StopReason
@@ -78,32 +89,32 @@ class LyapunovSpectrum:
         return sums.sum(axis=0) / (self.durations.sum() * 1e-3)
 
     @property
-    def exponents(self):
+    def exponents(self) -> Floats:
         """1/s, descending: ndarray of shape (n_exponents,). -inf where driven spikes take dimensions."""
         return self._mean(self.growth)[self._order]
 
     @property
-    def errors(self):
+    def errors(self) -> Floats:
         """Standard errors of the exponents."""
         return self._error(lambda part: self._part(part)[self._order])
 
     @property
-    def duration(self):
+    def duration(self) -> float:
         """ms over which was measured."""
         return float(self.durations.sum())
 
     @property
-    def n_spikes(self):
+    def n_spikes(self) -> int:
         """Spikes of neurons over which was measured."""
         return int(self.n_spikes_each.sum())
 
     @property
-    def rate(self):
+    def rate(self) -> float:
         """Spikes per second and neuron."""
         return self.n_spikes / (self.duration * 1e-3) / self.n_neurons
 
     @property
-    def local(self):
+    def local(self) -> Floats:
         """Exponents of each sample, 1/s: ndarray of shape (samples, n_exponents), in the order of `exponents`.
 
         They depend on the coordinates of measurement (docs/dynamics.md); their means do not.
@@ -111,12 +122,12 @@ class LyapunovSpectrum:
         return self.growth[:, self._order] / (self.durations[:, None] * 1e-3)
 
     @property
-    def convergence(self):
+    def convergence(self) -> Floats:
         """Exponents as they were at the end of each sample: ndarray of shape (samples, n_exponents)."""
         return np.cumsum(self.growth[:, self._order], axis=0) / (np.cumsum(self.durations)[:, None] * 1e-3)
 
     @property
-    def volume_rate(self):
+    def volume_rate(self) -> float:
         """The mean of log of the absolute determinant of the Jacobians of all events and stretches, 1/s.
 
         It is the sum of all exponents, also where only some of them were asked for.
@@ -126,27 +137,27 @@ class LyapunovSpectrum:
     # What follows
 
     @property
-    def is_complete(self):
+    def is_complete(self) -> bool:
         """Whether there are all exponents."""
         return self.growth.shape[1] == self.n_rows
 
     @property
-    def n_positive(self):
+    def n_positive(self) -> int:
         """How many exponents are larger than 0 by more than twice their error; NaN errors count as 0."""
         return int((self.exponents > 2.0 * np.nan_to_num(self.errors)).sum())
 
     @property
-    def dimension(self):
+    def dimension(self) -> float:
         """Kaplan-Yorke: the dimension of the attractor. NaN where it is larger than the number of exponents."""
         return _dimension(self.exponents, self.is_complete)
 
     @property
-    def dimension_error(self):
+    def dimension_error(self) -> float:
         """Its standard error."""
         return float(self._error(lambda part: np.array(_dimension(self._sorted(part), self.is_complete))))
 
     @property
-    def entropy_rate(self):
+    def entropy_rate(self) -> float:
         """Bits per second: the sum of the positive exponents over log 2, a bound of the Kolmogorov-Sinai entropy.
 
         NaN where all exponents that there are are positive, and not all were asked for.
@@ -154,17 +165,17 @@ class LyapunovSpectrum:
         return _entropy(self.exponents, self.is_complete)
 
     @property
-    def entropy_rate_error(self):
+    def entropy_rate_error(self) -> float:
         """Its standard error."""
         return float(self._error(lambda part: np.array(_entropy(self._sorted(part), self.is_complete))))
 
     @property
-    def entropy_per_spike(self):
+    def entropy_per_spike(self) -> float:
         """Bits: the entropy rate over the number of spikes of all neurons per second."""
         return self.entropy_rate / (self.n_spikes / (self.duration * 1e-3)) if self.n_spikes else float("nan")
 
     @property
-    def entropy_per_spike_error(self):
+    def entropy_per_spike_error(self) -> float:
         """Its standard error."""
 
         def bits(part):
@@ -194,7 +205,7 @@ class LyapunovSpectrum:
     # Covariant vectors
 
     @functools.cached_property
-    def covariant(self):
+    def covariant(self) -> CovariantVectors:
         """Covariant vectors, from a run with ``covariant=True``: see :class:`CovariantVectors`.
 
         Raises
@@ -210,7 +221,7 @@ class LyapunovSpectrum:
 
     # Looking at it
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         first = ", ".join(f"{value:.4g}" for value in self.exponents[:3])
         return (
             f"<LyapunovSpectrum of {self.n_neurons} neurons at {self.rate:.3g} Hz: {len(self.exponents)} of "
@@ -229,7 +240,7 @@ class LyapunovSpectrum:
             ("rate (Hz)", self.rate, None),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [repr(self)[1:-1]]
         for name, value, error in self._rows():
             lines.append(f"  {name}: {value:.6g}" + ("" if error is None else f" +- {error:.2g}"))
@@ -239,7 +250,7 @@ class LyapunovSpectrum:
         return _html.page(repr(self)[1:-1], _html.table(self._rows(), ("", "value", "standard error")))
 
     @named_arguments
-    def plot(self, ax=None, *, fraction=True):
+    def plot(self, ax: Axes | None = None, *, fraction: bool = True) -> PlotAxes:
         """The exponents, with two standard errors, over their number.
 
         Parameters
@@ -266,7 +277,7 @@ class LyapunovSpectrum:
         return ax
 
     @named_arguments
-    def plot_convergence(self, ax=None, *, which=None):
+    def plot_convergence(self, ax: Axes | None = None, *, which: Sequence[int] | None = None) -> PlotAxes:
         """Exponents over the time over which they were measured.
 
         Parameters
@@ -284,9 +295,9 @@ class LyapunovSpectrum:
 
         ax = new_axes(ax)
         n = self.growth.shape[1]
-        which = np.unique(np.linspace(0, n - 1, min(n, 10)).astype(int)) if which is None else which
-        which = index_array(which, "which", n)
-        ax.plot(np.cumsum(self.durations) * 1e-3, self.convergence[:, which])
+        given = np.unique(np.linspace(0, n - 1, min(n, 10)).astype(int)) if which is None else which
+        columns = index_array(given, "which", n)
+        ax.plot(np.cumsum(self.durations) * 1e-3, self.convergence[:, columns])
         ax.set(xlabel="time (s)", ylabel=r"$\lambda_i$ (1/s)")
         return ax
 

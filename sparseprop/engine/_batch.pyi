@@ -1,7 +1,9 @@
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core import TapePart
+from .._core import Engine, TapePart
 from ..errors import EngineFault
 from ._backward import Adjoint
 from .input import EngineInput
@@ -17,10 +19,12 @@ class Samples:
     counts: NDArray[np.int64]
 
 class SampleFault(Exception):
+    def __init__(self, sample: int, fault: EngineFault) -> None: ...
     sample: int
     fault: EngineFault
 
 class Runner:
+    engine: Engine
     beginning: TapePart
     def __init__(self, network: EngineInput, near: float) -> None: ...
     def take_weights(self) -> None: ...
@@ -52,7 +56,7 @@ class BackwardRunner:
         V_ids: NDArray[np.int64],
         by_V: NDArray[np.float64],
         by_start: NDArray[np.float64],
-        by_current: list,
+        by_current: list[Any],
         by_input: NDArray[np.float64],
         offsets: NDArray[np.int64],
         flag: StopFlag,

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,9 +13,9 @@ class AdjointBySlices(Adjoint):
         network: EngineInput,
         start: tuple[int, float],
         sums: dict[str, NDArray[np.float64]],
-        by_weight: list,
-        by_delay: list,
-        by_drive: list,
+        by_weight: list[Any],
+        by_delay: list[Any],
+        by_drive: list[Any],
         wide: bool,
         near: float,
         n_threads: int | None = ...,

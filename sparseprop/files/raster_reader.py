@@ -1,5 +1,7 @@
 """Reading rasters: ours, also damaged or unfinished ones, and SONATA files of other programs."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import io
@@ -8,7 +10,7 @@ import os
 import struct
 import warnings
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +18,9 @@ from .._validation import flag
 from ..errors import FileFormatError, StorageError, named_arguments
 from .raster_format import FINISHED, FORMAT_OF_PIECES, HDF5_ERRORS, RUNNING, Row, crc_of
 from .storage import decode, full_name, kind_of, readable, sha256
+
+if TYPE_CHECKING:
+    from .._types import Description, Floats, Ints, PathLike
 
 __all__ = ["RasterData", "raster_info", "read_raster", "refuse_existing"]
 
@@ -60,8 +65,8 @@ class RasterData:
         Of how many neurons of each population spikes were recorded, where the file says so.
     """
 
-    times: np.ndarray
-    ids: np.ndarray
+    times: Floats
+    ids: Ints
     populations: tuple[tuple[str, int], ...]
     header: dict[str, Any]
     footer: dict[str, Any] | None
@@ -426,7 +431,9 @@ def _read_foreign(file):
 
 
 @named_arguments
-def refuse_existing(path, overwrite, remedy="overwrite=True", or_else="or another name"):
+def refuse_existing(
+    path: PathLike, overwrite: bool, remedy: str = "overwrite=True", or_else: str = "or another name"
+) -> None:
     """Refuse to put a file in the place of another one, unless that was asked for.
 
     Parameters
@@ -482,7 +489,7 @@ def read_with_state(path):
 
 
 @named_arguments
-def read_raster(path):
+def read_raster(path: PathLike) -> RasterData:
     """Read a raster: one of ours, or a SONATA spike file of another program.
 
     Parameters
@@ -521,7 +528,7 @@ def read_raster(path):
 
 
 @named_arguments
-def raster_info(path):
+def raster_info(path: PathLike) -> Description:
     """What a raster says of itself, without reading (or checking) the spikes.
 
     Parameters

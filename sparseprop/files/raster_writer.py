@@ -1,12 +1,14 @@
 """Writing rasters, while a simulation runs or at once, so that what is committed is safe."""
 
+from __future__ import annotations
+
 import contextlib
 import math
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,6 +21,12 @@ from .raster_reader import read_with_state, reading, spikes_kept
 from .space import BALLAST, MARGIN, check_space, claimed
 from .storage import Arrays, as_bytes, beside, encode, readable, sha256, sync_folder, to_text, writable
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._types import ArrayLike, Description, PathLike
+    from .raster_reader import RasterData
+
 __all__ = ["RasterWriter", "recover_raster", "write_raster"]
 
 # Records per HDF5 chunk. Every dataset ends in a chunk that is mostly empty, so many get small ones.
@@ -27,7 +35,7 @@ _TIMES = "finite times >= 0 ms (readers of SONATA refuse others; cut or shift th
 _SLICE = 1 << 20  # records that `write_raster` hands over at a time
 _METADATA = 8 * 1024  # bytes of HDF5 metadata that one dataset may take
 
-_LIVE: "weakref.WeakSet[RasterWriter]" = weakref.WeakSet()
+_LIVE: weakref.WeakSet[RasterWriter] = weakref.WeakSet()
 
 
 def _abandon(file, claim, remove, pid):
@@ -196,13 +204,30 @@ class RasterWriter:
     array([ 3, 99,  7])
     """
 
-    def __init__(self, path, populations, *, header, chunk=65536, atomic=False, n_recorded=None):
+    def __init__(
+        self,
+        path: PathLike,
+        populations: Sequence[tuple[str, int]],
+        *,
+        header: Description,
+        chunk: int = 65536,
+        atomic: bool = False,
+        n_recorded: Sequence[int | None] | None = None,
+    ) -> None:
         populations, chunk, atomic = _checked_populations(populations), _checked_chunk(chunk), flag(atomic, "atomic")
         self._n_recorded = [None] * len(populations) if n_recorded is None else list(n_recorded)
         self._begin(path, populations, _checked_header(header), chunk, atomic=atomic)
 
     @classmethod
-    def resume(cls, path, n_spikes, *, chunk=65536, run_id=None, header=None):
+    def resume(
+        cls,
+        path: PathLike,
+        n_spikes: int,
+        *,
+        chunk: int = 65536,
+        run_id: str | None = None,
+        header: Description | None = None,
+    ) -> RasterWriter:
         """Go on with a raster behind its first spikes; the others, and its footer, are dropped.
 
         These spikes are copied into a new file, with the populations and the header, which replaces the old
@@ -356,18 +381,18 @@ class RasterWriter:
     # -- what it holds
 
     @property
-    def n_spikes(self):
+    def n_spikes(self) -> int:
         """Number of spikes that were appended (after an interrupt it tells whether the last block counts)."""
         return self._state.n_spikes
 
     @property
-    def n_committed(self):
+    def n_committed(self) -> int:
         """Number of spikes that are safe in the file."""
         return self._state.n_committed
 
     # -- writing
 
-    def append(self, times, ids):
+    def append(self, times: ArrayLike, ids: ArrayLike) -> None:
         """Add spikes; they are committed when `chunk` have come together.
 
         A block is taken whole or not at all. If this raises from a commit (`StorageError` for a disk that is
@@ -407,7 +432,7 @@ class RasterWriter:
         if self._state.n_buffered >= self._chunk:
             self._commit(RUNNING)
 
-    def flush(self):
+    def flush(self) -> int:
         """Commit what was appended.
 
         Returns
@@ -428,7 +453,7 @@ class RasterWriter:
             _sync(self._fd)
         return self._state.n_committed
 
-    def close(self, **footer):
+    def close(self, **footer: Any) -> None:
         """Write what remains and the footer, and mark the run as finished. Calling it again does nothing.
 
         Parameters
@@ -449,10 +474,10 @@ class RasterWriter:
         self._check_failure()
         self._finish(FINISHED, *_encoded_footer(footer))
 
-    def __enter__(self):
+    def __enter__(self) -> RasterWriter:
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         try:
             if error is None:
                 self.close()
@@ -464,7 +489,7 @@ class RasterWriter:
             self._finalizer()  # nothing to do after all went well, nor in a child process
             self._closed = True
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         state = "closed" if self._closed else "failed" if self._failure else "open"
         return f"RasterWriter({self._name!r}, {state}, {self.n_spikes} spikes, {self.n_committed} committed)"
 
@@ -659,7 +684,16 @@ class RasterWriter:
 
 
 @named_arguments
-def write_raster(path, times, ids, populations, *, header, footer, n_recorded=None):
+def write_raster(
+    path: PathLike,
+    times: ArrayLike,
+    ids: ArrayLike,
+    populations: Sequence[tuple[str, int]],
+    *,
+    header: Description,
+    footer: Description,
+    n_recorded: Sequence[int | None] | None = None,
+) -> None:
     """Write a whole raster at once; a file that was there before survives any failure.
 
     Parameters
@@ -694,7 +728,7 @@ def write_raster(path, times, ids, populations, *, header, footer, n_recorded=No
 
 
 @named_arguments
-def recover_raster(path, new_path):
+def recover_raster(path: PathLike, new_path: PathLike) -> RasterData:
     """Copy the committed spikes of a file whose run did not finish into a fresh, finished one.
 
     The footer of the new file is ``{"recovered": True}``, or that of the old one if its run did finish.

@@ -1,14 +1,20 @@
 """What files have in common: text with arrays beside it, names, and what is safe on the disk."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import FileFormatError, ParameterError, StorageError, shown
+
+if TYPE_CHECKING:
+    from .._types import PathLike
 
 __all__ = [
     "Arrays",
@@ -110,7 +116,7 @@ def to_text(content):
     return json.dumps(content, allow_nan=False).encode("ascii")
 
 
-def full_name(path):
+def full_name(path: PathLike) -> str:
     try:
         name = os.fsdecode(path)
     except TypeError:

@@ -1,5 +1,9 @@
 """The pass back through a run with ``tape=True``, and its pauses."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _core, _validation
@@ -9,6 +13,11 @@ from ..engine.input import goes_by_slices
 from ..errors import ParameterError
 from ..inputs import SpikeSource, Steps
 from .gradients import OVERFLOW, assembled, given_currents, most_ports, new_sums, noted, sums_by_projection
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._types import Floats
 
 __all__ = ["INVARIANT", "backward", "checked_derivatives", "overflows_are_told"]
 
@@ -72,7 +81,7 @@ def overflows_are_told():
     return np.errstate(over="ignore", invalid="ignore")
 
 
-def checked_derivatives(values, name, shape, meaning):
+def checked_derivatives(values: Any, name: str, shape: tuple[int, ...], meaning: str) -> Floats:
     """`values` as a float64 array of a shape, all finite."""
     array = _validation.plain(values, name)
     if array.shape != shape:

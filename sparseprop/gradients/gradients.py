@@ -1,13 +1,23 @@
 """Gradients of losses on spike times and voltages: what comes out of a pass back, made of its sums."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from .. import _validation
 from ..errors import GradientOverflowWarning, ParameterError, named_arguments, shown, warn
 from ..models import PARAMETERS, TIME_CONSTANTS, WITHOUT_GRADIENT
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._types import Floats
+    from ..network import Network, Projection
 
 __all__ = [
     "OVERFLOW",
@@ -83,7 +93,7 @@ class GradientWarning:
     message: str
     sample: int | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         by = "" if self.source is None else f", kicked by {self.source}"
         sample = "" if self.sample is None else f", sample {self.sample}"
         return f"{self.kind} of {self.where} at {self.time!r} ms{sample}{by}: {self.message}"
@@ -92,10 +102,10 @@ class GradientWarning:
 class ByProjection:
     """Values by projection: index with a Projection of the network or its number."""
 
-    def __init__(self, network, values, missing):
+    def __init__(self, network: Network, values: list[Any], missing: str) -> None:
         self._projections, self._values, self._missing = list(network.projections), values, missing
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Projection | int) -> Any:
         same = [projection is key for projection in self._projections]
         if True in same:
             k = same.index(True)
@@ -110,19 +120,19 @@ class ByProjection:
             raise ParameterError(self._missing)
         return self._values[k]
 
-    def plus(self, values):
+    def plus(self, values: list[Any]) -> ByProjection:
         """The same with a list of others added."""
         total = copy.copy(self)
         total._values = [mine + more for mine, more in zip(self._values, values, strict=True)]
         return total
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"[{', '.join(map(shown, self._values))}]"
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._values)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return (self[k] for k in range(len(self)))
 
 
@@ -175,12 +185,40 @@ class Gradients:
     ([-13.333333], [-6.666667])
     """
 
+    weight: ByProjection
+    weight_sum: ByProjection
+    delay: ByProjection
+    I_e: Floats
+    V: Floats
+    tau_m: Floats
+    V_th: Floats
+    V_peak: Floats
+    V_reset: Floats
+    E_L: Floats
+    V_T: Floats
+    slope: Floats
+    rapidness: Floats
+    C_m: Floats
+    g_L: Floats
+    V_r: Floats
+    V_t: Floats
+    t_ref: Floats
+    tau_syn: Floats
+    I_syn: Floats
+    input_times: dict[str, Any]
+    drive_weight: dict[int, Any]
+    steps: dict[int, Floats]
+    warnings: list[GradientWarning]
+    n_warnings: int
+    n_ties: int
+    invariant_error: float
+
     _cites = ("gradients",)
 
-    def __init__(self, **values):
+    def __init__(self, **values: Any) -> None:
         vars(self).update(values)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> NoReturn:
         if name in TIME_CONSTANTS:
             raise AttributeError(f"{name} was left out by backward(..., tau_m=False)")
         if name in WITHOUT_GRADIENT:
@@ -190,7 +228,7 @@ class Gradients:
             )
         raise AttributeError(f"Gradients have no attribute {name!r}")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"<Gradients of {len(self.I_e)} neurons and {len(self.weight_sum)} projections: {self.n_warnings} warnings>"
         )

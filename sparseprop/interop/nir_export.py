@@ -1,5 +1,9 @@
 """Networks as graphs of NIR, the Neuromorphic Intermediate Representation."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .._machine import available_memory
@@ -11,11 +15,24 @@ from ..inputs import SpikeSource
 from ..models import LIF, LIFExp
 from ..network import Network
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from .._types import PopulationName
+    from ..network import Network
+
 __all__ = ["to_nir"]
 
 
 @named_arguments
-def to_nir(net, *, spike_area=1.0, outputs=None, structure_only=False):
+def to_nir(
+    net: Network,
+    *,
+    spike_area: float = 1.0,
+    outputs: Sequence[PopulationName] | None = None,
+    structure_only: bool = False,
+) -> Any:
     """The graph of a network of LIF and LIFExp neurons.
 
     Parameters
@@ -60,22 +77,23 @@ def to_nir(net, *, spike_area=1.0, outputs=None, structure_only=False):
         raise ParameterError(f"net must be a Network, got {shown(net)}")
     spike_area = real(spike_area, "spike_area", "a finite time > 0 in s", low=0.0, low_open=True)
     _refuse(net, flag(structure_only, "structure_only"))
-    nodes, edges = {}, []
+    nodes: dict[str, Any] = {}
+    edges: list[tuple[str, str]] = []
     for p in net.populations:
         if p.is_source:
             nodes[p.name] = nir.Input(input_type={"input": np.array([p.n])})
         else:
             nodes[p.name] = _neurons(nir, p, spike_area)
-    for k, p in enumerate(net.projections):
-        weights = np.zeros((p.post.n, p.pre.n))
-        np.add.at(weights, (p.targets, p.sources), p.weight)
-        chain = [p.pre.name]
-        delay = float(np.max(p.delay, initial=0.0))
+    for k, projection in enumerate(net.projections):
+        weights = np.zeros((projection.post.n, projection.pre.n))
+        np.add.at(weights, (projection.targets, projection.sources), projection.weight)
+        chain = [projection.pre.name]
+        delay = float(np.max(projection.delay, initial=0.0))
         if delay > 0.0:
-            nodes[f"delay_{k}"] = nir.Delay(delay=np.full(p.pre.n, delay / 1e3))
+            nodes[f"delay_{k}"] = nir.Delay(delay=np.full(projection.pre.n, delay / 1e3))
             chain.append(f"delay_{k}")
         nodes[f"weights_{k}"] = nir.Linear(weight=weights)
-        chain += [f"weights_{k}", p.post.name]
+        chain += [f"weights_{k}", projection.post.name]
         edges += list(zip(chain, chain[1:], strict=False))
     for p in _outputs(net, outputs):
         name = f"output_{p.name}"

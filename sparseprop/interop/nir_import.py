@@ -1,7 +1,9 @@
 """Networks of graphs of NIR, the Neuromorphic Intermediate Representation."""
 
+from __future__ import annotations
+
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,6 +13,11 @@ from ..exports.parts import imported
 from ..inputs import SpikeSource
 from ..models import LIF, LIFExp
 from ..network import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Literal
+
 
 __all__ = ["from_nir"]
 
@@ -41,7 +48,15 @@ def _dialect_of(name, spike_area, step):
 
 
 @named_arguments
-def from_nir(graph, *, dialect="nir", spike_area=1.0, step=None, spikes=None, seed=None):
+def from_nir(
+    graph: Any,
+    *,
+    dialect: Literal["nir", "snntorch", "norse"] = "nir",
+    spike_area: float = 1.0,
+    step: float | None = None,
+    spikes: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+) -> Network:
     """The network of a NIR graph of LIF and CubaLIF neurons, feed-forward or recurrent.
 
     Parameters

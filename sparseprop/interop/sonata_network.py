@@ -1,8 +1,11 @@
 """Networks as SONATA circuits: nodes, edges, and the tables of their types."""
 
+from __future__ import annotations
+
 import csv
 import json
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +16,12 @@ from ..files.storage import readable
 from ..inputs import Source, SpikeSource
 from ..models import MODELS, NeuronModel
 from ..network import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .._types import PathLike
 
 __all__ = ["read_sonata_network", "write_sonata_network"]
 
@@ -42,7 +51,9 @@ def _refuse_what_is_lost(net, structure_only):
 
 
 @named_arguments
-def write_sonata_network(net, folder, *, structure_only=False, overwrite=False):
+def write_sonata_network(
+    net: Network, folder: PathLike, *, structure_only: bool = False, overwrite: bool = False
+) -> None:
     """Write a network as a SONATA circuit: ``circuit_config.json``, nodes, edges, and the tables of their types.
 
     Parameters
@@ -201,7 +212,7 @@ def _write_table(path, names, rows):
 
 
 @named_arguments
-def read_sonata_network(path, models=None, *, seed=None):
+def read_sonata_network(path: PathLike, models: Mapping[str, Any] | None = None, *, seed: int | None = None) -> Network:
     """The network of a SONATA circuit: its nodes, and edges with weights and delays.
 
     Parameters

@@ -1,8 +1,10 @@
 """Spikes from files of one kind to files of another."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +18,12 @@ from .arrays import read_npz, write_npz
 from .nwb import read_nwb, write_nwb
 from .table import table_of
 from .text import read_csv, write_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._types import PathLike
+    from ..run.result import Result
 
 __all__ = ["FORMATS", "convert", "read_spikes", "write_spikes"]
 
@@ -84,7 +92,14 @@ def _format_of(path, given, what):
 
 
 @named_arguments
-def read_spikes(path, format=None, *, sizes=None, t_start=None, t_stop=None):
+def read_spikes(
+    path: PathLike,
+    format: str | None = None,
+    *,
+    sizes: Mapping[str, int] | None = None,
+    t_start: float | None = None,
+    t_stop: float | None = None,
+) -> Result:
     """Read spikes of any of the kinds of :data:`FORMATS`.
 
     Parameters
@@ -138,7 +153,9 @@ def read_spikes(path, format=None, *, sizes=None, t_start=None, t_stop=None):
 
 
 @named_arguments
-def write_spikes(result, path, format=None, *, spikes_only=False, overwrite=False):
+def write_spikes(
+    result: Result, path: PathLike, format: str | None = None, *, spikes_only: bool = False, overwrite: bool = False
+) -> None:
     """Write the spikes of a Result in any of the kinds of :data:`FORMATS`.
 
     Parameters
@@ -195,7 +212,16 @@ def write_spikes(result, path, format=None, *, spikes_only=False, overwrite=Fals
 
 
 @named_arguments
-def convert(source, target, *, source_format=None, target_format=None, spikes_only=False, overwrite=False, **known):
+def convert(
+    source: PathLike,
+    target: PathLike,
+    *,
+    source_format: str | None = None,
+    target_format: str | None = None,
+    spikes_only: bool = False,
+    overwrite: bool = False,
+    **known: Any,
+) -> Result:
     """Spikes from a file of one kind to one of another; ``sparseprop convert`` on the command line.
 
     Parameters

@@ -1,6 +1,7 @@
 """Neuron models: what a user describes neurons with, and the constants that engines derive from it."""
 
 import dataclasses
+from collections.abc import Callable
 
 from .base import LARGEST, NeuronModel, Parameter, UniformPhase, uniform_phase
 from .currents import require_currents
@@ -69,7 +70,7 @@ WITHOUT_GRADIENT = {field.name for model in MODELS.values() for field in datacla
 }
 
 
-def names_of(can, last="or"):
+def names_of(can: Callable[[type[NeuronModel]], bool], last: str = "or") -> str:
     """The models for which `can` holds, in words, for messages: ``"LIF, LIFExp or QIF"``."""
     *names, one = [name for name, model in MODELS.items() if can(model)]
     return f"{', '.join(names)} {last} {one}" if names else one

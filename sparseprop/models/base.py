@@ -4,10 +4,12 @@ Each parameter is declared once, in the model's table, with its unit, bounds and
 ``repr``, configuration files and the random inputs of the tests all read that table.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from .. import _validation
 from ..connectivity import Purpose
 from ..connectivity.distributions import Distribution, distribution_from_dict
 from ..errors import ParameterError, named_arguments, shown, shown_range
+
+if TYPE_CHECKING:
+    from .._types import Description, Floats, Key, NumberOrArray
 
 __all__ = ["LARGEST", "NeuronModel", "Parameter", "UniformPhase", "uniform_phase"]
 
@@ -61,7 +66,7 @@ class Parameter:
     sets_tau: bool = False
     has_gradient: bool = True
 
-    def check(self, value, name):
+    def check(self, value: Any, name: str) -> NumberOrArray:
         """`value` as a float or as a read-only float64 array of shape (n,); for ports, also a tuple of these."""
         if not self.ports:
             return self._check_one(value, name)
@@ -125,6 +130,8 @@ class NeuronModel:
     """
 
     table: ClassVar[dict[str, Parameter]]
+    __dataclass_fields__: ClassVar[dict[str, Any]]  # which each model is
+    kernel_parameters: ClassVar[tuple[str, ...]]
     # What to cite for it: keys of citing.WORKS.
     _cites: ClassVar[tuple[str, ...]] = ()
     # The name of what engines compute it with; models may share one.
@@ -146,6 +153,23 @@ class NeuronModel:
     # Bytes of Python's own while an engine is made, as tests/test_network.py measures: for each frame of neurons with
     # parameters of their own, or for each such neuron of a kernel that has no frames.
     making_bytes: ClassVar[int] = 390
+
+    if TYPE_CHECKING:  # what each model has, as a field, a constant or a method of its own
+
+        @property
+        def tau_m(self) -> NumberOrArray: ...
+        @property
+        def I_e(self) -> NumberOrArray: ...
+        @property
+        def V_reset(self) -> NumberOrArray: ...
+        @property
+        def t_ref(self) -> NumberOrArray: ...
+        def threshold(self) -> NumberOrArray: ...
+        def growth_time_constant(self) -> NumberOrArray: ...
+        def free_period(self) -> NumberOrArray: ...
+        def free_voltage(self, elapsed: NumberOrArray) -> NumberOrArray: ...
+        def resting_voltage(self) -> NumberOrArray: ...
+        def phase_to_voltage(self, phase: NumberOrArray) -> NumberOrArray: ...
 
     def __init_subclass__(cls):
         for name in ("is_linear", "is_quadratic", "has_gain"):
@@ -171,16 +195,16 @@ class NeuronModel:
     def _check_relations(self):
         """Checks between parameters."""
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         values = (f"{field.name}={_in_brief(getattr(self, field.name))}" for field in dataclasses.fields(self))
         return f"{type(self).__name__}({', '.join(values)})"
 
     @property
-    def distributions(self):
+    def distributions(self) -> list[str]:
         """Names of the parameters that are to be drawn; a population has a model in which they are."""
         return [name for name, value in self._values() if isinstance(value, Distribution)]
 
-    def drawn(self, key, population, n):
+    def drawn(self, key: Key, population: int, n: int) -> Any:
         """The model of n neurons, with numbers drawn for parameters that are distributions.
 
         Parameters
@@ -215,34 +239,34 @@ class NeuronModel:
                 yield name, value
 
     @staticmethod
-    def constants_of(parameters):
+    def constants_of(parameters: Description) -> Description:
         """The constants of one neuron with these :meth:`parameters`, for the compiled engines."""
         raise NotImplementedError
 
     @staticmethod
-    def origin_of(parameters):
+    def origin_of(parameters: Description) -> NumberOrArray:
         """The voltage (a number or an array) that is 0 for the compiled neurons with these parameters; None if 0 is."""
 
     @staticmethod
-    def neuron(engine, parameters):
+    def neuron(engine: Any, parameters: Description) -> Any:
         """One neuron with these :meth:`parameters`, in the arithmetic of a reference engine."""
         raise NotImplementedError
 
-    def state_doubles(self):
+    def state_doubles(self) -> int:
         """How many doubles the compiled engines keep for the state of one neuron."""
         return 2
 
-    def frames(self):
+    def frames(self) -> list[tuple[Any, ...]]:
         """For each frame that a neuron has, a tuple of numbers and arrays: neurons that agree in them share it."""
         return []
 
     @property
-    def n_ports(self):
+    def n_ports(self) -> int:
         """The number of kinds of synapses: what ``port=`` of :meth:`Network.connect` can be is 0 to n_ports - 1."""
         return 1
 
     @property
-    def size(self):
+    def size(self) -> int | None:
         """The number of neurons the model's arrays are for, or None if every parameter is one number."""
         for _, value in self._values():
             if isinstance(value, np.ndarray):
@@ -250,11 +274,11 @@ class NeuronModel:
         return None
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Memory of its arrays in bytes."""
         return sum(value.nbytes for _, value in self._values() if isinstance(value, np.ndarray))
 
-    def part(self, neurons):
+    def part(self, neurons: slice) -> Any:
         """The model of a slice of the neurons; itself if all share their parameters."""
         if self.size is None:
             return self
@@ -266,20 +290,20 @@ class NeuronModel:
 
         return dataclasses.replace(self, **{name: taken(getattr(self, name)) for name in self.table})
 
-    def parameters(self):
+    def parameters(self) -> dict[str, NumberOrArray]:
         """The parameters of the equations, ``{name: float or array}``, in the order of :attr:`kernel_parameters`."""
         return {name: getattr(self, name) for name in self.kernel_parameters}
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """The dictionary form: the model's name and its parameters."""
         values = {name: getattr(self, name) for name in self.table}
         return {"name": type(self).__name__} | {name: as_plain(value) for name, value in values.items()}
 
-    def lowest_voltage(self):
+    def lowest_voltage(self) -> NumberOrArray:
         """The voltage below which the neuron has no equations; float or array."""
         return -math.inf
 
-    def gradients(self, sums):
+    def gradients(self, sums: dict[str, Floats]) -> dict[str, Floats]:
         """Derivatives by the model's own parameters.
 
         Parameters
@@ -297,13 +321,13 @@ class NeuronModel:
         known = sums | {"E_L": sums["I_e"], "V_th": sums["threshold"], "V_peak": sums["threshold"]}
         return {name: known[name] for name in self.parameters() if name in known}
 
-    def drive_scale(self):
+    def drive_scale(self) -> NumberOrArray:
         """By what a change of I_e is multiplied in the engine; float or array."""
         return 1.0
 
     # What perturbations are measured in.
 
-    def cycle_phase(self, V):
+    def cycle_phase(self, V: NumberOrArray) -> NumberOrArray:
         """The phase of a voltage: 0 at reset, 1 at threshold, and there the circle is closed; below 0 before reset.
 
         The time since the spike as a part of the free period, where the model knows it in closed form and the neuron
@@ -311,21 +335,21 @@ class NeuronModel:
         """
         return (np.asarray(V) - self.V_reset) / (np.asarray(self.threshold()) - self.V_reset)
 
-    def cycle_voltage(self, phase):
+    def cycle_voltage(self, phase: NumberOrArray) -> NumberOrArray:
         """The voltage at a phase: the inverse of :meth:`cycle_phase`."""
         return self.V_reset + np.asarray(phase) * (np.asarray(self.threshold()) - self.V_reset)
 
-    def cycle_velocity(self):
+    def cycle_velocity(self) -> NumberOrArray:
         """How fast the phase of the free neuron changes, per ms, where that is the same everywhere; 0 elsewhere."""
         return 0.0
 
-    def loses_complex_step(self):
+    def loses_complex_step(self) -> bool:
         """Whether complex numbers with a tiny imaginary part of I_e lose their digits in the reference engine."""
         return False
 
     # Units of networks that are made in a line. A model without `balance`, or not `has_gain`, is refused there.
 
-    def balance(self, drive, weight):
+    def balance(self, drive: float, weight: float) -> tuple[float, float]:
         """I_e and weight of a balanced network, from those of a neuron in units of its own voltage.
 
         Returns
@@ -334,7 +358,7 @@ class NeuronModel:
         """
         raise NotImplementedError
 
-    def gain(self):
+    def gain(self) -> tuple[float, float]:
         """How far a unit of weight can move V, and how far it is from rest to a spike; means over neurons.
 
         Returns
@@ -343,7 +367,7 @@ class NeuronModel:
         """
         raise NotImplementedError
 
-    def starting_voltage(self):
+    def starting_voltage(self) -> NumberOrArray:
         """V at the beginning of a trial: rest; of neurons that oscillate without input, rest without I_e."""
         return self.resting_voltage()
 
@@ -369,14 +393,14 @@ T_REF = Parameter(
 )
 
 
-def as_plain(value):
+def as_plain(value: Any) -> Any:
     """A parameter in the form of dictionaries."""
     if isinstance(value, tuple):
         return {"ports": [as_plain(part) for part in value]}
     return value.to_dict() if isinstance(value, Distribution) else value
 
 
-def cycle_voltage(model, phase):
+def cycle_voltage(model: NeuronModel, phase: NumberOrArray) -> NumberOrArray:
     """V at the given fraction of the free oscillation (refractory period left out)."""
     phase = np.asarray(phase)
     if not ((phase >= 0.0) & (phase < 1.0)).all():
@@ -396,13 +420,13 @@ def cycle_voltage(model, phase):
 class UniformPhase:
     """Initial states drawn uniformly in time along the free oscillation; see :func:`uniform_phase`."""
 
-    def to_dict(self):
+    def to_dict(self) -> str:
         """The dictionary form."""
         return "uniform_phase"
 
 
 @named_arguments
-def uniform_phase():
+def uniform_phase() -> UniformPhase:
     """Initial states drawn uniformly in time along each neuron's free oscillation.
 
     A neuron that oscillates with period T and refractory period t_ref is found at any point of its cycle

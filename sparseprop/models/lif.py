@@ -1,8 +1,10 @@
 """The leaky integrate-and-fire neuron, and the constants that engines derive from it."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,11 +14,17 @@ from ..numerics.engine_time import NEVER
 from .base import I_E, T_REF, TAU_M, NeuronModel, Parameter, cycle_voltage
 from .neuron import LARGEST_STATE, Neuron
 
+if TYPE_CHECKING:
+    from .._types import Description, NumberOrArray
+
 __all__ = ["LIF", "Leaky", "lif_constants", "scaled_gap"]
 
 
 class Leaky(NeuronModel):
     """What LIF and LIFExp share: ``tau_m dV/dt = -(V - E_L) + I_e`` without input, below V_th."""
+
+    E_L: NumberOrArray
+    V_th: NumberOrArray
 
     smallest_gap: ClassVar[float] = 1e-300  # of the drive from the threshold: below, doubles lose their digits
 
@@ -32,11 +40,11 @@ class Leaky(NeuronModel):
         )
         self._check_refractory(self.growth_time_constant())
 
-    def growth_time_constant(self):
+    def growth_time_constant(self) -> NumberOrArray:
         """The shortest time constant in ms of the exponential flow."""
         return self.tau_m
 
-    def free_period(self):
+    def free_period(self) -> NumberOrArray:
         """Time from reset to threshold without input in ms, ``inf`` for a neuron at rest; float or array."""
         gap = self._gap()
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -50,32 +58,32 @@ class Leaky(NeuronModel):
         back = V_inf - E_L
         return (V_inf - self.V_th) + ((E_L - (V_inf - back)) + (I_e - back))
 
-    def free_voltage(self, elapsed):
+    def free_voltage(self, elapsed: NumberOrArray) -> NumberOrArray:
         """V at `elapsed` ms after reset (0 <= elapsed < :meth:`free_period`) without input."""
         V_inf = np.asarray(self.E_L) + np.asarray(self.I_e)
         return V_inf - (V_inf - self.V_reset) * exp_many(-elapsed / self.tau_m)
 
-    def resting_voltage(self):
+    def resting_voltage(self) -> NumberOrArray:
         """Where a neuron that does not oscillate stays; V_reset for one driven exactly to threshold."""
         V_inf = np.asarray(self.E_L) + np.asarray(self.I_e)
         return np.where(self._gap() < 0.0, np.minimum(V_inf, np.nextafter(self.V_th, -np.inf)), self.V_reset)[()]
 
-    def threshold(self):
+    def threshold(self) -> NumberOrArray:
         """The voltage at which the neuron fires."""
         return self.V_th
 
-    def phase_to_voltage(self, phase):
+    def phase_to_voltage(self, phase: NumberOrArray) -> NumberOrArray:
         """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
         return cycle_voltage(self, phase)
 
-    def balance(self, drive, weight):
+    def balance(self, drive: float, weight: float) -> tuple[float, float]:
         scale = self.V_th - self.V_reset
         return (self.V_th - self.E_L) + scale * drive, weight * scale
 
-    def gain(self):
+    def gain(self) -> tuple[float, float]:
         return 1.0, float(np.mean(np.asarray(self.V_th) - self.resting_voltage())) or 1.0
 
-    def starting_voltage(self):
+    def starting_voltage(self) -> NumberOrArray:
         return self.E_L if np.isfinite(self.free_period()).any() else self.resting_voltage()
 
 
@@ -129,12 +137,12 @@ class LIF(Leaky):
     example: ClassVar[dict[str, Any]] = {"tau_m": 10.0, "I_e": 1.2}
     kernel_parameters: ClassVar[tuple[str, ...]] = ("tau_m", "E_L", "V_th", "V_reset", "I_e", "t_ref")
 
-    tau_m: Any
-    E_L: Any = 0.0
-    V_th: Any = 1.0
-    V_reset: Any = 0.0
-    I_e: Any = 0.0
-    t_ref: Any = 0.0
+    tau_m: NumberOrArray
+    E_L: NumberOrArray = 0.0
+    V_th: NumberOrArray = 1.0
+    V_reset: NumberOrArray = 0.0
+    I_e: NumberOrArray = 0.0
+    t_ref: NumberOrArray = 0.0
 
     def _cycle(self):
         """How far V_inf is above V_reset, and the free period in units of tau_m; of neurons at rest inf and inf."""
@@ -143,33 +151,33 @@ class LIF(Leaky):
         with np.errstate(divide="ignore", invalid="ignore"):
             return depth, np.where(gap > 0.0, log_many(depth / gap), np.inf)
 
-    def cycle_phase(self, V):
+    def cycle_phase(self, V: NumberOrArray) -> NumberOrArray:
         depth, length = self._cycle()
         with np.errstate(invalid="ignore"):
             phase = -log1p_many((self.V_reset - np.asarray(V)) / depth) / length
         return np.where(np.isfinite(depth), phase, super().cycle_phase(V))
 
-    def cycle_voltage(self, phase):
+    def cycle_voltage(self, phase: NumberOrArray) -> NumberOrArray:
         depth, length = self._cycle()
         with np.errstate(invalid="ignore"):
             V = self.V_reset - depth * expm1_many(-np.asarray(phase) * length)
         return np.where(np.isfinite(depth), V, super().cycle_voltage(phase))
 
-    def cycle_velocity(self):
+    def cycle_velocity(self) -> NumberOrArray:
         return np.where(np.asarray(self.t_ref) > 0.0, 0.0, 1.0 / self.free_period())
 
     @staticmethod
-    def constants_of(parameters):
+    def constants_of(parameters: Description) -> Description:
         return lif_constants(math.fsum, **parameters)
 
     @staticmethod
-    def neuron(engine, parameters):
+    def neuron(engine: Any, parameters: Description) -> Neuron:
         return LIFNeuron(engine, parameters)
 
-    def state_doubles(self):
+    def state_doubles(self) -> int:
         return 1
 
-    def frames(self):
+    def frames(self) -> list[tuple[Any, ...]]:
         return [(self.tau_m,)]
 
 

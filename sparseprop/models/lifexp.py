@@ -1,10 +1,12 @@
 """The leaky integrate-and-fire neuron with exponential synaptic currents."""
 
+from __future__ import annotations
+
 import copy
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from ..numerics.engine_time import NEVER
 from .base import I_E, TAU_M, Parameter
 from .lif import Leaky, lif_constants
 from .neuron import LARGEST_STATE, Neuron
+
+if TYPE_CHECKING:
+    from .._types import Description, NumberOrArray
 
 __all__ = ["LIFExp", "lifexp_constants"]
 
@@ -103,13 +108,13 @@ class LIFExp(Leaky):
     smallest_gap: ClassVar[float] = SMALLEST_GAP
     example: ClassVar[dict[str, Any]] = {"tau_m": 10.0, "tau_syn": 2.0, "I_e": 1.2}
 
-    tau_m: Any
-    tau_syn: Any
-    E_L: Any = 0.0
-    V_th: Any = 1.0
-    V_reset: Any = 0.0
-    I_e: Any = 0.0
-    t_ref: Any = 0.0
+    tau_m: NumberOrArray
+    tau_syn: NumberOrArray
+    E_L: NumberOrArray = 0.0
+    V_th: NumberOrArray = 1.0
+    V_reset: NumberOrArray = 0.0
+    I_e: NumberOrArray = 0.0
+    t_ref: NumberOrArray = 0.0
 
     def _check_relations(self):
         super()._check_relations()
@@ -122,43 +127,43 @@ class LIFExp(Leaky):
             )
 
     @property
-    def time_constants(self):
+    def time_constants(self) -> tuple[NumberOrArray, ...]:
         """The synaptic time constants in ms, a tuple with one for each port."""
         return self.tau_syn if isinstance(self.tau_syn, tuple) else (self.tau_syn,)
 
     @property
-    def n_ports(self):
+    def n_ports(self) -> int:
         return len(self.time_constants)
 
-    def parameters(self):
+    def parameters(self) -> dict[str, NumberOrArray]:
         shared = {name: getattr(self, name) for name in self.table if name != "tau_syn"}
         return shared | {f"tau_syn_{k}": value for k, value in enumerate(self.time_constants)}
 
     @staticmethod
-    def constants_of(parameters):
+    def constants_of(parameters: Description) -> Description:
         return lifexp_constants(math.fsum, **parameters)
 
     @staticmethod
-    def neuron(engine, parameters):
+    def neuron(engine: Any, parameters: Description) -> Neuron:
         return LIFExpNeuron(engine, parameters)
 
-    def state_doubles(self):
+    def state_doubles(self) -> int:
         return 3 + self.n_ports
 
-    def frames(self):
+    def frames(self) -> list[tuple[Any, ...]]:
         return [(self.tau_m, tau) for tau in self.time_constants]
 
-    def balance(self, drive, weight):
+    def balance(self, drive: float, weight: float) -> tuple[float, float]:
         I_e, weight = super().balance(drive, weight)
         return I_e, weight * (self.tau_m / self.time_constants[0])
 
-    def gain(self):
+    def gain(self) -> tuple[float, float]:
         ratio = np.asarray(self.time_constants[0], float) / np.asarray(self.tau_m, float)
         # The peak of the response to one spike; see above.
         off = np.where(np.abs(ratio - 1.0) < 1e-6, ratio * (1.0 + 1e-5), ratio)
         return float(np.mean(pow_many(off, 1.0 / (1.0 - off)))), super().gain()[1]
 
-    def growth_time_constant(self):
+    def growth_time_constant(self) -> NumberOrArray:
         """The shortest time constant in ms of the exponential flow."""
         return functools.reduce(np.minimum, self.time_constants, np.asarray(self.tau_m))[()]
 

@@ -1,8 +1,10 @@
 """The piecewise linear integrate-and-fire neuron, and the constants that engines derive from it."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from ..numerics.engine_time import NEVER
 from .base import I_E, T_REF, TAU_M, NeuronModel, Parameter, cycle_voltage
 from .lif import scaled_gap
 from .neuron import LARGEST_STATE, Neuron
+
+if TYPE_CHECKING:
+    from .._types import Description, Floats, NumberOrArray
 
 __all__ = ["PWLIF", "pwlif_constants"]
 
@@ -88,14 +93,14 @@ class PWLIF(NeuronModel):
     kernel_parameters: ClassVar[tuple[str, ...]] = tuple(table)
     smallest_gap: ClassVar[float] = 1e-300  # of the drive from the rheobase: below, doubles lose their digits
 
-    tau_m: Any
-    E_L: Any = 0.0
-    V_T: Any = 1.0
-    slope: Any = 1.0
-    V_th: Any = 2.0
-    V_reset: Any = 0.0
-    I_e: Any = 0.0
-    t_ref: Any = 0.0
+    tau_m: NumberOrArray
+    E_L: NumberOrArray = 0.0
+    V_T: NumberOrArray = 1.0
+    slope: NumberOrArray = 1.0
+    V_th: NumberOrArray = 2.0
+    V_reset: NumberOrArray = 0.0
+    I_e: NumberOrArray = 0.0
+    t_ref: NumberOrArray = 0.0
 
     def _check_relations(self):
         self._relation(
@@ -119,20 +124,20 @@ class PWLIF(NeuronModel):
         self._check_refractory(self.growth_time_constant())
 
     @staticmethod
-    def constants_of(parameters):
+    def constants_of(parameters: Description) -> Description:
         return pwlif_constants(math.fsum, log1p, **parameters)
 
     @staticmethod
-    def neuron(engine, parameters):
+    def neuron(engine: Any, parameters: Description) -> Neuron:
         return PWLIFNeuron(engine, parameters)
 
-    def state_doubles(self):
+    def state_doubles(self) -> int:
         return 4
 
-    def frames(self):
+    def frames(self) -> list[tuple[Any, ...]]:
         return [(self.tau_m,)]
 
-    def growth_time_constant(self):
+    def growth_time_constant(self) -> NumberOrArray:
         """The time constant in ms of the frame: that of the leak."""
         return self.tau_m
 
@@ -150,7 +155,7 @@ class PWLIF(NeuronModel):
             up = np.where(gap > 0.0, log1p_many(below / gap), np.inf)
             return np.where(np.asarray(self.V_reset) > self.V_T, 0.0, up)
 
-    def free_period(self):
+    def free_period(self) -> NumberOrArray:
         """Time from reset to threshold without input in ms, ``inf`` for a neuron at rest; float or array."""
         start = np.maximum(np.asarray(self.V_reset), self.V_T)
         speed = self._gap() + self.slope * (start - self.V_T)
@@ -158,7 +163,7 @@ class PWLIF(NeuronModel):
             way = log1p_many(self.slope * (np.asarray(self.V_th) - start) / speed) / self.slope
             return (self.tau_m * np.where(speed > 0.0, self._time_to_kink() + way, np.inf))[()]
 
-    def free_voltage(self, elapsed):
+    def free_voltage(self, elapsed: NumberOrArray) -> NumberOrArray:
         """V at `elapsed` ms after reset (0 <= elapsed < :meth:`free_period`) without input."""
         u, kink, gap = np.asarray(elapsed) / self.tau_m, self._time_to_kink(), self._gap()
         v = np.asarray(self.V_reset) - np.asarray(self.V_T)
@@ -167,25 +172,25 @@ class PWLIF(NeuronModel):
             up = above + (gap + self.slope * above) * expm1_many(self.slope * (u - kink)) / self.slope
         return self.V_T + np.where(u < kink, v - (gap - v) * expm1_many(-u), up)
 
-    def resting_voltage(self):
+    def resting_voltage(self) -> NumberOrArray:
         """Where a neuron below the rheobase stays; V_reset for one above it."""
         V = np.asarray(self.E_L) + np.asarray(self.I_e)
         return np.where(self._gap() <= 0.0, np.minimum(V, self.V_T), self.V_reset)[()]
 
-    def threshold(self):
+    def threshold(self) -> NumberOrArray:
         """The voltage at which the neuron fires."""
         return self.V_th
 
-    def phase_to_voltage(self, phase):
+    def phase_to_voltage(self, phase: NumberOrArray) -> NumberOrArray:
         """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
         return cycle_voltage(self, phase)
 
-    def gradients(self, sums):
+    def gradients(self, sums: dict[str, Floats]) -> dict[str, Floats]:
         # If all voltages of a neuron are moved together, nothing happens but that V is read there.
         by_V_T = sums["read"] - sums["I_e"] - sums["threshold"] - sums["V_reset"] - sums["V"]
         return super().gradients(sums) | {"V_T": by_V_T, "slope": sums["shape"]}
 
-    def balance(self, drive, weight):
+    def balance(self, drive: float, weight: float) -> tuple[float, float]:
         scale = self.V_T - self.V_reset
         if not scale > 0.0:
             raise ParameterError(
@@ -194,13 +199,13 @@ class PWLIF(NeuronModel):
             )
         return (self.V_T - self.E_L) + scale * drive, weight * scale
 
-    def gain(self):
+    def gain(self) -> tuple[float, float]:
         # A spike is certain above the unstable point.
         above = np.minimum(np.maximum(-self._gap(), 0.0) / self.slope, np.asarray(self.V_th) - self.V_T)
         return 1.0, float(np.mean(np.asarray(self.V_T) + above - self.resting_voltage())) or 1.0
 
-    def starting_voltage(self):
-        rest = np.where(np.asarray(self.E_L) <= self.V_T, self.E_L, self.V_reset)
+    def starting_voltage(self) -> NumberOrArray:
+        rest: Any = np.where(np.asarray(self.E_L) <= self.V_T, self.E_L, self.V_reset)
         return rest[()] if np.isfinite(self.free_period()).any() else self.resting_voltage()
 
 

@@ -1,8 +1,10 @@
 """The rapid theta neuron: two Riccati neurons that meet at V = 0, and the constants that engines derive from it."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +15,9 @@ from ..numerics.engine_time import NEVER
 from .base import TAU_M, NeuronModel, Parameter
 from .neuron import LARGEST_STATE, Neuron
 from .riccati import SHEAR_LIMIT, qif_constants, qif_neuron, qif_regime
+
+if TYPE_CHECKING:
+    from .._types import Description, Floats, NumberOrArray
 
 __all__ = ["RapidTheta", "rapid_theta_constants"]
 
@@ -86,9 +91,9 @@ class RapidTheta(NeuronModel):
     V_reset: ClassVar[float] = -math.inf
     t_ref: ClassVar[float] = 0.0
 
-    tau_m: Any
-    rapidness: Any
-    I_e: Any = 0.0
+    tau_m: NumberOrArray
+    rapidness: NumberOrArray
+    I_e: NumberOrArray = 0.0
 
     def _check_relations(self):
         self._relation(
@@ -101,20 +106,20 @@ class RapidTheta(NeuronModel):
         )
 
     @staticmethod
-    def constants_of(parameters):
+    def constants_of(parameters: Description) -> Description:
         return rapid_theta_constants(DoubleArithmetic(), **parameters)
 
     @staticmethod
-    def neuron(engine, parameters):
+    def neuron(engine: Any, parameters: Description) -> Neuron:
         return RapidThetaNeuron(engine, parameters)
 
-    def state_doubles(self):
+    def state_doubles(self) -> int:
         return 5 if np.any((np.asarray(self.rapidness) != 1.0) | (np.abs(self.I_e) < SHEAR_LIMIT)) else 3
 
-    def frames(self):
+    def frames(self) -> list[tuple[Any, ...]]:
         return [(self.tau_m, self._drives()[0])]
 
-    def loses_complex_step(self):
+    def loses_complex_step(self) -> bool:
         return bool(any((np.abs(drive) < 1e-3).any() for drive in self._drives()))
 
     def _curvatures(self):
@@ -125,22 +130,22 @@ class RapidTheta(NeuronModel):
         """I_e of the two Riccati equations for a_S V and a_U V."""
         return [a * np.asarray(self.I_e) for a in self._curvatures()]
 
-    def rheobase(self):
+    def rheobase(self) -> NumberOrArray:
         """I_rheo, how far published currents are above `I_e`; float or array."""
         return (np.asarray(self.rapidness) / (2.0 * (np.asarray(self.rapidness) + 1.0)))[()]
 
-    def growth_time_constant(self):
+    def growth_time_constant(self) -> NumberOrArray:
         """The time constant in ms of the exponential flow below 0, tau_m / (2 sqrt(-a_S I_e)); inf without one."""
         with np.errstate(divide="ignore"):
             return self.tau_m / (2.0 * np.sqrt(np.maximum(-self._drives()[0], 0.0)))
 
-    def free_period(self):
+    def free_period(self) -> NumberOrArray:
         """Time from spike to spike without input in ms, ``inf`` for a neuron at rest; float or array."""
         with np.errstate(divide="ignore", invalid="ignore"):
             quarters = [0.5 * np.pi / np.sqrt(drive) for drive in self._drives()]
             return (self.tau_m * np.where(np.asarray(self.I_e) > 0.0, sum(quarters), np.inf))[()]
 
-    def free_voltage(self, elapsed):
+    def free_voltage(self, elapsed: NumberOrArray) -> NumberOrArray:
         """V at `elapsed` ms after a spike (0 <= elapsed < :meth:`free_period`) without input."""
         u = np.asarray(elapsed) / self.tau_m
         (a_S, a_U), (drive_S, drive_U) = self._curvatures(), self._drives()
@@ -153,15 +158,15 @@ class RapidTheta(NeuronModel):
             above = (drive_S > 0.0) & (over > 0.0) & (np.asarray(self.rapidness) != 1.0)
             return np.where(above, root_U * tan_many(root_U * over) / a_U, V)[()]
 
-    def resting_voltage(self):
+    def resting_voltage(self) -> NumberOrArray:
         """The stable fixed point of a neuron that does not oscillate; 0 for one that does."""
         return (-np.sqrt(np.maximum(-np.asarray(self.I_e), 0.0) / self._curvatures()[0]))[()]
 
-    def threshold(self):
+    def threshold(self) -> NumberOrArray:
         """The voltage at which the neuron fires."""
         return self.V_peak
 
-    def phase_to_voltage(self, phase):
+    def phase_to_voltage(self, phase: NumberOrArray) -> NumberOrArray:
         """V at a phase in (-pi, pi)."""
         if not (np.abs(phase) < np.pi).all():
             raise ParameterError("phase of a RapidTheta neuron must be in (-pi, pi), uniform in time at I_e = 1")
@@ -176,30 +181,30 @@ class RapidTheta(NeuronModel):
         root_S, root_U = (np.sqrt(a * size) for a in self._curvatures())
         return root_S, root_U, root_U / (root_S + root_U)
 
-    def cycle_phase(self, V):
+    def cycle_phase(self, V: NumberOrArray) -> NumberOrArray:
         (root_S, root_U, below), (a_S, a_U), V = self._cycle(), self._curvatures(), np.asarray(V)
         up = below + (1.0 - below) * (2.0 / np.pi) * atan_many(a_U * V / root_U)
         return np.where(V > 0.0, up, below * (1.0 + (2.0 / np.pi) * atan_many(a_S * V / root_S)))
 
-    def cycle_voltage(self, phase):
+    def cycle_voltage(self, phase: NumberOrArray) -> NumberOrArray:
         (root_S, root_U, below), (a_S, a_U), phase = self._cycle(), self._curvatures(), np.asarray(phase)
         over = (phase - below) * (0.5 * np.pi)
         up = root_U * tan_many(over / (1.0 - below)) / a_U
         return np.where(over > 0.0, up, root_S * tan_many(over / below) / a_S)
 
-    def cycle_velocity(self):
+    def cycle_velocity(self) -> NumberOrArray:
         return 1.0 / np.asarray(self.free_period())
 
-    def gradients(self, sums):
+    def gradients(self, sums: dict[str, Floats]) -> dict[str, Floats]:
         return super().gradients(sums) | {"rapidness": sums["shape"]}
 
-    def balance(self, drive, weight):
+    def balance(self, drive: float, weight: float) -> tuple[float, float]:
         return drive, weight
 
-    def gain(self):
+    def gain(self) -> tuple[float, float]:
         return 1.0, float(np.mean(np.sqrt(np.abs(self._curvatures()[0] * self.I_e)))) or 1.0
 
-    def starting_voltage(self):
+    def starting_voltage(self) -> NumberOrArray:
         return 0.0 if np.isfinite(self.free_period()).any() else self.resting_voltage()
 
 

@@ -1,10 +1,12 @@
 """Neurons whose voltage follows a Riccati equation: QIF, theta, quadratic integrate-and-fire."""
 
+from __future__ import annotations
+
 import functools
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +15,9 @@ from ..numerics._functions import atan2_many, atan_many, atanh_many, tan_many, t
 from ..numerics.engine_time import NEVER
 from .base import I_E, T_REF, TAU_M, NeuronModel, Parameter, cycle_voltage
 from .neuron import LARGEST_STATE, Neuron
+
+if TYPE_CHECKING:
+    from .._types import Description, Floats, NumberOrArray
 
 __all__ = ["QIF", "QuadraticIF", "Theta", "qif_constants", "riccati_drives", "riccati_parameters"]
 
@@ -25,6 +30,11 @@ class _Riccati(NeuronModel):
     drive_sets_tau: ClassVar[bool] = True
     kernel_parameters: ClassVar[tuple[str, ...]] = ("tau_m", "I_e", "V_peak", "V_reset", "t_ref")
 
+    if TYPE_CHECKING:
+
+        @property
+        def V_peak(self) -> NumberOrArray: ...
+
     def _check_relations(self):
         self._relation(
             np.asarray(self.V_reset) < np.asarray(self.V_peak),
@@ -33,12 +43,12 @@ class _Riccati(NeuronModel):
         self._relation(np.abs(self.I_e) <= 1e12, f"I_e must be between -1e12 and 1e12, got {shown(self.I_e)}")
         self._check_refractory(self.growth_time_constant())
 
-    def growth_time_constant(self):
+    def growth_time_constant(self) -> NumberOrArray:
         """The time constant in ms of the exponential flow, tau_m / (2 sqrt(-I_e)); inf where there is none."""
         with np.errstate(divide="ignore"):
             return self.tau_m / (2.0 * np.sqrt(np.maximum(-np.asarray(self.I_e), 0.0)))
 
-    def free_period(self):
+    def free_period(self) -> NumberOrArray:
         """Time from reset to peak without input in ms, ``inf`` for a neuron at rest; float or array."""
         I_e, low, high = np.broadcast_arrays(self.I_e, self.V_reset, self.V_peak)
         kappa = np.sqrt(np.maximum(-I_e, 0.0))
@@ -55,82 +65,82 @@ class _Riccati(NeuronModel):
         silent = np.where((low > kappa) | (high < -kappa), returning, np.inf)
         return (self.tau_m * np.where(I_e > 0.0, oscillating, silent))[()]
 
-    def free_voltage(self, elapsed):
+    def free_voltage(self, elapsed: NumberOrArray) -> NumberOrArray:
         """V at `elapsed` ms after reset (0 <= elapsed < :meth:`free_period`) without input."""
         u = np.asarray(elapsed) / self.tau_m
         I_e = np.asarray(self.I_e)
         root = np.sqrt(np.abs(I_e))
         with np.errstate(divide="ignore", invalid="ignore"):
             tangent = np.where(I_e > 0.0, tan_many(root * u) / root, np.where(I_e < 0.0, tanh_many(root * u) / root, u))
-            voltage = np.where(
+            voltage: Any = np.where(
                 np.isinf(self.V_reset), -1.0 / tangent, (self.V_reset + I_e * tangent) / (1.0 - self.V_reset * tangent)
             )
         return voltage[()]
 
-    def resting_voltage(self):
+    def resting_voltage(self) -> NumberOrArray:
         """The stable fixed point -sqrt(-I_e) of a neuron that does not oscillate; V_reset if V_peak is not above it."""
         fixed = -np.sqrt(np.maximum(-np.asarray(self.I_e), 0.0))
         return np.where(fixed < self.V_peak, fixed, self.V_reset)[()]
 
-    def threshold(self):
+    def threshold(self) -> NumberOrArray:
         """The voltage at which the neuron fires."""
         return self.V_peak
 
     def _is_angle(self):
         return np.isinf(self.V_peak) | np.isinf(self.V_reset)
 
-    def cycle_phase(self, V):
+    def cycle_phase(self, V: NumberOrArray) -> NumberOrArray:
         root = np.sqrt(np.abs(self.I_e))
         with np.errstate(invalid="ignore"):
             angle = 0.5 + atan_many(np.asarray(V) / np.where(root > 0.0, root, 1.0)) / np.pi
             return np.where(self._is_angle(), angle, super().cycle_phase(V))
 
-    def cycle_voltage(self, phase):
+    def cycle_voltage(self, phase: NumberOrArray) -> NumberOrArray:
         root = np.sqrt(np.abs(self.I_e))
         with np.errstate(invalid="ignore"):
             V = np.where(root > 0.0, root, 1.0) * tan_many(np.pi * (np.asarray(phase) - 0.5))
             return np.where(self._is_angle(), V, super().cycle_voltage(phase))
 
-    def cycle_velocity(self):
+    def cycle_velocity(self) -> NumberOrArray:
         whole = np.isinf(self.V_peak) & np.isinf(self.V_reset) & (np.asarray(self.t_ref) == 0.0)
         return np.where(whole, 1.0 / self.free_period(), 0.0)
 
-    def riccati_drive(self):
+    def riccati_drive(self) -> NumberOrArray:
         """The I_e of the equation above; its sign and size choose the coordinates."""
         return self.I_e
 
     @staticmethod
-    def constants_of(parameters):
+    def constants_of(parameters: Description) -> Description:
         return riccati_constants(math.sqrt, parameters)
 
     @staticmethod
-    def origin_of(parameters):
+    def origin_of(parameters: Description) -> NumberOrArray:
         return origin_of(parameters)
 
     @staticmethod
-    def neuron(engine, parameters):
+    def neuron(engine: Any, parameters: Description) -> Neuron:
         return riccati_neuron(engine, parameters)
 
-    def state_doubles(self):
+    def state_doubles(self) -> int:
         return 4 if np.any(np.abs(self.riccati_drive()) < SHEAR_LIMIT) else 2  # a shear has a time
 
-    def frames(self):
+    def frames(self) -> list[tuple[Any, ...]]:
         return [(self.tau_m, self.riccati_drive())]
 
-    def loses_complex_step(self):
+    def loses_complex_step(self) -> bool:
         return bool((np.abs(self.riccati_drive()) < 1e-3).any())
 
 
 class _Dimensionless(_Riccati):
     """What QIF and Theta share: V and I_e are those of the equation."""
 
-    def balance(self, drive, weight):
+    def balance(self, drive: float, weight: float) -> tuple[float, float]:
         return drive, weight
 
-    def gain(self):
+    def gain(self) -> tuple[float, float]:
         return 1.0, float(np.mean(np.sqrt(np.abs(self.I_e)))) or 1.0
 
-    def starting_voltage(self):
+    def starting_voltage(self) -> NumberOrArray:
         return 0.0 if np.isfinite(self.free_period()).any() else self.resting_voltage()
 
 
@@ -176,13 +186,13 @@ class QIF(_Dimensionless):
     is_quadratic: ClassVar[bool] = True
     has_gain: ClassVar[bool] = True
 
-    tau_m: Any
-    I_e: Any = 0.0
-    V_peak: Any = math.inf
-    V_reset: Any = -math.inf
-    t_ref: Any = 0.0
+    tau_m: NumberOrArray
+    I_e: NumberOrArray = 0.0
+    V_peak: NumberOrArray = math.inf
+    V_reset: NumberOrArray = -math.inf
+    t_ref: NumberOrArray = 0.0
 
-    def phase_to_voltage(self, phase):
+    def phase_to_voltage(self, phase: NumberOrArray) -> NumberOrArray:
         """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
         return cycle_voltage(self, phase)
 
@@ -220,10 +230,10 @@ class Theta(_Dimensionless):
     V_reset: ClassVar[float] = -math.inf
     t_ref: ClassVar[float] = 0.0
 
-    tau_m: Any
-    I_e: Any = 0.0
+    tau_m: NumberOrArray
+    I_e: NumberOrArray = 0.0
 
-    def phase_to_voltage(self, phase):
+    def phase_to_voltage(self, phase: NumberOrArray) -> NumberOrArray:
         """V at a phase theta in (-pi, pi)."""
         if not (np.abs(phase) < np.pi).all():
             raise ParameterError("phase of a Theta neuron must be in (-pi, pi), the range of theta")
@@ -287,14 +297,14 @@ class QuadraticIF(_Riccati):
     kernel_parameters: ClassVar[tuple[str, ...]] = tuple(table)
     example: ClassVar[dict[str, Any]] = {"C_m": 10.0, "g_L": 1.0, "V_r": -0.5, "V_t": 0.5}
 
-    C_m: Any
-    g_L: Any
-    V_r: Any
-    V_t: Any
-    V_peak: Any = math.inf
-    V_reset: Any = -math.inf
-    I_e: Any = 0.0
-    t_ref: Any = 0.0
+    C_m: NumberOrArray
+    g_L: NumberOrArray
+    V_r: NumberOrArray
+    V_t: NumberOrArray
+    V_peak: NumberOrArray = math.inf
+    V_reset: NumberOrArray = -math.inf
+    I_e: NumberOrArray = 0.0
+    t_ref: NumberOrArray = 0.0
 
     def _check_relations(self):
         self._relation(
@@ -312,7 +322,7 @@ class QuadraticIF(_Riccati):
         self._check_refractory(self.growth_time_constant())
 
     @functools.cached_property
-    def _qif(self):
+    def _qif(self) -> QIF:
         """The same neuron in the engine's terms, as numbers or arrays."""
         size = self.size
         each = {name: np.broadcast_to(getattr(self, name), 1 if size is None else size) for name in self.table}
@@ -334,7 +344,7 @@ class QuadraticIF(_Riccati):
         return model
 
     @property
-    def tau_m(self):
+    def tau_m(self) -> NumberOrArray:
         """The time constant at rest in ms, C_m / g_L."""
         return self.C_m / self.g_L
 
@@ -342,48 +352,48 @@ class QuadraticIF(_Riccati):
     def _centre(self):
         return 0.5 * (np.asarray(self.V_r) + self.V_t)
 
-    def growth_time_constant(self):
+    def growth_time_constant(self) -> NumberOrArray:
         return self._qif.growth_time_constant()
 
-    def free_period(self):
+    def free_period(self) -> NumberOrArray:
         return self._qif.free_period()
 
-    def free_voltage(self, elapsed):
+    def free_voltage(self, elapsed: NumberOrArray) -> NumberOrArray:
         return (self._centre + self._qif.free_voltage(elapsed))[()]
 
-    def resting_voltage(self):
+    def resting_voltage(self) -> NumberOrArray:
         return (self._centre + self._qif.resting_voltage())[()]
 
-    def phase_to_voltage(self, phase):
+    def phase_to_voltage(self, phase: NumberOrArray) -> NumberOrArray:
         """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
         return cycle_voltage(self, phase)
 
-    def cycle_phase(self, V):
+    def cycle_phase(self, V: NumberOrArray) -> NumberOrArray:
         return self._qif.cycle_phase(np.asarray(V) - self._centre)
 
-    def cycle_voltage(self, phase):
+    def cycle_voltage(self, phase: NumberOrArray) -> NumberOrArray:
         return self._centre + self._qif.cycle_voltage(phase)
 
-    def cycle_velocity(self):
+    def cycle_velocity(self) -> NumberOrArray:
         return self._qif.cycle_velocity()
 
-    def riccati_drive(self):
+    def riccati_drive(self) -> NumberOrArray:
         return self._qif.I_e
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         return super().nbytes + self._qif.nbytes
 
-    def part(self, neurons):
+    def part(self, neurons: slice) -> Any:
         part = super().part(neurons)
         if part is not self:
             part.__dict__.pop("_qif", None)
         return part
 
-    def drive_scale(self):
+    def drive_scale(self) -> NumberOrArray:
         return (self.V_t - self.V_r) / self.g_L
 
-    def gradients(self, sums):
+    def gradients(self, sums: dict[str, Floats]) -> dict[str, Floats]:
         D, scale = self.V_t - self.V_r, self.drive_scale()
         by_D = self.C_m / self.g_L * sums["tau_m"] + sums["I_e_times"] / self.g_L - D / 2.0 * sums["I_e"]
         by_centre = sums["read"] - sums["threshold"] - sums["V_reset"] - sums["V"]

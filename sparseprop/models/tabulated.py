@@ -1,9 +1,11 @@
 """Neurons whose flow has no closed form: their engines take it from tables."""
 
+from __future__ import annotations
+
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +17,11 @@ from ..numerics.engine_time import NEVER
 from ..numerics.tables import MAX_TABLES, EIFDrift, NumericalDrift, table_of
 from .base import I_E, T_REF, TAU_M, NeuronModel, Parameter, as_plain, cycle_voltage
 from .neuron import LARGEST_STATE, Neuron
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .._types import Description, Floats, NumberOrArray
 
 __all__ = ["EIF", "NumericalIF", "Tabulated", "tabulated_constants"]
 
@@ -37,21 +44,21 @@ class Tabulated(NeuronModel):
     in_table: ClassVar[tuple[str, ...]]
 
     @staticmethod
-    def constants_of(parameters):
+    def constants_of(parameters: Description) -> Description:
         return tabulated_constants(math.fsum, **parameters)
 
     @staticmethod
-    def neuron(engine, parameters):
+    def neuron(engine: Any, parameters: Description) -> Neuron:
         return tabulated_neuron(engine, parameters)
 
-    def state_doubles(self):
+    def state_doubles(self) -> int:
         return 4
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         return super().nbytes + CONSTANTS_BYTES * (self.size or 0)
 
-    def check_tables(self):
+    def check_tables(self) -> None:
         """Make the tables, so that parameters that they cannot be made for are refused here."""
         n = 1
         if self.size is not None:
@@ -96,15 +103,15 @@ class Tabulated(NeuronModel):
         values = np.array([value(row) for row in self._rows], dtype=float)
         return values if self.size is not None else values[0].item()
 
-    def growth_time_constant(self):
+    def growth_time_constant(self) -> NumberOrArray:
         """The time constant in ms that the resolution of time follows."""
         return self.tau_m
 
-    def free_period(self):
+    def free_period(self) -> NumberOrArray:
         """Time from reset to threshold without input in ms, ``inf`` for a neuron at rest; float or array."""
         return self._each(lambda row: row["tau"] * row["table"].to_spike(*row["reset"]))
 
-    def free_voltage(self, elapsed):
+    def free_voltage(self, elapsed: NumberOrArray) -> NumberOrArray:
         """V at `elapsed` ms after reset (0 <= elapsed < :meth:`free_period`) without input."""
         elapsed = np.asarray(elapsed, float)
         if self.size is None:
@@ -120,7 +127,7 @@ class Tabulated(NeuronModel):
             V[members] = offset + unit * table.flow(at_reset, elapsed[members] / tau[members])
         return V
 
-    def resting_voltage(self):
+    def resting_voltage(self) -> NumberOrArray:
         """The stable point that a neuron goes to from V_reset; V_reset if it oscillates."""
 
         def rest(row):
@@ -132,7 +139,7 @@ class Tabulated(NeuronModel):
 
         return self._each(rest)
 
-    def phase_to_voltage(self, phase):
+    def phase_to_voltage(self, phase: NumberOrArray) -> NumberOrArray:
         """V at a phase in [0, 1), the fraction of the free oscillation since reset."""
         return cycle_voltage(self, phase)
 
@@ -209,14 +216,14 @@ class EIF(Tabulated):
     kernel_parameters: ClassVar[tuple[str, ...]] = tuple(table)
     in_table: ClassVar[tuple[str, ...]] = ("E_L", "V_T", "Delta_T", "V_peak", "I_e")
 
-    tau_m: Any
-    E_L: Any = 0.0
-    V_T: Any = 1.0
-    Delta_T: Any = 0.1
-    V_peak: Any = 2.0
-    V_reset: Any = 0.0
-    I_e: Any = 0.0
-    t_ref: Any = 0.0
+    tau_m: NumberOrArray
+    E_L: NumberOrArray = 0.0
+    V_T: NumberOrArray = 1.0
+    Delta_T: NumberOrArray = 0.1
+    V_peak: NumberOrArray = 2.0
+    V_reset: NumberOrArray = 0.0
+    I_e: NumberOrArray = 0.0
+    t_ref: NumberOrArray = 0.0
 
     def _check_relations(self):
         self._relation(
@@ -239,12 +246,12 @@ class EIF(Tabulated):
         )
         self.check_tables()
 
-    def gradients(self, sums):
+    def gradients(self, sums: dict[str, Floats]) -> dict[str, Floats]:
         # If all voltages of a neuron are moved together, nothing happens but that V is read there.
         by_V_T = sums["read"] - sums["I_e"] - sums["threshold"] - sums["V_reset"] - sums["V"]
         return super().gradients(sums) | {"V_T": by_V_T}
 
-    def balance(self, drive, weight):
+    def balance(self, drive: float, weight: float) -> tuple[float, float]:
         scale = self.V_T - self.V_reset
         if not scale > 0.0:
             raise ParameterError(
@@ -253,7 +260,7 @@ class EIF(Tabulated):
             )
         return math.fsum([self.V_T, -self.Delta_T, -self.E_L, scale * drive]), weight * scale
 
-    def threshold(self):
+    def threshold(self) -> NumberOrArray:
         """The voltage at which the neuron fires."""
         return self.V_peak
 
@@ -318,14 +325,14 @@ class NumericalIF(Tabulated):
     in_table: ClassVar[tuple[str, ...]] = ("I_e", "V_th", "V_min", "V_reset")
     example: ClassVar[dict[str, Any]] = {"drift": "V * (V - 1.7)", "V_th": 6.0, "V_reset": -1.0, "tau_m": 10.0}
 
-    drift: Any
-    V_th: Any
-    V_reset: Any
-    tau_m: Any = 1.0
-    I_e: Any = 0.0
-    t_ref: Any = 0.0
-    V_min: Any = -math.inf
-    constants: Any = None
+    drift: str | Callable[..., Any]
+    V_th: NumberOrArray
+    V_reset: NumberOrArray
+    tau_m: NumberOrArray = 1.0
+    I_e: NumberOrArray = 0.0
+    t_ref: NumberOrArray = 0.0
+    V_min: NumberOrArray = -math.inf
+    constants: Mapping[str, float] | None = None
 
     def _prepare(self):
         object.__setattr__(self, "drift", drift_of(self.drift, self.constants))
@@ -342,7 +349,7 @@ class NumericalIF(Tabulated):
         )
         self.check_tables()
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         if not hasattr(self.drift, "text"):
             raise ParameterError(
                 f"NumericalIF.drift is a Python function, {shown(self.drift)}, which cannot be written to a dictionary "
@@ -354,11 +361,11 @@ class NumericalIF(Tabulated):
             d["V_min"] = as_plain(self.V_min)
         return d | ({"constants": dict(self.constants)} if self.constants else {})
 
-    def threshold(self):
+    def threshold(self) -> NumberOrArray:
         """The voltage at which the neuron fires."""
         return self.V_th
 
-    def lowest_voltage(self):
+    def lowest_voltage(self) -> NumberOrArray:
         return self._each(lambda row: row["offset"] + row["unit"] * row["table"].v_min)
 
 

@@ -1,11 +1,20 @@
 """Networks as tables: what a configuration file or :meth:`Network.to_dict` has."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING
 
 from .. import inputs
 from ..connectivity import rule_from_dict
 from ..errors import ParameterError, shown, unknown_name
 from ..models import MODELS, uniform_phase
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._types import Communicator
+    from .network import Network
 
 __all__ = ["ENTRIES", "network_from_dict"]
 
@@ -20,7 +29,7 @@ ENTRIES = {
 }
 
 
-def network_from_dict(kind, d, comm=None):
+def network_from_dict(kind: type[Network], d: Any, comm: Communicator | None = None) -> Network:
     """The network of a kind, :class:`~sparseprop.Network`, that a dictionary describes."""
     _check_keys(d, "the network", *ENTRIES["network"])
     net = kind(d.get("seed"), comm)

@@ -1,9 +1,17 @@
 """How much memory a network and a simulation of it take."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import inputs
 from ..numerics.engine_time import Clock
+
+if TYPE_CHECKING:
+    from .network import Network
+    from .parts import Population
 
 __all__ = ["human_bytes", "is_train", "network_memory", "shortest_time", "simulation_memory"]
 
@@ -11,7 +19,7 @@ __all__ = ["human_bytes", "is_train", "network_memory", "shortest_time", "simula
 TABLE_BYTES = 180
 
 
-def network_memory(net):
+def network_memory(net: Network) -> tuple[int, int]:
     """Bytes that the network keeps, and the most it took while it was built."""
     kept = sum(population.nbytes for population in net.populations)
     most = kept + max((p.model.times.nbytes * 3 for p in net.populations if is_train(p)), default=0)
@@ -63,7 +71,7 @@ def simulation_memory(net):
     return kept + max(max(transients), running)
 
 
-def is_train(population):
+def is_train(population: Population) -> bool:
     """Whether it is of given spikes."""
     return isinstance(population.model, inputs.SpikeSource)
 
@@ -73,7 +81,7 @@ def shortest_time(model):
     return min(np.min(model.tau_m), 8.0 * np.min(model.growth_time_constant()))
 
 
-def human_bytes(n):
+def human_bytes(n: float) -> str:
     """A number of bytes, to be read."""
     for unit in ("B", "kB", "MB", "GB"):
         if n < 1000:

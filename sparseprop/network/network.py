@@ -1,10 +1,13 @@
 """Networks: what is put together of populations, projections and drives, and run."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import math
 import secrets
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +22,27 @@ from .configuration import network_from_dict
 from .lowering import engine_input
 from .memory import human_bytes, network_memory, simulation_memory
 from .parts import BOUNDS, Drive, Population, Projection, per_synapse, require_stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from .._ranks import Ranks
+    from .._types import (
+        ArrayLike,
+        Communicator,
+        Description,
+        EngineName,
+        Interrupt,
+        PathLike,
+        Progress,
+        SparseMatrix,
+        Tape,
+    )
+    from ..engine.input import EngineInput
+    from ..inputs import Poisson, Source, Steps
+    from ..run.recording import Record
+    from ..run.result import Result
 
 __all__ = ["Network"]
 
@@ -48,7 +72,12 @@ class Network:
     200
     """
 
-    def __init__(self, seed=None, comm=None):
+    seed: int
+    populations: list[Population]
+    projections: list[Projection]
+    drives: list[Drive]
+
+    def __init__(self, seed: int | None = None, comm: Communicator | None = None) -> None:
         self._ranks = ranks_of(comm, "Network")
         if seed is None:
             seed = secrets.randbits(32)
@@ -63,7 +92,15 @@ class Network:
 
     # Building ---------------------------------------------------------------------------------------------------
 
-    def add(self, n, model, name=None, V=None, phase=None, I_syn=None):
+    def add(
+        self,
+        n: int,
+        model: NeuronModel | Source,
+        name: str | None = None,
+        V: ArrayLike | Distribution | UniformPhase | None = None,
+        phase: ArrayLike | None = None,
+        I_syn: ArrayLike | Distribution | Sequence[float | Distribution] | None = None,
+    ) -> Population:
         """Add a population.
 
         Parameters
@@ -124,10 +161,11 @@ class Network:
                     f"ids of the SpikeSource {name!r} must be below n = {n}, got {int(model.ids.max())}; they are "
                     "local to the population"
                 )
-        given = model
+        given: Any = model
+        own = given
         if isinstance(model, NeuronModel) and model.distributions:
             try:
-                model = model.drawn(connectivity.random_key(self.seed), len(self.populations), n)
+                own = model.drawn(connectivity.random_key(self.seed), len(self.populations), n)
             except ParameterError as error:
                 raise ParameterError(
                     f"population {name!r}, with what was drawn for {', '.join(given.distributions)}: {error}; give the "
@@ -138,22 +176,22 @@ class Network:
         elif phase is not None:
             if V is not None:
                 raise ParameterError(f"give V or phase for population {name!r}, not both")
-            V = model.phase_to_voltage(_real_or_array(phase, f"phase of population {name!r}", n))
-            V = np.minimum(V, np.nextafter(model.threshold(), -np.inf))[()]
+            reached = own.phase_to_voltage(_real_or_array(phase, f"phase of population {name!r}", n))
+            V = np.minimum(reached, np.nextafter(own.threshold(), -np.inf))[()]
         if isinstance(V, UniformPhase):
-            silent = ~np.isfinite(np.broadcast_to(model.free_period(), (n,)))
+            silent = ~np.isfinite(np.broadcast_to(own.free_period(), (n,)))
             if silent.any():
                 raise ParameterError(
                     f"V=uniform_phase() needs neurons that oscillate without input; neuron {int(np.argmax(silent))} "
                     f"of population {name!r} does not. Leave V out, or give voltages"
                 )
         elif isinstance(V, Distribution) or (isinstance(V, dict) and "distribution" in V):
-            V = self._distribution_of_voltages(V, model, name)
+            V = self._distribution_of_voltages(V, own, name)
         elif V is not None:
-            V = self._initial_voltage(V, model, name, n)
+            V = self._initial_voltage(V, own, name, n)
         if I_syn is not None:
-            I_syn = self._initial_currents(I_syn, model, name, n)
-        population = Population(name, n, model, V, self.size, len(self.populations), I_syn, given)
+            I_syn = self._initial_currents(I_syn, own, name, n)
+        population = Population(name, n, own, V, self.size, len(self.populations), I_syn, given)
         self.populations.append(population)
         return population
 
@@ -220,8 +258,16 @@ class Network:
         return V
 
     def connect(
-        self, pre, post, rule_or_matrix, weight=None, delay=0.0, allow_autapses=False, allow_multapses=False, port=0
-    ):
+        self,
+        pre: Population | str,
+        post: Population | str,
+        rule_or_matrix: Rule | ArrayLike | SparseMatrix,
+        weight: ArrayLike | Distribution | SparseMatrix | None = None,
+        delay: ArrayLike | Distribution | SparseMatrix = 0.0,
+        allow_autapses: bool = False,
+        allow_multapses: bool = False,
+        port: int = 0,
+    ) -> Projection:
         """Connect two populations.
 
         Parameters
@@ -308,13 +354,15 @@ class Network:
                 )
             return per_synapse(value, what, adjacency, post.n, bounds)
 
-        weight = adjacency.weights if weight is None else drawn_or_given(weight, "weight", Purpose.WEIGHT)
-        delay = drawn_or_given(delay, "delay", Purpose.DELAY)
-        projection = Projection(pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, port)
+        weights: Any = adjacency.weights if weight is None else drawn_or_given(weight, "weight", Purpose.WEIGHT)
+        delays = drawn_or_given(delay, "delay", Purpose.DELAY)
+        projection = Projection(pre, post, rule, adjacency, weights, delays, allow_autapses, allow_multapses, port)
         self.projections.append(projection)
         return projection
 
-    def drive(self, population, input, weight=None, port=0):
+    def drive(
+        self, population: Population | str, input: Poisson | Steps, weight: ArrayLike | None = None, port: int = 0
+    ) -> Drive:
         """Drive a population from outside.
 
         Parameters
@@ -355,11 +403,12 @@ class Network:
             if weight is not None:
                 raise ParameterError(f"weight of {where} must be left out: the values of steps are the current itself")
             require_currents(population.model, input.times, input.values, where)
+            weights = None
         elif weight is None:
             raise ParameterError(f"weight of {where} is missing; give weight=, the voltage jump at each event")
         else:
-            weight = _real_or_array(weight, f"weight of {where}", population.n)
-        drive = Drive(population, input, weight, len(self.drives), port)
+            weights = _real_or_array(weight, f"weight of {where}", population.n)
+        drive = Drive(population, input, weights, len(self.drives), port)
         self.drives.append(drive)
         return drive
 
@@ -372,7 +421,7 @@ class Network:
             port, f"port of {where}", f"{allowed} for a {type(post.model).__name__}", low=0, high=last
         )
 
-    def _population(self, given, what):
+    def _population(self, given: Any, what: str) -> Population:
         """The population that `given`, itself or its name, stands for."""
         if isinstance(given, str):
             for population in self.populations:
@@ -405,27 +454,27 @@ class Network:
         new.drives = [d._replaced(population=populations[id(d.population)]) for d in self.drives]
         return new
 
-    def __copy__(self):
+    def __copy__(self) -> Network:
         return self._copy()
 
     # Looking ----------------------------------------------------------------------------------------------------
 
     @property
-    def n_neurons(self):
+    def n_neurons(self) -> int:
         """Number of neurons, without sources."""
         return sum(population.n for population in self.populations if not population.is_source)
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of global ids: neurons and sources."""
         return sum(population.n for population in self.populations)
 
     @property
-    def n_synapses(self):
+    def n_synapses(self) -> int:
         """Number of synapses."""
         return sum(projection.n_synapses for projection in self.projections)
 
-    def estimate_memory(self):
+    def estimate_memory(self) -> int:
         """Bytes of memory that the network and a simulation of it with the default engine take at most.
 
         Without recorded spikes, and what is given to the network (arrays of the user). The peak may be while the
@@ -438,7 +487,7 @@ class Network:
         network, making = network_memory(self)
         return int(max(making, network + simulation_memory(self)))
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [
             f"Network of {self.n_neurons:,} neurons and {self.n_synapses:,} synapses, seed {self.seed}, "
             f"{human_bytes(self.estimate_memory())} in a simulation"
@@ -447,8 +496,8 @@ class Network:
             f"  {p.name}: {p.n:,} {'sources' if p.is_source else 'neurons'}, {p.given!r}" for p in self.populations
         ]
         for p in self.projections:
-            delay = p.kept("delay")
-            delay = "" if isinstance(delay, float) and delay == 0.0 else f", {_range('delay', delay)} ms"
+            delays = p.kept("delay")
+            delay = "" if isinstance(delays, float) and delays == 0.0 else f", {_range('delay', delays)} ms"
             lines.append(
                 f"  {p.pre.name} -> {p.post.name}: {p.rule!r}, {p.n_synapses:,} synapses, "
                 f"{_range('weight', p.kept('weight'))}{delay}, {_count(p.n_autapses)} autapses, "
@@ -480,7 +529,7 @@ class Network:
             _html.table(drives, ("input to", "what", "weight")),
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Network: {self.n_neurons} neurons, {self.n_synapses} synapses, seed {self.seed}>"
 
     @property
@@ -489,7 +538,7 @@ class Network:
 
     # Description ------------------------------------------------------------------------------------------------
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """The whole description as a dictionary of plain values and arrays; see :meth:`from_dict`."""
         return {
             "seed": self.seed,
@@ -499,7 +548,7 @@ class Network:
         }
 
     @classmethod
-    def from_dict(cls, d, comm=None):
+    def from_dict(cls, d: Mapping[str, Any], comm: Communicator | None = None) -> Network:
         """The network that a dictionary describes: what :meth:`to_dict` returns, or a configuration file's content.
 
         Parameters
@@ -522,7 +571,7 @@ class Network:
         """
         return network_from_dict(cls, d, comm)
 
-    def engine_input(self, seed=None, ranks=None):
+    def engine_input(self, seed: int | None = None, ranks: Ranks | None = None) -> EngineInput:
         """What the engines get: plain numbers, and what is drawn per run from `seed` (default: the network's).
 
         Of a network that is shared by ranks, only who gives these gets it: it has the synapses of one of them.
@@ -540,22 +589,22 @@ class Network:
 
     def run(
         self,
-        duration=None,
+        duration: float | None = None,
         *,
-        n_spikes=None,
-        engine=None,
-        record=None,
-        progress=None,
-        seed=None,
-        n_threads=None,
-        tape=False,
-        callback=None,
-        checkpoint=None,
-        every=None,
-        interrupt="return",
-        overwrite=False,
-        comm=None,
-    ):
+        n_spikes: int | None = None,
+        engine: EngineName | None = None,
+        record: PathLike | Record | None = None,
+        progress: Progress = None,
+        seed: int | None = None,
+        n_threads: int | None = None,
+        tape: Tape = False,
+        callback: Callable[[Simulation], object] | None = None,
+        checkpoint: PathLike | None = None,
+        every: float | None = None,
+        interrupt: Interrupt = "return",
+        overwrite: bool = False,
+        comm: Communicator | None = None,
+    ) -> Result:
         """Simulate from the initial state; see :class:`sparseprop.Simulation` for runs that go on.
 
         Parameters

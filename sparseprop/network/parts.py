@@ -1,6 +1,8 @@
 """What a network is made of: populations, projections, drives."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +14,11 @@ from ..connectivity.distributions import Distribution
 from ..engine.kernels import kernel
 from ..errors import ParameterError, named_arguments
 from ..models import UniformPhase
+
+if TYPE_CHECKING:
+    from .._types import Description, Floats, Ids, Ints, Key, NumberOrArray
+    from ..connectivity import Adjacency, Drawn, ProceduralAdjacency, Rule
+    from ..inputs import Poisson, Steps
 
 __all__ = ["BOUNDS", "Drive", "Population", "Projection", "per_synapse", "require_stored"]
 
@@ -33,7 +40,7 @@ class _ReadOnly:
 
     __slots__ = ()
 
-    def _set(self, **attributes):
+    def _set(self, **attributes: Any) -> None:
         for name, value in attributes.items():
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
@@ -46,7 +53,7 @@ class _ReadOnly:
         new._set(**{name: getattr(self, name) for name in slots} | attributes)
         return new
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(
             f"{name!r} of a {type(self).__name__} cannot be set; describe a new Network"
             if hasattr(self, name)
@@ -92,8 +99,18 @@ class Population(_ReadOnly):
     """
 
     __slots__ = ("I_syn", "V", "first", "given", "index", "model", "n", "name")
+    name: str
+    n: int
+    model: Any  # one of neurons or of a source: which, whoever adds it knows
+    given: Any
+    V: Any
+    I_syn: Any
+    first: int
+    index: int
 
-    def __init__(self, name, n, model, V, first, index, I_syn=None, given=None):
+    def __init__(
+        self, name: str, n: int, model: Any, V: Any, first: int, index: int, I_syn: Any = None, given: Any = None
+    ) -> None:
         self._set(name=name, n=n, model=model, V=V, first=first, index=index, I_syn=I_syn)
         self._set(given=model if given is None else given)
 
@@ -102,24 +119,24 @@ class Population(_ReadOnly):
             attributes.setdefault("given", attributes["model"])
         return super()._replaced(**attributes)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.n
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Population {self.name!r}: {self.n} {type(self.model).__name__}>"
 
     @property
-    def is_source(self):
+    def is_source(self) -> bool:
         """Whether it emits spikes and receives none."""
         return isinstance(self.model, inputs.Source)
 
     @property
-    def has_currents(self):
+    def has_currents(self) -> bool:
         """Whether its neurons have synaptic currents."""
         return not self.is_source and self.model.has_currents
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Memory of the population in bytes, as the network keeps it: of arrays, and constants of tables."""
         if isinstance(self.model, inputs.SpikeSource):
             return self.model.times.nbytes + self.model.ids.nbytes
@@ -141,7 +158,7 @@ class Population(_ReadOnly):
         row = kernel(model.kernel).row_bytes + frames * FRAME_BYTES
         return each, row, model.making_bytes * (frames or 1)
 
-    def initial_state(self, key):
+    def initial_state(self, key: Key) -> tuple[Floats, Floats | None]:
         """Initial voltages and refractory times.
 
         Parameters
@@ -185,7 +202,7 @@ class Population(_ReadOnly):
         np.minimum(V, np.nextafter(self.model.threshold(), -np.inf), out=V)
         return V, refractory
 
-    def initial_currents(self, key):
+    def initial_currents(self, key: Key) -> Floats | None:
         """Initial synaptic currents of shape (n, ports), or None."""
         if not isinstance(self.I_syn, list):
             return self.I_syn
@@ -197,7 +214,7 @@ class Population(_ReadOnly):
         ]
         return np.ascontiguousarray(np.stack(columns, axis=1))
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """The dictionary form."""
         d = {"name": self.name, "n": self.n, "model": self.given.to_dict()}
         if self.V is not None:
@@ -264,8 +281,28 @@ class Projection(_ReadOnly):
         "pre",
         "rule",
     )
+    pre: Population
+    post: Population
+    rule: Rule
+    adjacency: Adjacency | ProceduralAdjacency
+    port: int
+    allow_autapses: bool
+    allow_multapses: bool
+    _weight: float | Floats | Drawn
+    _delay: float | Floats | Drawn
 
-    def __init__(self, pre, post, rule, adjacency, weight, delay, allow_autapses, allow_multapses, port=0):
+    def __init__(
+        self,
+        pre: Population,
+        post: Population,
+        rule: Rule,
+        adjacency: Adjacency | ProceduralAdjacency,
+        weight: float | Floats | Drawn,
+        delay: float | Floats | Drawn,
+        allow_autapses: bool,
+        allow_multapses: bool,
+        port: int = 0,
+    ) -> None:
         """Of what was checked before: `weight` and `delay`, numbers, arrays or Drawn, are kept and not copied."""
         if isinstance(adjacency, connectivity.Adjacency):
             adjacency.targets.flags.writeable = adjacency.offsets.flags.writeable = False
@@ -273,9 +310,12 @@ class Projection(_ReadOnly):
         self._set(allow_autapses=allow_autapses, allow_multapses=allow_multapses)
         self._set(_weight=weight, _delay=delay)
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         if name not in ("weight", "delay"):
             super().__setattr__(name, value)
+        object.__setattr__(self, name, value)
+
+    def _assign(self, name: str, value: Any) -> None:
         what = f"{name} of projection {self.pre.name!r} -> {self.post.name!r}"
         bounds = BOUNDS[name]
         if _validation.is_array(value):
@@ -289,14 +329,22 @@ class Projection(_ReadOnly):
         self._set(**{f"_{name}": value})
 
     @property
-    def weight(self):
+    def weight(self) -> NumberOrArray:
         self._require_all("weight", self._weight)
         return connectivity.all_of(self._weight)
 
+    @weight.setter
+    def weight(self, value: NumberOrArray) -> None:
+        self._assign("weight", value)
+
     @property
-    def delay(self):
+    def delay(self) -> NumberOrArray:
         self._require_all("delay", self._delay)
         return connectivity.all_of(self._delay)
+
+    @delay.setter
+    def delay(self, value: NumberOrArray) -> None:
+        self._assign("delay", value)
 
     def _require_all(self, what, values=None):
         """That all synapses are here, where one value of each is asked for."""
@@ -306,42 +354,42 @@ class Projection(_ReadOnly):
                 "is shared by several (comm=); build it without comm where you need it"
             )
 
-    def kept(self, name):
+    def kept(self, name: str) -> float | Floats | Drawn:
         """The weights or delays as they are kept: a number, an array, or Drawn, which takes no memory."""
         return getattr(self, f"_{name}")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Projection {self.pre.name!r} -> {self.post.name!r}: {self.rule!r}, {self.n_synapses} synapses>"
 
     @property
-    def sources(self):
+    def sources(self) -> Ids:
         self._require_all("sources")
         return self.adjacency.sources
 
     @property
-    def targets(self):
+    def targets(self) -> Ids:
         self._require_all("targets")
         return self.adjacency.targets
 
     @property
-    def order(self):
+    def order(self) -> Ints:
         self._require_all("order")
         return np.arange(self.n_synapses) if self.adjacency.order is None else self.adjacency.order.copy()
 
     @property
-    def n_synapses(self):
+    def n_synapses(self) -> int:
         return self.adjacency.n_synapses
 
     @property
-    def n_autapses(self):
+    def n_autapses(self) -> int | None:
         return self.adjacency.n_autapses
 
     @property
-    def n_multapses(self):
+    def n_multapses(self) -> int | None:
         return self.adjacency.n_multapses
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Memory of the synapses in bytes, as the network keeps them."""
         if isinstance(self.adjacency, connectivity.ProceduralAdjacency):
             return 0
@@ -370,9 +418,10 @@ class Projection(_ReadOnly):
         drawing = 8 * min(n, cores() * _wiring.PIECE) * isinstance(self._delay, connectivity.Drawn)
         return making, (16 if isinstance(self._weight, float) else 24) * n, drawing
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """The dictionary form."""
-        rule, weight, delay = self.rule, self._weight, self._as_given(self._delay)
+        rule, delay = self.rule, self._as_given(self._delay)
+        weight: Any = self._weight
         if self.adjacency.weights is not None:
             if weight is self.adjacency.weights or np.array_equal(weight, self.adjacency.weights):
                 weight = None  # the matrix has them
@@ -381,7 +430,7 @@ class Projection(_ReadOnly):
                 delay = self._delay if isinstance(self._delay, np.ndarray) else delay
         else:
             weight = self._as_given(weight)
-        d = {"pre": self.pre.name, "post": self.post.name, "rule": rule.to_dict()}
+        d: Description = {"pre": self.pre.name, "post": self.post.name, "rule": rule.to_dict()}
         if weight is not None:
             d["weight"] = weight
         d["delay"] = delay
@@ -412,16 +461,23 @@ class Drive(_ReadOnly):
     """
 
     __slots__ = ("index", "input", "population", "port", "weight")
+    population: Population
+    input: Poisson | Steps
+    weight: NumberOrArray
+    port: int
+    index: int
 
-    def __init__(self, population, input, weight, index, port=0):
+    def __init__(
+        self, population: Population, input: Poisson | Steps, weight: float | Floats | None, index: int, port: int = 0
+    ) -> None:
         self._set(population=population, input=input, weight=weight, index=index, port=port)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Drive of {self.population.name!r}: {self.input!r}>"
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """The dictionary form."""
-        d = {"population": self.population.name, "input": self.input.to_dict()}
+        d: Description = {"population": self.population.name, "input": self.input.to_dict()}
         if self.port:
             d["port"] = self.port
         return d if self.weight is None else d | {"weight": self.weight}

@@ -1,5 +1,7 @@
 """Networks that are described in a line, and their rates."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 
@@ -16,7 +18,9 @@ __all__ = ["balanced_network", "calibrate_rate"]
 
 
 @named_arguments
-def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
+def balanced_network(
+    n: int, model: NeuronModel, outdegree: int, j0: float = 1.0, rate: float = 1.0, seed: int | None = None
+) -> Network:
     """The balanced inhibitory network of the SparseProp paper.
 
     Each neuron inhibits `outdegree` others; drive and weights scale so that the two balance. With tau in seconds:
@@ -82,7 +86,7 @@ def balanced_network(n, model, outdegree, j0=1.0, rate=1.0, seed=None):
 
 
 @named_arguments
-def calibrate_rate(net, target, tol=0.01):
+def calibrate_rate(net: Network, target: float, tol: float = 0.01) -> Network:
     """Scale the drive so that the network fires at a given rate.
 
     Parameters
@@ -164,7 +168,7 @@ def calibrate_rate(net, target, tol=0.01):
 class _Found(Exception):
     """The end of a search, with the network that was looked for."""
 
-    def __init__(self, network):
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 

@@ -53,7 +53,7 @@ class Function(Drift):
     def __call__(self, V):
         return self.function(V)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{getattr(self.function, '__qualname__', repr(self.function))}>"
 
     def exact(self, V, functions):
@@ -182,7 +182,7 @@ class Expression(Drift):
         table = {name: getattr(functions, other) for name, other in FUNCTIONS.items()}
         return self._value(self._tree, V, table, functions.mpf)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return repr(self.text)
 
 

@@ -169,7 +169,7 @@ class Wide(np.ndarray):
     def __format__(self, form):
         return format(float(self), form)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Wide({_plain(self).real})"
 
     __str__ = __repr__

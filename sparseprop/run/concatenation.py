@@ -1,6 +1,9 @@
 """Consecutive pieces of one simulation, joined by a user."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Sequence
 
 from .._validation import is_array
 from ..errors import ParameterError, named_arguments
@@ -11,7 +14,7 @@ __all__ = ["concatenate"]
 
 
 @named_arguments
-def concatenate(results):
+def concatenate(results: Sequence[Result]) -> Result:
     """Join consecutive pieces of one Simulation, as if they had been one run.
 
     Parameters

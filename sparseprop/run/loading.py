@@ -1,6 +1,9 @@
 """Results of what is in files: rasters of ours, and SONATA files of other programs."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +15,9 @@ from .pieces import COUNTED, SAMPLED, joined_pieces
 from .result import Result
 from .stopping import StopReason
 from .stored import SpikesInFile, entries_of
+
+if TYPE_CHECKING:
+    from .._types import PathLike
 
 __all__ = ["describe", "load"]
 
@@ -60,7 +66,7 @@ def _from_raster(path, populations, header, footer, n_spikes, data=None):
     return joined_pieces(pieces, None if data is None else (data.times, data.ids))
 
 
-def describe(path):
+def describe(path: PathLike) -> Result | None:
     """What a finished raster of this package says of itself, as a Result; its spikes are read when they are asked for.
 
     Returns
@@ -82,7 +88,7 @@ def _described(path, info):
     return _from_raster(path, info["populations"], info["header"], info["footer"], info["n_spikes"])
 
 
-def ending_with(path, run_id):
+def ending_with(path: PathLike, run_id: str) -> tuple[Result | None, str | None]:
     """What :func:`describe` says of a raster that ends with a run, but for one that was killed right after it began.
 
     Returns
@@ -111,7 +117,9 @@ def ending_with(path, run_id):
 
 
 @named_arguments
-def load(path, *, sizes=None, t_start=None, t_stop=None):
+def load(
+    path: PathLike, *, sizes: Mapping[str, int] | None = None, t_start: float | None = None, t_stop: float | None = None
+) -> Result:
     """Read a raster that :meth:`Result.save` or ``run(record=path)`` wrote, or any SONATA spike file.
 
     Parameters

@@ -1,11 +1,13 @@
 """What a run keeps: spikes in memory or in a file, membrane potentials, counts."""
 
+from __future__ import annotations
+
 import dataclasses
 import itertools
 import math
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +29,11 @@ from ..numerics.bins import bin_of, n_bins
 from .loading import ending_with
 from .pieces import same_recorded
 from .stored import SpikesInFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from .._types import ArrayLike, Bools, Description, Ints, PathLike
 
 __all__ = ["SHORTEST_INTERVAL", "Record", "Recorder", "times_every"]
 
@@ -78,13 +85,13 @@ class Record:
     (20, [[0.0], [0.948], [0.891]], [10, 10])
     """
 
-    path: Any = None
-    spikes: Any = True
-    V: Any = None
-    V_times: Any = None
-    I_syn: Any = None
-    I_syn_times: Any = None
-    bins: Any = None
+    path: PathLike | None = None
+    spikes: bool | Sequence[str] | Mapping[str, Any] = True
+    V: ArrayLike | Mapping[str, Any] | None = None
+    V_times: ArrayLike | None = None
+    I_syn: ArrayLike | Mapping[str, Any] | None = None
+    I_syn_times: ArrayLike | None = None
+    bins: float | None = None
     record_sources: bool = False
     overwrite: bool = False
 
@@ -124,7 +131,7 @@ class Record:
             object.__setattr__(self, f"{what}_times", every)
 
     @classmethod
-    def of(cls, record, overwrite=False):
+    def of(cls, record: PathLike | Record | None, overwrite: bool = False) -> Record:
         """What ``run(record=..., overwrite=...)`` got, as a Record."""
         overwrite = flag(overwrite, "overwrite")
         if isinstance(record, cls):
@@ -133,7 +140,7 @@ class Record:
             raise ParameterError(f"record must be None, the path of a raster, or sp.Record(...), got {shown(record)}")
         return cls(path=record, overwrite=overwrite)
 
-    def spike_mask(self, populations):
+    def spike_mask(self, populations: Sequence[Any]) -> Bools | None:
         """Of which global ids spikes are recorded: a bool array, or None for all."""
         sources = [info for info in populations if info.is_source]
         if self.spikes is True and (self.record_sources or not sources):
@@ -147,7 +154,7 @@ class Record:
             mask[info.first : info.first + info.n] &= self.record_sources
         return mask
 
-    def sampled_ids(self, what, populations):
+    def sampled_ids(self, what: str, populations: Sequence[Any]) -> Ints:
         """Global ids of the neurons whose "V" or "I_syn" is recorded."""
         chosen = getattr(self, what)
         if chosen is None:
@@ -167,7 +174,7 @@ class Record:
                     )
         return ids
 
-    def check_size(self, populations, duration):
+    def check_size(self, populations: Sequence[Any], duration: float | None) -> None:
         """Refuse what does not fit into memory; a run without `duration` may take any."""
         if duration is None:
             return
@@ -186,7 +193,7 @@ class Record:
                 f"and {available / 2**30:.3g} GiB of memory are available; choose wider bins, fewer times or neurons"
             )
 
-    def sample_times(self, what, t_start, t_stop):
+    def sample_times(self, what: str, t_start: float, t_stop: float) -> Iterator[float]:
         """The times in ms at which "V" or "I_syn" is recorded, ascending.
 
         Endless for an interval if `t_stop`, the end of the run, is infinite.
@@ -199,7 +206,7 @@ class Record:
         else:
             yield from times[times >= t_start].tolist()
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """The dictionary form."""
         names = ("spikes", "V", "V_times", "I_syn", "I_syn_times", "bins", "record_sources")
         d = {name: getattr(self, name) for name in names if not (name.startswith("I_syn") and self.I_syn is None)}

@@ -1,8 +1,11 @@
 """What comes out of a run."""
 
+from __future__ import annotations
+
 import copy
 import math
 import secrets
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +16,7 @@ from ..errors import FileFormatError, ParameterError, StorageError, named_argume
 from ..files.populations import PopulationInfo, number_recorded
 from ..files.raster_reader import refuse_existing
 from ..files.raster_writer import write_raster
-from ..gradients import backward
+from ..gradients.backward import backward
 from ..models import MODELS
 from ..numerics.bins import bin_of, is_edge
 from ..numerics.trains import cv_of_intervals, intervals_of
@@ -21,6 +24,17 @@ from ..plotting import plot_raster, small_raster
 from .pieces import COUNTED, SAMPLED, joined_pieces
 from .stopping import REASONS
 from .stored import SpikesInFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
+
+    from matplotlib.axes import Axes
+
+    from .._types import ArrayLike, Description, Floats, Ints, PathLike, PlotAxes, Recorded
+    from ..gradients import Gradients
+    from ..network import Population
+    from .stopping import StopReason
 
 __all__ = ["PopulationInfo", "Result", "new_run_id"]
 
@@ -88,28 +102,51 @@ class Result:
     (40, [10.986, 10.986], [0, 1], 80.0)
     """
 
+    populations: tuple[PopulationInfo, ...]
+    t_start: float
+    t_stop: float
+    stop_reason: StopReason | None
+    wall_time: float | Any  # None where nobody knows, as the three below
+    n_synaptic_events: int | Any
+    n_drive_events: int | Any
+    n_close_calls: int | Any
+    header: Description
+    path: str | None
+    run_id: str
+    follows: str | None
+    recorded: dict[str, Any]
+    spikes_of: dict[str, int]
+    V: Recorded
+    V_times: Recorded
+    V_ids: Recorded
+    I_syn: Recorded
+    I_syn_times: Recorded
+    I_syn_ids: Recorded
+    counts: dict[str, Ints] | Any  # None where they were not to be recorded
+    bin_width: float | None
+
     __iter__ = None  # without it, Python would try res[0], res[1], ...
 
     def __init__(
         self,
-        spikes,
-        populations,
+        spikes: tuple[Floats, Ints] | Callable[[], tuple[Floats, Ints]],
+        populations: Iterable[PopulationInfo],
         *,
-        t_start,
-        t_stop,
-        stop_reason=None,
-        n_spikes=None,
-        n_synaptic_events=None,
-        n_drive_events=None,
-        n_close_calls=None,
-        wall_time=None,
-        header=None,
-        path=None,
-        run_id=None,
-        follows=None,
-        recorded=None,
-        spikes_of=None,
-    ):
+        t_start: float,
+        t_stop: float,
+        stop_reason: StopReason | None = None,
+        n_spikes: int | None = None,
+        n_synaptic_events: int | None = None,
+        n_drive_events: int | None = None,
+        n_close_calls: int | None = None,
+        wall_time: float | None = None,
+        header: Description | None = None,
+        path: str | None = None,
+        run_id: str | None = None,
+        follows: str | None = None,
+        recorded: Mapping[str, Any] | None = None,
+        spikes_of: Mapping[str, int] | None = None,
+    ) -> None:
         self._spikes = spikes
         self.populations = tuple(populations)
         self.t_start, self.t_stop = t_start, t_stop
@@ -138,19 +175,19 @@ class Result:
         return self._spikes
 
     @property
-    def times(self):
+    def times(self) -> Floats:
         return self._arrays()[0]
 
     @property
-    def ids(self):
+    def ids(self) -> Ints:
         return self._arrays()[1]
 
     @property
-    def pieces(self):
+    def pieces(self) -> tuple[Result, ...]:
         return (self,) if self._pieces is None else self._pieces
 
     @property
-    def n_spikes(self):
+    def n_spikes(self) -> int | Any:
         if self._n_spikes is None:
             numbers = [self._n_of(info) for info in self._counted()]
             return None if None in numbers else sum(numbers)
@@ -174,22 +211,22 @@ class Result:
         return [key for keys in models for key in keys] + (["gradients"] if self._tape is not None else [])
 
     @property
-    def engine(self):
+    def engine(self) -> str | None:
         """The name of the engine that ran; None where nobody knows, as in a file of another program."""
         return self.header.get("engine")
 
     @property
-    def n_neurons(self):
+    def n_neurons(self) -> int:
         """Number of neurons, without sources (unless there is nothing else)."""
         return sum(info.n for info in self._counted())
 
     @property
-    def duration(self):
+    def duration(self) -> float:
         """Simulated time in ms."""
         return self.t_stop - self.t_start
 
     @property
-    def rate(self):
+    def rate(self) -> float:
         """Mean rate per neuron in Hz, of all neurons, whether recorded or not.
 
         NaN for a run of no time, and where nobody knows how often all fired: of sources without ``record_sources``; of
@@ -202,7 +239,7 @@ class Result:
         return float("nan") if n_spikes is None else 1e3 * n_spikes / time
 
     @property
-    def rates(self):
+    def rates(self) -> Floats:
         """Rate of each neuron in Hz, shape (n,), in the numbering of `ids`; NaN for those that were not recorded."""
         counts = np.bincount(self.ids, minlength=self._n_ids).astype(float)
         seconds = 1e-3 * self.duration
@@ -223,7 +260,7 @@ class Result:
         return mask
 
     @property
-    def cv_isi(self):
+    def cv_isi(self) -> float:
         """Irregularity: standard deviation over mean of a neuron's interspike intervals, averaged over neurons.
 
         Over the recorded neurons with at least two intervals; NaN if there is none. 0 for a clock, 1 for a Poisson
@@ -246,7 +283,7 @@ class Result:
     def _n_ids(self):
         return sum(info.n for info in self.populations)
 
-    def spike_trains(self):
+    def spike_trains(self) -> dict[int, Floats]:
         """The spike times of each neuron.
 
         Returns
@@ -262,7 +299,7 @@ class Result:
         times = self.times[order]
         return {int(i): times[begin:end] for i, begin, end in zip(recorded, begins, ends, strict=True)}
 
-    def population(self, name):
+    def population(self, name: str | Population) -> Result:
         """The spikes of one population, as a Result with local ids; ``res["E"]`` is short for it.
 
         What was recorded of it (V, I_syn, counts) comes along.
@@ -307,7 +344,7 @@ class Result:
 
     __getitem__ = population
 
-    def __contains__(self, name):
+    def __contains__(self, name: object) -> bool:
         return getattr(name, "name", name) in [info.name for info in self.populations]
 
     def _sampled(self, what):
@@ -319,7 +356,7 @@ class Result:
         setattr(self, f"{what}_times", times)
         setattr(self, f"{what}_ids", ids)
 
-    def between(self, t0, t1=None):
+    def between(self, t0: float, t1: float | None = None) -> Result:
         """What happened in a part of the time, for example after a warm-up.
 
         Parameters
@@ -410,7 +447,15 @@ class Result:
         self._n_recorded, self._mask = recorder.n_recorded, recorder.mask
         self._record_sources = recorder.record.record_sources
 
-    def backward(self, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True, n_threads=None):
+    def backward(
+        self,
+        dL_dtimes: ArrayLike,
+        dL_dV: ArrayLike | None = None,
+        *,
+        weights: bool = True,
+        tau_m: bool = True,
+        n_threads: int | None = None,
+    ) -> Gradients:
         """The gradient of a loss on the spikes and voltages of a run with ``tape=True``, exactly.
 
         Parameters
@@ -457,7 +502,7 @@ class Result:
         """
         return backward(self, dL_dtimes, dL_dV, weights=weights, tau_m=tau_m, n_threads=n_threads)
 
-    def save(self, path, *, overwrite=True):
+    def save(self, path: PathLike, *, overwrite: bool = True) -> None:
         """Write an HDF5 raster in the SONATA layout; :func:`sparseprop.load` reads it back.
 
         Parameters
@@ -486,11 +531,11 @@ class Result:
             n_recorded=self.numbers_recorded(),
         )
 
-    def numbers_recorded(self):
+    def numbers_recorded(self) -> list[int | None]:
         """Of how many neurons of each population spikes were recorded; None where nobody knows."""
         return [number_recorded(info, self.recorded[info.name]) for info in self.populations]
 
-    def file_header(self, earlier=()):
+    def file_header(self, earlier: Sequence[Result] = ()) -> Description:
         """What a raster file says about a run before its spikes.
 
         Parameters
@@ -534,7 +579,7 @@ class Result:
         return {"run_id": self.run_id, "follows": self.follows, "t_start": float(self.t_start)}
 
     @property
-    def n_in_file(self):
+    def n_in_file(self) -> int:
         """How many spikes were recorded; does not read the file that they are in."""
         if self._pieces is not None:
             return sum(piece.n_in_file for piece in self._pieces)
@@ -543,7 +588,7 @@ class Result:
     def _currents(self):
         return {"times": self.I_syn_times, "ids": self.I_syn_ids, "values": self.I_syn}
 
-    def file_footer(self):
+    def file_footer(self) -> Description:
         """What a raster file says about the run (of several pieces: the last one) after its spikes."""
         last = self.pieces[-1]
         return {
@@ -558,11 +603,11 @@ class Result:
             "counts": None if last.counts is None else {"width": last.bin_width, "by_population": last.counts},
         }
 
-    def plot_raster(self, ax=None, **options):
+    def plot_raster(self, ax: Axes | None = None, **options: Any) -> PlotAxes:
         """Raster over a histogram of the rate; see :func:`sparseprop.plotting.plot_raster`. Returns the Axes."""
         return plot_raster(self, ax, **options)
 
-    def to_neo(self, unit="dimensionless"):
+    def to_neo(self, unit: str = "dimensionless") -> Any:
         """For neo, and with it for elephant: a Block with one Segment.
 
         Parameters
@@ -587,7 +632,7 @@ class Result:
         """
         return exports.to_neo(self, unit)
 
-    def to_pandas(self, what="spikes"):
+    def to_pandas(self, what: str = "spikes") -> Any:
         """A DataFrame of pandas.
 
         Parameters
@@ -611,7 +656,7 @@ class Result:
         """
         return exports.to_pandas(self, what)
 
-    def to_pynapple(self, what="spikes"):
+    def to_pynapple(self, what: str = "spikes") -> Any:
         """For pynapple, which counts in seconds: each time is ``time / 1000``, rounded once.
 
         Parameters
@@ -633,7 +678,7 @@ class Result:
         """
         return exports.to_pynapple(self, what)
 
-    def to_xarray(self):
+    def to_xarray(self) -> Any:
         """All that was recorded, as one Dataset of xarray.
 
         Returns
@@ -660,7 +705,7 @@ class Result:
         except (StorageError, FileFormatError):  # the file is not there any more
             return None
 
-    def speed(self):
+    def speed(self) -> str:
         """How long a spike and a synaptic event took, in words; events of Poisson drives are synaptic events here."""
         if self.wall_time is None:
             return ""
@@ -675,7 +720,7 @@ class Result:
             words.append(f"{time:.3g} ns per synaptic event ({counted})")
         return ", ".join(words)
 
-    def __str__(self):
+    def __str__(self) -> str:
         names = ", ".join(f"{info.name}: {info.n:,}{self._kept(info)}" for info in self.populations)
         cv = self._shown_cv()
         cv = "" if cv is None else f", CV of the interspike intervals {cv:.3g}"
@@ -706,7 +751,7 @@ class Result:
             return ""
         return f", {len(recorded):,} recorded"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         ending = ", interrupted" if self.stop_reason == "interrupted" else ""
         return (
             f"<Result: {_number(self.n_spikes)} spikes of {self.n_neurons} neurons, {self.t_start:g} to "
@@ -733,7 +778,7 @@ class Result:
         return (info.name, info.model, info.n, _or_unknown(n_recorded), *found)
 
 
-def new_run_id():
+def new_run_id() -> str:
     """32 hexadecimal digits that no other run has."""
     return secrets.token_hex(16)
 

@@ -1,5 +1,7 @@
 """What runs a network: stop rules, recording, progress, interrupts."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import importlib.metadata
@@ -9,6 +11,7 @@ import os
 import platform
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,6 +40,15 @@ from .result import PopulationInfo, Result, new_run_id
 from .steering import Steered
 from .stopping import StopReason
 from .watching import ONCE_MORE, Interrupts, Progress, check_interrupt, noted_interrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .._types import Communicator, EngineName, Interrupt, PathLike
+    from .._types import Progress as ProgressOption
+    from .._types import Tape as TapeOption
+    from ..network import Network
 
 __all__ = ["Simulation", "StopReason", "explained", "infos"]
 
@@ -122,7 +134,14 @@ class Simulation(Steered):
     def _cites(self):
         return self.network._cites
 
-    def __init__(self, net, engine=None, seed=None, n_threads=None, comm=None):
+    def __init__(
+        self,
+        net: Network,
+        engine: EngineName | None = None,
+        seed: int | None = None,
+        n_threads: int | None = None,
+        comm: Communicator | None = None,
+    ) -> None:
         if not hasattr(net, "engine_input"):
             raise ParameterError(f"net must be a Network, got {shown(net)}")
         seed = check_start(engine, seed)
@@ -180,7 +199,14 @@ class Simulation(Steered):
         return self._ranks is None or self._ranks.is_first
 
     @classmethod
-    def load(cls, path, net, engine=None, n_threads=None, comm=None):
+    def load(
+        cls,
+        path: PathLike,
+        net: Network,
+        engine: EngineName | None = None,
+        n_threads: int | None = None,
+        comm: Communicator | None = None,
+    ) -> Simulation:
         """The simulation that :meth:`save`, or a checkpoint of a run, has put into a file.
 
         It goes on bit-identically, also with another engine.
@@ -231,11 +257,11 @@ class Simulation(Steered):
         return simulation
 
     @property
-    def engine(self):
+    def engine(self) -> str:
         """The name of the engine."""
         return self._header["engine"]
 
-    def save(self, path):
+    def save(self, path: PathLike) -> None:
         """Save the present state, atomically: all of it is in the file, or the file is as it was.
 
         States, spikes on their way, counters and places in the inputs; random numbers are functions of the seed.
@@ -269,7 +295,7 @@ class Simulation(Steered):
             },
         )
 
-    def copy(self):
+    def copy(self) -> Simulation:
         """Another simulation of the same network in the same state, at the same time.
 
         What is saved by :meth:`save` and loaded, without a file: both go on bit-identically, and independently.
@@ -305,16 +331,16 @@ class Simulation(Steered):
             raise type(self._fault)(f"this simulation has ended with an error; make a new one. {self._fault}")
 
     @property
-    def time(self):
+    def time(self) -> float:
         """The present in ms."""
         return self._clock.milliseconds(self._engine.now)
 
     @property
-    def n_spikes(self):
+    def n_spikes(self) -> int:
         """Spikes since the start."""
         return self._engine.n_spikes
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if not self._lock.acquire(blocking=False):
             return "<Simulation that is running in another thread>"
         try:
@@ -342,18 +368,18 @@ class Simulation(Steered):
 
     def run(
         self,
-        duration=None,
+        duration: float | None = None,
         *,
-        n_spikes=None,
-        record=None,
-        progress=None,
-        callback=None,
-        checkpoint=None,
-        every=None,
-        tape=False,
-        interrupt="return",
-        overwrite=False,
-    ):
+        n_spikes: int | None = None,
+        record: PathLike | Record | None = None,
+        progress: ProgressOption = None,
+        callback: Callable[[Simulation], object] | None = None,
+        checkpoint: PathLike | None = None,
+        every: float | None = None,
+        tape: TapeOption = False,
+        interrupt: Interrupt = "return",
+        overwrite: bool = False,
+    ) -> Result:
         """Go on from the present.
 
         Parameters
@@ -456,7 +482,12 @@ class Simulation(Steered):
             )
             return self._run(plan, record, None, progress, callback, interrupt, tape)
 
-    def resume(self, progress=None, callback=None, interrupt="return"):
+    def resume(
+        self,
+        progress: ProgressOption = None,
+        callback: Callable[[Simulation], object] | None = None,
+        interrupt: Interrupt = "return",
+    ) -> Result:
         """End the run during which the file that this simulation was loaded from was written as a checkpoint.
 
         Its raster is taken up where the checkpoint was made, so that it becomes that of the undisturbed run, bit for
@@ -486,12 +517,12 @@ class Simulation(Steered):
             return self._run(plan, Record(**plan.record), recorded, progress, callback, interrupt)
 
     @property
-    def is_resumable(self):
+    def is_resumable(self) -> bool:
         """Whether this was loaded from a checkpoint of a run that did not end."""
         return self._unfinished is not None
 
     @property
-    def checkpointed_run(self):
+    def checkpointed_run(self) -> dict[str, Any] | None:
         """How the run was called that wrote the checkpoint this was loaded from: a dictionary, or None.
 
         ``duration``, ``n_spikes``, ``every``; ``record``, as a dictionary; ``seed``, ``time`` at its start, and whether

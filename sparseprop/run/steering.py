@@ -1,8 +1,11 @@
 """Steering a simulation between two instants: its state, which can be read and set, and inputs that are changed."""
 
+from __future__ import annotations
+
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +14,15 @@ from ..connectivity import ProceduralAdjacency, Purpose, _wiring, random_key
 from ..engine.input import Changes, PoissonInput
 from ..errors import ParameterError, shown, unknown_name
 from ..models import names_of, require_currents
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from typing import Any
+
+    from .._types import ArrayLike, Floats
+    from ..network import Network, Population
+    from ..network.parts import Drive
+    from ..numerics.engine_time import Clock
 
 __all__ = ["IN_FLIGHT", "Steered"]
 
@@ -40,7 +52,7 @@ class _Seen(np.ndarray):
                 f"sim.set_state({self.name}={self.name})"
             )
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: Any, value: Any) -> None:
         self._refuse()
         super().__setitem__(key, value)
 
@@ -53,32 +65,32 @@ class _Seen(np.ndarray):
         result = getattr(ufunc, method)(*(_plain(array) for array in inputs), **options)
         return out[0] if out and len(out) == 1 else result
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return repr(_plain(self))
 
     def __reduce__(self):
         return np.array, (_plain(self).copy(),)
 
 
-class State(Mapping):
+class State(Mapping[str, np.ndarray]):
     """The state of a simulation at one time: arrays by name, for :meth:`Simulation.set_state`."""
 
-    def __init__(self, arrays):
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self._arrays = arrays
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         return self._arrays[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._arrays)
 
-    def __or__(self, others):
+    def __or__(self, others: dict[str, Any]) -> dict[str, Any]:
         return dict(self) | others
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<State: {', '.join(f'{name} {array.shape}' for name, array in self.items())}>"
 
 
@@ -99,6 +111,16 @@ def _is_drive(given):
 class Steered:
     """What of a :class:`sparseprop.Simulation` looks at its state and changes what goes on."""
 
+    network: Network
+    _engine: Any
+    _clock: Clock
+
+    if TYPE_CHECKING:  # of a Simulation
+
+        @property
+        def time(self) -> float: ...
+        def _owned(self) -> AbstractContextManager[None]: ...
+
     def _start_steering(self):
         self._longest = None
         self._calls = []  # what was called, without repetition
@@ -111,27 +133,27 @@ class Steered:
     # Looking ----------------------------------------------------------------------------------------------------
 
     @property
-    def V(self):
+    def V(self) -> Floats:
         """Membrane potentials now, shape (n,), global order; V_reset where refractory, NaN for sources. Read-only."""
         with self._owned():
             return _Seen(self._voltages(), "V")
 
     @V.setter
-    def V(self, values):
+    def V(self, values: Any) -> None:
         raise ParameterError("V of a simulation is read-only; call sim.set_state(V=...)")
 
     @property
-    def I_syn(self):
+    def I_syn(self) -> Floats:
         """Synaptic currents now, shape (n, ports), global order; NaN where there is no such port. Read-only."""
         with self._owned():
             return _Seen(self._currents(), "I_syn")
 
     @I_syn.setter
-    def I_syn(self, values):
+    def I_syn(self, values: Any) -> None:
         raise ParameterError("I_syn of a simulation is read-only; call sim.set_state(I_syn=...)")
 
     @property
-    def state(self):
+    def state(self) -> State:
         """All that the future depends on, besides the network and its inputs: a read-only mapping of arrays.
 
         ``V`` : shape (n,)
@@ -233,7 +255,15 @@ class Steered:
 
     # Setting ----------------------------------------------------------------------------------------------------
 
-    def set_state(self, *, V=None, I_syn=None, time_since_spike=None, spikes_in_flight=None, keep_rest=False):
+    def set_state(
+        self,
+        *,
+        V: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        I_syn: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        time_since_spike: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        spikes_in_flight: ArrayLike | None = None,
+        keep_rest: bool = False,
+    ) -> None:
         """Set what is given, at the present time; nothing else changes.
 
         Parameters
@@ -426,7 +456,7 @@ class Steered:
 
     # Inputs -----------------------------------------------------------------------------------------------------
 
-    def inject(self, population, times, ids):
+    def inject(self, population: Population | str, times: ArrayLike, ids: ArrayLike) -> None:
         """Add spikes to those of a source, after the present time: between two runs, or in a callback of one.
 
         Parameters
@@ -465,10 +495,10 @@ class Steered:
                     f"population must be a SpikeSource, got {p!r}; add one, sp.SpikeSource([], []), and connect it to "
                     "the neurons that the spikes are for"
                 )
-            times = times if _validation.is_array(times) else [times]
-            ids = ids if _validation.is_array(ids) else [ids]
-            times = _validation.real_array(times, "inject: times", "finite times >= 0 ms", unit="ms", low=0.0)
-            ids = _validation.index_array(ids, "inject: ids", p.n)
+            given_times = times if _validation.is_array(times) else [times]
+            given_ids = ids if _validation.is_array(ids) else [ids]
+            times = _validation.real_array(given_times, "inject: times", "finite times >= 0 ms", unit="ms", low=0.0)
+            ids = _validation.index_array(given_ids, "inject: ids", p.n)
             if times.size != ids.size:
                 raise ParameterError(f"inject: times and ids must have one length, got {times.size} and {ids.size}")
             if not times.size:
@@ -490,7 +520,7 @@ class Steered:
             time = math.nextafter(time, math.inf)
         return time
 
-    def set_drive(self, drive, values):
+    def set_drive(self, drive: Drive | Population | int | str, values: ArrayLike) -> None:
         """Change a current or a rate from now on: between two runs, or in a callback of one.
 
         Parameters
@@ -508,11 +538,11 @@ class Steered:
             For values that are not allowed, or in a run with a tape.
         """
         with self._steered("set_drive"):
-            drive = self._known_drive(drive)
-            if _is_drive(drive) and isinstance(drive.input, inputs.Steps):
-                self._set_current(drive, values)
+            known = self._known_drive(drive)
+            if _is_drive(known) and isinstance(known.input, inputs.Steps):
+                self._set_current(known, values)
             else:
-                self._set_rate(drive, values)
+                self._set_rate(known, values)
 
     def _known_drive(self, given):
         """A drive of the network, or a population of Poisson sources."""

@@ -1,9 +1,13 @@
 """Many networks over a grid of parameters, run side by side, with one table of what was measured."""
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import logging
 import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from .. import _validation
 from ..errors import ParameterError, named_arguments, shown
@@ -13,6 +17,14 @@ from .executors import outcomes_of, runner_of
 from .points import DEFAULT_COLUMNS, points_of
 from .table import PointFailure, SweepResult, TableFile, finished_rows
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._types import EngineName, Interrupt, PathLike
+    from .._types import Progress as ProgressOption
+    from ..network import Network
+    from ..run.result import Result
+
 __all__ = ["sweep"]
 
 log = logging.getLogger("sparseprop")
@@ -20,21 +32,21 @@ log = logging.getLogger("sparseprop")
 
 @named_arguments
 def sweep(
-    build,
-    grid,
+    build: Callable[..., Network],
+    grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]],
     *,
-    duration=None,
-    n_spikes=None,
-    engine=None,
-    seed=None,
-    measure=None,
-    executor=None,
-    workers=None,
-    out=None,
-    resume=False,
-    progress=None,
-    interrupt="return",
-):
+    duration: float | None = None,
+    n_spikes: int | None = None,
+    engine: EngineName | None = None,
+    seed: int | None = None,
+    measure: Callable[[Result], Mapping[str, Any]] | None = None,
+    executor: Any = None,
+    workers: int | None = None,
+    out: PathLike | None = None,
+    resume: bool = False,
+    progress: ProgressOption = None,
+    interrupt: Interrupt = "return",
+) -> SweepResult:
     """Run the networks of a grid of parameters, many at a time, and measure each.
 
     A point that fails is a row with an error, and the others go on. The table depends neither on the executor nor on
@@ -125,7 +137,7 @@ def sweep(
         out = os.path.abspath(os.fspath(out))
     elif resume:
         raise ParameterError("resume=True needs the file to go on from; give it as out=")
-    rows = finished_rows(out, parameters, points) if resume and os.path.exists(out) else {}
+    rows = finished_rows(out, parameters, points) if resume and out is not None and os.path.exists(out) else {}
     bar = Progress(progress, "sweep")
     raises = check_interrupt(interrupt) == "raise"
     runner = runner_of(executor, workers, len(points), (build, measure))
@@ -138,7 +150,7 @@ def sweep(
     def table():
         return [rows[k] for k in sorted(rows)]
 
-    file = contextlib.nullcontext() if out is None else TableFile(out, parameters, table)
+    file: Any = contextlib.nullcontext() if out is None else TableFile(out, parameters, table)
     try:
         with runner, file, bar:
             for k, (values, error, trace) in outcomes_of(runner.run, calls):

@@ -1,19 +1,25 @@
 """The table of a sweep: in memory, and in a CSV file that a sweep can go on from."""
 
+from __future__ import annotations
+
 import contextlib
 import csv
 import io
 import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from .. import _html
 from ..errors import FileFormatError, ParameterError, StorageError, named_arguments, unknown_name
 from ..files.checkpoint import fingerprint
+
+if TYPE_CHECKING:
+    from .._types import PathLike
 
 __all__ = [
     "EXTRA",
@@ -46,13 +52,13 @@ class PointFailure:
         Of the exception, where it was raised; empty if a worker died.
     """
 
-    point: dict
+    point: dict[str, Any]
     error: str
     traceback: str
 
 
 @named_arguments
-class SweepResult(Sequence):
+class SweepResult(Sequence[dict[str, Any]]):
     """The table of a sweep: a sequence of rows, each a dict with all columns, in the order of the grid.
 
     ``result[0]`` is the first row, ``result["rate"]`` the column of that name as a list.
@@ -83,23 +89,42 @@ class SweepResult(Sequence):
     (2, 2, 'spikes', ())
     """
 
-    def __init__(self, parameters, rows, failures=(), interrupted=False, path=None):
+    parameters: tuple[str, ...]
+    columns: tuple[str, ...]
+    failures: tuple[PointFailure, ...]
+    interrupted: bool
+    path: str | None
+
+    def __init__(
+        self,
+        parameters: Sequence[str],
+        rows: Sequence[dict[str, Any]],
+        failures: Iterable[PointFailure] = (),
+        interrupted: bool = False,
+        path: str | None = None,
+    ) -> None:
         self.parameters = tuple(parameters)
         self.columns = tuple(columns_of(parameters, rows))
         self.failures, self.interrupted, self.path = tuple(failures), interrupted, path
         self._rows = [{column: row.get(column) for column in self.columns} for row in rows]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+    @overload
+    def __getitem__(self, index: str) -> list[Any]: ...
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, str):
             if index not in self.columns:
                 raise unknown_name("column", index, self.columns)
             return [row[index] for row in self._rows]
         return self._rows[index]
 
-    def table(self, max_rows=None):
+    def table(self, max_rows: int | None = None) -> str:
         """The rows as aligned text.
 
         Parameters
@@ -138,13 +163,13 @@ class SweepResult(Sequence):
             rows[SHOWN_ROWS - SHOWN_ROWS // 2 : -(SHOWN_ROWS // 2)] = [["..."] * len(columns)]
         return _html.page(f"Sweep: {self._ending()}", _html.table(rows, columns))
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.table(SHOWN_ROWS)}\n{self._ending()}"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<SweepResult: {len(self)} points of {', '.join(self.parameters)}, {len(self.failures)} failed>"
 
-    def to_csv(self, path):
+    def to_csv(self, path: PathLike) -> None:
         """Write the table as CSV.
 
         Floats by their repr, None as an empty cell, lists and dicts as JSON, objects as their repr with a digest.
@@ -156,7 +181,7 @@ class SweepResult(Sequence):
         """
         _write(os.fspath(path), self.columns, self._rows)
 
-    def to_pandas(self):
+    def to_pandas(self) -> Any:
         """The table as a DataFrame; needs pandas."""
         try:
             import pandas

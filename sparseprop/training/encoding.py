@@ -1,16 +1,31 @@
 """From values, or rasters in steps of time, to spike times of a population of sources."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validation
 from ..batch import is_raster, padded
 from ..errors import ParameterError, named_arguments, shown
 
+if TYPE_CHECKING:
+    from .._types import ArrayLike, Floats
+
 __all__ = ["latencies", "spikes_from_raster"]
 
 
 @named_arguments
-def latencies(values, first=0.0, last=30.0, *, large_first=False, silent_below=None, bias=None):
+def latencies(
+    values: ArrayLike,
+    first: float = 0.0,
+    last: float = 30.0,
+    *,
+    large_first: bool = False,
+    silent_below: float | None = None,
+    bias: ArrayLike | None = None,
+) -> Floats:
     """Each value as the time of the only spike of a source.
 
     Parameters
@@ -68,7 +83,7 @@ def latencies(values, first=0.0, last=30.0, *, large_first=False, silent_below=N
 
 
 @named_arguments
-def spikes_from_raster(raster, dt, *, first=0.0, time_axis=-1):
+def spikes_from_raster(raster: ArrayLike, dt: float, *, first: float = 0.0, time_axis: int = -1) -> Floats:
     """Spike times from a dense raster in steps of time, the format of snnTorch and Norse.
 
     Parameters

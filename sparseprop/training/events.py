@@ -1,11 +1,21 @@
 """Data sets of spikes: files in the layout of the Heidelberg data sets, and events as tonic has them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validation
 from ..batch import SpikeData
 from ..errors import FileFormatError, ParameterError, named_arguments, shown, unknown_name
 from ..files.storage import readable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Literal
+
+    from .._types import ArrayLike, PathLike
 
 __all__ = ["read_shd", "spikes_from_events"]
 
@@ -28,7 +38,9 @@ def _offsets(counts):
 
 
 @named_arguments
-def read_shd(path, *, n=700, unit="s", samples=None):
+def read_shd(
+    path: PathLike, *, n: int = 700, unit: Literal["s", "ms", "us"] = "s", samples: slice | None = None
+) -> SpikeData:
     """Read spikes and labels from an HDF5 file in the layout of the Heidelberg data sets, SHD and SSC.
 
     Such a file has ``spikes/times`` and ``spikes/units``, arrays of any length for each sample, and ``labels``. Its
@@ -122,7 +134,13 @@ def _ragged(file, name):
 
 
 @named_arguments
-def spikes_from_events(events, sensor_size, *, labels=None, unit="us"):
+def spikes_from_events(
+    events: Sequence[Any],
+    sensor_size: Sequence[int],
+    *,
+    labels: ArrayLike | None = None,
+    unit: Literal["us", "ms", "s"] = "us",
+) -> SpikeData:
     """Spikes from events as tonic has them: structured arrays with fields t, x, p, and y where there are two axes.
 
     Sources are the pixels of the sensor, x first, then y, then polarity: ``x + width (y + height p)``. Times **come out

@@ -1,5 +1,9 @@
 """Gradient flossing: Lyapunov exponents of trials as a penalty, so that gradients neither vanish nor explode."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validation
@@ -7,6 +11,14 @@ from ..dynamics.flossing import TrialExponents, check
 from ..errors import ParameterError, named_arguments
 from ..gradients import with_more
 from .losses import Evaluation, Loss, check_result
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._types import Floats, Ints
+    from ..batch import BatchResult
+    from ..gradients import Gradients
+    from ..network import Network
 
 __all__ = ["Flossing"]
 
@@ -63,13 +75,13 @@ class Flossing(Loss):
     True
     """
 
-    def __init__(self, k, *, strength=1.0, seed=None):
+    def __init__(self, k: int, *, strength: float = 1.0, seed: int | None = None) -> None:
         self.k = _validation.integer(k, "k", "a whole number >= 1", low=1)
         self.strength = _validation.real(strength, "strength", "a number > 0", low=0.0, low_open=True)
         self.seed = None if seed is None else _validation.integer(seed, "seed", "a whole number >= 0", low=0)
         self._of_source = None, None
 
-    def readings(self, net, duration):
+    def readings(self, net: Network, duration: float) -> tuple[Ints, Floats]:
         check(net)
         n = sum(p.n for p in net.populations if not p.is_source)
         if self.k > n:
@@ -104,7 +116,7 @@ class Flossing(Loss):
             order = np.argsort(times, kind="stable")
             yield of.trial(times[order], ids[order], weights, result.duration), spikes, inputs, order
 
-    def exponents(self, result):
+    def exponents(self, result: BatchResult) -> Floats:
         """The exponents of each trial of a batch, in the order of the vectors.
 
         Parameters
@@ -136,7 +148,7 @@ class Flossing(Loss):
         by_weight = of.by_projection(by_pair + np.zeros(of.n_pairs))
         return exponents, by_times, by_inputs, by_weight, by_drive, by_V
 
-    def __call__(self, result, targets=None):
+    def __call__(self, result: BatchResult, targets: Any = None) -> Evaluation:
         exponents, by_times, _, by_weight, _, _ = self._summed(result)
         return Evaluation(
             self._value(exponents),
@@ -148,7 +160,7 @@ class Flossing(Loss):
     def _value(self, exponents):
         return self.strength * float(np.sum(exponents**2)) / max(len(exponents), 1)
 
-    def gradients(self, result):
+    def gradients(self, result: BatchResult) -> Gradients:
         """The exact gradient of the penalty, which uses the tapes up.
 
         An Evaluation has what training needs. This is for all else.

@@ -1,9 +1,21 @@
 """What became of a training: one entry for each epoch."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validation
 from ..errors import ParameterError, named_arguments, shown, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
+
+    from matplotlib.axes import Axes
+
+    from .._types import Floats, PlotAxes
 
 __all__ = ["History"]
 
@@ -33,34 +45,36 @@ class History:
     (2, True)
     """
 
-    def __init__(self, epochs=()):
+    epochs: list[dict[str, Any]]
+
+    def __init__(self, epochs: Iterable[dict[str, Any]] = ()) -> None:
         if not _validation.is_array(epochs) or not all(isinstance(epoch, dict) for epoch in epochs):
             raise ParameterError(f"epochs must be a sequence of dictionaries, one for each epoch, got {shown(epochs)}")
         self.epochs = list(epochs)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.epochs)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.epochs)
 
-    def __contains__(self, name):
+    def __contains__(self, name: object) -> bool:
         """Whether any epoch has an entry of that name."""
         return any(name in epoch for epoch in self.epochs)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Floats:
         """The values of all epochs by name; NaN where there is none."""
         if not isinstance(name, str) or name not in ENTRIES and name not in self:
             raise unknown_name("entry of the history", name, ENTRIES)
         return np.array([epoch.get(name, np.nan) for epoch in self.epochs], dtype=float)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         last = (
             ", ".join(f"{name} {value:.4g}" for name, value in self.epochs[-1].items()) if self.epochs else "none yet"
         )
         return f"<History of {len(self)} epochs; {last}>"
 
-    def plot(self, ax=None, names=None):
+    def plot(self, ax: Axes | None = None, names: Sequence[str] | None = None) -> PlotAxes:
         """Learning curves: what is not 0 of loss and error of classification, on a logarithmic axis.
 
         Parameters

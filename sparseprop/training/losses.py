@@ -6,8 +6,10 @@ membrane potentials have to be recorded for it. Anything with these two can be g
 function, for which nothing is recorded but spikes; :class:`FunctionLoss` is a function with recorded potentials.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +21,12 @@ from ..numerics._functions import exp_many, log_many
 from ..numerics.bins import are_beyond
 from ..numerics.trains import exponential_products
 from .pseudospikes import Pseudospikes, check_net
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from .._types import ArrayLike, Description, Floats, Ints, LossFunction, PopulationName, Recorded
+    from ..network import Network
 
 __all__ = [
     "Evaluation",
@@ -62,13 +70,13 @@ class Evaluation:
     """
 
     value: float
-    dL_dtimes: Any = None
-    dL_dV: Any = None
-    dL_dweight: dict = field(default_factory=dict)
-    predictions: Any = None
+    dL_dtimes: Recorded = None
+    dL_dV: Recorded = None
+    dL_dweight: dict[int, Any] = field(default_factory=dict)
+    predictions: Ints | None = None
     error: float | None = None
 
-    def add(self, other):
+    def add(self, other: Evaluation) -> None:
         """Add the value and the derivatives of another loss of the same batch."""
         self.value += other.value
         for name in ("dL_dtimes", "dL_dV"):
@@ -90,10 +98,14 @@ class Loss:
     (True, 'output')
     """
 
-    def __init__(self, population, pseudospikes=False):
-        self.population = getattr(population, "name", population)
-        if not isinstance(self.population, str):
+    population: str
+    pseudospikes: bool
+
+    def __init__(self, population: PopulationName, pseudospikes: bool = False) -> None:
+        name: Any = getattr(population, "name", population)
+        if not isinstance(name, str):
             raise ParameterError(f"population must be one of the network, or its name, got {shown(population)}")
+        self.population = name
         self.pseudospikes = _validation.flag(pseudospikes, "pseudospikes")
         self._pseudospikes = None
 
@@ -105,15 +117,15 @@ class Loss:
             raise unknown_name("population", self.population, found)
         return found[self.population]
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """Its name and settings, by which :meth:`Trainer.resume` knows it: all public attributes."""
         return {"name": type(self).__name__} | {k: value for k, value in vars(self).items() if not k.startswith("_")}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         settings = (f"{key}={shown(value)}" for key, value in self.to_dict().items() if key != "name")
         return f"{type(self).__name__}({', '.join(settings)})"
 
-    def readings(self, net, duration):
+    def readings(self, net: Network, duration: float) -> tuple[Ints, Floats]:
         """Global ids of the neurons whose V is needed, and when (ms)."""
         self._of(net)
         if not self.pseudospikes:
@@ -197,22 +209,22 @@ class FunctionLoss(Loss):
     True
     """
 
-    def __init__(self, function, population="output", *, V_times):
+    def __init__(self, function: LossFunction, population: PopulationName = "output", *, V_times: ArrayLike) -> None:
         super().__init__(population)
         if not callable(function) or isinstance(function, type):
             raise ParameterError(f"function must be a function of (result, targets), got {shown(function)}")
         self._function = function
         self.V_times = _reading_times(V_times, "V_times")
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """As that of other losses, with the function's name."""
         return super().to_dict() | {"function": getattr(self._function, "__qualname__", type(self._function).__name__)}
 
-    def readings(self, net, duration):
+    def readings(self, net: Network, duration: float) -> tuple[Ints, Floats]:
         p = self._of(net)
         return np.arange(p.first, p.first + p.n), _within(self.V_times, "V_times", duration)
 
-    def __call__(self, result, targets):
+    def __call__(self, result: BatchResult, targets: Any) -> Evaluation:
         return self._function(result, targets)
 
 
@@ -270,12 +282,20 @@ class FirstSpikeCrossEntropy(Loss):
     (True, True)
     """
 
-    def __init__(self, population="output", *, tau=0.5, alpha=3e-3, tau_late=6.4, pseudospikes=False):
+    def __init__(
+        self,
+        population: PopulationName = "output",
+        *,
+        tau: float = 0.5,
+        alpha: float = 3e-3,
+        tau_late: float = 6.4,
+        pseudospikes: bool = False,
+    ) -> None:
         super().__init__(population, pseudospikes)
         self.tau, self.tau_late = _positive(tau, "tau", "ms"), _positive(tau_late, "tau_late", "ms")
         self.alpha = _validation.real(alpha, "alpha", "a number >= 0", low=0.0)
 
-    def __call__(self, result, targets):
+    def __call__(self, result: BatchResult, targets: Any) -> Evaluation:
         check_result(result)
         t, where = result.first_spikes(self.population)
         labels = self._labels(targets, result, t.shape[1])
@@ -307,7 +327,7 @@ class FirstSpikeCrossEntropy(Loss):
 class _Trains(Loss):
     """Spike trains of a population, or of some of its neurons."""
 
-    def __init__(self, population, neurons, pseudospikes=False):
+    def __init__(self, population: PopulationName, neurons: ArrayLike | None, pseudospikes: bool = False) -> None:
         super().__init__(population, pseudospikes)
         self.neurons = neurons
         if neurons is not None:
@@ -316,7 +336,7 @@ class _Trains(Loss):
             if (counts > 1).any():
                 raise ParameterError(f"neurons must be different ones, got {given[counts > 1][0]} more than once")
 
-    def readings(self, net, duration):
+    def readings(self, net: Network, duration: float) -> tuple[Ints, Floats]:
         self._local(self._of(net).n)
         return super().readings(net, duration)
 
@@ -375,11 +395,18 @@ class SpikeTimeError(_Trains):
     (True, True)
     """
 
-    def __init__(self, population="output", *, unit=1.0, neurons=None, pseudospikes=False):
+    def __init__(
+        self,
+        population: PopulationName = "output",
+        *,
+        unit: float = 1.0,
+        neurons: ArrayLike | None = None,
+        pseudospikes: bool = False,
+    ) -> None:
         super().__init__(population, neurons, pseudospikes)
         self.unit = _positive(unit, "unit", "ms")
 
-    def __call__(self, result, targets):
+    def __call__(self, result: BatchResult, targets: Any) -> Evaluation:
         check_result(result)
         counts = result.spike_counts(self.population)
         ids = self._local(counts.shape[1])
@@ -443,11 +470,13 @@ class VanRossumDistance(_Trains):
     (True, True)
     """
 
-    def __init__(self, population="output", *, tau=10.0, neurons=None):
+    def __init__(
+        self, population: PopulationName = "output", *, tau: float = 10.0, neurons: ArrayLike | None = None
+    ) -> None:
         super().__init__(population, neurons)
         self.tau = _positive(tau, "tau", "ms")
 
-    def __call__(self, result, targets):
+    def __call__(self, result: BatchResult, targets: Any) -> Evaluation:
         check_result(result)
         where, n, cells = result._of(self.population)
         ids = self._local(n)
@@ -475,7 +504,7 @@ class _Counts(Loss):
     is added.
     """
 
-    def __init__(self, population, until, edge, pseudospikes):
+    def __init__(self, population: PopulationName, until: float | None, edge: float, pseudospikes: bool) -> None:
         super().__init__(population, pseudospikes)
         self.until = None if until is None else _positive(until, "until", "ms")
         self.edge = _positive(edge, "edge", "ms")
@@ -538,11 +567,19 @@ class SpikeCountCrossEntropy(_Counts):
     (True, True)
     """
 
-    def __init__(self, population="output", *, scale=1.0, until=None, edge=5.0, pseudospikes=False):
+    def __init__(
+        self,
+        population: PopulationName = "output",
+        *,
+        scale: float = 1.0,
+        until: float | None = None,
+        edge: float = 5.0,
+        pseudospikes: bool = False,
+    ) -> None:
         super().__init__(population, until, edge, pseudospikes)
         self.scale = _positive(scale, "scale")
 
-    def __call__(self, result, targets):
+    def __call__(self, result: BatchResult, targets: Any) -> Evaluation:
         counts, back = self._counts(result)
         labels = self._labels(targets, result, counts.shape[1])
         value, by_logit = _cross_entropy(self.scale * counts, labels)
@@ -582,13 +619,23 @@ class SpikeCountPenalty(_Counts):
     (True, True)
     """
 
-    def __init__(self, population, *, low=0.0, high=np.inf, strength=1.0, until=None, edge=5.0, pseudospikes=False):
+    def __init__(
+        self,
+        population: PopulationName,
+        *,
+        low: float = 0.0,
+        high: float = np.inf,
+        strength: float = 1.0,
+        until: float | None = None,
+        edge: float = 5.0,
+        pseudospikes: bool = False,
+    ) -> None:
         super().__init__(population, until, edge, pseudospikes)
         self.low = _validation.real(low, "low", "a number >= 0", low=0.0)
         self.high = _validation.real(high, "high", f"a number >= low, {low}, or inf", low=self.low, infinite=True)
         self.strength = _positive(strength, "strength")
 
-    def __call__(self, result, targets=None):
+    def __call__(self, result: BatchResult, targets: Any = None) -> Evaluation:
         counts, back = self._counts(result)
         samples, n = max(counts.shape[0], 1), counts.shape[1]
         mean = counts.sum(axis=0) / samples
@@ -601,11 +648,11 @@ class SpikeCountPenalty(_Counts):
 class _Readout(Loss):
     """Membrane potentials of a population at given times."""
 
-    def __init__(self, population, times):
+    def __init__(self, population: PopulationName, times: ArrayLike) -> None:
         super().__init__(population)
         self.times = _reading_times(times, "times")
 
-    def readings(self, net, duration):
+    def readings(self, net: Network, duration: float) -> tuple[Ints, Floats]:
         p = self._of(net)
         return np.arange(p.first, p.first + p.n), _within(self.times, "times", duration)
 
@@ -677,14 +724,21 @@ class MembraneCrossEntropy(_Readout):
     (True, True)
     """
 
-    def __init__(self, population="output", *, times, scale=1.0, reduce="max"):
+    def __init__(
+        self,
+        population: PopulationName = "output",
+        *,
+        times: ArrayLike,
+        scale: float = 1.0,
+        reduce: Literal["max", "mean"] = "max",
+    ) -> None:
         super().__init__(population, times)
         self.scale = _positive(scale, "scale")
         if not isinstance(reduce, str) or reduce not in ("max", "mean"):
             raise unknown_name("reduce", reduce, ["max", "mean"])
         self.reduce = reduce
 
-    def __call__(self, result, targets):
+    def __call__(self, result: BatchResult, targets: Any) -> Evaluation:
         V, index = self._read(result)
         labels = self._labels(targets, result, V.shape[2])
         if self.reduce == "max":
@@ -738,14 +792,23 @@ class PeakMargin(_Readout):
     (True, True)
     """
 
-    def __init__(self, population, *, times, strength=0.1, margin=0.1, share=0.05, of_label=False):
+    def __init__(
+        self,
+        population: PopulationName,
+        *,
+        times: ArrayLike,
+        strength: float = 0.1,
+        margin: float = 0.1,
+        share: float = 0.05,
+        of_label: bool = False,
+    ) -> None:
         super().__init__(population, times)
         self.of_label = _validation.flag(of_label, "of_label")
         self.strength = _positive(strength, "strength")
         self.margin = _validation.real(margin, "margin", "a number >= 0", low=0.0)
         self.share = _validation.real(share, "share", "a number in (0, 1]", low=0.0, low_open=True, high=1.0)
 
-    def readings(self, net, duration):
+    def readings(self, net: Network, duration: float) -> tuple[Ints, Floats]:
         model = self._of(net).model
         if not model.is_linear:
             known = names_of(lambda model: model.is_linear, "and")
@@ -756,7 +819,7 @@ class PeakMargin(_Readout):
             )
         return super().readings(net, duration)
 
-    def __call__(self, result, targets=None):
+    def __call__(self, result: BatchResult, targets: Any = None) -> Evaluation:
         V, index = self._read(result)
         model = self._of(result._network).model
         goal = np.asarray(model.V_th) + self.margin * (np.asarray(model.V_th) - np.asarray(model.E_L))

@@ -1,10 +1,20 @@
 """How parameters follow their gradients."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validation
 from ..errors import ParameterError, named_arguments, shown
 from ..numerics._functions import pow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .._types import Description, Floats
 
 __all__ = ["Adam", "Optimizer"]
 
@@ -33,10 +43,10 @@ class Optimizer:
     [0.7, 2.05]
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         pass  # with which named_arguments says what is wrong with an argument
 
-    def update(self, name, values, gradient, *, epoch=0, scale=1.0):
+    def update(self, name: str, values: Floats, gradient: Floats, *, epoch: int = 0, scale: float = 1.0) -> Floats:
         """`values` after a step, a new array.
 
         Parameters
@@ -50,15 +60,15 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} needs update(name, values, gradient, *, epoch, scale)")
 
-    def rate(self, epoch):
+    def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, for the history; NaN: not known."""
         return float("nan")
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """What a training goes on from: ``{"settings": ..., "state": ...}``, of plain values and arrays."""
         return {"settings": {}, "state": {}}
 
-    def restore(self, d):
+    def restore(self, d: Description) -> None:
         """Go on from what :meth:`to_dict` returned."""
 
 
@@ -94,8 +104,16 @@ class Adam(Optimizer):
     [0.9, 2.1]
     """
 
-    def __init__(self, lr=5e-3, decay=1.0, betas=(0.9, 0.999), epsilon=1e-8, clip=3.0):
-        positive = {"low": 0.0, "low_open": True}
+    def __init__(
+        self,
+        lr: float | Callable[[int], float] = 5e-3,
+        decay: float = 1.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        clip: float | None = 3.0,
+    ) -> None:
+        positive: dict[str, Any] = {"low": 0.0, "low_open": True}
+        self.lr: float | Callable[[int], float]
         if callable(lr) and not isinstance(lr, type):
             self.lr = lr
         else:
@@ -112,14 +130,14 @@ class Adam(Optimizer):
         )
         self.epsilon = _validation.real(epsilon, "epsilon of Adam", "a number > 0", **positive)
         self.clip = None if clip is None else _validation.real(clip, "clip of Adam", "a number > 0 or None", **positive)
-        self._state = {}
+        self._state: dict[str, Any] = {}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lr = repr(self.lr) if callable(self.lr) else f"{self.lr:g}"
         values = f"lr={lr}, decay={self.decay:g}, betas={self.betas}, epsilon={self.epsilon:g}"
         return f"Adam({values}, clip={self.clip})"
 
-    def rate(self, epoch):
+    def rate(self, epoch: int) -> float:
         """The learning rate of an epoch."""
         lr = self._lr(epoch)
         return lr * self.decay**epoch
@@ -130,7 +148,7 @@ class Adam(Optimizer):
             return self.lr
         return _validation.real(self.lr(epoch), f"lr of Adam in epoch {epoch}", "a number >= 0", low=0.0)
 
-    def update(self, name, values, gradient, *, epoch=0, scale=1.0):
+    def update(self, name: str, values: Floats, gradient: Floats, *, epoch: int = 0, scale: float = 1.0) -> Floats:
         """`values` after a step, a new array.
 
         Parameters
@@ -162,7 +180,7 @@ class Adam(Optimizer):
             np.sqrt(second / (1.0 - pow(b2, steps))) + self.epsilon
         )
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """Its settings and all running means."""
         settings = {name: getattr(self, name) for name in ("lr", "decay", "epsilon", "clip")}
         if callable(self.lr):
@@ -170,7 +188,7 @@ class Adam(Optimizer):
         state = {name: {"m": m, "v": v, "steps": steps} for name, (m, v, steps) in self._state.items()}
         return {"settings": settings | {"betas": list(self.betas)}, "state": state}
 
-    def restore(self, d):
+    def restore(self, d: Description) -> None:
         """Go on from what :meth:`to_dict` returned; an `lr` that is a function stays the one that there is."""
         if not isinstance(d, dict) or not {"settings", "state"} <= set(d):
             raise ParameterError(f"an Adam is restored from what its to_dict() returned, got {shown(d)}")

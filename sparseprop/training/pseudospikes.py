@@ -1,10 +1,18 @@
 """What QIF and theta neurons would do after the end of the trial: spikes that leave through it stay in the loss."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..errors import ParameterError, named_arguments, shown, unknown_name
 from ..network import Network
 from ..numerics._functions import atan_many
+
+if TYPE_CHECKING:
+    from .._types import Floats, Ints, PopulationName
+    from ..batch import BatchResult
 
 __all__ = ["Pseudospikes"]
 
@@ -58,7 +66,9 @@ class Pseudospikes:
     'Pseudospikes'
     """
 
-    def __init__(self, net, population):
+    ids: Ints
+
+    def __init__(self, net: Network, population: PopulationName) -> None:
         check_net(net)
         self.network = net
         population = getattr(population, "name", population)
@@ -92,7 +102,7 @@ class Pseudospikes:
             found |= more
             reached |= {p.pre.index for p in more.values()}
 
-    def __call__(self, result):
+    def __call__(self, result: BatchResult) -> _Continuation:
         """Of a batch whose V was recorded at its end."""
         return _Continuation(self, result)
 
@@ -125,7 +135,7 @@ class _Continuation:
     All in the angle atan(V / root), which is finite where V is not.
     """
 
-    def __init__(self, rule, result):
+    def __init__(self, rule: Pseudospikes, result: BatchResult) -> None:
         self.rule, self.result, self.T = rule, result, result.duration
         rows = np.flatnonzero(result.V_times == result.duration)
         columns = np.searchsorted(result.V_ids, rule.ids)
@@ -159,7 +169,7 @@ class _Continuation:
         with np.errstate(over="ignore"):
             return 0.5 + atan_many(self._after[p.index] / self._root[p.index]) / np.pi
 
-    def times(self, which=None, ids=None):
+    def times(self, which: Ints | None = None, ids: Ints | None = None) -> Floats:
         """When the neurons of the population fire after the end: the first time, or the `which`-th after that.
 
         Parameters
@@ -180,11 +190,13 @@ class _Continuation:
             return first
         return first[:, ids, None] + (np.pi * tau / root)[ids, None] * which
 
-    def progress(self):
+    def progress(self) -> Floats:
         """Which part of the way to the next spike the neurons of the population have covered, shape (samples, n)."""
         return self._progress(self.rule.population)
 
-    def backward(self, by_times=None, by_progress=None):
+    def backward(
+        self, by_times: Floats | None = None, by_progress: Floats | None = None
+    ) -> tuple[Floats, dict[int, Floats]]:
         """From the derivatives of a loss by the first of :meth:`times` and by :meth:`progress`: (dL_dV, dL_dweight)."""
         p = self.rule.population
         shape = self._V[p.index].shape

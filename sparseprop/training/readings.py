@@ -1,5 +1,9 @@
 """What is recorded for losses, and what they say of a batch."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validation
@@ -7,11 +11,15 @@ from ..errors import ParameterError, named_arguments, shown
 from ..run.recording import Record
 from .losses import Evaluation
 
+if TYPE_CHECKING:
+    from .._types import LossFunction
+    from ..network import Network
+
 __all__ = ["checked_loss", "evaluated", "record_for"]
 
 
 @named_arguments
-def record_for(net, duration, *losses):
+def record_for(net: Network, duration: float, *losses: LossFunction) -> Record | None:
     """What has to be recorded for losses, for ``run_batch(record=...)``; None if nothing.
 
     Examples

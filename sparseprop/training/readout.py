@@ -1,18 +1,23 @@
 """Neurons that never fire, whose potentials are read."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TypeVar
 
 import numpy as np
 
 from ..errors import ParameterError, named_arguments, shown
-from ..models import names_of
+from ..models import NeuronModel, names_of
 from ..models.base import LARGEST
 
 __all__ = ["is_readout", "leaky_readout"]
 
+_Model = TypeVar("_Model", bound=NeuronModel)
+
 
 @named_arguments
-def leaky_readout(model):
+def leaky_readout(model: _Model) -> _Model:
     """A leaky integrator: the neuron without spikes, for losses on membrane potentials.
 
     Its threshold is 1e60, the largest that there is: V follows ``tau_m dV/dt = -(V - E_L) + I_e`` and its input,

@@ -1,10 +1,20 @@
 """Learning rates by epoch: functions from the number of an epoch (0, 1, ...) to a learning rate."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validation
 from ..errors import ParameterError, named_arguments, shown
 from ..numerics._functions import cos, pow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from .._types import Description
 
 __all__ = ["CosineDecay", "StepDecay"]
 
@@ -12,15 +22,15 @@ __all__ = ["CosineDecay", "StepDecay"]
 class _Schedule:
     """A learning rate to begin with, and what it is in an epoch."""
 
-    def __init__(self, lr):
+    def __init__(self, lr: float) -> None:
         name = f"lr of {type(self).__name__}"
         self.lr = _validation.real(lr, name, "a number > 0", low=0.0, low_open=True)
 
-    def to_dict(self):
+    def to_dict(self) -> Description:
         """Its name and settings, by which :meth:`Trainer.resume` knows it."""
         return {"name": type(self).__name__} | vars(self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         settings = (f"{key}={value!r}" for key, value in vars(self).items())
         return f"{type(self).__name__}({', '.join(settings)})"
 
@@ -64,7 +74,7 @@ class CosineDecay(_Schedule):
     True
     """
 
-    def __init__(self, lr, epochs, *, lr_end=0.0, warmup=0):
+    def __init__(self, lr: float, epochs: int, *, lr_end: float = 0.0, warmup: int = 0) -> None:
         super().__init__(lr)
         self.epochs = _validation.integer(epochs, "epochs of CosineDecay", "a whole number >= 1", low=1)
         allowed = f"a number from 0 to lr, {self.lr:g}"
@@ -72,7 +82,7 @@ class CosineDecay(_Schedule):
         allowed = f"a whole number of epochs from 0 to {self.epochs - 1}, as there are {self.epochs} epochs in all"
         self.warmup = _validation.integer(warmup, "warmup of CosineDecay", allowed, low=0, high=self.epochs - 1)
 
-    def __call__(self, epoch):
+    def __call__(self, epoch: int) -> float:
         epoch = _epoch(epoch)
         if epoch < self.warmup:
             return self.lr * (epoch + 1) / (self.warmup + 1)
@@ -107,22 +117,23 @@ class StepDecay(_Schedule):
     [0.1, 0.1, 0.05, 0.05, 0.025, 0.025]
     """
 
-    def __init__(self, lr, epochs, *, factor=0.1):
+    def __init__(self, lr: float, epochs: int | Sequence[int], *, factor: float = 0.1) -> None:
         super().__init__(lr)
-        epochs = _validation.without_unit(epochs, "epochs of StepDecay")
-        if _validation.is_array(epochs):
+        given: Any = _validation.without_unit(epochs, "epochs of StepDecay")
+        self.epochs: int | list[int]
+        if _validation.is_array(given):
             self.epochs = [
                 _validation.integer(epoch, f"epochs[{k}] of StepDecay", "a whole number >= 1", low=1)
-                for k, epoch in enumerate(epochs)
+                for k, epoch in enumerate(given)
             ]
             if not self.epochs or any(b <= a for a, b in zip(self.epochs, self.epochs[1:], strict=False)):
-                raise ParameterError(f"epochs of StepDecay must be ascending, at least one, got {shown(epochs)}")
+                raise ParameterError(f"epochs of StepDecay must be ascending, at least one, got {shown(given)}")
         else:
-            self.epochs = _validation.integer(epochs, "epochs of StepDecay", "a whole number >= 1", low=1)
+            self.epochs = _validation.integer(given, "epochs of StepDecay", "a whole number >= 1", low=1)
         name = "factor of StepDecay"
         self.factor = _validation.real(factor, name, "a number > 0, and at most 1", low=0.0, low_open=True, high=1.0)
 
-    def __call__(self, epoch):
+    def __call__(self, epoch: int) -> float:
         epoch = _epoch(epoch)
         steps = sum(epoch >= at for at in self.epochs) if isinstance(self.epochs, list) else epoch // self.epochs
         return self.lr * pow(self.factor, steps)

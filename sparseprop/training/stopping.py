@@ -1,10 +1,18 @@
 """Trainings that end where nothing gets better, and the weights of the epoch that was best."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+from typing import TYPE_CHECKING
 
 from .. import _validation
 from ..errors import ParameterError, named_arguments, shown, unknown_name
+
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    from .._types import NumberOrArray
 
 __all__ = ["BestEpoch", "EarlyStopping"]
 
@@ -37,8 +45,8 @@ class BestEpoch:
     monitor: str
     epoch: int
     value: float
-    weights: dict = dataclasses.field(repr=False)
-    delays: dict = dataclasses.field(repr=False)
+    weights: dict[int, NumberOrArray] = dataclasses.field(repr=False)
+    delays: dict[int, NumberOrArray] = dataclasses.field(repr=False)
 
 
 @named_arguments
@@ -80,7 +88,15 @@ class EarlyStopping:
     True
     """
 
-    def __init__(self, patience=10, *, monitor=None, mode=None, min_delta=0.0, restore=True):
+    def __init__(
+        self,
+        patience: float = 10,
+        *,
+        monitor: str | None = None,
+        mode: Literal["min", "max"] | None = None,
+        min_delta: float = 0.0,
+        restore: bool = True,
+    ) -> None:
         if isinstance(patience, float) and patience == math.inf:
             self.patience = patience
         else:
@@ -95,11 +111,11 @@ class EarlyStopping:
         if monitor is not None:
             self.direction(monitor)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         settings = (f"{key}={value!r}" for key, value in vars(self).items())
         return f"EarlyStopping({', '.join(settings)})"
 
-    def monitored(self, has_validation):
+    def monitored(self, has_validation: bool) -> str:
         """The entry of the history that is compared."""
         if self.monitor is None:
             return "validation_loss" if has_validation else "loss"
@@ -110,7 +126,7 @@ class EarlyStopping:
             )
         return self.monitor
 
-    def direction(self, monitor):
+    def direction(self, monitor: str) -> float:
         """1.0 where more is better, -1.0 where less is."""
         mode = self.mode or MODES.get(monitor.removeprefix("validation_"))
         if mode is None:
@@ -119,13 +135,13 @@ class EarlyStopping:
             )
         return 1.0 if mode == "max" else -1.0
 
-    def is_better(self, entry, monitor, best):
+    def is_better(self, entry: dict[str, Any], monitor: str, best: BestEpoch | None) -> bool:
         """Whether an epoch, an entry of the history, is better than the best one."""
         if monitor not in entry:
             raise unknown_name("entry of the history", monitor, list(entry))
         gain = 0.0 if best is None else self.direction(monitor) * (entry[monitor] - best.value)
         return not math.isnan(entry[monitor]) and (best is None or gain > self.min_delta)
 
-    def is_over(self, best, epoch):
+    def is_over(self, best: BestEpoch | None, epoch: int) -> bool:
         """Whether patience is at its end after so many epochs."""
         return best is not None and epoch - best.epoch >= self.patience

@@ -1,7 +1,10 @@
 """Training a network on samples: batches, optimiser, history, checkpoints."""
 
+from __future__ import annotations
+
 import dataclasses
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +26,17 @@ from .samples import checked_samples, count, no_samples, summary, taken
 from .sharing import SharedWeights
 from .silence import Activity
 from .stopping import BestEpoch, EarlyStopping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from .._types import InputSpikes, LossFunction, Metric, PathLike
+    from .._types import Progress as ProgressOption
+    from ..batch import BatchResult
+    from ..run.recording import Record
+    from .losses import Evaluation
+    from .stopping import EarlyStopping
 
 __all__ = ["Trainer"]
 
@@ -102,16 +116,41 @@ class Trainer:
     True
     """
 
+    network: Network
+    loss: LossFunction
+    history: History
+    best: BestEpoch | Any  # None without `stopping`
+    epoch: int
+    batch: int
+
     @property
     def _cites(self):
         pseudospikes = ["pseudospikes"] if getattr(self.loss, "pseudospikes", False) else []
         return [*self.network._cites, "gradients", *pseudospikes]
 
     def __init__(
-        self, net, loss, *, duration, optimizer=None, batch_size=32, penalties=(), metrics=(), projections=None,
-        train_weights=True, train_delays=False, min_delay=0.0, max_delay=np.inf, delay_lr=1.0, min_weight=-np.inf,
-        max_weight=np.inf, dale=False, shared=None, seed=0, n_threads=None,
-    ):  # fmt: skip
+        self,
+        net: Network,
+        loss: LossFunction,
+        *,
+        duration: float,
+        optimizer: Optimizer | None = None,
+        batch_size: int = 32,
+        penalties: Sequence[LossFunction] = (),
+        metrics: Sequence[Metric] | Mapping[str, Metric] = (),
+        projections: Sequence[Projection | int] | None = None,
+        train_weights: bool = True,
+        train_delays: bool = False,
+        min_delay: float = 0.0,
+        max_delay: float = np.inf,
+        delay_lr: float = 1.0,
+        min_weight: float | Mapping[Projection, float] = -np.inf,
+        max_weight: float | Mapping[Projection, float] = np.inf,
+        dale: bool | Mapping[Any, str] = False,
+        shared: Mapping[Projection, Any] | None = None,
+        seed: int = 0,
+        n_threads: int | None = None,
+    ) -> None:
         if not isinstance(net, Network):
             raise ParameterError(f"net must be a Network, such as training.layered_network(...), got {shown(net)}")
         if not _validation.is_array(penalties):
@@ -170,7 +209,7 @@ class Trainer:
         self._running = no_samples(self.metrics)
         trained = [("weight", k) for k in self._weights] + [("delay", k) for k in self._delays]
         self._activity = Activity(net, [key for key in trained if net.projections[key[1]].n_synapses])
-        self._latest = None  # what the last step saw
+        self._latest: Any = None  # what the last step saw
 
     def _numbers(self, projections):
         """Numbers of the projections that are trained."""
@@ -194,15 +233,24 @@ class Trainer:
         last = len(self.network.projections) - 1
         return _validation.integer(projection, "the number of a projection", f"from 0 to {last}", low=0, high=last)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Trainer of {self.network!r}: epoch {self.epoch}, {self.loss.__class__.__name__}, {self.optimizer!r}>"
 
     # Training -----------------------------------------------------------------------------------------------------
 
     def fit(
-        self, inputs, targets, epochs, *, validation=None, checkpoint=None, every=1, progress=None, callback=None,
-        stopping=None,
-    ):  # fmt: skip
+        self,
+        inputs: InputSpikes,
+        targets: Any,
+        epochs: int,
+        *,
+        validation: tuple[InputSpikes, Any] | None = None,
+        checkpoint: PathLike | None = None,
+        every: int = 1,
+        progress: ProgressOption = None,
+        callback: Callable[[Trainer], object] | Sequence[Callable[[Trainer], object]] | None = None,
+        stopping: EarlyStopping | None = None,
+    ) -> History:
         """Train until so many epochs are done.
 
         Parameters
@@ -317,7 +365,7 @@ class Trainer:
         projections = self.network.projections
         return {k: projections[k].weight for k in self._weights}, {k: projections[k].delay for k in self._delays}
 
-    def restore_best(self):
+    def restore_best(self) -> None:
         """Set weights and delays to those of the best epoch, ``trainer.best``; :meth:`fit` does so when it has ended.
 
         Raises
@@ -345,7 +393,7 @@ class Trainer:
         values = [f"{k} {v:.4g}" for k, v in entry.items() if k not in ("lr", "seconds")]
         return ", ".join([f"epoch {self.epoch}", *values])
 
-    def step(self, inputs, targets):
+    def step(self, inputs: InputSpikes, targets: Any) -> Evaluation:
         """Train on one batch, by itself: it is part of no epoch, and :meth:`fit` goes on where it was.
 
         Returns
@@ -408,7 +456,7 @@ class Trainer:
         self.epoch, self.batch = self.epoch + 1, 0
         self._running = no_samples(self.metrics)
 
-    def evaluate(self, inputs, targets):
+    def evaluate(self, inputs: InputSpikes, targets: Any) -> dict[str, float]:
         """The loss and, if the loss has such, accuracy or error, of samples, and the metrics; nothing is trained.
 
         Returns
@@ -430,12 +478,12 @@ class Trainer:
             count(sums, evaluated(self.loss, result, targets[chosen]), targets[chosen], measures)
         return summary(sums)
 
-    def run(self, inputs, *, record=None, tape=False):
+    def run(self, inputs: InputSpikes, *, record: Record | None = None, tape: bool = False) -> BatchResult:
         """A :class:`BatchResult` of the network as it is now, with what the loss needs recorded by default."""
         record = self._record if record is None else record
         return self._simulation.run(inputs, self.duration, record=record, tape=tape)
 
-    def close(self):
+    def close(self) -> None:
         """End the threads."""
         self._simulation.close()
 
@@ -468,7 +516,7 @@ class Trainer:
         parts |= {f"{name} of the optimizer": value for name, value in self.optimizer.to_dict()["settings"].items()}
         return {name: fingerprint({name: part}) for name, part in parts.items()}
 
-    def save(self, path):
+    def save(self, path: PathLike) -> None:
         """Write everything that training goes on from: weights, delays, the optimiser's means, position, history.
 
         Raises
@@ -496,7 +544,7 @@ class Trainer:
             state["best"] = best | {"weights": _named(best["weights"]), "delays": _named(best["delays"])}
         write_state(path, state)
 
-    def resume(self, path):
+    def resume(self, path: PathLike) -> Trainer:
         """Go on from what :meth:`save` wrote; weights come out as if there had been no cut, bit for bit.
 
         The trainer has to be made as the one that was saved, with the same network: what is not trained is compared,

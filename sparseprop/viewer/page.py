@@ -1,11 +1,14 @@
 """Writing the page."""
 
+from __future__ import annotations
+
 import contextlib
 import html
 import json
 import os
 import pathlib
 import string
+from typing import TYPE_CHECKING
 
 from .._validation import flag, integer
 from ..errors import ParameterError, StorageError, named_arguments
@@ -16,6 +19,9 @@ from ..run.loading import load
 from ..run.result import Result
 from .content import bands_of_result, bands_of_trains, between, described, packed
 
+if TYPE_CHECKING:
+    from .._types import PathLike, Spikes
+
 __all__ = ["view"]
 
 FOLDER = pathlib.Path(__file__).parent
@@ -23,7 +29,16 @@ PARTS = ("page.html", "page.css", "spikes.js", "raster.js", "drawing.js", "movin
 
 
 @named_arguments
-def view(spikes, path=None, *, t_start=None, t_stop=None, title=None, max_spikes=10_000_000, overwrite=False):
+def view(
+    spikes: Spikes,
+    path: PathLike | None = None,
+    *,
+    t_start: float | None = None,
+    t_stop: float | None = None,
+    title: str | None = None,
+    max_spikes: int = 10_000_000,
+    overwrite: bool = False,
+) -> pathlib.Path:
     """Write a page to look at a raster in: one HTML file that any browser opens, without a server and without network.
 
     In it the raster can be panned and zoomed, populations be hidden, and boxes be selected; histograms of rates and
