@@ -73,6 +73,8 @@ cdef inline Status kick_singly(State *e, const Window *q, Population *p, Part *w
         if not kick_state(m, x, base_of(p, i), f, e.now, e.H, weight, port):
             return RUNNING
         at[0] += 1
+        if is_far_below(m, x, f):
+            continue
         if (brings_forward(m, x, f, weight, port)
                 and crosses_before_edge(m, x, base_of(p, i), p.frames, e.now, e.instant, q.edge, e.H)):
             return RUNNING if append(&e.looked, i) else NO_MEMORY

@@ -575,6 +575,20 @@ cdef inline bint crosses_before_edge(const LIFExp *m, const double *state, const
     return value <= ROUNDING * size
 
 
+cdef inline bint is_far_below(const LIFExp *m, const double *x, const Frame *f) noexcept nogil:
+    # As find_coupled of numerics/_scan.pxd.
+    cdef const Frame *g
+    cdef double value = x[2], low = m.gap, size = fabs(x[2]), bound = m.gap * f.edge_E
+    cdef int64_t k
+    for k in range(m.n_ports):
+        g = port_frame(m, f, k)
+        low += min(x[3 + k] * g.decay, x[3 + k] * g.edge_decay)
+        value += x[3 + k] * g.edge_psi
+        size += fabs(x[3 + k]) * (fabs(g.edge_psi) + f.edge_E * g.decay)
+    value += min(low, 0.0) * (f.edge_E - f.growth)
+    return value - 4.0 * ROUNDING * size > bound + 4.0 * ROUNDING * fabs(bound) and m.gap != 0.0 and not f.edge_is_far
+
+
 cdef inline bint has_soonest(const LIFExp *m) noexcept nogil:
     # Not of neurons driven exactly to threshold, which rounding may let fire at any time.
     return m.gap != 0.0

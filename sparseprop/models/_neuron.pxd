@@ -141,6 +141,14 @@ cdef inline void enter_all_moments(const void *m, Frame *frames, const Moments *
     """The frames are at the k-th of these times, the present instant."""
 
 
+cdef inline bint is_far_below(const void *m, const double *x, const Frame *f) noexcept nogil:
+    """Whether little suffices to know that it does not fire before the edge: then `crosses_before_edge` is not asked.
+
+    For a state of the present epoch, and frames at the present; with `has_moments`.
+    """
+    return False
+
+
 cdef inline bint keeps_base(const void *m) noexcept nogil:
     """Whether the neuron has a time beside its state."""
     return False
