@@ -12,7 +12,7 @@ from sparseprop.engine._delivery cimport find_row
 from sparseprop.engine._flights cimport draw_interval, process_time
 from sparseprop.engine._look cimport Block, Bucket, Flights, Look, Place, Thread, Way
 from sparseprop.engine._lists cimport begin_lists, order_kicks, put_down, put_down_one, put_in_lists, take_chosen
-from sparseprop.engine._pull cimport keep_spans, open_spans, pull_into_lists, pull_kicks
+from sparseprop.engine._pull cimport keep_spans, open_spans, pull_chosen, pull_into_lists, pull_kicks
 from sparseprop.engine._slice cimport Kick, Part, RowPart, note_fault
 from sparseprop.engine._slice_tape cimport begin_block_tape
 from sparseprop.engine._state cimport NO_MEMORY, RUNNING, Cursor, Population, Process, Projection, State, Status
@@ -292,7 +292,7 @@ cdef inline Status advance_by_lists(Look *L, Thread *t, Block *b, Part *part) no
     if status == RUNNING and part.n_chosen:
         if part.n_chosen > part.size // 4:
             b.no_lists = 16
-        if (not take_chosen(t, part) or not pull_kicks(L, t, b, &t.some, part.is_chosen)
+        if (not take_chosen(t, part) or not pull_chosen(L, t, b, &t.some, part.is_chosen)
                 or not order_kicks(L, t, part)):
             status = NO_MEMORY
         else:
@@ -392,7 +392,7 @@ cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept no
         t.sources[t.n_sources] = t.sources[t.n_sources - 1]
         t.sources[t.n_sources - 1] = &t.pulled
         t.n_sources += 1
-        if not pull_kicks(L, t, b, &t.pulled, NULL) or not order_kicks(L, t, &part):
+        if not pull_kicks(L, t, b, &t.pulled) or not order_kicks(L, t, &part):
             status = NO_MEMORY
         else:
             status = p.ops.advance(&t.e, &t.q, p, &part)

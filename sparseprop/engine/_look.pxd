@@ -32,6 +32,10 @@ cdef struct Block:
     Span *kept                  # as they were when the slice began
     count_t n_kept
     count_t kept_capacity
+    float *due                  # by span: not behind its next arrival, where that is known
+    count_t n_due
+    count_t due_capacity
+    int64_t due_epoch           # the epoch in which these are times
     # Of this slice.
     count_t n_pulled            # what came by spans
     Spike *spikes
@@ -66,7 +70,7 @@ cdef struct Thread:
     const Bucket **sources      # what else there is, and these; as many as there are threads and some more
     int64_t n_sources
     Bucket pulled
-    uint32_t *from_             # where spans began in this slice
+    uint32_t *from_             # by span: where it began in this slice; or the spans that may have an arrival in it
     count_t from_capacity
     Bucket some                 # of those that are chosen
     Bucket kicks                # all, by time

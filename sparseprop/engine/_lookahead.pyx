@@ -386,6 +386,7 @@ cdef class Lookahead(Engine):
             free(L.blocks[k].spikes)
             free(L.blocks[k].spans)
             free(L.blocks[k].kept)
+            free(L.blocks[k].due)
         free(L.blocks)
         free(L.first_block)
         for k in range(L.n_drives):
@@ -809,7 +810,7 @@ cdef class Lookahead(Engine):
         for k in range(self.e.n_populations):
             L.flying[k].head = L.flying[k].size = 0
         for k in range(L.n_blocks):
-            L.blocks[k].n_spans = 0
+            L.blocks[k].n_spans = L.blocks[k].n_due = 0
         self._start_inputs()
         for n, s, source in emissions.tolist():
             emission.n, emission.s = n, s

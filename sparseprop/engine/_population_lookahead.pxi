@@ -262,6 +262,16 @@ cdef inline Arrived all_of(const Part *w, const Kick *kick) noexcept nogil:
     return a
 
 
+cdef inline double weight_of(const Part *w, const Kick *kick) noexcept nogil:
+    if kick.what & HAS_EXTRA:
+        return w.extras[kick.what & ~<uint32_t> HAS_EXTRA].weight
+    return w.routes[kick.what].weight
+
+
+cdef inline uint32_t route_of(const Part *w, const Kick *kick) noexcept nogil:
+    return w.extras[kick.what & ~<uint32_t> HAS_EXTRA].route if kick.what & HAS_EXTRA else kick.what
+
+
 cdef bint is_in_order(const Part *w, const RowPart *rows, int64_t n_rows, const Arrived *kicks,
                       int64_t n_kicks) noexcept nogil:
     """Whether weights are added in the right order row by row, and then kick by kick."""
@@ -370,6 +380,9 @@ cdef Status settle_instant(State *e, Window *q, Population *p, Part *w) noexcept
     return RUNNING
 
 
+include "sparseprop/engine/_population_moments.pxi"
+
+
 cdef Status advance(State *e, Window *q, Population *p, Part *w) noexcept nogil:
     """Some neurons through a slice, up to the first fault of one."""
     cdef int64_t j = 0, k = 0, rows, kicks
@@ -378,11 +391,13 @@ cdef Status advance(State *e, Window *q, Population *p, Part *w) noexcept nogil:
     cdef bint careful, forced = False
     cdef Arrived one
     cdef const RowPart *one_row
+    cdef Ahead ahead
     cdef Status status = RUNNING
     q.size = 0
     q.first_epoch = w.begin.n
     e.driven.size = e.looked.size = 0
     w.last_spike = -INFINITY
+    ahead.n = 0
     be_at(e, w, w.begin.s)
     if p.oscillates:
         status = look_around(e, q, p, w)
@@ -405,6 +420,13 @@ cdef Status advance(State *e, Window *q, Population *p, Part *w) noexcept nogil:
                 return status
         if s == INFINITY or w.fault.kind:
             return RUNNING
+        if goes_singly(e, q, p, w, j, k, forced, near):
+            kicks = k
+            status = kick_singly(e, q, p, w, &ahead, &k, singly_until(q, w, j, near))
+            if status == RUNNING and e.looked.size:
+                status = settle_instant(e, q, p, w)
+            if k > kicks:
+                continue
         be_at(e, w, s)
         rows, kicks = j, k
         while j < w.n_rows and w.rows[j].s == s:

@@ -28,12 +28,6 @@ cdef struct Chunk:
     double bound[CHUNK]
 
 
-cdef inline double weight_of(const Part *w, const Kick *kick) noexcept nogil:
-    if kick.what & HAS_EXTRA:
-        return w.extras[kick.what & ~<uint32_t> HAS_EXTRA].weight
-    return w.routes[kick.what].weight
-
-
 cdef inline void fill_chunk(Chunk *c, const Part *w, const Frame *f, double gap, int64_t first) noexcept nogil:
     cdef int64_t k
     cdef double weight, E

@@ -4,6 +4,7 @@ Such a row is cut by blocks of targets, and within a cut it is in the order of d
 that a spike is on its way along, whose beginning moves on slice after slice.
 """
 
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memmove, memset
 
@@ -20,6 +21,10 @@ from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 cdef enum:
     # Spans ahead of which memory is asked for.
     AHEAD = 8
+
+
+cdef inline double ROUNDING_OF_FLOAT() noexcept nogil:
+    return 5.9604644775390625e-08  # 2^-24
 
 
 cdef inline bint fly(Look *L, int64_t projection, int64_t population, neuron_t source, Pair emission,
@@ -78,6 +83,7 @@ cdef inline bint keep_spans(const Look *L, Block *b) noexcept nogil:
     """Spans as they were when the slice began; False if there is no memory."""
     if L.again:
         b.n_spans = b.n_kept
+        b.n_due = 0
         if b.n_kept:
             memcpy(b.spans, b.kept, b.n_kept * sizeof(Span))
         return True
@@ -128,41 +134,97 @@ cdef inline void pull_into_lists(const Look *L, Thread *t, Block *b, const Lists
         b.last = max(b.last, max(last, begin))
 
 
-cdef inline bint pull_kicks(const Look *L, const Thread *t, Block *b, Bucket *bucket,
-                            const uint8_t *chosen) noexcept nogil:
-    """What arrives in the slice into a bucket: of the chosen ones what is in lists too; False if there is no memory."""
+cdef inline bint put_down_from(const Look *L, Block *b, Bucket *bucket, const Flying *f, uint32_t k,
+                               double time) noexcept nogil:
+    """What arrives by synapse k of a row; False if there is no memory."""
+    b.last = max(b.last, time)
+    if f.weights == NULL:
+        return put_down(bucket, f.targets[k], time, f.route)
+    return put_down_one(bucket, f.targets[k], time, f.weights[k], f.route, f.places[k])
+
+
+cdef inline count_t find_due(const Look *L, Thread *t, Block *b) noexcept nogil:
+    """Into t.from_, the spans along which something may arrive in the slice; how many. -1 if there is no memory."""
     cdef const Flights *flights = &L.flying[b.population]
+    cdef count_t j, n = 0
+    if b.due_epoch != L.begin.n:
+        b.n_due = 0
+    b.due_epoch = L.begin.n
+    if not grow(<void **> &b.due, &b.due_capacity, flights.size, sizeof(float)):
+        return -1
+    for j in range(b.n_due, flights.size):
+        b.due[j] = -INFINITY
+    b.n_due = flights.size
+    for j in range(flights.head, flights.size):
+        t.from_[n] = <uint32_t> j
+        n += b.due[j] < L.stop
+    return n
+
+
+cdef inline bint pull_kicks(const Look *L, Thread *t, Block *b, Bucket *bucket) noexcept nogil:
+    """What arrives in the slice into a bucket; False if there is no memory."""
+    cdef const Flying *items = L.flying[b.population].items
     cdef const Flying *f
     cdef Span *span
+    cdef double time, stop = L.stop, begin = L.begin.s
+    cdef count_t j, n = find_due(L, t, b)
+    cdef uint32_t k, end
+    if n < 0:
+        return False
+    for j in range(n):
+        if j + 2 * AHEAD < n:
+            f = &items[t.from_[j + 2 * AHEAD]]
+            ask(&f.emission)
+            ask(&f.places)
+        if j + AHEAD < n:
+            f = &items[t.from_[j + AHEAD]]
+            k = b.spans[t.from_[j + AHEAD]].at
+            ask(f.delays + k)
+            ask(f.targets + k)
+            if f.weights != NULL:
+                ask(f.weights + k)
+                ask(f.places + k)
+        span = &b.spans[t.from_[j]]
+        f = &items[t.from_[j]]
+        k, end = span.at, span.stop
+        time = INFINITY
+        while k < end:
+            time = (f.emission.s + f.delays[k]) - f.back
+            if not time < stop:
+                break
+            if not put_down_from(L, b, bucket, f, k, max(time, begin)):
+                return False
+            k += 1
+            time = INFINITY
+        b.n_pulled += k - span.at
+        span.at = k
+        # Rounded to a float it is not behind.
+        b.due[t.from_[j]] = <float> (time * (1.0 - 2.0 * ROUNDING_OF_FLOAT()))
+    return True
+
+
+cdef inline bint pull_chosen(const Look *L, const Thread *t, Block *b, Bucket *bucket,
+                             const uint8_t *chosen) noexcept nogil:
+    """Of what has been pulled into lists that of the chosen ones into a bucket; False if there is no memory."""
+    cdef const Flights *flights = &L.flying[b.population]
+    cdef const Flying *f
     cdef double time
     cdef count_t j
-    cdef uint32_t k, end
+    cdef uint32_t k
     for j in range(flights.head, flights.size):
         if j + AHEAD < flights.size:
             f = &flights.items[j + AHEAD]
-            k = b.spans[j + AHEAD].at if chosen == NULL else t.from_[j + AHEAD]
+            k = t.from_[j + AHEAD]
             ask(f.delays + k)
             ask(f.delays + k + 8)
             ask(f.targets + k)
-        span = &b.spans[j]
         f = &flights.items[j]
-        k, end = (t.from_[j], span.at) if chosen != NULL else (span.at, span.stop)
-        while k < end:
-            time = (f.emission.s + f.delays[k]) - f.back
-            if not time < L.stop:
-                break
-            time = max(time, L.begin.s)
-            if chosen == NULL or chosen[f.targets[k]]:
-                if f.weights == NULL:
-                    if not put_down(bucket, f.targets[k], time, f.route):
-                        return False
-                elif not put_down_one(bucket, f.targets[k], time, f.weights[k], f.route, f.places[k]):
-                    return False
-            b.last = max(b.last, time)
-            k += 1
-        if chosen == NULL:
-            b.n_pulled += k - span.at
-            span.at = k
+        for k in range(t.from_[j], b.spans[j].at):
+            if not chosen[f.targets[k]]:
+                continue
+            time = max((f.emission.s + f.delays[k]) - f.back, L.begin.s)
+            if not put_down_from(L, b, bucket, f, k, time):
+                return False
     return True
 
 
@@ -183,7 +245,10 @@ cdef inline void land(Look *L, Flights *flights, int64_t population) noexcept no
         b = &L.blocks[k]
         if b.n_spans > flights.head:
             memmove(b.spans, b.spans + flights.head, (b.n_spans - flights.head) * sizeof(Span))
+        if b.n_due > flights.head:
+            memmove(b.due, b.due + flights.head, (b.n_due - flights.head) * sizeof(float))
         b.n_spans = max(b.n_spans - flights.head, <count_t> 0)
+        b.n_due = max(b.n_due - flights.head, <count_t> 0)
     flights.size -= flights.head
     flights.head = 0
 

@@ -16,7 +16,9 @@ from libc.string cimport memset
 
 from sparseprop.models._neuron cimport Neurons, Row, Sums, When
 from sparseprop.numerics._constants cimport LARGEST_KICK, LARGEST_STATE, NEARLY, ROUNDING
-from sparseprop.numerics._frames cimport Frame, Pair, enter_instant, never, phi, place_edge, plus
+from sparseprop.numerics._frames cimport (
+    Frame, Moments, Pair, enter_instant, enter_moment, make_moments, never, phi, place_edge, plus,
+)
 from sparseprop.numerics._elementary cimport exp, expm1, log, log1p
 from sparseprop.numerics._scan cimport Coupled, couple, find_coupled, prefetch
 from sparseprop.numerics._sums cimport sum_of_three
@@ -107,6 +109,24 @@ cdef inline void place_other_edges(const LIFExp *m, Frame *frames, int64_t epoch
     cdef int64_t k
     for k in range(1, m.n_ports):
         place_edge(&frames[m.ports[k].frame], epoch, edge, ahead, H)
+
+
+cdef inline bint has_moments(const LIFExp *m) noexcept nogil:
+    return True
+
+
+cdef inline void make_all_moments(const LIFExp *m, const Frame *frames, const double *s, int64_t n,
+                                  Moments *all) noexcept nogil:
+    cdef int64_t k
+    for k in range(m.n_ports):
+        make_moments(&frames[m.ports[k].frame], s, n, &all[k])
+
+
+cdef inline void enter_all_moments(const LIFExp *m, Frame *frames, const Moments *all, int64_t k,
+                                   int64_t instant) noexcept nogil:
+    cdef int64_t port
+    for port in range(m.n_ports):
+        enter_moment(&frames[m.ports[port].frame], &all[port], k, instant)
 
 
 cdef inline const Frame *port_frame(const LIFExp *m, const Frame *f, int64_t k) noexcept nogil:
@@ -553,6 +573,20 @@ cdef inline bint crosses_before_edge(const LIFExp *m, const double *state, const
         value += low * (f.edge_E - f.growth)
         size -= low * f.edge_E
     return value <= ROUNDING * size
+
+
+cdef inline bint is_far_below(const LIFExp *m, const double *x, const Frame *f) noexcept nogil:
+    # As find_coupled of numerics/_scan.pxd.
+    cdef const Frame *g
+    cdef double value = x[2], low = m.gap, size = fabs(x[2]), bound = m.gap * f.edge_E
+    cdef int64_t k
+    for k in range(m.n_ports):
+        g = port_frame(m, f, k)
+        low += min(x[3 + k] * g.decay, x[3 + k] * g.edge_decay)
+        value += x[3 + k] * g.edge_psi
+        size += fabs(x[3 + k]) * (fabs(g.edge_psi) + f.edge_E * g.decay)
+    value += min(low, 0.0) * (f.edge_E - f.growth)
+    return value - 4.0 * ROUNDING * size > bound + 4.0 * ROUNDING * fabs(bound) and m.gap != 0.0 and not f.edge_is_far
 
 
 cdef inline bint has_soonest(const LIFExp *m) noexcept nogil:

@@ -12,7 +12,7 @@ beside the state, is NULL but for neurons with `keeps_base`. docs/adding_a_model
 from libc.math cimport INFINITY, NAN, fabs
 from libc.stdint cimport int64_t, uint8_t
 
-from sparseprop.numerics._frames cimport Frame, Pair
+from sparseprop.numerics._frames cimport Frame, Moments, Pair
 from sparseprop.numerics._typedefs cimport neuron_t
 
 # To be defined by each model, with these arguments:
@@ -124,6 +124,29 @@ cdef inline void enter_other_frames(const void *m, Frame *frames, Pair now, int6
 cdef inline void place_other_edges(const void *m, Frame *frames, int64_t epoch, Pair edge, double ahead,
                                    double H) noexcept nogil:
     """The window's edge in all frames of the neuron but frames[m.frame]."""
+
+
+cdef inline bint has_moments(const void *m) noexcept nogil:
+    """Whether `make_all_moments` makes the numbers of the neuron's frames at many instants side by side."""
+    return False
+
+
+cdef inline void make_all_moments(const void *m, const Frame *frames, const double *s, int64_t n,
+                                  Moments *all) noexcept nogil:
+    """Those at n times of the present epoch, by port."""
+
+
+cdef inline void enter_all_moments(const void *m, Frame *frames, const Moments *all, int64_t k,
+                                   int64_t instant) noexcept nogil:
+    """The frames are at the k-th of these times, the present instant."""
+
+
+cdef inline bint is_far_below(const void *m, const double *x, const Frame *f) noexcept nogil:
+    """Whether little suffices to know that it does not fire before the edge: then `crosses_before_edge` is not asked.
+
+    For a state of the present epoch, and frames at the present; with `has_moments`.
+    """
+    return False
 
 
 cdef inline bint keeps_base(const void *m) noexcept nogil:

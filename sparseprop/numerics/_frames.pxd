@@ -9,7 +9,7 @@ from libc.math cimport floor, ldexp
 from libc.stdint cimport int64_t, uint64_t
 
 from sparseprop.numerics._constants cimport ROUNDING
-from sparseprop.numerics._elementary cimport cos, exp, expm1, log, sin
+from sparseprop.numerics._elementary cimport cos, exp, exp_many, expm1, log, sin
 
 cdef extern from *:
     """
@@ -95,6 +95,20 @@ cdef struct Frame:
     double decay                # 1 / E
     double edge_psi
     double edge_decay
+
+
+cdef enum:
+    # Instants of which a frame's numbers are made together.
+    MOMENTS = 64
+
+
+# The numbers of a frame that couples, at some instants one after the other.
+cdef struct Moments:
+    double E[MOMENTS]
+    double growth[MOMENTS]
+    double sine[MOMENTS]
+    double psi[MOMENTS]
+    double decay[MOMENTS]
 
 
 cdef inline bint not_after(Pair a, Pair b) noexcept nogil:
@@ -209,6 +223,31 @@ cdef inline void enter_instant(Frame *f, Pair now, int64_t instant) noexcept nog
         f.psi = f.sine * f.decay
     else:
         f.E = growth_at(f, now.n, now)
+
+
+cdef inline void make_moments(const Frame *f, const double *s, int64_t n, Moments *c) noexcept nogil:
+    """The numbers of a frame that couples at times in its epoch, as by `enter_instant`."""
+    cdef int64_t k
+    for k in range(n):
+        c.E[k] = s[k] / f.scale
+        c.growth[k] = s[k] / f.tau
+    exp_many(c.E, c.E, n)
+    exp_many(c.growth, c.growth, n)
+    if f.near:
+        for k in range(n):
+            c.sine[k] = c.E[k] * phi(f.tau, f.slope, s[k])
+    else:
+        for k in range(n):
+            c.sine[k] = f.gain * c.growth[k]
+    for k in range(n):
+        c.decay[k] = 1.0 / c.E[k]
+        c.psi[k] = c.sine[k] * c.decay[k]
+
+
+cdef inline void enter_moment(Frame *f, const Moments *c, int64_t k, int64_t instant) noexcept nogil:
+    """`enter_instant` at the k-th of these times."""
+    f.instant = instant
+    f.E, f.growth, f.sine, f.psi, f.decay = c.E[k], c.growth[k], c.sine[k], c.psi[k], c.decay[k]
 
 
 cdef inline double phi(double tau, double slope, double u) noexcept nogil:
