@@ -8,6 +8,8 @@ import threading
 
 import numpy as np
 
+from sparseprop.errors import RankError
+
 WAIT = 60.0  # s
 
 
@@ -59,7 +61,7 @@ def on_ranks(size, work):
             outcome[rank] = work(ThreadComm(rank, board))
         except BaseException as error:
             outcome[rank] = error
-            if not type(error).__module__.startswith("sparseprop"):
+            if not getattr(error, "is_told", False) and not isinstance(error, RankError):
                 board["barrier"].abort()
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
