@@ -344,15 +344,15 @@ class Optimizer(optimizers.Optimizer):
 
     def update(self, name: str, values: Floats, gradient: Floats, *, epoch: int = 0, scale: float = 1.0) -> Floats:
         """`values` after a step, a new array; see :meth:`sparseprop.training.Optimizer.update`."""
-        values, gradient = (jax.numpy.asarray(array, np.float64) for array in (values, gradient))
+        now, by_now = (jax.numpy.asarray(array, np.float64) for array in (values, gradient))
         state = self._states.get(name)
         if state is None:
-            state = self.transformation.init(values)
+            state = self.transformation.init(now)
             if name in self._saved:
                 leaves = [jax.numpy.asarray(leaf) for leaf in self._saved.pop(name)]
                 state = jax.tree.unflatten(jax.tree.structure(state), leaves)
-        change, self._states[name] = self.transformation.update(gradient, state, values)
-        return np.asarray(values + scale * change)
+        change, self._states[name] = self.transformation.update(by_now, state, now)
+        return np.asarray(now + scale * change)
 
     def to_dict(self) -> Description:
         """The shape of its state, and all that it keeps of arrays."""
