@@ -35,6 +35,8 @@ MODULES = (
     "engine._backward",
     "engine._slices_back",
     "engine._batch",
+    "batch._spikes",
+    "training._step",
     "engine._lookahead",
     "engine._tangent",
     "dynamics._events",

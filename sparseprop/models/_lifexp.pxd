@@ -16,7 +16,9 @@ from libc.string cimport memset
 
 from sparseprop.models._neuron cimport Neurons, Row, Sums, When
 from sparseprop.numerics._constants cimport LARGEST_KICK, LARGEST_STATE, NEARLY, ROUNDING
-from sparseprop.numerics._frames cimport Frame, Pair, enter_instant, never, phi, place_edge, plus
+from sparseprop.numerics._frames cimport (
+    Frame, Pair, decay_after, enter_instant, never, phi, place_edge, plus, shrink_after,
+)
 from sparseprop.numerics._elementary cimport exp, expm1, log, log1p
 from sparseprop.numerics._scan cimport Coupled, couple, find_coupled, prefetch
 from sparseprop.numerics._sums cimport sum_of_three
@@ -171,13 +173,13 @@ cdef inline bint kick_state(const LIFExp *m, double *x, Pair *base, const Frame 
     return True
 
 
-cdef inline void set_depth(const LIFExp *m, double *x) noexcept nogil:
+cdef inline void set_depth(const LIFExp *m, double *x, const Frame *f) noexcept nogil:
     """D = depth at `base`, whatever the currents are."""
     cdef double value = m.depth
     cdef int64_t k
     for k in range(m.n_ports):
         if not m.ports[k].near:
-            value = value - m.ports[k].gain * (x[3 + k] * exp(-x[1] / m.ports[k].tau))
+            value = value - m.ports[k].gain * (x[3 + k] * decay_after(port_frame(m, f, k), x[1]))
     value = value * exp(x[1] / m.tau)
     for k in range(m.n_ports):
         if m.ports[k].near:
@@ -190,16 +192,17 @@ cdef inline void reset_at(const LIFExp *m, double *x, Pair *base, const Frame *f
     if x[0] != <double> release.n:
         move_to_epoch(m, x, release.n, H)
     x[1] = release.s
-    set_depth(m, x)
+    set_depth(m, x, f)
 
 
-cdef inline bint kick_held(const LIFExp *m, double *x, Pair now, double H, double weight, int64_t port) noexcept nogil:
+cdef inline bint kick_held(const LIFExp *m, double *x, const Frame *f, Pair now, double H, double weight,
+                           int64_t port) noexcept nogil:
     # The end of the period is `base`: the current has the kick, V does not.
     cdef double current = x[3 + port] + weight * exp(from_epoch(x, now, H) / m.ports[port].tau)
     if not (fabs(current) < LARGEST_STATE):
         return False
     x[3 + port] = current
-    set_depth(m, x)
+    set_depth(m, x, f)
     return True
 
 
@@ -222,8 +225,15 @@ cdef inline bint over_threshold(const LIFExp *m, const double *x, const Frame *f
 
 cdef inline double voltage_at(const LIFExp *m, const double *x, const Pair *base, const Frame *f, Pair now,
                               double H) noexcept nogil:
-    cdef double currents[MAX_PORTS]
-    return m.V_inf - value_at(m, x[2], x + 3, from_epoch(x, now, H), currents)
+    # As `value_at`; neurons are mostly looked at together.
+    cdef double inner = x[2], outer = 0.0, u = from_epoch(x, now, H)
+    cdef int64_t k
+    for k in range(m.n_ports):
+        if m.ports[k].near:
+            inner = inner + x[3 + k] * phi(m.tau, m.ports[k].slope, u)
+        else:
+            outer = outer + m.ports[k].gain * (x[3 + k] * decay_after(port_frame(m, f, k), u))
+    return m.V_inf - (inner * shrink_after(f, u) + outer)
 
 
 cdef inline double port_current(const LIFExp *m, const double *x, Pair now, double H, int64_t port) noexcept nogil:
@@ -234,11 +244,11 @@ cdef inline double left_of_current(const LIFExp *m, int64_t port, double u) noex
     return exp(-u / m.ports[port].tau)
 
 
-cdef inline double current_at(const LIFExp *m, const double *x, Pair now, double H) noexcept nogil:
+cdef inline double current_at(const LIFExp *m, const double *x, const Frame *f, Pair now, double H) noexcept nogil:
     cdef double total = 0.0, u = from_epoch(x, now, H)
     cdef int64_t k
     for k in range(m.n_ports):
-        total += x[3 + k] * exp(-u / m.ports[k].tau)
+        total += x[3 + k] * decay_after(port_frame(m, f, k), u)
     return total
 
 
@@ -427,8 +437,8 @@ cdef inline Pair next_crossing(const LIFExp *m, const double *state, const Pair 
     for k in range(m.n_ports):
         if m.ports[k].near:
             x = x + state[3 + k] * phi(m.tau, m.ports[k].slope, s)
-        currents[k] = state[3 + k] * exp(-s / m.ports[k].tau)
-    x = x * exp(-s / m.tau)
+        currents[k] = state[3 + k] * decay_after(port_frame(m, f, k), s)
+    x = x * shrink_after(f, s)
     for k in range(m.n_ports):
         if not m.ports[k].near:
             outer = outer + m.ports[k].gain * currents[k]
@@ -605,6 +615,7 @@ cdef inline void coupled(Coupled *shared, const LIFExp *m, const Frame *f, Pair 
     shared.s = now.s
     shared.growth = f.growth
     shared.edge_E = f.edge_E
+    shared.edge_is_far = f.edge_is_far
     shared.gap = m.gap
     shared.x_factor = m.x_factor
     shared.ports = m.n_ports
