@@ -1,5 +1,6 @@
 """The pass back through all samples of a batch, on all threads, and the sums that it makes."""
 
+import functools
 import math
 
 import numpy as np
@@ -9,14 +10,14 @@ from ..engine import _batch
 from ..engine._backward import Adjoint
 from ..gradients import INVARIANT, assembled, given_currents, most_ports, new_sums, noted
 
-__all__ = ["backward", "summed"]
+__all__ = ["backward", "shapes_of", "summed"]
 
 # Sums are made piece by piece, whose number does not depend on that of the threads, so that they do not either.
 SMALLEST_PIECE = 8
 MOST_PIECES = 16
 
 
-def _shapes(simulation, weights):
+def shapes_of(simulation, weights):
     """Of all arrays that a backward pass adds to, those of :func:`new_sums` first; None of what is not wanted."""
     net = simulation.network
     shapes = [array.shape for array in new_sums(net.size, most_ports(net)).values()]
@@ -39,7 +40,7 @@ def _split(flat, shapes):
 def _new_runner(simulation, weights, tau_m):
     """A backward runner, whose sums are parts of a flat array."""
     source, n = simulation._source, len(simulation.network.projections)
-    shapes = _shapes(simulation, weights)
+    shapes = simulation._shapes_of(weights)
     flat = np.zeros(sum(math.prod(shape) for shape in shapes if shape is not None))
     parts = iter(_split(flat, shapes))
     parameters = {name: next(parts) for name in new_sums(0, 0)}
@@ -74,12 +75,19 @@ class Summed:
 
     def __init__(self, simulation, weights, found):
         self._flat, self.by_input, self.findings, self.n_warnings, self.n_ties, self.error = found
-        net = simulation.network
-        parts = iter(_split(self._flat, _shapes(simulation, weights)))
-        self.by_neuron = {name: next(parts) for name in new_sums(0, 0)}
-        self.by_weight, self.by_delay = ([next(parts) for _ in net.projections] for _ in range(2))
-        self.I_syn = [next(parts) for _ in net.populations]
-        self.V, self.weight_sums, self.delay_sums = parts
+        self._simulation, self._weights = simulation, weights
+
+    @functools.cached_property
+    def _parts(self):
+        net = self._simulation.network
+        parts = iter(_split(self._flat, self._simulation._shapes_of(self._weights)))
+        by_neuron = {name: next(parts) for name in new_sums(0, 0)}
+        by_weight, by_delay = ([next(parts) for _ in net.projections] for _ in range(2))
+        return by_neuron, by_weight, by_delay, [next(parts) for _ in net.populations], *parts
+
+    by_neuron, by_weight, by_delay, I_syn, V, weight_sums, delay_sums = (
+        property(lambda self, k=k: self._parts[k]) for k in range(7)
+    )
 
     def noted(self, net, near):
         """`warnings` and `n_warnings` of Gradients."""

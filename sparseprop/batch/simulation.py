@@ -20,6 +20,7 @@ from ..network import Network
 from ..numerics import bins
 from ..run.recording import Record
 from ..run.simulation import explained, infos
+from .backward import shapes_of
 from .inputs import Inputs, sources_of
 from .result import BatchResult, structure
 
@@ -150,7 +151,7 @@ class BatchSimulation:
         first = _batch.Runner(self._source, self._near)
         self._beginning, self._origins = first.beginning, first.engine.origins
         self._runners, self._backward_runners = [first], {}
-        self._stops = None, None
+        self._stops, self._shapes = (None, None), {}
 
     def _forget_runners(self):
         """Others are made where they are wanted: after a failure their state is undefined."""
@@ -261,6 +262,12 @@ class BatchSimulation:
                 q.weight[...] = p.weight
         for runner in [*self._runners, *itertools.chain(*self._backward_runners.values())]:
             runner.take_weights()
+
+    def _shapes_of(self, weights):
+        """Of what a pass back adds up; the same until something is added to the network."""
+        if weights not in self._shapes:
+            self._shapes[weights] = shapes_of(self, weights)
+        return self._shapes[weights]
 
     def _new_runner(self):
         runner = _batch.Runner(self._source, self._near)

@@ -30,6 +30,7 @@ cdef struct Port:
     double gain           # of a port whose time constant is far from the membrane's
     double slope          # of one that is near
     double peak           # not below the largest voltage that a unit of current causes
+    double rates          # 1 / tau of the port and of the membrane, added up
     bint near
     neuron_t frame
     # What brings a state to the next epoch: x' = (x + sum of a phi) x_factor, a' = a factor; phi is 0 unless `near`.
@@ -75,6 +76,7 @@ cdef inline object fill(LIFExp *m, constants, frames, double H):
         port = constants["ports"][k]
         m.ports[k].tau, m.ports[k].near = port["tau"], port["near"]
         m.ports[k].gain, m.ports[k].slope, m.ports[k].peak = port["gain"], port["slope"], port["peak"]
+        m.ports[k].rates = 1.0 / m.ports[k].tau + 1.0 / m.tau
         m.ports[k].frame = frames.of_port(m.tau, port)
         m.longest = max(m.longest, m.ports[k].tau)
         m.ports[k].factor = exp(-H / m.ports[k].tau)
@@ -383,7 +385,7 @@ cdef inline bint find_root(const LIFExp *m, double x, const double *currents, do
             rate = fabs(later[k]) / m.ports[k].tau
             S = S + later[k]
             first = first + rate
-            second = second + rate * (1.0 / m.ports[k].tau + 1.0 / tau)
+            second = second + rate * m.ports[k].rates
         if F > 0.0:
             low = u
         else:

@@ -4,6 +4,14 @@ from numpy.typing import NDArray
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+Bytes = NDArray[np.uint8]
+
+def first_spike_cross_entropy(
+    t: Doubles, labels: Integers, tau: float, alpha: float, tau_late: float
+) -> tuple[Doubles, Doubles, Integers]: ...
+def peaks(
+    V: Doubles, rows: Integers, columns: Integers, silent: Bytes, goal: Doubles, slope: float
+) -> tuple[Doubles, Doubles]: ...
 def angles(V: Doubles, root: Doubles) -> Doubles: ...
 def parts(V: Doubles, root: Doubles) -> Doubles: ...
 def next_times(V: Doubles, root: Doubles, tau: Doubles, T: float) -> Doubles: ...
@@ -15,9 +23,10 @@ def adam(
     gradient: Doubles,
     first: Doubles,
     second: Doubles,
-    scale: float,
+    clip: float,
     b1: float,
     b2: float,
+    old_unbias_2: float,
     unbias_1: float,
     unbias_2: float,
     lr: float,

@@ -151,16 +151,11 @@ class Adam(Optimizer):
             )
         first, second, steps = self._state.get(name) or (np.zeros_like(values), np.zeros_like(values), 0)
         b1, b2 = self.betas
-        factor = 1.0
-        if self.clip is not None and steps:
-            norm = float(np.sqrt(np.sum(gradient**2)))
-            usual = float(np.sqrt(np.sum(second) / (1.0 - pow(b2, steps))))
-            if norm > self.clip * usual > 0.0:
-                factor = self.clip * usual / norm
+        clip = 0.0 if self.clip is None or not steps else self.clip
+        unbias = (1.0 - pow(b2, steps) if steps else 1.0, 1.0 - pow(b1, steps + 1), 1.0 - pow(b2, steps + 1))
         lr = self._lr(epoch) * scale * pow(self.decay, epoch)
-        unbias = (1.0 - pow(b1, steps + 1), 1.0 - pow(b2, steps + 1))
-        flat = (np.asarray(array, float).ravel() for array in (values, gradient, first, second))
-        new, first, second = _step.adam(*flat, factor, b1, b2, *unbias, lr, self.epsilon)
+        flat = (np.ascontiguousarray(array, float).reshape(-1) for array in (values, gradient, first, second))
+        new, first, second = _step.adam(*flat, clip, b1, b2, *unbias, lr, self.epsilon)
         self._state[name] = first.reshape(values.shape), second.reshape(values.shape), steps + 1
         return new.reshape(values.shape)
 

@@ -76,6 +76,8 @@ class Pseudospikes:
                 )
         self.ids = np.concatenate([np.arange(p.first, p.first + p.n) for p in self._populations])
         self._synapses = {k: _Synapses(p) for k, p in self._projections}
+        self._root = {p.index: np.sqrt(np.full(p.n, p.model.I_e, float)) for p in self._populations}
+        self._tau = {p.index: np.full(p.n, p.model.tau_m, float) for p in self._populations}
 
     def _upstream(self):
         """(number, projection) of those by which neurons reach the population."""
@@ -136,14 +138,12 @@ class _Continuation:
                 "record=training.record_for(net, duration, loss), or record that yourself"
             )
         self._row, self._columns, at = int(rows[0]), {}, 0
-        self._V, self._root, self._tau = {}, {}, {}
+        self._V, self._root, self._tau = {}, rule._root, rule._tau
         V = result.V[:, self._row]
         for p in rule._populations:
             self._columns[p.index] = columns[at : at + p.n]
             at += p.n
             self._V[p.index] = V.take(self._columns[p.index], axis=1)
-            self._root[p.index] = np.sqrt(np.full(p.n, p.model.I_e, float))
-            self._tau[p.index] = np.full(p.n, p.model.tau_m, float)
         self._after = dict(self._V)
         self._part = {}  # by projection: s of its sources, as it was taken
         for p in rule._populations:

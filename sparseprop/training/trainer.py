@@ -364,7 +364,7 @@ class Trainer:
         for k in self._weights:
             values = self._shared.parameters(k, projections[k].weight)
             values = self.optimizer.update(f"weight {k}", values, gradients["weight", k], epoch=self.epoch)
-            projections[k].weight = self._bounds.apply(k, self._shared.weights(k, values))
+            projections[k]._take_weights(self._bounds.apply(k, self._shared.weights(k, values)))
         for k in self._delays:
             delay = self.optimizer.update(
                 f"delay {k}", projections[k].delay, gradients["delay", k], epoch=self.epoch, scale=self.delay_lr
