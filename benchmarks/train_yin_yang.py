@@ -1,12 +1,12 @@
 """What does training cost, per sample, and how soon is Yin-Yang learnt?
 
-Networks of 5-120-3 neurons on one thread, or as many as are given: Theta with pseudospikes and LIFExp with PeakMargin, 5000 samples (seed 42 of
-the published program), batches of 32, tested on 10,000 others after each epoch. The cost of a sample (forward,
-backward, update, in CPU time) is the median over the last quarter of the epochs, early that of the first one, and in
-wall time that of two more epochs; "seconds to 97.5 %" is the CPU time of training alone until the test accuracy is that
-for the first time. jaxsnn, if it is installed (`pip install jaxsnn`),
-trains its own example with as many hidden neurons; its cost is the difference between more epochs and fewer, so that
-compilation is not in it. Each contender has a process of its own.
+Networks of 5-120-3 neurons on one thread, or as many as are given: Theta with pseudospikes and LIFExp with PeakMargin,
+5000 samples (seed 42 of the published program), batches of 32, tested on 10,000 others after each epoch. The cost of a
+sample (forward, backward, update, in CPU time) is the median over the last quarter of the epochs; *early* is that of
+the first epoch, and *wall* the wall time of two more epochs. "Seconds to 97.5 %" is the CPU time of training alone
+until the test accuracy is that for the first time. jaxsnn, if it is installed (`pip install jaxsnn`), trains its own
+example with as many hidden neurons; its cost is the difference between more epochs and fewer, so that compilation is
+not in it. Each contender has a process of its own.
 
     python benchmarks/train_yin_yang.py -o result.json
     python benchmarks/train_yin_yang.py --contenders Theta --epochs 10 --seeds 1 2 3
@@ -117,7 +117,9 @@ def table_row(done):
         return f"{start} failed: {done['error'].splitlines()[-1]} |"
     accuracy = "" if done["accuracy"] is None else f"{100 * done['accuracy']:.2f}"
     seconds = "" if done["seconds_to_975"] is None else f"{done['seconds_to_975']:.1f}"
-    early, wall = (f"{done[name]:.3f}" if name in done else "" for name in ("early_ms_per_sample", "wall_ms_per_sample"))
+    early, wall = (
+        f"{done[name]:.3f}" if name in done else "" for name in ("early_ms_per_sample", "wall_ms_per_sample")
+    )
     times = f"{done['ms_per_sample']:.3f} | {early} | {wall}"
     return f"{start} {times} | {accuracy} | {seconds} | {done['peak_memory_bytes'] / 2**20:.0f} |"
 

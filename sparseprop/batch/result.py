@@ -56,7 +56,12 @@ class BatchResult:
         self.duration, self.n_samples, self.wall_time = duration, inputs.n_samples, 0.0
         self.V_ids, self.V_times = V_ids.copy(), V_times.copy()
         # Copies of what the pass back reads.
-        self.times, self.ids, self.offsets, self.V = samples.times, samples.ids, samples.offsets.copy(), samples.V.copy()
+        self.times, self.ids, self.offsets, self.V = (
+            samples.times,
+            samples.ids,
+            samples.offsets.copy(),
+            samples.V.copy(),
+        )
         if simulation._origins is not None:
             self.V += simulation._origins[V_ids]
         self.n_spikes, self.n_synaptic_events, self.n_input_events, self.n_close_calls = samples.counts

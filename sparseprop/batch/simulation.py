@@ -220,7 +220,7 @@ class BatchSimulation:
         return result
 
     def _times(self, record, duration):
-        """What `_readings` says, and these times and the end as pairs; kept, as they mostly are those of the last run."""
+        """What `_readings` says, and these times and the end as pairs; kept, as they mostly are those of before."""
         if self._stops[0] is None or self._stops[0][0] is not record or self._stops[0][1] != duration:
             ids, times = self._readings(record, duration)
             clock = self._source.clock

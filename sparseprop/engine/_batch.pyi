@@ -42,7 +42,11 @@ def run(crew: Crew | None, runners: list[Runner], given: Given, until: tuple[int
 class BackwardRunner:
     adjoint: Adjoint
     def __init__(
-        self, adjoint: Adjoint, beginning: TapePart, flat: NDArray[np.float64], by_start: NDArray[np.float64],
+        self,
+        adjoint: Adjoint,
+        beginning: TapePart,
+        flat: NDArray[np.float64],
+        by_start: NDArray[np.float64],
         by_current: list[NDArray[np.float64] | None],
     ) -> None: ...
     def take_weights(self) -> None: ...
@@ -55,6 +59,4 @@ def run_back(
     size: int,
     by_spike: NDArray[np.float64],
     by_V: NDArray[np.float64],
-) -> tuple[
-    NDArray[np.float64], NDArray[np.float64], list[tuple[int, int, int, int, float]], int, int, float
-]: ...
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[tuple[int, int, int, int, float]], int, int, float]: ...

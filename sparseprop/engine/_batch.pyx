@@ -499,7 +499,7 @@ def run(Crew crew, list runners, Given given, until, bint keep):
     cdef Samples samples = Samples()
     cdef Forward all
     cdef Runner runner
-    cdef count_t k, n = given.offsets.shape[0] - 1
+    cdef count_t n = given.offsets.shape[0] - 1
     cdef count_t counts[4]
     cdef int member, n_members = len(runners)
     cdef list errors = []

@@ -386,10 +386,10 @@ cdef extern from *:
         }
     }
 
-    /* Kicks of a row. Those after which the next spike may be earlier than before, and before the edge, go into `found`,
-       the result is how many. Targets with their bit set may be refractory: not kicked, nor are those of older epochs than the one
-       before; their places in the row go into `held`. With constants for ports, weights and bits the compiler leaves
-       out what is not needed. */
+    /* Kicks of a row. Those after which the next spike may be earlier than before, and before the edge, go into
+       `found`, the result is how many. Targets with their bit set may be refractory: not kicked, nor are those of older
+       epochs than the one before; their places in the row go into `held`. With constants for ports, weights and bits
+       the compiler leaves out what is not needed. */
     static inline __attribute__((always_inline)) int64_t sp_couple_row(
         double *x, const int32_t *targets, const double *weights, double weight, int64_t count,
         const struct sp_coupled *f, const int ports, const uint8_t *bits, int32_t *found, int32_t *held,
