@@ -1,6 +1,5 @@
 """The pass back through all samples of a batch, on all threads, and the sums that it makes."""
 
-import functools
 import math
 
 import numpy as np
@@ -12,6 +11,7 @@ from ..gradients import INVARIANT, assembled, given_currents, most_ports, new_su
 
 __all__ = ["backward", "shapes_of", "summed"]
 
+NAMES = tuple(new_sums(0, 0))  # of sums by neuron
 # Sums are made piece by piece, whose number does not depend on that of the threads, so that they do not either.
 SMALLEST_PIECE = 8
 MOST_PIECES = 16
@@ -43,7 +43,7 @@ def _new_runner(simulation, weights, tau_m):
     shapes = simulation._shapes_of(weights)
     flat = np.zeros(sum(math.prod(shape) for shape in shapes if shape is not None))
     parts = iter(_split(flat, shapes))
-    parameters = {name: next(parts) for name in new_sums(0, 0)}
+    parameters = {name: next(parts) for name in NAMES}
     by_weight, by_delay = ([next(parts) for _ in range(n)] for _ in range(2))
     I_syn = [next(parts) for _ in simulation._beginning.currents]
     adjoint = Adjoint(source, (0, 0.0), parameters, by_weight, by_delay, [], tau_m, simulation._near)
@@ -75,19 +75,12 @@ class Summed:
 
     def __init__(self, simulation, weights, found):
         self._flat, self.by_input, self.findings, self.n_warnings, self.n_ties, self.error = found
-        self._simulation, self._weights = simulation, weights
-
-    @functools.cached_property
-    def _parts(self):
-        net = self._simulation.network
-        parts = iter(_split(self._flat, self._simulation._shapes_of(self._weights)))
-        by_neuron = {name: next(parts) for name in new_sums(0, 0)}
-        by_weight, by_delay = ([next(parts) for _ in net.projections] for _ in range(2))
-        return by_neuron, by_weight, by_delay, [next(parts) for _ in net.populations], *parts
-
-    by_neuron, by_weight, by_delay, I_syn, V, weight_sums, delay_sums = (
-        property(lambda self, k=k: self._parts[k]) for k in range(7)
-    )
+        net = simulation.network
+        parts = iter(_split(self._flat, simulation._shapes_of(weights)))
+        self.by_neuron = {name: next(parts) for name in NAMES}
+        self.by_weight, self.by_delay = ([next(parts) for _ in net.projections] for _ in range(2))
+        self.I_syn = [next(parts) for _ in net.populations]
+        self.V, self.weight_sums, self.delay_sums = parts
 
     def noted(self, net, near):
         """`warnings` and `n_warnings` of Gradients."""
