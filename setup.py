@@ -35,6 +35,8 @@ MODULES = (
     "engine._backward",
     "engine._slices_back",
     "engine._batch",
+    "batch._spikes",
+    "training._step",
     "engine._lookahead",
     "engine._tangent",
     "dynamics._events",
@@ -51,7 +53,13 @@ SMALL = {
 }
 # Loops over neurons, synapses and vectors, and what they are measured against. -O2 serves the rest as well, and builds
 # sooner.
-FAST = ("sparseprop.engine.kernels.", "sparseprop.engine._lookahead", "sparseprop.engine._tangent", "sparseprop.bench.")
+FAST = (
+    "sparseprop.engine.kernels.",
+    "sparseprop.engine._lookahead",
+    "sparseprop.engine._tangent",
+    "sparseprop.training._step",
+    "sparseprop.bench.",
+)
 
 # Each kind of neurons is a unit of its own: what models/_<m>.pxd defines, in what all kinds share.
 KERNELS = sorted(path.stem for path in pathlib.Path("sparseprop/models").glob("_*.pxd") if path.stem != "_neuron")

@@ -7,12 +7,17 @@ import numpy as np
 from .. import _core
 from ..engine import _batch
 from ..engine._backward import Adjoint
-from ..gradients import INVARIANT, assembled, given_currents, most_ports, new_sums, noted, sums_by_projection
+from ..gradients import INVARIANT, assembled, given_currents, most_ports, new_sums, noted
 
-__all__ = ["backward"]
+__all__ = ["backward", "shapes_of", "summed"]
+
+NAMES = tuple(new_sums(0, 0))  # of sums by neuron
+# Sums are made piece by piece, whose number does not depend on that of the threads, so that they do not either.
+SMALLEST_PIECE = 8
+MOST_PIECES = 16
 
 
-def _shapes(simulation, weights):
+def shapes_of(simulation, weights):
     """Of all arrays that a backward pass adds to, those of :func:`new_sums` first; None of what is not wanted."""
     net = simulation.network
     shapes = [array.shape for array in new_sums(net.size, most_ports(net)).values()]
@@ -32,90 +37,98 @@ def _split(flat, shapes):
     return parts
 
 
-class Sums:
-    """A backward runner with the arrays that it adds to, which are parts of a flat one."""
+def _new_runner(simulation, weights, tau_m):
+    """A backward runner, whose sums are parts of a flat array."""
+    source, n = simulation._source, len(simulation.network.projections)
+    shapes = simulation._shapes_of(weights)
+    flat = np.zeros(sum(math.prod(shape) for shape in shapes if shape is not None))
+    parts = iter(_split(flat, shapes))
+    parameters = {name: next(parts) for name in NAMES}
+    by_weight, by_delay = ([next(parts) for _ in range(n)] for _ in range(2))
+    I_syn = [next(parts) for _ in simulation._beginning.currents]
+    adjoint = Adjoint(source, (0, 0.0), parameters, by_weight, by_delay, [], tau_m, simulation._near)
+    runner = _batch.BackwardRunner(adjoint, simulation._beginning, flat, next(parts), I_syn)
+    runner.take_weights()
+    return runner
 
-    def __init__(self, simulation, weights, tau_m):
-        source, n = simulation._source, len(simulation.network.projections)
-        shapes = _shapes(simulation, weights)
-        self.flat = np.zeros(sum(math.prod(shape) for shape in shapes if shape is not None))
-        parts = iter(_split(self.flat, shapes))
-        parameters = {name: next(parts) for name in new_sums(0, 0)}
-        by_weight, by_delay = ([next(parts) for _ in range(n)] for _ in range(2))
-        self.I_syn = [next(parts) for _ in simulation._beginning.currents]
+
+class Summed:
+    """What a pass back has added up.
+
+    Attributes
+    ----------
+    by_neuron : dict of ndarray
+        As of :func:`new_sums`.
+    by_weight, by_delay : list
+        An array for each projection, or None.
+    I_syn : list
+        By population dL/d(initial currents), or None.
+    V : ndarray
+        dL/dV at the beginning.
+    weight_sums, delay_sums : ndarray
+        By projection.
+    by_input : ndarray
+        dL/d(time) of input spikes.
+    findings, n_warnings, n_ties, error
+        See :func:`sparseprop.engine._batch.run_back`.
+    """
+
+    def __init__(self, simulation, weights, found):
+        self._flat, self.by_input, self.findings, self.n_warnings, self.n_ties, self.error = found
+        net = simulation.network
+        parts = iter(_split(self._flat, simulation._shapes_of(weights)))
+        self.by_neuron = {name: next(parts) for name in NAMES}
+        self.by_weight, self.by_delay = ([next(parts) for _ in net.projections] for _ in range(2))
+        self.I_syn = [next(parts) for _ in net.populations]
         self.V, self.weight_sums, self.delay_sums = parts
-        adjoint = Adjoint(source, (0, 0.0), parameters, by_weight, by_delay, [], tau_m, simulation._near)
-        self.runner = _batch.BackwardRunner(adjoint, simulation._beginning)
-        self.take_weights()
 
-    def take_weights(self):
-        self.runner.take_weights()
+    def noted(self, net, near):
+        """`warnings` and `n_warnings` of Gradients."""
+        by_neuron, by_projection = list(self.by_neuron.values()), [self.weight_sums, self.delay_sums]
+        return noted(net, near, self.findings, self.n_warnings, by_neuron, by_projection)
 
-    def clear(self):
-        self.flat[:] = 0.0
-        self.runner.clear()
+    def is_plain(self):
+        """Whether nothing was found, and all sums are finite numbers."""
+        return self.n_warnings == 0 and bool(np.isfinite(self._flat).all())
 
-    def taken(self, error):
-        """A copy of all sums, what was found, and the error of the invariant."""
-        adjoint = self.runner.adjoint
-        self.weight_sums[:], self.delay_sums[:] = sums_by_projection(adjoint)
-        return self.flat.copy(), self.runner.findings, adjoint.n_ties, error
+
+def summed(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
+    """The pass back through all samples."""
+    size = max(SMALLEST_PIECE, -(-result.n_samples // MOST_PIECES))
+    with simulation._lock:
+        free = simulation._backward_runners.setdefault((weights, tau_m), [])
+        n_pieces = -(-result.n_samples // size)
+        runners = simulation._taking_part(free, lambda: _new_runner(simulation, weights, tau_m), n_pieces)
+        found = simulation._alone(
+            lambda crew: _batch.run_back(crew, runners, samples, result._given, size, dL_dtimes, dL_dV), len(runners)
+        )
+    done = Summed(simulation, weights, found)
+    if _core.BUILD_MODE.startswith("debug") and not done.error <= INVARIANT:
+        raise AssertionError(f"later by the same for all is not the same: {done.error!r}")
+    return done
 
 
 def backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
     """See :meth:`BatchResult.backward`."""
-    net, given = simulation.network, result._given
-    by_input = np.zeros(len(given.times))
-    free = simulation._backward_runners.setdefault((weights, tau_m), [])
-
-    def work(sums, piece, flag):
-        (first, n), left = piece
-        sums.clear()
-        spikes = dL_dtimes[result.offsets[first] : result.offsets[first + n]]
-        error = sums.runner.run(
-            *(left, first, spikes, *result._stops, result.V_ids, dL_dV[first : first + n]),
-            *(sums.V, sums.I_syn, by_input, given.offsets, flag),
-        )
-        return sums.taken(error)
-
-    pieces = list(zip(result._pieces, samples, strict=True))
-    done = simulation._shared_out(free, lambda: Sums(simulation, weights, tau_m), work, pieces)
-    if not done:
-        done = [Sums(simulation, weights, tau_m).taken(0.0)]
-    # In the order of the pieces, so that rounding does not depend on threads.
-    total, findings, n_warnings, n_ties, error = done[0][0], [], 0, 0, 0.0
-    for k, (flat, (found, number), ties, piece_error) in enumerate(done):
-        if k:
-            total += flat
-        findings += found
-        n_warnings += number
-        n_ties += ties
-        error = max(error, piece_error)
-    if _core.BUILD_MODE.startswith("debug") and not error <= INVARIANT:
-        raise AssertionError(f"later by the same for all is not the same: {error!r}")
-    parts = iter(_split(total, _shapes(simulation, weights)))
-    sums = {name: next(parts) for name in new_sums(0, 0)}
-    by_weight, by_delay = ([next(parts) for _ in net.projections] for _ in range(2))
+    net = simulation.network
+    done = summed(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m)
     I_syn = np.full((net.size, most_ports(net)), np.nan)
-    for p in net.populations:
-        by_current = next(parts)
+    for p, by_current in zip(net.populations, done.I_syn, strict=True):
         if by_current is not None:
             I_syn[p.first : p.first + p.n, : by_current.shape[1]] = by_current
-    by_neuron = list(sums.values())
-    sums["V"], weight_sums, delay_sums = parts
-    sums["I_e_times"] = sums["I_e"] * given_currents(simulation._source)
+    sums = done.by_neuron | {"V": done.V, "I_e_times": done.by_neuron["I_e"] * given_currents(simulation._source)}
     sums["read"] = np.zeros(net.size)
     np.add.at(sums["read"], result.V_ids, dL_dV.sum(axis=(0, 1)))
     return assembled(
         net,
         sums,
         I_syn,
-        (by_weight, weight_sums, by_delay, delay_sums),
+        (done.by_weight, done.weight_sums, done.by_delay, done.delay_sums),
         tau_m,
-        input_times=given.given_back(by_input),
+        input_times=result._inputs.given_back(done.by_input),
         drive_weight={},
         steps={},
-        **noted(net, simulation._near, findings, n_warnings, by_neuron, [weight_sums, delay_sums]),
-        n_ties=n_ties,
-        invariant_error=error,
+        **done.noted(net, simulation._near),
+        n_ties=done.n_ties,
+        invariant_error=done.error,
     )

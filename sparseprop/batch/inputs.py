@@ -5,6 +5,7 @@ import numpy as np
 from .. import _validation
 from ..errors import ParameterError, shown, unknown_name
 from ..inputs import SpikeSource
+from . import _spikes
 from .spike_data import SpikeData
 
 __all__ = [
@@ -126,9 +127,12 @@ def input_array(source, values):
     check_shape(source, array.shape)
     array = array.astype(float)
     if not (array >= 0.0).all():
-        wrong = array[~(array >= 0.0)][0]
-        raise ParameterError(f"{name} must be times >= 0 ms, or inf for no spike, got {wrong}")
+        raise _no_time(name, array[~(array >= 0.0)][0])
     return array
+
+
+def _no_time(name, value):
+    return ParameterError(f"{name} must be times >= 0 ms, or inf for no spike, got {value}")
 
 
 def input_pairs(source, values):
@@ -184,6 +188,9 @@ class Inputs:
     """
 
     def __init__(self, sources, inputs):
+        if len(sources) == 1 and type(inputs) is np.ndarray and inputs.dtype == np.float64:
+            self._take(sources[0], inputs)
+            return
         by_name = {p.name: p for p in sources}
         inputs = by_source(sources, inputs)
         self.given = [self._flat(by_name[name], values) for name, values in inputs.items()]
@@ -197,6 +204,22 @@ class Inputs:
         self.order = np.arange(len(times)) if is_in_order else np.lexsort((ids, times, sample))
         self.times, self.ids = times[self.order], ids[self.order]
         self.offsets = np.concatenate([[0], np.cumsum(np.bincount(sample, minlength=self.n_samples))])
+
+    def _take(self, source, array):
+        """The same for the times of the only source, in one loop."""
+        name = f"inputs of {source.name!r}"
+        check_no_raster(array, name)
+        check_shape(source, array.shape)
+        n = len(array)
+        per_source = array.shape[2] if array.ndim == 3 else 1
+        flat = np.ascontiguousarray(array).reshape(n, source.n * per_source)
+        self.times, self.ids, self.offsets, places, wrong = _spikes.in_order(flat, per_source, source.first)
+        if wrong >= 0:
+            raise _no_time(name, flat.flat[wrong])
+        self.names, self.n_samples = [source.name], n
+        # As they are given back: in their order in the array.
+        self.order = slice(None)
+        self.given = [(n, None, self.times, None, (array.shape, np.unravel_index(places, array.shape)))]
 
     @staticmethod
     def _flat(source, values):

@@ -9,7 +9,8 @@ import numpy as np
 from .. import _validation
 from ..errors import ParameterError, named_arguments, unknown_name
 from ..gradients import checked_derivatives, overflows_are_told
-from .backward import backward
+from . import _spikes
+from .backward import backward, summed
 
 if TYPE_CHECKING:
     from typing import Any
@@ -74,40 +75,36 @@ class BatchResult:
     def __init__(
         self,
         simulation: BatchSimulation,
-        given: Inputs,
+        inputs: Inputs,
+        given: Any,
         duration: float,
-        pieces: Any,
-        samples: list[Any],
+        samples: Any,
         V_ids: Ints,
         V_times: Floats,
-        stops: Any,
         tape: bool,
     ) -> None:
-        self._simulation, self._given, self._pieces, self._stops = simulation, given, pieces, stops
+        self._simulation, self._inputs, self._given = simulation, inputs, given
         self._network, self._structure = simulation.network, simulation._structure
         self._samples = samples if tape else None
         self._tape = tape
         self._weights = [p.weight for p in self._network.projections]
         self._delays = [p.delay for p in self._network.projections]
-        self.duration, self.n_samples, self.wall_time = duration, given.n_samples, 0.0
-        self.V_ids, self.V_times = V_ids, V_times
-        self.times = np.concatenate([np.zeros(0), *(s.times for s in samples)])
-        self.ids = np.concatenate([np.zeros(0, np.int64), *(s.ids for s in samples)])
-        ends, n_before = [np.zeros(1, np.int64)], 0
-        for piece in samples:
-            ends.append(piece.ends + n_before)
-            n_before += len(piece.times)
-        self.offsets = np.concatenate(ends)
-        self.V = np.concatenate([np.zeros((0, len(V_times), len(V_ids))), *(s.V for s in samples)])
-        origins = simulation._runners[0].engine.origins
-        if origins is not None:
-            self.V += origins[V_ids]
-        totals = sum((s.counts for s in samples), np.zeros(4, np.int64)).tolist()
-        self.n_spikes, self.n_synaptic_events, self.n_input_events, self.n_close_calls = totals
+        self.duration, self.n_samples, self.wall_time = duration, inputs.n_samples, 0.0
+        self.V_ids, self.V_times = V_ids.copy(), V_times.copy()
+        # Copies of what the pass back reads.
+        self.times, self.ids, self.offsets, self.V = (
+            samples.times,
+            samples.ids,
+            samples.offsets.copy(),
+            samples.V.copy(),
+        )
+        if simulation._origins is not None:
+            self.V += simulation._origins[V_ids]
+        self.n_spikes, self.n_synaptic_events, self.n_input_events, self.n_close_calls = samples.counts
 
     def __getstate__(self):
         # Copies and pickles are without tapes, which are memory of the compiled engine.
-        return vars(self) | {"_samples": None, "_tape": False}
+        return vars(self) | {"_samples": None, "_given": None, "_tape": False}
 
     def __len__(self) -> int:
         return self.n_samples
@@ -126,13 +123,16 @@ class BatchResult:
         """Which sample each spike belongs to."""
         return np.repeat(np.arange(self.n_samples), np.diff(self.offsets))
 
-    def _of(self, population):
-        """Which spikes are of a population (by name), its number of neurons, and the cells of (sample, neuron)."""
+    def _population(self, population):
         names = {p.name: p for p in self._network.populations if not p.is_source}
         name = getattr(population, "name", population)
         if not isinstance(name, str) or name not in names:
             raise unknown_name("population", name, list(names))
-        p = names[name]
+        return names[name]
+
+    def _of(self, population):
+        """Which spikes are of a population (by name), its number of neurons, and the cells of (sample, neuron)."""
+        p = self._population(population)
         where = np.flatnonzero((self.ids >= p.first) & (self.ids < p.first + p.n))
         return where, p.n, self.samples[where] * p.n + (self.ids[where] - p.first)
 
@@ -146,12 +146,8 @@ class BatchResult:
         where : ndarray of int of shape (n_samples, n)
             Which of `times` of the batch that is; -1 for those that do not fire.
         """
-        found, n, cells = self._of(population)
-        times, where = np.full(self.n_samples * n, np.inf), np.full(self.n_samples * n, -1)
-        # Of several values for one place the last one stays: the earliest.
-        where[cells[::-1]] = found[::-1]
-        times[where >= 0] = self.times[where[where >= 0]]
-        return times.reshape(self.n_samples, n), where.reshape(self.n_samples, n)
+        p = self._population(population)
+        return _spikes.first_spikes(self.times, self.ids, self.offsets, p.first, p.n)
 
     def spike_table(self, population: PopulationName, n_spikes: int | None = None) -> tuple[Floats, Ints]:
         """The spikes of each neuron of a population, in the order of time.
@@ -187,8 +183,8 @@ class BatchResult:
 
     def spike_counts(self, population: PopulationName) -> Ints:
         """How often each neuron of a population fires, shape (n_samples, n)."""
-        _, n, cells = self._of(population)
-        return np.bincount(cells, minlength=self.n_samples * n).reshape(self.n_samples, n)
+        p = self._population(population)
+        return _spikes.spike_counts(self.ids, self.offsets, p.first, p.n)
 
     @property
     def _cites(self):
@@ -235,6 +231,17 @@ class BatchResult:
             Without ``tape=True``, when called twice, for other shapes than these, for values that are not finite, or if
             weights or delays of the network were changed in between.
         """
+        weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
+        samples, dL_dtimes, dL_dV = self._used_up(dL_dtimes, dL_dV)
+        with overflows_are_told():
+            return backward(self._simulation, self, samples, dL_dtimes, dL_dV, weights, tau_m)
+
+    def _summed(self, dL_dtimes, dL_dV):
+        """The sums of which :meth:`backward` makes Gradients, for who needs few of them."""
+        return summed(self._simulation, self, *self._used_up(dL_dtimes, dL_dV), True, False)
+
+    def _used_up(self, dL_dtimes, dL_dV):
+        """The tapes, which are used up, and derivatives as arrays."""
         if not self._tape:
             raise ParameterError(
                 "this BatchResult has no tapes: run with tape=True; copies and pickles have none, so take gradients "
@@ -242,7 +249,6 @@ class BatchResult:
             )
         if self._samples is None:
             raise ParameterError("backward() was called before: tapes are used up by it; run again with tape=True")
-        weights, tau_m = _validation.flag(weights, "weights"), _validation.flag(tau_m, "tau_m")
         if structure(self._network) != self._structure:
             raise ParameterError("something was added to the network since the run: run again with tape=True")
         for name in ("weight", "delay"):
@@ -260,5 +266,4 @@ class BatchResult:
             where = tuple(int(k) for k in np.argwhere(hidden)[0])
             raise ParameterError(f"dL_dV must be 0 where V is infinite, got {dL_dV[where]} at index {where}")
         samples, self._samples = self._samples, None
-        with overflows_are_told():
-            return backward(self._simulation, self, samples, dL_dtimes, dL_dV, weights, tau_m)
+        return samples, dL_dtimes, dL_dV

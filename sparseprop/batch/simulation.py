@@ -8,7 +8,6 @@ import os
 import threading
 import time
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +23,7 @@ from ..network import Network
 from ..numerics import bins
 from ..run.recording import Record
 from ..run.simulation import explained, infos
+from .backward import shapes_of
 from .inputs import Inputs, sources_of
 from .result import BatchResult, structure
 
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from ..run.recording import Record
 
 __all__ = ["BatchSimulation", "run_batch"]
-
-# Samples are shared out in pieces whose number does not depend on that of the threads, so that sums do not either.
-SMALLEST_PIECE = 8
-MOST_PIECES = 16
 
 
 @named_arguments
@@ -89,13 +85,15 @@ def run_batch(
         return simulation.run(inputs, duration, record=record, tape=tape)
 
 
-# Threads do not live on in a forked child, where a pool of them would be waited for for ever.
+# Threads do not live on in a forked child, where they would be waited for for ever; and another one than that which
+# forks may have been in the middle of samples.
 _simulations: weakref.WeakSet = weakref.WeakSet()
 
 
 def _begin_anew_in_child():
     for simulation in list(_simulations):
         simulation._pool, simulation._lock = None, threading.Lock()
+        simulation._forget_runners()
 
 
 os.register_at_fork(after_in_child=_begin_anew_in_child)
@@ -170,8 +168,13 @@ class BatchSimulation:
         self._source = dataclasses.replace(source, projections=projections, spikes=(np.zeros(0), np.zeros(0, np.int64)))
         self._near = NEAR * source.clock.epoch / 8.0
         first = _batch.Runner(self._source, self._near)
-        self._beginning = first.beginning
+        self._beginning, self._origins = first.beginning, first.engine.origins
         self._runners, self._backward_runners = [first], {}
+        self._stops, self._shapes = (None, None), {}
+
+    def _forget_runners(self):
+        """Others are made where they are wanted: after a failure their state is undefined."""
+        self._runners, self._backward_runners = [], {}
 
     def _found(self):
         """Of each projection its delays, which order the rows of synapses, and what else is taken over once."""
@@ -189,9 +192,7 @@ class BatchSimulation:
 
     def close(self) -> None:
         """End the threads; what was computed stays, and another run begins new ones."""
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        self._pool = None
 
     def run(
         self, inputs: InputSpikes, duration: float, *, record: Record | None = None, tape: bool = False
@@ -227,24 +228,27 @@ class BatchSimulation:
         """
         duration = _validation.real(duration, "duration", "a finite time >= 0 ms", unit="ms", low=0.0)
         tape = _validation.flag(tape, "tape")
-        self._take_weights()
-        given = Inputs(self.sources, inputs)
-        ids, times = self._readings(record, duration)
-        began = time.perf_counter()
-        clock = self._source.clock
-        pairs = [clock.pair(min(float(t), duration)) for t in times]  # the last one may be beyond it by rounding
-        stops = np.array([n for n, _ in pairs], np.int64), np.array([s for _, s in pairs], float)
-        until = clock.add((0, 0.0), duration)
-        size = max(SMALLEST_PIECE, -(-given.n_samples // MOST_PIECES))
-        pieces = [(first, min(size, given.n_samples - first)) for first in range(0, given.n_samples, size)]
-
-        def work(runner, piece, flag):
-            return runner.run(given.times, given.ids, given.offsets, *piece, until, *stops, ids, tape, flag)
-
-        samples = self._shared_out(self._runners, self._new_runner, work, pieces)
-        result = BatchResult(self, given, duration, pieces, samples, ids, times, stops, tape)
+        with self._lock:
+            self._take_weights()
+            checked = Inputs(self.sources, inputs)
+            ids, times, stops, until = self._times(record, duration)
+            began = time.perf_counter()
+            given = _batch.Given(checked.times, checked.ids, checked.offsets, *stops, ids)
+            runners = self._taking_part(self._runners, self._new_runner, checked.n_samples)
+            samples = self._alone(lambda crew: _batch.run(crew, runners, given, until, tape), len(runners))
+        result = BatchResult(self, checked, given, duration, samples, ids, times, tape)
         result.wall_time = time.perf_counter() - began
         return result
+
+    def _times(self, record, duration):
+        """What `_readings` says, and these times and the end as pairs; kept, as they mostly are those of before."""
+        if self._stops[0] is None or self._stops[0][0] is not record or self._stops[0][1] != duration:
+            ids, times = self._readings(record, duration)
+            clock = self._source.clock
+            pairs = [clock.pair(min(float(t), duration)) for t in times]  # the last may be beyond it by rounding
+            stops = np.array([n for n, _ in pairs], np.int64), np.array([s for _, s in pairs], float)
+            self._stops = (record, duration), (ids, times, stops, clock.add((0, 0.0), duration))
+        return self._stops[1]
 
     def _readings(self, record, duration):
         """Global ids of the neurons whose V is wanted, and when."""
@@ -280,38 +284,33 @@ class BatchSimulation:
         for runner in [*self._runners, *itertools.chain(*self._backward_runners.values())]:
             runner.take_weights()
 
+    def _shapes_of(self, weights):
+        """Of what a pass back adds up; the same until something is added to the network."""
+        if weights not in self._shapes:
+            self._shapes[weights] = shapes_of(self, weights)
+        return self._shapes[weights]
+
     def _new_runner(self):
         runner = _batch.Runner(self._source, self._near)
         runner.take_weights()
         return runner
 
-    def _shared_out(self, free, make, work, pieces):
-        """``work(runner, piece, flag)`` for all pieces, on all threads; what they return."""
-        flag = _batch.StopFlag()
+    def _taking_part(self, runners, make, n_parts):
+        """One for each thread that is of use where there are so many parts."""
+        while len(runners) < max(min(self.n_threads, n_parts), 1):
+            runners.append(make())
+        return runners[: max(min(self.n_threads, n_parts), 1)]
 
-        def one(piece):
-            with self._lock:
-                runner = free.pop() if free else None
-            runner = make() if runner is None else runner
-            try:
-                result = work(runner, piece, flag)
-            except _batch.SampleFault as fault:
-                error = explained(fault.fault, self.network)
-                raise type(error)(f"sample {fault.sample}: {error}") from None
-            # Not if it failed: its state is undefined then.
-            with self._lock:
-                free.append(runner)
-            return result
-
-        if self.n_threads == 1 or len(pieces) <= 1:
-            return [one(piece) for piece in pieces]
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="sparseprop")
-        futures = [self._pool.submit(one, piece) for piece in pieces]
+    def _alone(self, work, n_runners):
+        """``work(crew)``, with this many runners: on all threads."""
+        if n_runners > 1 and self._pool is None:
+            self._pool = _batch.Crew(self.n_threads)
         try:
-            return [future.result() for future in futures]
+            return work(self._pool if n_runners > 1 else None)
+        except _batch.SampleFault as fault:
+            self._forget_runners()
+            error = explained(fault.fault, self.network)
+            raise type(error)(f"sample {fault.sample}: {error}") from None
         except BaseException:
-            flag.set()
-            for future in futures:
-                future.cancel()
+            self._forget_runners()
             raise

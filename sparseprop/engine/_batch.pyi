@@ -1,4 +1,3 @@
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,15 +7,15 @@ from ..errors import EngineFault
 from ._backward import Adjoint
 from .input import EngineInput
 
-class StopFlag:
-    def set(self) -> None: ...
+class Crew:
+    def __init__(self, n: int) -> None: ...
 
 class Samples:
     times: NDArray[np.float64]
     ids: NDArray[np.int64]
-    ends: NDArray[np.int64]
+    offsets: NDArray[np.int64]
     V: NDArray[np.float64]
-    counts: NDArray[np.int64]
+    counts: tuple[int, int, int, int]
 
 class SampleFault(Exception):
     def __init__(self, sample: int, fault: EngineFault) -> None: ...
@@ -28,40 +27,38 @@ class Runner:
     beginning: TapePart
     def __init__(self, network: EngineInput, near: float) -> None: ...
     def take_weights(self) -> None: ...
-    def run(
+
+class Given:
+    def __init__(
         self,
         times: NDArray[np.float64],
         ids: NDArray[np.int64],
         offsets: NDArray[np.int64],
-        first: int,
-        n: int,
-        until: tuple[int, float],
-        stop_epochs: NDArray[np.int64],
-        stop_s: NDArray[np.float64],
+        epochs: NDArray[np.int64],
+        s: NDArray[np.float64],
         V_ids: NDArray[np.int64],
-        keep: bool,
-        flag: StopFlag,
-    ) -> Samples: ...
+    ) -> None: ...
+
+def run(crew: Crew | None, runners: list[Runner], given: Given, until: tuple[int, float], keep: bool) -> Samples: ...
 
 class BackwardRunner:
     adjoint: Adjoint
-    def __init__(self, adjoint: Adjoint, beginning: TapePart) -> None: ...
-    def run(
+    def __init__(
         self,
-        samples: Samples,
-        first: int,
-        by_spike: NDArray[np.float64],
-        stop_epochs: NDArray[np.int64],
-        stop_s: NDArray[np.float64],
-        V_ids: NDArray[np.int64],
-        by_V: NDArray[np.float64],
+        adjoint: Adjoint,
+        beginning: TapePart,
+        flat: NDArray[np.float64],
         by_start: NDArray[np.float64],
-        by_current: list[Any],
-        by_input: NDArray[np.float64],
-        offsets: NDArray[np.int64],
-        flag: StopFlag,
-    ) -> float: ...
+        by_current: list[NDArray[np.float64] | None],
+    ) -> None: ...
     def take_weights(self) -> None: ...
-    def clear(self) -> None: ...
-    @property
-    def findings(self) -> tuple[list[tuple[int, int, int, int, float]], int]: ...
+
+def run_back(
+    crew: Crew | None,
+    runners: list[BackwardRunner],
+    samples: Samples,
+    given: Given,
+    size: int,
+    by_spike: NDArray[np.float64],
+    by_V: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[tuple[int, int, int, int, float]], int, int, float]: ...

@@ -3,7 +3,7 @@
 Engines, and the pass back, are made of it.
 """
 
-from libc.math cimport fabs
+from libc.math cimport NAN, fabs
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
@@ -156,6 +156,7 @@ cdef class Loaded:
         for k in range(p.n_frames):
             rotates, rate, scale, coupling = frames.entries[k]
             memset(&p.frames[k], 0, sizeof(Frame))
+            p.frames[k].decay_u = p.frames[k].shrink_u = NAN
             if coupling is not None:
                 p.frames[k].couples = True
                 p.frames[k].tau, p.frames[k].near, p.frames[k].gain, p.frames[k].slope = coupling
@@ -289,7 +290,8 @@ cdef class Loaded:
         for k in range(len(self.network.projections)):
             c = &self.e.projections[k]
             if c.weights != NULL:
-                c.largest = largest_size(self.network.projections[c.rank].weight)
+                weights = self.network.projections[c.rank].weight
+                c.largest = largest_of(weights) if isinstance(weights, np.ndarray) else largest_size(weights)
         for k, places, weights in self.delayed:
             projection = self.network.projections[self.e.projections[k].rank]
             take_places(projection.adjacency.offsets, places, projection.weight, weights)
@@ -486,6 +488,14 @@ class _Frames:
         if is_new:
             self.shared[key] = np.zeros(size, np.uint8)
         return self.shared[key], is_new
+
+
+cdef double largest_of(const double[::1] values) noexcept:
+    cdef double largest = 0.0
+    cdef Py_ssize_t k
+    for k in range(values.shape[0]):
+        largest = max(largest, fabs(values[k]))
+    return largest
 
 
 def largest_size(values):

@@ -181,7 +181,7 @@ cdef inline Outcome give_kick(State *e, Population *p, const Model *m, neuron_t 
         if before(e.now, p.release[i]):
             if not has_currents(m):
                 return DROPPED
-            if not kick_held(m, x, e.now, e.H, weight, port):
+            if not kick_held(m, x, &p.frames[m.frame], e.now, e.H, weight, port):
                 e.faulty = p.first + i
                 return FAILED
             if e.tape != NULL:
@@ -226,13 +226,14 @@ cdef inline Status kick_neuron(State *e, Queue *q, Population *p, neuron_t i, do
 cdef inline bint note_currents(State *e, Population *p, const Model *m, neuron_t i) noexcept nogil:
     """For the tape, before a reset: the currents at the spike and, for now, at the end of its refractory period."""
     cdef const double *x = state_of(p, m, i)
+    cdef const Frame *f = &p.frames[m.frame]
     cdef double *at_release
     if p.release != NULL:
         at_release = &e.tape.at_release[p.first + i]
         if not tape_current(e.tape, at_release[0]):
             return False
-        at_release[0] = current_at(m, x, plus(e.now, m.t_ref, e.H), e.H)
-    return tape_current(e.tape, current_at(m, x, e.now, e.H))
+        at_release[0] = current_at(m, x, f, plus(e.now, m.t_ref, e.H), e.H)
+    return tape_current(e.tape, current_at(m, x, f, e.now, e.H))
 
 
 cdef inline Status renew(State *e, Population *p, const Model *m, neuron_t i) noexcept nogil:
@@ -272,7 +273,7 @@ cdef double port_current_of(const State *e, const Population *p, neuron_t i, int
 
 cdef double current_sum(const State *e, const Population *p, neuron_t i, Pair t) noexcept nogil:
     cdef const Model *m = row(p, i)
-    return current_at(m, state_of(p, m, i), t, e.H)
+    return current_at(m, state_of(p, m, i), &p.frames[m.frame], t, e.H)
 
 
 cdef bint is_unchanged(const Population *p, neuron_t i, Pair since) noexcept nogil:
@@ -303,7 +304,7 @@ cdef void place_currents(State *e, Population *p, neuron_t i, const double *curr
         if currents[k] == 0.0:
             continue
         if p.release != NULL and before(e.now, p.release[i]):
-            kick_held(m, state_of(p, m, i), e.now, e.H, currents[k], k)
+            kick_held(m, state_of(p, m, i), &p.frames[m.frame], e.now, e.H, currents[k], k)
         else:
             kick_state(m, state_of(p, m, i), base_of(p, i), frame_now(e, p, m), e.now, e.H, currents[k], k)
 

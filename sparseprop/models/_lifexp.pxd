@@ -16,8 +16,10 @@ from libc.string cimport memset
 
 from sparseprop.models._neuron cimport Neurons, Row, Sums, When
 from sparseprop.numerics._constants cimport LARGEST_KICK, LARGEST_STATE, NEARLY, ROUNDING
+from sparseprop.numerics._decaying cimport last_sign, sum_at, sign_changes
 from sparseprop.numerics._frames cimport (
-    Frame, Moments, Pair, enter_instant, enter_moment, make_moments, never, phi, place_edge, plus,
+    Frame, Moments, Pair, decay_after, enter_instant, enter_moment, make_moments, never, phi, place_edge, plus,
+    shrink_after,
 )
 from sparseprop.numerics._elementary cimport exp, expm1, log, log1p
 from sparseprop.numerics._scan cimport Coupled, couple, find_coupled, prefetch
@@ -30,6 +32,7 @@ cdef struct Port:
     double gain           # of a port whose time constant is far from the membrane's
     double slope          # of one that is near
     double peak           # not below the largest voltage that a unit of current causes
+    double rates          # 1 / tau of the port and of the membrane, added up
     bint near
     neuron_t frame
     # What brings a state to the next epoch: x' = (x + sum of a phi) x_factor, a' = a factor; phi is 0 unless `near`.
@@ -75,6 +78,7 @@ cdef inline object fill(LIFExp *m, constants, frames, double H):
         port = constants["ports"][k]
         m.ports[k].tau, m.ports[k].near = port["tau"], port["near"]
         m.ports[k].gain, m.ports[k].slope, m.ports[k].peak = port["gain"], port["slope"], port["peak"]
+        m.ports[k].rates = 1.0 / m.ports[k].tau + 1.0 / m.tau
         m.ports[k].frame = frames.of_port(m.tau, port)
         m.longest = max(m.longest, m.ports[k].tau)
         m.ports[k].factor = exp(-H / m.ports[k].tau)
@@ -191,13 +195,13 @@ cdef inline bint kick_state(const LIFExp *m, double *x, Pair *base, const Frame 
     return True
 
 
-cdef inline void set_depth(const LIFExp *m, double *x) noexcept nogil:
+cdef inline void set_depth(const LIFExp *m, double *x, const Frame *f) noexcept nogil:
     """D = depth at `base`, whatever the currents are."""
     cdef double value = m.depth
     cdef int64_t k
     for k in range(m.n_ports):
         if not m.ports[k].near:
-            value = value - m.ports[k].gain * (x[3 + k] * exp(-x[1] / m.ports[k].tau))
+            value = value - m.ports[k].gain * (x[3 + k] * decay_after(port_frame(m, f, k), x[1]))
     value = value * exp(x[1] / m.tau)
     for k in range(m.n_ports):
         if m.ports[k].near:
@@ -210,16 +214,17 @@ cdef inline void reset_at(const LIFExp *m, double *x, Pair *base, const Frame *f
     if x[0] != <double> release.n:
         move_to_epoch(m, x, release.n, H)
     x[1] = release.s
-    set_depth(m, x)
+    set_depth(m, x, f)
 
 
-cdef inline bint kick_held(const LIFExp *m, double *x, Pair now, double H, double weight, int64_t port) noexcept nogil:
+cdef inline bint kick_held(const LIFExp *m, double *x, const Frame *f, Pair now, double H, double weight,
+                           int64_t port) noexcept nogil:
     # The end of the period is `base`: the current has the kick, V does not.
     cdef double current = x[3 + port] + weight * exp(from_epoch(x, now, H) / m.ports[port].tau)
     if not (fabs(current) < LARGEST_STATE):
         return False
     x[3 + port] = current
-    set_depth(m, x)
+    set_depth(m, x, f)
     return True
 
 
@@ -242,8 +247,15 @@ cdef inline bint over_threshold(const LIFExp *m, const double *x, const Frame *f
 
 cdef inline double voltage_at(const LIFExp *m, const double *x, const Pair *base, const Frame *f, Pair now,
                               double H) noexcept nogil:
-    cdef double currents[MAX_PORTS]
-    return m.V_inf - value_at(m, x[2], x + 3, from_epoch(x, now, H), currents)
+    # As `value_at`; neurons are mostly looked at together.
+    cdef double inner = x[2], outer = 0.0, u = from_epoch(x, now, H)
+    cdef int64_t k
+    for k in range(m.n_ports):
+        if m.ports[k].near:
+            inner = inner + x[3 + k] * phi(m.tau, m.ports[k].slope, u)
+        else:
+            outer = outer + m.ports[k].gain * (x[3 + k] * decay_after(port_frame(m, f, k), u))
+    return m.V_inf - (inner * shrink_after(f, u) + outer)
 
 
 cdef inline double port_current(const LIFExp *m, const double *x, Pair now, double H, int64_t port) noexcept nogil:
@@ -254,111 +266,15 @@ cdef inline double left_of_current(const LIFExp *m, int64_t port, double u) noex
     return exp(-u / m.ports[port].tau)
 
 
-cdef inline double current_at(const LIFExp *m, const double *x, Pair now, double H) noexcept nogil:
+cdef inline double current_at(const LIFExp *m, const double *x, const Frame *f, Pair now, double H) noexcept nogil:
     cdef double total = 0.0, u = from_epoch(x, now, H)
     cdef int64_t k
     for k in range(m.n_ports):
-        total += x[3 + k] * exp(-u / m.ports[k].tau)
+        total += x[3 + k] * decay_after(port_frame(m, f, k), u)
     return total
 
 
 # The next spike -----------------------------------------------------------------------------------------------------
-
-cdef inline double last_sign(const double *weights, const double *taus, int64_t n) noexcept nogil:
-    """A number with the sign that a sum of decaying exponentials has in the end."""
-    cdef double slowest = 0.0, sign = 0.0
-    cdef int64_t k
-    for k in range(n):
-        if weights[k] != 0.0 and taus[k] >= slowest:
-            slowest = taus[k]
-            sign = weights[k]
-    return sign
-
-
-cdef inline double sum_at(const double *weights, const double *taus, int64_t n, double constant,
-                          double u) noexcept nogil:
-    cdef double total = constant
-    cdef int64_t k
-    for k in range(n):
-        total = total + weights[k] * exp(-u / taus[k])
-    return total
-
-
-cdef inline double zero_between(const double *weights, const double *taus, int64_t n, double constant, double low,
-                                double high, bint positive) noexcept nogil:
-    """The zero in [low, high] of a sum that is positive at `low` or not, by Newton's method kept in the interval."""
-    cdef double u = 0.5 * (low + high), value, slope, term, step, new
-    cdef bint inside
-    cdef int64_t k, _
-    for _ in range(200):
-        value = constant
-        slope = 0.0
-        for k in range(n):
-            term = weights[k] * exp(-u / taus[k])
-            value = value + term
-            slope = slope - term / taus[k]
-        if (value > 0.0) == positive:
-            low = u
-        else:
-            high = u
-        inside = False
-        new = 0.0
-        if slope != 0.0:
-            step = -value / slope
-            new = u + step
-            if fabs(step) <= 9.313225746154785e-10 * u and low <= new and new <= high:
-                return new
-            inside = low < new and new < high
-        if not inside:
-            new = 0.5 * (low + high)
-        if new == u:
-            return new
-        u = new
-    return u
-
-
-cdef inline int64_t sign_changes(const double *weights, const double *taus, int64_t n, double constant,
-                                 double *zeros) noexcept nogil:
-    """The zeros u > 0 of constant + sum of weights[k] exp(-u / taus[k]), ascending; how many, at most n.
-
-    Multiplied by exp(u / taus[0]) and differentiated, it loses a term; between the zeros of what remains there is at
-    most one.
-    """
-    cdef double inner[MAX_PORTS]
-    cdef double derived[MAX_PORTS]
-    cdef double first = taus[0], longest = taus[0], left = 0.0, right, end, step, ratio
-    cdef bint left_sign, right_sign
-    cdef int64_t k, _, n_inner, count = 0
-    if n == 1:
-        ratio = -weights[0] / constant if constant != 0.0 else 0.0
-        if ratio > 1.0:
-            zeros[0] = taus[0] * log(ratio)
-            return 1
-        return 0
-    for k in range(1, n):
-        longest = max(longest, taus[k])
-        derived[k - 1] = weights[k] * ((taus[k] - first) / (first * taus[k]))
-    n_inner = sign_changes(derived, taus + 1, n - 1, constant / first, inner)
-    left_sign = sum_at(weights, taus, n, constant, 0.0) > 0.0
-    for k in range(n_inner):
-        right = inner[k]
-        right_sign = sum_at(weights, taus, n, constant, right) > 0.0
-        if left_sign != right_sign:
-            zeros[count] = zero_between(weights, taus, n, constant, left, right, left_sign)
-            count += 1
-        left = right
-        left_sign = right_sign
-    end = constant if constant != 0.0 else last_sign(weights, taus, n)
-    if left_sign != (end > 0.0):
-        step = longest
-        for _ in range(12):
-            right = left + step
-            if (sum_at(weights, taus, n, constant, right) > 0.0) != left_sign:
-                zeros[count] = zero_between(weights, taus, n, constant, left, right, left_sign)
-                return count + 1
-            step = 2.0 * step
-    return count
-
 
 cdef inline double inhibited_start(const LIFExp *m, double x, double D) noexcept nogil:
     """Where the search for the root begins in neurons with inhibition alone."""
@@ -393,7 +309,7 @@ cdef inline bint find_root(const LIFExp *m, double x, const double *currents, do
             rate = fabs(later[k]) / m.ports[k].tau
             S = S + later[k]
             first = first + rate
-            second = second + rate * (1.0 / m.ports[k].tau + 1.0 / tau)
+            second = second + rate * m.ports[k].rates
         if F > 0.0:
             low = u
         else:
@@ -447,8 +363,8 @@ cdef inline Pair next_crossing(const LIFExp *m, const double *state, const Pair 
     for k in range(m.n_ports):
         if m.ports[k].near:
             x = x + state[3 + k] * phi(m.tau, m.ports[k].slope, s)
-        currents[k] = state[3 + k] * exp(-s / m.ports[k].tau)
-    x = x * exp(-s / m.tau)
+        currents[k] = state[3 + k] * decay_after(port_frame(m, f, k), s)
+    x = x * shrink_after(f, s)
     for k in range(m.n_ports):
         if not m.ports[k].near:
             outer = outer + m.ports[k].gain * currents[k]
@@ -639,6 +555,7 @@ cdef inline void coupled(Coupled *shared, const LIFExp *m, const Frame *f, Pair 
     shared.s = now.s
     shared.growth = f.growth
     shared.edge_E = f.edge_E
+    shared.edge_is_far = f.edge_is_far
     shared.gap = m.gap
     shared.x_factor = m.x_factor
     shared.ports = m.n_ports

@@ -97,7 +97,8 @@ cdef inline int64_t ports_of(const void *m) noexcept nogil:
     return 1
 
 
-cdef inline bint kick_held(const void *m, double *x, Pair now, double H, double weight, int64_t port) noexcept nogil:
+cdef inline bint kick_held(const void *m, double *x, const Frame *f, Pair now, double H, double weight,
+                           int64_t port) noexcept nogil:
     """A kick in the refractory period, as `kick_state`; with `has_currents`."""
     return True
 
@@ -107,7 +108,7 @@ cdef inline double port_current(const void *m, const double *x, Pair now, double
     return NAN
 
 
-cdef inline double current_at(const void *m, const double *x, Pair t, double H) noexcept nogil:
+cdef inline double current_at(const void *m, const double *x, const Frame *f, Pair t, double H) noexcept nogil:
     """The sum of the synaptic currents at t, not before the time of the state."""
     return 0.0
 

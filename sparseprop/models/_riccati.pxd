@@ -309,14 +309,55 @@ cdef inline int64_t scan_block(const Riccati *m, const Neurons *p, int64_t first
                        -m.peak_b * f.edge_sine - m.peak_a * f.edge_E, 2.0 * ROUNDING, found)
 
 
+cdef inline int64_t turn_one_by_one(const Riccati *m, const Neurons *p, const neuron_t *targets, const double *weights,
+                                    double weight, int64_t count, neuron_t *near, neuron_t *others,
+                                    int64_t *n_others) noexcept nogil:
+    """`kick_row` of rotations, with weights of their own or excitation."""
+    cdef const Frame *f = p.frame
+    cdef const uint8_t *waiting = p.waiting
+    cdef double *states = p.x
+    cdef double *x
+    cdef double c = f.E, s = f.sine, inverse_root = m.inverse_root, w = weight, d, a, b, size
+    # At the edge the distance to threshold is a multiple of that of (a, b) to this direction; beyond a finite peak it
+    # may be any.
+    cdef double edge_a = m.peak_b * f.edge_E - m.peak_a * f.edge_sine
+    cdef double edge_b = -m.peak_b * f.edge_sine - m.peak_a * f.edge_E
+    cdef bint any_may = f.edge_is_far or m.finite_peak
+    cdef int64_t k, found = 0, left = 0
+    cdef neuron_t i
+    for k in range(count):
+        if p.far and k + 24 < count:
+            prefetch(&states[2 * <int64_t> targets[k + 24]], 2 * sizeof(double))
+        i = targets[k]
+        x = states + 2 * <int64_t> i
+        if weights != NULL:
+            w = weights[k]
+        d = w * inverse_root * (x[0] * c - x[1] * s)
+        a = x[0] + d * s
+        b = x[1] + d * c
+        size = fabs(a) + fabs(b)
+        if (waiting != NULL and (waiting[i >> 3] >> (i & 7)) & 1) or not SMALL <= size <= LARGE:
+            others[left] = <neuron_t> k
+            left += 1
+            continue
+        x[0] = a
+        x[1] = b
+        near[found] = i
+        found += w > 0.0 and (any_may or edge_a * a + edge_b * b <= 2.0 * ROUNDING * size)
+    n_others[0] = left
+    return found
+
+
 cdef inline int64_t kick_row(const Riccati *m, const Neurons *p, const neuron_t *targets, const double *weights,
                              double weight, double largest, int64_t count, int64_t port, neuron_t *near,
                              neuron_t *others, int64_t *n_others) noexcept nogil:
     cdef const Frame *f = p.frame
     cdef double kick = weight * m.inverse_root
     cdef int64_t n = 0, left = 0
-    if p.waiting != NULL or weights != NULL or m.regime != ROTATION or weight > 0.0:
+    if m.regime != ROTATION:
         return -1
+    if p.waiting != NULL or weights != NULL or weight > 0.0:
+        return turn_one_by_one(m, p, targets, weights, weight, count, near, others, n_others)
     if not p.far and settle_lengths(p, fabs(weight) * m.inverse_root):
         turn(p.x, targets, count, kick, f.E, f.sine)
     else:

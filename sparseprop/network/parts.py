@@ -328,6 +328,15 @@ class Projection(_ReadOnly):
             value = _validation.real(value, what, **bounds)
         self._set(**{f"_{name}": value})
 
+    def _take_weights(self, values):
+        """As an assignment of ``weight``, for a training that changes them all the time."""
+        plain = type(values) is np.ndarray and values.dtype == np.float64 and values.shape == (self.n_synapses,)
+        if plain and np.isfinite(values).all():
+            require_stored(self.adjacency, "weight")
+            self._set(_weight=values.copy())
+        else:
+            self.weight = values
+
     @property
     def weight(self) -> NumberOrArray:
         self._require_all("weight", self._weight)

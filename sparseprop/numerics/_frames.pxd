@@ -95,6 +95,12 @@ cdef struct Frame:
     double decay                # 1 / E
     double edge_psi
     double edge_decay
+    # exp(-u / scale) and exp(-u / tau) for the u that they were asked for last; NaN: none yet. Neurons that were kicked
+    # together ask for the same.
+    double decay_u
+    double decay_by_scale
+    double shrink_u
+    double shrink_by_tau
 
 
 cdef enum:
@@ -256,6 +262,22 @@ cdef inline double phi(double tau, double slope, double u) noexcept nogil:
     if u > 700.0 * tau:
         return 0.0
     return -(u / tau) * (expm1(z) / z if z != 0.0 else 1.0)
+
+
+cdef inline double decay_after(const Frame *f, double u) noexcept nogil:
+    """exp(-u / scale) of a frame that couples."""
+    cdef Frame *memory = <Frame *> f
+    if memory.decay_u != u:
+        memory.decay_u, memory.decay_by_scale = u, exp(-u / f.scale)
+    return memory.decay_by_scale
+
+
+cdef inline double shrink_after(const Frame *f, double u) noexcept nogil:
+    """exp(-u / tau) of a frame that couples."""
+    cdef Frame *memory = <Frame *> f
+    if memory.shrink_u != u:
+        memory.shrink_u, memory.shrink_by_tau = u, exp(-u / f.tau)
+    return memory.shrink_by_tau
 
 
 cdef inline void place_edge(Frame *f, int64_t epoch, Pair edge, double ahead, double H) noexcept nogil:

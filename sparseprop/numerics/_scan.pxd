@@ -315,6 +315,7 @@ cdef extern from *:
         double edge_psi[SP_PORTS], edge_decay[SP_PORTS];
         double phi[SP_PORTS], a_factor[SP_PORTS];  /* phi is 0 for ports that are not near */
         int64_t ports, port;                    /* how many; the one that is kicked */
+        int64_t edge_is_far;                    /* so that what is of the edge does not hold */
     };
 
     /* Blocks are brought to the present epoch and to arrays by variable first: loads with a stride are slow in wide
@@ -385,10 +386,10 @@ cdef extern from *:
         }
     }
 
-    /* Kicks of a row. Those after which the next spike may be earlier than before go into `found`, the result is how
-       many. Targets with their bit set may be refractory: not kicked, nor are those of older epochs than the one
-       before; their places in the row go into `held`. With constants for ports, weights and bits the compiler leaves
-       out what is not needed. */
+    /* Kicks of a row. Those after which the next spike may be earlier than before, and before the edge, go into
+       `found`, the result is how many. Targets with their bit set may be refractory: not kicked, nor are those of older
+       epochs than the one before; their places in the row go into `held`. With constants for ports, weights and bits
+       the compiler leaves out what is not needed. */
     static inline __attribute__((always_inline)) int64_t sp_couple_row(
         double *x, const int32_t *targets, const double *weights, double weight, int64_t count,
         const struct sp_coupled *f, const int ports, const uint8_t *bits, int32_t *found, int32_t *held,
@@ -398,13 +399,22 @@ cdef extern from *:
         const int64_t width = 3 + ports, port = 3 + (ports > 1 ? f->port : 0);
         int64_t k, n = 0, m = 0;
         const double x_factor = f->x_factor;
-        double psi[SP_PORTS], phi[SP_PORTS], factors[SP_PORTS];
+        /* At the edge: as in sp_find_coupled_of. */
+        const double tiny = 2.0 * SP_ROUNDING, gap = f->gap, span = f->edge_E - f->growth;
+        const double edge = gap * f->edge_E + tiny * fabs(gap * f->edge_E);
+        const int far = f->edge_is_far != 0;
+        double psi[SP_PORTS], phi[SP_PORTS], factors[SP_PORTS], part[SP_PORTS], early[SP_PORTS], late[SP_PORTS];
+        double margin[SP_PORTS];
         int near[SP_PORTS];
         for (k = 0; k < ports; k++) {
             psi[k] = f->psi[k];
             phi[k] = f->phi[k];
             factors[k] = f->a_factor[k];
             near[k] = phi[k] != 0.0;
+            part[k] = f->edge_psi[k];
+            early[k] = f->decay[k];
+            late[k] = f->edge_decay[k];
+            margin[k] = 2.0 * tiny * (fabs(part[k]) + f->edge_E * early[k]);
         }
         /* A state may lie across two lines of the caches. */
         for (k = 0; k < count && k < SP_AHEAD_COUPLED; k++) {
@@ -442,16 +452,28 @@ cdef extern from *:
             value = v[2] - w * reach;
             v[2] = value;
             v[port] += w * E;
+            found[n] = i;
+            if (w > 0.0) {
+                double room = 2.0 * tiny * fabs(value), low = gap;
+                for (int j = 0; j < ports; j++) {
+                    const double a = v[3 + j], least = a * late[j], most = a * early[j];
+                    low += least < most ? least : most;
+                    value += a * part[j];
+                    room += fabs(a) * margin[j];
+                }
+                low = low < 0.0 ? low : 0.0;
+                n += far | (value + low * span - room <= edge);
+                continue;
+            }
             size = fabs(value);
             for (int j = 0; j < ports; j++) {
-                double part = v[3 + j] * psi[j];
-                value += part;
-                size += fabs(part);
+                double now = v[3 + j] * psi[j];
+                value += now;
+                size += fabs(now);
             }
             value -= bound;
             least_change = fabs(w * reach);
-            found[n] = i;
-            n += (w > 0.0) | ((value < least_change ? value : least_change) <= SP_NEARLY * size + least);
+            n += (value < least_change ? value : least_change) <= SP_NEARLY * size + least;
         }
         *n_held = m;
         return n;
@@ -646,7 +668,7 @@ cdef extern from *:
         double edge_decay[4]
         double phi[4]
         double a_factor[4]
-        int64_t ports, port
+        int64_t ports, port, edge_is_far
     int64_t find_coupled "sp_find_coupled"(const double *x, int64_t n, const Coupled *f, int32_t *found) noexcept nogil
     int64_t couple "sp_couple"(double *x, const int32_t *targets, const double *weights, double weight, int64_t count,
                                const Coupled *f, const uint8_t *bits, int32_t *found, int32_t *held,

@@ -105,7 +105,7 @@ class Flossing(Loss):
 
     def _trials(self, result):
         """(trial, where its spikes are in result.times, where its inputs are, the order of these and those)."""
-        of, given = self._exponents_of(result), result._given
+        of, given = self._exponents_of(result), result._inputs
         weights = of.weights(result._weights)
         for k in range(result.n_samples):
             spikes = slice(result.offsets[k], result.offsets[k + 1])
@@ -132,7 +132,7 @@ class Flossing(Loss):
 
     def _summed(self, result):
         """The exponents of all trials, and partial derivatives: by spikes, inputs, pairs, drives, initial V."""
-        of, given = self._exponents_of(result), result._given
+        of, given = self._exponents_of(result), result._inputs
         by_times, by_inputs = np.zeros(result.n_spikes), np.zeros(len(given.times))
         by_pair, by_drive, by_V = 0.0, np.zeros(of.n), np.zeros(of.n)
         exponents = np.zeros((result.n_samples, self.k))
@@ -184,5 +184,5 @@ class Flossing(Loss):
             weight=by_weight,
             I_e=by_neuron[0],
             V=by_neuron[1],
-            input_times=result._given.given_back(by_inputs),
+            input_times=result._inputs.given_back(by_inputs),
         )

@@ -20,6 +20,7 @@ from ..models import names_of
 from ..numerics._functions import exp_many, log_many
 from ..numerics.bins import are_beyond
 from ..numerics.trains import exponential_products
+from . import _step
 from .pseudospikes import Pseudospikes, check_net
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def _winners(scores):
 
 
 def _mean(values):
-    return float(values.mean()) if len(values) else 0.0
+    return float(np.add.reduce(values)) / len(values) if len(values) else 0.0
 
 
 @named_arguments
@@ -306,14 +307,7 @@ class FirstSpikeCrossEntropy(Loss):
             t = np.where(silent, later.times(), t)
         else:
             t = np.where(silent, result.duration, t)
-        value, by_logit = _cross_entropy(-t / self.tau, labels)
-        rows = np.arange(len(labels))
-        late = exp_many(np.minimum(t[rows, labels] / self.tau_late, 700.0))
-        by_t = -by_logit / self.tau
-        by_t[rows, labels] += self.alpha * late / self.tau_late
-        by_t /= max(len(labels), 1)
-        value = value + self.alpha * (late - 1.0)
-        predictions = _winners(-t)
+        value, by_t, predictions = _step.first_spike_cross_entropy(t, labels, self.tau, self.alpha, self.tau_late)
         if later is None:
             predictions[silent.all(axis=1)] = -1
         dL_dtimes = np.zeros(result.n_spikes)
@@ -656,18 +650,24 @@ class _Readout(Loss):
         p = self._of(net)
         return np.arange(p.first, p.first + p.n), _within(self.times, "times", duration)
 
-    def _read(self, result):
-        """V of shape (samples, times, n), and the index of these values in result.V."""
+    def _places(self, result):
+        """Where in result.V the values are: indices of times and of neurons."""
         check_result(result)
         p = self._of(result._network)
-        rows, columns = places(result, np.arange(p.first, p.first + p.n), self.times)
-        index = np.ix_(np.arange(result.n_samples), rows, columns)
+        return places(result, np.arange(p.first, p.first + p.n), self.times)
+
+    def _read(self, result):
+        """V of shape (samples, times, n), and the index of these values in result.V."""
+        index = np.ix_(np.arange(result.n_samples), *self._places(result))
         V = result.V[index]
         if np.isinf(V).any():
-            raise ParameterError(
-                f"V of {self.population!r} is infinite at one of the times: use LIFExp neurons, or spike times"
-            )
+            raise self._infinite()
         return V, index
+
+    def _infinite(self):
+        return ParameterError(
+            f"V of {self.population!r} is infinite at one of the times: use LIFExp neurons, or spike times"
+        )
 
 
 def _for_all(result, index, by_V):
@@ -820,19 +820,17 @@ class PeakMargin(_Readout):
         return super().readings(net, duration)
 
     def __call__(self, result: BatchResult, targets: Any = None) -> Evaluation:
-        V, index = self._read(result)
-        model = self._of(result._network).model
+        rows, columns = self._places(result)
+        model, n = self._of(result._network).model, len(columns)
         goal = np.asarray(model.V_th) + self.margin * (np.asarray(model.V_th) - np.asarray(model.E_L))
-        counts = result.spike_counts(self.population)
+        silent = result.spike_counts(self.population) == 0
         if self.of_label:
-            labels = self._labels(targets, result, V.shape[2])
-            chosen = np.arange(V.shape[2]) == labels[:, None]
+            chosen = np.arange(n) == self._labels(targets, result, n)[:, None]
         else:
-            chosen = (counts > 0).sum(axis=0) < self.share * len(counts)
-        silent = (counts == 0) & chosen
-        which = V.argmax(axis=1)[:, None, :]
-        short = np.where(silent, np.maximum(goal - np.take_along_axis(V, which, axis=1)[:, 0], 0.0), 0.0)
-        size = max(short.size, 1)
-        by_V = np.zeros_like(V)
-        np.put_along_axis(by_V, which, -self.strength * (short > 0.0)[:, None, :] / size, axis=1)
-        return Evaluation(self.strength * float(short.sum()) / size, None, _for_all(result, index, by_V))
+            chosen = (~silent).sum(axis=0) < self.share * len(silent)
+        size = max(silent.size, 1)
+        pulled = (silent & chosen).view(np.uint8)
+        short, dL_dV = _step.peaks(result.V, rows, columns, pulled, np.full(n, goal), -self.strength / size)
+        if short is None:
+            raise self._infinite()
+        return Evaluation(self.strength * float(short.sum()) / size, None, dL_dV)

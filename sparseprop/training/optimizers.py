@@ -9,6 +9,7 @@ import numpy as np
 from .. import _validation
 from ..errors import ParameterError, named_arguments, shown
 from ..numerics._functions import pow
+from . import _step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,17 +169,13 @@ class Adam(Optimizer):
             )
         first, second, steps = self._state.get(name) or (np.zeros_like(values), np.zeros_like(values), 0)
         b1, b2 = self.betas
-        if self.clip is not None and steps:
-            norm = float(np.sqrt(np.sum(gradient**2)))
-            usual = float(np.sqrt(np.sum(second) / (1.0 - pow(b2, steps))))
-            if norm > self.clip * usual > 0.0:
-                gradient = gradient * (self.clip * usual / norm)
-        first, second, steps = b1 * first + (1.0 - b1) * gradient, b2 * second + (1.0 - b2) * gradient**2, steps + 1
-        self._state[name] = first, second, steps
+        clip = 0.0 if self.clip is None or not steps else self.clip
+        unbias: Any = (1.0 - pow(b2, steps) if steps else 1.0, 1.0 - pow(b1, steps + 1), 1.0 - pow(b2, steps + 1))
         lr = self._lr(epoch) * scale * pow(self.decay, epoch)
-        return values - lr * (first / (1.0 - pow(b1, steps))) / (
-            np.sqrt(second / (1.0 - pow(b2, steps))) + self.epsilon
-        )
+        flat: Any = (np.ascontiguousarray(array, float).reshape(-1) for array in (values, gradient, first, second))
+        new, first, second = _step.adam(*flat, clip, b1, b2, *unbias, lr, self.epsilon)
+        self._state[name] = first.reshape(values.shape), second.reshape(values.shape), steps + 1
+        return new.reshape(values.shape)
 
     def to_dict(self) -> Description:
         """Its settings and all running means."""

@@ -8,15 +8,13 @@ import numpy as np
 
 from ..errors import ParameterError, named_arguments, shown, unknown_name
 from ..network import Network
-from ..numerics._functions import atan_many
+from . import _step
 
 if TYPE_CHECKING:
     from .._types import Floats, Ints, PopulationName
     from ..batch import BatchResult
 
 __all__ = ["Pseudospikes"]
-
-AT_ONCE = 1 << 20  # products of samples and synapses that are in memory together
 
 
 @named_arguments
@@ -87,7 +85,9 @@ class Pseudospikes:
                     f"pseudospikes need projections without delay: {p.pre.name!r} -> {p.post.name!r} has one"
                 )
         self.ids = np.concatenate([np.arange(p.first, p.first + p.n) for p in self._populations])
-        self._matrices = {k: _Matrix(p) for k, p in self._projections}
+        self._synapses = {k: _Synapses(p) for k, p in self._projections}
+        self._root = {p.index: np.sqrt(np.full(p.n, p.model.I_e, float)) for p in self._populations}
+        self._tau = {p.index: np.full(p.n, p.model.tau_m, float) for p in self._populations}
 
     def _upstream(self):
         """(number, projection) of those by which neurons reach the population."""
@@ -148,13 +148,12 @@ class _Continuation:
                 "record=training.record_for(net, duration, loss), or record that yourself"
             )
         self._row, self._columns, at = int(rows[0]), {}, 0
-        self._V, self._root, self._tau = {}, {}, {}
+        self._V, self._root, self._tau = {}, rule._root, rule._tau
+        V = result.V[:, self._row]
         for p in rule._populations:
             self._columns[p.index] = columns[at : at + p.n]
             at += p.n
-            self._V[p.index] = result.V[:, self._row, self._columns[p.index]]
-            self._root[p.index] = np.sqrt(np.broadcast_to(np.asarray(p.model.I_e, float), (p.n,)))
-            self._tau[p.index] = np.broadcast_to(np.asarray(p.model.tau_m, float), (p.n,))
+            self._V[p.index] = V.take(self._columns[p.index], axis=1)
         self._after = dict(self._V)
         self._part = {}  # by projection: s of its sources, as it was taken
         for p in rule._populations:
@@ -162,12 +161,11 @@ class _Continuation:
             for k, projection in rule._projections:
                 if projection.post is p:
                     self._part[k] = s = self._progress(projection.pre)
-                    total = total + rule._matrices[k].times(s)
+                    total = total + rule._synapses[k].kicked(s)
             self._after[p.index] = self._V[p.index] + total
 
     def _progress(self, p):
-        with np.errstate(over="ignore"):
-            return 0.5 + atan_many(self._after[p.index] / self._root[p.index]) / np.pi
+        return _step.parts(self._after[p.index], self._root[p.index])
 
     def times(self, which: Ints | None = None, ids: Ints | None = None) -> Floats:
         """When the neurons of the population fire after the end: the first time, or the `which`-th after that.
@@ -185,7 +183,7 @@ class _Continuation:
         """
         p = self.rule.population
         root, tau = self._root[p.index], self._tau[p.index]
-        first = self.T + tau / root * (0.5 * np.pi - atan_many(self._after[p.index] / root))
+        first = _step.next_times(self._after[p.index], root, tau, self.T)
         if which is None:
             return first
         return first[:, ids, None] + (np.pi * tau / root)[ids, None] * which
@@ -208,63 +206,51 @@ class _Continuation:
         # By V after the kicks; what is taken before that (of recurrent projections) goes to V itself.
         after = {q.index: np.zeros(self._V[q.index].shape) for q in self.rule._populations}
         before = {q.index: np.zeros(self._V[q.index].shape) for q in self.rule._populations}
-        after[p.index] += by_angle * self._slope(self._after, p)
+        after[p.index] += self._by_V(by_angle, self._after, p)
         weights = {}
         for q in reversed(self.rule._populations):
             for k, projection in reversed(self.rule._projections):
                 if projection.post is not q:
                     continue
                 g = after[q.index]
-                matrix = self.rule._matrices[k]
-                weights[k] = matrix.by_weight(g, self._part[k])
-                by_part = matrix.transposed(g)
+                synapses = self.rule._synapses[k]
+                weights[k] = synapses.by_weight(g, self._part[k])
+                by_part = synapses.back(g)
                 later = projection.pre.index >= q.index
                 states, sums = (self._V, before) if later else (self._after, after)
-                sums[projection.pre.index] += by_part / np.pi * self._slope(states, projection.pre)
+                sums[projection.pre.index] += self._by_V(by_part / np.pi, states, projection.pre)
         dL_dV = np.zeros(self.result.V.shape)
         for q in self.rule._populations:
             dL_dV[:, self._row, self._columns[q.index]] = after[q.index] + before[q.index]
         return dL_dV, weights
 
-    def _slope(self, states, p):
-        """The derivative of atan(V / root) by V."""
-        V, root = states[p.index], self._root[p.index]
-        with np.errstate(over="ignore"):
-            return root / (root**2 + V**2)
+    def _by_V(self, by_angle, states, p):
+        """The derivative by V from that by atan(V / root)."""
+        return _step.by_V(by_angle, states[p.index], self._root[p.index])
 
 
-class _Matrix:
-    """The weights of a projection as a sparse matrix of shape (targets, sources)."""
+class _Synapses:
+    """The synapses of a projection, in the order of targets and then of sources."""
 
     def __init__(self, projection):
-        import scipy.sparse
-
         self.projection = projection
-        self.sources, self.targets = projection.sources, projection.targets
-        self._order = np.lexsort((self.sources, self.targets))
-        starts = np.searchsorted(self.targets[self._order], np.arange(projection.post.n + 1))
-        parts = np.zeros(projection.n_synapses), self.sources[self._order], starts
-        self._matrix = scipy.sparse.csr_array(parts, shape=(projection.post.n, projection.pre.n))
-        self._transposed = self._matrix.T
+        sources, targets = projection.sources, projection.targets
+        self._order = np.lexsort((sources, targets))
+        self._sources, self._targets = (ids[self._order].astype(np.int64) for ids in (sources, targets))
+        self._unsorted = sources.astype(np.int64), targets.astype(np.int64)
 
-    def _take_weights(self, matrix):
+    def _weights(self):
         weight = self.projection.weight
-        matrix.data[:] = weight[self._order] if isinstance(weight, np.ndarray) else weight
-        return matrix
+        return weight[self._order] if isinstance(weight, np.ndarray) else np.full(len(self._order), float(weight))
 
-    def times(self, s):
+    def kicked(self, s):
         """sum_j w_ij s_j for all samples."""
-        return (self._take_weights(self._matrix) @ s.T).T
+        return _step.kicked(s, self._weights(), self._sources, self._targets, self.projection.post.n)
 
     def by_weight(self, g, s):
-        """sum over samples of g_i s_j for each synapse, a part of them at a time."""
-        sums = np.empty(len(self.sources))
-        size = max(1, AT_ONCE // max(len(g), 1))
-        for first in range(0, len(sums), size):
-            part = slice(first, first + size)
-            sums[part] = (g[:, self.targets[part]] * s[:, self.sources[part]]).sum(axis=0)
-        return sums
+        """sum over samples of g_i s_j for each synapse."""
+        return _step.by_synapse(g, s, *self._unsorted)
 
-    def transposed(self, g):
+    def back(self, g):
         """sum_i w_ij g_i for all samples."""
-        return (self._take_weights(self._transposed) @ g.T).T
+        return _step.kicked(g, self._weights(), self._targets, self._sources, self.projection.pre.n)

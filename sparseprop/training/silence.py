@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..batch._spikes import spikes_by_population
 from ..errors import warn
 from .readout import is_readout
 
@@ -51,9 +52,10 @@ class Activity:
         """A batch, and its gradients by what is trained."""
         self.samples += result.n_samples
         self.inputs += result.n_input_events
-        for p in self.network.populations:
-            n = np.count_nonzero((result.ids >= p.first) & (result.ids < p.first + p.n))
-            self.fired[p.index] = self.fired.get(p.index, 0) + int(n)
+        populations = self.network.populations
+        counts = spikes_by_population(result.ids, np.array([p.first + p.n for p in populations], np.int64))
+        for p, n in zip(populations, counts.tolist(), strict=True):
+            self.fired[p.index] = self.fired.get(p.index, 0) + n
         for key in self.trained:
             self.reached[key] = self.reached[key] or bool(np.any(gradients[key]))
 

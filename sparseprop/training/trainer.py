@@ -407,12 +407,12 @@ class Trainer:
             total = dataclasses.replace(total, dL_dweight=dict(total.dL_dweight))
             for penalty in self.penalties:
                 total.add(evaluated(penalty, result, targets))
-        gradients = self._gradients(result.backward(total.dL_dtimes, total.dL_dV, tau_m=False), total)
+        gradients = self._gradients(result._summed(total.dL_dtimes, total.dL_dV), total)
         projections = self.network.projections
         for k in self._weights:
             values = self._shared.parameters(k, projections[k].weight)
             values = self.optimizer.update(f"weight {k}", values, gradients["weight", k], epoch=self.epoch)
-            projections[k].weight = self._bounds.apply(k, self._shared.weights(k, values))
+            projections[k]._take_weights(self._bounds.apply(k, self._shared.weights(k, values)))
         for k in self._delays:
             delay = self.optimizer.update(
                 f"delay {k}", projections[k].delay, gradients["delay", k], epoch=self.epoch, scale=self.delay_lr
@@ -421,17 +421,18 @@ class Trainer:
         self._latest = result, gradients
         return total
 
-    def _gradients(self, grads, evaluation):
+    def _gradients(self, sums, evaluation):
         """Of all that is trained; finite, or else nothing is changed."""
+        warnings = [] if sums.is_plain() else sums.noted(self.network, self._simulation._near)["warnings"]
         found = {
-            ("weight", k): self._shared.gradient(k, grads.weight[k] + evaluation.dL_dweight.get(k, 0.0))
+            ("weight", k): self._shared.gradient(k, sums.by_weight[k] + evaluation.dL_dweight.get(k, 0.0))
             for k in self._weights
         }
-        found |= {("delay", k): grads.delay[k] for k in self._delays}
+        found |= {("delay", k): sums.by_delay[k] for k in self._delays}
         for (name, k), values in found.items():
             if not np.isfinite(values).all():
                 p = self.network.projections[k]
-                why = next((f": {w}" for w in grads.warnings if w.kind == "overflow"), "")
+                why = next((f": {w}" for w in warnings if w.kind == "overflow"), "")
                 raise NumericalError(
                     f"the gradient of the {name}s of {p.pre.name!r} -> {p.post.name!r} is not finite, and nothing was "
                     f"changed{why}"
