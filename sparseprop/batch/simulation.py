@@ -231,9 +231,9 @@ class BatchSimulation:
         with self._lock:
             self._take_weights()
             checked = Inputs(self.sources, inputs)
-            ids, times, stops, until = self._times(record, duration)
+            ids, times, (epochs, s), until = self._times(record, duration)
             began = time.perf_counter()
-            given = _batch.Given(checked.times, checked.ids, checked.offsets, *stops, ids)
+            given = _batch.Given(checked.times, checked.ids, checked.offsets, epochs, s, ids)
             runners = self._taking_part(self._runners, self._new_runner, checked.n_samples)
             samples = self._alone(lambda crew: _batch.run(crew, runners, given, until, tape), len(runners))
         result = BatchResult(self, checked, given, duration, samples, ids, times, tape)

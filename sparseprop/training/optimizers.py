@@ -170,10 +170,11 @@ class Adam(Optimizer):
         first, second, steps = self._state.get(name) or (np.zeros_like(values), np.zeros_like(values), 0)
         b1, b2 = self.betas
         clip = 0.0 if self.clip is None or not steps else self.clip
-        unbias: Any = (1.0 - pow(b2, steps) if steps else 1.0, 1.0 - pow(b1, steps + 1), 1.0 - pow(b2, steps + 1))
+        before = 1.0 - pow(b2, steps) if steps else 1.0
+        now = 1.0 - pow(b1, steps + 1), 1.0 - pow(b2, steps + 1)
         lr = self._lr(epoch) * scale * pow(self.decay, epoch)
-        flat: Any = (np.ascontiguousarray(array, float).reshape(-1) for array in (values, gradient, first, second))
-        new, first, second = _step.adam(*flat, clip, b1, b2, *unbias, lr, self.epsilon)
+        x, g, m, v = (np.ascontiguousarray(array, float).reshape(-1) for array in (values, gradient, first, second))
+        new, first, second = _step.adam(x, g, m, v, clip, b1, b2, before, now[0], now[1], lr, self.epsilon)
         self._state[name] = first.reshape(values.shape), second.reshape(values.shape), steps + 1
         return new.reshape(values.shape)
 
