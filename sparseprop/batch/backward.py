@@ -1,5 +1,6 @@
 """The pass back through all samples of a batch, on all threads, and the sums that it makes."""
 
+import functools
 import math
 
 import numpy as np
@@ -59,14 +60,8 @@ class Summed:
     ----------
     by_neuron : dict of ndarray
         As of :func:`new_sums`.
-    by_weight, by_delay : list
-        An array for each projection, or None.
     I_syn : list
         By population dL/d(initial currents), or None.
-    V : ndarray
-        dL/dV at the beginning.
-    weight_sums, delay_sums : ndarray
-        By projection.
     by_input : ndarray
         dL/d(time) of input spikes.
     findings, n_warnings, n_ties, error
@@ -75,17 +70,37 @@ class Summed:
 
     def __init__(self, simulation, weights, found):
         self._flat, self.by_input, self.findings, self.n_warnings, self.n_ties, self.error = found
-        net = simulation.network
-        parts = iter(_split(self._flat, simulation._shapes_of(weights)))
-        self.by_neuron = {name: next(parts) for name in NAMES}
-        self.by_weight, self.by_delay = ([next(parts) for _ in net.projections] for _ in range(2))
-        self.I_syn = [next(parts) for _ in net.populations]
-        self.V, self.weight_sums, self.delay_sums = parts
+        self._shapes, self._n = simulation._shapes_of(weights), len(simulation.network.projections)
+
+    @functools.cached_property
+    def _parts(self):
+        return _split(self._flat, self._shapes)
+
+    @property
+    def by_neuron(self):
+        return dict(zip(NAMES, self._parts, strict=False))
+
+    @property
+    def I_syn(self):
+        return self._parts[len(NAMES) + 2 * self._n : -3]
+
+    @property
+    def rest(self):
+        """dL/dV at the beginning; and by projection the sums of derivatives by weight and by delay."""
+        return self._parts[-3:]
+
+    @functools.cached_property
+    def synapses(self):
+        """By weight and by delay an array for each projection, or None."""
+        n = len(NAMES)
+        at = sum(math.prod(shape) for shape in self._shapes[:n])
+        parts = _split(self._flat[at:], self._shapes[n : n + 2 * self._n])
+        return parts[: self._n], parts[self._n :]
 
     def noted(self, net, near):
         """`warnings` and `n_warnings` of Gradients."""
-        by_neuron, by_projection = list(self.by_neuron.values()), [self.weight_sums, self.delay_sums]
-        return noted(net, near, self.findings, self.n_warnings, by_neuron, by_projection)
+        by_neuron = list(self.by_neuron.values())
+        return noted(net, near, self.findings, self.n_warnings, by_neuron, self.rest[1:])
 
     def is_plain(self):
         """Whether nothing was found, and all sums are finite numbers."""
@@ -116,14 +131,16 @@ def backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
     for p, by_current in zip(net.populations, done.I_syn, strict=True):
         if by_current is not None:
             I_syn[p.first : p.first + p.n, : by_current.shape[1]] = by_current
-    sums = done.by_neuron | {"V": done.V, "I_e_times": done.by_neuron["I_e"] * given_currents(simulation._source)}
+    V, weight_sums, delay_sums = done.rest
+    by_weight, by_delay = done.synapses
+    sums = done.by_neuron | {"V": V, "I_e_times": done.by_neuron["I_e"] * given_currents(simulation._source)}
     sums["read"] = np.zeros(net.size)
     np.add.at(sums["read"], result.V_ids, dL_dV.sum(axis=(0, 1)))
     return assembled(
         net,
         sums,
         I_syn,
-        (done.by_weight, done.weight_sums, done.by_delay, done.delay_sums),
+        (by_weight, weight_sums, by_delay, delay_sums),
         tau_m,
         input_times=result._inputs.given_back(done.by_input),
         drive_weight={},

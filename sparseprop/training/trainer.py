@@ -424,11 +424,12 @@ class Trainer:
     def _gradients(self, sums, evaluation):
         """Of all that is trained; finite, or else nothing is changed."""
         warnings = [] if sums.is_plain() else sums.noted(self.network, self._simulation._near)["warnings"]
+        by_weight, by_delay = sums.synapses
         found = {
-            ("weight", k): self._shared.gradient(k, sums.by_weight[k] + evaluation.dL_dweight.get(k, 0.0))
+            ("weight", k): self._shared.gradient(k, by_weight[k] + evaluation.dL_dweight.get(k, 0.0))
             for k in self._weights
         }
-        found |= {("delay", k): sums.by_delay[k] for k in self._delays}
+        found |= {("delay", k): by_delay[k] for k in self._delays}
         for (name, k), values in found.items():
             if not np.isfinite(values).all():
                 p = self.network.projections[k]
