@@ -7,7 +7,7 @@ from ._backward import Adjoint
 from .input import EngineInput
 
 class Crew:
-    def __init__(self, n: int) -> None: ...
+    def __new__(cls, n: int) -> Crew: ...
 
 class Samples:
     times: NDArray[np.float64]
