@@ -23,6 +23,7 @@ HEAD = 2  # whether the rank works, and the bytes of what it has to say
 WORKS, FAILED = 0, 1
 ROOM = 1 << 10  # bytes of what comes with the head, at first; so that one message is mostly enough
 MOST_ROOM = 1 << 20
+_key: list[int] = []  # under which communicators of mpi4py know their Ranks
 NEEDED = ("Get_rank", "Get_size", "Allgather", "Allgatherv", "Gatherv")
 
 
@@ -189,7 +190,22 @@ def ranks_of(comm, where):
     if comm.Get_size() == 1:
         return None
     _end_all_on_error(comm)
-    return Ranks(comm)
+    return _cached(comm)
+
+
+def _cached(comm):
+    """The Ranks of a communicator, one object as long as it lives: an MPI has only so many communicators to copy."""
+    if not hasattr(comm, "Get_attr"):
+        return Ranks(comm)
+    from mpi4py import MPI
+
+    if not _key:
+        _key.append(MPI.Comm.Create_keyval())
+    ranks = comm.Get_attr(_key[0])
+    if ranks is None:
+        ranks = Ranks(comm)
+        comm.Set_attr(_key[0], ranks)
+    return ranks
 
 
 def _end_all_on_error(comm):

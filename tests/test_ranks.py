@@ -359,10 +359,19 @@ def test_long_messages_come_in_two_parts():
 
 SCRIPTS = pathlib.Path(sysconfig.get_path("scripts"))
 MPIRUN = shutil.which("mpirun", path=f"{SCRIPTS}{os.pathsep}{os.environ.get('PATH', '')}")
-needs_mpi = pytest.mark.skipif(
-    MPIRUN is None or importlib.util.find_spec("mpi4py") is None,
-    reason="mpirun or mpi4py is missing: pip install .[mpi]",
-)
+
+
+@pytest.fixture(scope="session")
+def mpi():
+    """That there is an MPI that can start two processes."""
+    if MPIRUN is None or importlib.util.find_spec("mpi4py") is None:
+        pytest.skip("mpirun or mpi4py is missing: pip install .[mpi]")
+    try:
+        done = mpirun(2, sys.executable, "-c", "from mpi4py import MPI; MPI.COMM_WORLD.Barrier()", check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("mpirun does not start two processes here within 200 s")
+    if done.returncode:
+        pytest.skip(f"mpirun does not start two processes here: {done.stderr[-1000:]}")
 
 
 def mpirun(n, *command, check=True, cwd=None):
@@ -384,19 +393,17 @@ def fingerprints(n, threads):
     return json.loads(mpirun(n, sys.executable, HERE / "ranks_script.py", "fingerprints", threads).stdout)
 
 
-@needs_mpi
 @pytest.mark.mpi
 @pytest.mark.parametrize(("n", "threads"), [(2, 1), (3, 2), (4, 1)])
-def test_mpi_gives_the_bits_of_one_process(n, threads):
+def test_mpi_gives_the_bits_of_one_process(mpi, n, threads):
     one, several = fingerprints(1, 1), fingerprints(n, threads)
     assert (one["ranks"], several["ranks"]) == (1, n)
     assert len(one) > 20
     assert several | {"ranks": 1} == one
 
 
-@needs_mpi
 @pytest.mark.mpi
-def test_a_killed_rank_ends_all_and_its_run_can_be_resumed(tmp_path):
+def test_a_killed_rank_ends_all_and_its_run_can_be_resumed(mpi, tmp_path):
     wanted = json.loads(mpirun(1, sys.executable, HERE / "ranks_script.py", "run", tmp_path / "whole.h5").stdout)
     began = time.monotonic()
     killed = mpirun(3, sys.executable, HERE / "ranks_script.py", "killed", tmp_path, check=False)
@@ -408,18 +415,16 @@ def test_a_killed_rank_ends_all_and_its_run_can_be_resumed(tmp_path):
     assert signal.SIGKILL == 9
 
 
-@needs_mpi
 @pytest.mark.mpi
-def test_an_uncaught_error_on_one_rank_ends_all(tmp_path):
+def test_an_uncaught_error_on_one_rank_ends_all(mpi, tmp_path):
     began = time.monotonic()
     failed = mpirun(3, sys.executable, HERE / "ranks_script.py", "failed", check=False)
     assert failed.returncode != 0 and time.monotonic() - began < 60.0
     assert "ZeroDivisionError" in failed.stderr
 
 
-@needs_mpi
 @pytest.mark.mpi
-def test_the_command_line_under_mpirun(tmp_path):
+def test_the_command_line_under_mpirun(mpi, tmp_path):
     (tmp_path / "net.toml").write_text(
         'seed = 3\npopulations = [{ n = 100, name = "E", model = { name = "LIF", tau_m = 10.0, I_e = 1.1 } }]\n'
         'projections = [{ pre = "E", post = "E", rule = { name = "fixed_indegree", k = 10 }, weight = -0.1, '
