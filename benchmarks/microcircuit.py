@@ -7,12 +7,14 @@ Poisson input to each neuron.
 - sparseprop's lookahead engine: exact;
 - NEST's `iaf_psc_exp`, on a grid of 0.1 ms, and `iaf_psc_exp_ps`, whose spikes are off it.
 
-Each draws synapses and input by itself, from one distribution; compare rates and the irregularity (CV of the
-interspike intervals) too. Reported are seconds of CPU time of the run phase, after 100 ms of transient, per second of
-network time; seconds of construction and the peak of memory. Every run has a process of its own, and the simulators
-take turns.
+Each draws synapses and input by itself, from one distribution; with `--same-arrays` NEST gets our synapses, with delays
+rounded to its grid, so that statistics can be compared: rates, the irregularity (CV of the interspike intervals) and
+the synchrony of each population (variance over mean of how many spikes 1000 of its neurons have in 3 ms). Reported are
+seconds of CPU time of the run phase, after 100 ms of transient, per second of network time; seconds of construction and
+the peak of memory. Every run has a process of its own, and the simulators take turns.
 
     python benchmarks/microcircuit.py -o microcircuit.json
+    python benchmarks/microcircuit.py --scales 0.1 --same-arrays --simulators sparseprop nest-ps --duration 2000
     python benchmarks/microcircuit.py --scales 1.0 --simulators sparseprop --duration 1000 --threads 2
 """
 
@@ -33,6 +35,7 @@ NAMES = list(EXAMPLE["POPULATIONS"])
 PUBLISHED = [rate for *_, rate in EXAMPLE["POPULATIONS"].values()]
 QUICK = {"scales": [0.02], "duration": 50.0, "rounds": 1}
 TRANSIENT, STEP = 100.0, 0.1  # ms
+BIN, SOME = 3.0, 1000  # ms, neurons: of synchrony
 
 
 def run_sparseprop(case):
@@ -75,6 +78,12 @@ def run_nest(case):
     for p in net.projections:
         if p.n_synapses == 0:
             continue
+        if case["same_arrays"]:
+            pre, post = (populations[each.index].tolist()[0] for each in (p.pre, p.post))
+            delays = np.maximum(np.round(p.delay / STEP), 1.0) * STEP
+            synapses = {"weight": np.array(p.weight), "delay": delays}
+            nest.Connect(pre + p.sources.astype(int), post + p.targets.astype(int), "one_to_one", synapses)
+            continue
         weight, delay = (p.kept(name).distribution for name in ("weight", "delay"))
         drawn = {}
         for name, d in (("weight", weight), ("delay", delay)):
@@ -103,6 +112,13 @@ def mean_cv(times, ids, t_stop):
     return float(cv[np.isfinite(cv)].mean()) if np.isfinite(cv).any() else float("nan")
 
 
+def synchrony(times, ids, t_stop):
+    """Variance over mean of the spikes that the first neurons of a population have in a bin; NaN without spikes."""
+    chosen = np.asarray(times)[np.asarray(ids) - np.min(ids) < SOME] if len(ids) else np.zeros(0)
+    counts, _ = np.histogram(chosen, np.arange(TRANSIENT, t_stop, BIN))
+    return float(counts.var() / counts.mean()) if counts.any() else float("nan")
+
+
 def run_case(case):
     """One run of one simulator, in this process."""
     try:
@@ -116,6 +132,7 @@ def run_case(case):
         **case,
         "rates_hz": [len(times) * per / n for (times, _), n in zip(trains, sizes, strict=True)],
         "cv": [mean_cv(times, ids, TRANSIENT + case["duration"]) for times, ids in trains],
+        "synchrony": [synchrony(times, ids, TRANSIENT + case["duration"]) for times, ids in trains],
         "construction_s": built,
         "cpu_s_per_s": cpu * per,
         "wall_s_per_s": wall * per,
@@ -130,6 +147,7 @@ def main():
     parser.add_argument("--duration", type=float, default=500.0, metavar="MS")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--same-arrays", action="store_true", help="NEST gets our synapses")
     parser.add_argument("--seed", type=int, default=1)
     options = options_of(parser, run_case, QUICK)
     runs = []
@@ -137,7 +155,7 @@ def main():
         for scale in options.scales:
             for simulator in options.simulators:
                 case = {"scale": scale, "simulator": simulator, "duration": options.duration}
-                case |= {"threads": options.threads, "seed": options.seed + round_}
+                case |= {"same_arrays": options.same_arrays, "threads": options.threads, "seed": options.seed + round_}
                 run = in_process(__file__, case)
                 runs.append(run)
                 said = run.get("skipped") or run.get("error") or f"{run.get('cpu_s_per_s', 0.0):.2f} s/s"
@@ -157,6 +175,12 @@ def main():
              f"{built:.1f} s, {peak:.2f} GiB"]
         )  # fmt: skip
     print(markdown(["simulator", "scale", *NAMES, "CPU s per s", "wall s per s", "construction"], rows))
+    measured = []
+    for (scale, simulator), found in by.items():
+        for name in ("cv", "synchrony"):
+            means = np.nanmean([run[name] for run in found], axis=0)
+            measured.append([simulator, f"{scale:g}", name, *(f"{mean:.2f}" for mean in means)])
+    print("\n" + markdown(["simulator", "scale", "", *NAMES], measured))
     if options.out:
         head = report_head(
             "microcircuit", "What does the microcircuit cost?", peers={"nest-simulator": version_of("nest-simulator")}
