@@ -69,10 +69,6 @@ class Ranks:
         """From where to before where the neurons of this rank are, of a population of n."""
         return n * self.rank // self.size, n * (self.rank + 1) // self.size
 
-    def shares(self, n):
-        """Where those of each rank begin, and n."""
-        return [n * rank // self.size for rank in range(self.size + 1)]
-
     @contextlib.contextmanager
     def as_one(self):
         """What is done here ends on all ranks alike: where one of them fails, all do."""

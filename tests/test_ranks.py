@@ -8,8 +8,8 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -408,10 +408,9 @@ def test_a_killed_rank_ends_all_and_its_run_can_be_resumed(mpi, tmp_path):
     killed = mpirun(3, sys.executable, HERE / "ranks_script.py", "killed", tmp_path, check=False)
     assert time.monotonic() - began < 60.0
     assert killed.returncode != 0
-    assert "signal 9" in killed.stderr and "1" in killed.stderr, killed.stderr
+    assert re.search(r"rank 1 .*signal 9", killed.stderr, re.DOTALL), killed.stderr
     resumed = json.loads(mpirun(2, sys.executable, HERE / "ranks_script.py", "resumed", tmp_path).stdout)
     assert resumed == wanted
-    assert signal.SIGKILL == 9
 
 
 @pytest.mark.mpi
