@@ -9,6 +9,7 @@ import sparseprop as sp
 
 ENGINES = ["window", "heap", "lookahead", "reference"]
 SILENT = sp.LIF(tau_m=10.0)  # fires only when kicked
+ANY = {"allow_autapses": True, "allow_multapses": True}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -210,3 +211,45 @@ def test_an_autapse_with_a_delay_longer_than_the_run_is_not_silence():
     assert sim.run(50.0).stop_reason == "time"
     assert sim.run(100.0).times.tolist() == [101.0]
     assert sim.run(50.0).stop_reason == "quiescent"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nothing_happens_where_a_spike_arrives_at_nobody(engine):
+    """A network that falls silent has its end at the last event, not where an empty row would have been delivered."""
+    net = sp.Network(seed=1)
+    p = net.add(3, SILENT, V=0.0)
+    source = net.add(1, sp.SpikeSource([1.0], [0]))
+    net.connect(source, p, sp.edges([0], [2]), weight=1.5)
+    net.connect(p, p, sp.edges([2], [0]), weight=1.5, delay=2.0)
+    res = net.run(n_spikes=100, engine=engine)
+    assert res.stop_reason == "quiescent"
+    assert res.times.tolist() == [1.0, 3.0]
+    assert res.t_stop == 3.0
+
+
+def test_engines_fall_silent_at_the_same_time():
+    """Random chains of which many neurons have no synapses, with delays shared and apart, until nobody fires."""
+    rng = np.random.default_rng(5)
+    n_silent = 0
+    for seed in range(40):
+        n, n_synapses = 12, int(rng.integers(0, 14))
+        sources, targets = rng.integers(0, n, n_synapses), rng.integers(0, n, n_synapses)
+        more = sp.edges(*rng.integers(0, n, (2, 3)))
+        starts = np.sort(rng.uniform(0.0, 5.0, 3)).tolist()
+        own = rng.uniform(0.5, 3.0, 3)
+
+        def outcome(engine):
+            net = sp.Network(seed=seed)
+            p = net.add(n, sp.LIF(tau_m=10.0, t_ref=4.0), V=0.0)
+            source = net.add(3, sp.SpikeSource(starts, [0, 1, 2]))
+            net.connect(source, p, sp.edges([0, 1, 2], [0, 1, 2]), weight=1.5)
+            net.connect(p, p, sp.edges(sources, targets), weight=1.5, delay=2.0, **ANY)
+            net.connect(p, p, more, weight=1.5, delay=own, **ANY)
+            simulation = sp.Simulation(net, engine=engine)
+            res = simulation.run(n_spikes=200)
+            return res.stop_reason, res.t_stop, res.n_synaptic_events, res.times.tolist(), res.ids.tolist()
+
+        first, *others = (outcome(engine) for engine in ENGINES)
+        assert all(other == first for other in others)
+        n_silent += first[0] == "quiescent"
+    assert n_silent > 20

@@ -227,6 +227,28 @@ def test_engines_agree_on_20000_dense_networks(first):
     assert_dense_ones_agree(range(first, first + 500))
 
 
+def test_weights_that_were_changed_in_place_are_taken():
+    rng = np.random.default_rng(3)
+    net = sp.Network(seed=1)
+    p = net.add(40, sp.LIF(tau_m=10.0, I_e=1.2))
+    for delay in (rng.uniform(0.5, 3.0, 400), 1.0):
+        net.connect(p, p, sp.fixed_outdegree(10), weight=rng.uniform(-0.2, 0.1, 400), delay=delay)
+    source = net.engine_input()
+    engines = [make(source) for make in (MAKERS[0], functools.partial(Lookahead, block=8, n_threads=2))]
+    before = [advanced(engine, source.clock.pair(20.0)) for engine in engines]
+    for k, projection in enumerate(source.projections):
+        weights = np.array(projection.weight)
+        weights[k::2] *= -2.0
+        projection.weight.setflags(write=True)
+        projection.weight[:] = weights
+    for engine in engines:
+        engine.take_weights()
+    after = [advanced(engine, source.clock.pair(60.0)) for engine in engines]
+    fresh = advanced(MAKERS[0](source), source.clock.pair(20.0))
+    assert not different(*before) and not different(*after) and different(before[0], fresh)
+    assert after[0]["n_spikes"] > 2 * before[0]["n_spikes"] > 40
+
+
 def test_engines_agree_on_ties_also_how_often_rounding_decided():
     close = 0
     for seed in range(60):

@@ -20,9 +20,24 @@ cdef inline Pair lane_time(const State *e, const Lane *lane) noexcept nogil:
     return plus(p.log[lane.next - p.log_start].emission, lane.delay, e.H)
 
 
-cdef inline bint lane_is_empty(const State *e, const Lane *lane) noexcept nogil:
+cdef inline bint reaches_somebody(const State *e, const Lane *lane, neuron_t source) noexcept nogil:
+    """Whether a source (local id) has synapses of a lane."""
+    cdef const Projection *c
+    cdef int64_t k
+    for k in range(lane.first_projection, lane.first_projection + lane.n_projections):
+        c = &e.projections[k]
+        if c.degree > 0 or (c.degree < 0 and c.offsets[source] < c.offsets[source + 1]):
+            return True
+    return False
+
+
+cdef inline count_t following(const State *e, const Lane *lane, count_t number) noexcept nogil:
+    """The first spike in the log, from this one on, that reaches somebody: where nothing arrives there is no instant."""
     cdef const Population *p = &e.populations[lane.population]
-    return lane.next == p.log_start + p.log_size
+    while (lane.may_reach_nobody and number < p.log_start + p.log_size
+            and not reaches_somebody(e, lane, p.log[number - p.log_start].source)):
+        number += 1
+    return number
 
 
 cdef inline void trim_log(State *e, Population *p) noexcept nogil:
@@ -60,7 +75,7 @@ cdef inline Status send(State *e, Population *p, neuron_t source, Pair emission)
         if lane.next != number:
             continue
         arrival = lane_time(e, lane)
-        if e.restoring and not_after(arrival, e.last):
+        if following(e, lane, number) > number or (e.restoring and not_after(arrival, e.last)):
             lane.next += 1
         elif not agenda_push(&e.agenda, arrival, LANE, k):
             return NO_MEMORY
@@ -111,8 +126,9 @@ cdef inline void agenda_move(State *e, Pair time) noexcept nogil:
 
 cdef inline Pair pass_lane(State *e, Lane *lane) noexcept nogil:
     """Go on to the next spike of a lane; when that arrives."""
-    lane.next += 1
-    return never() if lane_is_empty(e, lane) else lane_time(e, lane)
+    cdef const Population *p = &e.populations[lane.population]
+    lane.next = following(e, lane, lane.next + 1)
+    return lane_time(e, lane) if lane.next < p.log_start + p.log_size else never()
 
 
 cdef inline Pair pass_cursor(State *e, int64_t k) noexcept nogil:

@@ -11,7 +11,9 @@ from libc.string cimport memset
 from sparseprop.connectivity._poisson cimport event_neuron
 from sparseprop.engine._agenda cimport CURSOR, LANE, PROCESS, TRAIN, Item, agenda_has_two
 from sparseprop.engine._delivery cimport add, arrivals_at, can_add, find_row, sums_at, train_time
-from sparseprop.engine._flights cimport agenda_move, draw_interval, pass_cursor, pass_lane, process_time, send
+from sparseprop.engine._flights cimport (
+    agenda_move, draw_interval, following, pass_cursor, pass_lane, process_time, send,
+)
 from sparseprop.engine._heap cimport Heap, heap_is_ordered, heap_key
 from sparseprop.engine._queueing cimport (
     anyone_fires, collect_due, compare_ids, deliver_row, edge_key, enter_present, key_soon, kick_one, kicks_so_far,
@@ -257,6 +259,7 @@ cdef inline Status deliver_first(State *e, Queue *q, bint *done) noexcept nogil:
     cdef Train *train
     cdef Pair next
     cdef synapse_t begin
+    cdef count_t number, after
     cdef neuron_t source
     done[0] = False
     if agenda_has_two(&e.agenda, e.now):
@@ -264,18 +267,19 @@ cdef inline Status deliver_first(State *e, Queue *q, bint *done) noexcept nogil:
     if item.kind == LANE:
         lane = &e.lanes[item.index]
         p = &e.populations[lane.population]
-        begin = lane.next - p.log_start
+        number = lane.next - p.log_start
+        after = following(e, lane, lane.next + 1) - p.log_start
         next = never()
-        if begin + 1 < p.log_size:
-            next = plus(p.log[begin + 1].emission, lane.delay, e.H)
+        if after < p.log_size:
+            next = plus(p.log[after].emission, lane.delay, e.H)
         if not lane.one_weight_per_target or not_after(next, e.now):
             return RUNNING
         done[0] = True
-        lane.next += 1
+        lane.next = p.log_start + after
         agenda_move(e, next)
-        if begin + 2 < p.log_size:
-            prefetch_row(e, lane, p.log[begin + 2].source)
-        return propagate_rows(e, q, p.first + p.log[begin].source, lane.first_projection, lane.n_projections)
+        if after + 1 < p.log_size:
+            prefetch_row(e, lane, p.log[after + 1].source)
+        return propagate_rows(e, q, p.first + p.log[number].source, lane.first_projection, lane.n_projections)
     if item.kind == CURSOR:
         cursor = &e.cursors[item.index]
         c = &e.projections[cursor.projection]
@@ -835,22 +839,9 @@ cdef inline bint is_silent(State *e) noexcept nogil:
 
 
 cdef inline bint something_comes(State *e) noexcept nogil:
-    """Whether the agenda has more than spikes that reach nobody."""
-    cdef count_t j, number
-    cdef int64_t k
-    cdef Lane *lane
-    cdef Population *p
-    cdef const neuron_t *targets
-    cdef const double *weights
+    """Whether the agenda has anything."""
+    cdef count_t j
     for j in range(e.agenda.size):
-        if e.agenda.items[j].time.n >= never().n:
-            continue
-        if e.agenda.items[j].kind != LANE:
+        if e.agenda.items[j].time.n < never().n:
             return True
-        lane = &e.lanes[e.agenda.items[j].index]
-        p = &e.populations[lane.population]
-        for number in range(lane.next, p.log_start + p.log_size):
-            for k in range(lane.first_projection, lane.first_projection + lane.n_projections):
-                if find_row(e, &e.projections[k], p.log[number - p.log_start].source, &targets, &weights):
-                    return True
     return False

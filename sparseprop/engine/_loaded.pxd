@@ -52,6 +52,7 @@ cdef class Loaded:
 cdef saved_pairs(const Pair *pairs, neuron_t n)
 cdef restore_pairs(Pair *pairs, saved)
 cdef own_frames(const State *e, Population *populations, Frame **frames)
+cdef double largest_of(const double[::1] values) noexcept
 cdef void largest_rows(const State *e, int64_t n_projections, int64_t *degree, int64_t *table) noexcept
 cdef uint32_t *row_cuts(const Projection *c, int64_t n_pre, int64_t n_blocks, int64_t size) except? NULL
 cdef void *owned(void *memory) except NULL

@@ -13,6 +13,7 @@ import numpy as np
 from sparseprop.connectivity._poisson cimport drawing_free, poisson_free, poisson_prepare
 from sparseprop.connectivity._rows cimport table_size
 from sparseprop.engine._agenda cimport agenda_free
+from sparseprop.engine._flights cimport reaches_somebody
 from sparseprop.engine._kernel cimport Kernel
 from sparseprop.engine._state cimport Lane, Population, Process, Projection, State, reserve
 from sparseprop.models._neuron cimport N_SHARED
@@ -217,6 +218,7 @@ cdef class Loaded:
                 for rank, projection in members:
                     scratch = max(scratch, self._add_projection(&self.e.projections[filled], rank, projection))
                     filled += 1
+                lane.may_reach_nobody = not all_reach_somebody(&self.e, lane, p.n_sources)
             p.first_delayed, p.n_delayed = filled, len(separate)
             for rank, projection in separate:
                 self._add_delayed(filled, rank, projection)
@@ -440,6 +442,15 @@ def _one_weight_per_target(members):
     """Whether one spike reaches no port of a target twice through these projections."""
     ends = [(projection.post, projection.port) for _, projection in members]
     return len(set(ends)) == len(ends) and not any(projection.has_multapses for _, projection in members)
+
+
+cdef bint all_reach_somebody(const State *e, const Lane *lane, int64_t n_sources) noexcept:
+    """Whether each source has synapses of a lane."""
+    cdef int64_t k
+    for k in range(n_sources):
+        if not reaches_somebody(e, lane, <neuron_t> k):
+            return False
+    return True
 
 
 cdef int64_t uniform_degree(const synapse_t[::1] offsets) noexcept:

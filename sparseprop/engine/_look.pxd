@@ -11,9 +11,10 @@ from sparseprop.numerics._frames cimport Frame, Pair
 from sparseprop.numerics._typedefs cimport count_t, neuron_t
 
 
-# What is still to come along a cut of a row, by places from the row's beginning.
+# What is still to come along a cut of a row.
 cdef struct Span:
-    uint32_t at
+    uint32_t first              # where in the row the cut begins
+    uint32_t at                 # from there on, as the following
     uint32_t stop
 
 
@@ -107,10 +108,8 @@ cdef struct Thread:
 cdef struct Flying:
     Pair emission
     double back                 # the time from the emission's epoch to that of the slice
-    const double *delays        # of the row: by block, and for each block ascending
-    const uint16_t *targets     # places in the block
-    const double *weights       # or NULL
-    const neuron_t *places      # with these: where in the row each synapse is for the user
+    const char *row             # its cuts; see _pull.pxd
+    int width
     double weight               # of all synapses
     uint8_t kind
     uint32_t route
@@ -190,8 +189,9 @@ cdef struct Look:
     int64_t *first_block        # by population, and how many there are at the end
     uint32_t **cuts             # by projection: where in the row of a source each block begins; or NULL
     int64_t n_cuts
-    uint16_t **local            # by projection with a delay for each synapse and cuts: places of targets in the block
-    double *longest_delay       # by projection, of those
+    char **rows                 # by projection with a delay for each synapse and cuts: what is in these, or NULL
+    int *widths                 # and bytes for each synapse
+    double *longest_delay       # as well
     Flights *flying             # by target population
     double kinds[256]           # the weights of projections and drives that have only one
     int64_t n_kinds

@@ -15,7 +15,7 @@ cdef class Lookahead(Engine):
     cdef _place_blocks(self)
     cdef _place_lanes(self)
     cdef _cut_rows(self, double dense)
-    cdef _sort_by_block(self, int64_t number, int64_t n_pre)
+    cdef _cut_delayed(self, int64_t number, int64_t n_pre)
     cdef _forget(self, size_t address)
     cdef _free_thread(self, Thread *t)
     cdef _make_threads(self)

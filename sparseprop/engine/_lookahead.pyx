@@ -8,7 +8,7 @@ throughout, and at changes of parameters.
 """
 
 from libc.math cimport INFINITY, fabs, nextafter
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memset
 
@@ -18,9 +18,9 @@ from sparseprop._core cimport Engine
 from sparseprop.connectivity._poisson cimport drawing_free
 from sparseprop.engine._blocks cimport go_back, take_blocks, take_ways
 from sparseprop.engine._instant cimport note_recent, record
-from sparseprop.engine._loaded cimport largest_rows, own_frames, owned, row_cuts, zeros
+from sparseprop.engine._loaded cimport largest_of, largest_rows, own_frames, owned, row_cuts, zeros
 from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Place, Saved, Thread, Totals
-from sparseprop.engine._pull cimport Sorting, is_flying, land, leave_out, open_spans, sort_by_block
+from sparseprop.engine._pull cimport NARROW, WIDE, cut_rows, is_flying, land, leave_out, open_spans, put_weights
 from sparseprop.engine._queueing cimport anyone_fires, enter_present, kicks_so_far
 from sparseprop.engine._slice cimport Recent, Route, Spike, Sum, note_fault
 from sparseprop.engine._slice_tape cimport gather_values, note_slice
@@ -403,9 +403,10 @@ cdef class Lookahead(Engine):
         for k in range(L.n_cuts):
             free(L.cuts[k])
         free(L.cuts)
-        for k in range(L.n_cuts if L.local != NULL else 0):
-            free(L.local[k])
-        free(L.local)
+        for k in range(L.n_cuts if L.rows != NULL else 0):
+            free(L.rows[k])
+        free(L.rows)
+        free(L.widths)
         free(L.longest_delay)
         for k in range(self.e.n_populations if L.flying != NULL else 0):
             free(L.flying[k].items)
@@ -571,7 +572,7 @@ cdef class Lookahead(Engine):
         L.has_own = <uint8_t *> zeros(e.n_populations, 1)
         for k in range(n):
             L.has_own[e.projections[k].post] |= self._take_kind(
-                e.projections[k].weights == NULL, e.projections[k].weight, &L.kind[k]
+                e.projections[k].weights == NULL and L.widths[k] != WIDE, e.projections[k].weight, &L.kind[k]
             )
         for k in range(e.n_processes):
             L.has_own[e.processes[k].population] |= self._take_kind(
@@ -603,7 +604,8 @@ cdef class Lookahead(Engine):
         n = len(self.network.projections)
         L.cuts = <uint32_t **> zeros(n, sizeof(uint32_t *))
         L.n_cuts = n
-        L.local = <uint16_t **> zeros(n, sizeof(uint16_t *))
+        L.rows = <char **> zeros(n, sizeof(char *))
+        L.widths = <int *> zeros(n, sizeof(int))
         L.longest_delay = <double *> zeros(n, sizeof(double))
         L.flying = <Flights *> zeros(self.e.n_populations, sizeof(Flights))
         for j in range(L.n_lanes):
@@ -623,28 +625,26 @@ cdef class Lookahead(Engine):
                     self._forget(<size_t> c.places)
                     self.e.projections[k].places = NULL
                 if c.offsets[p.n_sources] >= dense * n * p.n_sources and c.offsets[p.n_sources]:
-                    self._sort_by_block(k, p.n_sources)
+                    self._cut_delayed(k, p.n_sources)
 
-    cdef _sort_by_block(self, int64_t number, int64_t n_pre):
+    cdef _cut_delayed(self, int64_t number, int64_t n_pre):
         """Bring the rows of a projection, which are in the order of delays, into that of blocks and delays."""
         cdef Look *L = &self.look
         cdef Projection *c = &self.e.projections[number]
         cdef int64_t n = L.first_block[c.post + 1] - L.first_block[c.post]
-        cdef Sorting scratch
-        cdef bint done
+        cdef uint32_t *at
+        L.widths[number] = NARROW if c.weights == NULL else WIDE
         L.cuts[number] = <uint32_t *> owned(allocate_large(n_pre * (n + 1), sizeof(uint32_t)))
-        L.local[number] = <uint16_t *> owned(allocate_large(c.offsets[n_pre], sizeof(uint16_t)))
-        memset(&scratch, 0, sizeof(Sorting))
+        L.rows[number] = <char *> owned(allocate_large(c.offsets[n_pre], L.widths[number]))
+        at = <uint32_t *> zeros(n, sizeof(uint32_t))
         with nogil:
-            done = sort_by_block(L, number, n_pre, &scratch)
-        free(scratch.values)
-        free(scratch.places)
-        free(scratch.where)
-        free(scratch.at)
-        if not done:
-            owned(NULL)
-        self._forget(<size_t> c.targets)
-        c.targets = NULL
+            cut_rows(L, number, n_pre, at)
+        free(at)
+        self.delayed = [delayed for delayed in self.delayed if delayed[0] != number]
+        for address in (<size_t> c.delays, <size_t> c.targets, <size_t> c.weights, <size_t> c.places):
+            if address:
+                self._forget(address)
+        c.delays, c.targets, c.weights, c.places = NULL, NULL, NULL, NULL
 
     cdef _forget(self, size_t address):
         """Let go of an array of the engine's own that it does not need."""
@@ -731,7 +731,17 @@ cdef class Lookahead(Engine):
                 largest[0] = max(largest[0], fabs(d.weights[k]))
 
     def take_weights(self):
+        cdef Look *L = &self.look
+        cdef const double[::1] weights
+        cdef Projection *c
+        cdef int64_t k
         Engine.take_weights(self)
+        for k in range(len(self.network.projections)):
+            c = &self.e.projections[k]
+            given = self.network.projections[c.rank].weight
+            if L.widths[k] == WIDE and isinstance(given, np.ndarray):
+                weights, c.largest = given, largest_of(given)
+                put_weights(L, k, self.network.projections[c.rank].adjacency.offsets.shape[0] - 1, &weights[0])
         self._weigh()
 
     cdef _copy_frames(self):

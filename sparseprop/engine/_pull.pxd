@@ -1,7 +1,8 @@
 """Spikes on their way along dense rows with a delay for each synapse, of which blocks take what arrives at them.
 
 Such a row is cut by blocks of targets, and within a cut it is in the order of delays: a block has a span of each row
-that a spike is on its way along, whose beginning moves on slice after slice.
+that a spike is on its way along, whose beginning moves on slice after slice. All that a cut has lies in one place, so
+that memory makes a block wait once for a row and not for each of the arrays that it would be in.
 """
 
 from libc.math cimport INFINITY
@@ -13,14 +14,47 @@ from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Span,
 from sparseprop.engine._slice cimport Lists
 from sparseprop.engine._state cimport Projection
 from sparseprop.numerics._frames cimport Pair, before, not_after, plus
-from sparseprop.numerics._lanes cimport ask, pull, pull_own
-from sparseprop.numerics._memory cimport allocate, grow
+from sparseprop.numerics._lanes cimport ask, number_at, pull, pull_own
+from sparseprop.numerics._memory cimport grow
 from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
 
 cdef enum:
     # Spans ahead of which memory is asked for.
     AHEAD = 8
+    # Bytes of a synapse in a cut: delay and target; with these weight and place.
+    NARROW = 10
+    WIDE = 22
+
+
+# A cut: its delays, weights (or NULL), places in the row as it is for the user (with weights), and targets as places in
+# the block, one array after the other. Only the last is where numbers of its size should be.
+cdef struct Cut:
+    char *delays
+    char *weights
+    char *places
+    uint16_t *targets
+
+
+cdef inline Cut find_cut(const char *row, int width, uint32_t first, uint32_t count) noexcept nogil:
+    """That of a row which begins with this synapse and has so many."""
+    cdef Cut cut
+    cut.delays = <char *> row + <int64_t> width * first
+    cut.weights, cut.places, cut.targets = NULL, NULL, <uint16_t *> (cut.delays + <int64_t> (width - 2) * count)
+    if width == WIDE:
+        cut.weights = cut.delays + 8 * <int64_t> count
+        cut.places = cut.delays + 16 * <int64_t> count
+    return cut
+
+
+cdef inline Cut cut_along(const Flying *f, const Span *span) noexcept nogil:
+    return find_cut(f.row, f.width, span.first, span.stop)
+
+
+cdef inline neuron_t place_at(const Cut *cut, int64_t k) noexcept nogil:
+    cdef neuron_t place
+    memcpy(&place, cut.places + k * <int64_t> sizeof(neuron_t), sizeof(neuron_t))
+    return place
 
 
 cdef inline double ROUNDING_OF_FLOAT() noexcept nogil:
@@ -41,11 +75,8 @@ cdef inline bint fly(Look *L, int64_t projection, int64_t population, neuron_t s
     f = &flights.items[flights.size]
     flights.size += 1
     f.emission, f.source, f.population, f.projection, f.number = emission, source, population, projection, number
-    f.delays, f.targets = c.delays + row, L.local[projection] + row
-    f.weights, f.places = NULL, NULL
+    f.row, f.width = L.rows[projection] + L.widths[projection] * row, L.widths[projection]
     f.weight, f.kind = c.weight, L.kind[projection]
-    if c.weights != NULL:
-        f.weights, f.places = c.weights + row, c.places + row
     return True
 
 
@@ -62,7 +93,7 @@ cdef inline bint open_spans(const Look *L, Thread *t, Block *b, int64_t number) 
     while b.n_spans < flights.size:
         f = &flights.items[b.n_spans]
         cut = L.cuts[f.projection] + f.source * (n + 1) + (number - first)
-        b.spans[b.n_spans].at, b.spans[b.n_spans].stop = cut[0], cut[1]
+        b.spans[b.n_spans].first, b.spans[b.n_spans].at, b.spans[b.n_spans].stop = cut[0], 0, cut[1] - cut[0]
         b.n_spans += 1
     return True
 
@@ -71,11 +102,13 @@ cdef inline void leave_out(const Look *L, Block *b, Pair over) noexcept nogil:
     """Pass by what arrives up to a time."""
     cdef const Flying *f
     cdef Span *span
+    cdef Cut cut
     cdef count_t j
     for j in range(b.n_spans):
         f = &L.flying[b.population].items[j]
         span = &b.spans[j]
-        while span.at < span.stop and not_after(plus(f.emission, f.delays[span.at], L.e.H), over):
+        cut = cut_along(f, span)
+        while span.at < span.stop and not_after(plus(f.emission, number_at(cut.delays, span.at), L.e.H), over):
             span.at += 1
 
 
@@ -100,33 +133,35 @@ cdef inline void pull_into_lists(const Look *L, Thread *t, Block *b, const Lists
     cdef const Flights *flights = &L.flying[b.population]
     cdef const Flying *f
     cdef Span *span
+    cdef Cut cut
     cdef double s, begin = L.begin.s, last = -1.0
     cdef count_t j, n = 0
     cdef uint32_t k
     for j in range(flights.head, flights.size):
         if j + AHEAD < flights.size:
-            f = &flights.items[j + AHEAD]
+            cut = cut_along(&flights.items[j + AHEAD], &b.spans[j + AHEAD])
             k = b.spans[j + AHEAD].at
-            ask(f.delays + k)
-            ask(f.delays + k + 8)
-            ask(f.delays + k + 16)
-            ask(f.targets + k)
+            ask(cut.delays + 8 * <int64_t> k)
+            ask(cut.delays + 8 * <int64_t> k + 64)
+            ask(cut.delays + 8 * <int64_t> k + 128)
+            ask(cut.targets + k)
         span = &b.spans[j]
         k = span.at
         t.from_[j] = k
         if k == span.stop:
             continue
         f = &flights.items[j]
+        cut = cut_along(f, span)
         s = f.emission.s
         # As by `plus`, if it arrives in this epoch; otherwise it is behind the end.
         if a.own == NULL:
-            k = pull(k, span.stop, f.delays, f.targets, s, f.back, begin, L.stop, a.counts, a.stride, a.times,
+            k = pull(k, span.stop, cut.delays, cut.targets, s, f.back, begin, L.stop, a.counts, a.stride, a.times,
                      a.kinds, f.kind)
         else:
-            k = pull_own(k, span.stop, f.delays, f.targets, s, f.back, begin, L.stop, a.counts, a.stride, a.times,
-                         a.own, f.weights, f.weight)
+            k = pull_own(k, span.stop, cut.delays, cut.targets, s, f.back, begin, L.stop, a.counts, a.stride, a.times,
+                         a.own, cut.weights, f.weight)
         if k > span.at:
-            last = max(last, (s + f.delays[k - 1]) - f.back)
+            last = max(last, (s + number_at(cut.delays, k - 1)) - f.back)
             n += k - span.at
             span.at = k
     b.n_pulled = n
@@ -134,13 +169,13 @@ cdef inline void pull_into_lists(const Look *L, Thread *t, Block *b, const Lists
         b.last = max(b.last, max(last, begin))
 
 
-cdef inline bint put_down_from(const Look *L, Block *b, Bucket *bucket, const Flying *f, uint32_t k,
+cdef inline bint put_down_from(const Look *L, Block *b, Bucket *bucket, const Flying *f, const Cut *cut, uint32_t k,
                                double time) noexcept nogil:
-    """What arrives by synapse k of a row; False if there is no memory."""
+    """What arrives by synapse k of a cut; False if there is no memory."""
     b.last = max(b.last, time)
-    if f.weights == NULL:
-        return put_down(bucket, f.targets[k], time, f.route)
-    return put_down_one(bucket, f.targets[k], time, f.weights[k], f.route, f.places[k])
+    if cut.weights == NULL:
+        return put_down(bucket, cut.targets[k], time, f.route)
+    return put_down_one(bucket, cut.targets[k], time, number_at(cut.weights, k), f.route, place_at(cut, k))
 
 
 cdef inline count_t find_due(const Look *L, Thread *t, Block *b) noexcept nogil:
@@ -166,6 +201,7 @@ cdef inline bint pull_kicks(const Look *L, Thread *t, Block *b, Bucket *bucket) 
     cdef const Flying *items = L.flying[b.population].items
     cdef const Flying *f
     cdef Span *span
+    cdef Cut cut
     cdef double time, stop = L.stop, begin = L.begin.s
     cdef count_t j, n = find_due(L, t, b)
     cdef uint32_t k, end
@@ -175,24 +211,25 @@ cdef inline bint pull_kicks(const Look *L, Thread *t, Block *b, Bucket *bucket) 
         if j + 2 * AHEAD < n:
             f = &items[t.from_[j + 2 * AHEAD]]
             ask(&f.emission)
-            ask(&f.places)
+            ask(&f.route)
         if j + AHEAD < n:
-            f = &items[t.from_[j + AHEAD]]
-            k = b.spans[t.from_[j + AHEAD]].at
-            ask(f.delays + k)
-            ask(f.targets + k)
-            if f.weights != NULL:
-                ask(f.weights + k)
-                ask(f.places + k)
+            span = &b.spans[t.from_[j + AHEAD]]
+            cut = cut_along(&items[t.from_[j + AHEAD]], span)
+            ask(cut.delays + 8 * <int64_t> span.at)
+            ask(cut.targets + span.at)
+            if cut.weights != NULL:
+                ask(cut.weights + 8 * <int64_t> span.at)
+                ask(cut.places + 4 * <int64_t> span.at)
         span = &b.spans[t.from_[j]]
         f = &items[t.from_[j]]
+        cut = cut_along(f, span)
         k, end = span.at, span.stop
         time = INFINITY
         while k < end:
-            time = (f.emission.s + f.delays[k]) - f.back
+            time = (f.emission.s + number_at(cut.delays, k)) - f.back
             if not time < stop:
                 break
-            if not put_down_from(L, b, bucket, f, k, max(time, begin)):
+            if not put_down_from(L, b, bucket, f, &cut, k, max(time, begin)):
                 return False
             k += 1
             time = INFINITY
@@ -208,22 +245,22 @@ cdef inline bint pull_chosen(const Look *L, const Thread *t, Block *b, Bucket *b
     """Of what has been pulled into lists that of the chosen ones into a bucket; False if there is no memory."""
     cdef const Flights *flights = &L.flying[b.population]
     cdef const Flying *f
+    cdef Cut cut
     cdef double time
     cdef count_t j
     cdef uint32_t k
     for j in range(flights.head, flights.size):
         if j + AHEAD < flights.size:
-            f = &flights.items[j + AHEAD]
-            k = t.from_[j + AHEAD]
-            ask(f.delays + k)
-            ask(f.delays + k + 8)
-            ask(f.targets + k)
+            cut = cut_along(&flights.items[j + AHEAD], &b.spans[j + AHEAD])
+            ask(cut.delays + 8 * <int64_t> t.from_[j + AHEAD])
+            ask(cut.targets + t.from_[j + AHEAD])
         f = &flights.items[j]
+        cut = cut_along(f, &b.spans[j])
         for k in range(t.from_[j], b.spans[j].at):
-            if not chosen[f.targets[k]]:
+            if not chosen[cut.targets[k]]:
                 continue
-            time = max((f.emission.s + f.delays[k]) - f.back, L.begin.s)
-            if not put_down_from(L, b, bucket, f, k, time):
+            time = max((f.emission.s + number_at(cut.delays, k)) - f.back, L.begin.s)
+            if not put_down_from(L, b, bucket, f, &cut, k, time):
                 return False
     return True
 
@@ -270,17 +307,17 @@ cdef inline Pair next_arrival(const Look *L, int64_t population, count_t j, Pair
     cdef const uint32_t *cut
     cdef const Block *b
     cdef int64_t k, begin = L.first_block[population], n = L.first_block[population + 1] - begin
-    cdef uint32_t at, stop
+    cdef Span span
     cdef Pair time
     for k in range(n):
         b = &L.blocks[begin + k]
         if j < b.n_spans:
-            at, stop = b.spans[j].at, b.spans[j].stop
+            span = b.spans[j]
         else:
             cut = L.cuts[f.projection] + f.source * (n + 1) + k
-            at, stop = cut[0], cut[1]
-        if at < stop:
-            time = plus(f.emission, f.delays[at], L.e.H)
+            span.first, span.at, span.stop = cut[0], 0, cut[1] - cut[0]
+        if span.at < span.stop:
+            time = plus(f.emission, number_at(cut_along(f, &span).delays, span.at), L.e.H)
             if before(time, first):
                 first = time
     return first
@@ -288,57 +325,46 @@ cdef inline Pair next_arrival(const Look *L, int64_t population, count_t j, Pair
 
 # Rows ---------------------------------------------------------------------------------------------------------------
 
-# Scratch for a row.
-cdef struct Sorting:
-    double *values
-    neuron_t *places
-    uint32_t *where
-    uint32_t *at
-
-
-cdef inline bint sort_by_block(Look *L, int64_t number, int64_t n_pre, Sorting *scratch) noexcept nogil:
-    """Bring the rows of a projection into the order of blocks, and of delays as they were; False without memory."""
-    cdef Projection *c = &L.e.projections[number]
+cdef inline void cut_rows(Look *L, int64_t number, int64_t n_pre, uint32_t *at) noexcept nogil:
+    """Fill in the cuts of a projection whose rows are in the order of delays; `at` is scratch, for each block."""
+    cdef const Projection *c = &L.e.projections[number]
     cdef int64_t n = L.first_block[c.post + 1] - L.first_block[c.post], i, k, block
-    cdef synapse_t longest = 0, size, at
-    cdef uint32_t *cut
-    cdef uint32_t *where
-    cdef neuron_t within = (1 << L.shift) - 1
-    # These arrays are the engine's own.
-    cdef double *delays = <double *> c.delays
-    cdef double *weights = <double *> c.weights
-    cdef neuron_t *places = <neuron_t *> c.places
+    cdef int width = L.widths[number]
+    cdef synapse_t size, first
+    cdef uint32_t *begin
+    cdef Cut cut
     for i in range(n_pre):
-        longest = max(longest, c.offsets[i + 1] - c.offsets[i])
-    scratch.values = <double *> allocate(longest, sizeof(double))
-    scratch.places = <neuron_t *> allocate(longest, sizeof(neuron_t))
-    scratch.where = where = <uint32_t *> allocate(longest, sizeof(uint32_t))
-    scratch.at = <uint32_t *> allocate(n, sizeof(uint32_t))
-    if scratch.values == NULL or scratch.places == NULL or scratch.where == NULL or scratch.at == NULL:
-        return False
-    for i in range(n_pre):
-        at, size = c.offsets[i], c.offsets[i + 1] - c.offsets[i]
-        cut = L.cuts[number] + i * (n + 1)
-        memset(cut, 0, (n + 1) * sizeof(uint32_t))
+        first, size = c.offsets[i], c.offsets[i + 1] - c.offsets[i]
+        begin = L.cuts[number] + i * (n + 1)
+        memset(begin, 0, (n + 1) * sizeof(uint32_t))
         for k in range(size):
-            cut[(c.targets[at + k] >> L.shift) + 1] += 1
+            begin[(c.targets[first + k] >> L.shift) + 1] += 1
         for block in range(n):
-            cut[block + 1] += cut[block]
-            scratch.at[block] = cut[block]
-        for k in range(size):
-            block = c.targets[at + k] >> L.shift
-            where[k] = scratch.at[block]
-            scratch.at[block] += 1
-            L.local[number][at + where[k]] = <uint16_t> (c.targets[at + k] & within)
-            scratch.values[where[k]] = delays[at + k]
+            begin[block + 1] += begin[block]
+            at[block] = 0
+        for k in range(first, first + size):
+            block = c.targets[k] >> L.shift
+            cut = find_cut(L.rows[number] + width * first, width, begin[block], begin[block + 1] - begin[block])
+            memcpy(cut.delays + 8 * <int64_t> at[block], &c.delays[k], sizeof(double))
+            cut.targets[at[block]] = <uint16_t> (c.targets[k] & ((1 << L.shift) - 1))
+            if width == WIDE:
+                memcpy(cut.weights + 8 * <int64_t> at[block], &c.weights[k], sizeof(double))
+                memcpy(cut.places + 4 * <int64_t> at[block], &c.places[k], sizeof(neuron_t))
+            at[block] += 1
         if size:
-            L.longest_delay[number] = max(L.longest_delay[number], delays[at + size - 1])
-            memcpy(delays + at, scratch.values, size * sizeof(double))
-        if size == 0 or weights == NULL:
-            continue
-        for k in range(size):
-            scratch.places[where[k]] = places[at + k]
-            scratch.values[where[k]] = weights[at + k]
-        memcpy(places + at, scratch.places, size * sizeof(neuron_t))
-        memcpy(weights + at, scratch.values, size * sizeof(double))
-    return True
+            L.longest_delay[number] = max(L.longest_delay[number], c.delays[first + size - 1])
+
+
+cdef inline void put_weights(Look *L, int64_t number, int64_t n_pre, const double *weights) noexcept nogil:
+    """Other weights into the cuts of a projection."""
+    cdef const Projection *c = &L.e.projections[number]
+    cdef int64_t n = L.first_block[c.post + 1] - L.first_block[c.post], i, j
+    cdef const uint32_t *begin
+    cdef uint32_t k
+    cdef Cut cut
+    for i in range(n_pre):
+        for j in range(n):
+            begin = L.cuts[number] + i * (n + 1) + j
+            cut = find_cut(L.rows[number] + WIDE * c.offsets[i], WIDE, begin[0], begin[1] - begin[0])
+            for k in range(begin[1] - begin[0]):
+                memcpy(cut.weights + 8 * <int64_t> k, &weights[c.offsets[i] + place_at(&cut, k)], sizeof(double))

@@ -80,6 +80,7 @@ cdef struct Lane:
     int64_t first_projection
     int64_t n_projections
     bint one_weight_per_target
+    bint may_reach_nobody       # whether some sources have no synapse
     count_t next                # number of the spike in the log that is delivered next
 
 

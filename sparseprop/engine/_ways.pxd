@@ -56,7 +56,7 @@ cdef inline bint send_off(Look *L, neuron_t neuron, Pair emission, Pair over) no
     p.log_size += 1
     for k in range(p.first_delayed, p.first_delayed + p.n_delayed):
         c = &e.projections[k]
-        if L.local[k] != NULL:
+        if L.rows[k] != NULL:
             if not fly(L, k, number, source, emission, log_end(p) - 1):
                 return False
             continue

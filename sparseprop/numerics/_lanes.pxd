@@ -21,13 +21,21 @@ cdef extern from *:
     /* A macro: gcc leaves out a function that only asks for memory. */
     #define sp_ask(address) __builtin_prefetch(address)
 
+    /* The k-th of numbers that may be anywhere in memory. */
+    static inline double sp_number(const char *numbers, int64_t k) {
+        double number;
+        memcpy(&number, numbers + k * (int64_t)sizeof number, sizeof number);
+        return number;
+    }
+
     /* What arrives before `stop` of the synapses from `k` on to before `end`, in the order of delays, into lists of
        `stride` slots; `counts` has all of it. Returns the first of the others. */
-    static uint32_t sp_pull(uint32_t k, uint32_t end, const double *restrict delays, const uint16_t *restrict targets,
+    __attribute__((noinline))
+    static uint32_t sp_pull(uint32_t k, uint32_t end, const char *restrict delays, const uint16_t *restrict targets,
                             double s, double back, double begin, double stop, uint32_t *restrict counts,
                             int64_t stride, double *restrict times, uint8_t *restrict kinds, uint8_t kind) {
         for (; k < end; k++) {
-            const double time = (s + delays[k]) - back;
+            const double time = (s + sp_number(delays, k)) - back;
             const uint32_t i = targets[k], count = counts[i];
             int64_t at;
             if (!(time < stop))
@@ -43,12 +51,13 @@ cdef extern from *:
     }
 
     /* The same with a weight for each synapse, or one. */
-    static uint32_t sp_pull_own(uint32_t k, uint32_t end, const double *restrict delays,
+    __attribute__((noinline))
+    static uint32_t sp_pull_own(uint32_t k, uint32_t end, const char *restrict delays,
                                 const uint16_t *restrict targets, double s, double back, double begin, double stop,
                                 uint32_t *restrict counts, int64_t stride, double *restrict times,
-                                double *restrict own, const double *restrict weights, double weight) {
+                                double *restrict own, const char *restrict weights, double weight) {
         for (; k < end; k++) {
-            const double time = (s + delays[k]) - back;
+            const double time = (s + sp_number(delays, k)) - back;
             const uint32_t i = targets[k], count = counts[i];
             int64_t at;
             if (!(time < stop))
@@ -58,7 +67,7 @@ cdef extern from *:
                 continue;
             at = ((i / SP_LANES) * stride + count) * SP_LANES + i % SP_LANES;
             times[at] = time > begin ? time : begin;
-            own[at] = weights ? weights[k] : weight;
+            own[at] = weights ? sp_number(weights, k) : weight;
         }
         return k;
     }
@@ -216,12 +225,13 @@ cdef extern from *:
         SLOTS "SP_SLOTS"
     uint32_t NOTHING "SP_NOTHING"
     void ask "sp_ask"(const void *address) noexcept nogil
-    uint32_t pull "sp_pull"(uint32_t k, uint32_t end, const double *delays, const uint16_t *targets, double s,
+    double number_at "sp_number"(const char *numbers, int64_t k) noexcept nogil
+    uint32_t pull "sp_pull"(uint32_t k, uint32_t end, const char *delays, const uint16_t *targets, double s,
                             double back, double begin, double stop, uint32_t *counts, int64_t stride, double *times,
                             uint8_t *kinds, uint8_t kind) noexcept nogil
-    uint32_t pull_own "sp_pull_own"(uint32_t k, uint32_t end, const double *delays, const uint16_t *targets, double s,
+    uint32_t pull_own "sp_pull_own"(uint32_t k, uint32_t end, const char *delays, const uint16_t *targets, double s,
                                     double back, double begin, double stop, uint32_t *counts, int64_t stride,
-                                    double *times, double *own, const double *weights, double weight) noexcept nogil
+                                    double *times, double *own, const char *weights, double weight) noexcept nogil
     int64_t add_row "sp_add_row"(double *sums, uint8_t *has, int32_t *noted, int64_t n, const int32_t *targets,
                                  const double *weights, double weight, int64_t count, int32_t first) noexcept nogil
     int64_t kick_sums "sp_kick_sums"(double *x, const double *sums, uint8_t *has, const int32_t *noted, int64_t n,
