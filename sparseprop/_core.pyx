@@ -16,7 +16,7 @@ from sparseprop.engine._delivery cimport train_time
 from sparseprop.engine._queueing cimport (
     enter_present, forget_solved, kicks_so_far, next_instant, next_spike_of, put_back,
 )
-from sparseprop.engine._flights cimport draw_interval, process_time, send, trim_log
+from sparseprop.engine._flights cimport draw_interval, is_to_come, process_time, send, trim_log
 from sparseprop.engine._instant cimport is_silent, keep_recent, note_recent, take_instant, take_instants
 from sparseprop.engine._heap cimport Heap, heap_create, heap_free, heap_order
 from sparseprop.engine._loaded cimport Loaded, Series, owned, restore_pairs, saved_pairs, zeros
@@ -505,7 +505,10 @@ cdef class Engine(Loaded):
             p = &self.e.populations[k]
             trim_log(&self.e, p)
             for j in range(p.log_size):
-                emissions[k, p.log_start + j] = (p.log[j].emission.n, p.log[j].emission.s, p.first + p.log[j].source)
+                if is_to_come(&self.e, self.e.lanes, self.e.n_lanes, k, p.log_start + j):
+                    emissions[k, p.log_start + j] = (
+                        p.log[j].emission.n, p.log[j].emission.s, p.first + p.log[j].source
+                    )
         for k in range(self.e.n_cursors):
             cursor = &self.e.cursors[k]
             if cursor.population >= 0:

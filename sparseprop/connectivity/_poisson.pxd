@@ -409,14 +409,13 @@ cdef inline bint draw_chunk(const Poisson *p, Drawing *d, int64_t size, int64_t 
     return True
 
 
-cdef inline bint poisson_fill(Poisson *p, Drawing *d, int64_t k) noexcept nogil:
-    """The events of interval k, of the neurons that are wanted; False if there is no memory."""
+cdef inline bint draw_events(Poisson *p, Drawing *d, int64_t k, count_t *n) noexcept nogil:
+    """Into d.events, those of interval k, of the neurons that are wanted; False if there is no memory."""
     cdef neuron_t i = p.begin
-    cdef count_t n = 0
     cdef int64_t size, low = -1, high = -1
     cdef bint changes = p.times != NULL
     p.k = k
-    p.n_events = 0
+    p.n_events = n[0] = 0
     if not p.mean_each and p.means[0] == 0.0:
         return True
     if changes:
@@ -439,6 +438,23 @@ cdef inline bint poisson_fill(Poisson *p, Drawing *d, int64_t k) noexcept nogil:
             d.chunk.neurons[size] = i
             size += not p.mean_each or p.means[i] > 0.0
             i += 1
-        if not draw_chunk(p, d, size, k, changes, low, high, &n):
+        if not draw_chunk(p, d, size, k, changes, low, high, n):
             return False
-    return sort_events(p, d, n)
+    return True
+
+
+cdef inline bint poisson_fill(Poisson *p, Drawing *d, int64_t k) noexcept nogil:
+    """The events of interval k, of the neurons that are wanted, by time; False if there is no memory."""
+    cdef count_t n
+    return draw_events(p, d, k, &n) and (n == 0 or sort_events(p, d, n))
+
+
+cdef inline bint poisson_fill_unordered(Poisson *p, Drawing *d, int64_t k) noexcept nogil:
+    """The same neuron by neuron."""
+    cdef count_t n
+    if not draw_events(p, d, k, &n):
+        return False
+    p.events, d.events = d.events, p.events
+    p.capacity, d.capacity = d.capacity, p.capacity
+    p.n_events = n
+    return True

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from sparseprop.engine._delivery cimport find_row
-from sparseprop.engine._flights cimport draw_interval, process_time
+from sparseprop.engine._flights cimport draw_before, draw_interval, process_time
 from sparseprop.engine._look cimport Block, Bucket, Flights, Look, Place, Thread, Way
 from sparseprop.engine._lists cimport begin_lists, order_kicks, put_down, put_down_one, put_in_lists, take_chosen
 from sparseprop.engine._pull cimport keep_spans, open_spans, pull_chosen, pull_into_lists, pull_kicks
@@ -177,7 +177,7 @@ cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t r
     cdef const Population *p = &L.e.populations[b.population]
     cdef neuron_t begin_of_block = b.first + (p.first - p.origin)
     cdef count_t first = drives.size, at, n
-    cdef double begin, s, stop = L.stop, unit = c.poisson.unit
+    cdef double begin, s, last = -1.0, stop = L.stop, unit = c.poisson.unit
     # Sums with the beginnings of intervals are exact, but where these are very short.
     cdef bint exact = L.e.H <= 1048576.0 * c.poisson.interval
     cdef const uint64_t *events
@@ -188,7 +188,8 @@ cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t r
         if c.at == c.poisson.n_events:
             if not before(process_time(&t.e, c, c.at), L.end):
                 break
-            if not draw_interval(&t.e, c):
+            # Lists are sorted later.
+            if not draw_before(&t.e, c, &L.end if exact and b.by_lists and b.tape == NULL else NULL):
                 return False
             continue
         begin = c.start.s - <double> (L.begin.n - c.start.n) * L.e.H
@@ -201,6 +202,7 @@ cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t r
                 s = process_time(&t.e, c, at).s if before(process_time(&t.e, c, at), L.end) else stop
             if not s < stop:
                 break
+            last = max(last, s)
             i = <neuron_t> (events[at] & 0xFFFFFFFFULL)
             at += 1
             if c.weights != NULL:
@@ -214,8 +216,7 @@ cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t r
         if at < n:
             break
     b.n_drive_events += drives.size - first
-    if drives.size > first:
-        b.last = max(b.last, drives.kicks[drives.size - 1].s)
+    b.last = max(b.last, last)
     if b.tape != NULL:
         time.n = L.begin.n
         for at in range(first, drives.size):
@@ -383,8 +384,9 @@ cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept no
     part.fault.kind = 0
     b.no_lists = max(b.no_lists - 1, <count_t> 0)
     # A tape wants what happens in the order of time.
-    if (arrived > 2 * part.size and part.n_rows == 0 and b.no_lists == 0 and b.tape == NULL
-            and p.ops.takes_lists != NULL and p.ops.takes_lists(&t.e, p, &part)):
+    b.by_lists = (arrived > 2 * part.size and part.n_rows == 0 and b.no_lists == 0 and b.tape == NULL
+                  and p.ops.takes_lists != NULL and p.ops.takes_lists(&t.e, p, &part))
+    if b.by_lists:
         status = advance_by_lists(L, t, b, &part)
     else:
         t.pulled.size = t.pulled.n_extras = 0

@@ -3,12 +3,12 @@
 from libc.stdint cimport int64_t
 from libc.string cimport memmove
 
-from sparseprop.connectivity._poisson cimport event_offset, first_interval, poisson_fill
+from sparseprop.connectivity._poisson cimport event_offset, first_interval, poisson_fill, poisson_fill_unordered
 from sparseprop.engine._agenda cimport CURSOR, LANE, agenda_pop, agenda_push, agenda_replace
 from sparseprop.engine._state cimport (
     NO_MEMORY, RUNNING, Cursor, Flight, Lane, Population, Process, Projection, State, Status,
 )
-from sparseprop.numerics._frames cimport Pair, interval, never, not_after, plus
+from sparseprop.numerics._frames cimport Pair, before, interval, never, not_after, plus
 from sparseprop.numerics._memory cimport grow
 from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
@@ -38,6 +38,18 @@ cdef inline count_t following(const State *e, const Lane *lane, count_t number) 
             and not reaches_somebody(e, lane, p.log[number - p.log_start].source)):
         number += 1
     return number
+
+
+cdef inline bint is_to_come(const State *e, const Lane *lanes, int64_t n_lanes, int64_t population,
+                            count_t number) noexcept nogil:
+    """Whether a spike in the log of a population is still to arrive somewhere by one of the lanes."""
+    cdef const Population *p = &e.populations[population]
+    cdef int64_t k
+    for k in range(n_lanes):
+        if (lanes[k].population == population and lanes[k].next <= number
+                and reaches_somebody(e, &lanes[k], p.log[number - p.log_start].source)):
+            return True
+    return False
 
 
 cdef inline void trim_log(State *e, Population *p) noexcept nogil:
@@ -168,7 +180,14 @@ cdef inline Pair process_time(const State *e, const Process *c, count_t at) noex
 
 cdef inline bint draw_interval(State *e, Process *c) noexcept nogil:
     """The events of the next interval; False if there is no memory."""
+    return draw_before(e, c, NULL)
+
+
+cdef inline bint draw_before(State *e, Process *c, const Pair *end) noexcept nogil:
+    """The same, in any order if the interval ends by then; NULL: in the order of time."""
     cdef int64_t k = first_interval(&c.poisson, c.poisson.k + 1)
     c.start = interval_start(e, c, k)
     c.at = 0
+    if end != NULL and not before(end[0], interval_start(e, c, k + 1)):
+        return poisson_fill_unordered(&c.poisson, &e.drawing, k)
     return poisson_fill(&c.poisson, &e.drawing, k)

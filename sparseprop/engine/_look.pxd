@@ -46,6 +46,7 @@ cdef struct Block:
     count_t n_drive_events
     count_t n_kicks
     count_t no_lists            # slices for which they did not pay
+    bint by_lists               # whether it took the last slice by them
     double last                 # the last event of a drive; negative without one
 
 

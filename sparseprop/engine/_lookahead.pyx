@@ -17,6 +17,7 @@ import numpy as np
 from sparseprop._core cimport Engine
 from sparseprop.connectivity._poisson cimport drawing_free
 from sparseprop.engine._blocks cimport go_back, take_blocks, take_ways
+from sparseprop.engine._flights cimport is_to_come
 from sparseprop.engine._instant cimport note_recent, record
 from sparseprop.engine._loaded cimport largest_of, largest_rows, own_frames, owned, row_cuts, zeros
 from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Place, Saved, Thread, Totals
@@ -845,7 +846,10 @@ cdef class Lookahead(Engine):
             p = &self.e.populations[k]
             trim(L, k)
             for j in range(p.log_size):
-                emissions[k, p.log_start + j] = (p.log[j].emission.n, p.log[j].emission.s, p.origin + p.log[j].source)
+                if is_to_come(&self.e, L.lanes, L.n_lanes, k, p.log_start + j):
+                    emissions[k, p.log_start + j] = (
+                        p.log[j].emission.n, p.log[j].emission.s, p.origin + p.log[j].source
+                    )
         for k in range(L.n_cursors):
             cursor = &L.cursors[k]
             emissions[cursor.population, cursor.number] = (
