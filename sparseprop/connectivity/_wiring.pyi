@@ -60,7 +60,10 @@ def synapse_values(
     first: int = 0,
 ) -> NDArray[np.float64]: ...
 def sort_rows(
-    offsets: NDArray[np.int64], values: NDArray[np.float64] | Any, targets: NDArray[np.int32]
+    offsets: NDArray[np.int64],
+    values: NDArray[np.float64] | Any,
+    targets: NDArray[np.int32],
+    by_all_cores: bool = True,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]: ...
 def row_blocks(offsets: NDArray[np.int64]) -> list[tuple[int, int]]: ...
 def rows_of(

@@ -686,7 +686,7 @@ def _synapse_values(double[::1] out, const uint64_t[::1] key, uint64_t purpose, 
                 out[at] = value
 
 
-def sort_rows(const synapse_t[::1] offsets, values, const neuron_t[::1] targets):
+def sort_rows(const synapse_t[::1] offsets, values, const neuron_t[::1] targets, bint by_all_cores=True):
     """Bring each row into the order of its values; those with equal ones stay in their order.
 
     Parameters
@@ -695,6 +695,7 @@ def sort_rows(const synapse_t[::1] offsets, values, const neuron_t[::1] targets)
     values : ndarray of float64, shape (n_synapses,), or Drawn
         No NaN. Those to be drawn are drawn a block of rows at a time.
     targets : ndarray of int32, shape (n_synapses,)
+    by_all_cores : bool
 
     Returns
     -------
@@ -717,7 +718,11 @@ def sort_rows(const synapse_t[::1] offsets, values, const neuron_t[::1] targets)
     if values.size != n or targets.shape[0] != n:
         raise ValueError(f"there are {values.size} values and {targets.shape[0]} targets for {n} synapses")
     new = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n)
-    share_out(functools.partial(_sort_rows, *new, offsets, values, targets), row_blocks(offsets.base))
+    sort = functools.partial(_sort_rows, *new, offsets, values, targets)
+    if by_all_cores:
+        share_out(sort, row_blocks(offsets.base))
+    else:
+        sort(0, offsets.shape[0] - 1)
     return new
 
 

@@ -39,7 +39,7 @@ cdef class Loaded:
     cdef _take_own(self, Population *p, int64_t n_rows)
     cdef _add_projections(self, network)
     cdef synapse_t _add_projection(self, Projection *c, rank, projection, bint by_delay=*) except -1
-    cdef _add_delayed(self, int64_t number, rank, projection)
+    cdef _add_delayed(self, int64_t number, rank, projection, bint with_places)
     cdef synapse_t _add_procedural(self, Projection *c, adjacency, post) except -1
     cdef _add_inputs(self, network)
     cdef _fill_process(self, Process *c, process)

@@ -221,7 +221,7 @@ cdef class Loaded:
                 lane.may_reach_nobody = not all_reach_somebody(&self.e, lane, p.n_sources)
             p.first_delayed, p.n_delayed = filled, len(separate)
             for rank, projection in separate:
-                self._add_delayed(filled, rank, projection)
+                self._add_delayed(filled, rank, projection, True)
                 filled += 1
         self.e.table = <uint32_t *> owned(allocate(scratch, sizeof(uint32_t)))
         memset(self.e.table, 0xFF, scratch * sizeof(uint32_t))
@@ -251,8 +251,11 @@ cdef class Loaded:
             c.weights, c.largest = &weights[0], largest_size(projection.weight)
         return 0
 
-    cdef _add_delayed(self, int64_t number, rank, projection):
-        """Fill in a projection with a delay for each synapse: its rows are brought into the order of delays."""
+    cdef _add_delayed(self, int64_t number, rank, projection, bint with_places):
+        """Fill in a projection with a delay for each synapse: its rows are brought into the order of delays.
+
+        Where in its row each synapse was is kept if it is wanted, or there are weights in that order.
+        """
         cdef Projection *c = &self.e.projections[number]
         cdef double[::1] weights
         cdef const double[::1] delays
@@ -260,8 +263,11 @@ cdef class Loaded:
         self._add_projection(c, rank, projection, True)
         adjacency = projection.adjacency
         targets, places, delays = sort_rows(adjacency.offsets, projection.delay, adjacency.targets)
-        self.arrays += [targets, places, delays]
-        c.targets, c.places, c.delays = &targets[0], &places[0], &delays[0]
+        self.arrays += [targets, delays]
+        c.targets, c.delays = &targets[0], &delays[0]
+        if with_places or not isinstance(projection.weight, float):
+            self.arrays.append(places)
+            c.places = &places[0]
         if not isinstance(projection.weight, float):
             weights = np.empty(targets.shape[0])
             take_places(adjacency.offsets, places, projection.weight, weights)

@@ -12,6 +12,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memset
 
+import functools
+
 import numpy as np
 
 from sparseprop._core cimport Engine
@@ -37,9 +39,11 @@ from sparseprop.engine._ways cimport (
 )
 from sparseprop.numerics._frames cimport MAX_EPOCH, Frame, Pair, before, interval, never, plus
 from sparseprop.numerics._memory cimport allocate, allocate_large, grow
-from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t
+from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
 
-from .._machine import cores
+from .._machine import cores, share_out
+from ..connectivity._wiring import row_blocks, rows_of, sort_rows
+from ._loaded import largest_size
 from .input import shortest_delay, shortest_slice
 
 
@@ -403,9 +407,8 @@ cdef class Lookahead(Engine):
         free(L.pulled)
         for k in range(L.n_cuts):
             free(L.cuts[k])
-        free(L.cuts)
-        for k in range(L.n_cuts if L.rows != NULL else 0):
             free(L.rows[k])
+        free(L.cuts)
         free(L.rows)
         free(L.widths)
         free(L.longest_delay)
@@ -491,15 +494,16 @@ cdef class Lookahead(Engine):
         block = _block_size(network, self.n_threads) if block is None else block
         if not 8 <= block <= 1 << 16 or block & (block - 1):
             raise ValueError(f"a block has a power of two from 8 to 65536 neurons, got {block}")
+        L.shift, self.dense = block.bit_length() - 1, dense
+        self._make_cuts(len(network.projections))
         super().__init__(network, "lookahead")
         if ranks is not None:
             self.ranks, L.ranks = ranks, <void *> ranks
         L.longest = min(shortest, self.e.H, INFINITY if longest is None else longest)
         L.length = L.longest
-        L.shift = block.bit_length() - 1
         self._place_lanes()
         self._place_blocks()
-        self._cut_rows(dense)
+        self._cut_rows()
         self._find_kinds()
         self._make_threads()
         self._start_inputs()
@@ -595,61 +599,77 @@ cdef class Lookahead(Engine):
         L.n_kinds += 1
         return False
 
-    cdef _cut_rows(self, double dense):
-        """Where blocks begin in rows of which they get enough."""
+    cdef _make_cuts(self, int64_t n):
+        """Room for what is known of the cuts of n projections."""
         cdef Look *L = &self.look
-        cdef const Projection *c
-        cdef const Lane *lane
-        cdef const Population *p
-        cdef int64_t j, k, n_pre, n
-        n = len(self.network.projections)
         L.cuts = <uint32_t **> zeros(n, sizeof(uint32_t *))
-        L.n_cuts = n
         L.rows = <char **> zeros(n, sizeof(char *))
         L.widths = <int *> zeros(n, sizeof(int))
         L.longest_delay = <double *> zeros(n, sizeof(double))
+        L.n_cuts = n
+
+    cdef int64_t _blocks_along(self, const Projection *c, int64_t n_pre):
+        """How many blocks its rows are cut for; 0 if these are not dense."""
+        cdef const Population *post = &self.e.populations[c.post]
+        cdef int64_t n = ((post.size - 1) >> self.look.shift) + 1
+        return n if c.offsets[n_pre] and c.offsets[n_pre] >= self.dense * n * n_pre else 0
+
+    cdef _cut_rows(self):
+        """Where blocks begin in rows with one delay of which they get enough."""
+        cdef Look *L = &self.look
+        cdef const Projection *c
+        cdef const Lane *lane
+        cdef int64_t j, k, n_pre, n
         L.flying = <Flights *> zeros(self.e.n_populations, sizeof(Flights))
         for j in range(L.n_lanes):
             lane = &L.lanes[j]
             n_pre = self.e.populations[lane.population].n_sources
             for k in range(lane.first_projection, lane.first_projection + lane.n_projections):
                 c = &self.e.projections[k]
-                n = L.first_block[c.post + 1] - L.first_block[c.post]
-                if not c.procedural and c.offsets[n_pre] >= dense * n * n_pre:
+                n = 0 if c.procedural else self._blocks_along(c, n_pre)
+                if n:
                     L.cuts[k] = row_cuts(c, n_pre, n, 1 << L.shift)
-        for j in range(self.e.n_populations):
-            p = &self.e.populations[j]
-            for k in range(p.first_delayed, p.first_delayed + p.n_delayed):
-                c = &self.e.projections[k]
-                n = L.first_block[c.post + 1] - L.first_block[c.post]
-                if c.weights == NULL:
-                    self._forget(<size_t> c.places)
-                    self.e.projections[k].places = NULL
-                if c.offsets[p.n_sources] >= dense * n * p.n_sources and c.offsets[p.n_sources]:
-                    self._cut_delayed(k, p.n_sources)
 
-    cdef _cut_delayed(self, int64_t number, int64_t n_pre):
-        """Bring the rows of a projection, which are in the order of delays, into that of blocks and delays."""
+    cdef _add_delayed(self, int64_t number, rank, projection, bint with_places):
+        """As :meth:`Loaded._add_delayed`, but dense rows are cut, and in the order of blocks and delays."""
         cdef Look *L = &self.look
         cdef Projection *c = &self.e.projections[number]
-        cdef int64_t n = L.first_block[c.post + 1] - L.first_block[c.post]
-        cdef uint32_t *at
-        L.widths[number] = NARROW if c.weights == NULL else WIDE
+        cdef int64_t n_pre = self.e.populations[projection.pre].n_sources, n
+        self._add_projection(c, rank, projection, True)
+        n = self._blocks_along(c, n_pre)
+        if n == 0:
+            return Engine._add_delayed(self, number, rank, projection, False)
+        n_synapses, wide = projection.adjacency.n_synapses, not isinstance(projection.weight, float)
+        if projection.delay.size != n_synapses or (wide and projection.weight.size != n_synapses):
+            raise ValueError(f"there are other numbers of delays or weights than {n_synapses} synapses")
+        L.widths[number] = WIDE if wide else NARROW
         L.cuts[number] = <uint32_t *> owned(allocate_large(n_pre * (n + 1), sizeof(uint32_t)))
-        L.rows[number] = <char *> owned(allocate_large(c.offsets[n_pre], L.widths[number]))
-        at = <uint32_t *> zeros(n, sizeof(uint32_t))
-        with nogil:
-            cut_rows(L, number, n_pre, at)
-        free(at)
-        self.delayed = [delayed for delayed in self.delayed if delayed[0] != number]
-        for address in (<size_t> c.delays, <size_t> c.targets, <size_t> c.weights, <size_t> c.places):
-            if address:
-                self._forget(address)
-        c.delays, c.targets, c.weights, c.places = NULL, NULL, NULL, NULL
+        memset(L.cuts[number], 0, n_pre * (n + 1) * sizeof(uint32_t))
+        L.rows[number] = <char *> owned(allocate_large(n_synapses, L.widths[number]))
+        if wide:
+            c.largest = largest_size(projection.weight)
+        share_out(functools.partial(self._cut_some, number, n, projection), row_blocks(projection.adjacency.offsets))
+        c.targets = NULL
 
-    cdef _forget(self, size_t address):
-        """Let go of an array of the engine's own that it does not need."""
-        self.arrays = [array for array in self.arrays if address_of(array) != address]
+    def _cut_some(self, int64_t number, int64_t n, projection, synapse_t begin, synapse_t end):
+        """Sort and cut some rows, as a thread does it."""
+        cdef Look *L = &self.look
+        cdef const Projection *c = &self.e.projections[number]
+        cdef synapse_t first = c.offsets[begin], last = c.offsets[end]
+        cdef const double[::1] delays, weights = None
+        cdef const neuron_t[::1] targets, places
+        cdef uint32_t[::1] at = np.empty(n, np.uint32)
+        offsets, targets = projection.adjacency.offsets, projection.adjacency.targets[first:last]
+        delays = rows_of(projection.delay, offsets, begin, end)
+        targets, places, delays = sort_rows(offsets[begin : end + 1] - first, delays.base, targets, False)
+        if L.widths[number] == WIDE:
+            weights = rows_of(projection.weight, offsets, begin, end)
+        if first == last:
+            return  # no synapses: `cuts` are zeros
+        L.longest_delay[number] = max(L.longest_delay[number], <double> np.max(delays))
+        with nogil:
+            cut_rows(L, number, n, begin, end, &delays[0], &targets[0], &places[0],
+                     &weights[0] if weights is not None else NULL, &at[0])
 
     cdef _make_threads(self):
         """What each thread has for itself, and what a slice needs that may be taken again."""
@@ -954,12 +974,6 @@ cdef class Lookahead(Engine):
         for k in range(self.look.n_blocks if self.e.tape != NULL else 0):
             size += self.look.blocks[k].tape.n_values * (sizeof(double) + sizeof(neuron_t))
         return size
-
-
-cdef size_t address_of(array):
-    """Of a NumPy array or a memoryview of one."""
-    array = getattr(array, "base", array) if not isinstance(array, np.ndarray) else array
-    return array.ctypes.data if isinstance(array, np.ndarray) else 0
 
 
 def _block_size(network, n_threads):

@@ -7,7 +7,7 @@ that memory makes a block wait once for a row and not for each of the arrays tha
 
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcpy, memmove
 
 from sparseprop.engine._lists cimport put_down, put_down_one
 from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Span, Thread
@@ -325,34 +325,34 @@ cdef inline Pair next_arrival(const Look *L, int64_t population, count_t j, Pair
 
 # Rows ---------------------------------------------------------------------------------------------------------------
 
-cdef inline void cut_rows(Look *L, int64_t number, int64_t n_pre, uint32_t *at) noexcept nogil:
-    """Fill in the cuts of a projection whose rows are in the order of delays; `at` is scratch, for each block."""
+cdef inline void cut_rows(Look *L, int64_t number, int64_t n, synapse_t begin, synapse_t end, const double *delays,
+                          const neuron_t *targets, const neuron_t *places, const double *weights,
+                          uint32_t *at) noexcept nogil:
+    """Cut some rows of a projection for n blocks, given their synapses in the order of delays and, as they were, their
+    weights (or NULL). L.cuts are zeros; `at` is scratch, for each block."""
     cdef const Projection *c = &L.e.projections[number]
-    cdef int64_t n = L.first_block[c.post + 1] - L.first_block[c.post], i, k, block
     cdef int width = L.widths[number]
-    cdef synapse_t size, first
-    cdef uint32_t *begin
+    cdef int64_t i, block
+    cdef synapse_t k, first, last, before = c.offsets[begin]
+    cdef uint32_t *cuts
     cdef Cut cut
-    for i in range(n_pre):
-        first, size = c.offsets[i], c.offsets[i + 1] - c.offsets[i]
-        begin = L.cuts[number] + i * (n + 1)
-        memset(begin, 0, (n + 1) * sizeof(uint32_t))
-        for k in range(size):
-            begin[(c.targets[first + k] >> L.shift) + 1] += 1
+    for i in range(begin, end):
+        first, last = c.offsets[i] - before, c.offsets[i + 1] - before
+        cuts = L.cuts[number] + i * (n + 1)
+        for k in range(first, last):
+            cuts[(targets[k] >> L.shift) + 1] += 1
         for block in range(n):
-            begin[block + 1] += begin[block]
+            cuts[block + 1] += cuts[block]
             at[block] = 0
-        for k in range(first, first + size):
-            block = c.targets[k] >> L.shift
-            cut = find_cut(L.rows[number] + width * first, width, begin[block], begin[block + 1] - begin[block])
-            memcpy(cut.delays + 8 * <int64_t> at[block], &c.delays[k], sizeof(double))
-            cut.targets[at[block]] = <uint16_t> (c.targets[k] & ((1 << L.shift) - 1))
+        for k in range(first, last):
+            block = targets[k] >> L.shift
+            cut = find_cut(L.rows[number] + width * c.offsets[i], width, cuts[block], cuts[block + 1] - cuts[block])
+            memcpy(cut.delays + 8 * <int64_t> at[block], &delays[k], sizeof(double))
+            cut.targets[at[block]] = <uint16_t> (targets[k] & ((1 << L.shift) - 1))
             if width == WIDE:
-                memcpy(cut.weights + 8 * <int64_t> at[block], &c.weights[k], sizeof(double))
-                memcpy(cut.places + 4 * <int64_t> at[block], &c.places[k], sizeof(neuron_t))
+                memcpy(cut.weights + 8 * <int64_t> at[block], &weights[first + places[k]], sizeof(double))
+                memcpy(cut.places + 4 * <int64_t> at[block], &places[k], sizeof(neuron_t))
             at[block] += 1
-        if size:
-            L.longest_delay[number] = max(L.longest_delay[number], c.delays[first + size - 1])
 
 
 cdef inline void put_weights(Look *L, int64_t number, int64_t n_pre, const double *weights) noexcept nogil:
