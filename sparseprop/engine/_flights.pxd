@@ -32,7 +32,7 @@ cdef inline bint reaches_somebody(const State *e, const Lane *lane, neuron_t sou
 
 
 cdef inline count_t following(const State *e, const Lane *lane, count_t number) noexcept nogil:
-    """The first spike in the log, from this one on, that reaches somebody: where nothing arrives there is no instant."""
+    """The first spike in the log, from this one on, that reaches somebody: the others are no instant."""
     cdef const Population *p = &e.populations[lane.population]
     while (lane.may_reach_nobody and number < p.log_start + p.log_size
             and not reaches_somebody(e, lane, p.log[number - p.log_start].source)):

@@ -1,6 +1,6 @@
 """What the lookahead engine has in memory beside the State of all engines."""
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from sparseprop.engine._slice cimport Arrived, Away, Extra, Fault, Kick, Lists, Recent, Route, RowPart, Spike, Sum
 from sparseprop.engine._state cimport Cursor, Lane, Process, State, Status

@@ -333,11 +333,11 @@ cdef inline void cut_rows(Look *L, int64_t number, int64_t n, synapse_t begin, s
     cdef const Projection *c = &L.e.projections[number]
     cdef int width = L.widths[number]
     cdef int64_t i, block
-    cdef synapse_t k, first, last, before = c.offsets[begin]
+    cdef synapse_t k, first, last, skipped = c.offsets[begin]
     cdef uint32_t *cuts
     cdef Cut cut
     for i in range(begin, end):
-        first, last = c.offsets[i] - before, c.offsets[i + 1] - before
+        first, last = c.offsets[i] - skipped, c.offsets[i + 1] - skipped
         cuts = L.cuts[number] + i * (n + 1)
         for k in range(first, last):
             cuts[(targets[k] >> L.shift) + 1] += 1
