@@ -147,5 +147,6 @@ def backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
         steps={},
         **done.noted(net, simulation._near),
         n_ties=done.n_ties,
+        t_start=0.0,
         invariant_error=done.error,
     )
