@@ -116,7 +116,11 @@ def network_of_delays(model):
 @pytest.mark.parametrize("recorded_spikes", [True, ["neurons"], {"neurons": [1, 5, 7]}])
 @pytest.mark.parametrize(
     "model",
-    [sp.LIF(tau_m=10.0, I_e=1.2), sp.Theta(tau_m=10.0, I_e=0.3), sp.LIFExp(tau_m=10.0, tau_syn=4.0, I_e=1.2, t_ref=2.0)],
+    [
+        sp.LIF(tau_m=10.0, I_e=1.2),
+        sp.Theta(tau_m=10.0, I_e=0.3),
+        sp.LIFExp(tau_m=10.0, tau_syn=4.0, I_e=1.2, t_ref=2.0),
+    ],
     ids=lambda model: type(model).__name__,
 )
 def test_spikes_that_are_on_their_way_for_several_parts_keep_their_bits(model, recorded_spikes, monkeypatch, tmp_path):
