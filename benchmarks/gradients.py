@@ -211,7 +211,7 @@ def long_runs(options, report):
     for network in options.long_networks:
         wanted = None
         for spikes in sorted(options.long):
-            modes = ["checkpoint"] if wanted else ["whole", "checkpoint"]
+            modes = ["checkpoint"] if wanted or options.no_whole else ["whole", "checkpoint"]
             for mode in modes:
                 case = {"n": options.long_size, "network": network, "spikes": spikes, "mode": mode}
                 case |= {"outdegree": options.outdegree, "seed": options.seed}
@@ -273,6 +273,7 @@ def main():
     parser.add_argument(
         "--long-networks", nargs="+", default=["LIF", "Theta"], help="models; with -delays, one for each synapse"
     )
+    parser.add_argument("--no-whole", action="store_true", help="no whole tapes of these")
     parser.add_argument("--no-heap", action="store_true", help="leave out the heap engine")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     options = options_of(parser, run_case, QUICK)

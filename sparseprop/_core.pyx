@@ -555,7 +555,7 @@ cdef class Engine(Loaded):
 
     @property
     def notes_releases(self):
-        """Whether a tape has sums at the ends of refractory periods: states do not tell in which order they were made."""
+        """Whether a tape has sums at the ends of refractory periods, of which states do not tell in which order."""
         cdef int64_t k
         cdef const Population *p
         for k in range(self.e.n_populations):

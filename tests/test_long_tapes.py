@@ -201,3 +201,13 @@ def test_what_a_truncated_tape_is_not():
         sp.Truncated(duration=0.0)
     with pytest.raises(ParameterError, match="Truncated.n_spikes must be a whole number >= 1, got 0"):
         sp.Truncated(n_spikes=0)
+
+
+def test_a_sample_does_not_begin_with_the_spikes_that_the_one_before_ended_with():
+    net = sp.Network(seed=1)
+    source = net.add(1, sp.SpikeSource([], []), name="in")
+    neuron = net.add(1, sp.LIF(tau_m=10.0, I_e=1.5), name="out", V=0.0)  # fires at 10.99 ms
+    net.connect(source, neuron, sp.all_to_all(), weight=-0.1)
+    result = sp.run_batch(net, [[12.0], [12.0], [12.0]], duration=20.0, tape=True, n_threads=1)
+    grads = result.backward(np.ones(result.n_spikes))
+    assert result.n_spikes == 3 and grads.warnings == [] and grads.t_start == 0.0

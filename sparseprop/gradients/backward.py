@@ -176,7 +176,7 @@ class _Backward:
             self._begin_with_the_loss(new, by_time, dL_dtimes)
 
     def _begin_with_the_loss(self, spikes, by_time, dL_dtimes):
-        """To spikes (n, s, id, place on the tape) of earlier parts what the loss says of them, if they were recorded."""
+        """To spikes (n, s, id, place on the tape) of earlier parts what the loss says of them, if it has them."""
         times, ids = self.result.times[: len(dL_dtimes)], self.result.ids
         seen = {}  # a source may spike several times at one time: the last ones are on their way
         for n, s, i, k in reversed(spikes):

@@ -70,8 +70,8 @@ def repeated(tape, stop, until, is_first):
     Returns
     -------
     TapePart, list of Stop or None
-        The part as it was recorded; if that gets too long, this Stop and others in it; and None if it begins too near to
-        the end of the one before.
+        The part as it was recorded; if that gets too long, this Stop and others in it; and None if it begins too near
+        to the end of the one before.
     """
     engine, clock, size = tape.new_engine(), tape.source.clock, part_size(tape.source)
     engine.restore(stop.state)

@@ -24,8 +24,8 @@ class Truncated:
     Gradients are then those of a run that begins within this one, from the state which it had there: what happened
     before is taken as given, and derivatives of the state by anything are left out. So `V` (and `I_syn`) of
     :class:`Gradients` are of the state at that time, their `t_start`; spikes from before have fixed times, also those
-    that arrive later; and derivatives of the loss by times and voltages from before count for nothing. Input spikes from
-    before have NaN.
+    that arrive later; and derivatives of the loss by times and voltages from before count for nothing. Input spikes
+    from before have NaN.
 
     States are kept as by ``tape="checkpoint"``, only those that are needed.
 

@@ -53,7 +53,7 @@ class Workers:
         """The network without what changes, pickled, and its name; sent again only where it has become another."""
         net = self.simulation.network
         same = (*structure(net), *(p.model for p in net.populations))
-        if self.same is None or len(same) != len(self.same) or any(a is not b for a, b in zip(same, self.same)):
+        if self.same is None or list(map(id, same)) != list(map(id, self.same)):
             self.same = same
             self.base = [(p.weight, p.delay) for p in net.projections]
             self.name = uuid.uuid4().hex
@@ -145,7 +145,7 @@ class Workers:
 
 # On a worker ----------------------------------------------------------------------------------------------------------
 
-_kept = OrderedDict()  # by (name of a network, slot)
+_kept: OrderedDict[tuple[str, int], SimpleNamespace] = OrderedDict()  # by (name of a network, slot)
 _lock = threading.Lock()
 
 
