@@ -13,7 +13,12 @@ With `--threads`, networks with delays (one for all synapses, and one for each) 
 one, in turns, from tapes of the lookahead engine: seconds by the clock, and whether the gradients have the same bits.
 That needs cores that nothing else uses.
 
+With `--long`, runs of so many spikes with tape="checkpoint", where memory is not to grow with the run (and with a whole
+tape for the first number): CPU time of run and pass back, the largest resident set, and whether gradients have the same
+bits. Spikes of a hundred neurons are recorded, and the loss is on the last tenth of them.
+
     python benchmarks/gradients.py -o result.json
+    python benchmarks/gradients.py --sizes --long 1000000 10000000 --long-networks LIF Theta LIF-delays
     python benchmarks/gradients.py --sizes --many 10000000
     python benchmarks/gradients.py --sizes --threads 2
 """
@@ -24,6 +29,7 @@ import os
 import statistics
 import sys
 import time
+import warnings
 
 import numpy as np
 from common import MODELS, in_process, memory, options_of, report_head, save
@@ -53,6 +59,8 @@ def run_case(case):
     """One network: all passes over the same number of spikes."""
     if "threads" in case:
         return run_threads(case)
+    if "mode" in case:
+        return run_long(case)
     n, spikes = case["n"], case["spikes"]
     net = sp.balanced_network(n, MODELS[case["model"]](tau_m=10.0), case["outdegree"], seed=case["seed"])
     heap = float("nan")
@@ -149,6 +157,74 @@ def run_threads(case):
     }
 
 
+def run_long(case):
+    """One long run and its gradient."""
+    model, _, delays = case["network"].partition("-")
+    if delays:
+        net = delayed_network(case | {"model": model, "delays": "each"})
+    else:
+        net = sp.balanced_network(case["n"], MODELS[model](tau_m=10.0), case["outdegree"], seed=case["seed"])
+    record = sp.Record(spikes={"neurons": np.arange(100)})
+    before = memory("VmHWM")
+    mode = True if case["mode"] == "whole" else case["mode"]
+    forward, _, res = timed(
+        lambda: net.run(n_spikes=case["spikes"], record=record, progress=False, interrupt="raise", tape=mode)
+    )
+    after = memory("VmHWM")
+    dL = np.zeros(len(res.times))
+    few = -(-len(dL) // 10)
+    dL[-few:] = np.random.default_rng(case["seed"]).normal(size=few)
+    n_states = len(res._tape.parts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sp.errors.GradientOverflowWarning)
+        backward, _, grads = timed(lambda: res.backward(dL))
+    parts = [grads.I_e, grads.V, grads.tau_m, grads.weight[0], np.asarray(grads.delay[0])]
+    return {
+        **case,
+        "us_per_spike": {"run": 1e6 * forward / case["spikes"], "backward": 1e6 * backward / case["spikes"]},
+        "ms": res.t_stop,
+        "n_states": n_states,
+        "overflows": bool(grads.warnings) and grads.warnings[-1].kind == "overflow",
+        "invariant_error": float(grads.invariant_error),
+        "digest": hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest(),
+        "peak_memory_bytes": {"network": before, "run": after, "backward": memory("VmHWM")},
+        "load_average": os.getloadavg(),
+    }
+
+
+def long_row(done, same):
+    """One row of the table of long runs, in Markdown."""
+    if "error" in done:
+        return f"| {done['network']} | {done['spikes']} | failed: {done['error'].splitlines()[-1]} |"
+    us, peak = done["us_per_spike"], done["peak_memory_bytes"]
+    sizes = " | ".join(f"{peak[name] / 2**20:.0f}" for name in ("network", "run", "backward"))
+    return (
+        f"| {done['n']} | {done['network']} | {done['spikes']} | {done['mode']} | {us['run']:.3g} "
+        f"| {us['backward']:.3g} | {done['n_states']} | {sizes} | {same} |"
+    )
+
+
+def long_runs(options, report):
+    """Runs of each length, and a whole tape for the shortest."""
+    print("\n| N | network | spikes | tape | run (us per spike) | backward | kept | peak memory with the network (MiB) "
+          "| after the run | after backward | bits |\n| " + " | ".join(11 * ["---"]) + " |", flush=True)  # fmt: skip
+    for network in options.long_networks:
+        wanted = None
+        for spikes in sorted(options.long):
+            modes = ["checkpoint"] if wanted or options.no_whole else ["whole", "checkpoint"]
+            for mode in modes:
+                case = {"n": options.long_size, "network": network, "spikes": spikes, "mode": mode}
+                case |= {"outdegree": options.outdegree, "seed": options.seed}
+                report["cases"].append(done := in_process(__file__, case))
+                same = ""
+                if mode == "whole":
+                    wanted = done.get("digest", "none")
+                elif len(modes) == 2:
+                    same = "same" if done.get("digest") == wanted else "DIFFER"
+                print(long_row(done, same), flush=True)
+                save(report, options.out)
+
+
 def threads_row(done):
     """One row of the table of threads, in Markdown."""
     if "error" in done:
@@ -192,6 +268,12 @@ def main():
     parser.add_argument(
         "--delayed-size", type=int, default=100_000, help="of the networks for these (default: %(default)s)"
     )
+    parser.add_argument("--long", type=int, nargs="*", default=[], metavar="SPIKES", help="also long runs")
+    parser.add_argument("--long-size", type=int, default=100_000, help="of the networks for these")
+    parser.add_argument(
+        "--long-networks", nargs="+", default=["LIF", "Theta"], help="models; with -delays, one for each synapse"
+    )
+    parser.add_argument("--no-whole", action="store_true", help="no whole tapes of these")
     parser.add_argument("--no-heap", action="store_true", help="leave out the heap engine")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     options = options_of(parser, run_case, QUICK)
@@ -217,6 +299,8 @@ def main():
             report["cases"].append(in_process(__file__, case))
             print(threads_row(report["cases"][-1]), flush=True)
             save(report, options.out)
+    if options.long:
+        long_runs(options, report)
     return 1 if any("error" in case for case in report["cases"]) else 0
 
 

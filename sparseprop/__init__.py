@@ -25,7 +25,7 @@ from .connectivity import (
 from .connectivity.distributions import lognormal, normal, uniform
 from .dynamics import LyapunovSpectrum, Perturbation, lyapunov_spectrum, perturb
 from .gradient_check import GradientReport, check_gradients
-from .gradients import Gradients, GradientWarning
+from .gradients import Gradients, GradientWarning, Truncated
 from .inputs import PoissonSource, SpikeSource, poisson, steps
 from .models import EIF, LIF, PWLIF, QIF, LIFExp, NumericalIF, QuadraticIF, RapidTheta, Theta, uniform_phase
 from .network import Network, Population, Projection, balanced_network, calibrate_rate
@@ -75,6 +75,7 @@ __all__ = [
     "StopReason",
     "SweepResult",
     "Theta",
+    "Truncated",
     "all_to_all",
     "balanced_network",
     "calibrate_rate",

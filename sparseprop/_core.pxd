@@ -15,6 +15,7 @@ cdef class TapePart:
 
     cdef TapeBuffer *tape
     cdef object network
+    cdef int64_t n
     cdef Pair start, last_before, last
     cdef readonly int64_t n_changes_before, n_changes
     cdef readonly object V

@@ -530,11 +530,14 @@ cdef class Engine(Loaded):
             V[i] = p.ops.voltage(&self.e, p, i)
         self.tape_part.voltages.append(V.base)
 
-    def start_tape(self, double near):
-        """Keep from now on what the backward pass needs; and who is to fire within `near` ms of other events."""
+    def start_tape(self, double near, at_release=None):
+        """Keep from now on what the backward pass needs; and who is to fire within `near` ms of other events.
+
+        `at_release`: that of the TapePart that ended now.
+        """
         self.stop_tape()
         self._enter_present()
-        self.tape_part = TapePart(self, self.network, near)
+        self.tape_part = TapePart(self, self.network, near, at_release)
 
     def stop_tape(self):
         """The TapePart since `start_tape`, or None."""
@@ -543,6 +546,31 @@ cdef class Engine(Loaded):
             self._enter_present()
             (<TapePart> part).finish(self)
         return part
+
+    @property
+    def notes_states(self):
+        """Whether a tape has V before each kick, of some population."""
+        cdef int64_t k
+        for k in range(self.e.n_populations):
+            if self.e.populations[k].ops != NULL and self.e.populations[k].ops.notes_states:
+                return True
+        return False
+
+    @property
+    def notes_releases(self):
+        """Whether a tape has sums at the ends of refractory periods, of which states do not tell in which order."""
+        cdef int64_t k
+        cdef const Population *p
+        for k in range(self.e.n_populations):
+            p = &self.e.populations[k]
+            if p.ops != NULL and p.ops.has_currents and p.release != NULL:
+                return True
+        return False
+
+    @property
+    def at_release(self):
+        """As of a TapePart, of the one that is kept now; None without it."""
+        return None if self.tape_part is None else (<TapePart> self.tape_part).at_release
 
     @property
     def tape_size(self):
@@ -613,11 +641,12 @@ cdef class TapePart:
     def __dealloc__(self):
         tape_free(self.tape)
 
-    def __init__(self, Engine engine, network, double near):
+    def __init__(self, Engine engine, network, double near, at_release=None):
         cdef State *e = &engine.e
         cdef Pair emission
+        cdef const double[::1] sums
         cdef int64_t k
-        self.network = network
+        self.network, self.n = network, e.n
         self.start, self.last_before = e.now, e.last
         self.n_changes_before = engine.n_changes
         self.voltages = []
@@ -630,6 +659,10 @@ cdef class TapePart:
                 self.tape.records_kicks = True
         self.tape.names_targets = self.tape.records_kicks and goes_by_slices(network)
         self._note_currents(e)
+        if at_release is not None:
+            # The same sums, but each has been added up in the order of its kicks.
+            sums = at_release
+            memcpy(self.tape.at_release, &sums[0], e.n * sizeof(double))
         for n, s, i in engine.state()["emissions"].tolist():
             emission.n, emission.s = n, s
             if not tape_note(self.tape, PAST, emission, <neuron_t> i, 0, 0):
@@ -682,6 +715,16 @@ cdef class TapePart:
     @property
     def last_before_pair(self):
         return self.last_before.n, self.last_before.s
+
+    @property
+    def at_release(self):
+        """Of each neuron the sum of its currents at the end of its last refractory period; None without such."""
+        cdef double[::1] sums
+        if self.tape.at_release == NULL:
+            return None
+        sums = np.empty(self.n)
+        memcpy(&sums[0], self.tape.at_release, self.n * sizeof(double))
+        return sums.base
 
     def entries(self, wanted):
         """Epochs, times in the epoch, and global ids of all entries of a kind, and where they are."""

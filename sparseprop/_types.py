@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .analysis import SpikeTrains
     from .batch.result import BatchResult
     from .batch.spike_data import SpikeData
+    from .gradients import Truncated
     from .network import Population
     from .run.result import Result
     from .training import Evaluation
@@ -62,7 +63,7 @@ Description: TypeAlias = dict[str, Any]  # plain values and arrays by name, for 
 EngineName: TypeAlias = Literal["window", "heap", "lookahead", "reference"]
 Interrupt: TypeAlias = Literal["return", "raise"]
 Progress: TypeAlias = bool | Callable[[float], object] | None
-Tape: TypeAlias = bool | Literal["checkpoint"]
+Tape: TypeAlias = "bool | Literal['checkpoint'] | Truncated"
 
 
 # What functions of `analysis` take; spike trains of neo are among them, which has no types.

@@ -10,12 +10,17 @@ from ..engine import _batch
 from ..engine._backward import Adjoint
 from ..gradients import INVARIANT, assembled, given_currents, most_ports, new_sums, noted
 
-__all__ = ["backward", "shapes_of", "summed"]
+__all__ = ["backward", "piece_size", "shapes_of", "summed"]
 
 NAMES = tuple(new_sums(0, 0))  # of sums by neuron
 # Sums are made piece by piece, whose number does not depend on that of the threads, so that they do not either.
 SMALLEST_PIECE = 8
 MOST_PIECES = 16
+
+
+def piece_size(n):
+    """How many of n samples are added up first."""
+    return max(SMALLEST_PIECE, -(-n // MOST_PIECES))
 
 
 def shapes_of(simulation, weights):
@@ -66,9 +71,12 @@ class Summed:
         dL/d(time) of input spikes.
     findings, n_warnings, n_ties, error
         See :func:`sparseprop.engine._batch.run_back`.
+    found : tuple
+        All of that.
     """
 
     def __init__(self, simulation, weights, found):
+        self.found = found
         self._flat, self.by_input, self.findings, self.n_warnings, self.n_ties, self.error = found
         self._shapes, self._n = simulation._shapes_of(weights), len(simulation.network.projections)
 
@@ -107,9 +115,9 @@ class Summed:
         return self.n_warnings == 0 and bool(np.isfinite(self._flat).all())
 
 
-def summed(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
-    """The pass back through all samples."""
-    size = max(SMALLEST_PIECE, -(-result.n_samples // MOST_PIECES))
+def summed(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m, size=None):
+    """The pass back through all samples, of which so many are added up first."""
+    size = piece_size(result.n_samples) if size is None else size
     with simulation._lock:
         free = simulation._backward_runners.setdefault((weights, tau_m), [])
         n_pieces = -(-result.n_samples // size)
@@ -147,5 +155,6 @@ def backward(simulation, result, samples, dL_dtimes, dL_dV, weights, tau_m):
         steps={},
         **done.noted(net, simulation._near),
         n_ties=done.n_ties,
+        t_start=0.0,
         invariant_error=done.error,
     )

@@ -236,9 +236,9 @@ class BatchResult:
         with overflows_are_told():
             return backward(self._simulation, self, samples, dL_dtimes, dL_dV, weights, tau_m)
 
-    def _summed(self, dL_dtimes, dL_dV):
+    def _summed(self, dL_dtimes, dL_dV, size=None):
         """The sums of which :meth:`backward` makes Gradients, for who needs few of them."""
-        return summed(self._simulation, self, *self._used_up(dL_dtimes, dL_dV), True, False)
+        return summed(self._simulation, self, *self._used_up(dL_dtimes, dL_dV), True, False, size)
 
     def _used_up(self, dL_dtimes, dL_dV):
         """The tapes, which are used up, and derivatives as arrays."""

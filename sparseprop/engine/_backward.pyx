@@ -4,9 +4,9 @@ docs/gradients.md has the mathematics. The names of the forward pass are kept: w
 of the name before it does.
 """
 
-from libc.math cimport isnan
+from libc.math cimport INFINITY, isnan, nextafter
 from libc.stdint cimport int64_t, uint8_t
-from libc.stdlib cimport free
+from libc.stdlib cimport free, qsort
 from libc.string cimport memset
 
 import numpy as np
@@ -323,6 +323,13 @@ cdef bint open_return(Pass *b, int64_t projection, count_t entry) noexcept nogil
     return push_back(b, time, CURSOR, k)
 
 
+cdef inline Pair just_after(Pair t) noexcept nogil:
+    """When a row is opened that reaches something at t: before all that happens then."""
+    if t.n < never().n:
+        t.s = nextafter(t.s, INFINITY)
+    return t
+
+
 cdef inline void agenda_move_back(Pass *b, Pair time) noexcept nogil:
     """The first entry's stream goes on at `time`, or has ended if that is `never`."""
     if time.n >= never().n:
@@ -362,8 +369,35 @@ cdef bint gather_first(Pass *b) noexcept nogil:
     # A row is near.
     entry = b.openings[item.index].at
     b.openings[item.index].at -= 1
-    agenda_move_back(b, opening_time(b, item.index))
+    agenda_move_back(b, just_after(opening_time(b, item.index)))
     return open_return(b, item.index, entry)
+
+
+cdef int compare_deliveries(const void *x, const void *y) noexcept nogil:
+    cdef const Delivery *a = <const Delivery *> x
+    cdef const Delivery *b = <const Delivery *> y
+    if not is_same(a.emission, b.emission):
+        return -1 if before(a.emission, b.emission) else 1
+    if a.neuron != b.neuron:
+        return -1 if a.neuron < b.neuron else 1
+    if a.projection != b.projection:
+        return -1 if a.projection < b.projection else 1
+    return (a.entry > b.entry) - (a.entry < b.entry)
+
+
+cdef bint gather_arrivals(Pass *b) noexcept nogil:
+    """What was on its way and arrives now, in an order that does not depend on the agenda; False without memory."""
+    cdef count_t k, first = b.n_deliveries
+    cdef Delivery *d
+    while b.agenda.size and is_same(mirrored(b.agenda.items[0].time), b.e.now):
+        if not gather_first(b):
+            return False
+    if b.n_deliveries - first > 1:
+        for k in range(first, b.n_deliveries):
+            d = &b.deliveries[k]
+            d.emission, d.neuron = entry_time(&b.tape.entries[d.entry]), b.tape.entries[d.entry].neuron
+        qsort(b.deliveries + first, b.n_deliveries - first, sizeof(Delivery), compare_deliveries)
+    return True
 
 
 # The instant, backward ------------------------------------------------------------------------------------------------
@@ -490,9 +524,8 @@ cdef Status instant_back(Pass *b, Pair now) noexcept nogil:
         elif not gather_undelayed(b, b.at):
             return NO_MEMORY
         b.at -= 1
-    while b.agenda.size and is_same(mirrored(b.agenda.items[0].time), now):
-        if not gather_first(b):
-            return NO_MEMORY
+    if not gather_arrivals(b):
+        return NO_MEMORY
     status = deliver_back(b, merged)
     for k in range(here, b.at, -1):
         clear_bit(b.e.has_fired, tape.entries[k].neuron)
@@ -557,6 +590,9 @@ cdef Status instants_back(Pass *b, Pair until, count_t budget) noexcept nogil:
     cdef Status status
     cdef count_t stop = b.n_events + budget
     while True:
+        while b.agenda.size and b.agenda.items[0].kind == OPENING:
+            if not gather_first(b):
+                return NO_MEMORY
         now = latest(b)
         if now.n < 0 or before(now, until):
             return TIME
@@ -573,6 +609,10 @@ cdef void begin_back(Pass *b, TapeBuffer *tape, Pair last_before, Pair last, Pai
     b.last_before, b.last = last_before, last
     b.at = tape.size - 1
     b.near_low = b.near_high = tape.size
+    if b.n_near:
+        # Those of the last instants of the tape before.
+        memset(b.is_near, 0, b.e.n // 8 + 1)
+        b.n_near = 0
     go_back(b, last if last.n >= 0 else start)
 
 
@@ -641,7 +681,7 @@ cdef bint begin_streams_back(Pass *b) noexcept nogil:
         p = &e.populations[j]
         for k in range(p.first_delayed, p.first_delayed + p.n_delayed):
             b.openings[k].at = b.at
-            if not push_back(b, opening_time(b, k), OPENING, k):
+            if not push_back(b, just_after(opening_time(b, k)), OPENING, k):
                 return False
     return True
 
@@ -770,10 +810,11 @@ cdef class Adjoint:
         view = array
         return &view[0]
 
-    def load(self, TapePart part, double[::1] by_time):
+    def load(self, TapePart part, double[::1] by_time, first_before=None):
         """Go on with the part of the run that came before, which is used up.
 
-        `by_time`, shape (len(part),), is dL/d(time) of its entries so far, and becomes all of it.
+        `by_time`, shape (len(part),), is dL/d(time) of its entries so far, and becomes all of it. `first_before` is the
+        instant that was taken last before all parts, as a pair; default: this is the first one.
         """
         cdef Pass *b = &self.b
         cdef State *e = b.e
@@ -791,6 +832,9 @@ cdef class Adjoint:
         if part.tape.names_targets and not sort_values(b, part.tape):
             owned(NULL)
         begin_back(b, part.tape, part.last_before, part.last, part.start)
+        b.first_before = part.last_before
+        if first_before is not None:
+            b.first_before.n, b.first_before.s = first_before
         if not self.has_begun:
             self.has_begun = True
             for k in range(e.n_populations):

@@ -931,12 +931,12 @@ cdef class Lookahead(Engine):
 
     # The tape
 
-    def start_tape(self, double near):
+    def start_tape(self, double near, at_release=None):
         """See :meth:`Engine.start_tape`."""
         cdef Look *L = &self.look
         cdef Block *b
         cdef int64_t k
-        Engine.start_tape(self, near)
+        Engine.start_tape(self, near, at_release)
         L.stale = True
         for k in range(L.n_threads):
             if L.threads[k].driven == NULL:

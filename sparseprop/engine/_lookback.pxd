@@ -43,9 +43,11 @@ cdef enum:
 
 # A spike on its way back through a row of synapses with a delay each.
 cdef struct OpenRow:
-    count_t entry               # -1 if the place is free
+    count_t entry
+    Pair emission
     int64_t projection
     neuron_t source             # local id
+    bint waits                  # it reached synapses in an earlier part of the run
     synapse_t begin             # of the row
     synapse_t at                # the synapse that it reaches next
     Pair next                   # when, or `never`
@@ -136,6 +138,11 @@ cdef struct Slices:
     int64_t *unused
     count_t n_unused
     count_t unused_capacity
+    # Rows of the part that has been taken before this one, by projection and emission: the latest first.
+    int64_t *waiting
+    count_t waiting_capacity
+    count_t *next_waiting       # by projection: where those begin that are left, and where they end
+    count_t *end_waiting
     # The slice.
     count_t slice               # its number
     Pair begin
@@ -304,24 +311,39 @@ cdef inline bint gather_entries(Slices *S) noexcept nogil:
     return True
 
 
-cdef inline Pair open_time(const Slices *S, const OpenRow *r, synapse_t at) noexcept nogil:
-    """When the synapse `at` of a row was reached."""
-    return plus(entry_time(&S.b.tape.entries[r.entry]), S.b.e.projections[r.projection].delays[at], S.b.e.H)
-
-
 cdef inline void place_next(const Slices *S, OpenRow *r) noexcept nogil:
     """Go to the latest synapse that is left of a row and was reached while the tape was kept."""
-    cdef Pair emission = entry_time(&S.b.tape.entries[r.entry]), t
+    cdef Pair t
+    r.waits = False
     while r.at >= r.begin:
-        t = open_time(S, r, r.at)
-        if is_delivered(S.b, t, emission):
+        t = plus(r.emission, S.b.e.projections[r.projection].delays[r.at], S.b.e.H)
+        if is_delivered(S.b, t, r.emission):
             r.next = t
             return
         if not before(S.b.last_before, t):
+            if before(S.b.first_before, t) and before(r.emission, t):
+                r.waits = True
+                r.next = never()
+                return
             break
         r.at -= 1
     r.at = r.begin - 1
     r.next = never()
+
+
+cdef inline int64_t take_waiting(Slices *S, int64_t projection, Pair emission, neuron_t source) noexcept nogil:
+    """The row of a spike that the part of the run before this one has begun with, or -1."""
+    cdef count_t *first = &S.next_waiting[projection]
+    cdef count_t k = first[0]
+    cdef int64_t number
+    while k < S.end_waiting[projection] and is_same(S.open[S.waiting[k]].emission, emission):
+        number = S.waiting[k]
+        if S.open[number].source == source:
+            S.waiting[k] = S.waiting[first[0]]
+            first[0] += 1
+            return number
+        k += 1
+    return -1
 
 
 cdef inline bint open_row(Slices *S, int64_t projection) noexcept nogil:
@@ -329,11 +351,24 @@ cdef inline bint open_row(Slices *S, int64_t projection) noexcept nogil:
     cdef State *e = S.b.e
     cdef const Projection *c = &e.projections[projection]
     cdef count_t entry = S.b.openings[projection].at
+    cdef Pair emission = entry_time(&S.b.tape.entries[entry])
     cdef neuron_t neuron = S.b.tape.entries[entry].neuron
+    cdef neuron_t source = neuron - e.populations[population_of(e, neuron)].first
     cdef OpenRow *r
     cdef BlockBack *block
     cdef int64_t number, k
     S.b.openings[projection].at -= 1
+    if not grow(<void **> &S.active, &S.active_capacity, S.n_active + 1, sizeof(int64_t)):
+        return False
+    number = take_waiting(S, projection, emission, source)
+    if number >= 0:
+        # What its synapses have given is with the blocks.
+        r = &S.open[number]
+        r.entry = entry
+        place_next(S, r)
+        S.active[S.n_active] = number
+        S.n_active += 1
+        return True
     if S.n_unused:
         S.n_unused -= 1
         number = S.unused[S.n_unused]
@@ -344,12 +379,9 @@ cdef inline bint open_row(Slices *S, int64_t projection) noexcept nogil:
         memset(&S.open[number], 0, sizeof(OpenRow))
         S.n_open += 1
     r = &S.open[number]
-    r.entry, r.projection = entry, projection
+    r.entry, r.emission, r.projection, r.source = entry, emission, projection, source
     r.s = 0.0
-    r.source = neuron - e.populations[population_of(e, neuron)].first
-    r.begin, r.at = c.offsets[r.source], c.offsets[r.source + 1] - 1
-    if not grow(<void **> &S.active, &S.active_capacity, S.n_active + 1, sizeof(int64_t)):
-        return False
+    r.begin, r.at = c.offsets[source], c.offsets[source + 1] - 1
     for k in range(S.first_block[c.post], S.first_block[c.post + 1]):
         block = &S.blocks[k]
         if not grow(<void **> &block.by_open, &block.by_open_capacity, 2 * S.n_open, sizeof(double)):
@@ -886,7 +918,7 @@ cdef inline bint finish_slice(Slices *S) noexcept nogil:
             due.weight_total += S.by_way[2 * (j * S.n_whole + k) + 1]
     for k in range(S.n_active):
         r = &S.open[S.active[k]]
-        if r.next.n < never().n:
+        if r.next.n < never().n or r.waits:
             S.active[kept] = S.active[k]
             kept += 1
             continue

@@ -24,6 +24,8 @@ cdef struct Delivery:
     int64_t n_projections
     synapse_t at                # of a part: where it begins in the arrays of the projection; else -1
     synapse_t count
+    Pair emission               # of what has been on its way
+    neuron_t neuron
 
 
 # A spike on its way back through a row with a delay each.
@@ -90,6 +92,7 @@ cdef struct Pass:
     TapeBuffer *tape
     Pair start
     Pair last_before
+    Pair first_before           # of the first part
     Pair last
     double t                    # now, in ms since the start
     count_t at                  # the next entry

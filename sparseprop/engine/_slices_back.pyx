@@ -102,6 +102,9 @@ cdef class AdjointBySlices(Adjoint):
         free(S.open)
         free(S.active)
         free(S.unused)
+        free(S.waiting)
+        free(S.next_waiting)
+        free(S.end_waiting)
         free(S.ways)
         free(S.pulled)
         free(S.by_way)
@@ -188,6 +191,8 @@ cdef class AdjointBySlices(Adjoint):
         cdef int64_t k, n, n_pre
         S.cuts = <uint32_t **> zeros(len(network.projections), sizeof(uint32_t *))
         S.n_cuts = len(network.projections)
+        S.next_waiting = <count_t *> zeros(S.n_cuts, sizeof(count_t))
+        S.end_waiting = <count_t *> zeros(S.n_cuts, sizeof(count_t))
         for k in range(S.n_cuts):
             c = &e.projections[k]
             n_pre = network.populations[network.projections[c.rank].pre].size
@@ -283,12 +288,30 @@ cdef class AdjointBySlices(Adjoint):
             b.lanes[k].at = b.at
         for k in range(S.n_cuts):
             b.openings[k].at = b.at
-        if not grow(<void **> &S.unused, &S.unused_capacity, S.n_open, sizeof(int64_t)):
-            owned(NULL)
-        for k in range(S.n_open):
-            S.unused[k] = k
-        S.n_unused, S.n_active = S.n_open, 0
+        self._let_wait()
         S.stale = True
+
+    cdef _let_wait(self):
+        """Rows that reached synapses in this part, too, wait for their spike; others are of no more use."""
+        cdef Slices *S = &self.S
+        cdef count_t k, n = 0
+        cdef int64_t projection
+        if not grow(<void **> &S.waiting, &S.waiting_capacity, S.n_active, sizeof(int64_t)) \
+                or not grow(<void **> &S.unused, &S.unused_capacity, S.n_unused + S.n_active, sizeof(int64_t)):
+            owned(NULL)
+        for k in range(S.n_active):
+            if not S.open[S.active[k]].waits:
+                S.unused[S.n_unused] = S.active[k]
+                S.n_unused += 1
+        # Each projection opens its rows in the order of their spikes, the latest first.
+        for projection in range(S.n_cuts):
+            S.next_waiting[projection] = n
+            for k in range(S.n_active):
+                if S.open[S.active[k]].waits and S.open[S.active[k]].projection == projection:
+                    S.waiting[n] = S.active[k]
+                    n += 1
+            S.end_waiting[projection] = n
+        S.n_active = 0
 
     cdef _set_parameters(self, int64_t k, int64_t n_changes):
         Adjoint._set_parameters(self, k, n_changes)

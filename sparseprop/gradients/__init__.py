@@ -12,11 +12,13 @@ from .gradients import (
     sums_by_projection,
     with_more,
 )
+from .tape import Truncated
 
 __all__ = [
     "INVARIANT",
     "GradientWarning",
     "Gradients",
+    "Truncated",
     "assembled",
     "backward",
     "checked_derivatives",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +54,7 @@ def backward(result, dL_dtimes, dL_dV=None, *, weights=True, tau_m=True, n_threa
                 f"dL_dV must be 0 where V is infinite, got {dL_dV[k, i]} for neuron {result.V_ids[i]} at "
                 f"{result.V_times[k]} ms"
             )
+    tape.open()
     with overflows_are_told():
         return _Backward(result, tape, weights, tau_m, n_threads).run(dL_dtimes, dL_dV)
 
@@ -125,14 +128,13 @@ class _Backward:
         samples = self._samples(dL_dV)
         carried, last = {}, None
         position = len(dL_dtimes)
-        explicit = float(dL_dtimes.sum())
         for recording in self.tape.recordings():
             spikes = self._recorded(recording)
             by_time = np.zeros(len(recording))
             position -= len(spikes)
             by_time[spikes] = dL_dtimes[position : position + len(spikes)]
-            self._give(recording, by_time, carried)
-            self.adjoint.load(recording, by_time)
+            self._give(recording, by_time, carried, dL_dtimes[:position])
+            self.adjoint.load(recording, by_time, self.tape.last_before)
             self._take(recording, samples)
             carried = self._carry(recording, by_time)
             self._note_inputs(recording, by_time)
@@ -140,7 +142,7 @@ class _Backward:
             last = recording
         self.rest += sum(sum(values) for values in carried.values())
         V = self._start(last)
-        return self._gradients(V, explicit)
+        return self._gradients(V, float(dL_dtimes[position:].sum()))
 
     # Parts
 
@@ -155,18 +157,39 @@ class _Backward:
         mask = self.result._mask
         return where if mask is None else where[mask[ids]]
 
-    def _give(self, recording, by_time, carried):
-        """To the spikes of a part what they had done in later ones."""
-        if not carried:
-            return
+    def _give(self, recording, by_time, carried, dL_dtimes):
+        """To the spikes of a part all of dL/d(time) that later ones found, to which this one adds.
+
+        What is on its way when the part begins is a spike of an earlier one, with one of these `dL_dtimes`.
+        """
+        new = []
+        first = min(carried, default=(math.inf, 0.0))[:2]
         for kind in ("past", "spikes", "emitted"):
-            for n, s, i, k in zip(*(column.tolist() for column in recording.entries(kind)), strict=True):
-                if carried.get((n, s, i)):
-                    by_time[k] += carried[n, s, i].pop(0)
+            n, s, ids, where = recording.entries(kind)
+            some = slice(None) if kind == "past" else (n > first[0]) | ((n == first[0]) & (s >= first[1]))
+            for *key, k in zip(*(column[some].tolist() for column in (n, s, ids, where)), strict=True):
+                if carried.get(tuple(key)):
+                    by_time[k] = carried[tuple(key)].pop(0)
+                elif kind == "past" and tuple(key[:2]) > self.tape.last_before:
+                    new.append((*key, k))
+        if new and dL_dtimes.any():
+            self._begin_with_the_loss(new, by_time, dL_dtimes)
+
+    def _begin_with_the_loss(self, spikes, by_time, dL_dtimes):
+        """To spikes (n, s, id, place on the tape) of earlier parts what the loss says of them, if it has them."""
+        times, ids = self.result.times[: len(dL_dtimes)], self.result.ids
+        seen = {}  # a source may spike several times at one time: the last ones are on their way
+        for n, s, i, k in reversed(spikes):
+            t = self.source.clock.milliseconds((n, s))
+            low, high = (int(np.searchsorted(times, t, side=side)) for side in ("left", "right"))
+            found = low + np.flatnonzero(ids[low:high] == i)
+            at = seen[t, i] = seen.get((t, i), 0) + 1
+            if at <= len(found):
+                by_time[k] = dL_dtimes[found[-at]]
 
     @staticmethod
     def _carry(recording, by_time):
-        """What spikes of earlier parts did in this one."""
+        """dL/d(time) so far of spikes of earlier parts that were on their way when this one began."""
         carried = {}  # lists: a source may spike several times at one time
         for n, s, i, k in zip(*(column.tolist() for column in recording.entries("past")), strict=True):
             carried.setdefault((n, s, i), []).append(by_time[k])
@@ -176,12 +199,13 @@ class _Backward:
         """The recorded voltages that matter, as [(pair, V, sums of synaptic currents, dL/dV)], ascending."""
         if dL_dV is None:
             return []
-        clock, result = self.source.clock, self.result
-        np.add.at(self.read, result.V_ids, dL_dV.sum(axis=0))
-        rows = zip(result.V_times, result.V, self.tape.currents, dL_dV, strict=True)
+        result, pairs = self.result, [self.source.clock.pair(float(t)) for t in self.result.V_times]
+        first = bisect.bisect_left(pairs, self.tape.begins)
+        np.add.at(self.read, result.V_ids, dL_dV[first:].sum(axis=0))
+        rows = list(zip(pairs, result.V, self.tape.currents, dL_dV, strict=True))
         return [
-            (clock.pair(float(t)), np.ascontiguousarray(V), currents, np.ascontiguousarray(by_V))
-            for t, V, currents, by_V in rows
+            (pair, np.ascontiguousarray(V), currents, np.ascontiguousarray(by_V))
+            for pair, V, currents, by_V in rows[first:]
             if by_V.any()
         ]
 
@@ -241,6 +265,11 @@ class _Backward:
                 if by_current is not None:
                     self.by_current[part, : by_current.shape[1]] = by_current
                 V[part][np.isinf(recording.V[part])] = 0.0
+        # The stretch that the run began in belongs to the change of parameters before, which took place earlier.
+        in_force = {self.source.changes[k][1]: k for k in range(recording.n_changes_before)}
+        for number, k in in_force.items():
+            stretch = self._stretch(number, self.source.changes[k][2]["I_e"])
+            self.by_step[k] = stretch * self._model(number).drive_scale()
         return V
 
     # Results
@@ -321,5 +350,6 @@ class _Backward:
                 [weight_sums, delay_sums],
             ),
             n_ties=adjoint.n_ties,
+            t_start=self.source.clock.milliseconds(self.tape.start),
             invariant_error=error,
         )

@@ -157,7 +157,7 @@ class Gradients:
         Of neurons with synaptic currents, one for each port; NaN where there is none. I_syn: of the currents at the
         beginning of the run.
     input_times : dict of ndarray
-        For each SpikeSource, by name, one value for each of ``model.times``; NaN for spikes before the run.
+        For each SpikeSource, by name, one value for each of ``model.times``; NaN for spikes before `t_start`.
     drive_weight : dict of ndarray or float
         For each Poisson drive, by its number in ``net.drives``: one per neuron, or their sum where they share a weight.
     steps : dict of ndarray
@@ -171,6 +171,8 @@ class Gradients:
         delay: how often inputs or neurons that fire by themselves did, and what reached one neuron). For LIF neurons
         the derivative is right nevertheless, if nothing is in `warnings`; of a QIF neuron that several of them kick, it
         is one between those on the two sides.
+    t_start : float
+        ms: the beginning of the run, or of what :class:`sparseprop.Truncated` has left of it.
     invariant_error : float
         What is left of a sum that is 0 because nothing changes if everything happens later, over its largest part; NaN
         after an overflow.
@@ -211,6 +213,7 @@ class Gradients:
     warnings: list[GradientWarning]
     n_warnings: int
     n_ties: int
+    t_start: float
     invariant_error: float
 
     _cites = ("gradients",)

@@ -1,25 +1,78 @@
 """What a run keeps so that its gradients can be computed afterwards."""
 
-import math
+from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from .. import _core
+from .. import _core, _validation
 from ..engine._lookahead import Lookahead
-from ..errors import ParameterError, shown
+from ..errors import ParameterError, named_arguments, shown
+from .states import States, Stop, brought_to, first_left, part_size, repeated
 
-__all__ = ["Tape", "check_tape"]
+__all__ = ["Tape", "Truncated", "check_tape"]
 
-# In a run with tape="checkpoint", what is recomputed at a time, at least.
-SMALLEST_PART = 1 << 26  # bytes
 NEAR = 1e-9  # of the shortest time constant, nearly: what is closer than that to a spike has no sure order
-PER_NEURON = 1024  # bytes; so that the states take a small share of what they save
+
+
+@named_arguments
+@dataclass(frozen=True)
+class Truncated:
+    """A tape of the end of a run; for ``run(tape=...)``: truncated back-propagation through time.
+
+    Gradients are then those of a run that begins within this one, from the state which it had there: what happened
+    before is taken as given, and derivatives of the state by anything are left out. So `V` (and `I_syn`) of
+    :class:`Gradients` are of the state at that time, their `t_start`; spikes from before have fixed times, also those
+    that arrive later; and derivatives of the loss by times and voltages from before count for nothing. Input spikes
+    from before have NaN.
+
+    States are kept as by ``tape="checkpoint"``, only those that are needed.
+
+    Parameters
+    ----------
+    duration : float, optional
+        ms before the end of the run.
+    n_spikes : int, optional
+        The last spikes, so many at most: it begins after the instant in which the one before them was reached. At least
+        one of the two is needed; with both it begins at the later time.
+
+    Raises
+    ------
+    ParameterError
+        For values that are not allowed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sparseprop as sp
+    >>> net = sp.balanced_network(200, sp.Theta(tau_m=10.0), outdegree=20, seed=1)
+    >>> res = net.run(1000.0, tape=sp.Truncated(duration=50.0))
+    >>> grads = res.backward(np.ones(res.n_spikes))
+    >>> grads.t_start
+    950.0
+    """
+
+    duration: float | None = None
+    n_spikes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.duration is None and self.n_spikes is None:
+            raise ParameterError("Truncated() needs a duration in ms, or n_spikes, or both")
+        if self.duration is not None:
+            duration = _validation.real(
+                self.duration, "Truncated.duration", "a finite time > 0 ms", unit="ms", low=0.0, low_open=True
+            )
+            object.__setattr__(self, "duration", duration)
+        if self.n_spikes is not None:
+            n_spikes = _validation.integer(self.n_spikes, "Truncated.n_spikes", "a whole number >= 1", low=1)
+            object.__setattr__(self, "n_spikes", n_spikes)
 
 
 def check_tape(tape, engine):
     """What ``tape=`` was, if it is allowed and the engine can keep one."""
-    if not (isinstance(tape, bool) or (isinstance(tape, str) and tape == "checkpoint")):
-        raise ParameterError(f'tape must be False, True or "checkpoint", got {shown(tape)}')
+    if not (isinstance(tape, (bool, Truncated)) or (isinstance(tape, str) and tape == "checkpoint")):
+        raise ParameterError(f'tape must be False, True, "checkpoint" or sp.Truncated(...), got {shown(tape)}')
     if tape and engine == "reference":
         raise ParameterError(
             'tape needs engine="window", "heap" or "lookahead", got engine="reference"; sp.check_gradients uses that '
@@ -29,88 +82,118 @@ def check_tape(tape, engine):
 
 
 class Tape:
-    """The recordings of a run, or the states from which to make them again.
+    """The recording of a run, or the states from which to make it again.
 
     Parameters
     ----------
     engine : Engine
         Of the run that begins now.
     source : EngineInput
-    mode : True or "checkpoint"
+    mode : True, "checkpoint" or Truncated
         With True all is kept; otherwise the states at some times, and the run is repeated from each when its gradients
         are computed.
 
     Attributes
     ----------
-    start : tuple
-        The pair at which the run began.
+    start, last_before, begins : tuple
+        The pair at which it begins, the instant that was taken last before, and the first one that was not.
     currents : list of ndarray
         The sums of synaptic currents where voltages are recorded, by time and neuron; 0 for neurons without.
     parts : list
-        Of the run, in its order: a TapePart, or the state to begin with and the first pair that is not taken.
+        Of the run, in its order: all as a TapePart, or a Stop for each.
     """
 
     def __init__(self, engine, source, mode):
-        self.engine, self.source, self.mode = engine, source, mode
+        self.engine, self.source = engine, source
+        self.window = mode if isinstance(mode, Truncated) else None
         self.n_threads = getattr(engine, "n_threads", None)
-        self.start = engine.now
+        self.start, self.last_before, self.begins = engine.now, engine.last, engine.now
         self.near = NEAR * source.clock.epoch / 8.0
         self.currents = []
         self.parts = []
-        self.part_size = max(SMALLEST_PART, PER_NEURON * source.size)
-        self._begin()
-
-    def _begin(self):
-        self.state = self.engine.state() if self.mode == "checkpoint" else None
-        self.engine.start_tape(self.near)
+        self.states = None if mode is True else States(engine, self)
+        if mode is True:
+            engine.start_tape(self.near)
 
     def sample(self, ids):
         """Voltages of these neurons are recorded now."""
         self.currents.append(np.nansum(self.engine.currents(ids), axis=1))
 
     def look(self):
-        """Begin a new part if the present one is large; between instants only."""
-        if self.mode == "checkpoint" and self.engine.tape_size > self.part_size:
-            self._end()
-            self._begin()
+        """Keep the present state if the one before is far back; between instants only."""
+        if self.states is not None:
+            if self.states.is_due():
+                self.states.keep()
+            self._forget()
+            if self.engine.tape_size > part_size(self.source):
+                self.states.restart_tape()
 
-    def _end(self):
-        recording = self.engine.stop_tape()
-        if self.mode == "checkpoint":
-            self.parts.append((self.state, self._first_left()))
-        else:
-            self.parts.append(recording)
+    def _forget(self):
+        """Drop states from before the window, but the last one of these."""
+        stops = self.states.stops
+        while self.window is not None and len(stops) > 1 and self._is_before_window(stops[1].state):
+            del stops[0]
 
-    def _first_left(self):
-        """The first pair that has not been taken: now, or the next one if the present instant has been taken."""
-        n, s = now = self.engine.now
-        if now > self.engine.state()["last"]:
-            return now
-        s = math.nextafter(s, math.inf)
-        return (n, s) if s < self.source.clock.epoch else (n + 1, 0.0)
+    def _is_before_window(self, state):
+        """Whether the window begins later than this state, if the run ends now."""
+        window = self.window
+        if window.n_spikes is not None and state["n_spikes"] < self.engine.n_spikes - window.n_spikes:
+            return True
+        return window.duration is not None and state["now"] < self._before(self.engine.now, window.duration)
+
+    def _before(self, now, duration):
+        """The pair so many ms before another one, at 0 at the earliest."""
+        clock = self.source.clock
+        return clock.pair(max(clock.milliseconds(now) - duration, 0.0))
 
     def finish(self):
         """The run has ended."""
-        self._end()
-        self.engine = self.state = None
+        engine = self.engine
+        if self.states is None:
+            self.parts = [engine.stop_tape()]
+        else:
+            self._forget()
+            self.end, self.n_spikes, self.until = engine.now, engine.n_spikes, first_left(engine, self.source.clock)
+            engine.stop_tape()
+            self.parts = self.states.stops
+        self.engine = self.states = None
 
     def discard(self):
         """The run has failed."""
         self.engine.stop_tape()
-        self.engine = None
+        self.engine = self.states = None
+
+    def new_engine(self):
+        """One that gives the same bits as that of the run."""
+        if self.n_threads is not None:
+            return Lookahead(self.source, self.n_threads)
+        return _core.Engine(self.source, "window")
+
+    def open(self):
+        """Find the beginning of the window."""
+        if self.window is None:
+            return
+        clock, stop, window = self.source.clock, self.parts[0], self.window
+        engine = self.new_engine()
+        engine.restore(stop.state)
+        if engine.notes_releases:
+            engine.start_tape(self.near, stop.at_release)
+        if window.n_spikes is not None:
+            brought_to(engine, self.until, self.n_spikes - window.n_spikes)
+        if window.duration is not None:
+            brought_to(engine, self._before(self.end, window.duration))
+        first = Stop(engine.state(), first_left(engine, clock), engine.at_release)
+        self.parts = [first, *(stop for stop in self.parts if stop.begins > first.begins)]
+        self.start, self.last_before, self.begins, self.window = engine.now, engine.last, first.begins, None
 
     def recordings(self):
         """The recordings of all parts, the last one first; used up by whoever asks."""
         while self.parts:
             part = self.parts.pop()
-            yield self._recorded(*part) if self.mode == "checkpoint" else part
-
-    def _recorded(self, state, until):
-        """Repeat a part of the run."""
-        lookahead = self.n_threads is not None
-        engine = Lookahead(self.source, self.n_threads) if lookahead else _core.Engine(self.source, "window")
-        engine.restore(state)
-        engine.start_tape(self.near)
-        while engine.advance(until, None, 1 << 22) == "running":
-            pass
-        return engine.stop_tape()
+            if isinstance(part, Stop):
+                found = repeated(self, part, self.until, not self.parts)
+                if found is None or isinstance(found, list):
+                    self.parts += found or []
+                    continue
+                self.until, part = part.begins, found
+            yield part

@@ -630,7 +630,7 @@ class Network:
         n_threads : int, optional
             Of ``engine="lookahead"``, which more than one asks for; the spikes are the same bits for any number.
             Default: one for each core that this process may use.
-        tape : bool or "checkpoint"
+        tape : bool, "checkpoint" or Truncated
             Whether :meth:`sparseprop.Result.backward` is wanted; see :meth:`sparseprop.Simulation.run`.
         callback, checkpoint, every
             See :meth:`sparseprop.Simulation.run`.

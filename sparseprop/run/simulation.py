@@ -406,10 +406,11 @@ class Simulation(Steered):
             was loaded goes on with the simulation but not with that run.)
         every : float, optional
             ms between two checkpoints; needed with `checkpoint`.
-        tape : bool or "checkpoint"
+        tape : bool, "checkpoint" or Truncated
             True: keep what :meth:`sparseprop.Result.backward` needs, some 24 bytes for each spike and event of a drive,
-            for QIF and Theta neurons also 8 for each synaptic event. "checkpoint": keep states instead, and repeat the
-            run in parts when gradients are computed.
+            for QIF and Theta neurons also 8 for each synaptic event. "checkpoint": keep some states instead, and repeat
+            the run in parts when gradients are computed, which are the same bits, in memory that does not grow with the
+            run. :class:`sparseprop.Truncated`: keep the end of the run only.
         interrupt : {"return", "raise"}
             What Ctrl-C does. "return": the run ends normally with the spikes until then (`stop_reason` is
             ``"interrupted"``), run() can go on, and so does the script. "raise": it raises KeyboardInterrupt when the
@@ -631,6 +632,8 @@ class Simulation(Steered):
                 finally:
                     recorder.append(*engine.take())
                 bar.update(fraction)
+                if tape is not None:
+                    tape.look()
                 if end in ("time", "quiescent") and purpose is not None:
                     save(False) if purpose == "save" else look(purpose)
                     stop, purpose = next(pauses)
@@ -645,8 +648,6 @@ class Simulation(Steered):
                     result.stop_reason = StopReason.CALLBACK
                     break
                 if end == "running":
-                    if tape is not None:
-                        tape.look()
                     budget = self._agreed(_adapted(budget, time.perf_counter() - block))
             result.t_stop = self.time
             if tape is not None:

@@ -26,10 +26,13 @@ from .samples import checked_samples, count, no_samples, summary, taken
 from .sharing import SharedWeights
 from .silence import Activity
 from .stopping import BestEpoch, EarlyStopping
+from .workers import Workers, checked_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
+
+    from distributed import Client
 
     from .._types import InputSpikes, LossFunction, Metric, PathLike
     from .._types import Progress as ProgressOption
@@ -89,7 +92,10 @@ class Trainer:
     seed : int
         Of the order of samples.
     n_threads : int, optional
-        Default: all cores. Weights do not depend on it.
+        Default: all cores (of a worker, where there is a client). Weights do not depend on it.
+    client : dask.distributed.Client, optional
+        The samples of each batch are dealt to its workers; weights are the same bits for any number of them, and
+        without. A worker that dies is replaced by another one. See ``docs/training.md``.
 
     Attributes
     ----------
@@ -150,6 +156,7 @@ class Trainer:
         shared: Mapping[Projection, Any] | None = None,
         seed: int = 0,
         n_threads: int | None = None,
+        client: Client | None = None,
     ) -> None:
         if not isinstance(net, Network):
             raise ParameterError(f"net must be a Network, such as training.layered_network(...), got {shown(net)}")
@@ -204,6 +211,7 @@ class Trainer:
                 self._shared.check(k, bound, "bounds of weights")
         self._record = record_for(net, self.duration, loss, *self.penalties)
         self._simulation = BatchSimulation(net, n_threads=n_threads)
+        self._workers = None if checked_client(client) is None else Workers(client, self._simulation)
         self.history, self.best = History(), None
         self.epoch = self.batch = 0
         self._running = no_samples(self.metrics)
@@ -401,13 +409,20 @@ class Trainer:
         Evaluation
             Before the step; value and derivatives are those of loss and penalties together.
         """
-        result = self._simulation.run(inputs, self.duration, record=self._record, tape=True)
+        if self._workers is None:
+            result = self._simulation.run(inputs, self.duration, record=self._record, tape=True)
+        else:
+            result = self._workers.run(inputs, self.duration, self._record)
         total = self._evaluation(result, targets)
         if self.penalties:
             total = dataclasses.replace(total, dL_dweight=dict(total.dL_dweight))
             for penalty in self.penalties:
                 total.add(evaluated(penalty, result, targets))
-        gradients = self._gradients(result._summed(total.dL_dtimes, total.dL_dV), total)
+        if self._workers is None:
+            sums = result._summed(total.dL_dtimes, total.dL_dV)
+        else:
+            sums = self._workers.backward(result, total.dL_dtimes, total.dL_dV)
+        gradients = self._gradients(sums, total)
         projections = self.network.projections
         for k in self._weights:
             values = self._shared.parameters(k, projections[k].weight)
