@@ -304,6 +304,17 @@ def test_train_yin_yang(tmp_path):
     assert len(done.stdout.splitlines()) == 2 + 2
 
 
+def test_spoken_digits(tmp_path):
+    """Beside snnTorch where it is installed."""
+    done = run(tmp_path, "--quick --seconds 0.1 -o out.json", "spoken_digits.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    ours, other = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert ours["contender"] == "sparseprop" and other["contender"] == "snntorch" and other["step"] == 10.0
+    for case in (case for case in (ours, other) if "skipped" not in case):
+        assert case["ms_per_sample"] > 0.0 and case["curve"][-1]["seconds"] > 0.1
+        assert all(0.0 <= point["accuracy"] <= 1.0 and point["hidden_spikes"] > 0.0 for point in case["curve"])
+
+
 def test_lyapunov(tmp_path):
     done = run(tmp_path, "--quick -o out.json", "lyapunov.py")
     assert done.returncode == 0, done.stdout + done.stderr
