@@ -34,6 +34,7 @@ from common import (
     skipped_without,
     version_of,
 )
+from surrogate import DenseWeights, binned, readout_kernel, snntorch_neurons
 
 import sparseprop as sp
 from sparseprop import training
@@ -98,14 +99,9 @@ def train_surrogate(case, words, tests, note):
     torch.manual_seed(case["seed"])
     net, step = network(case), case["step"]
     n_steps, late = round(DURATION / step), max(round(DELAY / step), 1)
-    within, recurrent, out = (weights_of(torch, p) for p in net.projections)
-    neuron = snntorch.Synaptic(
-        alpha=np.exp(-step / NEURON.tau_syn), beta=np.exp(-step / NEURON.tau_m), reset_mechanism="zero",
-        spike_grad=snntorch.surrogate.fast_sigmoid(slope=case["slope"]),
-    )  # fmt: skip
-    gain = float(response(NEURON, step))  # of one step; snnTorch adds currents to potentials as they are
-    kernel = np.subtract.outer(TIMES, step * np.arange(1, n_steps + 1))  # spikes count from the ends of steps
-    kernel = torch.tensor(response(OUTPUT, kernel).mean(axis=0)).float()  # of the mean of what is read
+    within, recurrent, out = (DenseWeights(torch, p) for p in net.projections)
+    gain, advance = snntorch_neurons(snntorch, NEURON, step, case["slope"])
+    kernel = readout_kernel(torch, OUTPUT, TIMES, step, n_steps).mean(dim=0)  # of the mean of what is read
     lr, decay, batch = settings(case)
     optimizer = torch.optim.Adam([within.values, recurrent.values, out.values], lr=lr)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
@@ -115,20 +111,24 @@ def train_surrogate(case, words, tests, note):
         size = rasters.shape[1]
         currents = gain * (rasters.reshape(-1, 700) @ within().T).reshape(n_steps, size, -1)
         back, spikes = gain * recurrent().T, []
-        syn = mem = torch.zeros_like(currents[0])
+        state = (torch.zeros_like(currents[0]), torch.zeros_like(currents[0]))
         for k in range(n_steps):
             current = currents[k] + spikes[k - late] @ back if k >= late else currents[k]
-            fired, syn, mem = neuron(current, syn, mem)
+            fired, state = advance(current, state)
             spikes.append(fired)
         weighted = torch.einsum("t,tbn->bn", kernel, torch.stack(spikes))
         return SCALE * weighted @ out().T, float(sum(fired.sum().item() for fired in spikes))
+
+    def raster(part):
+        sample = np.repeat(np.arange(len(part)), part.counts)
+        return torch.tensor(binned(part.times, sample, part.ids, (n_steps, len(part), part.n), step))
 
     def evaluate():
         right, n_spikes = 0, 0.0
         with torch.no_grad():
             for first in range(0, len(tests), 50):
                 part = tests[first : first + 50]
-                logits, fired = forward(torch.tensor(binned(part, step, n_steps)))
+                logits, fired = forward(raster(part))
                 right, n_spikes = right + int((logits.argmax(1).numpy() == part.labels).sum()), n_spikes + fired
         return right / len(tests), n_spikes / len(tests)
 
@@ -137,7 +137,7 @@ def train_surrogate(case, words, tests, note):
         mixed = order.permutation(len(words))
         for first in range(0, len(words), batch):
             part = words[mixed[first : first + batch]]
-            rasters, labels = torch.tensor(binned(part, step, n_steps)), torch.tensor(np.array(part.labels))
+            rasters, labels = raster(part), torch.tensor(np.array(part.labels))
             began = time.process_time()  # rasters are made before
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(forward(rasters)[0], labels).backward()
@@ -145,35 +145,6 @@ def train_surrogate(case, words, tests, note):
             spent += time.process_time() - began
         schedule.step()
         note(spent, *evaluate())
-
-
-class weights_of:
-    """Weights of a projection as a dense matrix: zeros where there is no synapse, the rest trained."""
-
-    def __init__(self, torch, p):
-        self.torch, self.shape = torch, (p.post.n, p.pre.n)
-        self.values = torch.zeros(self.shape)
-        self.values[p.targets, p.sources] = torch.tensor(np.array(p.weight)).float()
-        self.there = torch.zeros(self.shape)
-        self.there[p.targets, p.sources] = 1.0
-        self.values.requires_grad_()
-
-    def __call__(self):
-        return self.values * self.there
-
-
-def response(model, t):
-    """V at t after a spike of weight 1, 0 before."""
-    a, b, tau = np.exp(-np.maximum(t, 0.0) / model.tau_syn), np.exp(-np.maximum(t, 0.0) / model.tau_m), model.tau_syn
-    return tau / (tau - model.tau_m) * (a - b)
-
-
-def binned(data, step, n_steps):
-    """Numbers of spikes: (steps, samples, sources)."""
-    counts = np.zeros((n_steps, len(data), data.n), np.float32)
-    at = np.minimum((data.times / step).astype(np.int64), n_steps - 1)
-    np.add.at(counts, (at, np.repeat(np.arange(len(data)), data.counts), data.ids), 1.0)
-    return counts
 
 
 def run_case(case):
