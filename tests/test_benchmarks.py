@@ -320,7 +320,8 @@ def test_spoken_digits(tmp_path):
 
 def test_exact_and_surrogate(tmp_path):
     """Beside snnTorch and Norse where they are installed."""
-    done = run(tmp_path, "--quick --seconds 0.1 --steps 0.1 --lr 0.01 -o out.json", "exact_and_surrogate.py")
+    options = "--quick --seconds 0.1 --steps 0.1 --samples 96 --tests 50 --angle-epochs 1 -o out.json"
+    done = run(tmp_path, options, "exact_and_surrogate.py")
     assert done.returncode == 0, done.stdout + done.stderr
     *trained, compared = json.loads((tmp_path / "out.json").read_text())["cases"]
     assert [case["contender"] for case in trained] == ["sparseprop", "snntorch", "norse"]
