@@ -301,7 +301,39 @@ def test_train_yin_yang(tmp_path):
     for case in (theta, lifexp):
         assert case["ms_per_sample"] > 0.0 and 0.0 <= case["accuracy"] <= 1.0
         assert case["seconds_to_975"] is None or case["seconds_to_975"] > 0.0
+        assert 0.0 <= case["accuracy_of_others"] <= 1.0
     assert len(done.stdout.splitlines()) == 2 + 2
+    options = "--contenders Theta --epochs 1 --samples 64 --decay"
+    assert [run(tmp_path, f"{options} {decay}", "train_yin_yang.py").returncode for decay in ("cosine", "a")] == [0, 2]
+
+
+def test_spoken_digits(tmp_path):
+    """Beside snnTorch where it is installed."""
+    done = run(tmp_path, "--quick --seconds 0.1 -o out.json", "spoken_digits.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    ours, other = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert ours["contender"] == "sparseprop" and other["contender"] == "snntorch" and other["step"] == 10.0
+    for case in (case for case in (ours, other) if "skipped" not in case):
+        assert case["ms_per_sample"] > 0.0 and case["curve"][-1]["seconds"] > 0.1
+        assert all(0.0 <= point["accuracy"] <= 1.0 and point["hidden_spikes"] > 0.0 for point in case["curve"])
+
+
+def test_exact_and_surrogate(tmp_path):
+    """Beside snnTorch and Norse where they are installed."""
+    options = "--quick --seconds 0.1 --steps 0.1 --samples 96 --tests 50 --angle-epochs 1 -o out.json"
+    done = run(tmp_path, options, "exact_and_surrogate.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    *trained, compared = json.loads((tmp_path / "out.json").read_text())["cases"]
+    assert [case["contender"] for case in trained] == ["sparseprop", "snntorch", "norse"]
+    for case in (case for case in trained if "skipped" not in case):
+        assert case["ms_per_sample"] > 0.0 and case["hidden_spikes"] > 0.0
+        assert 0.0 <= case["accuracy"] <= 1.0 and 0.0 <= case["accuracy_run_exactly"] <= 1.0
+    for row in (row for row in compared["angles"] if "skipped" not in row):
+        assert len(row["degrees"]) == 3 and all(0.0 <= angle <= 180.0 for angle in row["degrees"])
+        if row["library"] == "snntorch" and row["when"] == "as drawn":
+            # The gradient of readouts asks for no derivative of a spike, so that it is exact but for the steps.
+            assert row["degrees"][2] < 10.0 and row["length"][2] == pytest.approx(1.0, rel=0.1)
+            assert row["loss"] == pytest.approx(row["exact_loss"], rel=0.1)
 
 
 def test_lyapunov(tmp_path):

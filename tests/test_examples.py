@@ -174,6 +174,10 @@ def test_digits(empty_folder, capsys):
     trainer = main_of("digits.py")(hidden=40, epochs=2)
     assert trainer.history["validation_accuracy"][-1] > 0.8
     assert "% right of 360" in capsys.readouterr().out
+    moved = main_of("digits.py").__globals__["moved"](np.eye(9)[[4]], np.random.default_rng(1))
+    assert moved.sum() == 1.0 and moved.shape == (1, 9)
+    trainer = main_of("digits.py")(hidden=20, epochs=1, copies=2)
+    assert trainer.history["validation_accuracy"][-1] > 0.5
 
 
 def test_spike_patterns(empty_folder, capsys):

@@ -1,5 +1,7 @@
 """Samples as ragged arrays: the spikes, gradients and weights of pairs; files of SHD's layout; events of tonic."""
 
+import hashlib
+
 import h5py
 import numpy as np
 import pytest
@@ -182,6 +184,66 @@ def test_files_of_another_layout_are_refused(tmp_path):
         training.read_shd(path)
 
 
+# Spoken digits --------------------------------------------------------------------------------------------------------
+
+
+def test_spoken_digits_are_the_same_everywhere():
+    data = training.spoken_digits(6, seed=3)
+    found = hashlib.sha256(data.times.tobytes() + data.ids.tobytes() + data.labels.tobytes()).hexdigest()
+    assert found == "9e8ac994003f465d35ba0bbe3646704ba80544058ab8458647cae3caac6d3124"
+    other = training.spoken_digits(6, seed=4)
+    assert not np.array_equal(other.times[:100], data.times[:100])
+    assert len(training.spoken_digits(0, seed=3)) == 0
+
+
+def test_spoken_digits_have_the_sizes_of_shd():
+    data = training.spoken_digits(200, seed=1)
+    assert data.n == 700 and set(data.labels.tolist()) == set(range(20))
+    assert 7000 < data.counts.mean() < 9000 and data.counts.min() > 3000
+    assert data.times.min() >= 0.0 and data.times.max() < 1000.0
+    alone = training.spoken_digits(100, seed=1, speakers=[3])
+    assert set(alone.labels.tolist()) <= set(range(20)) and len(alone) == 100
+
+
+def test_order_alone_tells_a_word_from_its_reverse():
+    """Nearest centroids of counts by channel know the sounds but not their order; those of counts in time know both."""
+    train, tests = training.spoken_digits(600, seed=1, speakers=[2]), training.spoken_digits(200, seed=2, speakers=[2])
+
+    def right(n_bins):
+        """(share of tests that are right, share that are right but for the order)."""
+        parts = [counts(data, n_bins) for data in (train, tests)]
+        centroids = np.array([parts[0][train.labels == k].mean(axis=0) for k in range(20)])
+        nearest = ((parts[1][:, None] - centroids) ** 2).sum(axis=2).argmin(axis=1)
+        return np.mean(nearest == tests.labels), np.mean(nearest % 10 == tests.labels % 10)
+
+    def counts(data, n_bins):
+        """Square roots of numbers of spikes: 35 bands of channels, and bins of time over the sample."""
+        sample = np.repeat(np.arange(len(data)), data.counts)
+        ends = data.times[data.offsets[1:] - 1]
+        bins = np.minimum((data.times / ends[sample] * n_bins).astype(int), n_bins - 1)
+        at = (sample * 35 + data.ids // 20) * n_bins + bins
+        return np.sqrt(np.bincount(at, minlength=len(data) * 35 * n_bins).reshape(len(data), -1))
+
+    (by_channel, sounds), (in_time, both) = right(1), right(6)
+    assert sounds > 0.8 and 0.35 < by_channel < 0.65  # a coin decides on the order
+    assert in_time > 0.75 and both > 0.8
+
+
+def test_spikes_are_written_in_shds_layout(tmp_path):
+    data = training.spoken_digits(7, seed=5)
+    training.write_shd(tmp_path / "words.h5", data)
+    again = training.read_shd(tmp_path / "words.h5")
+    assert np.array_equal(again.ids, data.ids) and np.array_equal(again.labels, data.labels)
+    assert np.array_equal(again.offsets, data.offsets) and again.n == 700
+    np.testing.assert_allclose(again.times, data.times, rtol=4e-16)
+    few = training.SpikeData([1.0], [2], [0, 0, 1], [4, 0], n=3)
+    training.write_shd(tmp_path / "words.h5", few)  # replaced; a sample without spikes
+    assert training.read_shd(tmp_path / "words.h5", n=3).counts.tolist() == [0, 1]
+    assert [path.name for path in tmp_path.iterdir()] == ["words.h5"]
+    with pytest.raises(StorageError, match="does not exist"):
+        training.write_shd(tmp_path / "no" / "words.h5", data)
+
+
 # Events ---------------------------------------------------------------------------------------------------------------
 
 AUDIO = np.dtype([("t", int), ("x", int), ("p", int)])  # tonic's SHD
@@ -270,6 +332,13 @@ REFUSED = [
     (events(events=[(np.array([(1, 2, 0)], AUDIO), 3)], labels=[3]), "labels must not be given"),
     (lambda: training.read_shd("a.h5", samples=[1]), "samples must be a slice"),
     (lambda: training.read_shd("a.h5", n=0), "n must be a whole number >= 1"),
+    (lambda: training.spoken_digits(-1, 0), "n of spoken_digits must be"),
+    (lambda: training.spoken_digits(1, -1), "seed of spoken_digits must be"),
+    (lambda: training.spoken_digits(1, 0, speakers=[12]), "speakers must be in"),
+    (lambda: training.spoken_digits(1, 0, speakers=[]), "speakers must name at least one"),
+    (lambda: training.write_shd("a.h5", [1]), "data must be a SpikeData"),
+    (lambda: training.write_shd("a.h5", training.SpikeData([], [], [0])), "a label for each sample"),
+    (lambda: training.write_shd("a.h5", training.SpikeData([], [], [0, 0], [0.5])), "labels of data"),
 ]  # fmt: skip
 
 

@@ -415,6 +415,8 @@ CALLS = {
                                     {"raster": (None, [[[1, 0, 1]]]), "dt": ("ms", 2.0), "first": ("ms", 3.0),
                                      "time_axis": (None, -1)}),
     "training.yin_yang": (training.yin_yang, {"n": (None, 5), "seed": (None, 1)}),
+    "training.spoken_digits": (lambda **kw: training.spoken_digits(**({"n": 2, "seed": 1} | kw)),
+                               {"n": (None, 3), "seed": (None, 2), "speakers": (None, [1, 2])}),
     "training.digits": (training.digits, {"n_test": (None, 5), "seed": (None, 1)}),
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from .builders import layered_network, recurrent_network
 from .convolution import Convolution
 from .data import digits, mnist_5k, yin_yang
 from .encoding import latencies, spikes_from_raster
-from .events import read_shd, spikes_from_events
+from .events import read_shd, spikes_from_events, write_shd
 from .flossing import Flossing
 from .history import History
 from .losses import (
@@ -29,6 +29,7 @@ from .readings import record_for
 from .readout import leaky_readout
 from .schedules import CosineDecay, StepDecay
 from .silence import SilenceWarning
+from .speech import spoken_digits
 from .stopping import BestEpoch, EarlyStopping
 from .trainer import Trainer
 
@@ -66,6 +67,8 @@ __all__ = [
     "record_for",
     "spikes_from_events",
     "spikes_from_raster",
+    "spoken_digits",
+    "write_shd",
     "yin_yang",
 ]
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import _validation
 from ..batch import SpikeData
-from ..errors import FileFormatError, ParameterError, named_arguments, shown, unknown_name
-from ..files.storage import readable
+from ..errors import FileFormatError, ParameterError, StorageError, named_arguments, shown, unknown_name
+from ..files.storage import beside, readable, writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from .._types import ArrayLike, PathLike
 
-__all__ = ["read_shd", "spikes_from_events"]
+__all__ = ["read_shd", "spikes_from_events", "write_shd"]
 
 UNITS = ("s", "ms", "us")
 
@@ -121,6 +122,57 @@ def read_shd(
         return SpikeData(_in_ms(times, unit), ids, _offsets(counts), labels.astype(np.int64), n=n)
     except ParameterError as error:
         raise FileFormatError(f"{name}: {error}; n is the number of sources, here {n}") from None
+
+
+@named_arguments
+def write_shd(path: PathLike, data: SpikeData) -> None:
+    """Write spikes and labels as an HDF5 file in the layout of the Heidelberg data sets: what :func:`read_shd` reads.
+
+    Parameters
+    ----------
+    path : path-like
+        What is there is replaced.
+    data : SpikeData
+        With a label, a whole number >= 0, for each sample. Times are written in seconds, as doubles, and come back
+        within a rounding.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be written.
+    ParameterError
+        For data without such labels.
+
+    Examples
+    --------
+    >>> import numpy as np, os, tempfile
+    >>> from sparseprop import training
+    >>> path = os.path.join(tempfile.mkdtemp(), "words.h5")
+    >>> data = training.spoken_digits(10, seed=1)
+    >>> training.write_shd(path, data)
+    >>> again = training.read_shd(path)
+    >>> np.allclose(again.times, data.times, rtol=1e-15), np.array_equal(again.labels, data.labels)
+    (True, True)
+    """
+    import h5py
+
+    if not isinstance(data, SpikeData):
+        raise ParameterError(f"data must be a SpikeData, such as training.spoken_digits(...), got {shown(data)}")
+    if data.labels is None:
+        raise ParameterError("data must have a label for each sample, got none: SpikeData(..., labels=)")
+    labels = _validation.index_array(data.labels, "labels of data", 2**16)
+    name = writable(path)
+    partial = beside(name, "partial")
+    try:
+        with h5py.File(partial, "w") as file:
+            file["labels"] = labels.astype(np.uint16)
+            for key, values, kind in (("times", data.times / 1000.0, np.float64), ("units", data.ids, np.uint32)):
+                parts = file.create_dataset(f"spikes/{key}", len(data), h5py.vlen_dtype(kind))
+                for k, (first, end) in enumerate(zip(data.offsets[:-1], data.offsets[1:], strict=True)):
+                    parts[k] = values[first:end].astype(kind)
+        os.replace(partial, name)
+    except OSError as error:
+        raise StorageError(f"cannot write {name}: {error}") from error
 
 
 def _ragged(file, name):
