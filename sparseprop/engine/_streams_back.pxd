@@ -2,10 +2,12 @@
 
 from libc.stdint cimport int64_t
 
+from sparseprop.engine._flights cimport reaches_somebody
 from sparseprop.engine._pass cimport Pass, Return, Stream
-from sparseprop.engine._state cimport Population, Projection
+from sparseprop.engine._state cimport Lane, Population, Projection
 from sparseprop.engine._tape cimport EMITTED, PAST, SPIKE, Entry
 from sparseprop.numerics._frames cimport Pair, before, never, plus
+from sparseprop.numerics._typedefs cimport neuron_t
 
 
 cdef inline Pair entry_time(const Entry *entry) noexcept nogil:
@@ -40,10 +42,15 @@ cdef inline bint is_delivered(const Pass *b, Pair arrival, Pair emission) noexce
 cdef inline Pair lane_time_back(Pass *b, int64_t lane) noexcept nogil:
     """When the latest spike of a lane that is left arrived; `never` if there is none."""
     cdef Stream *stream = &b.lanes[lane]
+    cdef const Lane *along = &b.e.lanes[lane]
     cdef Pair emission, arrival
+    cdef neuron_t first = b.e.populations[along.population].first
     while next_of_stream(b, stream):
         emission = entry_time(&b.tape.entries[stream.at])
-        arrival = plus(emission, b.e.lanes[lane].delay, b.e.H)
+        arrival = plus(emission, along.delay, b.e.H)
+        if along.may_reach_nobody and not reaches_somebody(b.e, along, b.tape.entries[stream.at].neuron - first):
+            stream.at -= 1
+            continue
         if is_delivered(b, arrival, emission):
             return arrival
         if not before(b.last_before, arrival):
