@@ -262,6 +262,7 @@ CALLS = {
     "Record.__init__, ids": (of(sp.Record, V_times=1.0), {"V": (None, [0, 1])}),
     "Record.__init__, I": (of(sp.Record, I_syn=[0]), {"I_syn_times": ("ms", [1.0, 2.0])}),
     "Record.__init__, I ids": (of(sp.Record, I_syn_times=1.0), {"I_syn": (None, [0, 1])}),
+    "Truncated.__init__": (sp.Truncated, {"duration": ("ms", 50.0), "n_spikes": (None, 100)}),
     "Record.__init__, spikes": (lambda ids: sp.Record(spikes={"E": ids}), {"ids": (None, [0, 1])}),
     "load": (loaded, {"t_start": ("ms", 0.5), "t_stop": ("ms", 7.0), "size": (None, 4)}),
     "SpikeSource.__init__": (of(sp.SpikeSource), {"times": ("ms", [1.0, 2.0]), "ids": (None, [0, 1])}),
