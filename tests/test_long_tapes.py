@@ -130,7 +130,7 @@ def test_spikes_that_are_on_their_way_for_several_parts_keep_their_bits(model, r
     for k, mode in enumerate((True, "checkpoint")):
         path = tmp_path / f"{k}.h5" if recorded_spikes is True else None
         record = sp.Record(path, spikes=recorded_spikes, record_sources=recorded_spikes is True)
-        res = net.run(150.0, record=record, tape=mode)
+        res = net.run(60.0, record=record, tape=mode)
         assert mode is True or len(res._tape.parts) > 10
         found.append(bits(res.backward(np.random.default_rng(1).normal(size=len(res.times)))))
     assert not different(*found)
