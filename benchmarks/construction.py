@@ -51,7 +51,7 @@ def run_case(case):
     figures = {}
     for name, step in (
         ("connect", lambda: net.connect(neurons, neurons, rule, weight=weight, delay=delay)),
-        ("simulation", lambda: sp.Simulation(net)),
+        ("simulation", lambda: sp.Simulation(net, engine=case["engine"])),
     ):
         began = os.times(), time.perf_counter()
         step()
@@ -104,6 +104,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=100_000, help="neurons (default: %(default)s)")
     parser.add_argument("--outdegree", type=int, default=100, help="K (default: %(default)s)")
+    parser.add_argument("--engine", choices=["window", "heap", "lookahead"], help="default: the one chosen by itself")
     parser.add_argument("--rules", nargs="+", choices=list(RULES), default=list(RULES))
     parser.add_argument("--delays", nargs="+", choices=list(DELAYS), default=list(DELAYS))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="cores (default: 1 2)")
@@ -112,7 +113,15 @@ def main():
     options = options_of(parser, run_case, QUICK)
     report = {**report_head("construction", "What does the construction of a network cost?"), "cases": []}
     cases = [
-        {"n": options.n, "outdegree": options.outdegree, "rule": rule, "delays": delays, "threads": n, "build": build}
+        {
+            "n": options.n,
+            "outdegree": options.outdegree,
+            "engine": options.engine,
+            "rule": rule,
+            "delays": delays,
+            "threads": n,
+            "build": build,
+        }
         for rule in options.rules
         for delays in options.delays
         if rule != "procedural" or delays == "one"
