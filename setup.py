@@ -26,7 +26,7 @@ SANITIZE = os.environ.get("SPARSEPROP_SANITIZE", "0") == "1"
 # What is built in one way is never taken for what is built in another: each has a folder of its own.
 MODE = "-".join(["debug"] * DEBUG + ["sanitize"] * SANITIZE) or "release"
 BUILD = pathlib.Path("build") / MODE
-HEADERS = [f"sparseprop/numerics/{name}.h" for name in ("dispatch", "elementary", "philox")]
+HEADERS = [f"sparseprop/numerics/{name}.h" for name in ("dispatch", "elementary", "lanes", "philox")]
 SHARED = "sparseprop._cyutility"  # what Cython would otherwise put into each extension: memoryviews
 MODULES = (
     "_core",

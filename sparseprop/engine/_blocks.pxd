@@ -11,9 +11,11 @@ from libc.string cimport memcpy
 from sparseprop.engine._delivery cimport find_row
 from sparseprop.engine._flights cimport draw_before, draw_interval, process_time
 from sparseprop.engine._look cimport Block, Bucket, Flights, Look, Place, Thread, Way
-from sparseprop.engine._lists cimport begin_lists, order_kicks, put_down, put_down_one, put_in_lists, take_chosen
+from sparseprop.engine._lists cimport (
+    begin_lists, order_kicks, put_down, put_down_one, put_events, put_in_lists, take_chosen,
+)
 from sparseprop.engine._pull cimport keep_spans, open_spans, pull_chosen, pull_into_lists, pull_kicks
-from sparseprop.engine._slice cimport Kick, Part, RowPart, note_fault
+from sparseprop.engine._slice cimport Kick, Lists, Part, RowPart, note_fault
 from sparseprop.engine._slice_tape cimport begin_block_tape
 from sparseprop.engine._state cimport NO_MEMORY, RUNNING, Cursor, Population, Process, Projection, State, Status
 from sparseprop.engine._tape cimport EVENT, tape_note, tape_reach
@@ -171,12 +173,14 @@ cdef inline bint go_back(State *e, Process *c, const Place *place) noexcept nogi
     return True
 
 
-cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t route) noexcept nogil:
-    """The events of a drive for a block in the slice; False if there is no memory."""
+cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t route,
+                            const Lists *lists) noexcept nogil:
+    """The events of a drive for a block in the slice, into lists or, if these are NULL, t.drives; False if there is no
+    memory."""
     cdef Bucket *drives = &t.drives
     cdef const Population *p = &L.e.populations[b.population]
     cdef neuron_t begin_of_block = b.first + (p.first - p.origin)
-    cdef count_t first = drives.size, at, n
+    cdef count_t first = drives.size, n_events = 0, at, n
     cdef double begin, s, last = -1.0, stop = L.stop, unit = c.poisson.unit
     # Sums with the beginnings of intervals are exact, but where these are very short.
     cdef bint exact = L.e.H <= 1048576.0 * c.poisson.interval
@@ -189,10 +193,17 @@ cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t r
             if not before(process_time(&t.e, c, c.at), L.end):
                 break
             # Lists are sorted later.
-            if not draw_before(&t.e, c, &L.end if exact and b.by_lists and b.tape == NULL else NULL):
+            if not draw_before(&t.e, c, &L.end if exact and b.by_lists else NULL):
                 return False
             continue
         begin = c.start.s - <double> (L.begin.n - c.start.n) * L.e.H
+        if lists != NULL and exact:
+            at = c.at
+            c.at = put_events(L, lists, c, begin_of_block, begin, route, &last)
+            n_events += c.at - at
+            if c.at < c.poisson.n_events:
+                break
+            continue
         if not grow(<void **> &drives.kicks, &drives.capacity, drives.size + c.poisson.n_events - c.at, sizeof(Kick)):
             return False
         events, at, n = c.poisson.events, c.at, c.poisson.n_events
@@ -215,7 +226,7 @@ cdef inline bint take_drive(Look *L, Thread *t, Block *b, Process *c, uint32_t r
         c.at = at
         if at < n:
             break
-    b.n_drive_events += drives.size - first
+    b.n_drive_events += n_events + (drives.size - first)
     b.last = max(b.last, last)
     if b.tape != NULL:
         time.n = L.begin.n
@@ -273,16 +284,37 @@ cdef inline bint find_pulled(const Look *L, Thread *t, int64_t number, Part *par
     return True
 
 
-cdef inline Status advance_by_lists(Look *L, Thread *t, Block *b, Part *part) noexcept nogil:
-    """Its neurons on their own, and then those that this does not do for."""
+cdef inline bint take_drives(Look *L, Thread *t, Block *b, const Lists *lists) noexcept nogil:
+    """The events of all drives; see `take_drive`."""
+    cdef int64_t k
+    for k in range(b.first_drive, b.first_drive + b.n_drives):
+        if not take_drive(L, t, b, &L.drives[k], <uint32_t> L.drives[k].number, lists):
+            return False
+    return True
+
+
+cdef inline bint take_drives_again(Look *L, Thread *t, Block *b) noexcept nogil:
+    """The events that went into lists, into t.drives."""
+    cdef count_t n_drive_events = b.n_drive_events
+    cdef int64_t k
+    for k in range(b.first_drive, b.first_drive + b.n_drives):
+        if not go_back(&t.e, &L.drives[k], &L.saved.drives[k]):
+            return False
+    if not take_drives(L, t, b, NULL):
+        return False
+    b.n_drive_events = n_drive_events
+    return True
+
+
+cdef inline Status advance_by_lists(Look *L, Thread *t, Block *b, Part *part, bint has_drives) noexcept nogil:
+    """Its neurons on their own, and then those that this does not do for; lists have the events of drives already, or
+    they are among the sources."""
     cdef Population *p = &t.e.populations[b.population]
     cdef int64_t k
     cdef int64_t most = 0
     cdef Status status
-    if not begin_lists(L, t, part, b.population):
-        return NO_MEMORY
     pull_into_lists(L, t, b, &part.lists)
-    part.n_kicks = b.n_pulled
+    part.n_kicks = b.n_pulled + b.n_drive_events
     for k in range(t.n_sources):
         put_in_lists(L, &part.lists, t.sources[k])
         part.n_kicks += t.sources[k].size
@@ -293,7 +325,9 @@ cdef inline Status advance_by_lists(Look *L, Thread *t, Block *b, Part *part) no
     if status == RUNNING and part.n_chosen:
         if part.n_chosen > part.size // 4:
             b.no_lists = 16
-        if (not take_chosen(t, part) or not pull_chosen(L, t, b, &t.some, part.is_chosen)
+        if has_drives and not take_drives_again(L, t, b):
+            status = NO_MEMORY
+        elif (not take_chosen(t, part) or not pull_chosen(L, t, b, &t.some, part.is_chosen)
                 or not order_kicks(L, t, part)):
             status = NO_MEMORY
         else:
@@ -305,9 +339,14 @@ cdef inline Status advance_by_lists(Look *L, Thread *t, Block *b, Part *part) no
 
 
 cdef inline bint keep_block(Look *L, Thread *t, Block *b) noexcept nogil:
-    """The states and drives of a block as they were when the slice began; False if there is no memory."""
+    """Where the drives of a block are when the slice begins, and if need be its states; False if there is no memory."""
     cdef const Population *q = &L.e.populations[b.population]
     cdef int64_t k, m = b.population
+    for k in range(b.first_drive, b.first_drive + b.n_drives):
+        if not L.again:
+            L.saved.drives[k].k, L.saved.drives[k].at = L.drives[k].poisson.k, L.drives[k].at
+        elif not go_back(&t.e, &L.drives[k], &L.saved.drives[k]):
+            return False
     if not L.keeps:
         return True
     keep(L.saved.x[m] + q.width * <int64_t> b.first, q.x + q.width * <int64_t> b.first,
@@ -320,49 +359,12 @@ cdef inline bint keep_block(Look *L, Thread *t, Block *b) noexcept nogil:
     if L.saved.at_release != NULL:
         k = q.first + b.first
         keep(L.saved.at_release + k, L.e.tape.at_release + k, b.size * sizeof(double), L.again)
-    for k in range(b.first_drive, b.first_drive + b.n_drives):
-        if not L.again:
-            L.saved.drives[k].k, L.saved.drives[k].at = L.drives[k].poisson.k, L.drives[k].at
-        elif not go_back(&t.e, &L.drives[k], &L.saved.drives[k]):
-            return False
     return keep_spans(L, b)
 
 
-cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
-    """All that happens to the neurons of a block in the slice."""
-    cdef Block *b = &L.blocks[number]
-    cdef Population *p = &t.e.populations[b.population]
-    cdef const Flights *flying
-    cdef Part part
+cdef inline void begin_part(const Look *L, const Thread *t, const Block *b, Part *part) noexcept nogil:
+    """What is known of the neurons of a block before anything arrives, but for rows and lists."""
     cdef int64_t k
-    cdef count_t arrived = 0
-    cdef Status status
-    if not keep_block(L, t, b):
-        return NO_MEMORY
-    begin_block_tape(L, t, b)
-    b.n_spikes = b.n_close = b.n_drive_events = b.n_kicks = 0
-    b.last = -1.0
-    t.drives.size = t.drives.n_extras = 0
-    for k in range(b.first_drive, b.first_drive + b.n_drives):
-        if not take_drive(L, t, b, &L.drives[k], <uint32_t> L.drives[k].number):
-            return NO_MEMORY
-    if not find_pulled(L, t, number, &part):
-        return NO_MEMORY
-    t.n_sources = 0
-    for k in range(L.team.n):
-        t.sources[t.n_sources] = put_down_by(L, k, number)
-        arrived += t.sources[t.n_sources].size
-        t.n_sources += 1
-    t.sources[t.n_sources] = &t.drives
-    t.n_sources += 1
-    b.n_kicks += arrived + t.drives.size
-    if not open_spans(L, t, b, number):
-        return NO_MEMORY
-    arrived += b.n_pulled  # as many as in the slice before, it may be
-    b.n_pulled = 0
-    flying = &L.flying[b.population]
-    if b.n_kicks == 0 and flying.size == flying.head and not p.oscillates and L.e.forced.size == 0:
-        return RUNNING
     part.begin, part.end, part.stop = L.begin, L.end, L.stop
     part.first, part.size = b.first, b.size
     part.routes, part.largest = L.routes, L.largest[b.population]
@@ -382,12 +384,51 @@ cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept no
     part.spikes, part.n_spikes, part.capacity = b.spikes, 0, b.capacity
     part.n_close = 0
     part.fault.kind = 0
+
+
+cdef inline Status advance_block(Look *L, Thread *t, int64_t number) noexcept nogil:
+    """All that happens to the neurons of a block in the slice."""
+    cdef Block *b = &L.blocks[number]
+    cdef Population *p = &t.e.populations[b.population]
+    cdef const Flights *flying = &L.flying[b.population]
+    cdef Part part
+    cdef int64_t k
+    # As many as in the slice before, it may be.
+    cdef count_t expected = b.n_pulled + b.n_drive_events
+    cdef bint has_drives
+    cdef Status status
+    if not keep_block(L, t, b):
+        return NO_MEMORY
+    begin_block_tape(L, t, b)
+    b.n_spikes = b.n_close = b.n_drive_events = b.n_kicks = b.n_pulled = 0
+    b.last = -1.0
+    begin_part(L, t, b, &part)
+    if not find_pulled(L, t, number, &part) or not open_spans(L, t, b, number):
+        return NO_MEMORY
+    t.n_sources = 0
+    for k in range(L.team.n):
+        t.sources[t.n_sources] = put_down_by(L, k, number)
+        b.n_kicks += t.sources[t.n_sources].size
+        t.n_sources += 1
+    expected += b.n_kicks
     b.no_lists = max(b.no_lists - 1, <count_t> 0)
     # A tape wants what happens in the order of time.
-    b.by_lists = (arrived > 2 * part.size and part.n_rows == 0 and b.no_lists == 0 and b.tape == NULL
+    b.by_lists = (expected > 2 * part.size and part.n_rows == 0 and b.no_lists == 0 and b.tape == NULL
                   and p.ops.takes_lists != NULL and p.ops.takes_lists(&t.e, p, &part))
+    if b.by_lists and not begin_lists(L, t, &part, b.population):
+        return NO_MEMORY
+    # Those that fire by themselves do not take lists, and need the events.
+    has_drives = b.by_lists and not p.oscillates
+    t.drives.size = t.drives.n_extras = 0
+    if not take_drives(L, t, b, &part.lists if has_drives else NULL):
+        return NO_MEMORY
+    t.sources[t.n_sources] = &t.drives
+    t.n_sources += 1
+    b.n_kicks += b.n_drive_events
+    if b.n_kicks == 0 and flying.size == flying.head and not p.oscillates and L.e.forced.size == 0:
+        return RUNNING
     if b.by_lists:
-        status = advance_by_lists(L, t, b, &part)
+        status = advance_by_lists(L, t, b, &part, has_drives)
     else:
         t.pulled.size = t.pulled.n_extras = 0
         # What is last may be in order by itself.

@@ -1,11 +1,12 @@
 """What arrives at the neurons of a block in a slice: all of it in the order of time, or a list for each neuron."""
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from sparseprop.engine._look cimport Bucket, Look, Thread
 from sparseprop.engine._slice cimport HAS_EXTRA, RUN, Extra, Kick, Lists, Part, insert_items, sort_items
+from sparseprop.engine._state cimport Process
 from sparseprop.numerics._lanes cimport LANES, SLOTS
 from sparseprop.numerics._memory cimport grow
 from sparseprop.numerics._typedefs cimport count_t, neuron_t
@@ -156,6 +157,45 @@ cdef inline void put_in_lists(const Look *L, const Lists *a, const Bucket *bucke
             a.own[at] = bucket.extras[kick.what & ~<uint32_t> HAS_EXTRA].weight
         else:
             a.own[at] = L.routes[kick.what].weight
+
+
+cdef inline count_t put_events(const Look *L, const Lists *a, const Process *c, neuron_t begin_of_block, double begin,
+                               uint32_t route, double *last) noexcept nogil:
+    """The events of a drive before the end of the slice, from the next one on; the first one of the others.
+
+    `begin` is when their interval begins; `last` is to be the time of the last one, if later.
+    """
+    cdef const uint64_t *events = c.poisson.events
+    cdef double s, latest = last[0], stop = L.stop, unit = c.poisson.unit, weight = L.routes[route].weight
+    cdef uint8_t kind = L.routes[route].kind
+    cdef int64_t stride = a.stride, at
+    cdef count_t j = c.at, n = c.poisson.n_events
+    cdef uint32_t i, target, count
+    while j < n:
+        # Events of one neuron mostly follow each other.
+        i = <uint32_t> (events[j] & 0xFFFFFFFFULL)
+        target = i - <uint32_t> begin_of_block
+        count = a.counts[target]
+        at = (target >> 3) * stride * LANES + (target & (LANES - 1))
+        if c.weights != NULL:
+            weight = c.weights[i]
+        while j < n and <uint32_t> (events[j] & 0xFFFFFFFFULL) == i:
+            s = begin + <double> <int64_t> (events[j] >> 32) * unit
+            if not s < stop:
+                n = j
+                break
+            latest = max(latest, s)
+            if count < stride:
+                a.times[at + count * LANES] = s
+                if a.own == NULL:
+                    a.kinds[at + count * LANES] = kind
+                else:
+                    a.own[at + count * LANES] = weight
+            count += 1
+            j += 1
+        a.counts[target] = count
+    last[0] = latest
+    return j
 
 
 cdef inline bint take_chosen(Thread *t, const Part *part) noexcept nogil:

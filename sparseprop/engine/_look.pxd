@@ -179,6 +179,7 @@ cdef struct Look:
     Window *window
     double longest              # ms, of a slice
     double length               # of the next ones, so that a block gets not too much
+    double grid                 # of intervals of drives, at whose ends slices end rather; or 0
     int n_threads
     Thread *threads
     int64_t n_made              # threads that are allocated

@@ -7,7 +7,7 @@ of the slice are put into order and on their way. Slices end with epochs, so tha
 throughout, and at changes of parameters.
 """
 
-from libc.math cimport INFINITY, fabs, nextafter
+from libc.math cimport INFINITY, fabs, floor, nextafter
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memset
@@ -267,6 +267,10 @@ cdef Status take_slice(Look *L, Pair until, count_t most, bint instant) noexcept
     L.begin = e.now
     span = plus(e.now, L.length, e.H)
     L.stop = span.s if span.n == e.now.n else e.H
+    # Of an interval in one slice nothing needs to be put into order but lists.
+    cut = L.grid * floor(L.stop / L.grid) if L.grid > 0.0 else 0.0
+    if cut - e.now.s >= 0.9 * L.length:
+        L.stop = cut
     if until.n == e.now.n:
         L.stop = min(L.stop, until.s)
     if instant:
@@ -551,6 +555,8 @@ cdef class Lookahead(Engine):
         L.first_block[e.n_populations] = L.n_blocks
         n = 0
         for j in range(e.n_processes):
+            if not e.processes[j].is_source and e.processes[j].n_intervals:
+                L.grid = min(e.processes[j].poisson.interval, L.grid if L.grid > 0.0 else INFINITY)
             for k in range(L.n_blocks if not e.processes[j].is_source else 0):
                 n += L.blocks[k].population == e.processes[j].population
         L.drives = <Process *> zeros(n, sizeof(Process))

@@ -10,7 +10,7 @@ from sparseprop.numerics._constants cimport LARGEST_KICK
 from sparseprop.numerics._elementary cimport exp_many
 from sparseprop.numerics._frames cimport growth_at
 from sparseprop.numerics._lanes cimport (
-    LANES, NOTHING, SLOTS, add_row, kick_lanes, kick_sums, make_keys, make_networks, make_steps, sort_lanes, tied_lanes,
+    LANES, SLOTS, Group, KicksOf, add_row, kick_lanes, kick_sums, prepare, sort_lanes, tied_lanes,
 )
 
 cdef enum:
@@ -227,16 +227,6 @@ OPS.advance = go
 
 # Lists ----------------------------------------------------------------------------------------------------------------
 
-# 8 neurons: their kicks in order, what each takes from x, and the x up to which it counts.
-cdef struct Group:
-    uint32_t keys[SLOTS * LANES]
-    double steps[SLOTS * LANES]
-    double bounds[SLOTS * LANES]
-    double x[LANES]
-    const double *times
-    int64_t n_slots
-
-
 cdef inline void choose(Part *w, neuron_t i) noexcept nogil:
     """Neuron i takes the way of all neurons."""
     if not w.is_chosen[i - w.first]:
@@ -252,7 +242,7 @@ cdef inline double released(const Population *p, const Part *w, neuron_t i) noex
     return p.release[i].s if p.release[i].n == w.begin.n else INFINITY
 
 
-cdef Status take_list(State *e, Population *p, Part *w, const Group *g, int64_t lane, neuron_t i,
+cdef Status take_list(State *e, Population *p, Part *w, const Group *g, const double *times, int64_t lane, neuron_t i,
                       double release) noexcept nogil:
     """One neuron through the slice, that is refractory or driven to threshold."""
     cdef double x = p.x[i], t, fired = -INFINITY
@@ -260,7 +250,7 @@ cdef Status take_list(State *e, Population *p, Part *w, const Group *g, int64_t 
     cdef Status status
     for k in range(w.lists.counts[i - w.first]):
         at = (g.keys[LANES * k + lane] & (SLOTS - 1)) * LANES + lane
-        t = g.times[at]
+        t = times[at]
         w.n_close += t - fired <= e.tolerance
         if t < release:
             continue
@@ -285,14 +275,20 @@ cdef Status advance_lists(State *e, Window *q, Population *p, Part *w) noexcept 
     cdef const Frame *f = &p.frames[m.frame]
     cdef const Lists *a = &w.lists
     cdef Group g
-    cdef int64_t first, lane, n, j, k
+    cdef KicksOf kicks
+    cdef int64_t first, lane, n, k, n_slots
     cdef uint32_t hit, tied
     cdef neuron_t i
-    cdef double gap = gap_of(m), least = gap * f.edge_E if gap > 0.0 else -INFINITY, release, scale
+    cdef double gap = gap_of(m), release
     cdef Status status = RUNNING
     q.first_epoch = w.begin.n
     be_at(e, w, w.begin.s)
-    scale = 33554431.0 / (w.stop - w.begin.s) if w.stop - w.begin.s > 1e-300 else 0.0  # an instant at 0
+    kicks.begin, kicks.stop = w.begin.s, w.stop
+    # An instant at 0 is shorter than any number.
+    kicks.scale = 33554431.0 / (w.stop - w.begin.s) if w.stop - w.begin.s > 1e-300 else 0.0
+    kicks.tau, kicks.start = f.scale, f.start
+    kicks.gap, kicks.least = gap, gap * f.edge_E if gap > 0.0 else -INFINITY
+    kicks.weights, kicks.n_kinds = a.weights, a.n_kinds
     for k in range(w.n_recent):
         if p.first + w.first <= w.recent[k].neuron < p.first + w.first + w.size:
             choose(w, w.recent[k].neuron - p.first)
@@ -301,30 +297,23 @@ cdef Status advance_lists(State *e, Window *q, Population *p, Part *w) noexcept 
             choose(w, w.first + <neuron_t> k)
     for k in range((w.size + LANES - 1) // LANES):
         first = k * LANES
-        g.n_slots = 0
+        n_slots = 0
         for lane in range(LANES):
-            g.n_slots = max(g.n_slots, <int64_t> a.counts[first + lane])
-        if g.n_slots == 0:
+            n_slots = max(n_slots, <int64_t> a.counts[first + lane])
+        if n_slots == 0:
             continue
         n = min(<int64_t> LANES, w.size - first)
-        if g.n_slots > a.stride:
+        if n_slots > a.stride:
             for lane in range(n):
                 choose(w, w.first + <neuron_t> (first + lane))
             continue
-        g.times = a.times + first * a.stride
-        for j in range(g.n_slots * LANES):
-            g.bounds[j] = g.times[j] / f.scale
-        exp_many(g.bounds, g.bounds, g.n_slots * LANES)
-        make_steps(g.steps, g.bounds, g.n_slots * LANES, a.kinds + first * a.stride,
-                   a.own + first * a.stride if a.own != NULL else NULL, a.weights, a.n_kinds, f.start, gap, least)
-        make_keys(g.keys, g.times, g.n_slots, w.begin.s, scale)
         for lane in range(LANES):
             g.x[lane] = p.x[w.first + first + lane] if lane < n else INFINITY
-            for j in range(a.counts[first + lane], g.n_slots):
-                g.keys[j * LANES + lane] = NOTHING
-        sort_lanes(g.keys, g.n_slots)
-        tied = tied_lanes(g.keys, g.n_slots)
-        hit = kick_lanes(g.x, g.keys, g.n_slots, g.steps, g.bounds)
+        prepare(&g, a.times + first * a.stride, a.kinds + first * a.stride,
+                a.own + first * a.stride if a.own != NULL else NULL, a.counts + first, n_slots, &kicks)
+        sort_lanes(&g, n_slots)
+        tied = tied_lanes(&g, n_slots)
+        hit = kick_lanes(&g, n_slots)
         for lane in range(n):
             i = w.first + <neuron_t> (first + lane)
             if a.counts[first + lane] == 0 or w.is_chosen[first + lane]:
@@ -337,7 +326,7 @@ cdef Status advance_lists(State *e, Window *q, Population *p, Part *w) noexcept 
             if (tied >> lane) & 1:
                 choose(w, i)
             elif release > w.begin.s or (hit >> lane) & 1:
-                status = take_list(e, p, w, &g, lane, i, release)
+                status = take_list(e, p, w, &g, a.times + first * a.stride, lane, i, release)
                 if status != RUNNING:
                     return status
             else:
@@ -348,4 +337,3 @@ cdef Status advance_lists(State *e, Window *q, Population *p, Part *w) noexcept 
 if adds_up(NULL):  # known to the compiler, which leaves all of this out of the other kinds
     OPS.takes_lists = is_plain
     OPS.advance_lists = advance_lists
-    make_networks()
