@@ -82,8 +82,8 @@ cdef inline bint order_kicks(const Look *L, Thread *t, Part *part) noexcept nogi
             bin = min(<int64_t> ((bucket.kicks[j].s - begin) * scale), n_bins - 1)
             kick = &t.kicks.kicks[t.bins[bin]]
             kick[0] = bucket.kicks[j]
-            if kick.what & HAS_EXTRA:
-                kick.what += <uint32_t> t.kicks.n_extras
+            # Of those with HAS_EXTRA, the highest bit.
+            kick.what += (kick.what >> 31) * <uint32_t> t.kicks.n_extras
             t.bins[bin] += 1
         if bucket.n_extras == 0:
             continue

@@ -10,14 +10,22 @@ cdef struct Ahead:
     int64_t first
     int64_t n
     double s[MOMENTS + 1]           # with that of the kick behind them
+    Kicks kicks
     Moments moments[MAX_PORTS]
 
 
 cdef inline void look_ahead(Ahead *a, const Population *p, const Part *w, int64_t first) noexcept nogil:
+    cdef const Model *m = <const Model *> p.rows
+    cdef const Kick *kick = w.kicks + first
     cdef int64_t k
     a.first, a.n = first, min(<int64_t> MOMENTS, w.n_kicks - first)
     for k in range(a.n):
-        a.s[k] = w.kicks[first + k].s
+        prefetch(state_of(p, m, w.first + kick[k].target), width_of(m) * <int64_t> sizeof(double))
+    for k in range(a.n):
+        a.s[k] = kick[k].s
+        a.kicks.targets[k] = w.first + kick[k].target
+        a.kicks.weights[k] = weight_of(w, &kick[k])
+        a.kicks.ports[k] = w.routes[route_of(w, &kick[k])].port if ports_of(m) > 1 else 0
     a.s[a.n] = w.kicks[first + a.n].s if first + a.n < w.n_kicks else INFINITY
     make_all_moments(<const Model *> p.rows, p.frames, a.s, a.n, a.moments)
 
@@ -49,32 +57,35 @@ cdef inline Status kick_singly(State *e, const Window *q, Population *p, Part *w
     That stops behind a kick by which its neuron may fire before the edge, which is then in e.looked.
     """
     cdef const Model *m = <const Model *> p.rows
-    cdef const Kick *kick
     cdef Frame *f = &p.frames[m.frame]
-    cdef int64_t k, port = 0
+    cdef int64_t k, n, port
     cdef neuron_t i
     cdef double *x
     cdef double s, weight
     while at[0] < w.n_kicks:
         if not 0 <= at[0] - a.first < a.n:
             look_ahead(a, p, w, at[0])
-        k = at[0] - a.first
-        s = a.s[k]
-        kick = &w.kicks[at[0]]
-        i = w.first + kick.target
+        k = n = at[0] - a.first
+        while n < a.n and a.s[n] < limit and a.s[n] < a.s[n + 1]:
+            n += 1
+        n = kick_far_below(m, p.x, p.waiting if p.release != NULL else NULL, f, &a.kicks, a.s, a.moments, k, n,
+                           <double> w.begin.n)
+        if n > k:
+            be_at(e, w, a.s[n - 1])
+        at[0] = a.first + n
+        if n == a.n:
+            continue
+        k, s = n, a.s[n]
+        i = a.kicks.targets[k]
         if not (s < limit and s < a.s[k + 1]) or (p.release != NULL and get_bit(p.waiting, i)):
             return RUNNING
         be_at(e, w, s)
         enter_all_moments(m, p.frames, a.moments, k, e.instant)
-        weight = weight_of(w, kick)
-        if ports_of(m) > 1:
-            port = w.routes[route_of(w, kick)].port
+        weight, port = a.kicks.weights[k], a.kicks.ports[k]
         x = state_of(p, m, i)
         if not kick_state(m, x, base_of(p, i), f, e.now, e.H, weight, port):
             return RUNNING
         at[0] += 1
-        if is_far_below(m, x, f):
-            continue
         if (brings_forward(m, x, f, weight, port)
                 and crosses_before_edge(m, x, base_of(p, i), p.frames, e.now, e.instant, q.edge, e.H)):
             return RUNNING if append(&e.looked, i) else NO_MEMORY

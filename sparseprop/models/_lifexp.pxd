@@ -11,10 +11,10 @@ of its ports. The mathematics is in docs/numerics.md and, operation by operation
 """
 
 from libc.math cimport INFINITY, fabs
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memset
 
-from sparseprop.models._neuron cimport Neurons, Row, Sums, When
+from sparseprop.models._neuron cimport Kicks, Neurons, Row, Sums, When
 from sparseprop.numerics._constants cimport LARGEST_KICK, LARGEST_STATE, NEARLY, ROUNDING
 from sparseprop.numerics._decaying cimport last_sign, sum_at, sign_changes
 from sparseprop.numerics._frames cimport (
@@ -491,18 +491,51 @@ cdef inline bint crosses_before_edge(const LIFExp *m, const double *state, const
     return value <= ROUNDING * size
 
 
-cdef inline bint is_far_below(const LIFExp *m, const double *x, const Frame *f) noexcept nogil:
-    # As find_coupled of numerics/_scan.pxd.
+cdef inline int64_t kick_far_below(const LIFExp *m, double *states, const uint8_t *waiting, const Frame *f,
+                                   const Kicks *kicks, const double *s, const Moments *all, int64_t first, int64_t n,
+                                   double epoch) noexcept nogil:
+    # As find_coupled of numerics/_scan.pxd, with what holds for all of these instants.
     cdef const Frame *g
-    cdef double value = x[2], low = m.gap, size = fabs(x[2]), bound = m.gap * f.edge_E
-    cdef int64_t k
-    for k in range(m.n_ports):
-        g = port_frame(m, f, k)
-        low += min(x[3 + k] * g.decay, x[3 + k] * g.edge_decay)
-        value += x[3 + k] * g.edge_psi
-        size += fabs(x[3 + k]) * (fabs(g.edge_psi) + f.edge_E * g.decay)
-    value += min(low, 0.0) * (f.edge_E - f.growth)
-    return value - 4.0 * ROUNDING * size > bound + 4.0 * ROUNDING * fabs(bound) and m.gap != 0.0 and not f.edge_is_far
+    cdef double psi[MAX_PORTS]
+    cdef double early[MAX_PORTS]
+    cdef double late[MAX_PORTS]
+    cdef double sizes[MAX_PORTS]
+    cdef double a, kicked, current, value, low, size, weight, span, bound = m.gap * f.edge_E, tiny = 4.0 * ROUNDING
+    cdef int64_t width = width_of(m), k = first, j, port
+    cdef double *x
+    cdef neuron_t i
+    if first >= n or m.gap == 0.0 or f.edge_is_far:
+        return first
+    bound += tiny * fabs(bound)
+    span = f.edge_E - all[0].growth[first]
+    for j in range(m.n_ports):
+        g = port_frame(m, f, j)
+        psi[j], late[j] = g.edge_psi, g.edge_decay
+        early[j] = 1.0 / all[j].E[first]
+        sizes[j] = fabs(g.edge_psi) + f.edge_E * early[j]
+    while k < n:
+        i = kicks.targets[k]
+        if waiting != NULL and (waiting[i >> 3] >> (i & 7)) & 1:
+            break
+        x = states + width * i
+        if x[0] != epoch:
+            break
+        weight, port = kicks.weights[k], kicks.ports[k]
+        # As kick_state.
+        kicked = x[2] - weight * all[port].sine[k]
+        current = x[3 + port] + weight * all[port].E[k]
+        value, size, low = kicked, fabs(kicked), m.gap
+        for j in range(m.n_ports):
+            a = current if j == port else x[3 + j]
+            low += min(a * early[j], a * late[j])
+            value += a * psi[j]
+            size += fabs(a) * sizes[j]
+        value += 0.5 * (low - fabs(low)) * span  # min(low, 0.0), exactly: a branch would be guessed wrong
+        if not (value - tiny * size > bound and fabs(kicked) < LARGEST_STATE and fabs(current) < LARGEST_STATE):
+            break
+        x[1], x[2], x[3 + port] = s[k], kicked, current
+        k += 1
+    return k
 
 
 cdef inline bint has_soonest(const LIFExp *m) noexcept nogil:

@@ -12,7 +12,7 @@ beside the state, is NULL but for neurons with `keeps_base`. docs/adding_a_model
 from libc.math cimport INFINITY, NAN, fabs
 from libc.stdint cimport int64_t, uint8_t
 
-from sparseprop.numerics._frames cimport Frame, Moments, Pair
+from sparseprop.numerics._frames cimport MOMENTS, Frame, Moments, Pair
 from sparseprop.numerics._typedefs cimport neuron_t
 
 # To be defined by each model, with these arguments:
@@ -127,6 +127,13 @@ cdef inline void place_other_edges(const void *m, Frame *frames, int64_t epoch, 
     """The window's edge in all frames of the neuron but frames[m.frame]."""
 
 
+# Kicks one after the other.
+cdef struct Kicks:
+    neuron_t targets[MOMENTS]
+    double weights[MOMENTS]
+    int64_t ports[MOMENTS]
+
+
 cdef inline bint has_moments(const void *m) noexcept nogil:
     """Whether `make_all_moments` makes the numbers of the neuron's frames at many instants side by side."""
     return False
@@ -142,12 +149,15 @@ cdef inline void enter_all_moments(const void *m, Frame *frames, const Moments *
     """The frames are at the k-th of these times, the present instant."""
 
 
-cdef inline bint is_far_below(const void *m, const double *x, const Frame *f) noexcept nogil:
-    """Whether little suffices to know that it does not fire before the edge: then `crosses_before_edge` is not asked.
+cdef inline int64_t kick_far_below(const void *m, double *states, const uint8_t *waiting, const Frame *f,
+                                   const Kicks *kicks, const double *s, const Moments *all, int64_t first, int64_t n,
+                                   double epoch) noexcept nogil:
+    """Give kicks from `first` on to before n, at times s; the first one that is not given.
 
-    For a state of the present epoch, and frames at the present; with `has_moments`.
+    That is the first one after which little does not suffice to know that the neuron does not fire before the edge, or
+    whose neuron may be refractory or has a state of another epoch. With `has_moments`.
     """
-    return False
+    return first
 
 
 cdef inline bint keeps_base(const void *m) noexcept nogil:

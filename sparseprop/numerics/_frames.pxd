@@ -113,8 +113,6 @@ cdef struct Moments:
     double E[MOMENTS]
     double growth[MOMENTS]
     double sine[MOMENTS]
-    double psi[MOMENTS]
-    double decay[MOMENTS]
 
 
 cdef inline bint not_after(Pair a, Pair b) noexcept nogil:
@@ -245,15 +243,14 @@ cdef inline void make_moments(const Frame *f, const double *s, int64_t n, Moment
     else:
         for k in range(n):
             c.sine[k] = f.gain * c.growth[k]
-    for k in range(n):
-        c.decay[k] = 1.0 / c.E[k]
-        c.psi[k] = c.sine[k] * c.decay[k]
 
 
 cdef inline void enter_moment(Frame *f, const Moments *c, int64_t k, int64_t instant) noexcept nogil:
     """`enter_instant` at the k-th of these times."""
     f.instant = instant
-    f.E, f.growth, f.sine, f.psi, f.decay = c.E[k], c.growth[k], c.sine[k], c.psi[k], c.decay[k]
+    f.E, f.growth, f.sine = c.E[k], c.growth[k], c.sine[k]
+    f.decay = 1.0 / f.E
+    f.psi = f.sine * f.decay
 
 
 cdef inline double phi(double tau, double slope, double u) noexcept nogil:
