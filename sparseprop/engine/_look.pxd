@@ -11,10 +11,9 @@ from sparseprop.numerics._frames cimport Frame, Pair
 from sparseprop.numerics._typedefs cimport count_t, neuron_t
 
 
-# What is still to come along a cut of a row.
+# What is still to come along a cut: places in the row.
 cdef struct Span:
-    uint32_t first              # where in the row the cut begins
-    uint32_t at                 # from there on, as the following
+    uint32_t at
     uint32_t stop
 
 

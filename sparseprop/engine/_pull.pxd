@@ -1,8 +1,8 @@
 """Spikes on their way along dense rows with a delay for each synapse, of which blocks take what arrives at them.
 
 Such a row is cut by blocks of targets, and within a cut it is in the order of delays: a block has a span of each row
-that a spike is on its way along, whose beginning moves on slice after slice. All that a cut has lies in one place, so
-that memory makes a block wait once for a row and not for each of the arrays that it would be in.
+that a spike is on its way along, whose beginning moves on slice after slice. All that a synapse has lies in one place,
+so that memory makes a block wait once for it and not for each of the arrays that it would be in.
 """
 
 from libc.math cimport INFINITY
@@ -14,7 +14,7 @@ from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Span,
 from sparseprop.engine._slice cimport Lists
 from sparseprop.engine._state cimport Projection
 from sparseprop.numerics._frames cimport Pair, before, not_after, plus
-from sparseprop.numerics._lanes cimport ask, number_at, pull, pull_own
+from sparseprop.numerics._lanes cimport Synapse, WeightedSynapse, ask, pull, pull_own, synapse_at
 from sparseprop.numerics._memory cimport grow
 from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
@@ -22,39 +22,22 @@ from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 cdef enum:
     # Spans ahead of which memory is asked for.
     AHEAD = 8
-    # Bytes of a synapse in a cut: delay and target; with these weight and place.
+    # Bytes of a synapse: a Synapse or a WeightedSynapse.
     NARROW = 10
     WIDE = 22
 
 
-# A cut: its delays, weights (or NULL), places in the row as it is for the user (with weights), and targets as places in
-# the block, one array after the other. Only the last is where numbers of its size should be.
-cdef struct Cut:
-    char *delays
-    char *weights
-    char *places
-    uint16_t *targets
+cdef inline double arrival(const Flying *f, uint32_t k) noexcept nogil:
+    """The s in this epoch at which something arrives by synapse k of a row.
+
+    As by `plus`, if it arrives in this epoch; otherwise it is behind the end.
+    """
+    return (f.emission.s + synapse_at(f.row, f.width, k).delay) - f.back
 
 
-cdef inline Cut find_cut(const char *row, int width, uint32_t first, uint32_t count) noexcept nogil:
-    """That of a row which begins with this synapse and has so many."""
-    cdef Cut cut
-    cut.delays = <char *> row + <int64_t> width * first
-    cut.weights, cut.places, cut.targets = NULL, NULL, <uint16_t *> (cut.delays + <int64_t> (width - 2) * count)
-    if width == WIDE:
-        cut.weights = cut.delays + 8 * <int64_t> count
-        cut.places = cut.delays + 16 * <int64_t> count
-    return cut
-
-
-cdef inline Cut cut_along(const Flying *f, const Span *span) noexcept nogil:
-    return find_cut(f.row, f.width, span.first, span.stop)
-
-
-cdef inline neuron_t place_at(const Cut *cut, int64_t k) noexcept nogil:
-    cdef neuron_t place
-    memcpy(&place, cut.places + k * <int64_t> sizeof(neuron_t), sizeof(neuron_t))
-    return place
+cdef inline Pair arrival_pair(const Look *L, const Flying *f, uint32_t k) noexcept nogil:
+    """The same in any epoch."""
+    return plus(f.emission, synapse_at(f.row, f.width, k).delay, L.e.H)
 
 
 cdef inline double ROUNDING_OF_FLOAT() noexcept nogil:
@@ -93,7 +76,7 @@ cdef inline bint open_spans(const Look *L, Thread *t, Block *b, int64_t number) 
     while b.n_spans < flights.size:
         f = &flights.items[b.n_spans]
         cut = L.cuts[f.projection] + f.source * (n + 1) + (number - first)
-        b.spans[b.n_spans].first, b.spans[b.n_spans].at, b.spans[b.n_spans].stop = cut[0], 0, cut[1] - cut[0]
+        b.spans[b.n_spans].at, b.spans[b.n_spans].stop = cut[0], cut[1]
         b.n_spans += 1
     return True
 
@@ -102,13 +85,11 @@ cdef inline void leave_out(const Look *L, Block *b, Pair over) noexcept nogil:
     """Pass by what arrives up to a time."""
     cdef const Flying *f
     cdef Span *span
-    cdef Cut cut
     cdef count_t j
     for j in range(b.n_spans):
         f = &L.flying[b.population].items[j]
         span = &b.spans[j]
-        cut = cut_along(f, span)
-        while span.at < span.stop and not_after(plus(f.emission, number_at(cut.delays, span.at), L.e.H), over):
+        while span.at < span.stop and not_after(arrival_pair(L, f, span.at), over):
             span.at += 1
 
 
@@ -132,36 +113,32 @@ cdef inline void pull_into_lists(const Look *L, Thread *t, Block *b, const Lists
     """What arrives in the slice into the lists of neurons."""
     cdef const Flights *flights = &L.flying[b.population]
     cdef const Flying *f
+    cdef const char *ahead
     cdef Span *span
-    cdef Cut cut
-    cdef double s, begin = L.begin.s, last = -1.0
+    cdef double begin = L.begin.s, last = -1.0
     cdef count_t j, n = 0
     cdef uint32_t k
     for j in range(flights.head, flights.size):
         if j + AHEAD < flights.size:
-            cut = cut_along(&flights.items[j + AHEAD], &b.spans[j + AHEAD])
-            k = b.spans[j + AHEAD].at
-            ask(cut.delays + 8 * <int64_t> k)
-            ask(cut.delays + 8 * <int64_t> k + 64)
-            ask(cut.delays + 8 * <int64_t> k + 128)
-            ask(cut.targets + k)
+            f = &flights.items[j + AHEAD]
+            ahead = f.row + f.width * <int64_t> b.spans[j + AHEAD].at
+            ask(ahead)
+            ask(ahead + 64)
+            ask(ahead + 128)
         span = &b.spans[j]
         k = span.at
         t.from_[j] = k
         if k == span.stop:
             continue
         f = &flights.items[j]
-        cut = cut_along(f, span)
-        s = f.emission.s
-        # As by `plus`, if it arrives in this epoch; otherwise it is behind the end.
         if a.own == NULL:
-            k = pull(k, span.stop, cut.delays, cut.targets, s, f.back, begin, L.stop, a.counts, a.stride, a.times,
-                     a.kinds, f.kind)
+            k = pull(f.row, k, span.stop, f.emission.s, f.back, begin, L.stop, a.counts, a.stride, a.times, a.kinds,
+                     f.kind)
         else:
-            k = pull_own(k, span.stop, cut.delays, cut.targets, s, f.back, begin, L.stop, a.counts, a.stride, a.times,
-                         a.own, cut.weights, f.weight)
+            k = pull_own(f.row, f.width, k, span.stop, f.emission.s, f.back, begin, L.stop, a.counts, a.stride,
+                         a.times, a.own, f.weight)
         if k > span.at:
-            last = max(last, (s + number_at(cut.delays, k - 1)) - f.back)
+            last = max(last, arrival(f, k - 1))
             n += k - span.at
             span.at = k
     b.n_pulled = n
@@ -169,13 +146,15 @@ cdef inline void pull_into_lists(const Look *L, Thread *t, Block *b, const Lists
         b.last = max(b.last, max(last, begin))
 
 
-cdef inline bint put_down_from(const Look *L, Block *b, Bucket *bucket, const Flying *f, const Cut *cut, uint32_t k,
+cdef inline bint put_down_from(const Look *L, Block *b, Bucket *bucket, const Flying *f, uint32_t k,
                                double time) noexcept nogil:
-    """What arrives by synapse k of a cut; False if there is no memory."""
+    """What arrives by synapse k of a row; False if there is no memory."""
+    cdef const Synapse *synapse = synapse_at(f.row, f.width, k)
+    cdef const WeightedSynapse *weighted = <const WeightedSynapse *> synapse
     b.last = max(b.last, time)
-    if cut.weights == NULL:
-        return put_down(bucket, cut.targets[k], time, f.route)
-    return put_down_one(bucket, cut.targets[k], time, number_at(cut.weights, k), f.route, place_at(cut, k))
+    if f.width == WIDE:
+        return put_down_one(bucket, synapse.target, time, weighted.weight, f.route, weighted.place)
+    return put_down(bucket, synapse.target, time, f.route)
 
 
 cdef inline count_t find_due(const Look *L, Thread *t, Block *b) noexcept nogil:
@@ -200,11 +179,11 @@ cdef inline bint pull_kicks(const Look *L, Thread *t, Block *b, Bucket *bucket) 
     """What arrives in the slice into a bucket; False if there is no memory."""
     cdef const Flying *items = L.flying[b.population].items
     cdef const Flying *f
+    cdef const char *ahead
     cdef Span *span
-    cdef Cut cut
     cdef double time, stop = L.stop, begin = L.begin.s
     cdef count_t j, n = find_due(L, t, b)
-    cdef uint32_t k, end
+    cdef uint32_t k
     if n < 0:
         return False
     for j in range(n):
@@ -213,23 +192,19 @@ cdef inline bint pull_kicks(const Look *L, Thread *t, Block *b, Bucket *bucket) 
             ask(&f.emission)
             ask(&f.route)
         if j + AHEAD < n:
-            span = &b.spans[t.from_[j + AHEAD]]
-            cut = cut_along(&items[t.from_[j + AHEAD]], span)
-            ask(cut.delays + 8 * <int64_t> span.at)
-            ask(cut.targets + span.at)
-            if cut.weights != NULL:
-                ask(cut.weights + 8 * <int64_t> span.at)
-                ask(cut.places + 4 * <int64_t> span.at)
+            f = &items[t.from_[j + AHEAD]]
+            ahead = f.row + f.width * <int64_t> b.spans[t.from_[j + AHEAD]].at
+            ask(ahead)
+            ask(ahead + 2 * WIDE)
         span = &b.spans[t.from_[j]]
         f = &items[t.from_[j]]
-        cut = cut_along(f, span)
-        k, end = span.at, span.stop
+        k = span.at
         time = INFINITY
-        while k < end:
-            time = (f.emission.s + number_at(cut.delays, k)) - f.back
+        while k < span.stop:
+            time = arrival(f, k)
             if not time < stop:
                 break
-            if not put_down_from(L, b, bucket, f, &cut, k, max(time, begin)):
+            if not put_down_from(L, b, bucket, f, k, max(time, begin)):
                 return False
             k += 1
             time = INFINITY
@@ -245,22 +220,17 @@ cdef inline bint pull_chosen(const Look *L, const Thread *t, Block *b, Bucket *b
     """Of what has been pulled into lists that of the chosen ones into a bucket; False if there is no memory."""
     cdef const Flights *flights = &L.flying[b.population]
     cdef const Flying *f
-    cdef Cut cut
-    cdef double time
     cdef count_t j
     cdef uint32_t k
     for j in range(flights.head, flights.size):
         if j + AHEAD < flights.size:
-            cut = cut_along(&flights.items[j + AHEAD], &b.spans[j + AHEAD])
-            ask(cut.delays + 8 * <int64_t> t.from_[j + AHEAD])
-            ask(cut.targets + t.from_[j + AHEAD])
+            f = &flights.items[j + AHEAD]
+            ask(f.row + f.width * <int64_t> t.from_[j + AHEAD])
         f = &flights.items[j]
-        cut = cut_along(f, &b.spans[j])
         for k in range(t.from_[j], b.spans[j].at):
-            if not chosen[cut.targets[k]]:
+            if not chosen[synapse_at(f.row, f.width, k).target]:
                 continue
-            time = max((f.emission.s + number_at(cut.delays, k)) - f.back, L.begin.s)
-            if not put_down_from(L, b, bucket, f, &cut, k, time):
+            if not put_down_from(L, b, bucket, f, k, max(arrival(f, k), L.begin.s)):
                 return False
     return True
 
@@ -315,9 +285,9 @@ cdef inline Pair next_arrival(const Look *L, int64_t population, count_t j, Pair
             span = b.spans[j]
         else:
             cut = L.cuts[f.projection] + f.source * (n + 1) + k
-            span.first, span.at, span.stop = cut[0], 0, cut[1] - cut[0]
+            span.at, span.stop = cut[0], cut[1]
         if span.at < span.stop:
-            time = plus(f.emission, number_at(cut_along(f, &span).delays, span.at), L.e.H)
+            time = arrival_pair(L, f, span.at)
             if before(time, first):
                 first = time
     return first
@@ -325,17 +295,22 @@ cdef inline Pair next_arrival(const Look *L, int64_t population, count_t j, Pair
 
 # Rows ---------------------------------------------------------------------------------------------------------------
 
+cdef inline Synapse *synapse_of(Look *L, int64_t number, synapse_t row, uint32_t k) noexcept nogil:
+    """Synapse k of a row that begins there in a projection."""
+    return <Synapse *> synapse_at(L.rows[number] + L.widths[number] * row, L.widths[number], k)
+
+
 cdef inline void cut_rows(Look *L, int64_t number, int64_t n, synapse_t begin, synapse_t end, const double *delays,
                           const neuron_t *targets, const neuron_t *places, const double *weights,
                           uint32_t *at) noexcept nogil:
     """Cut some rows of a projection for n blocks, given their synapses in the order of delays and, as they were, their
     weights (or NULL). L.cuts are zeros; `at` is scratch, for each block."""
     cdef const Projection *c = &L.e.projections[number]
-    cdef int width = L.widths[number]
     cdef int64_t i, block
     cdef synapse_t k, first, last, skipped = c.offsets[begin]
     cdef uint32_t *cuts
-    cdef Cut cut
+    cdef Synapse *synapse
+    cdef WeightedSynapse *weighted
     for i in range(begin, end):
         first, last = c.offsets[i] - skipped, c.offsets[i + 1] - skipped
         cuts = L.cuts[number] + i * (n + 1)
@@ -343,28 +318,24 @@ cdef inline void cut_rows(Look *L, int64_t number, int64_t n, synapse_t begin, s
             cuts[(targets[k] >> L.shift) + 1] += 1
         for block in range(n):
             cuts[block + 1] += cuts[block]
-            at[block] = 0
+            at[block] = cuts[block]
         for k in range(first, last):
             block = targets[k] >> L.shift
-            cut = find_cut(L.rows[number] + width * c.offsets[i], width, cuts[block], cuts[block + 1] - cuts[block])
-            memcpy(cut.delays + 8 * <int64_t> at[block], &delays[k], sizeof(double))
-            cut.targets[at[block]] = <uint16_t> (targets[k] & ((1 << L.shift) - 1))
-            if width == WIDE:
-                memcpy(cut.weights + 8 * <int64_t> at[block], &weights[first + places[k]], sizeof(double))
-                memcpy(cut.places + 4 * <int64_t> at[block], &places[k], sizeof(neuron_t))
+            synapse = synapse_of(L, number, c.offsets[i], at[block])
+            synapse.delay, synapse.target = delays[k], <uint16_t> (targets[k] & ((1 << L.shift) - 1))
+            if L.widths[number] == WIDE:
+                weighted = <WeightedSynapse *> synapse
+                weighted.weight, weighted.place = weights[first + places[k]], places[k]
             at[block] += 1
 
 
 cdef inline void put_weights(Look *L, int64_t number, int64_t n_pre, const double *weights) noexcept nogil:
     """Other weights into the cuts of a projection."""
     cdef const Projection *c = &L.e.projections[number]
-    cdef int64_t n = L.first_block[c.post + 1] - L.first_block[c.post], i, j
-    cdef const uint32_t *begin
-    cdef uint32_t k
-    cdef Cut cut
+    cdef int64_t i
+    cdef synapse_t k
+    cdef WeightedSynapse *synapse
     for i in range(n_pre):
-        for j in range(n):
-            begin = L.cuts[number] + i * (n + 1) + j
-            cut = find_cut(L.rows[number] + WIDE * c.offsets[i], WIDE, begin[0], begin[1] - begin[0])
-            for k in range(begin[1] - begin[0]):
-                memcpy(cut.weights + 8 * <int64_t> k, &weights[c.offsets[i] + place_at(&cut, k)], sizeof(double))
+        for k in range(c.offsets[i + 1] - c.offsets[i]):
+            synapse = <WeightedSynapse *> synapse_of(L, number, c.offsets[i], <uint32_t> k)
+            synapse.weight = weights[c.offsets[i] + synapse.place]

@@ -7,13 +7,19 @@ cdef extern from "sparseprop/numerics/lanes.h":
         LANES "SP_LANES"
         SLOTS "SP_SLOTS"
     void ask "sp_ask"(const void *address) noexcept nogil
-    double number_at "sp_number"(const char *numbers, int64_t k) noexcept nogil
-    uint32_t pull "sp_pull"(uint32_t k, uint32_t end, const char *delays, const uint16_t *targets, double s,
-                            double back, double begin, double stop, uint32_t *counts, int64_t stride, double *times,
-                            uint8_t *kinds, uint8_t kind) noexcept nogil
-    uint32_t pull_own "sp_pull_own"(uint32_t k, uint32_t end, const char *delays, const uint16_t *targets, double s,
-                                    double back, double begin, double stop, uint32_t *counts, int64_t stride,
-                                    double *times, double *own, const char *weights, double weight) noexcept nogil
+    ctypedef struct Synapse "sp_synapse":
+        double delay
+        uint16_t target
+    ctypedef struct WeightedSynapse "sp_weighted_synapse":
+        Synapse synapse
+        double weight
+        int32_t place
+    const Synapse *synapse_at "SP_SYNAPSE_AT"(const char *row, int64_t width, int64_t k) noexcept nogil
+    uint32_t pull "sp_pull"(const char *row, uint32_t k, uint32_t end, double s, double back, double begin, double stop,
+                            uint32_t *counts, int64_t stride, double *times, uint8_t *kinds, uint8_t kind) noexcept nogil
+    uint32_t pull_own "sp_pull_own"(const char *row, int64_t width, uint32_t k, uint32_t end, double s, double back,
+                                    double begin, double stop, uint32_t *counts, int64_t stride, double *times,
+                                    double *own, double weight) noexcept nogil
     int64_t add_row "sp_add_row"(double *sums, uint8_t *has, int32_t *noted, int64_t n, const int32_t *targets,
                                  const double *weights, double weight, int64_t count, int32_t first) noexcept nogil
     int64_t kick_sums "sp_kick_sums"(double *x, const double *sums, uint8_t *has, const int32_t *noted, int64_t n,

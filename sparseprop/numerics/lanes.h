@@ -25,51 +25,65 @@
 /* A macro: gcc leaves out a function that only asks for memory. */
 #define sp_ask(address) __builtin_prefetch(address)
 
-/* The k-th of numbers that may be anywhere in memory. */
-static inline double sp_number(const char *numbers, int64_t k) {
-    double number;
-    memcpy(&number, numbers + k * (int64_t)sizeof number, sizeof number);
-    return number;
-}
+/* A synapse of a row that is cut by blocks: a delay, and a place in the block. */
+typedef struct {
+    double delay;
+    uint16_t target;
+} __attribute__((packed)) sp_synapse;
 
-/* What arrives before `stop` of the synapses from `k` on to before `end`, in the order of delays, into lists of
-   `stride` slots; `counts` has all of it. Returns the first of the others. */
-__attribute__((noinline, unused)) static uint32_t sp_pull(uint32_t k, uint32_t end, const char *restrict delays, const uint16_t *restrict targets,
-                        double s, double back, double begin, double stop, uint32_t *restrict counts,
-                        int64_t stride, double *restrict times, uint8_t *restrict kinds, uint8_t kind) {
+/* The same with a weight, and a place in the row as it was before it was cut. */
+typedef struct {
+    sp_synapse synapse;
+    double weight;
+    int32_t place;
+} __attribute__((packed)) sp_weighted_synapse;
+
+#define SP_SYNAPSE_AT(row, width, k) ((const sp_synapse *)((row) + (width) * (int64_t)(k)))
+
+/* Where the next arrival at neuron i goes in lists of `stride` slots; `counts` has all of them, also those for which
+   there is no slot. */
+#define SP_NEXT_SLOT(i)                            \
+    const uint32_t count = counts[i];              \
+    counts[i] = count + 1;                         \
+    if (count >= stride)                           \
+        continue;                                  \
+    const int64_t at = (((i) / SP_LANES) * stride + count) * SP_LANES + (i) % SP_LANES
+
+/* What arrives before `stop` of the synapses from `k` on to before `end`, in the order of delays, into lists. Returns
+   the first of the others. */
+__attribute__((noinline, unused)) static uint32_t sp_pull(const char *restrict row, uint32_t k, uint32_t end, double s,
+                                                          double back, double begin, double stop,
+                                                          uint32_t *restrict counts, int64_t stride,
+                                                          double *restrict times, uint8_t *restrict kinds,
+                                                          uint8_t kind) {
     for (; k < end; k++) {
-        const double time = (s + sp_number(delays, k)) - back;
-        const uint32_t i = targets[k], count = counts[i];
-        int64_t at;
+        const sp_synapse *synapse = SP_SYNAPSE_AT(row, sizeof(sp_synapse), k);
+        const double time = (s + synapse->delay) - back;
+        const uint32_t i = synapse->target;
         if (!(time < stop))
             return k;
-        counts[i] = count + 1;
-        if (count >= stride)
-            continue;
-        at = ((i / SP_LANES) * stride + count) * SP_LANES + i % SP_LANES;
+        SP_NEXT_SLOT(i);
         times[at] = time > begin ? time : begin;
         kinds[at] = kind;
     }
     return k;
 }
 
-/* The same with a weight for each synapse, or one. */
-__attribute__((noinline, unused)) static uint32_t sp_pull_own(uint32_t k, uint32_t end, const char *restrict delays,
-                            const uint16_t *restrict targets, double s, double back, double begin, double stop,
-                            uint32_t *restrict counts, int64_t stride, double *restrict times,
-                            double *restrict own, const char *restrict weights, double weight) {
+/* The same into lists of weights: synapses of so many bytes have one each, or the one given. */
+__attribute__((noinline, unused)) static uint32_t sp_pull_own(const char *restrict row, int64_t width, uint32_t k,
+                                                              uint32_t end, double s, double back, double begin,
+                                                              double stop, uint32_t *restrict counts, int64_t stride,
+                                                              double *restrict times, double *restrict own,
+                                                              double weight) {
     for (; k < end; k++) {
-        const double time = (s + sp_number(delays, k)) - back;
-        const uint32_t i = targets[k], count = counts[i];
-        int64_t at;
+        const sp_synapse *synapse = SP_SYNAPSE_AT(row, width, k);
+        const double time = (s + synapse->delay) - back;
+        const uint32_t i = synapse->target;
         if (!(time < stop))
             return k;
-        counts[i] = count + 1;
-        if (count >= stride)
-            continue;
-        at = ((i / SP_LANES) * stride + count) * SP_LANES + i % SP_LANES;
+        SP_NEXT_SLOT(i);
         times[at] = time > begin ? time : begin;
-        own[at] = weights ? sp_number(weights, k) : weight;
+        own[at] = width == sizeof(sp_weighted_synapse) ? ((const sp_weighted_synapse *)synapse)->weight : weight;
     }
     return k;
 }
