@@ -42,8 +42,9 @@ cdef inline bint order_kicks(const Look *L, Thread *t, Part *part) noexcept nogi
     cdef const Bucket *bucket
     cdef int64_t k, bin, n_bins = 16
     cdef count_t j, total = 0, sorted_already = 1
-    cdef uint32_t start, size, longest = 0
+    cdef uint32_t start, size, longest = 0, n_extras
     cdef double scale, begin = L.begin.s
+    cdef const Kick *from_
     cdef Kick *kick
     for k in range(t.n_sources):
         total += t.sources[k].size
@@ -78,12 +79,14 @@ cdef inline bint order_kicks(const Look *L, Thread *t, Part *part) noexcept nogi
     t.kicks.n_extras = 0
     for k in range(t.n_sources):
         bucket = t.sources[k]
+        n_extras = <uint32_t> t.kicks.n_extras
         for j in range(bucket.size):
-            bin = min(<int64_t> ((bucket.kicks[j].s - begin) * scale), n_bins - 1)
+            from_ = &bucket.kicks[j]
+            bin = min(<int64_t> ((from_.s - begin) * scale), n_bins - 1)
             kick = &t.kicks.kicks[t.bins[bin]]
-            kick[0] = bucket.kicks[j]
-            # Of those with HAS_EXTRA, the highest bit.
-            kick.what += (kick.what >> 31) * <uint32_t> t.kicks.n_extras
+            # To what has HAS_EXTRA, the highest bit.
+            kick.s, kick.target = from_.s, from_.target
+            kick.what = from_.what + (from_.what >> 31) * n_extras
             t.bins[bin] += 1
         if bucket.n_extras == 0:
             continue

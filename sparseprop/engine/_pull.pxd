@@ -21,7 +21,7 @@ from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
 cdef enum:
     # Spans ahead of which memory is asked for.
-    AHEAD = 8
+    AHEAD = 16
     # Bytes of a synapse: a Synapse or a WeightedSynapse.
     NARROW = 10
     WIDE = 22
