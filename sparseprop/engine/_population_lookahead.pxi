@@ -273,6 +273,15 @@ cdef inline uint32_t route_of(const Part *w, const Kick *kick) noexcept nogil:
     return w.extras[kick.what & ~<uint32_t> HAS_EXTRA].route if kick.what & HAS_EXTRA else kick.what
 
 
+cdef inline bint is_repeated(const RowPart *r) noexcept nogil:
+    """Whether one of the targets, which ascend, is there twice."""
+    cdef int64_t k
+    cdef bint found = False
+    for k in range(1, r.count if r.has_multapses else 0):
+        found |= r.targets[k] == r.targets[k - 1]
+    return found
+
+
 cdef bint is_in_order(const Part *w, const RowPart *rows, int64_t n_rows, const Arrived *kicks,
                       int64_t n_kicks) noexcept nogil:
     """Whether weights are added in the right order row by row, and then kick by kick."""
@@ -445,7 +454,7 @@ cdef Status advance(State *e, Window *q, Population *p, Part *w) noexcept nogil:
             if status == RUNNING:
                 status = kick_alone(e, q, p, w, row(p, one.target), one.target, one.weight, w.routes[one.route].port,
                                     &w.routes[one.route], one.place, careful)
-        elif rows == 1 and kicks == 0 and not careful and not w.rows[j - 1].has_multapses:
+        elif rows == 1 and kicks == 0 and not careful and not is_repeated(&w.rows[j - 1]):
             one_row = &w.rows[j - 1]
             status = kick_many(e, q, p, w, one_row.targets, one_row.weights, one_row.weight, one_row.largest,
                                one_row.count, one_row.port, &w.routes[one_row.route], NULL)

@@ -75,6 +75,8 @@ cdef inline Status kick_singly(State *e, const Window *q, Population *p, Part *w
         at[0] = a.first + n
         if n == a.n:
             continue
+        if adds_up(m):
+            return RUNNING  # the kick may drive the neuron to threshold, at once
         k, s = n, a.s[n]
         i = a.kicks.targets[k]
         if not (s < limit and s < a.s[k + 1]) or (p.release != NULL and get_bit(p.waiting, i)):

@@ -199,7 +199,7 @@ cdef Status stream(State *e, Window *q, Population *p, Part *w) noexcept nogil:
         while k < w.n_kicks and w.kicks[k].s == s:
             k += 1
         rows, kicks = j - rows, k - kicks
-        if rows == 1 and kicks == 0 and not w.rows[j - 1].has_multapses and not s - w.last_spike <= near:
+        if rows == 1 and kicks == 0 and not is_repeated(&w.rows[j - 1]) and not s - w.last_spike <= near:
             status = kick_streamed(e, q, p, w, &w.rows[j - 1])
         elif kicks == 0 and not s - w.last_spike <= near and is_in_order(w, w.rows + j - rows, rows, NULL, 0):
             status = kick_rows(e, p, w, w.rows + j - rows, rows)

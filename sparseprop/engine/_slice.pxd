@@ -51,7 +51,7 @@ cdef struct Arrived:
 cdef struct RowPart:
     double s
     uint32_t route
-    bint has_multapses
+    bint has_multapses          # in the projection
     int64_t port
     const neuron_t *targets     # local ids
     const double *weights       # one per synapse, or NULL

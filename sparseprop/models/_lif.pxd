@@ -6,10 +6,10 @@ State: one double. The mathematics is in docs/numerics.md and, operation by oper
 from libc.math cimport INFINITY, fabs, frexp, ldexp
 from libc.stdint cimport int64_t, uint8_t
 
-from sparseprop.models._neuron cimport Neurons, Row, Sums, When
+from sparseprop.models._neuron cimport Kicks, Neurons, Row, Sums, When
 from sparseprop.numerics._constants cimport LARGEST_KICK, LARGEST_STATE, LOOSE, SMALL
 from sparseprop.numerics._elementary cimport exp_many
-from sparseprop.numerics._frames cimport Frame, Pair, growth_at, growth_time, never
+from sparseprop.numerics._frames cimport Frame, Moments, Pair, growth_at, growth_time, make_growths, never
 from sparseprop.numerics._scan cimport find_below, find_below_each, prefetch, register_width, subtract
 from sparseprop.numerics._scan cimport kick_row as kick_states
 from sparseprop.numerics._sums cimport sum_of_three
@@ -115,6 +115,41 @@ cdef inline bint adds_up(const LIF *m) noexcept nogil:
 
 cdef inline double gap_of(const LIF *m) noexcept nogil:
     return m.gap
+
+
+cdef inline bint has_moments(const LIF *m) noexcept nogil:
+    return True
+
+
+cdef inline void make_all_moments(const LIF *m, const Frame *frames, const double *s, int64_t n,
+                                  Moments *all) noexcept nogil:
+    make_growths(&frames[m.frame], s, n, all.E)
+
+
+cdef inline void enter_all_moments(const LIF *m, Frame *frames, const Moments *all, int64_t k,
+                                   int64_t instant) noexcept nogil:
+    frames[m.frame].instant, frames[m.frame].E = instant, all.E[k]
+
+
+cdef inline int64_t kick_far_below(const LIF *m, double *x, const uint8_t *waiting, const Frame *f, const Kicks *kicks,
+                                   const double *s, const Moments *all, int64_t first, int64_t n,
+                                   double epoch) noexcept nogil:
+    cdef double weight, kicked, E = f.edge_E
+    cdef int64_t k = first
+    cdef neuron_t i
+    while k < n:
+        i = kicks.targets[k]
+        weight = kicks.weights[k]
+        kicked = x[i] - weight * all.E[k]
+        if m.gap <= 0.0:
+            E = all.E[k]
+        if waiting != NULL and (waiting[i >> 3] >> (i & 7)) & 1:
+            break
+        if weight > 0.0 and kicked <= m.gap * E or not fabs(kicked) < LARGEST_STATE:
+            break
+        x[i] = kicked
+        k += 1
+    return k
 
 
 cdef inline Pair next_crossing(const LIF *m, const double *x, const Pair *base, const Frame *f, Pair since,

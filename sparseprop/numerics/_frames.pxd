@@ -245,6 +245,16 @@ cdef inline void make_moments(const Frame *f, const double *s, int64_t n, Moment
             c.sine[k] = f.gain * c.growth[k]
 
 
+cdef inline void make_growths(const Frame *f, const double *s, int64_t n, double *E) noexcept nogil:
+    """E of a frame that neither rotates nor couples, likewise."""
+    cdef int64_t k
+    for k in range(n):
+        E[k] = s[k] / f.scale
+    exp_many(E, E, n)
+    for k in range(n):
+        E[k] = f.start * E[k]
+
+
 cdef inline void enter_moment(Frame *f, const Moments *c, int64_t k, int64_t instant) noexcept nogil:
     """`enter_instant` at the k-th of these times."""
     f.instant = instant
