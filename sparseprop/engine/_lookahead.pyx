@@ -44,21 +44,14 @@ from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse
 from .._machine import cores, share_out
 from ..connectivity._wiring import row_blocks, rows_of, sort_rows
 from ._loaded import largest_size
+from .blocks import DENSE, block_size
 from .input import shortest_delay, shortest_slice
 
 
 cdef enum:
-    # Neurons of a block: their states, and what arrives at them in a slice, are to stay in the cache near a core.
-    BLOCK = 512
-    # Synapses of a row that a block is to get.
-    PART = 48
-    # Synapses of a row in a block, from which on blocks look up their parts themselves.
-    DENSE = 4
     # Kicks of a block, above which slices become shorter; at least so many, and so many for each neuron.
     MANY = 131072
     MANY_EACH = 16
-    # Neurons of a block, at most, where there are drives, which give each of them much in a slice.
-    MOST_DRIVEN = 8192
 
 
 # Slices -------------------------------------------------------------------------------------------------------------
@@ -495,7 +488,7 @@ cdef class Lookahead(Engine):
         if shortest < shortest_slice(network.clock):
             raise ValueError(f"a delay of {shortest} ms between neurons is too short for slices of time")
         self.n_threads = cores() if n_threads is None else n_threads
-        block = _block_size(network, self.n_threads) if block is None else block
+        block = block_size(network, self.n_threads) if block is None else block
         if not 8 <= block <= 1 << 16 or block & (block - 1):
             raise ValueError(f"a block has a power of two from 8 to 65536 neurons, got {block}")
         L.shift, self.dense = block.bit_length() - 1, dense
@@ -980,19 +973,3 @@ cdef class Lookahead(Engine):
         for k in range(self.look.n_blocks if self.e.tape != NULL else 0):
             size += self.look.blocks[k].tape.n_values * (sizeof(double) + sizeof(neuron_t))
         return size
-
-
-def _block_size(network, n_threads):
-    """At least `BLOCK`; more, where rows with one delay are sparse, as long as all threads have a few blocks."""
-    share, total = 0.0, 0
-    for projection in network.projections:
-        if isinstance(projection.delay, float) and projection.adjacency.n_synapses:
-            n, pre = projection.adjacency.n_synapses, network.populations[projection.pre].sources[1]
-            share += n * (n / pre) / max(network.populations[projection.post].size, 1)
-            total += n
-    if not total:
-        return BLOCK
-    largest = max(population.size for population in network.populations)
-    most = MOST_DRIVEN if any(process.weight is not None for process in network.processes) else 1 << 16
-    wanted = min(PART * total / share, largest / n_threads if n_threads > 1 else largest, most)
-    return max(BLOCK, 1 << max(int(wanted) - 1, 1).bit_length())
