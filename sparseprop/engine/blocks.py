@@ -8,8 +8,8 @@ PART = 48
 DENSE = 4.0
 # Neurons of a block, at most, where there are drives, which give each of them much in a slice.
 MOST_DRIVEN = 8192
-# Neurons of a block where sparse rows have a delay for each synapse, without and with drives: weights are put down for one
-# block or another, and if there are many of these, each time far away.
+# Neurons of a block where sparse rows have a delay for each synapse, without and with drives: each weight is put down
+# for another block, and if there are many of these, far away.
 SPARSE = 8192
 SPARSE_DRIVEN = 2048
 

@@ -135,7 +135,10 @@ cdef struct Kicks:
 
 
 cdef inline bint has_moments(const void *m) noexcept nogil:
-    """Whether `make_all_moments` makes the numbers of the neuron's frames at many instants side by side."""
+    """Whether `make_all_moments` makes the numbers of the neuron's frames at many instants side by side.
+
+    And `kick_far_below` gives kicks at these.
+    """
     return False
 
 

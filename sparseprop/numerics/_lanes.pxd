@@ -15,8 +15,9 @@ cdef extern from "sparseprop/numerics/lanes.h":
         double weight
         int32_t place
     const Synapse *synapse_at "SP_SYNAPSE_AT"(const char *row, int64_t width, int64_t k) noexcept nogil
-    uint32_t pull "sp_pull"(const char *row, uint32_t k, uint32_t end, double s, double back, double begin, double stop,
-                            uint32_t *counts, int64_t stride, double *times, uint8_t *kinds, uint8_t kind) noexcept nogil
+    uint32_t pull "sp_pull"(const char *row, uint32_t k, uint32_t end, double s, double back, double begin,
+                            double stop, uint32_t *counts, int64_t stride, double *times, uint8_t *kinds,
+                            uint8_t kind) noexcept nogil
     uint32_t pull_own "sp_pull_own"(const char *row, int64_t width, uint32_t k, uint32_t end, double s, double back,
                                     double begin, double stop, uint32_t *counts, int64_t stride, double *times,
                                     double *own, double weight) noexcept nogil

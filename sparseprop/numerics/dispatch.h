@@ -14,3 +14,12 @@
 #endif
 
 #endif
+
+/* SP_AVX2: a function with intrinsics of AVX2, to be called where sp_has_avx2() says so. */
+#ifndef SP_AVX2
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define SP_AVX2 __attribute__((target("avx2")))
+#define sp_has_avx2() __builtin_cpu_supports("avx2")
+#endif
+#endif

@@ -12,11 +12,6 @@
 #include "dispatch.h"
 #include "elementary.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define SP_HAS_AVX2
-#include <immintrin.h>
-#endif
-
 #define SP_LANES 8
 #define SP_SLOT_BITS 7
 #define SP_SLOTS (1 << SP_SLOT_BITS) /* the last one is for what is not there: a kick by 0 */
@@ -91,8 +86,8 @@ __attribute__((noinline, unused)) static uint32_t sp_pull_own(const char *restri
 /* Add what arrives along a row, with a weight for each synapse or one, to the sums of neurons from `first` on;
    those that had none are noted behind the `n` that did. Returns how many have one now. */
 SP_UNUSED static int64_t sp_add_row(double *restrict sums, uint8_t *restrict has, int32_t *restrict noted, int64_t n,
-                          const int32_t *restrict targets, const double *restrict weights, double weight,
-                          int64_t count, int32_t first) {
+                                    const int32_t *restrict targets, const double *restrict weights, double weight,
+                                    int64_t count, int32_t first) {
     for (int64_t k = 0; k < count; k++) {
         const int32_t i = targets[k] - first;
         const uint64_t mask = -(uint64_t)has[i];
@@ -112,8 +107,8 @@ SP_UNUSED static int64_t sp_add_row(double *restrict sums, uint8_t *restrict has
 
 /* Kicks by these sums. Returns how many neurons were driven to x <= bound, which go into `found`. */
 SP_UNUSED static int64_t sp_kick_sums(double *restrict x, const double *restrict sums, uint8_t *restrict has,
-                            const int32_t *restrict noted, int64_t n, double E, double bound,
-                            int32_t *restrict found) {
+                                      const int32_t *restrict noted, int64_t n, double E, double bound,
+                                      int32_t *restrict found) {
     int64_t m = 0;
     for (int64_t k = 0; k < n; k++) {
         const int32_t i = noted[k];
@@ -126,7 +121,8 @@ SP_UNUSED static int64_t sp_kick_sums(double *restrict x, const double *restrict
     return m;
 }
 
-/* Of eight neurons: which kicks come when, what each takes from x, and the x up to which it drives. */
+/* Of eight neurons: which kicks come when (their times in 25 bits, which keep their order, and slots), what each takes
+   from x, and the x up to which it drives. */
 typedef struct {
     uint32_t keys[SP_SLOTS * SP_LANES];
     double steps[SP_SLOTS * SP_LANES];
@@ -170,9 +166,7 @@ SP_WIDEST SP_UNUSED static void sp_prepare_plain(sp_group *restrict g, const dou
             g->keys[slot * SP_LANES + l] = SP_NOTHING;
 }
 
-#ifdef SP_HAS_AVX2
-#define SP_AVX2 __attribute__((target("avx2")))
-
+#ifdef SP_AVX2
 /* One of four numbers each, by the last two bits. */
 typedef struct {
     __m256d even, odd;      /* numbers 0 and 1, and 2 and 3, twice */
@@ -256,10 +250,10 @@ static inline void sp_prepare(sp_group *g, const double *times, const uint8_t *k
         g->steps[(SP_SLOTS - 1) * SP_LANES + l] = 0.0;
         g->bounds[(SP_SLOTS - 1) * SP_LANES + l] = -INFINITY;
     }
-#ifdef SP_HAS_AVX2
+#ifdef SP_AVX2
     double rest;
     const uint64_t first = sp_exp_reduce(f->begin / f->tau, &rest), last = sp_exp_reduce(f->stop / f->tau, &rest);
-    if (__builtin_cpu_supports("avx2") && f->stop / f->tau < 690.0 && last - first < 4 && (own || f->n_kinds <= 4)) {
+    if (sp_has_avx2() && f->stop / f->tau < 690.0 && last - first < 4 && (own || f->n_kinds <= 4)) {
         if (own)
             sp_prepare_own_256(g, times, own, counts, n_slots, f, first);
         else
@@ -281,8 +275,8 @@ SP_MAIN void sp_order(sp_row *a, sp_row *b) {
     *b = (v & less) | (u & ~less);
 }
 
-#ifdef SP_HAS_AVX2
-__attribute__((target("avx2"))) SP_MAIN void sp_order_256(sp_row *a, sp_row *b) {
+#ifdef SP_AVX2
+SP_AVX2 SP_MAIN void sp_order_256(sp_row *a, sp_row *b) {
     const __m256i u = (__m256i)*a, v = (__m256i)*b;
     *a = (sp_row)_mm256_min_epu32(u, v);
     *b = (sp_row)_mm256_max_epu32(u, v);
@@ -331,13 +325,13 @@ __attribute__((target("avx2"))) SP_MAIN void sp_order_256(sp_row *a, sp_row *b) 
     }
 
 SP_SORT_LANES(sp_sort_rows_plain, , sp_order)
-#ifdef SP_HAS_AVX2
-SP_SORT_LANES(sp_sort_rows_256, __attribute__((target("avx2"))), sp_order_256)
+#ifdef SP_AVX2
+SP_SORT_LANES(sp_sort_rows_256, SP_AVX2, sp_order_256)
 #endif
 
 static inline void sp_sort_lanes(sp_group *g, int64_t n_slots) {
-#ifdef SP_HAS_AVX2
-    if (__builtin_cpu_supports("avx2")) {
+#ifdef SP_AVX2
+    if (sp_has_avx2()) {
         sp_sort_rows_256((sp_row *)g->keys, n_slots);
         return;
     }
@@ -360,7 +354,7 @@ SP_WIDEST SP_UNUSED static uint32_t sp_tied_lanes(const sp_group *g, int64_t n_s
 }
 
 /* All kicks of all lanes; returns which lanes came to the bound of one, as bits. */
-static uint32_t sp_kick_lanes(sp_group *g, int64_t n_slots) {
+SP_UNUSED static uint32_t sp_kick_lanes(sp_group *g, int64_t n_slots) {
     const uint32_t *keys = g->keys;
     double y[SP_LANES];
     uint32_t hit[SP_LANES] = {0}, all = 0;
