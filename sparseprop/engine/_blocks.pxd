@@ -294,9 +294,10 @@ cdef inline bint take_drives(Look *L, Thread *t, Block *b, const Lists *lists) n
 
 
 cdef inline bint take_drives_again(Look *L, Thread *t, Block *b) noexcept nogil:
-    """The events that went into lists, into t.drives."""
+    """All events of drives, which went into lists, into t.drives."""
     cdef count_t n_drive_events = b.n_drive_events
     cdef int64_t k
+    t.drives.size = t.drives.n_extras = 0
     for k in range(b.first_drive, b.first_drive + b.n_drives):
         if not go_back(&t.e, &L.drives[k], &L.saved.drives[k]):
             return False
@@ -314,10 +315,8 @@ cdef inline Status advance_by_lists(Look *L, Thread *t, Block *b, Part *part, bi
     cdef int64_t most = 0
     cdef Status status
     pull_into_lists(L, t, b, &part.lists)
-    part.n_kicks = b.n_pulled + b.n_drive_events
     for k in range(t.n_sources):
         put_in_lists(L, &part.lists, t.sources[k])
-        part.n_kicks += t.sources[k].size
     for k in range(part.size):
         most = max(most, <int64_t> part.lists.counts[k])
     t.lists.most = max(most, t.lists.most - t.lists.most // 16)

@@ -23,7 +23,7 @@ from sparseprop.engine._flights cimport is_to_come
 from sparseprop.engine._instant cimport note_recent, record
 from sparseprop.engine._loaded cimport largest_of, largest_rows, own_frames, owned, row_cuts, zeros
 from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Place, Saved, Thread, Totals
-from sparseprop.engine._pull cimport NARROW, WIDE, cut_rows, is_flying, land, leave_out, open_spans, put_weights
+from sparseprop.engine._pull cimport cut_rows, is_flying, land, leave_out, open_spans, put_weights
 from sparseprop.engine._queueing cimport anyone_fires, enter_present, kicks_so_far
 from sparseprop.engine._slice cimport Recent, Route, Spike, Sum, note_fault
 from sparseprop.engine._slice_tape cimport gather_values, note_slice
@@ -38,6 +38,7 @@ from sparseprop.engine._ways cimport (
     compare_spikes, find_rows, first_event, just_after, nothing_comes, pass_by, send_off, take_sources, trim,
 )
 from sparseprop.numerics._frames cimport MAX_EPOCH, Frame, Pair, before, interval, never, plus
+from sparseprop.numerics._lanes cimport NARROW, WIDE
 from sparseprop.numerics._memory cimport allocate, allocate_large, grow
 from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse_t
 

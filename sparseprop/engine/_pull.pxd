@@ -14,7 +14,7 @@ from sparseprop.engine._look cimport Block, Bucket, Flights, Flying, Look, Span,
 from sparseprop.engine._slice cimport Lists
 from sparseprop.engine._state cimport Projection
 from sparseprop.numerics._frames cimport Pair, before, not_after, plus
-from sparseprop.numerics._lanes cimport Synapse, WeightedSynapse, ask, pull, pull_own, synapse_at
+from sparseprop.numerics._lanes cimport WIDE, Synapse, WeightedSynapse, ask, pull, pull_own, synapse_at
 from sparseprop.numerics._memory cimport grow
 from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 
@@ -22,9 +22,6 @@ from sparseprop.numerics._typedefs cimport count_t, neuron_t, synapse_t
 cdef enum:
     # Spans ahead of which memory is asked for.
     AHEAD = 16
-    # Bytes of a synapse: a Synapse or a WeightedSynapse.
-    NARROW = 10
-    WIDE = 22
 
 
 cdef inline double arrival(const Flying *f, uint32_t k) noexcept nogil:

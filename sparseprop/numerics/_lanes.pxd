@@ -6,6 +6,9 @@ cdef extern from "sparseprop/numerics/lanes.h":
     enum:
         LANES "SP_LANES"
         SLOTS "SP_SLOTS"
+        # Bytes of a synapse of a row that is cut, without and with a weight.
+        NARROW "(int) sizeof(sp_synapse)"
+        WIDE "(int) sizeof(sp_weighted_synapse)"
     void ask "sp_ask"(const void *address) noexcept nogil
     ctypedef struct Synapse "sp_synapse":
         double delay
