@@ -412,3 +412,18 @@ def test_faults_are_those_of_the_other_engines():
     sims = [sp.Simulation(net, engine=engine) for engine in ("window", "lookahead")]
     for stop in (1, 2):  # enough spikes before the fault: no fault
         assert len({str(sim.run(10.0, n_spikes=stop, progress=False).times) for sim in sims}) == 1
+
+
+def test_drives_whose_intervals_are_too_short_for_exact_sums():
+    """So many events that lists are full, and all neurons take the other way."""
+    net = sp.Network(seed=1)
+    neurons = net.add(16, sp.LIF(tau_m=10.0), V=np.linspace(0.0, 0.99, 16))
+    net.connect(neurons, neurons, sp.all_to_all(), weight=1e-3, delay=sp.uniform(0.0005, 0.002))
+    net.drive(neurons, sp.poisson(2e8), weight=1e-5)
+    source = net.engine_input()
+    until = source.clock.pair(0.01)
+    engines = [_core.Engine(source, name="window"), Lookahead(source, n_threads=2, block=8)]
+    runs = [advanced(engine, until, 1000) for engine in engines]
+    assert source.clock.epoch > 1048576.0 * source.processes[0].interval
+    assert not different(*runs), different(*runs)
+    assert runs[0]["n_drive_events"] > 20_000 and runs[0]["n_spikes"] > 0
