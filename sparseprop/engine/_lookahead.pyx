@@ -44,8 +44,8 @@ from sparseprop.numerics._typedefs cimport MAX_PORTS, count_t, neuron_t, synapse
 
 from .._machine import cores, share_out
 from ..connectivity._wiring import row_blocks, rows_of, sort_rows
+from . import blocks
 from ._loaded import largest_size
-from .blocks import DENSE, block_size
 from .input import shortest_delay, shortest_slice
 
 
@@ -483,13 +483,13 @@ cdef class Lookahead(Engine):
         free(t.e.table)
         free(t.e.solved)
 
-    def __init__(self, network, n_threads=None, block=None, longest=None, double dense=DENSE, ranks=None):
+    def __init__(self, network, n_threads=None, block=None, longest=None, double dense=blocks.DENSE, ranks=None):
         cdef Look *L = &self.look
         shortest = shortest_delay(network)
         if shortest < shortest_slice(network.clock):
             raise ValueError(f"a delay of {shortest} ms between neurons is too short for slices of time")
         self.n_threads = cores() if n_threads is None else n_threads
-        block = block_size(network, self.n_threads) if block is None else block
+        block = blocks.block_size(network, self.n_threads) if block is None else block
         if not 8 <= block <= 1 << 16 or block & (block - 1):
             raise ValueError(f"a block has a power of two from 8 to 65536 neurons, got {block}")
         L.shift, self.dense = block.bit_length() - 1, dense
