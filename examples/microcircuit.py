@@ -56,6 +56,7 @@ def network(scale: float = 0.1, seed: int = 1) -> sp.Network:
             net.connect(
                 pre, post, sp.fixed_total_number(round(scale**2 * n_synapses[k, j])),
                 weight=sp.normal(w, 0.1 * abs(w), low=low, high=high), delay=sp.normal(delay, 0.5 * delay, low=0.1),
+                allow_autapses=True, allow_multapses=True,  # as the number of synapses follows from the probability
             )  # fmt: skip
     return net
 
