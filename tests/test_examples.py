@@ -143,6 +143,10 @@ def test_microcircuit(empty_folder, capsys):
     net = made["network"](0.05)
     drawn = np.reshape([p.n_synapses for p in net.projections], (8, 8))
     assert np.abs(drawn - 0.05**2 * synapses).max() <= 0.5 and 298e6 < synapses.sum() < 300e6
+    # Pairs with a synapse are as many as the probability says, as some have several: without these there would be more.
+    for p, probability in zip(net.projections, made["PROBABILITY"].ravel(), strict=True):
+        pairs, cells = len(np.unique(p.sources.astype(int) * p.post.n + p.targets)), p.pre.n * p.post.n
+        assert abs(pairs - probability * cells) <= 1.0 + 6.0 * np.sqrt(probability * pairs)
     # Weights keep their sign and deviate by a tenth.
     for p in net.projections[:4]:
         assert p.weight.std() == pytest.approx(0.1 * abs(p.weight.mean()), rel=0.1)
